@@ -1,0 +1,51 @@
+# The suite's commands. Each does its own set-up first: a fresh machine needs only Python >= 3.11, git and make.
+# Everything behind them is `python -m suite_local` (deploy/local).
+
+PYTHON3 ?= python3
+SUITE = .venv/bin/python -m suite_local
+export PYTHONUNBUFFERED = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run demo up down status test bench chaos lint format lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv, install what the suite needs; quick when done
+	@$(PYTHON3) deploy/local/bootstrap.py
+
+setup-test:
+	@$(PYTHON3) deploy/local/bootstrap.py --test
+
+run: setup ## everything up, one order through its whole life, stays until Ctrl-C
+	@$(SUITE) run
+
+demo: setup ## the same, then everything down; exit 0 only if every step was seen
+	@$(SUITE) demo
+
+up: setup ## the suite in the background; returns when every /readyz is 200
+	@$(SUITE) up
+
+down: ## stop the suite, keep its data
+	@if [ -x .venv/bin/python ]; then $(SUITE) down; fi
+
+status: setup ## what runs where, and whether it is ready
+	@$(SUITE) status
+
+test: setup-test ## everything CI needs; starts and stops what it needs by itself
+	@$(SUITE) test
+
+bench: setup ## the benchmarks: one line of JSON per figure, and a table
+	@$(SUITE) bench
+
+chaos: setup-test ## the fault tests
+	@$(SUITE) chaos
+
+lint: setup ## ruff, mypy, import contracts, docstrings
+	@$(SUITE) lint
+
+format: setup ## put the code into its usual shape
+	@$(SUITE) format
+
+lock: setup ## requirements.in -> requirements.lock
+	@$(SUITE) lock

@@ -1,0 +1,30 @@
+-- Roles and databases: each service owns its database; `tips` gets a role that may connect to the orders database, where the
+-- orchestrator's migrations give it what it may see (they name the role, so it has to exist first). Safe to run again: what exists
+-- stays, passwords become the present ones. The same as suite_local's provisioning. Passwords come by the environment, never by the
+-- command line.
+
+\getenv webhook_gateway_password WEBHOOK_GATEWAY_DATABASE_PASSWORD
+\getenv orchestrator_password ORCHESTRATOR_DATABASE_PASSWORD
+\getenv tips_password TIPS_DATABASE_PASSWORD
+\getenv refunds_password REFUNDS_DATABASE_PASSWORD
+\getenv notifier_password NOTIFIER_DATABASE_PASSWORD
+
+SELECT format('CREATE ROLE %I LOGIN', name)
+FROM unnest(ARRAY['webhook_gateway', 'orchestrator', 'tips', 'refunds', 'notifier']) AS name
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
+\gexec
+
+ALTER ROLE webhook_gateway PASSWORD :'webhook_gateway_password';
+ALTER ROLE orchestrator PASSWORD :'orchestrator_password';
+ALTER ROLE tips PASSWORD :'tips_password';
+ALTER ROLE refunds PASSWORD :'refunds_password';
+ALTER ROLE notifier PASSWORD :'notifier_password';
+
+SELECT format('CREATE DATABASE %I OWNER %I', database, owner)
+FROM (VALUES ('webhook_gateway', 'webhook_gateway'), ('orders', 'orchestrator'), ('refunds', 'refunds'), ('notifier', 'notifier'))
+    AS wanted (database, owner)
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = database)
+\gexec
+
+REVOKE ALL ON DATABASE webhook_gateway, orders, refunds, notifier FROM PUBLIC;
+GRANT CONNECT ON DATABASE orders TO tips;

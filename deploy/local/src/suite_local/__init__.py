@@ -1,0 +1,1 @@
+"""Starts the infrastructure and the whole suite on one machine."""

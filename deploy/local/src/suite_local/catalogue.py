@@ -1,0 +1,46 @@
+"""The five services as this machine runs them: names, packages, default ports, databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service. `database` is the name of its own database and None for tips, which works on the orders database."""
+
+    name: str
+    package: str
+    port: int
+    database: str | None
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the service's environment variables."""
+        return f"{self.package.upper()}_"
+
+    @property
+    def role(self) -> str:
+        """The database role that the service connects as."""
+        return self.package
+
+    def programs(self, replicas: int) -> list[str]:
+        """Return the names under which the process manager runs the replicas, the first one plain."""
+        return [self.name if number == 1 else f"{self.name}-{number}" for number in range(1, replicas + 1)]
+
+
+GATEWAY = Service("webhook-gateway", "webhook_gateway", 8081, "webhook_gateway")
+ORCHESTRATOR = Service("orchestrator", "orchestrator", 8082, "orders")
+TIPS = Service("tips", "tips", 8083, None)
+REFUNDS = Service("refunds", "refunds", 8084, "refunds")
+NOTIFIER = Service("notifier", "notifier", 8085, "notifier")
+SERVICES = (GATEWAY, ORCHESTRATOR, TIPS, REFUNDS, NOTIFIER)
+
+SANDBOX = "sandbox"
+SANDBOX_PORT = 8090
+SANDBOX_SMTP_PORT = 8025
+
+ROLES = ("viewer", "operator", "admin", "internal")
+"""Names and roles of the tokens that every service knows (CONTRACT 2)."""
+GATEWAY_ROLES = ("website", "website_manager")
+"""Further ones of the gateway: a website's own, and the one that orders without limit (M5)."""

@@ -1,0 +1,189 @@
+"""What `make test`, `lint`, `format`, `lock`, `bench` and `chaos` run: well-kept tools, one after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from suite_local.errors import SuiteLocalError
+from suite_local.paths import repository_root
+from suite_local.testing import test_servers
+
+SOURCES = ("libs", "services", "deploy", "tests")
+WORKERS = 2
+"""Test processes; the suite is measured on two cores, and the servers want some of them too."""
+
+
+def lint() -> bool:
+    """Run every static check, each to its end, and show what those that fail have to say; True when all pass."""
+    root = repository_root()
+    packages = sorted(
+        str(path.relative_to(root))
+        for pattern in ("libs/*/src", "services/*/src", "deploy/*/src")
+        for path in root.glob(pattern)
+    )
+    steps: dict[str, list[str]] = {
+        "ruff check": [_tool("ruff"), "check", "--quiet", "."],
+        "ruff format": [_tool("ruff"), "format", "--check", "--quiet", "."],
+        "mypy": [_tool("mypy"), *packages, *(["tests"] if (root / "tests").exists() else [])],
+        "lint-imports": [_tool("lint-imports"), "--no-cache"],
+        "interrogate": [_tool("interrogate"), "--config", "pyproject.toml", "--quiet", *packages],
+    }
+    running = {name: _start(command) for name, command in steps.items()}
+    passed = True
+    for name, process in running.items():
+        output, _ = process.communicate()
+        good = process.returncode == 0
+        passed = passed and good
+        print(f"{name}: {'passed' if good else 'FAILED'}", flush=True)
+        if not good:
+            print(output.decode(errors="replace"), flush=True)
+    return passed
+
+
+def format_code() -> int:
+    """Let ruff put the code into its usual shape and mend what it safely can."""
+    mended = subprocess.run(
+        [_tool("ruff"), "check", "--fix", "--quiet", "."], cwd=repository_root(), check=False
+    ).returncode
+    return subprocess.run([_tool("ruff"), "format", "."], cwd=repository_root(), check=False).returncode or mended
+
+
+def lock() -> int:
+    """Pin and hash every dependency for every platform, the benchmarks' peers apart; no address that a package came from is kept."""
+    root = repository_root()
+    uv = root / ".run" / "uv"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", str(uv), "uv"]
+    subprocess.run(pip, cwd=root, check=True)
+    worst = 0
+    for name in ("requirements", "tests/bench/requirements-bench"):
+        command = [
+            *(str(uv / "bin" / "uv"), "pip", "compile", "--universal", "--python-version", "3.11"),
+            *("--generate-hashes", "--no-emit-index-url", "--no-header", "--quiet"),
+            *("--output-file", f"{name}.lock", f"{name}.in"),
+        ]
+        worst = worst or subprocess.run(command, cwd=root, check=False).returncode
+    return worst
+
+
+def test() -> int:
+    """Run the static checks, then every test but the fault tests on servers of this run's own; return pytest's exit code."""
+    if not lint():
+        return 1
+    # A file stays in one process, for the servers and suites that its tests share. The longest go first, or one process would
+    # still be busy with them when the other has long ended; xdist's own guess (files with many tests first) is the wrong one.
+    spread = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
+    return _pytest(*spread, "-m", "not chaos", *test_directories(repository_root() / "tests"))
+
+
+def test_directories(tests: Path) -> list[str]:
+    """Return the folders of tests, those first whose tests take longest."""
+    first = ("e2e", "integration/suite_local", "integration")
+    found = {"/".join(path.relative_to(tests).parent.parts[:2]) for path in tests.rglob("test_*.py")}
+    folders = sorted(folder for folder in found if folder != "bench")
+
+    def rank(folder: str) -> int:
+        return next((place for place, prefix in enumerate(first) if folder.startswith(prefix)), len(first))
+
+    return [str(tests / folder) for folder in sorted(folders, key=rank)]
+
+
+def chaos() -> int:
+    """Run the fault tests on servers of this run's own, one at a time: each wants the machine for itself; show what each did."""
+    # xdist stays loaded, without workers: other tests that are collected here carry its marks.
+    return _pytest("-m", "chaos", "-n", "0", "-v", "-s")
+
+
+def bench() -> int:
+    """Run every benchmark (`tests/bench/bench_*.py`, or the one that `BENCH_ONLY` names).
+
+    Their lines are passed on and kept in `.run/bench/`; a table of all figures is the end.
+    """
+    root = repository_root()
+    scripts = sorted((root / "tests" / "bench").glob(f"{os.environ.get('BENCH_ONLY') or 'bench_*'}.py"))
+    if not scripts:
+        raise SuiteLocalError("there is no benchmark yet: none in tests/bench/bench_*.py")
+    kept = root / ".run" / "bench"
+    kept.mkdir(parents=True, exist_ok=True)
+    figures: list[dict[str, object]] = []
+    worst = 0
+    with _own_servers(durable=True) as environment:
+        for script in scripts:
+            raw = kept / f"{script.stem}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl"
+            command = [sys.executable, "-m", f"tests.bench.{script.stem}"]
+            with (
+                raw.open("w", encoding="utf-8") as stream,
+                subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process,
+            ):
+                for line in process.stdout or ():
+                    print(line, end="", flush=True)
+                    stream.write(line)
+                    figures.extend(_figure(line))
+            worst = worst or process.returncode
+    _show(figures)
+    return worst
+
+
+def _pytest(*arguments: str) -> int:
+    with _own_servers() as environment:
+        command = [sys.executable, "-m", "pytest", *arguments]
+        return subprocess.run(
+            command, cwd=repository_root(), env=environment, stdin=subprocess.DEVNULL, check=False
+        ).returncode
+
+
+@contextmanager
+def _own_servers(*, durable: bool = False) -> Iterator[dict[str, str]]:
+    """Give an environment that names fresh servers of this run's own; a directory left by a run that died is removed.
+
+    `durable`: PostgreSQL syncs, as in production (RabbitMQ's quorum queues always do).
+    """
+    home = repository_root() / ".run" / "test"
+    home.mkdir(parents=True, exist_ok=True)
+    for old in home.glob("run-*"):
+        if not psutil.pid_exists(int(old.name.removeprefix("run-"))):
+            shutil.rmtree(old, ignore_errors=True)
+    directory = home / f"run-{os.getpid()}"
+    with test_servers(directory, durable=durable) as addresses:
+        print("test servers: PostgreSQL and RabbitMQ are ready", flush=True)
+        yield {**os.environ, **addresses.environment()}
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, cwd=repository_root(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def _tool(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _figure(line: str) -> list[dict[str, object]]:
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return []
+    return [parsed] if isinstance(parsed, dict) else []
+
+
+def _show(figures: Sequence[dict[str, object]]) -> None:
+    main = ("of", "figure", "value", "goal")
+    table = Table(*main, "beside")
+    for figure in figures:
+        beside = ", ".join(f"{name} {value}" for name, value in figure.items() if name not in main)
+        table.add_row(*(str(figure.get(name, "")) for name in main), beside)
+    console = Console()
+    Console(width=max(console.width, 150)).print(table)

@@ -1,0 +1,214 @@
+"""The plan of one start: every address decided, and from that each program's environment. Pure; reads and starts nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite_local.catalogue import (
+    GATEWAY,
+    GATEWAY_ROLES,
+    NOTIFIER,
+    ORCHESTRATOR,
+    REFUNDS,
+    ROLES,
+    SANDBOX,
+    SERVICES,
+    TIPS,
+    Service,
+)
+from suite_local.credentials import Credentials
+from suite_local.paths import RunDirectory
+from suite_local.ports import LOOPBACK
+from suite_local.programs import Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where everything is going to be. `ports` are by program name, `databases` and `roles` hold addresses with credentials."""
+
+    run: RunDirectory
+    ports: Mapping[str, int]
+    smtp_port: int
+    replicas: Mapping[str, int]
+    postgres_dsn: str
+    databases: Mapping[str, str]
+    tips_dsn: str
+    amqp_url: str
+    overrides: Mapping[str, str]
+    """The person's own environment: variables with a service's prefix in it stand over ours."""
+
+    def url(self, program: str) -> str:
+        """Return a program's base address."""
+        return f"http://{LOOPBACK}:{self.ports[program]}"
+
+    def urls(self, service: Service) -> list[str]:
+        """Return the addresses of a service's replicas."""
+        return [self.url(program) for program in service.programs(self.replicas[service.name])]
+
+
+def programs(plan: Plan) -> tuple[Program, ...]:
+    """Return the sandbox and the services' replicas as programs; the infrastructure's come from itself."""
+    return (
+        Program(
+            name=SANDBOX,
+            argv=(
+                sys.executable,
+                "-m",
+                "sandbox",
+                "--port",
+                str(plan.ports[SANDBOX]),
+                "--smtp-port",
+                str(plan.smtp_port),
+            ),
+            directory=plan.run.root,
+            environment=sandbox_environment(plan),
+            group=SANDBOX,
+            priority=20,
+        ),
+        *(
+            Program(
+                name=program,
+                argv=(sys.executable, "-m", service.package, "serve"),
+                directory=plan.run.root,
+                environment=service_environment(plan, service, replica=number),
+                group="services",
+                priority=30,
+            )
+            for service in SERVICES
+            for number, program in enumerate(service.programs(plan.replicas[service.name]), start=1)
+        ),
+    )
+
+
+def service_environment(plan: Plan, service: Service, *, replica: int = 1) -> dict[str, str]:
+    """Return the variables of one replica, the person's own last."""
+    prefix = service.prefix
+    program = service.programs(replica)[-1]
+    values = {
+        "HOST": LOOPBACK,
+        "PORT": str(plan.ports[program]),
+        "POSTGRES_DSN": plan.databases.get(service.name, plan.tips_dsn),
+        "AMQP_URL": plan.amqp_url,
+        "TOKENS_FILE": str(tokens_file(plan.run, service)),
+        "LOG_LEVEL": "INFO",
+        "ENVIRONMENT": "testing",
+        "REPLICA": program if replica > 1 else f"{program}-1",
+        **_special(plan, service, program),
+    }
+    named = {f"{prefix}{name}": value for name, value in values.items()}
+    named.update({name: value for name, value in plan.overrides.items() if name.startswith(prefix)})
+    return {"PYTHONUNBUFFERED": "1", **named}
+
+
+def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
+    secrets = Credentials(plan.run.secrets)
+    sandbox = plan.url(SANDBOX)
+    if service is GATEWAY:
+        return {
+            "SOURCES_FILE": str(plan.run.secrets / "sources.json"),
+            "SPOOL_DIR": str(plan.run.root / "spool" / program),
+            "SMTP_HOST": LOOPBACK,
+            "SMTP_PORT": str(plan.smtp_port),
+            "REPORT_TO": "responsible@localhost.localdomain",
+            "REPORT_COPIES": "developers@localhost.localdomain",
+        }
+    if service is ORCHESTRATOR:
+        return {"TIPS_URL": plan.urls(TIPS)[0], "INTERNAL_TOKEN_FILE": str(secrets.path("internal"))}
+    if service is TIPS:
+        return {"FEEDBACK_URL": sandbox}
+    if service is REFUNDS:
+        return {
+            "TRUST_URL": sandbox,
+            "TRUST_SERVICE_TOKEN": secrets.get("trust"),
+            "YOOKASSA_URL": sandbox,
+        }
+    return {
+        "TELEGRAM_API_URL": sandbox,
+        "TELEGRAM_TOKEN": telegram_token(secrets),
+        "TELEGRAM_WEBHOOK_SECRET": secrets.get("telegram_webhook"),
+        "SLACK_API_URL": f"{sandbox}/api/",
+        "SLACK_TOKEN": slack_token(secrets),
+        "SLACK_SIGNING_SECRET": secrets.get("slack_signing"),
+        "SMTP_HOST": LOOPBACK,
+        "SMTP_PORT": str(plan.smtp_port),
+        "TRACKER_URL": sandbox,
+        "TRACKER_TOKEN": secrets.get("tracker"),
+    }
+
+
+def sandbox_environment(plan: Plan) -> dict[str, str]:
+    """Return the sandbox's variables: it accepts exactly the credentials that the services were given."""
+    secrets = Credentials(plan.run.secrets)
+    values = {
+        "PUBLIC_URL": plan.url(SANDBOX),
+        "GATEWAY_URL": ",".join(plan.urls(GATEWAY)),
+        "MARKETPLACE_TOKEN": secrets.get("marketplace"),
+        "TELEGRAM_TOKENS": telegram_token(secrets),
+        "SLACK_TOKENS": slack_token(secrets),
+        "SLACK_SIGNING_SECRET": secrets.get("slack_signing"),
+        "SLACK_INTERACTIONS_URL": f"{plan.urls(NOTIFIER)[0]}/slack/interactions",
+        "TRUST_SERVICE_TOKEN": secrets.get("trust"),
+        "TRACKER_TOKEN": secrets.get("tracker"),
+    }
+    named = {f"SANDBOX_{name}": value for name, value in values.items()}
+    named.update({name: value for name, value in plan.overrides.items() if name.startswith("SANDBOX_")})
+    return {"PYTHONUNBUFFERED": "1", **named}
+
+
+def telegram_token(secrets: Credentials) -> str:
+    """Return the bot's token in Telegram's form: a number, a colon, the secret."""
+    return f"7000000001:{secrets.get('telegram')}"
+
+
+def slack_token(secrets: Credentials) -> str:
+    """Return the bot's token in Slack's form."""
+    return f"xoxb-{secrets.get('slack')}"
+
+
+def tokens_file(run: RunDirectory, service: Service) -> Path:
+    """Return where the service's tokens lie; the gateway knows more of them than the others."""
+    return run.secrets / ("gateway-tokens.json" if service is GATEWAY else "tokens.json")
+
+
+def secret_files(run: RunDirectory) -> dict[Path, str]:
+    """Return the files that services read their tokens and sources from, with their contents."""
+    secrets = Credentials(run.secrets)
+
+    def tokens(names: Sequence[str]) -> str:
+        entries = [{"name": name, "token": secrets.get(name), "role": name} for name in names]
+        return json.dumps({"tokens": entries}, indent=2)
+
+    sources = {
+        "sbermarket": {
+            "auth": {"kind": "client_token", "tokens": [secrets.get("marketplace")]},
+            "currency": "RUB",
+            "on_invalid": "accept",
+            "repeats": [1, 2, 4, 8, 16, 32, 64],  # as the sandbox's marketplace does
+        }
+    }
+    return {
+        run.secrets / "tokens.json": tokens(ROLES),
+        run.secrets / "gateway-tokens.json": tokens((*ROLES, *GATEWAY_ROLES)),
+        run.secrets / "sources.json": json.dumps(sources, indent=2),
+    }
+
+
+def layout(plan: Plan) -> dict[str, Any]:
+    """Return `suite.json` without pids, and which programs' pids belong to each service."""
+    secrets = Credentials(plan.run.secrets)
+    return {
+        "services": {service.name: plan.urls(service)[0] for service in SERVICES},
+        "programs": {service.name: service.programs(plan.replicas[service.name]) for service in SERVICES},
+        "infrastructure": {
+            "postgres": {"dsn": plan.postgres_dsn},
+            "rabbitmq": {"url": plan.amqp_url},
+            SANDBOX: {"url": plan.url(SANDBOX)},
+        },
+        "databases": dict(plan.databases),
+        "tokens": {name: secrets.get(name) for name in (*ROLES, "marketplace", *GATEWAY_ROLES)},
+    }

@@ -1,0 +1,1 @@
+"""The outside world of the order suite, speaking the real protocols."""

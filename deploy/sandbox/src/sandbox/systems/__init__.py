@@ -1,0 +1,1 @@
+"""The outside systems, one module or package each."""

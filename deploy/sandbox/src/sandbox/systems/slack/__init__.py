@@ -1,0 +1,1 @@
+"""Slack's Web API with its limits and errors, and signed interactions."""

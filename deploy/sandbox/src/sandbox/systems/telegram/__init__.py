@@ -1,0 +1,1 @@
+"""Telegram's Bot API with its limits, its errors and its webhook."""

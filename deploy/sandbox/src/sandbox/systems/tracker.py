@@ -1,0 +1,354 @@
+"""Yandex Tracker: issues that are created once by `unique`, comments, links, transitions."""
+
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sandbox.clock import Clock
+from sandbox.control import ControlError, body_of
+from sandbox.faults import FaultMode, FaultOrder, FaultPlan
+from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.log import Journal
+from sandbox.settings import Settings
+
+_QUEUE = re.compile(r"[A-Z][A-Z0-9]{1,14}")
+_TRANSITIONS = {
+    "open": "open",
+    "reopen": "open",
+    "start_progress": "inProgress",
+    "need_info": "needInfo",
+    "resolve": "resolved",
+    "close": "closed",
+}
+_RELATIONSHIPS = {
+    "relates",
+    "is dependent by",
+    "depends on",
+    "is subtask for",
+    "is parent task for",
+    "duplicates",
+    "is duplicated by",
+    "is epic of",
+    "has epic",
+}
+_ROBOT = {"id": "1", "display": "Order suite"}
+
+
+class IssueBody(BaseModel):
+    """The body of `POST /v3/issues`; other fields of the queue are allowed and kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    summary: str = Field(min_length=1, max_length=1024)
+    queue: str | int | dict[str, Any]
+    description: str | None = None
+    unique: str | None = Field(default=None, min_length=1, max_length=255)
+
+
+class CommentBody(BaseModel):
+    """The body of a comment."""
+
+    model_config = ConfigDict(extra="allow")
+
+    text: str = Field(min_length=1)
+
+
+class LinkBody(BaseModel):
+    """The body of a link to another issue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    relationship: str
+    issue: str = Field(min_length=1)
+
+
+class PersonComment(BaseModel):
+    """The body of `POST /sandbox/tracker/issues/{key}/comments`: a person writes into the ticket."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(min_length=1)
+    user: str = Field(default="user", min_length=1)
+
+
+class IssueOrder(BaseModel):
+    """The body of `PUT /sandbox/tracker/issues/{key}`: an issue somebody else made, e.g. a development ticket."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    summary: str = "A ticket of somebody else"
+
+
+class TrackerError(Exception):
+    """A refusal: HTTP status, words, and the fields at fault."""
+
+    def __init__(self, status: int, message: str, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.fields = fields or {}
+
+
+@dataclass(slots=True)
+class _Issue:
+    key: str
+    fields: dict[str, Any]
+    unique: str | None
+    status: str = "open"
+    version: int = 1
+    comments: list[dict[str, Any]] = field(default_factory=list)
+    links: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Tracker(OutsideSystem):
+    """`Authorization: OAuth|Bearer` and `X-Org-ID` or `X-Cloud-Org-ID`, as the real one wants them."""
+
+    name: ClassVar[str] = "tracker"
+
+    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+        super().__init__(clock=clock, journal=journal, faults=faults)
+        self._settings = settings
+        self._issues: dict[str, _Issue] = {}
+        self._by_unique: dict[str, _Issue] = {}
+        self._last: dict[str, int] = {}
+        self._made = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """The protocol, and other people's side of it."""
+        base = "/v3/issues"
+        one = f"{base}/{{key}}"
+        creations = [
+            web.post(path, self.endpoint("create_issue", self._guarded(self._create))) for path in (base, base + "/")
+        ]
+        return [
+            *creations,
+            web.get(f"{base}/_findByUnique", self.endpoint("find_by_unique", self._guarded(self._find_by_unique))),
+            web.get(one, self.endpoint("get_issue", self._guarded(self._get))),
+            web.patch(one, self.endpoint("edit_issue", self._guarded(self._edit))),
+            web.post(f"{one}/comments", self.endpoint("add_comment", self._guarded(self._add_comment))),
+            web.get(f"{one}/comments", self.endpoint("get_comments", self._guarded(self._get_comments))),
+            web.post(f"{one}/links", self.endpoint("add_link", self._guarded(self._add_link))),
+            web.get(f"{one}/links", self.endpoint("get_links", self._guarded(self._get_links))),
+            web.get(f"{one}/transitions", self.endpoint("get_transitions", self._guarded(self._get_transitions))),
+            web.post(
+                f"{one}/transitions/{{transition}}/_execute", self.endpoint("transition", self._guarded(self._transit))
+            ),
+            web.post("/sandbox/tracker/issues/{key}/comments", self._person_comments),
+            web.put("/sandbox/tracker/issues/{key}", self._put_issue),
+            web.get("/sandbox/tracker/issues", self._list_issues),
+        ]
+
+    def refusal(self, fault: FaultOrder, call: Call) -> Answer:
+        """A 500, a 429, or a 403."""
+        match fault.mode:
+            case FaultMode.RATE_LIMIT:
+                answer = _refused(TrackerError(429, "Too many requests"))
+                return Answer(answer.status, answer.body, {"Retry-After": f"{max(1, round(fault.delay))}"})
+            case FaultMode.DECLINED:
+                return _refused(TrackerError(403, "You have no rights for this action"))
+            case _:
+                return _refused(TrackerError(500, "Internal error"))
+
+    def reset(self) -> None:
+        """Forget all issues; numbering goes on."""
+        super().reset()
+        self._issues.clear()
+        self._by_unique.clear()
+
+    def _guarded(self, act: Callable[[Call], Answer]) -> Callable[[Call], Any]:
+        """Check the caller, act, and word a refusal."""
+
+        async def guarded(call: Call) -> Answer:
+            """Act for a caller with a token and an organisation."""
+            scheme, _, token = call.headers.get("Authorization", "").partition(" ")
+            allowed = self._settings.tracker_token
+            if scheme not in ("OAuth", "Bearer") or not token or (allowed is not None and token != allowed):
+                return _refused(TrackerError(401, "Authentication is required"))
+            if not (call.headers.get("X-Org-ID") or call.headers.get("X-Cloud-Org-ID")):
+                return _refused(TrackerError(403, "Organization is not available, not ready or not found"))
+            try:
+                return act(call)
+            except TrackerError as error:
+                return _refused(error)
+            except ValidationError as error:
+                fields = {".".join(map(str, part["loc"])) or "body": part["msg"] for part in error.errors()}
+                return _refused(TrackerError(422, "The request does not fit", fields))
+
+        return guarded
+
+    def _create(self, call: Call) -> Answer:
+        body = IssueBody.model_validate_json(call.raw)
+        queue = str(body.queue.get("key", "")) if isinstance(body.queue, dict) else str(body.queue)
+        if not _QUEUE.fullmatch(queue):
+            raise TrackerError(422, "The queue does not exist", {"queue": "unknown"})
+        if body.unique is not None and body.unique in self._by_unique:
+            raise TrackerError(409, "An issue with this unique value exists already")
+        self._last[queue] = self._last.get(queue, 0) + 1
+        fields = {name: value for name, value in body.model_dump().items() if value is not None and name != "queue"}
+        issue = self._add(f"{queue}-{self._last[queue]}", fields, body.unique)
+        return Answer(201, self._shown(issue))
+
+    def _add(self, key: str, fields: dict[str, Any], unique: str | None) -> _Issue:
+        now = _stamp(self.clock)
+        issue = _Issue(key=key, fields=fields | {"createdAt": now, "updatedAt": now}, unique=unique)
+        self._issues[key] = issue
+        if unique is not None:
+            self._by_unique[unique] = issue
+        return issue
+
+    def _find_by_unique(self, call: Call) -> Answer:
+        issue = self._by_unique.get(call.query.get("unique", ""))
+        if issue is None:
+            raise TrackerError(404, "The issue does not exist")
+        return Answer(200, self._shown(issue))
+
+    def _get(self, call: Call) -> Answer:
+        return Answer(200, self._shown(self._issue(call)))
+
+    def _edit(self, call: Call) -> Answer:
+        issue = self._issue(call)
+        changes = _object(call)
+        if "unique" in changes or "key" in changes:
+            raise TrackerError(422, "The field cannot be changed")
+        issue.fields |= changes
+        self._touch(issue)
+        return Answer(200, self._shown(issue))
+
+    def _add_comment(self, call: Call) -> Answer:
+        issue = self._issue(call)
+        body = CommentBody.model_validate_json(call.raw)
+        return Answer(201, self._comment(issue, body.text, _ROBOT))
+
+    def _comment(self, issue: _Issue, text: str, author: dict[str, str]) -> dict[str, Any]:
+        self._made += 1
+        now = _stamp(self.clock)
+        comment = {
+            "id": self._made,
+            "longId": f"{self._made:024x}",
+            "text": text,
+            "createdBy": author,
+            "createdAt": now,
+            "updatedAt": now,
+            "version": 1,
+            "type": "standard",
+        }
+        issue.comments.append(comment)
+        self._touch(issue)
+        return comment
+
+    def _get_comments(self, call: Call) -> Answer:
+        """Pages as the real one: `perPage` (50) comments after the one whose `id` is given."""
+        issue = self._issue(call)
+        after, size = call.query.get("id", "0"), call.query.get("perPage", "50")
+        if not after.isdecimal() or not size.isdecimal() or int(size) == 0:
+            raise TrackerError(400, "id and perPage are whole numbers")
+        found = [comment for comment in issue.comments if comment["id"] > int(after)]
+        return Answer(200, found[: int(size)])
+
+    def _add_link(self, call: Call) -> Answer:
+        issue = self._issue(call)
+        body = LinkBody.model_validate_json(call.raw)
+        if body.relationship not in _RELATIONSHIPS:
+            raise TrackerError(422, "No such relationship", {"relationship": "unknown"})
+        other = self._issues.get(body.issue)
+        if other is None or other is issue:
+            raise TrackerError(404, "The other issue does not exist")
+        if any(link["object"]["key"] == other.key for link in issue.links):
+            raise TrackerError(422, "The issues are linked already")
+        self._made += 1
+        link = {
+            "id": self._made,
+            "type": {"id": body.relationship},
+            "direction": "outward",
+            "object": {"key": other.key, "display": other.fields["summary"]},
+            "createdAt": _stamp(self.clock),
+        }
+        issue.links.append(link)
+        other.links.append(link | {"direction": "inward", "object": {"key": issue.key, "display": ""}})
+        return Answer(201, link)
+
+    def _get_links(self, call: Call) -> Answer:
+        return Answer(200, self._issue(call).links)
+
+    def _get_transitions(self, call: Call) -> Answer:
+        self._issue(call)
+        return Answer(200, [{"id": name, "to": {"key": status}} for name, status in _TRANSITIONS.items()])
+
+    def _transit(self, call: Call) -> Answer:
+        issue = self._issue(call)
+        status = _TRANSITIONS.get(call.match["transition"])
+        if status is None:
+            raise TrackerError(404, "No such transition")
+        issue.status = status
+        self._touch(issue)
+        return self._get_transitions(call)
+
+    def _issue(self, call: Call) -> _Issue:
+        issue = self._issues.get(call.match["key"])
+        if issue is None:
+            raise TrackerError(404, "The issue does not exist")
+        return issue
+
+    def _touch(self, issue: _Issue) -> None:
+        issue.version += 1
+        issue.fields["updatedAt"] = _stamp(self.clock)
+
+    def _shown(self, issue: _Issue) -> dict[str, Any]:
+        queue = issue.key.partition("-")[0]
+        return issue.fields | {
+            "id": f"{zlib.crc32(issue.key.encode()):024x}",
+            "key": issue.key,
+            "version": issue.version,
+            "queue": {"key": queue, "display": queue},
+            "status": {"key": issue.status, "display": issue.status},
+            "createdBy": _ROBOT,
+        }
+
+    async def _person_comments(self, request: web.Request) -> web.Response:
+        order = await body_of(request, PersonComment)
+        issue = self._issues.get(request.match_info["key"])
+        if issue is None:
+            raise ControlError(404, "no such issue")
+        return web.json_response(
+            self._comment(issue, order.text, {"id": order.user, "display": order.user}), status=201
+        )
+
+    async def _put_issue(self, request: web.Request) -> web.Response:
+        order = await body_of(request, IssueOrder)
+        key = request.match_info["key"]
+        queue, _, number = key.partition("-")
+        if not _QUEUE.fullmatch(queue) or not number.isdecimal():
+            raise ControlError(400, "a key looks like QUEUE-1")
+        self._last[queue] = max(self._last.get(queue, 0), int(number))
+        issue = self._issues.get(key) or self._add(key, {"summary": order.summary}, None)
+        return web.json_response(self._shown(issue))
+
+    async def _list_issues(self, _: web.Request) -> web.Response:
+        items = [
+            self._shown(issue) | {"unique": issue.unique, "comments": issue.comments, "links": issue.links}
+            for issue in self._issues.values()
+        ]
+        return web.json_response({"items": items, "next_cursor": None})
+
+
+def _object(call: Call) -> dict[str, Any]:
+    try:
+        body = call.json()
+    except ValueError:
+        raise TrackerError(400, "The body is no JSON") from None
+    if not isinstance(body, dict):
+        raise TrackerError(400, "The body is no object")
+    return body
+
+
+def _stamp(clock: Clock) -> str:
+    return clock.now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+
+
+def _refused(error: TrackerError) -> Answer:
+    body = {"errors": error.fields, "errorMessages": [str(error)], "statusCode": error.status}
+    return Answer(error.status, body)

@@ -1,0 +1,1 @@
+"""Plumbing and message contracts that the services share."""

@@ -1,0 +1,130 @@
+"""Context ``intake``: what came in from marketplaces and websites, byte for byte.
+
+These events carry the request's body untouched (``data_base64``) and what the gateway read from it as extension attributes,
+so that a consumer can decide without parsing the body, and nothing is lost when the body cannot be parsed.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from common.contracts.envelope import Envelope
+
+HOOK_RECEIVED = "intake.hook.received.v1"
+"""A hook, or a website's order, that the orchestrator is to act on."""
+HOOK_IGNORED = "intake.hook.ignored.v1"
+"""An authenticated hook of a type we do not know: kept, not acted on."""
+HOOK_QUARANTINED = "intake.hook.quarantined.v1"
+"""An authenticated request that could not be understood: kept whole, a person looks at it."""
+WEBSITE_ORDER_REFUSED = "intake.website_order.refused.v1"
+"""A website's order that was not answered 201 (M5): one endangered order."""
+FRONTEND_ERROR_REPORTED = "intake.frontend_error.reported.v1"
+"""A basket that the front end could not place (M26): the notifier read it from an error report, and the gateway keeps it as endangered.
+
+A ``Hook`` whose body is the order as the front end had it, ``status`` and ``answer`` what it was told (0 and None: nothing), and whose
+``headers`` hold ``link``, the address of the error report. It never was a request to the gateway, so the ledger leaves it out.
+"""
+
+BodyForm = Literal["envelope", "payload"]
+"""``envelope``: the body is ``{event_type, timestamp, payload}``; ``payload``: the body is the payload object itself (website)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """What the gateway knows of one delivery.
+
+    ``event_id`` recognises a repeat: created = (source, external id, type); the others add the digest of the canonical payload and
+    the envelope's timestamp; without a timestamp it is unique, and only a match with the latest content of that type is a repeat
+    (DECISIONS "Orders"). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six names of M1, or the
+    name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
+    secrets masked. ``answer`` is what a refused website was told (M5 keeps it). ``currency`` is the source's (ISO 4217): bodies name none.
+    """
+
+    type: str
+    event_id: str
+    delivery_id: str
+    source: str
+    event: str
+    body_form: BodyForm
+    body: bytes
+    received_at: datetime
+    replica: str
+    number: str | None = None
+    external_id: str | None = None
+    sent_at: str | None = None
+    digest: str | None = None
+    lane: Literal["broker", "spool"] = "broker"
+    reason: str | None = None
+    status: int | None = None
+    headers: str | None = None
+    answer: str | None = None
+    currency: str | None = None
+    traceparent: str | None = None
+
+    def to_envelope(self) -> Envelope:
+        """Return the event that goes over the wire."""
+        optional = {
+            "ordernumber": self.number,
+            "externalid": self.external_id,
+            "hooktime": self.sent_at,
+            "contentdigest": self.digest,
+            "reason": self.reason,
+            "answerstatus": None if self.status is None else str(self.status),
+            "requestheaders": self.headers,
+            "answerbody": self.answer,
+            "currency": self.currency,
+        }
+        return Envelope(
+            id=self.event_id,
+            source=f"/webhook-gateway/{self.source}",
+            type=self.type,
+            subject=self.number,
+            time=self.received_at,
+            data_base64=base64.b64encode(self.body).decode("ascii"),
+            traceparent=self.traceparent,
+            deliveryid=self.delivery_id,
+            hooksource=self.source,
+            hookevent=self.event,
+            bodyform=self.body_form,
+            replica=self.replica,
+            lane=self.lane,
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+
+    @classmethod
+    def from_envelope(cls, envelope: Envelope) -> Hook:
+        """Read the event back. Raises ``ValueError`` when an attribute that every intake event has is missing."""
+
+        def need(name: str) -> str:
+            value = envelope.extension(name)
+            if value is None:
+                raise ValueError(f"intake event {envelope.id} has no attribute {name}")
+            return value
+
+        form = need("bodyform")
+        status = envelope.extension("answerstatus")
+        return cls(
+            type=envelope.type,
+            event_id=envelope.id,
+            delivery_id=need("deliveryid"),
+            source=need("hooksource"),
+            event=need("hookevent"),
+            body_form="payload" if form == "payload" else "envelope",
+            body=envelope.raw,
+            received_at=envelope.time,
+            replica=need("replica"),
+            number=envelope.extension("ordernumber"),
+            external_id=envelope.extension("externalid"),
+            sent_at=envelope.extension("hooktime"),
+            digest=envelope.extension("contentdigest"),
+            lane="spool" if envelope.extension("lane") == "spool" else "broker",
+            reason=envelope.extension("reason"),
+            status=None if status is None else int(status),
+            headers=envelope.extension("requestheaders"),
+            answer=envelope.extension("answerbody"),
+            currency=envelope.extension("currency"),
+            traceparent=envelope.traceparent,
+        )

@@ -1,0 +1,176 @@
+"""Context ``orders``: what happened to orders and their workflows. Sent by the orchestrator.
+
+Sums are integer minor units of ``currency``. Quantities are decimal strings ("2", "0.5"): goods are sold by piece and by weight.
+No customer's name, phone, mail or address is in any of these messages.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime
+
+from common.contracts.envelope import Message
+
+OrderStatus = Literal["created", "paid", "received", "delivered", "cancelled"]
+
+
+class Position(Message):
+    """One line of an order."""
+
+    id: str
+    name: str | None = None
+    quantity: str
+    original_quantity: str | None = None
+    price: int | None = None
+    discount_price: int | None = None
+    total_price: int | None = None
+    total_discount_price: int | None = None
+    weight: str | None = None
+
+
+class OrderSnapshot(Message):
+    """An order as it was right after the event. ``version`` grows by at least one with every change of the order."""
+
+    number: str
+    source: str
+    external_id: str
+    version: int
+    status: OrderStatus
+    closed_for_changes: bool
+    shipped: bool
+    store_id: str | None = None
+    zone: str = "other"
+    tariff: str = "other"
+    comment: str | None = None
+    shipment_method: str | None = None
+    replacement_policy: str | None = None
+    currency: str = "RUB"
+    positions: tuple[Position, ...] = ()
+    total_price: int | None = None
+    total_discount_price: int | None = None
+    payment_method: str | None = None
+    payment_id: str | None = None
+    updated_at: AwareDatetime
+
+
+class PositionChange(Message):
+    """A position whose quantity or price changed."""
+
+    before: Position
+    after: Position
+
+
+class OrderDifference(Message):
+    """What a change did: positions by kind, and other fields as (name, before, after)."""
+
+    added: tuple[Position, ...] = ()
+    removed: tuple[Position, ...] = ()
+    changed: tuple[PositionChange, ...] = ()
+    fields: tuple[tuple[str, str | None, str | None], ...] = ()
+
+
+class OrderEvent(Message):
+    """Base of the order events. ``notify`` is the orchestrator's decision whether pickers and store are told (M7)."""
+
+    order: OrderSnapshot
+    notify: bool
+    occurred_at: AwareDatetime
+
+
+class OrderCreatedV1(OrderEvent):
+    """A new order."""
+
+    TYPE: ClassVar[str] = "orders.order.created.v1"
+
+
+class OrderChangedV1(OrderEvent):
+    """The composition of an order changed before it was closed."""
+
+    TYPE: ClassVar[str] = "orders.order.changed.v1"
+    difference: OrderDifference
+
+
+class OrderPaidV1(OrderEvent):
+    """Final prices are known; the order is closed for changes."""
+
+    TYPE: ClassVar[str] = "orders.order.paid.v1"
+    difference: OrderDifference
+
+
+class OrderReceivedV1(OrderEvent):
+    """The order was handed to the courier; its goods are off the store's balance."""
+
+    TYPE: ClassVar[str] = "orders.order.received.v1"
+
+
+class OrderDeliveredV1(OrderEvent):
+    """The customer has the order."""
+
+    TYPE: ClassVar[str] = "orders.order.delivered.v1"
+
+
+class OrderCancelledV1(OrderEvent):
+    """The order was cancelled. ``notify`` is false when it had already been shipped."""
+
+    TYPE: ClassVar[str] = "orders.order.cancelled.v1"
+    slug: str | None = None
+    description: str | None = None
+
+
+class OrderCorrectedV1(OrderEvent):
+    """A late, older event changed what the order is; messages sent before are corrected by this one (DECISIONS "Orders")."""
+
+    TYPE: ClassVar[str] = "orders.order.corrected.v1"
+    difference: OrderDifference
+    late_event: str
+
+
+class WorkflowStoppedV1(Message):
+    """A person stopped a workflow (M8, M9)."""
+
+    TYPE: ClassVar[str] = "orders.workflow.stopped.v1"
+    workflow_id: int
+    kind: str
+    order_number: str
+    actor: str
+    reason: str
+    occurred_at: AwareDatetime
+
+
+class WorkflowCrashedV1(Message):
+    """A workflow's handler failed for good (M8)."""
+
+    TYPE: ClassVar[str] = "orders.workflow.crashed.v1"
+    workflow_id: int
+    kind: str
+    order_number: str
+    event_type: str
+    error: str
+    attempts: int
+    occurred_at: AwareDatetime
+
+
+class RefundWantedV1(Message):
+    """Money is to go back. ``business_key`` makes it one refund however often it is asked for (``{number}:cancel``).
+
+    ``amount`` None means: all that was captured.
+    """
+
+    TYPE: ClassVar[str] = "orders.refund.wanted.v1"
+    order_number: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    reason: str
+    business_key: str
+
+
+class TipsHoldWantedV1(Message):
+    """Tips are to be held at this sum. Nothing calls the payment system for it yet (DECISIONS "Money")."""
+
+    TYPE: ClassVar[str] = "orders.tips.hold_wanted.v1"
+    order_number: str
+    amount: int
+    currency: str
+    held_at: AwareDatetime

@@ -1,0 +1,48 @@
+"""The HTTP kit: a service's entry point is a table of routes, everything around them is the same everywhere."""
+
+from common.http import audit
+from common.http.app import build_app
+from common.http.audit import AdminChange, audit_routes
+from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
+from common.http.client import new_session, tracing_config
+from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
+from common.http.openapi import openapi_document
+from common.http.pages import Page, PageQuery, decode_cursor, encode_cursor, page_of
+from common.http.problems import InvalidCursor, Problem, UnsupportedMediaType, problem, problem_of
+from common.http.routes import Reply, Request, Route
+from common.http.server import HttpServer
+
+__all__ = [
+    "ADMIN",
+    "INTERNAL",
+    "OPERATOR",
+    "VIEWER",
+    "AdminChange",
+    "Attempt",
+    "HttpServer",
+    "IdempotencyKeyReused",
+    "InvalidCursor",
+    "Page",
+    "PageQuery",
+    "Principal",
+    "Problem",
+    "Reply",
+    "Request",
+    "Route",
+    "TokenBook",
+    "UnsupportedMediaType",
+    "audit",
+    "audit_routes",
+    "build_app",
+    "decode_cursor",
+    "encode_cursor",
+    "forget_keys",
+    "idempotent",
+    "new_session",
+    "once",
+    "openapi_document",
+    "page_of",
+    "problem",
+    "problem_of",
+    "tracing_config",
+]

@@ -1,0 +1,160 @@
+"""Builds the aiohttp application of a service from its table of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from pydantic import BaseModel
+
+from common.health import Health
+from common.http.auth import TokenBook
+from common.http.docs_page import CONTENT_SECURITY_POLICY, docs_page
+from common.http.edge import HttpMetrics, make_edge
+from common.http.endpoint import Endpoint, make_endpoint
+from common.http.openapi import openapi_document
+from common.http.routes import RawHandler, Request, Route
+
+HEALTH = web.AppKey("health", Health)
+DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi_document", dict)
+
+
+class Live(BaseModel):
+    """The process turns."""
+
+    status: str
+
+
+class Ready(BaseModel):
+    """Whether the service can work, and the state of everything it needs: `ok`, or the reason why not."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+def build_app(
+    *,
+    service: str,
+    version: str,
+    routes: Sequence[Route],
+    health: Health,
+    registry: CollectorRegistry,
+    tokens: TokenBook,
+    max_body: int = 1024 * 1024,
+    description: str = "",
+) -> web.Application:
+    """Return the application: the given routes, and the five addresses that every service has (CONTRACT 2).
+
+    ``max_body`` (bytes, counted as they come, chunked or not) bounds what ``request.read()`` takes; more is a 413. A raw
+    route that reads ``request.content`` itself has to count itself. Two routes with the same method and path are a
+    ``ValueError``.
+    """
+    public = [*_platform_routes(health, registry), *routes]
+    document = openapi_document(service=service, version=version, description=description, routes=public)
+    everything = [*public, *_document_routes(document)]
+    _refuse_doubles(everything)
+    metrics = HttpMetrics(registry)
+    endpoints: dict[Any, Route] = {}
+    app = web.Application(
+        client_max_size=max_body,
+        middlewares=[make_edge(metrics=metrics, health=health, endpoints=endpoints)],
+    )
+    for route in everything:
+        endpoint = _endpoint(route, service=service, tokens=tokens)
+        endpoints[endpoint] = route
+        metrics.expect(route)
+        if route.method == "GET":
+            app.router.add_get(route.path, endpoint, allow_head=True)
+        else:
+            app.router.add_route(route.method, route.path, endpoint)
+    app[HEALTH] = health
+    app[DOCUMENT] = document
+    return app
+
+
+def _endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
+    if not route.raw:
+        return make_endpoint(route, service=service, tokens=tokens)
+    handler = cast("RawHandler", route.handler)
+
+    # A function of our own for each route: two routes may share a handler, and the edge tells routes apart by function.
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
+    return endpoint
+
+
+def _refuse_doubles(routes: Sequence[Route]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        key = (route.method, route.path)
+        if key in seen:
+            raise ValueError(f"two routes answer {route.method} {route.path}")
+        seen.add(key)
+
+
+def _platform_routes(health: Health, registry: CollectorRegistry) -> list[Route]:
+    async def livez(_request: Request[None, None]) -> Live:
+        return Live(status="ok")
+
+    async def readyz(_request: Request[None, None]) -> web.Response:
+        report = await health.report()
+        body = Ready(ready=report.ready, checks=dict(report.checks)).model_dump_json()
+        return web.Response(
+            status=200 if report.ready else 503,
+            text=body,
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    tags = ("platform",)
+    return [
+        Route(
+            method="GET",
+            path="/livez",
+            handler=livez,
+            summary="Is the process alive?",
+            response=Live,
+            tags=tags,
+            quiet=True,
+        ),
+        Route(
+            method="GET",
+            path="/readyz",
+            handler=readyz,
+            summary="Can it work, and if not, why?",
+            response={200: Ready, 503: Ready},
+            tags=tags,
+            quiet=True,
+        ),
+        Route(method="GET", path="/metrics", handler=metrics, summary="Metrics for Prometheus", raw=True, tags=tags),
+    ]
+
+
+def _document_routes(document: dict[str, Any]) -> list[Route]:
+    raw = orjson.dumps(document)
+    page = docs_page(document).encode()
+
+    async def openapi(_request: web.Request) -> web.Response:
+        return web.Response(body=raw, content_type="application/json", charset="utf-8")
+
+    async def docs(_request: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
+
+    return [
+        Route(
+            method="GET", path="/openapi.json", handler=openapi, summary="This document", raw=True, tags=("platform",)
+        ),
+        Route(
+            method="GET", path="/docs", handler=docs, summary="This document as a page", raw=True, tags=("platform",)
+        ),
+    ]

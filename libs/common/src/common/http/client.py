@@ -1,0 +1,83 @@
+"""Outgoing HTTP: sessions with sane deadlines that carry the trace and the request id along."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import aiohttp
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from common.telemetry import current_request_id
+from common.telemetry.tracing import TRACEPARENT, TRACESTATE, start_span, traceparent_of
+
+
+def new_session(
+    *,
+    base_url: str | None = None,
+    total: float = 10.0,
+    connect: float = 2.0,
+    limit: int = 100,
+    headers: dict[str, str] | None = None,
+    service: str = "suite",
+) -> aiohttp.ClientSession:
+    """Return a session; the caller closes it (``async with``). Must be called inside a running loop.
+
+    ``total`` and ``connect`` are deadlines in seconds: of a whole request, and of getting a connection (waiting for the
+    pool included). ``limit`` is the number of connections at a time. Redirects are followed by aiohttp's own rules;
+    cookies are not kept. Every request carries ``traceparent`` and ``X-Request-Id``.
+    """
+    return aiohttp.ClientSession(
+        base_url=base_url,
+        timeout=aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect),
+        connector=aiohttp.TCPConnector(limit=limit, ttl_dns_cache=30),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": service, **(headers or {})},
+        trace_configs=[tracing_config()],
+    )
+
+
+def tracing_config() -> aiohttp.TraceConfig:
+    """Return the trace-config that ``new_session`` uses, for sessions made elsewhere (a library's, for example)."""
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(_started)
+    config.on_request_end.append(_ended)
+    config.on_request_exception.append(_failed)
+    return config
+
+
+async def _started(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+) -> None:
+    # Method and host only: paths and queries may hold tokens (Telegram's do) and ids without bound.
+    span = start_span(
+        f"{params.method} {params.url.host}",
+        kind=SpanKind.CLIENT,
+        attributes={"http.request.method": params.method, "server.address": params.url.host or ""},
+    )
+    context.span = span
+    own = span.get_span_context()
+    if TRACEPARENT not in params.headers:  # whoever sets it knows better
+        params.headers[TRACEPARENT] = traceparent_of(own)
+        if own.trace_state:
+            params.headers[TRACESTATE] = own.trace_state.to_header()
+    request_id = current_request_id()
+    if request_id is not None and "X-Request-Id" not in params.headers:
+        params.headers["X-Request-Id"] = request_id
+
+
+async def _ended(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+) -> None:
+    span: trace.Span = context.span
+    span.set_attribute("http.response.status_code", params.response.status)
+    span.end()
+
+
+async def _failed(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
+) -> None:
+    span: trace.Span = context.span
+    span.set_attribute("error.type", type(params.exception).__name__)
+    span.set_status(Status(StatusCode.ERROR))
+    span.end()

@@ -1,0 +1,168 @@
+"""From a route to what aiohttp calls: authorize, parse, call the handler, render the answer."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Union, get_args, get_origin
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from common.errors import Forbidden, InvalidInput, NotFound, Unauthorized, Unprocessable
+from common.http.auth import Principal, TokenBook, satisfying
+from common.http.problems import UnsupportedMediaType, from_validation
+from common.http.routes import Answer, Reply, Request, Route
+from common.telemetry import current_request_id
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_MALFORMED = "json_invalid"
+
+
+def make_endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
+    """Return the coroutine function that serves a route which is not raw."""
+    demanded = satisfying(route.roles) if route.roles is not None else None
+    lists = _list_fields(route.query)
+    handler: Any = route.handler
+    has_parameters = "{" in route.path
+
+    async def endpoint(raw: web.Request) -> web.StreamResponse:
+        """Serve one request."""
+        principal = authorize(raw, tokens=tokens, demanded=demanded) if demanded is not None else None
+        path = _path(raw) if has_parameters else {}
+        query = _query(route.query, raw, lists) if route.query is not None else None
+        content = b""
+        body = None
+        if route.request is not None:
+            _require_json(raw)
+            content = await raw.read()
+            body = _body(route.request, content, invalid_status=route.invalid_status)
+        request: Request[Any, Any] = Request(
+            raw=raw,
+            route=route,
+            service=service,
+            principal=principal,
+            body=body,
+            query=query,
+            path=path,
+            content=content,
+            request_id=current_request_id() or "",
+        )
+        if route.idempotent:
+            _ = request.idempotency_key  # a malformed key is refused before anything is done
+        return render(await handler(request), status=route.status)
+
+    return endpoint
+
+
+def authorize(raw: web.Request, *, tokens: TokenBook, demanded: frozenset[str]) -> Principal:
+    """Return the caller. Raises ``Unauthorized`` without a valid token, ``Forbidden`` with too little a role."""
+    principal = tokens.from_header(raw.headers.get("Authorization"))
+    if principal is None:
+        raise Unauthorized("a valid bearer token is needed")
+    if demanded and principal.role not in demanded:
+        raise Forbidden("this token's role may not do that")
+    return principal
+
+
+def render(answer: Answer, *, status: int) -> web.StreamResponse:
+    """Turn what a handler returned into an answer: a model as JSON, ``None`` as an empty body."""
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(answer, Reply):
+        status = answer.status
+        headers.update(answer.headers)
+        answer = answer.body
+    if answer is None:
+        return web.Response(status=status, headers=headers)
+    body = answer.model_dump_json(by_alias=True).encode()
+    return web.Response(status=status, body=body, content_type="application/json", charset="utf-8", headers=headers)
+
+
+def _path(raw: web.Request) -> Mapping[str, str]:
+    path = dict(raw.match_info)
+    if any(not _encodable(value) for value in path.values()):
+        raise NotFound("no such path")  # PostgreSQL's text holds no NUL, so nothing can have that name
+    return path
+
+
+def _encodable(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _query(model: type[BaseModel], raw: web.Request, lists: frozenset[str]) -> BaseModel:
+    values: dict[str, Any] = {}
+    for key in raw.query:
+        given = raw.query.getall(key)
+        if any(not _encodable(value) for value in given):
+            raise InvalidInput(f"the query parameter {key[:64]!r} holds a character that is not text")
+        if key not in lists and len(given) > 1:
+            raise InvalidInput(f"the query parameter {key[:64]!r} is given twice")
+        values[key] = given if key in lists else given[0]
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInput("the query does not fit", fields=from_validation(error)) from None
+
+
+def _list_fields(model: type[BaseModel] | None) -> frozenset[str]:
+    if model is None:
+        return frozenset()
+    return frozenset(field.alias or name for name, field in model.model_fields.items() if _is_list(field.annotation))
+
+
+def _is_list(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return any(_is_list(part) for part in get_args(annotation))
+    return (get_origin(annotation) or annotation) in (list, tuple, set, frozenset)
+
+
+def _require_json(raw: web.Request) -> None:
+    if "Content-Type" not in raw.headers:
+        return
+    kind = raw.content_type
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaType("the body must be application/json")
+
+
+def _body(model: type[BaseModel], content: bytes, *, invalid_status: int) -> BaseModel:
+    if not content:
+        raise InvalidInput("a JSON body is needed")
+    if b"\\u0000" in content and _holds_nul(content):
+        raise Unprocessable("the body holds a NUL character, which no text may")
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == _MALFORMED:
+            raise InvalidInput("the body is not JSON") from None
+        fields = from_validation(error)
+        kind = InvalidInput if invalid_status == 400 else Unprocessable
+        raise kind("the body does not fit", fields=fields) from None
+
+
+def _holds_nul(content: bytes) -> bool:
+    try:
+        stack: list[Any] = [orjson.loads(content)]
+    except orjson.JSONDecodeError:
+        return False  # the model's own parser says what is wrong
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            if "\x00" in value:
+                return True
+        elif isinstance(value, dict):
+            stack.extend(value)
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+    return False

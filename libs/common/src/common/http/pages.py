@@ -1,0 +1,85 @@
+"""Lists page by cursor: ``?limit=&cursor=`` → ``{"items": [], "next_cursor": null}`` (CONTRACT 2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+import orjson
+from pydantic import BaseModel, Field
+
+from common.http.problems import InvalidCursor
+
+ItemT = TypeVar("ItemT")
+
+_BIGINT = 2**63
+DEFAULT_LIMIT = 50
+LARGEST_LIMIT = 200
+
+
+class Page(BaseModel, Generic[ItemT]):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    items: list[ItemT]
+    next_cursor: str | None
+
+
+class PageQuery(BaseModel):
+    """The query of every list; a list's own filters are added in a subclass."""
+
+    limit: Annotated[int, Field(ge=1, le=LARGEST_LIMIT, description="items a page")] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, Field(max_length=1024, description="`next_cursor` of the page before")] = None
+
+
+def page_of(
+    rows: Sequence[Any], *, limit: int, item: Callable[[Any], ItemT], key: Callable[[Any], Sequence[Any]]
+) -> Page[ItemT]:
+    """Make a page from ``limit + 1`` rows: the extra one only says that there is more.
+
+    ``key`` gives the sort key of a row; the cursor is that of the last row shown.
+    """
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page(items=[item(row) for row in shown], next_cursor=encode_cursor(*key(shown[-1])) if more else None)
+
+
+def encode_cursor(*values: Any) -> str:
+    """Write a position in a list as opaque text. Takes strings, integers, floats and zone-aware moments."""
+    return base64.urlsafe_b64encode(orjson.dumps(values)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
+    """Read a position back; ``None`` stays ``None`` (the first page).
+
+    ``types`` are what the list's sort key consists of (``int``, ``str``, ``float``, ``datetime``). Anything that was not
+    made by ``encode_cursor`` with the same types raises ``InvalidCursor`` (400), and never reaches the database.
+    """
+    if cursor is None:
+        return None
+    try:
+        values = orjson.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        raise InvalidCursor("the cursor is malformed") from None
+    if not isinstance(values, list) or len(values) != len(types):
+        raise InvalidCursor("the cursor belongs to another list")
+    return tuple(_typed(value, kind) for value, kind in zip(values, types, strict=True))
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if kind is datetime and isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidCursor("the cursor is malformed") from None
+        if moment.tzinfo is not None:
+            return moment
+    elif kind is int and isinstance(value, int) and not isinstance(value, bool) and -_BIGINT <= value < _BIGINT:
+        return value
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif kind is str and isinstance(value, str) and "\x00" not in value:
+        return value
+    raise InvalidCursor("the cursor belongs to another list")

@@ -1,0 +1,156 @@
+"""A route as a value, and what its handler is given. A service's HTTP entry point is a table of these."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from common.errors import InvalidInput, NotFound, SuiteError
+from common.http.auth import Principal
+
+BodyT = TypeVar("BodyT")
+QueryT = TypeVar("QueryT")
+
+_BIGINT = 2**63 - 1
+LONGEST_KEY = 255
+KEY_CHARACTERS = "[!-~]"  # printable ASCII without the blank
+_KEY = re.compile(f"{KEY_CHARACTERS}{{1,{LONGEST_KEY}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer whose status or headers differ from the route's own."""
+
+    body: BaseModel | None
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Request(Generic[BodyT, QueryT]):
+    """A request as a handler sees it: everything parsed, checked and authorized already.
+
+    ``body`` and ``query`` are instances of the route's models (``None`` where it names none), ``path`` holds the path
+    parameters as text without NUL characters, ``content`` the body's raw bytes (empty when the route reads none).
+    """
+
+    __slots__ = ("_principal", "body", "content", "path", "query", "raw", "request_id", "route", "service")
+
+    def __init__(
+        self,
+        *,
+        raw: web.Request,
+        route: Route,
+        service: str,
+        principal: Principal | None,
+        body: BodyT,
+        query: QueryT,
+        path: Mapping[str, str],
+        content: bytes,
+        request_id: str,
+    ) -> None:
+        self.raw = raw
+        self.route = route
+        self.service = service
+        self.body = body
+        self.query = query
+        self.path = path
+        self.content = content
+        self.request_id = request_id
+        self._principal = principal
+
+    @property
+    def principal(self) -> Principal:
+        """Who calls. Only on routes that demand a role; elsewhere there is nobody to name."""
+        if self._principal is None:
+            raise RuntimeError(f"{self.route.path} is public: it has no principal")
+        return self._principal
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The ``Idempotency-Key`` header, if given. Raises ``InvalidInput`` when it is empty, too long or holds odd characters."""
+        key = self.raw.headers.get("Idempotency-Key")
+        if key is None:
+            return None
+        if _KEY.fullmatch(key) is None:
+            raise InvalidInput(f"Idempotency-Key must be 1 to {LONGEST_KEY} printable ASCII characters without blanks")
+        return key
+
+    @property
+    def idempotency_scope(self) -> str:
+        """Where a key counts: this service, this route, this caller."""
+        caller = f"{self._principal.role}/{self._principal.name}" if self._principal is not None else "public"
+        return f"{self.service} {self.route.method} {self.route.path} {caller}"
+
+    @property
+    def fingerprint(self) -> bytes:
+        """A digest of what was asked: path, query and body. The same request has the same fingerprint."""
+        digest = hashlib.blake2b(digest_size=32, person=b"idempotency")
+        for part in (self.raw.rel_url.raw_path_qs.encode(), self.content):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+        return digest.digest()
+
+    def path_int(self, name: str) -> int:
+        """Return a path parameter that is a row's number. What cannot be one does not exist: ``NotFound``."""
+        text = self.path[name]
+        if text.isascii() and text.isdigit() and int(text[:20]) <= _BIGINT:
+            return int(text)
+        raise NotFound(f"no such {name}")
+
+    def path_uuid(self, name: str) -> uuid.UUID:
+        """Return a path parameter that is a UUID. What cannot be one does not exist: ``NotFound``."""
+        try:
+            return uuid.UUID(self.path[name])
+        except ValueError:
+            raise NotFound(f"no such {name}") from None
+
+
+Answer: TypeAlias = BaseModel | Reply | web.StreamResponse | None
+Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Answer]]
+RawHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Response: TypeAlias = type[BaseModel] | Mapping[int, type[BaseModel] | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One operation.
+
+    - ``roles``: who may call (viewer < operator < admin, the others stand alone); ``None`` is public, an empty set is anyone
+      with a valid token.
+    - ``request``, ``query``: pydantic models of the JSON body and the query string. Malformed JSON is 400, a body that does
+      not fit is ``invalid_status`` (422), a query that does not fit is 400.
+    - ``response``: the model answered with ``status``, or a model for each status.
+    - ``errors``: the error classes that the operation may raise, for the OpenAPI document; any other SuiteError is
+      answered by the same table.
+    - ``idempotent``: the operation honours ``Idempotency-Key``: the header is documented and checked; the handler does its
+      work under ``common.http.once``.
+    - ``raw``: the handler gets aiohttp's own request, unread, with no role check; for hot paths. Errors, ids and metrics
+      work the same. A raw route is quiet.
+    - ``quiet``: only answers of 500 and above write a log line; for routes that are called hundreds of times a second.
+    - ``hidden``: left out of the OpenAPI document.
+    """
+
+    method: str
+    path: str
+    handler: Handler | RawHandler
+    summary: str
+    description: str = ""
+    request: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    response: Response = None
+    status: int = 200
+    errors: tuple[type[SuiteError], ...] = ()
+    roles: frozenset[str] | None = None
+    tags: tuple[str, ...] = ()
+    invalid_status: int = 422
+    idempotent: bool = False
+    raw: bool = False
+    quiet: bool = False
+    hidden: bool = False

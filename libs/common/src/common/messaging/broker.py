@@ -1,0 +1,98 @@
+"""One supervised connection to RabbitMQ for publishing, made again whenever it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from common.clock import full_jitter
+from common.errors import Unavailable
+from common.messaging import topology
+from common.messaging.links import LOST, Link, StoppedError, as_lost, linked, pause, reason_of
+from common.messaging.publisher import Publisher
+
+_log = structlog.get_logger(__name__)
+_LOOK_AGAIN_S = 5.0
+
+
+class Broker:
+    """The service's link to RabbitMQ.
+
+    ``run`` is to be supervised; it declares the whole topology on every new connection, and again when an event was unroutable, and
+    lends its channel to ``publisher``. Consumers make connections of their own: a broker under a memory or disk alarm blocks the
+    connections that publish, and consuming must go on to relieve it.
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        self.url = url
+        self.name = name
+        self.publisher = Publisher()
+        self._stopping = asyncio.Event()
+        self._stir = asyncio.Event()
+        self._reason = "not connected yet"
+
+    async def run(self) -> None:
+        """Keep the connection until ``stop``. Never raises because the broker is away or refuses us: ``check`` tells the reason."""
+        attempt = 0
+        while not self._stopping.is_set():
+            try:
+                async with linked(
+                    self.url,
+                    name=f"{self.name}.publish",
+                    confirms=True,
+                    declare=topology.declare,
+                    stopping=self._stopping,
+                    stir=self._stir,
+                ) as link:
+                    attempt = 0
+                    self._reason = ""
+                    _log.info("broker_connected")
+                    with as_lost():
+                        channel = await link.channel.get_underlay_channel()
+                    async with self.publisher.using(channel):
+                        await self._serve(link)
+                    self._reason = "connection lost"
+            except StoppedError:
+                return
+            except LOST as error:
+                reason = reason_of(error)
+                if reason != self._reason:  # once for each reason, not once for each attempt
+                    _log.warning("broker_away", reason=reason)
+                self._reason = reason
+            # At least a tenth of a second, so that a broker that refuses at once is not asked in a tight loop.
+            await pause(self._stopping, 0.1 + full_jitter(attempt, base=0.1, cap=2.0))
+            attempt += 1
+
+    async def stop(self) -> None:
+        """Let ``run`` end. Whatever is still being published fails with ``BrokerAway``."""
+        self._stopping.set()
+        self._stir.set()
+
+    async def wait_ready(self) -> None:
+        """Return when the topology is declared and publishing is possible."""
+        await self.publisher.wait_ready()
+
+    async def check(self) -> None:
+        """Readiness: raises ``Unavailable`` with the reason while nothing can be published."""
+        if not self.publisher.ready:
+            raise Unavailable(f"RabbitMQ: {self._reason}")
+
+    async def _serve(self, link: Link) -> None:
+        """Return when the link is lost or is to stop; meanwhile mend the topology where something turned out unroutable."""
+        self.publisher.on_unroutable = self._stir.set
+        loop = asyncio.get_running_loop()
+        next_look = loop.time()
+        while True:
+            await self._stir.wait()
+            self._stir.clear()
+            if link.lost or self._stopping.is_set():
+                return
+            if self.publisher.unroutable and loop.time() >= next_look:
+                next_look = loop.time() + _LOOK_AGAIN_S
+                self.publisher.unroutable = False
+                _log.warning("topology_declared_again")
+                with as_lost():
+                    # On a channel of its own: declaring takes turns with publishing on the other one.
+                    async with asyncio.timeout(30.0), link.connection.channel(publisher_confirms=False) as side:
+                        await topology.declare(side)

@@ -1,0 +1,188 @@
+"""Dead letters: what a consumer gave up on is kept in its own database, with the reason, and can be replayed by an operator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from aiormq.abc import DeliveredMessage
+
+from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.envelope import Envelope
+from common.errors import Conflict, NotFound, SuiteError
+from common.ids import derived_id, new_id
+from common.messaging import inbox, outbox
+from common.messaging.links import pause
+from common.messaging.metrics import MessagingMetrics
+from common.messaging.reader import BatchReader, StopReadingError
+from common.messaging.topology import QueueSpec
+from common.postgres import Connection, Database, Record, worth_repeating
+
+_INSERT = """
+INSERT INTO dead_letters (queue, handler, event_id, event_type, subject, reason, error, body)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+_LOCK = "SELECT * FROM dead_letters WHERE id = $1 FOR UPDATE"
+_FORGET_FAILURES = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_id = $2"
+_MARK = "UPDATE dead_letters SET replayed_at = now(), replayed_by = $2 WHERE id = $1"
+_PAGE = """
+SELECT id, queue, handler, event_id, event_type, subject, reason, error, dead_at, replayed_at, replayed_by
+FROM dead_letters WHERE id < $1 AND ($2::boolean IS FALSE OR replayed_at IS NULL) ORDER BY id DESC LIMIT $3
+"""
+
+
+async def bury(
+    connection: Connection,
+    *,
+    queue: str,
+    handler: str,
+    service: str,
+    reason: str,
+    error: str,
+    body: bytes,
+    envelope: Envelope | None,
+    delivery: str | None = None,
+) -> bool:
+    """Keep the event in ``dead_letters`` and raise a problem by the outbox, in the caller's transaction.
+
+    ``error`` is an exception's type and place, never a payload. Problems of one queue, handler and reason are one incident.
+    ``delivery`` is what ``delivery_of`` gives: a message that comes again because its acknowledgement was lost is kept once, and False
+    is returned for the repeat. The same event sent again (by a replay) is another delivery.
+    """
+    if delivery is not None and not await inbox.claim(connection, f"{handler}.dead", [delivery]):
+        return False
+    await connection.execute(
+        _INSERT,
+        queue,
+        handler,
+        envelope.id if envelope else None,
+        envelope.type if envelope else None,
+        envelope.subject if envelope else None,
+        reason,
+        error,
+        body,
+    )
+    now = datetime.now(UTC)
+    problem = ProblemRaisedV1(
+        kind="dead_letter",
+        severity="critical",
+        fingerprint=f"dead_letter:{queue}:{handler}:{reason}",
+        summary=f"{handler} gave up on an event of {queue}: {reason}",
+        details={
+            "queue": queue,
+            "handler": handler,
+            "error": error,
+            "event_type": envelope.type if envelope else "unknown",
+        },
+        service=service,
+        order_number=envelope.subject if envelope else None,
+        occurred_at=now,
+    )
+    # Of the delivery, not of the event: one that was replayed and died again is a new problem, also for whoever dealt with the first.
+    event_id = derived_id("dead_letter", queue, handler, delivery) if delivery is not None else new_id()
+    await outbox.add(
+        connection,
+        Envelope.of(
+            problem,
+            event_id=event_id,
+            source=f"/{service}",
+            subject=problem.order_number,
+            time=now,
+            traceparent=envelope.traceparent if envelope else None,
+        ),
+    )
+    return True
+
+
+def delivery_of(message: DeliveredMessage) -> str | None:
+    """Return what tells one published message from all others, None when its publisher gave it no ``message_id``.
+
+    Redelivering and dead-lettering keep it. The body takes part, should another publisher use one ``message_id`` twice.
+    """
+    message_id = message.header.properties.message_id
+    if not message_id:
+        return None
+    digest = hashlib.blake2b(message.body, digest_size=16)
+    digest.update(message_id.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+async def replay(connection: Connection, letter_id: int, *, actor: str, dry_run: bool = False) -> Record:
+    """Send a dead letter to its queue again, by the outbox, in the caller's transaction. Returns the row as it was.
+
+    With ``dry_run`` it only checks. Raises ``NotFound``, or ``Conflict`` when it was replayed before: two operators at once send it once.
+    """
+    letter = await connection.fetchrow(_LOCK, letter_id)
+    if letter is None:
+        raise NotFound(f"there is no dead letter {letter_id}")
+    if letter["replayed_at"] is not None:
+        raise Conflict(f"dead letter {letter_id} was replayed before, by {letter['replayed_by']}")
+    if dry_run:
+        return letter
+    if letter["event_id"] is not None:
+        await connection.execute(_FORGET_FAILURES, letter["handler"], letter["event_id"])
+    await outbox.add_raw(connection, exchange="", routing_key=letter["queue"], body=letter["body"])
+    await connection.execute(_MARK, letter_id, actor)
+    return letter
+
+
+async def page(connection: Connection, *, before: int, open_only: bool, limit: int) -> list[Record]:
+    """Return dead letters, the newest first, with ids below ``before``. Bodies are left out."""
+    return await connection.fetch(_PAGE, before, open_only, limit)
+
+
+class DeadLetterCollector:
+    """Empties a queue's ``.dead`` queue into the table: what the broker itself gave up on (its delivery limit was reached)."""
+
+    def __init__(
+        self, url: str, *, spec: QueueSpec, database: Database, service: str, metrics: MessagingMetrics
+    ) -> None:
+        self._spec = spec
+        self._database = database
+        self._service = service
+        self._metrics = metrics
+        self._reader = BatchReader(url, spec=spec, source=spec.dead, process=self._process, batch_size=50, linger=0.0)
+
+    async def run(self) -> None:
+        """Collect until ``stop``. To be supervised."""
+        await self._reader.run()
+
+    async def stop(self) -> None:
+        """Let ``run`` end after the batch in hand."""
+        await self._reader.stop()
+
+    async def _process(self, batch: Sequence[DeliveredMessage]) -> None:
+        while True:
+            kept = 0
+            try:
+                async with self._database.transaction() as connection:
+                    for message in batch:
+                        kept += await bury(
+                            connection,
+                            queue=self._spec.name,
+                            handler=self._spec.name,
+                            service=self._service,
+                            reason="delivery_limit",
+                            error="the broker gave up: its consumers died too often with this message in hand",
+                            body=message.body,
+                            envelope=_try_decode(message.body),
+                            delivery=delivery_of(message),
+                        )
+            except Exception as error:
+                retryable = isinstance(error, SuiteError) and error.retryable
+                if not retryable and not worth_repeating(error):
+                    raise
+                await pause(self._reader.stopping, 1.0)
+                if self._reader.stopping.is_set():
+                    raise StopReadingError from error
+                continue
+            self._metrics.dead_letters.labels(self._spec.name, "delivery_limit").inc(kept)
+            return
+
+
+def _try_decode(body: bytes) -> Envelope | None:
+    try:
+        return Envelope.decode(body)
+    except ValueError:
+        return None

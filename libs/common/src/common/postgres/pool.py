@@ -1,0 +1,227 @@
+"""The pool, and transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+import orjson
+import structlog
+
+from common.errors import ConfigurationError, Unavailable
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+    Record: TypeAlias = asyncpg.Record
+    _Base: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = Any
+    Record = Any
+    _Base = asyncpg.Connection
+
+_log = structlog.get_logger(__name__)
+_CONNECT_TIMEOUT_S = 5.0
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, cancelled by somebody, a session timed out
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.PostgresSystemError,  # the server's own input and output failed
+    asyncpg.ReadOnlySQLTransactionError,  # a fail-over left us at what is a standby now
+)
+"""What is raised when the server is away, restarting, failing over or out of something. Trying again later can help."""
+
+
+REPEATABLE = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,  # a migration ran; asyncpg has forgotten the statement when it raises this
+    asyncpg.OutdatedSchemaCacheError,
+)
+"""What a transaction may be raised out of only because of its neighbours: the same transaction again can succeed."""
+
+_SESSION = {
+    "timezone": "UTC",
+    # A client that vanished, or hangs, inside a transaction keeps its locks no longer than this. By default it is for hours.
+    "idle_in_transaction_session_timeout": "60000",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+
+
+class DatabaseAway(Unavailable):
+    """No connection to the database can be had."""
+
+
+def worth_repeating(error: BaseException) -> bool:
+    """Tell whether the same work may succeed when tried again: the server was away, or a neighbour was in the way.
+
+    asyncpg says ``InterfaceError`` both for a connection that has gone and for a wrong use of it; only the first is worth it.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error) or "closing" in str(error)
+    return isinstance(error, (*AWAY, *REPEATABLE))
+
+
+class Database:
+    """One database of one service.
+
+    Connections are made when they are first needed, so a service starts while PostgreSQL is away and says so on ``/readyz``.
+    ``jsonb`` columns are read and written as Python objects; ``orjson`` does the work. Every statement has a time limit.
+    Safe for concurrent use within one event loop.
+    """
+
+    def __init__(
+        self, dsn: str, *, application_name: str, min_size: int = 0, max_size: int = 10, command_timeout: float = 30.0
+    ) -> None:
+        self._dsn = dsn
+        self._min_size = min_size
+        self._max_size = max_size
+        self._options: dict[str, Any] = {
+            "timeout": _CONNECT_TIMEOUT_S,
+            "command_timeout": command_timeout,
+            "connection_class": _HonestConnection,
+            "server_settings": {"application_name": application_name, **_SESSION},
+        }
+        self._pool: asyncpg.Pool[Any] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """The address, with the password in it: never log it."""
+        return self._dsn
+
+    async def open(self) -> None:
+        """Make the pool. Succeeds while the server is away."""
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=self._min_size,
+            max_size=self._max_size,
+            max_inactive_connection_lifetime=300.0,
+            init=prepare_connection,
+            **self._options,
+        )
+
+    async def close(self) -> None:
+        """Close every connection; those still in use after five seconds are ended."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        try:
+            async with asyncio.timeout(5.0):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def acquire(self, *, timeout: float = 5.0) -> AsyncIterator[Connection]:
+        """Lend a connection, each statement its own transaction.
+
+        Raises ``DatabaseAway`` (an ``Unavailable``) when no connection can be had within ``timeout`` seconds, for whatever reason:
+        the server is away, refuses us, or all connections are lent. What the block raises comes through unchanged.
+        """
+        pool = self._pool
+        if pool is None:
+            raise DatabaseAway("the database is closed")
+        try:
+            connection = await pool.acquire(timeout=timeout)
+        except Exception as error:
+            raise _away(error) from error
+        try:
+            yield connection
+        except asyncpg.ReadOnlySQLTransactionError:
+            # The server behind this address has changed its part; connections made from now on reach the new one.
+            await pool.expire_connections()
+            raise
+        finally:
+            await _give_back(pool, connection)
+
+    @asynccontextmanager
+    async def transaction(self, *, timeout: float = 5.0) -> AsyncIterator[Connection]:
+        """Lend a connection inside a READ COMMITTED transaction: committed at the end of the block, rolled back on any exception.
+
+        Whoever loses the connection during the commit does not know whether it happened: the work inside must be safe to repeat.
+        Raises ``InFailedSQLTransactionError`` when a statement had failed and the block went on as if it had not.
+        """
+        async with self.acquire(timeout=timeout) as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """Open a connection outside the pool and end it after the block: for locks, settings and subscriptions of a session.
+
+        Raises ``DatabaseAway`` like ``acquire``.
+        """
+        try:
+            connection = await asyncpg.connect(self._dsn, **self._options)
+        except Exception as error:
+            raise _away(error) from error
+        try:
+            await prepare_connection(connection)
+            yield connection
+        finally:
+            try:
+                await connection.close(timeout=2.0)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                _log.debug("database_close_failed", reason=type(error).__name__)
+
+    async def check(self) -> None:
+        """Readiness: one round trip. Raises when the database does not answer."""
+        async with self.acquire(timeout=2.0) as connection:
+            await connection.fetchval("SELECT 1", timeout=2.0)
+
+
+class _HonestConnection(_Base):
+    """Raises where PostgreSQL answers COMMIT with a quiet ROLLBACK, because a statement of the transaction had failed.
+
+    asyncpg takes that answer for a commit. A consumer would acknowledge an event whose effect is gone.
+    """
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement as asyncpg does, and look at the answer to a COMMIT."""
+        status: str = await super().execute(query, *args, timeout=timeout)
+        if status == "ROLLBACK" and query.startswith("COMMIT"):
+            raise asyncpg.InFailedSQLTransactionError(
+                "the transaction was rolled back: one of its statements had failed"
+            )
+        return status
+
+
+async def prepare_connection(connection: Connection) -> None:
+    """Teach a fresh connection to speak jsonb as Python objects (through the binary format, version byte 1)."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
+    )
+
+
+def _away(error: Exception) -> Exception:
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return ConfigurationError("the address of the database cannot be understood")
+    if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        return DatabaseAway(f"the database does not answer ({type(error).__name__})")
+    return error
+
+
+async def _give_back(pool: asyncpg.Pool[Any], connection: Any) -> None:
+    try:
+        # Shielded by asyncpg itself. A connection that died or does not answer is thrown away there, and whoever used it is not told:
+        # what was committed is committed.
+        await pool.release(connection, timeout=5.0)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        _log.debug("database_release_failed", reason=type(error).__name__)
+
+
+def _encode_jsonb(value: object) -> bytes:
+    return b"\x01" + orjson.dumps(value)
+
+
+def _decode_jsonb(value: bytes) -> Any:
+    return orjson.loads(value[1:])

@@ -1,0 +1,19 @@
+"""A service as a process: settings, life cycle, runner and command line."""
+
+from common.service.cli import service_cli
+from common.service.dead_letters import dead_letter_routes
+from common.service.lifecycle import Lifecycle
+from common.service.runner import Application, run_service, running
+from common.service.settings import ServiceSettings, load_settings, required
+
+__all__ = [
+    "Application",
+    "Lifecycle",
+    "ServiceSettings",
+    "dead_letter_routes",
+    "load_settings",
+    "required",
+    "run_service",
+    "running",
+    "service_cli",
+]

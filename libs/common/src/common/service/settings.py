@@ -1,0 +1,85 @@
+"""Settings: from the environment only, frozen, and one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from common.errors import ConfigurationError
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def _hostname() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "unknown"
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told. A service subclasses it with its own ``env_prefix``, its port and its fields:
+
+    ``model_config = SettingsConfigDict(frozen=True, env_prefix="TIPS_")`` reads ``TIPS_PORT``, ``TIPS_POSTGRES_DSN`` …
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+    postgres_dsn: SecretStr | None = None
+    amqp_url: SecretStr | None = None
+    tokens_file: Path
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    environment: str = "production"
+    replica: str = Field(default_factory=_hostname, min_length=1, max_length=128)
+    otlp_endpoint: str | None = None
+    sentry_dsn: SecretStr | None = None
+    drain_seconds: float = Field(default=8.0, gt=0, le=8.5, description="the contract allows 10 s for the whole exit")
+
+
+def load_settings(cls: type[SettingsT]) -> SettingsT:
+    """Read the settings from the environment.
+
+    Raises ``ConfigurationError`` with one line that names every environment variable at fault and what is wrong with it,
+    never its value.
+    """
+    try:
+        return cls()
+    except ValidationError as error:
+        findings = error.errors(include_input=False, include_url=False, include_context=False)
+        parts = [
+            f"{_variable(cls, finding['loc'])} "
+            + ("is missing" if finding["type"] == "missing" else _lower(finding["msg"]))
+            for finding in findings
+        ]
+        raise ConfigurationError("configuration: " + "; ".join(parts)) from None
+    except SettingsError as error:
+        match = re.search(r'field "(\w+)"', str(error))
+        name = _variable(cls, (match.group(1),)) if match else "a variable"
+        raise ConfigurationError(f"configuration: {name} is not valid JSON") from None
+
+
+def required(value: SecretStr | None, cls: type[BaseSettings], field: str) -> str:
+    """Return a secret that this service cannot do without. Raises ``ConfigurationError`` naming its variable."""
+    if value is None or not value.get_secret_value():
+        raise ConfigurationError(f"configuration: {_variable(cls, (field,))} is missing")
+    return value.get_secret_value()
+
+
+def _variable(cls: type[BaseSettings], location: tuple[int | str, ...]) -> str:
+    prefix = cls.model_config.get("env_prefix", "")
+    if not location:
+        return f"{prefix}*"
+    first, *rest = map(str, location)
+    if first.upper().startswith(prefix.upper()) and prefix and first not in cls.model_fields:
+        name = first.upper()  # pydantic-settings already gave the variable's own name (an alias)
+    else:
+        name = f"{prefix}{first}".upper()
+    return f"{name} ({'.'.join(rest)})" if rest else name
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

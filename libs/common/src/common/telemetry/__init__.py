@@ -1,0 +1,24 @@
+"""Logs, traces, error reports and metrics: one set-up per process, nothing at import."""
+
+from common.telemetry.logs import bind_request_id, current_request_id, get_logger
+from common.telemetry.masking import MASK, scrub, scrub_text
+from common.telemetry.sentry import report_exception
+from common.telemetry.setup import Telemetry, setup_telemetry
+from common.telemetry.tracing import extract, inject, span, span_id, trace_id
+
+__all__ = [
+    "MASK",
+    "Telemetry",
+    "bind_request_id",
+    "current_request_id",
+    "extract",
+    "get_logger",
+    "inject",
+    "report_exception",
+    "scrub",
+    "scrub_text",
+    "setup_telemetry",
+    "span",
+    "span_id",
+    "trace_id",
+]

@@ -1,0 +1,1 @@
+"""Notifier: brings events to the right person in Telegram, Slack and mail."""

@@ -1,0 +1,68 @@
+"""Forgetting: what was told long ago, what was taken in long ago, keys of requests nobody repeats any more.
+
+The audit log, dead letters and everything that is not at its end stay.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from common.http import forget_keys
+from common.postgres import Database
+
+_KEYS_KEPT = timedelta(days=1)
+_NOTICES = """
+DELETE FROM notices WHERE id IN (
+    SELECT n.id FROM notices AS n
+    WHERE n.id < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.notice_id = n.id AND d.state NOT IN ('sent', 'failed'))
+    ORDER BY n.id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_INCIDENTS = """
+DELETE FROM incidents WHERE id IN (
+    SELECT i.id FROM incidents AS i
+    WHERE i.state = 'resolved' AND i.resolved_at < $1 AND NOT EXISTS (SELECT FROM notices AS n WHERE n.incident_id = i.id)
+    ORDER BY i.id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_ENDS = """
+DELETE FROM early_resolutions WHERE fingerprint IN (
+    SELECT fingerprint FROM early_resolutions WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_INBOX = """
+DELETE FROM inbox WHERE (consumer, event_id) IN (
+    SELECT consumer, event_id FROM inbox WHERE received_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+class Retention:
+    """Deletes what is older than ``keep``, a batch a transaction, so that nothing else waits for it. Any number of replicas may run it."""
+
+    def __init__(self, database: Database, *, keep: timedelta, batch: int = 1000) -> None:
+        self._database = database
+        self._keep = keep
+        self._batch = batch
+
+    async def forget(self) -> int:
+        """Delete everything that is due; returns how many rows went (without those that hang on them)."""
+        async with self._database.acquire() as connection:
+            now: datetime = await connection.fetchval("SELECT now()")
+        before = now - self._keep
+        gone = 0
+        oldest_kept = UUID(int=int(before.timestamp() * 1000) << 80)  # ids of notices begin with their milliseconds
+        for statement, limit in ((_NOTICES, oldest_kept), (_INCIDENTS, before), (_ENDS, before), (_INBOX, before)):
+            while count := await self._delete(statement, limit):
+                gone += count
+                if count < self._batch:
+                    break
+        async with self._database.transaction() as connection:
+            gone += await forget_keys(connection, older_than=_KEYS_KEPT)
+        return gone
+
+    async def _delete(self, statement: str, limit: object) -> int:
+        async with self._database.transaction() as connection:
+            status = await connection.execute(statement, limit, self._batch)
+        return int(status.rpartition(" ")[2])

@@ -1,0 +1,337 @@
+"""The composition root of the notifier: a straight line from settings to listening, consuming and sending."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from common.clock import SystemClock
+from common.errors import ConfigurationError, Unavailable
+from common.health import Health
+from common.http import HttpServer, Route, TokenBook, audit_routes, build_app
+from common.http.app import DOCUMENT
+from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
+from common.postgres import Database, require_schema
+from common.service import Application, Lifecycle, required
+from common.service.dead_letters import dead_letter_routes
+from common.telemetry import get_logger
+from common.telemetry.metrics import new_registry
+from notifier.adapters.channels.mail import MailSender
+from notifier.adapters.channels.slack import SlackSender
+from notifier.adapters.channels.telegram import TelegramSender, bot_id
+from notifier.adapters.desk import PostgresDesk
+from notifier.adapters.ledger import PostgresLedger, ledgers
+from notifier.adapters.metrics import CHANNELS, NotifierMetrics
+from notifier.adapters.queue import LimitsOf, PostgresQueues
+from notifier.adapters.reader import PostgresReader
+from notifier.adapters.retention import Retention
+from notifier.application.act_on_incident import ActOnIncident
+from notifier.application.alertmanager import TakeAlerts
+from notifier.application.deliver import Deliver
+from notifier.application.ports import Sender
+from notifier.application.routes_file import read_routes
+from notifier.application.send_test import SendTest
+from notifier.application.sentry import TakeSentry
+from notifier.application.take_in import TakeIn
+from notifier.domain.deliveries import Patience
+from notifier.domain.layout import LAYOUTS
+from notifier.domain.limits import mail_limits, slack_limits, telegram_limits
+from notifier.domain.routes import Routes
+from notifier.domain.wording import Words
+from notifier.entrypoints.admin import Admin
+from notifier.entrypoints.consumers import QUEUES, intake_handler
+from notifier.entrypoints.http import http_routes
+from notifier.entrypoints.jobs import Dispatcher, every
+from notifier.entrypoints.sentry import sentry_routes
+from notifier.settings import NotifierSettings
+
+NAME = "notifier"
+VERSION = "0.1.0"
+DESCRIPTION = (
+    "Brings events to the right person in Telegram, Slack and mail, and knows what was sent where, when and why."
+)
+_SWEEP_SECONDS = 1.0
+_GAUGES_SECONDS = 5.0
+_RETENTION_SECONDS = 300.0
+_log = get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A provider that is configured: how to send, what it allows."""
+
+    name: str
+    sender: Sender
+    limits: LimitsOf
+    prepare: Callable[[], Awaitable[None]] | None = None
+
+
+async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application:
+    """Open everything, serve, then consume and send. Waits for PostgreSQL and RabbitMQ while they are away; ``/readyz`` says so."""
+    dsn = required(settings.postgres_dsn, NotifierSettings, "postgres_dsn")
+    amqp_url = required(settings.amqp_url, NotifierSettings, "amqp_url")
+    tokens = TokenBook.load(settings.tokens_file)
+    table = load_routes(settings)
+    words = Words(settings.language)
+    registry = new_registry()
+    metrics = NotifierMetrics(registry)
+    messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
+
+    database = Database(dsn, application_name=NAME, max_size=settings.pool_size)
+    await database.open()
+    lifecycle.on_stop(database.close, name="database")
+    lifecycle.health.add_check("postgres", database.check)
+    broker = Broker(amqp_url, name=NAME)
+    lifecycle.health.add_check("rabbitmq", broker.check)
+    schema = Gate("the schema has not been checked yet")
+    lifecycle.health.add_check("schema", schema.check)
+    wakers: list[Callable[[], None]] = []
+
+    def wake() -> None:
+        """Say that something was committed: promises to relay, notices to send."""
+        for waker in wakers:
+            waker()
+
+    take_in = TakeIn(routes=table, words=words, environment=settings.environment)
+    routes = routes_of(settings, table=table, words=words, take_in=take_in, database=database, wake=wake)
+    app = build_app(
+        service=NAME,
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=routes,
+        health=lifecycle.health,
+        registry=registry,
+        tokens=tokens,
+    )
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    await require_schema(database, NAME)
+    schema.open()
+
+    relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
+    wakers.append(relay.wake)
+    lifecycle.supervise("broker", broker.run, stop=broker.stop)
+    lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
+
+    channels = await open_channels(settings, lifecycle)
+    silent = sorted(name for name, place in table.destinations.items() if place.channel not in configured(settings))
+    if silent:
+        _log.warning("destinations_without_a_channel", destinations=silent)  # what is routed there waits in the log
+    for channel in channels:
+        queues = PostgresQueues(database, channel=channel.name, limits=channel.limits)
+        deliver = Deliver(
+            channel=channel.name,
+            queues=queues,
+            sender=channel.sender,
+            layout=LAYOUTS[channel.name],
+            words=words,
+            watch=metrics,
+            deadline=settings.call_deadline,
+            patience=Patience(give_up_after=timedelta(seconds=settings.give_up_after)),
+            combine_above=settings.combine_above,
+        )
+        dispatcher = Dispatcher(
+            deliver,
+            queues,
+            concurrency=settings.concurrency,
+            after_commit=relay.wake,
+            prepare=channel.prepare,
+        )
+        wakers.append(dispatcher.wake)
+        lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
+
+    any_queue = PostgresQueues(database, channel="", limits=lambda _: ())
+
+    async def sweep() -> None:
+        """Have notices sent again whose sender died."""
+        expired = await any_queue.expire()
+        if expired:
+            metrics.expired.inc(expired)
+            wake()
+
+    lifecycle.supervise("leases", lambda: every(_SWEEP_SECONDS, sweep, name="leases"))
+    retention = Retention(database, keep=timedelta(days=settings.keep_days))
+
+    async def forget() -> None:
+        """Delete what is older than the operator wants to keep."""
+        gone = await retention.forget()
+        if gone:
+            _log.info("old_rows_forgotten", rows=gone)
+
+    lifecycle.supervise("retention", lambda: every(_RETENTION_SECONDS, forget, name="retention"))
+    reader = PostgresReader(database)
+    lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
+
+    handler = intake_handler(take_in, ledger_on=PostgresLedger)
+    for spec in QUEUES:
+        consumer = Consumer(
+            amqp_url,
+            spec,
+            database=database,
+            name=spec.name,
+            service=NAME,
+            handler=handler,
+            metrics=messaging_metrics,
+            after_commit=wake,
+        )
+        dead = consumer.dead_letter_collector
+        lifecycle.supervise(f"dead-letters-{spec.name}", dead.run, stop=dead.stop)
+        lifecycle.supervise(f"consumer-{spec.name}", consumer.run, stop=consumer.stop)
+        lifecycle.health.add_check(spec.name, connected_check(consumer))
+    return Application(server=server, lifecycle=lifecycle)
+
+
+def routes_of(
+    settings: NotifierSettings,
+    *,
+    table: Routes,
+    words: Words,
+    take_in: TakeIn,
+    database: Database,
+    wake: Callable[[], None],
+) -> list[Route]:
+    """Return every HTTP route; opens nothing."""
+    admin = Admin(
+        database=database,
+        reader=PostgresReader(database),
+        desk_on=PostgresDesk,
+        ledger_on=PostgresLedger,
+        act=ActOnIncident(take_in=take_in),
+        send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
+        table=table,
+        environment=settings.environment,
+        clock=SystemClock(),
+        wake=wake,
+    )
+    take_alerts = TakeAlerts(take_in=take_in, open_ledger=ledgers(database), wake=wake)
+    return [
+        *http_routes(take_alerts=take_alerts),
+        *sentry_routes(
+            take_sentry=TakeSentry(take_in=take_in, open_ledger=ledgers(database), clock=SystemClock(), wake=wake)
+        ),
+        *admin.routes(),
+        *dead_letter_routes(database, after_commit=wake),
+        *audit_routes(database),
+    ]
+
+
+def load_routes(settings: NotifierSettings) -> Routes:
+    """Read the routes file. Raises ``ConfigurationError`` with one line."""
+    try:
+        text = settings.routes_file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"the routes file {settings.routes_file} cannot be read: {error.strerror}") from None
+    return read_routes(text, name=str(settings.routes_file))
+
+
+def configured(settings: NotifierSettings) -> frozenset[str]:
+    """Return the channels that can send."""
+    told = {"telegram": settings.telegram_token, "slack": settings.slack_token, "mail": settings.smtp_host}
+    return frozenset(name for name, value in told.items() if value is not None)
+
+
+async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> list[Channel]:
+    """Return the channels that are configured. aiogram is imported beside the loop, so that nothing waits for it."""
+    channels: list[Channel] = []
+    if settings.telegram_token is not None:
+        token = settings.telegram_token.get_secret_value()
+        telegram = TelegramSender(
+            token=token, api_url=settings.telegram_api_url, connect_timeout=settings.call_deadline / 2
+        )
+        lifecycle.on_stop(telegram.close, name="telegram")
+        bot = bot_id(token)
+        channels.append(
+            Channel(
+                name="telegram",
+                sender=telegram,
+                limits=lambda chat: telegram_limits(bot=bot, chat=chat),
+                prepare=telegram.prepare,
+            )
+        )
+    if settings.slack_token is not None:
+        slack = SlackSender(
+            token=settings.slack_token.get_secret_value(),
+            api_url=settings.slack_api_url,
+            connect_timeout=settings.call_deadline / 2,
+        )
+        lifecycle.on_stop(slack.close, name="slack")
+        channels.append(Channel(name="slack", sender=slack, limits=lambda channel: slack_limits(channel=channel)))
+    if settings.smtp_host is not None:
+        password = settings.smtp_password
+        mail = MailSender(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            sender=settings.mail_from,
+            user=settings.smtp_user,
+            password=None if password is None else password.get_secret_value(),
+            tls=settings.smtp_tls,
+        )
+        channels.append(Channel(name="mail", sender=mail, limits=lambda address: mail_limits(address=address)))
+    return channels
+
+
+async def show(reader: PostgresReader, metrics: NotifierMetrics) -> None:
+    """Set the gauges of the queue and of the incidents."""
+    queue = await reader.queue()
+    for channel in CHANNELS:
+        waiting, oldest = queue.get(channel, (0, 0.0))
+        metrics.waiting.labels(channel).set(waiting)
+        metrics.oldest.labels(channel).set(oldest)
+    standing = await reader.open_incidents()
+    for severity in ("critical", "warning", "info"):
+        metrics.incidents.labels(severity).set(standing.get(severity, 0))
+
+
+class Gate:
+    """A readiness check that fails with a reason until it is opened."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason: str | None = reason
+
+    def open(self) -> None:
+        """Pass from now on."""
+        self._reason = None
+
+    async def check(self) -> None:
+        """Raise ``Unavailable`` while closed."""
+        if self._reason is not None:
+            raise Unavailable(self._reason)
+
+
+def connected_check(consumer: Consumer) -> Callable[[], Any]:
+    """Return the readiness check of a consumer."""
+
+    async def check() -> None:
+        """Raise `Unavailable` while the queue is not being read."""
+        if not consumer.connected:
+            raise Unavailable("the queue is not being read")
+
+    return check
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document; opens and reads nothing."""
+    settings = NotifierSettings.model_construct(
+        environment="production", telegram_token=None, slack_token=None, smtp_host=None
+    )
+    table = Routes(destinations={}, routes=())
+    words = Words("ru")
+    database = Database("postgresql://", application_name=NAME)
+    app = build_app(
+        service=NAME,
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=routes_of(
+            settings,
+            table=table,
+            words=words,
+            take_in=TakeIn(routes=table, words=words, environment="production"),
+            database=database,
+            wake=lambda: None,
+        ),
+        health=Health(),
+        registry=new_registry(),
+        tokens=TokenBook(()),
+    )
+    return app[DOCUMENT]

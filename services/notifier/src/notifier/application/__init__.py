@@ -1,0 +1,1 @@
+"""What the notifier does: take events in, send what is due, answer what people ask."""

@@ -1,0 +1,57 @@
+"""Notices about problems, for on-call people: what, where, which order, what to do."""
+
+from __future__ import annotations
+
+from notifier.domain.document import Document, Line, Section, Span, bold, code, one_line, plain, shorten
+from notifier.domain.incidents import ProblemFact
+from notifier.domain.wording import Words
+
+_MOST_DETAILS = 20
+_LONGEST_VALUE = 500
+_LONGEST_INSTRUCTION = 2000
+_LONGEST_LINK = 500  # a generator's address may hold a whole query; the incident itself keeps it
+_NAMED = frozenset({"workflow.stopped", "workflow.crashed", "refund.rejected"})
+
+
+def render_problem(fact: ProblemFact, *, transition: str, environment: str, words: Words) -> Document:
+    """Return the notice of a problem that was opened, became critical (``escalated``) or is over (``resolved``)."""
+    what = words[fact.kind] if fact.kind in _NAMED and transition == "opened" else words[f"incident.{transition}"]
+    sign = "✅" if transition == "resolved" else words[f"severity.{fact.severity}"]
+    title: Line = (bold(f"{sign} [{environment}] {what}: {_short(fact.summary)}"),)
+    lines: list[Line] = []
+    if fact.order_number:
+        lines.append((plain(f"{words['order']}: "), code(fact.order_number)))
+    for name in ("source", "store_id", "zone"):
+        value = getattr(fact, name)
+        if value:
+            label = {"source": words["source"], "store_id": words["store"].capitalize(), "zone": "zone"}[name]
+            lines.append((plain(f"{label}: "), plain(_short(value))))
+    lines.append((plain(f"{words['service']}: "), plain(_short(fact.service))))
+    if transition != "resolved":
+        lines.extend(
+            (plain(f"{_short(words.label(name))}: "), plain(_short(value)))
+            for name, value in list(fact.details.items())[:_MOST_DETAILS]
+        )
+        if fact.instruction:
+            lines.append(
+                (bold(f"{words['what_to_do']}:"), plain(f" {shorten(fact.instruction, _LONGEST_INSTRUCTION)}"))
+            )
+        if fact.link and len(fact.link) <= _LONGEST_LINK:
+            lines.append(_link(fact.link, words))
+    return Document(title=title, sections=(Section(lines=tuple(lines)),))
+
+
+def render_test(text: str, *, environment: str, words: Words) -> Document:
+    """Return a test message (`POST /admin/v1/test-message`)."""
+    lines: tuple[Line, ...] = ((plain(_short(text)),),) if text else ()
+    return Document(title=(bold(f"[{environment}] {words['test']}"),), sections=(Section(lines=lines),))
+
+
+def _link(link: str, words: Words) -> Line:
+    if link.startswith(("https://", "http://")):
+        return (Span(words["link"], "plain", one_line(link)),)
+    return (plain(f"{words['link']}: "), plain(link))
+
+
+def _short(text: str) -> str:
+    return shorten(text, _LONGEST_VALUE)

@@ -1,0 +1,82 @@
+"""Incidents: one a problem, whoever reports it and however often. States open → acknowledged → resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from common.errors import Conflict
+
+Severity = Literal["critical", "warning", "info"]
+_RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands. A problem that comes back after ``resolved`` is a new incident."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemFact:
+    """A problem as somebody reports it. ``kind`` is what routes see (``problem.order_conflict``, ``workflow.crashed``).
+
+    Reports with one ``fingerprint`` are one incident. ``summary`` and ``details`` hold no secret and no customer's data.
+    """
+
+    kind: str
+    severity: Severity
+    fingerprint: str
+    summary: str
+    service: str
+    occurred_at: datetime
+    details: Mapping[str, str] = field(default_factory=dict)
+    order_number: str | None = None
+    source: str | None = None
+    store_id: str | None = None
+    zone: str | None = None
+    link: str | None = None
+    instruction: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a report did: ``opened`` a new incident, or came to one that stood at ``severity_before``."""
+
+    incident_id: int
+    opened: bool
+    severity_before: str | None
+    occurrences: int
+
+
+def worth_telling(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:
+    """Whether people hear of a report: when it opens an incident or makes it critical. Repeats are only counted."""
+    if report.opened:
+        return "opened"
+    if severity == "critical" and _RANK.get(report.severity_before or "critical", 2) < _RANK["critical"]:
+        return "escalated"
+    return None
+
+
+def acknowledge(state: IncidentState) -> IncidentState:
+    """Somebody takes it. Taking it again is a no-op; a resolved one raises ``Conflict``."""
+    if state is IncidentState.RESOLVED:
+        raise Conflict("the incident is resolved already")
+    return IncidentState.ACKNOWLEDGED
+
+
+def resolve(state: IncidentState) -> IncidentState:
+    """It is over. Resolving again raises ``Conflict``, so that nobody takes another's act for theirs."""
+    if state is IncidentState.RESOLVED:
+        raise Conflict("the incident is resolved already")
+    return IncidentState.RESOLVED
+
+
+def comment(state: IncidentState) -> IncidentState:
+    """A remark changes nothing, in any state."""
+    return state

@@ -1,0 +1,62 @@
+"""Slack: section blocks of mrkdwn; at most 3,000 characters a section, 50 blocks and about 13,200 characters a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from notifier.domain.document import Document, Line, Span, text_of
+from notifier.domain.layout.base import Page, cut, escape, short_link, with_marks
+
+_MARKS = {"bold": "*", "italic": "_", "code": "`", "strike": "~"}
+_SECTION = 3000
+_MESSAGE = 12_000  # Slack refuses at about 13,200 (`msg_blocks_too_long`)
+_RESERVE = 96
+_FALLBACK = 3000
+
+
+class SlackLayout:
+    """See ``Layout``; ``cost`` is in characters of mrkdwn. A page becomes one section, pages are parted by dividers."""
+
+    limit = _MESSAGE
+    most_pages = 25  # a section and a divider each: 49 blocks
+
+    def pages(self, document: Document) -> tuple[Page, ...]:
+        """Cut at line borders into sections' worth; a line of more than 450 characters is cut too."""
+        return cut(document, cost=lambda line: len(mrkdwn(line)) + 1, limit=_SECTION - _RESERVE, longest_line=450)
+
+    def cost(self, page: Page, mark: str | None) -> int:
+        """Return the length of the page's mrkdwn with its marks."""
+        return sum(len(mrkdwn(line)) + 1 for line in with_marks(page, mark))
+
+
+def mrkdwn(line: Line) -> str:
+    """Return a line as mrkdwn: ``& < >`` escaped; a style whose own sign stands in the text is dropped, there is no escape for it."""
+    return "".join(_span(span) for span in line)
+
+
+def compose(pages: Sequence[tuple[Page, str | None]]) -> tuple[list[dict[str, Any]], str]:
+    """Return one message as (blocks, fallback text for notifications and screen readers)."""
+    blocks: list[dict[str, Any]] = []
+    titles: list[str] = []
+    for page, mark in pages:
+        lines = with_marks(page, mark)
+        if blocks:
+            blocks.append({"type": "divider"})
+        text = "\n".join(mrkdwn(line) for line in lines)
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": text}})
+        titles.append(escape(text_of(lines[0])))
+    return blocks, "\n".join(titles)[:_FALLBACK]
+
+
+def _span(span: Span) -> str:
+    text = escape(span.text)
+    mark = _MARKS.get(span.style)
+    bare = text.strip()
+    if mark is not None and bare and mark not in text:
+        lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+        text = f"{lead}{mark}{bare}{mark}{tail}"
+    link = None if span.link is None else short_link(span.link.replace("|", "%7C").replace('"', "%22"))
+    if link is not None:
+        text = f"<{link}|{text.replace('|', '/')}>"
+    return text

@@ -1,0 +1,138 @@
+"""What a notification of Sentry says: the problem, and, where the front end attached one, the basket that could not be placed (M26).
+
+Both of Sentry's shapes are read: the integration platform's (``data.event`` or ``data.issue``) and the older plugin's (``event``). The
+front end attaches the order to its error as ``order`` (the body that it sent or would have sent), or as ``basket`` or ``cart`` (a list of
+positions, or an object that has one) with ``customer`` and ``address`` beside it, and the server's words as ``answer`` or ``response``;
+all of it in ``extra`` or as contexts, as objects or as JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_BASKETS = ("basket", "cart")
+_POSITIONS = ("positions", "items")
+_ANSWERS = ("answer", "response")
+_BESIDE = ("customer", "address", "externalId", "comment", "payment", "manager", "managerId")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostBasket:
+    """An order that the front end could not place. ``status`` is 0 when it got no answer at all."""
+
+    order: Mapping[str, Any]
+    status: int
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentryEvent:
+    """One notification. ``issue`` groups events of one kind; ``basket`` is None where none is attached."""
+
+    event_id: str
+    issue: str
+    title: str
+    level: str
+    project: str
+    occurred_at: datetime
+    resolved: bool
+    link: str | None
+    basket: LostBasket | None
+
+
+def read(notification: Mapping[str, Any], *, now: datetime) -> SentryEvent | None:
+    """Read a notification; None when it is about no error (an installation, a comment)."""
+    data = _dict(notification.get("data"))
+    event = _dict(data.get("event")) or _dict(notification.get("event")) or _dict(data.get("error"))
+    issue = _dict(data.get("issue"))
+    subject = event or issue
+    identity = _text(event.get("event_id") or event.get("id") or issue.get("id"))
+    if not subject or identity is None:
+        return None
+    project = event.get("project_name") or event.get("project") or notification.get("project") or issue.get("project")
+    if isinstance(project, Mapping):
+        project = project.get("slug")
+    return SentryEvent(
+        event_id=identity,
+        issue=_text(event.get("issue_id") or event.get("groupID") or issue.get("id") or notification.get("id"))
+        or identity,
+        title=_text(subject.get("title") or subject.get("message") or notification.get("message")) or "error",
+        level=_text(subject.get("level") or notification.get("level")) or "error",
+        project=_text(project) or "sentry",
+        occurred_at=_time(subject.get("datetime") or subject.get("lastSeen"), now),
+        resolved=notification.get("action") in {"resolved", "ignored", "archived"},
+        link=_text(event.get("web_url") or issue.get("web_url") or issue.get("permalink") or notification.get("url")),
+        basket=_basket(event),
+    )
+
+
+def _basket(event: Mapping[str, Any]) -> LostBasket | None:
+    attached: dict[str, Any] = {}
+    for holder in _holders(event):
+        for name, value in holder.items():
+            attached.setdefault(name, _plain(value))
+    order = attached.get("order")
+    if not isinstance(order, Mapping) or not _positions(order):
+        order = _order_of(attached, _dict(event.get("user")))
+    if order is None:
+        return None
+    answer = next((attached[name] for name in _ANSWERS if attached.get(name)), None)
+    status = _dict(answer).get("status", attached.get("status"))
+    return LostBasket(
+        order=order, status=status if isinstance(status, int) and 100 <= status <= 599 else 0, answer=answer
+    )
+
+
+def _order_of(attached: Mapping[str, Any], user: Mapping[str, Any]) -> dict[str, Any] | None:
+    for name in _BASKETS:
+        basket = attached.get(name)
+        positions = basket if isinstance(basket, list) else _positions(_dict(basket))
+        if not positions:
+            continue
+        around = {**attached, **_dict(basket)}
+        order = {key: around[key] for key in _BESIDE if around.get(key)}
+        known = {field: user[field] for field in ("name", "email", "phone") if user.get(field)}
+        if "customer" not in order and known:
+            order["customer"] = known
+        return {**order, "positions": positions}
+    return None
+
+
+def _positions(order: Mapping[str, Any]) -> list[Any]:
+    return next((order[name] for name in _POSITIONS if isinstance(order.get(name), list) and order[name]), [])
+
+
+def _holders(event: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    extra, contexts = _dict(event.get("extra")), _dict(event.get("contexts"))
+    yield extra
+    yield contexts
+    yield from (value for value in contexts.values() if isinstance(value, Mapping))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _dict(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return str(value)[:500] if isinstance(value, str | int) and str(value) else None
+
+
+def _time(value: Any, now: datetime) -> datetime:
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return now
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Where work comes in: queues, HTTP, and the jobs that send."""

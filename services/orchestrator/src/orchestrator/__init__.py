@@ -1,0 +1,1 @@
+"""Orchestrator: owns order state and the workflows that carry each order through its life."""

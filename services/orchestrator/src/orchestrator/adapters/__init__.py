@@ -1,0 +1,1 @@
+"""PostgreSQL and Prometheus, behind the ports of the application."""

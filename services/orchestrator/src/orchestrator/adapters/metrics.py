@@ -1,0 +1,107 @@
+"""Metrics of the orchestrator. Every series exists at zero from the start; no label holds an order's number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from orchestrator.application.ports import ORDER_LIFE, WorkflowState
+from orchestrator.domain.events import Hook
+from orchestrator.domain.order import Status
+from orchestrator.domain.transitions import Act
+
+_LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+TABLES = ("orders", "workflow", "workflow_event", "workflow_ready", "timeline", "stock_movements", "outbox", "inbox")
+"""Tables whose size is measured (M25)."""
+
+
+class OrchestratorMetrics:
+    """The ``EngineMetrics`` on Prometheus, and the gauges that jobs set."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._claimed = Counter("workflow_claimed_total", "Workflows taken in hand", registry=registry)
+        self._completed = Counter(
+            "workflow_events_completed_total", "Workflow events carried out", ["kind"], registry=registry
+        )
+        self._failures = Counter(
+            "workflow_failures_total", "Failures of workflows", ["kind", "outcome"], registry=registry
+        )
+        self._refused = Counter(
+            "workflow_results_refused_total", "Results refused because their lease was lost", registry=registry
+        )
+        self._expired = Counter(
+            "workflow_leases_expired_total", "Leases that ended without a result", registry=registry
+        )
+        self._lag = Histogram(
+            "workflow_event_lag_seconds",
+            "From the receipt of an event by the gateway to the commit of its effect",
+            ["kind"],
+            buckets=_LAG_SECONDS,
+            registry=registry,
+        )
+        self._transitions = Counter(
+            "order_transitions_total", "Hooks by what was done with them", ["hook", "act"], registry=registry
+        )
+        self.ready = Gauge("workflow_ready", "Workflows that wait for a worker", registry=registry)
+        self.oldest_ready = Gauge(
+            "workflow_oldest_ready_seconds",
+            "How long the longest waiting runnable workflow has waited",
+            registry=registry,
+        )
+        self.workflows = Gauge("workflow_troubled", "Workflows stopped or crashed", ["state"], registry=registry)
+        self.parked = Gauge("order_parked", "Orders that wait for their order.created", registry=registry)
+        self.parked_oldest = Gauge(
+            "order_parked_oldest_seconds", "How long the longest parked order has waited", registry=registry
+        )
+        self.orders = Gauge(
+            "order_recent", "Orders that were created in the last hour, by status", ["status"], registry=registry
+        )
+        self.oldest_snapshot = Gauge(
+            "database_oldest_snapshot_seconds",
+            "Age of the oldest snapshot held in the database: a held one slows the engine down",
+            registry=registry,
+        )
+        self.table_bytes = Gauge(
+            "database_table_bytes", "Size of a table with its indexes", ["table"], registry=registry
+        )
+        self._completed.labels(ORDER_LIFE)
+        self._lag.labels(ORDER_LIFE)
+        for outcome in ("retried", "crashed"):
+            self._failures.labels(ORDER_LIFE, outcome)
+        for hook in Hook:
+            for act in Act:
+                self._transitions.labels(hook.value, act.value)
+        for state in (WorkflowState.STOPPED, WorkflowState.CRASHED):
+            self.workflows.labels(state.name.lower())
+        for status in Status:
+            self.orders.labels(status.value)
+        for table in TABLES:
+            self.table_bytes.labels(table)
+
+    def claimed(self, count: int) -> None:
+        """See the port."""
+        self._claimed.inc(count)
+
+    def completed(self, kind: str, events: int, lags: Sequence[float]) -> None:
+        """See the port."""
+        self._completed.labels(kind).inc(events)
+        lag = self._lag.labels(kind)
+        for seconds in lags:
+            lag.observe(max(seconds, 0.0))
+
+    def refused(self, count: int) -> None:
+        """See the port."""
+        self._refused.inc(count)
+
+    def failed(self, kind: str, *, crashed: bool) -> None:
+        """See the port."""
+        self._failures.labels(kind, "crashed" if crashed else "retried").inc()
+
+    def expired(self, count: int) -> None:
+        """See the port."""
+        self._expired.inc(count)
+
+    def transition(self, hook: str, act: str) -> None:
+        """See the port."""
+        self._transitions.labels(hook, act).inc()

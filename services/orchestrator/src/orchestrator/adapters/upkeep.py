@@ -1,0 +1,110 @@
+"""SQL of the background jobs: parked orders, aggregate states, what the gauges show."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from common.messaging import outbox
+from common.postgres import Connection, Database
+from orchestrator.adapters.metrics import TABLES, OrchestratorMetrics
+from orchestrator.application.park import AlertOf
+from orchestrator.application.ports import Parked
+from orchestrator.domain.order import Status
+
+_OVERDUE = """
+SELECT workflow_id, order_number, source, hook, since FROM parked_order
+WHERE since < $1 AND alerted_at IS NULL ORDER BY since LIMIT 200 FOR UPDATE SKIP LOCKED
+"""
+_MARK_OVERDUE = "UPDATE parked_order SET alerted_at = now() WHERE workflow_id = ANY($1::bigint[])"
+
+# The rows asked for are gone with the same statement that answers them; orders are locked in the order of their numbers.
+_DERIVE = """
+WITH asked AS (
+    DELETE FROM order_aggregate_change WHERE id IN (
+        SELECT id FROM order_aggregate_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) RETURNING order_number
+), target AS (
+    SELECT number FROM orders WHERE number IN (SELECT order_number FROM asked) ORDER BY number FOR NO KEY UPDATE
+)
+UPDATE orders AS o SET aggregate_state = order_aggregate_state(o.number, o.status)
+  FROM target AS t WHERE o.number = t.number
+   AND o.aggregate_state IS DISTINCT FROM order_aggregate_state(o.number, o.status)
+RETURNING o.number
+"""
+
+_GAUGES = """
+SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= now()) AS ready,
+       (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
+         WHERE owner IS NULL AND ready_at <= now()) AS oldest_ready,
+       (SELECT count(*) FROM workflow WHERE state = 2) AS stopped,
+       (SELECT count(*) FROM workflow WHERE state = 4) AS crashed,
+       (SELECT count(*) FROM parked_order) AS parked,
+       (SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM parked_order) AS parked_oldest,
+       (SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float8 FROM pg_stat_activity
+         WHERE datname = current_database() AND backend_xmin IS NOT NULL) AS oldest_snapshot
+"""
+_RECENT = "SELECT status, count(*) AS many FROM orders WHERE created_at > now() - interval '1 hour' GROUP BY status"
+_SIZES = """
+SELECT r.name, coalesce(sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid))), 0)::bigint AS bytes
+FROM unnest($1::text[]) AS r (name)
+JOIN pg_class AS c ON c.relname = r.name AND c.relnamespace = 'public'::regnamespace
+LEFT JOIN pg_inherits AS i ON i.inhparent = c.oid
+GROUP BY r.name
+"""
+
+
+class PostgresUpkeep:
+    """What jobs do in the database. Safe to run in every replica at once."""
+
+    def __init__(self, database: Database, metrics: OrchestratorMetrics) -> None:
+        self._database = database
+        self._metrics = metrics
+
+    async def raise_overdue(self, *, before: datetime, alert: AlertOf) -> int:
+        """See ``application.park.ParkedOrders``."""
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(_OVERDUE, before)
+            if rows:
+                events = [
+                    alert(
+                        Parked(order_number=row["order_number"], source=row["source"], hook=row["hook"]), row["since"]
+                    )
+                    for row in rows
+                ]
+                await outbox.add_encoded(connection, events)
+                await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
+        return len(rows)
+
+    async def derive_aggregates(self, *, limit: int = 500) -> int:
+        """Work off the change table (M9, M10); return how many orders' aggregate states became others."""
+        async with self._database.transaction() as connection:
+            return len(await connection.fetch(_DERIVE, limit))
+
+    async def measure(self) -> None:
+        """Set the gauges."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(_GAUGES)
+            recent = {item["status"]: item["many"] for item in await connection.fetch(_RECENT)}
+        metrics = self._metrics
+        if row is not None:
+            metrics.ready.set(row["ready"])
+            metrics.oldest_ready.set(row["oldest_ready"])
+            metrics.workflows.labels("stopped").set(row["stopped"])
+            metrics.workflows.labels("crashed").set(row["crashed"])
+            metrics.parked.set(row["parked"])
+            metrics.parked_oldest.set(row["parked_oldest"])
+            metrics.oldest_snapshot.set(row["oldest_snapshot"])
+        for status in Status:
+            metrics.orders.labels(status.value).set(recent.get(status.value, 0))
+
+    async def measure_tables(self) -> None:
+        """Set the gauges of table sizes, with indexes and partitions."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_SIZES, TABLES)
+        for row in rows:
+            self._metrics.table_bytes.labels(row["name"]).set(row["bytes"])
+
+
+async def ask_to_derive(connection: Connection, numbers: list[str]) -> None:
+    """Ask for the aggregate states of orders to be derived again, in the caller's transaction."""
+    await connection.execute("INSERT INTO order_aggregate_change (order_number) SELECT unnest($1::text[])", numbers)

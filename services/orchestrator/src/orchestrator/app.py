@@ -1,0 +1,192 @@
+"""The composition root of the orchestrator: a straight line from settings to a listening server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from common.clock import Clock, SystemClock
+from common.errors import Unavailable
+from common.health import Health
+from common.http import HttpServer, Route, TokenBook, audit_routes, build_app
+from common.http.app import DOCUMENT
+from common.ids import new_id
+from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
+from common.messaging.topology import QueueSpec
+from common.postgres import Database, require_schema, worth_repeating
+from common.service import Application, Lifecycle, dead_letter_routes, required
+from common.telemetry.metrics import new_registry
+from orchestrator.adapters.intake import PostgresIntake
+from orchestrator.adapters.metrics import OrchestratorMetrics
+from orchestrator.adapters.operations import PostgresOperations
+from orchestrator.adapters.reader import PostgresOrderReader
+from orchestrator.adapters.searches import Searches
+from orchestrator.adapters.upkeep import PostgresUpkeep
+from orchestrator.adapters.wake import Wake
+from orchestrator.adapters.workflows import PostgresWorkflows
+from orchestrator.application.engine import Worker
+from orchestrator.application.order_life import OrderLife, Placement
+from orchestrator.application.park import RaiseOverdue
+from orchestrator.application.ports import ORDER_LIFE
+from orchestrator.application.read_hook import event_id_of
+from orchestrator.entrypoints.admin import operation_routes
+from orchestrator.entrypoints.admin_reads import read_routes
+from orchestrator.entrypoints.consumers import Taker
+from orchestrator.entrypoints.http import order_routes
+from orchestrator.entrypoints.jobs import every, free_leases, raise_overdue
+from orchestrator.settings import OrchestratorSettings
+
+NAME = "orchestrator"
+VERSION = "0.1.0"
+DESCRIPTION = "Owns the state of orders and the workflows that carry each of them through its life."
+_QUEUES = (topology.ORCHESTRATOR_INTAKE, topology.ORCHESTRATOR_JOURNAL, topology.ORCHESTRATOR_REFUNDS)
+
+
+async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: Clock | None = None) -> Application:
+    """Open everything, work and serve. Waits for PostgreSQL and its schema; starts while RabbitMQ is away and says so on ``/readyz``.
+
+    A drain runs backwards: the server stops, then the jobs and consumers, then the workers, and last the relay, which has a last
+    look at what they have promised.
+    """
+    clock = clock or SystemClock()
+    dsn = required(settings.postgres_dsn, OrchestratorSettings, "postgres_dsn")
+    amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
+    tokens = TokenBook.load(settings.tokens_file)
+    registry = new_registry()
+    metrics = OrchestratorMetrics(registry)
+    messaging = MessagingMetrics(registry, queues=_QUEUES)
+
+    database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
+    await database.open()
+    lifecycle.on_stop(database.close)
+    lifecycle.health.add_check("postgres", database.check)
+    broker = Broker(amqp_url, name=NAME)
+    lifecycle.supervise("broker", broker.run, stop=broker.stop)
+    lifecycle.health.add_check("rabbitmq", broker.check)
+
+    relay = OutboxRelay(database, broker.publisher, metrics=messaging)
+    wake = Wake(database)
+    workflows = PostgresWorkflows(database)
+    upkeep = PostgresUpkeep(database, metrics)
+    searches = Searches(database)
+
+    def committed() -> None:
+        """Wake whoever has work now: workers of all replicas, and the relay."""
+        wake.ring()
+        relay.wake()
+
+    routes = _routes(database, searches, clock=clock, committed=committed)
+    app = build_app(
+        service=NAME,
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=routes,
+        health=lifecycle.health,
+        registry=registry,
+        tokens=tokens,
+    )
+    # The server listens before PostgreSQL is there: /livez is true and /readyz says what is awaited.
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    await require_schema(database, NAME)
+    lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
+    lifecycle.supervise("wake", wake.run)
+
+    placement = Placement(zones_by_store=settings.zones_by_store, tariffs_by_shipment=settings.tariffs_by_shipment)
+    handlers = {ORDER_LIFE: OrderLife(PostgresOrderReader(database), clock, placement)}
+    for index in range(settings.workers):
+        bell = wake.bell()
+        worker = Worker(
+            workflows,
+            handlers,
+            owner=f"{settings.replica}/{index}/{new_id()}",
+            alarm=bell,
+            metrics=metrics,
+            clock=clock,
+            away=_away,
+            committed=relay.wake,
+            limits=settings.worker_limits,
+        )
+
+        def stop(worker: Worker = worker, ring: Any = bell.ring) -> None:
+            """Let the worker end at once if it waits, else after its batch."""
+            worker.stop()
+            ring()
+
+        lifecycle.supervise(f"worker-{index}", worker.run, stop=stop)
+
+    overdue = RaiseOverdue(upkeep, clock, limit=timedelta(seconds=settings.parking_limit))
+    for name, seconds, job in (
+        ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, committed)),
+        ("raise-overdue", settings.upkeep_every, partial(raise_overdue, overdue, committed)),
+        ("derive-aggregates", settings.upkeep_every, upkeep.derive_aggregates),
+        ("measure", settings.measure_every, upkeep.measure),
+        ("measure-tables", settings.measure_every * 12, upkeep.measure_tables),
+    ):
+        lifecycle.supervise(name, partial(every, seconds, name, job))
+
+    taker = Taker(PostgresIntake())
+    handlers_by_queue: list[tuple[QueueSpec, Handler]] = [
+        (topology.ORCHESTRATOR_INTAKE, taker.take_hooks),
+        (topology.ORCHESTRATOR_JOURNAL, taker.take_journal),
+        (topology.ORCHESTRATOR_REFUNDS, taker.take_refunds),
+    ]
+    for queue, handler in handlers_by_queue:
+        consumer = Consumer(
+            amqp_url,
+            queue,
+            database=database,
+            name=queue.name,
+            service=NAME,
+            handler=handler,
+            metrics=messaging,
+            key=event_id_of,
+            after_commit=committed,
+            batch_size=settings.intake_batch_size,
+        )
+        lifecycle.supervise(
+            f"{queue.name}.dead", consumer.dead_letter_collector.run, stop=consumer.dead_letter_collector.stop
+        )
+        lifecycle.supervise(queue.name, consumer.run, stop=consumer.stop)
+        if queue is topology.ORCHESTRATOR_INTAKE:
+            lifecycle.health.add_check("intake", _connected(consumer))
+
+    lifecycle.on_stop(server.stop, name="http-server")  # opened early, it stops first all the same
+    return Application(server=server, lifecycle=lifecycle)
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document without opening anything."""
+    database = Database("", application_name=NAME)
+    app = build_app(
+        service=NAME,
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=_routes(database, Searches(database), clock=SystemClock(), committed=lambda: None),
+        health=Health(),
+        registry=new_registry(),
+        tokens=TokenBook([]),
+    )
+    return app[DOCUMENT]
+
+
+def _routes(database: Database, searches: Searches, *, clock: Clock, committed: Any) -> list[Route]:
+    return [
+        *order_routes(searches),
+        *read_routes(searches),
+        *operation_routes(database, PostgresOperations(), clock=clock, committed=committed),
+        *dead_letter_routes(database, after_commit=committed),
+        *audit_routes(database),
+    ]
+
+
+def _away(error: Exception) -> bool:
+    return isinstance(error, Unavailable) or worth_repeating(error)
+
+
+def _connected(consumer: Consumer) -> Any:
+    async def check() -> None:
+        if not consumer.connected:
+            raise Unavailable("the intake queue is not being read")
+
+    return check

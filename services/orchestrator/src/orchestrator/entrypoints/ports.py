@@ -1,0 +1,116 @@
+"""What the entry points need of the adapters; the composition root hands it to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from common.contracts.refunds import RefundStateChangedV1
+from common.postgres import Connection, Record
+from orchestrator.application.ports import NewEvent, TimelineEntry
+
+
+class OrderLookup(Protocol):
+    """Finds one order."""
+
+    async def order(self, number: str) -> Record | None:
+        """Return the order's row, or None."""
+        ...
+
+
+class Lookups(Protocol):
+    """Everything that operators look up. Lists hold one row more than ``limit`` when there is more."""
+
+    async def orders(
+        self,
+        *,
+        status: str | None,
+        aggregate_state: str | None,
+        source: str | None,
+        store_id: str | None,
+        external_id: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        after: tuple[Any, ...] | None,
+        limit: int,
+    ) -> list[Record]:
+        """Return orders, the newest first."""
+        ...
+
+    async def timeline(self, number: str, *, after: tuple[Any, ...] | None, limit: int) -> list[Record] | None:
+        """Return what happened to an order, the oldest first; None when nothing is known of it."""
+        ...
+
+    async def stock_movements(
+        self, *, store_id: str | None, number: str | None, after: int | None, limit: int
+    ) -> list[Record]:
+        """Return stock movements, the oldest first."""
+        ...
+
+    async def workflows(
+        self, *, state: int | None, number: str | None, kind: str | None, before: int | None, limit: int
+    ) -> list[Record]:
+        """Return workflows, the newest first."""
+        ...
+
+    async def workflow_events(self, workflow_id: int, *, after: int, limit: int) -> list[Record]:
+        """Return a workflow's events in sequence."""
+        ...
+
+    async def flags(self) -> list[Record]:
+        """Return all flags."""
+        ...
+
+    async def flag(self, name: str) -> Record | None:
+        """Return one flag."""
+        ...
+
+
+class Operations(Protocol):
+    """What operators do, each in the caller's transaction. All raise ``NotFound``, and ``Conflict`` in the wrong state."""
+
+    async def stop_workflow(self, connection: Connection, workflow_id: int) -> tuple[Record, Record]:
+        """Stop; return the workflow before and after."""
+        ...
+
+    async def resume_workflow(self, connection: Connection, workflow_id: int) -> tuple[Record, Record]:
+        """Resume a stopped one; return it before and after."""
+        ...
+
+    async def retry_workflow(self, connection: Connection, workflow_id: int) -> tuple[Record, Record]:
+        """Retry a crashed one; return it before and after."""
+        ...
+
+    async def recalculate_order(self, connection: Connection, number: str) -> tuple[str, str]:
+        """Derive an order's aggregate state again; return it before and after."""
+        ...
+
+    async def set_flag(
+        self,
+        connection: Connection,
+        name: str,
+        *,
+        enabled: bool,
+        share: int | None,
+        expected_version: int | None,
+        actor: str,
+    ) -> tuple[Record, Record]:
+        """Set a flag; return it before and after."""
+        ...
+
+
+class Intake(Protocol):
+    """Takes in what other services send, in the caller's transaction."""
+
+    async def ingest(self, connection: Connection, events: Sequence[NewEvent]) -> None:
+        """Append events to their workflows."""
+        ...
+
+    async def tell(self, connection: Connection, entries: Sequence[TimelineEntry]) -> None:
+        """Add lines to timelines."""
+        ...
+
+    async def store_refunds(self, connection: Connection, messages: Sequence[RefundStateChangedV1]) -> None:
+        """Keep the newest state of each refund."""
+        ...

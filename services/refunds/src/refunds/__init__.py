@@ -1,0 +1,1 @@
+"""Refunds service: moves money back through the payment system, at most once."""

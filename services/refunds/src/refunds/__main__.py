@@ -1,0 +1,20 @@
+"""``python -m refunds serve | migrate | openapi``."""
+
+from __future__ import annotations
+
+from common.postgres import migrate
+from common.service import required, service_cli
+from refunds.app import NAME, VERSION, build, openapi
+from refunds.settings import RefundsSettings
+
+
+async def _migrate(settings: RefundsSettings) -> None:
+    await migrate(required(settings.postgres_dsn, RefundsSettings, "postgres_dsn"), NAME)
+
+
+main = service_cli(
+    service=NAME, version=VERSION, settings=RefundsSettings, build=build, migrate=_migrate, openapi=openapi
+)
+
+if __name__ == "__main__":
+    main(None)

@@ -1,0 +1,1 @@
+"""How refunds reaches its database, the payment systems and Prometheus."""

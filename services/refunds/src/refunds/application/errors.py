@@ -1,0 +1,90 @@
+"""What the use cases raise, with the codes that callers may rely on."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from common.errors import Conflict, NotFound, SuiteError
+
+
+class UnknownRefund(NotFound):
+    """There is no refund of this id."""
+
+    code = "unknown_refund"
+
+
+class BusinessKeyReused(Conflict):
+    """The business key belongs to a refund of another order or payment."""
+
+    code = "business_key_reused"
+
+
+class NoPayment(Conflict):
+    """The order was not paid through us (the marketplace took the money), so nothing can be refunded here."""
+
+    code = "no_payment"
+
+
+class ExceedsCaptured(Conflict):
+    """More than what was captured and is not refunded yet."""
+
+    code = "exceeds_captured"
+
+
+class NothingLeft(Conflict):
+    """Everything that was captured is refunded or on its way."""
+
+    code = "nothing_left"
+
+
+class NothingCaptured(Conflict):
+    """Nothing was captured: the payment is to be cancelled, not refunded."""
+
+    code = "nothing_captured"
+
+
+class CurrencyMismatch(Conflict):
+    """The payment is in another currency."""
+
+    code = "currency_mismatch"
+
+
+class NotInError(Conflict):
+    """Only a refund in RS_ERROR can be restarted (M22)."""
+
+    code = "not_in_error"
+
+
+class VersionMismatch(Conflict):
+    """The refund changed since the operator looked at it."""
+
+    code = "version_mismatch"
+
+
+class GatewayNoAnswer(Conflict):
+    """The gateway did not say what became of the refund, so restarting it could pay twice."""
+
+    code = "gateway_no_answer"
+
+
+class Overtaken(Conflict):
+    """Somebody else changed the refund first; whoever raised this starts again from what it is now."""
+
+    code = "overtaken"
+    retryable: ClassVar[bool] = True
+
+
+class Impossible(SuiteError):
+    """The state machine refuses what happened: a gateway that contradicts itself, or a mistake of ours."""
+
+    code = "impossible_transition"
+
+
+_DOES_NOT_FIT: dict[str, type[Conflict]] = {
+    kind.code: kind for kind in (ExceedsCaptured, NothingLeft, NothingCaptured, CurrencyMismatch)
+}
+
+
+def does_not_fit(code: str, detail: str) -> Conflict:
+    """Return the error for a sum that does not fit."""
+    return _DOES_NOT_FIT[code](detail)

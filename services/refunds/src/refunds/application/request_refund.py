@@ -1,0 +1,106 @@
+"""A refund is wanted: over HTTP (``POST /refunds/v1/refunds``) or by ``orders.refund.wanted.v1``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from common.contracts.refunds import TCreateRefundV1
+from common.ids import derived_id, new_id
+from refunds.application.errors import BusinessKeyReused, NoPayment, does_not_fit
+from refunds.application.ports import RefundStore
+from refunds.application.transition import announce
+from refunds.domain.refund import Attempt, Refund, gateway_key
+from refunds.domain.states import RefundState
+from refunds.domain.sums import DoesNotFit, Fits, fit
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted. ``amount`` in minor units, None for everything that is captured and not refunded."""
+
+    order_number: str
+    payment_id: str | None
+    amount: int | None
+    currency: str
+    reason: str
+    business_key: str
+    traceparent: str | None
+
+
+async def request_refund(store: RefundStore, wish: Wish, *, gateway: str, actor: str, now: datetime) -> Refund:
+    """Make the refund, inside the caller's transaction, or return the one that the business key stands for already.
+
+    The payment's row is locked, so concurrent wishes are decided one after another, and the database refuses a sum over what was
+    captured besides. While the captured sum is not known the refund waits in CREATE without holding anything; it is settled before
+    anything is sent. Raises, having written nothing: ``NoPayment``, ``BusinessKeyReused``, ``ExceedsCaptured``, ``NothingLeft``,
+    ``NothingCaptured``, ``CurrencyMismatch``.
+    """
+    if not wish.payment_id:
+        raise NoPayment(f"order {wish.order_number} has no payment of ours to refund")
+    known = await store.by_business_key(wish.business_key)
+    if known is not None:
+        return _same(known, wish)
+    await store.ensure_payment(wish.payment_id, gateway=gateway)
+    payment = await store.lock_payment(wish.payment_id)
+    known = await store.by_business_key(wish.business_key)  # again: another may have had the lock before
+    if known is not None:
+        return _same(known, wish)
+    verdict = fit(payment, amount=wish.amount, currency=wish.currency)
+    if isinstance(verdict, DoesNotFit):
+        raise does_not_fit(verdict.code, verdict.detail)
+    refund_id = new_id()
+    refund = Refund(
+        id=refund_id,
+        business_key=wish.business_key,
+        order_number=wish.order_number,
+        payment_id=wish.payment_id,
+        amount=verdict.amount if isinstance(verdict, Fits) else wish.amount,
+        currency=wish.currency,
+        reason=wish.reason,
+        state=RefundState.CREATE,
+        version=1,
+        attempt=1,
+        reserved=verdict.amount if isinstance(verdict, Fits) else 0,
+        tries=0,
+        declines=0,
+        error=None,
+        next_attempt_at=None,  # TCreateRefund sets it going
+        created_at=now,
+        state_since=now,
+        traceparent=wish.traceparent,
+    )
+    if not await store.add(refund, happened="wanted", actor=actor):
+        # The key was taken at the same moment for another payment; under one payment the lock has sorted that out.
+        raise BusinessKeyReused(f"business key {wish.business_key} was just used for another payment")
+    await store.add_attempt(
+        Attempt(
+            refund_id=refund_id,
+            number=1,
+            gateway=payment.gateway,
+            gateway_key=gateway_key(refund_id, 1),
+            began_at=now,
+            sent_at=None,
+            gateway_refund_id=None,
+        )
+    )
+    await announce(store, refund, now=now, actor=actor, detail=wish.reason)
+    await order_work(store, refund, now=now)
+    return refund
+
+
+async def order_work(store: RefundStore, refund: Refund, *, now: datetime) -> None:
+    """Promise TCreateRefund for the refund's present attempt. Its id is a function of (refund, attempt): it is consumed once."""
+    await store.promise(
+        TCreateRefundV1(refund_id=refund.id, attempt=refund.attempt),
+        event_id=derived_id("tcreate-refund", refund.id, str(refund.attempt)),
+        traceparent=refund.traceparent,
+        order_number=refund.order_number,
+        now=now,
+    )
+
+
+def _same(known: Refund, wish: Wish) -> Refund:
+    if (known.order_number, known.payment_id) != (wish.order_number, wish.payment_id):
+        raise BusinessKeyReused(f"business key {wish.business_key} belongs to a refund of another order or payment")
+    return known

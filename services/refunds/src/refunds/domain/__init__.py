@@ -1,0 +1,1 @@
+"""Refunds as a pure matter: states and transitions, sums, keys, waiting times."""

@@ -1,0 +1,49 @@
+"""How long to wait before the next look, and when to stop trying."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from common.clock import full_jitter
+from refunds.domain.refund import Refund
+from refunds.domain.states import RefundState
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Waiting times, in seconds.
+
+    ``retry_base``/``retry_cap``: full jitter while the gateway is definitely away, or a declined refund is tried again.
+    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (Kill Bill's
+    janitor: minutes, an hour, then daily); its last rung repeats. ``give_up_after``: of trying in CREATE, SENDING or UNKNOWN, after
+    which a person is needed; it never means that the refund failed. ``declines``: definite failures until a person is needed.
+    """
+
+    retry_base: float = 1.0
+    retry_cap: float = 300.0
+    poll_base: float = 1.0
+    poll_cap: float = 300.0
+    unknown: tuple[float, ...] = (5.0, 30.0, 300.0, 3600.0, 86400.0)
+    give_up_after: float = 3 * 86400.0
+    declines: int = 3
+
+    def retry(self, tries: int, *, now: datetime) -> datetime:
+        """When to try again what definitely did not happen."""
+        return now + timedelta(seconds=full_jitter(tries, base=self.retry_base, cap=self.retry_cap))
+
+    def poll(self, tries: int, *, now: datetime) -> datetime:
+        """When to ask again how far it is: never at once, or a fast gateway would be asked in a tight loop."""
+        least = min(self.poll_base, self.poll_cap) / 2
+        return now + timedelta(seconds=least + full_jitter(tries, base=least, cap=self.poll_cap))
+
+    def look_up(self, tries: int, *, now: datetime) -> datetime:
+        """When to look an unknown outcome up: the rung of the ladder, half of it jittered."""
+        rung = self.unknown[min(tries, len(self.unknown) - 1)]
+        return now + timedelta(seconds=rung / 2 + full_jitter(0, base=rung / 2, cap=rung / 2))
+
+    def exhausted(self, refund: Refund, *, trying_since: datetime, now: datetime) -> bool:
+        """Tell whether a person is needed. A refund that the gateway works on is waited for, however long it takes."""
+        if refund.state is RefundState.PENDING:
+            return False
+        return now - trying_since >= timedelta(seconds=self.give_up_after)

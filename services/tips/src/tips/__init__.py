@@ -1,0 +1,1 @@
+"""Tips service: decides the tips of an order and whether they are to be held."""

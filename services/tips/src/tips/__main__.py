@@ -1,0 +1,12 @@
+"""``python -m tips serve | openapi``."""
+
+from __future__ import annotations
+
+from common.service import service_cli
+from tips.app import NAME, VERSION, build, openapi
+from tips.settings import TipsSettings
+
+main = service_cli(service=NAME, version=VERSION, settings=TipsSettings, build=build, openapi=openapi)
+
+if __name__ == "__main__":
+    main(None)

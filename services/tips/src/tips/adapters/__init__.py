@@ -1,0 +1,1 @@
+"""How tips reaches the orders database, the feedback service and Prometheus."""

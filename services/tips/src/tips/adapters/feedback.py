@@ -1,0 +1,92 @@
+"""The feedback service, over HTTP: ``GET /feedback/v1/orders/{order_id}`` (CONTRACT "tips")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from time import perf_counter
+from typing import Annotated
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import Unavailable
+from tips.domain.order import Choice, ChosenTips, Feedback, TipsType
+
+_OK, _NOT_FOUND = 200, 404
+
+
+class _Tips(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    type: TipsType
+    # Bounded, so that no answer can make the arithmetic of the rules expensive or inexact.
+    value: Annotated[Decimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=12, allow_inf_nan=False)]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    rating: Annotated[int, Field(ge=0, le=100)] | None = None
+    tips: _Tips | None = None
+    choice: Choice | None = None
+    done: bool = False
+    updated_at: AwareDatetime
+
+
+class FeedbackClient:
+    """Port ``FeedbackSource``.
+
+    One request under ``deadline`` seconds, connecting included; no repeats: the caller has a fallback and no time. An answer that
+    cannot be understood is ``Unavailable`` too: deciding without the customer's wish would take their tips away. ``observe`` gets
+    the outcome (``found``, ``none``, ``failed``) and the seconds of each request.
+    """
+
+    def __init__(
+        self, session: aiohttp.ClientSession, *, url: str, deadline: float, observe: Callable[[str, float], None]
+    ) -> None:
+        self._session = session
+        self._url = url.rstrip("/")
+        self._deadline = deadline
+        self._observe = observe
+
+    async def find(self, number: str) -> Feedback | None:
+        """Ask for the feedback on one order."""
+        started, outcome = perf_counter(), "failed"
+        try:
+            found = await self._ask(number)
+            outcome = "none" if found is None else "found"
+        finally:
+            self._observe(outcome, perf_counter() - started)
+        return found
+
+    async def _ask(self, number: str) -> Feedback | None:
+        try:
+            async with (
+                asyncio.timeout(self._deadline),
+                self._session.get(f"{self._url}/feedback/v1/orders/{quote(number, safe='')}") as response,
+            ):
+                status = response.status
+                body = await response.read()
+        except TimeoutError:
+            raise Unavailable(f"feedback did not answer within {self._deadline:g} s", retry_after=1.0) from None
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"feedback does not answer ({type(error).__name__})", retry_after=1.0) from error
+        if status == _NOT_FOUND:
+            return None
+        if status != _OK:
+            raise Unavailable(f"feedback answered {status}", retry_after=1.0)
+        try:
+            return _feedback(_Answer.model_validate_json(body))
+        except ValidationError:
+            raise Unavailable("feedback's answer cannot be understood", retry_after=1.0) from None
+
+
+def _feedback(answer: _Answer) -> Feedback:
+    return Feedback(
+        rating=answer.rating,
+        tips=None if answer.tips is None else ChosenTips(answer.tips.type, answer.tips.value),
+        choice=answer.choice,
+        done=answer.done,
+        updated_at=answer.updated_at,
+    )

@@ -1,0 +1,168 @@
+"""Metrics of tips: technical (M18) and product (M19). Labels are bounded: unknown zones, tariffs and currencies become ``other``."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from common.telemetry.metrics import FAST_SECONDS
+from tips.application.ports import REFUSED, Outcome, Written
+from tips.domain.change import Direction
+from tips.domain.order import Applied, Choice, Order, TipsType
+
+OTHER = "other"
+_AMOUNTS = (1000, 2500, 5000, 7500, 10000, 15000, 20000, 30000, 50000, 100000, 200000, 500000)
+_RATIOS = (0.01, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0)
+_PLACE = ("zone", "tariff")
+
+
+class TipsMetrics:
+    """Port ``Observer``, and the timer of the orders database.
+
+    What is counted once an order rests on the marks that the database hands out, so it can be compared with the orders table; a
+    repeat or a lost race counts nothing. Sums are observed only when the sum of an order changes (M19).
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, *, zones: frozenset[str], tariffs: frozenset[str], currencies: frozenset[str]
+    ) -> None:
+        self._zones, self._tariffs, self._currencies = zones, tariffs, currencies
+
+        self._database = Histogram(
+            "tips_database_duration_seconds",
+            "Time of calls to the orders database, waiting for a connection included (M18).",
+            ["operation"],
+            buckets=FAST_SECONDS,
+            registry=registry,
+        )
+        self._feedback = Histogram(
+            "tips_feedback_duration_seconds",
+            "Time of calls to the feedback service.",
+            ["outcome"],
+            buckets=FAST_SECONDS,
+            registry=registry,
+        )
+        self._writes = Counter(
+            "tips_writes_total",
+            "Writes of set-tips-sum by what the orders database made of them.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._seen = Counter(
+            "tips_orders_seen_total", "Orders that went through set-tips-sum, each once.", [*_PLACE], registry=registry
+        )
+        self._orders = Counter(
+            "tips_orders_total",
+            "Orders that got tips (true, each once), and orders whose first decision was no tips (false, each once).",
+            [*_PLACE, "has_tip"],
+            registry=registry,
+        )
+        self._set = Counter(
+            "tips_set_total",
+            "Orders with tips by where the tips come from, each once a source.",
+            [*_PLACE, "source"],
+            registry=registry,
+        )
+        self._types = Counter(
+            "tips_types_total",
+            "Orders with tips by percent or flat, each once a type.",
+            [*_PLACE, "type"],
+            registry=registry,
+        )
+        self._changes = Counter(
+            "tips_changes_total",
+            "Orders whose tips went up, down or away after they had been decided, each once a direction; unchanged counts calls.",
+            [*_PLACE, "direction"],
+            registry=registry,
+        )
+        self._refunded = Counter(
+            "tips_refunded_total",
+            "Refunded orders that went through set-tips-sum, each once.",
+            [*_PLACE],
+            registry=registry,
+        )
+        self._amount = Histogram(
+            "tips_amount_minor_units",
+            "Tips, in minor units, observed when they change to more than nothing.",
+            [*_PLACE, "currency"],
+            buckets=_AMOUNTS,
+            registry=registry,
+        )
+        self._ratio = Histogram(
+            "tips_cost_ratio",
+            "Tips as a share of the cost, observed when they change to more than nothing.",
+            [*_PLACE],
+            buckets=_RATIOS,
+            registry=registry,
+        )
+        self._start_at_zero()
+
+    def observe_database(self, operation: str, seconds: float) -> None:
+        """Record one call to the orders database."""
+        self._database.labels(operation).observe(seconds)
+
+    def observe_feedback(self, outcome: str, seconds: float) -> None:
+        """Record one call to the feedback service; ``outcome`` is found, none or failed."""
+        self._feedback.labels(outcome).observe(seconds)
+
+    def decided(self, order: Order, *, amount: int, applied: Applied, written: Written) -> None:
+        """Count a write by its marks and, when the sum changed, observe the sum."""
+        self._writes.labels(written.outcome).inc()
+        if written.outcome in REFUSED:
+            return
+        place, marks = self._place(order), written.marks
+        if "order" in marks:
+            self._seen.labels(*place).inc()
+        if "tipped" in marks:
+            self._orders.labels(*place, "true").inc()
+        elif "order" in marks:
+            self._orders.labels(*place, "false").inc()
+        if "refunded" in marks:
+            self._refunded.labels(*place).inc()
+        for mark in marks:
+            kind, _, value = mark.partition(":")
+            if kind == "choice":
+                self._set.labels(*place, value).inc()
+            elif kind == "type":
+                self._types.labels(*place, value).inc()
+            elif kind in _CHANGES:
+                self._changes.labels(*place, kind).inc()
+        if written.outcome is Outcome.CHANGED and amount > 0:
+            self._amount.labels(*place, order.currency if order.currency in self._currencies else OTHER).observe(amount)
+            self._ratio.labels(*place).observe(amount / order.cost)
+
+    def nothing_to_write(self, order: Order) -> None:
+        """Count a call that found the order as it should be."""
+        self._changes.labels(*self._place(order), Direction.UNCHANGED).inc()
+
+    def _place(self, order: Order) -> tuple[str, str]:
+        return (
+            order.zone if order.zone in self._zones else OTHER,
+            order.tariff if order.tariff in self._tariffs else OTHER,
+        )
+
+    def _start_at_zero(self) -> None:
+        for operation in ("read", "update", "check"):
+            self._database.labels(operation)
+        for outcome in ("found", "none", "failed"):
+            self._feedback.labels(outcome)
+        for written in Outcome:
+            self._writes.labels(written)
+        for place in product(sorted({*self._zones, OTHER}), sorted({*self._tariffs, OTHER})):
+            self._seen.labels(*place)
+            self._refunded.labels(*place)
+            self._ratio.labels(*place)
+            for has_tip in ("true", "false"):
+                self._orders.labels(*place, has_tip)
+            for choice in Choice:
+                self._set.labels(*place, choice)
+            for kind in TipsType:
+                self._types.labels(*place, kind)
+            for way in Direction:
+                self._changes.labels(*place, way)
+            for currency in sorted({*self._currencies, OTHER}):
+                self._amount.labels(*place, currency)
+
+
+_CHANGES = frozenset(Direction) - {Direction.UNCHANGED}

@@ -1,0 +1,23 @@
+"""What the use cases raise, with the codes that callers may rely on."""
+
+from __future__ import annotations
+
+from common.errors import Conflict, NotFound, Unavailable
+
+
+class UnknownOrder(NotFound):
+    """There is no order of this number."""
+
+    code = "unknown_order"
+
+
+class OrderNotFinished(Conflict):
+    """Tips are decided for finished orders only; the caller checks that first (M16)."""
+
+    code = "order_not_finished"
+
+
+class Contended(Unavailable):
+    """The order changed under every attempt to write it; asking again is safe."""
+
+    code = "contended"

@@ -1,0 +1,50 @@
+"""What is to be written, and what a write meant (M14, M19)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tips.domain.order import Applied, Feedback, Order
+
+
+class Write(StrEnum):
+    """What to do with a computed sum."""
+
+    NOTHING = "nothing"
+    SET = "set"
+    STALE = "stale"
+
+
+class Direction(StrEnum):
+    """How the tips of an order changed (M19). The first three are named as the marks of ``tips_set_sum`` are."""
+
+    INCREASE = "increase"
+    DECREASE = "decrease"
+    REMOVED = "removed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decision on a write: the sum, and what goes with it so that the order remembers where its tips came from."""
+
+    write: Write
+    amount: int
+    applied: Applied
+
+
+def plan_write(order: Order, feedback: Feedback | None, amount: int) -> Plan:
+    """Decide whether ``amount`` is written to the order.
+
+    Feedback older than what was applied before (or gone) writes nothing: the newest feedback wins, whoever is late. Newer feedback is
+    always written, also when the sum is equal: it bumps the version, and a call that still holds the older feedback then loses
+    (DECISIONS "Money"). An order seen for the first time is written so that product counters count it once.
+    """
+    applied = Applied.of(feedback)
+    stored = order.applied.feedback_at
+    if stored is not None and (applied.feedback_at is None or applied.feedback_at < stored):
+        return Plan(Write.STALE, order.tips, order.applied)
+    if order.seen and applied == order.applied and amount == order.tips:
+        return Plan(Write.NOTHING, amount, applied)
+    return Plan(Write.SET, amount, applied)

@@ -1,0 +1,1 @@
+"""Webhook gateway: answers a marketplace hook only when the event is durable."""

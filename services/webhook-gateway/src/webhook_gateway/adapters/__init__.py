@@ -1,0 +1,1 @@
+"""The world behind the ports: disk, RabbitMQ, PostgreSQL, files, metrics."""

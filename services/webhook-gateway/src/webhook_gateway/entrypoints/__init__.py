@@ -1,0 +1,1 @@
+"""Where requests, messages and the clock come in."""

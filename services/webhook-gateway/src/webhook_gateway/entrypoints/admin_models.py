@@ -1,0 +1,114 @@
+"""What operators send and see."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field, model_validator
+
+from common.http import AdminChange, PageQuery
+
+
+class DeliveriesQuery(PageQuery):
+    """Filters of the list of deliveries; all must hold."""
+
+    order: str | None = Field(default=None, max_length=255, description="our number or the source's own id")
+    source: str | None = Field(default=None, max_length=64)
+    event: str | None = Field(default=None, max_length=100)
+    outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed"] | None = None
+    since: AwareDatetime | None = Field(default=None, alias="from", description="received at or after")
+    until: AwareDatetime | None = Field(default=None, alias="to", description="received before")
+
+
+class DeliveryItem(BaseModel):
+    """A delivery, without its body."""
+
+    id: str
+    received_at: datetime
+    source: str
+    event: str
+    type: str
+    outcome: str
+    lane: str
+    number: str | None
+    external_id: str | None
+    sent_at: str | None
+    reason: str | None
+    status: int | None
+    replica: str
+    replay_of: str | None
+    size: int
+    traceparent: str | None
+
+
+class Delivery(DeliveryItem):
+    """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked."""
+
+    recorded_at: datetime
+    event_id: str
+    digest: str | None
+    currency: str | None
+    body_form: str
+    headers: dict[str, Any]
+    body: str | None
+    body_base64: str
+
+
+class Replay(AdminChange):
+    """Send a delivery again. `body`, if given, replaces what was kept."""
+
+    body: dict[str, Any] | None = None
+
+
+class Resent(BaseModel):
+    """What was sent: a delivery of its own, with its own id."""
+
+    delivery_id: str
+    event: str
+    number: str
+    dry_run: bool
+
+
+class LedgerQuery(BaseModel):
+    """The period, by the time of receiving."""
+
+    since: AwareDatetime = Field(alias="from")
+    until: AwareDatetime = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> LedgerQuery:
+        if self.until <= self.since:
+            raise ValueError("`to` must be after `from`")
+        return self
+
+
+class LedgerSums(BaseModel):
+    """received = confirmed + spooled + quarantined + refused."""
+
+    received: int = 0
+    confirmed: int = 0
+    spooled: int = 0
+    quarantined: int = 0
+    refused: int = 0
+
+
+class ReplicaSums(LedgerSums):
+    """The sums of one replica."""
+
+    replica: str
+
+
+class SourceSums(LedgerSums):
+    """The sums of one source."""
+
+    source: str
+
+
+class Ledger(LedgerSums):
+    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of refusals."""
+
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    by_replica: list[ReplicaSums]
+    by_source: list[SourceSums]

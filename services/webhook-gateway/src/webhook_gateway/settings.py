@@ -1,0 +1,87 @@
+"""What the gateway can be told, from the environment (prefix ``WEBHOOK_GATEWAY_``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from common.service import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Every field has a safe default but the addresses and the files."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_prefix="WEBHOOK_GATEWAY_")
+
+    port: int = Field(default=8081, ge=0, le=65535)
+    sources_file: Path = Field(description="the marketplaces and how each proves who it is (see README)")
+    spool_dir: Path = Field(description="this replica's own directory for what the broker could not take")
+    spool_limit_bytes: int = Field(default=1024**3, ge=1024**2)
+    spool_deadline: float = Field(default=2.0, gt=0, le=3, description="seconds a write to the spool may take")
+    confirm_deadline: float = Field(default=0.4, gt=0, lt=1, description="seconds the broker has to confirm a hook")
+    breaker_failures: int = Field(default=3, ge=1, description="failures in a row that open the circuit")
+    breaker_pause: float = Field(default=0.5, gt=0, description="seconds between probes of an open circuit")
+    max_body_bytes: int = Field(default=1024**2, ge=1024)
+    kept_body_bytes: int = Field(default=64 * 1024, ge=1, description="how much is kept of a hook that is too large")
+    body_deadline: float = Field(
+        default=4.0, gt=0, lt=5, description="seconds a body may take to arrive; M2 gives 5 in all"
+    )
+    spool_oldest_allowed: float = Field(
+        default=24 * 3600.0,
+        gt=0,
+        description="seconds; older records are alerted about and kept. Must be shorter than the orchestrator's parking limit (26 h)",
+    )
+    retention_days: int = Field(default=90, ge=2, le=3650, description="how long decided deliveries are kept")
+    upkeep_every: float = Field(default=600.0, gt=0, description="seconds between looks at partitions and retention")
+    watch_every: float = Field(
+        default=1.0, gt=0, le=60, description="seconds between looks at countdowns and orders under way"
+    )
+    record: bool = Field(
+        default=True, description="also bring what came in into the database; off where another replica does (P1)"
+    )
+    website_currency: str = Field(default="RUB", pattern="^[A-Z]{3}$")
+    orders_per_phone: int = Field(default=10, ge=0, description="website orders a window; 0 is no limit")
+    orders_per_address: int = Field(default=20, ge=0, description="the same by address")
+    orders_per_ip: int = Field(default=100, ge=0, description="the same by IP address (of IPv6: by /64)")
+    orders_window: float = Field(default=3600.0, gt=0, description="seconds over which those are spread")
+    orders_limit_deadline: float = Field(
+        default=0.25, gt=0, le=2, description="seconds an order waits for the limits; after that it passes"
+    )
+    orders_limit_key: SecretStr | None = Field(
+        default=None,
+        description="keys the digests of phones in the database; one for all replicas, made of the tokens unless given",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="networks whose X-Forwarded-For is believed, separated by commas"
+    )
+    refused_bytes_per_hour: int = Field(
+        default=512 * 1024**2, ge=1024**2, description="what refused orders of known websites may put into the database"
+    )
+    unproven_bytes_per_hour: int = Field(
+        default=64 * 1024**2, ge=1024**2, description="the same of requests without a valid token, or too large"
+    )
+
+    smtp_host: str | None = Field(default=None, description="mail server for reports on endangered orders")
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: bool = Field(default=False, description="STARTTLS is demanded")
+    smtp_deadline: float = Field(default=10.0, gt=0, le=60, description="seconds one mail may take")
+    mail_from: str = "Order suite <webhook-gateway@localhost.localdomain>"
+    report_to: str | None = Field(default=None, description="who is responsible for endangered orders (M6)")
+    report_copies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="the developers, in copy of every report; separated by commas"
+    )
+    report_retry: float = Field(
+        default=10.0, gt=0, description="seconds before the first repeat of a mail; doubles, at most 10 min"
+    )
+    report_patience: float = Field(default=24 * 3600.0, gt=0, description="seconds until a report is given up")
+    public_url: str = Field(default="", description="where people reach the admin addresses; alerts link there")
+
+    @field_validator("trusted_proxies", "report_copies", mode="before")
+    @classmethod
+    def _by_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,0 +1,308 @@
+"""The gateway is killed at every await of the hot path; the marketplace sees no answer, repeats, and there is one order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+import hot_path
+from common.ids import order_number
+from common.testing import eventually, proxied
+from processes import Program, created, read, send, stand
+
+# What each await is, and what a death there leaves behind. The names are `hot_path.awaits_of`'s; a test holds them together.
+ALWAYS = {
+    "common.http.edge make_edge.edge: handler": "the edge waits for the route: nothing is stored, or all of it is",
+    "common.http.app _endpoint.endpoint: handler": "the same one step further in",
+    "webhook_gateway.entrypoints.http Intake.hook: self._take_hook": "the route by the source's name",
+    "webhook_gateway.entrypoints.http Intake._take_hook: self._judge_hook": "judged, not yet counted",
+    "webhook_gateway.entrypoints.http Intake._judge_hook: read_body": "authenticated, the body not read or just read",
+    "webhook_gateway.entrypoints.http Intake._judge_hook: take": "the body is here and nowhere else, or it is durable",
+    "webhook_gateway.application.accept_hook AcceptHook.__call__: self._keep_safe": "read and numbered; durable or not",
+    "aiohttp.web_protocol RequestHandler.finish_response: prepare_meth": "durable; the head of the answer is made",
+    "aiohttp.web_protocol RequestHandler.finish_response: resp.write_eof": "durable; the answer may be out",
+}
+BROKER = {
+    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_broker": "the circuit is closed: first lane",
+    "webhook_gateway.application.keep_safe KeepSafe._by_broker: self._broker.send": "encoded, not sent; or confirmed",
+    "webhook_gateway.adapters.broker RabbitLane.send: self._publisher.publish_raw": "the same one step further in",
+    "common.messaging.publisher Publisher.publish_raw: confirmed": "handed to the writer, not on the wire; or confirmed",
+    f"common.messaging.confirms {hot_path.WRITE}": "before and after the frames are given to the connection",
+}
+SPOOL_FIRST_HOOK = {
+    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_spool": "the broker has just failed: second lane",
+}
+SPOOL = {
+    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_spool #2": "the circuit is open: the spool first",
+    "webhook_gateway.application.keep_safe KeepSafe._by_spool: self._spool.append": "encoded, not stored; or synced",
+    "webhook_gateway.adapters.spool Spool.append: self._command": "there is room; handed to the thread or synced",
+    "webhook_gateway.adapters.spool Spool._command: asyncio.wait_for": "the thread may be writing; or it has synced",
+    f"webhook_gateway.adapters.spool_file {hot_path.COMMIT}": "before and after the transaction itself",
+}
+SPOOL_FULL = {
+    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_broker #2": "circuit open, spool full: a try",
+}
+OTHER_ADDRESS = {
+    "webhook_gateway.entrypoints.http Intake.sbermarket_hook: self._take_hook": "the marketplace's own address",
+}
+CHUNKED = {"webhook_gateway.entrypoints.bodies read_body: content.readany": "a body that comes after its head"}
+OVERSIZED = {
+    "webhook_gateway.application.accept_hook AcceptHook.oversized: self._keep_safe": "more than 1 MiB: the first part",
+}
+TABLE = {
+    **ALWAYS,
+    **BROKER,
+    **SPOOL_FIRST_HOOK,
+    **SPOOL,
+    **SPOOL_FULL,
+    **OTHER_ADDRESS,
+    **CHUNKED,
+    **OVERSIZED,
+}
+
+# Coroutine functions of the same modules that are not between a hook's head and its answer.
+NOT_ON_THE_WAY = {
+    "common.http.edge": set[str](),
+    "common.http.app": {
+        "_document_routes.docs",
+        "_document_routes.openapi",
+        "_platform_routes.livez",
+        "_platform_routes.metrics",
+        "_platform_routes.readyz",
+    },
+    "webhook_gateway.entrypoints.http": set[str](),
+    "webhook_gateway.entrypoints.bodies": set[str](),
+    "webhook_gateway.application.accept_hook": set[str](),
+    "webhook_gateway.application.keep_safe": set[str](),
+    "webhook_gateway.adapters.broker": set[str](),
+    "common.messaging.publisher": {
+        "Publisher.wait_ready",
+        "Publisher.using",
+        "Publisher.publish",
+        "Publisher.publish_many",
+    },
+    "webhook_gateway.adapters.spool": {
+        "Spool.open",
+        "Spool.close",
+        "Spool.peek",
+        "Spool.forget",
+        "Spool.wait",
+        "Spool.check",
+        "Spool._call",
+    },
+}
+
+
+@pytest.mark.parametrize("module", sorted(hot_path.FUNCTIONS))
+def test_the_table_names_every_await_of_the_source(module: str) -> None:
+    assert {f"{module} {name}" for name in hot_path.awaits_of(module)} == {
+        name for name in TABLE if name.startswith(f"{module} ")
+    }
+
+
+@pytest.mark.parametrize("module", sorted(NOT_ON_THE_WAY))
+def test_every_coroutine_of_the_hot_path_s_modules_is_looked_at_or_named_as_beside_the_way(module: str) -> None:
+    assert hot_path.coroutines_of(module) == NOT_ON_THE_WAY[module] | set(hot_path.FUNCTIONS[module])
+
+
+@dataclass
+class Crashes:
+    """A gateway that is killed again and again, and the orchestrator that must know one order a time."""
+
+    session: aiohttp.ClientSession
+    gateway: Program
+    orchestrator: Program
+    place: Path
+    tried: int = 0
+
+    async def at(
+        self,
+        name: str,
+        when: str,
+        *,
+        path: str = "/hooks/v1/sbermarket",
+        body: Callable[[str], Any] = created,
+    ) -> str:
+        """Kill at a place while a hook is taken, start again, repeat; return the order's id in the marketplace."""
+        self.tried += 1
+        order = f"C{self.tried}"
+        self.place.write_text(f"{name} {when}")
+        first = await send(self.session, self.gateway, body(order), path=path)
+        self.place.unlink()
+        assert await self.gateway.died() == -9, f"never came by {name} {when}"
+        wanted = (200, {"status": "created", "number": order_number("sbermarket", order)})
+        # Only when the answer was written may it have been seen; then it was the right one.
+        assert first == (None, None) or (first == wanted and "write_eof after" in f"{name} {when}"), (name, when, first)
+        await self.gateway.start()
+        assert await send(self.session, self.gateway, body(order), path=path) == wanted, (name, when)
+        return order
+
+    async def settled(self, orders: Sequence[str]) -> None:
+        """Every order is at the orchestrator once, under its one number, and in the ledger; the spool is empty."""
+
+        async def empty() -> bool:
+            return await self.gateway.metric("gateway_spool_records") == 0.0
+
+        await eventually(empty, within=60, what="an empty spool")
+
+        async def known() -> bool:
+            for order in orders:
+                query = {"source": "sbermarket", "external_id": order}
+                status, found = await read(self.session, self.orchestrator, "/orders/v1/orders", **query)
+                assert (status, found.get("number")) == (200, order_number("sbermarket", order)), order
+                assert (found["status"], len(found["positions"])) == ("created", 1), order
+                _, kept = await read(self.session, self.gateway, "/admin/v1/deliveries", order=order)
+                assert len(kept["items"]) in (1, 2), (
+                    order
+                )  # once for the answer, once where the first try was stored too
+            return True
+
+        await eventually(known, within=60, every=0.3, what="every order")
+        _, page = await read(self.session, self.orchestrator, "/admin/v1/orders", limit="200")
+        assert sorted(item["external_id"] for item in page["items"]) == sorted(orders)
+
+
+@asynccontextmanager
+async def crashing(
+    directory: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str, *, gateway_amqp: str, **more: str
+) -> AsyncIterator[Crashes]:
+    place = directory / "crash-at"
+    async with stand(directory) as made, aiohttp.ClientSession() as session:
+        gateway = made.gateway(
+            "gw-1",
+            dsn=await database_for("webhook_gateway"),
+            amqp_url=gateway_amqp,
+            command=(hot_path.__file__,),
+            **more,
+        )
+        gateway.environment = {**gateway.environment, hot_path.CRASH_FILE: str(place)}
+        orchestrator = made.orchestrator(dsn=await database_for("orchestrator"), amqp_url=amqp_url)
+        await orchestrator.start()
+        await gateway.start()
+        yield Crashes(session, gateway, orchestrator, place)
+
+
+def places(*tables: dict[str, str]) -> list[tuple[str, str]]:
+    return [(name.partition(" ")[2], when) for table in tables for name in table for when in ("before", "after")]
+
+
+async def broker_ready(gateway: Program, *, closed: bool = True) -> None:
+    async def probe() -> bool:
+        ready = await gateway.metric("gateway_broker_ready") == 1.0
+        return ready and (not closed or await gateway.metric('gateway_breaker_state{state="closed"}') == 1.0)
+
+    await eventually(probe, within=60, what="the broker lane")
+
+
+async def by_the_broker(crashes: Crashes, chosen: Sequence[tuple[str, str]]) -> None:
+    orders = []
+    for name, when in chosen:
+        await broker_ready(crashes.gateway)
+        orders.append(await crashes.at(name, when))
+    await crashes.settled(orders)
+
+
+async def test_it_dies_right_before_and_right_after_the_confirmed_publish(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url) as crashes:
+        await by_the_broker(crashes, places(BROKER)[-4:-2])
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+async def test_it_dies_at_every_await_while_the_broker_confirms(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url) as crashes:
+        await by_the_broker(crashes, places(ALWAYS, BROKER))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+async def test_it_dies_at_every_await_while_the_spool_takes_what_the_broker_does_not(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    nobody = "amqp://guest:guest@127.0.0.1:1/"
+    async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=nobody) as crashes:
+        orders = []
+        for name, when in places(SPOOL_FIRST_HOOK):
+            # The first hook of a process finds the circuit closed.
+            orders.append(await crashes.at(name, when))
+            await crashes.gateway.kill()
+            await crashes.gateway.start()
+        opening = await send(crashes.session, crashes.gateway, created("opening"))
+        assert opening[0] == 200
+        for name, when in places(ALWAYS, SPOOL):
+            # Each process has answered the repeat of the one before, which opened its circuit.
+            orders.append(await crashes.at(name, when))
+        await crashes.gateway.kill()
+        await crashes.gateway.start(WEBHOOK_GATEWAY_AMQP_URL=amqp_url)
+        await crashes.settled([*orders, "opening"])
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_it_dies_while_an_open_circuit_and_a_full_spool_leave_one_try_at_the_broker(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    async with proxied(amqp_url) as (proxy, url):
+        # No probe comes in between: the circuit stays open as long as the test needs it.
+        settings = {"SPOOL_LIMIT_BYTES": str(1024**2), "BREAKER_PAUSE": "600"}
+        async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=url, **settings) as crashes:
+            orders = []
+            for name, when in places(SPOOL_FULL):
+                await broker_ready(crashes.gateway)
+                proxy.refuse()
+                filler = f"filler-{when}"
+                status, _ = await send(crashes.session, crashes.gateway, created(filler, comment="x" * 760_000))
+                assert status == 200
+                orders.append(filler)
+                proxy.heal()
+                await broker_ready(crashes.gateway, closed=False)
+                orders.append(await crashes.at(name, when, body=lambda order: created(order, comment="y" * 40_000)))
+                await crashes.settled(orders)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+async def test_it_dies_at_the_marketplace_s_own_address_and_with_bodies_that_come_late_or_are_too_large(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url) as crashes:
+        orders = []
+        for name, when in places(OTHER_ADDRESS):
+            await broker_ready(crashes.gateway)
+            orders.append(await crashes.at(name, when, path="/sbermarket/orders/hook/"))
+        for name, when in places(CHUNKED):
+            await broker_ready(crashes.gateway)
+            # So long that it does not come with the head.
+            orders.append(await crashes.at(name, when, body=lambda order: created(order, comment="z" * 900_000)))
+        await crashes.settled(orders)
+        for name, when in places(OVERSIZED):
+            await broker_ready(crashes.gateway)
+            crashes.place.write_text(f"{name} {when}")
+            assert await send(crashes.session, crashes.gateway, b"x" * (1024**2 + 1)) == (None, None)
+            crashes.place.unlink()
+            assert await crashes.gateway.died() == -9
+            await crashes.gateway.start()
+            status, _ = await send(crashes.session, crashes.gateway, b"x" * (1024**2 + 1))
+            assert status == 413
+
+        async def kept() -> bool:
+            _, page = await read(crashes.session, crashes.gateway, "/admin/v1/deliveries", outcome="quarantined")
+            assert len(page["items"]) == 3  # one died before it was stored, one after; both were sent again
+            return True
+
+        await eventually(kept, within=30, what="three first parts")
+
+
+def test_the_crash_points_are_not_in_production_code() -> None:
+    assert hot_path.CRASH_FILE not in os.environ

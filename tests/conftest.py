@@ -1,0 +1,51 @@
+"""Fixtures for every test: real servers, and on them a database and a virtual host of the test's own.
+
+A missing server fails the run; it never skips a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from common.testing import TestDatabases, TestRabbit
+from suite_local.testing import ServerAddresses, test_servers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[ServerAddresses]:
+    """The addresses of PostgreSQL and RabbitMQ, started when the environment names none."""
+    with test_servers() as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="session")
+def databases(servers: ServerAddresses) -> TestDatabases:
+    """Makes databases on the test server."""
+    return TestDatabases(servers.postgres_dsn)
+
+
+@pytest.fixture(scope="session")
+def rabbit(servers: ServerAddresses) -> TestRabbit:
+    """The test broker, as its management API shows it."""
+    return TestRabbit(servers.amqp_url, servers.rabbitmq_api)
+
+
+@pytest.fixture
+async def database_for(databases: TestDatabases) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """A function that gives the address of a fresh, migrated database of a service; all are dropped after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def make(package: str) -> str:
+            return await stack.enter_async_context(databases.migrated(package))
+
+        yield make
+
+
+@pytest.fixture
+async def amqp_url(rabbit: TestRabbit) -> AsyncIterator[str]:
+    """The address of an empty virtual host, deleted after the test."""
+    async with rabbit.virtual_host() as url:
+        yield url

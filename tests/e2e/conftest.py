@@ -1,0 +1,32 @@
+"""One whole suite for all end-to-end tests: its own run directory, its own ports, ended at the end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import aiohttp
+import pytest
+
+from suite_client import Client, RunningSuite, environment_for
+from suite_local.testing import free_ports
+
+
+@pytest.fixture(scope="session")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
+    """A whole suite, up and ready."""
+    directory = tmp_path_factory.mktemp("suite")
+    running = RunningSuite(directory, {**environment_for(directory), **free_ports()})
+    started = running.command("up")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield running
+    finally:
+        ended = running.command("down")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.fixture
+async def client(suite: RunningSuite) -> AsyncIterator[Client]:
+    """A client of that suite."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+        yield Client(suite, session)

@@ -1,0 +1,285 @@
+"""Orders through the whole suite: one order, one trace, many orders out of order, and the same while processes are killed.
+
+One file, because the tests share one suite: with `--dist loadfile` they run in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from common.testing import eventually
+from order_checker import Findings, Told, check_notices, check_orders, count_notices, numbers_in_chat
+from suite_client import Client
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+CHAT_SERVICES = ("webhook-gateway", "orchestrator", "refunds", "notifier")
+
+
+def hook(event: str, external_id: str, *, at: datetime, **payload: Any) -> dict[str, Any]:
+    """An envelope as the marketplace sends it."""
+    return {
+        "event_type": f"order.{event}",
+        "timestamp": at.isoformat(),
+        "payload": {"originalOrderId": external_id, "storeID": "17", **payload},
+    }
+
+
+POSITIONS = [
+    {
+        "id": "sku-1",
+        "name": "Молоко 3,2 %",
+        "originalQuantity": 2,
+        "quantity": 2,
+        "price": "85.00",
+        "totalPrice": "170.00",
+    },
+]
+TOTAL = {"totalPrice": "170.00", "discountTotalPrice": "170.00"}
+
+
+async def test_an_order_goes_through_all_six_hooks_and_the_right_people_are_told(client: Client) -> None:
+    """Created, changed, paid, received, delivered and a late cancellation: state, timeline, stock and chats are as M7 says."""
+    report = await client.play(orders=1, lifecycle="all_six", payments=True, stores=["17"])
+    (order,) = report["orders"]
+    assert order["certain"], order
+
+    async def ended() -> bool:
+        found = await client.get("orchestrator", f"/orders/v1/orders/{order['number']}")
+        return bool(found["status"] == order["expected"]["status"])
+
+    await eventually(ended, what="the end of the order")
+
+    async def told() -> Told:
+        sent = (await count_notices(client)).get(order["number"], Told())
+        assert sum(sent.notices.values()) >= 4, sent
+        return sent
+
+    await eventually(told, within=60, what="four notices")
+    findings = await check_orders(client, report)
+    chats = numbers_in_chat(await client.chat_log("telegram"))
+    check_notices(report, await count_notices(client), chats, findings)
+    assert findings.wrong == []
+
+    async def whole_story() -> Counter[str]:
+        timeline = await client.get("orchestrator", f"/admin/v1/orders/{order['number']}/timeline", limit=200)
+        kinds = Counter(item["kind"] for item in timeline["items"])
+        assert kinds["hook.received"] == 6, kinds
+        assert kinds["chat_message.sent"] == 4, kinds
+        return kinds
+
+    kinds = await eventually(whole_story, within=30, what="the whole story in the timeline")
+    acts = ("create", "change", "pay", "receive", "deliver", "cancel")
+    assert {kind: count for kind, count in kinds.items() if kind.startswith("order.")} == {
+        f"order.{act}": 1 for act in acts
+    }
+
+
+async def test_one_trace_goes_from_the_hook_to_the_chat_and_to_the_refund(client: Client) -> None:
+    """The trace id of a cancelling hook stands in the logs of four services and on the call to Telegram."""
+    external_id = f"trace-{secrets.token_hex(4)}"
+    start = datetime.now(UTC) - timedelta(minutes=1)
+    payment = f"pay-{external_id}"
+    await client.put("sandbox", f"/sandbox/trust/payments/{payment}", {"captured": 17000, "currency": "RUB"})
+    card = {"payment": {"method": "card", "id": payment}, "positions": POSITIONS, "total": TOTAL}
+    assert (await client.hook(hook("created", external_id, at=start, **card)))[0] == 200
+    assert (await client.hook(hook("paid", external_id, at=start + timedelta(seconds=10), **card)))[0] == 200
+    trace_id = os.urandom(16).hex()
+    status, _, answered = await client.hook(
+        hook("cancelled", external_id, at=start + timedelta(seconds=20)),
+        traceparent=f"00-{trace_id}-{os.urandom(8).hex()}-01",
+    )
+    assert status == 200
+    assert answered is not None
+    assert answered.split("-")[1] == trace_id
+
+    async def seen() -> dict[str, list[str]]:
+        found = {
+            service: sorted({line["event"] for line in client.suite.logs(service) if mentions(line, trace_id)})
+            for service in CHAT_SERVICES
+        }
+        assert all(found.values()), found
+        return found
+
+    await eventually(seen, within=60, what="the trace in the logs of four services")
+    calls = [
+        entry
+        for entry in await client.chat_log("telegram")
+        if (entry.get("traceparent") or "").split("-")[1:2] == [trace_id]
+    ]
+    assert calls, "no call to Telegram carried the trace"
+
+
+def mentions(line: dict[str, Any], trace_id: str) -> bool:
+    """Tell whether a log line belongs to the trace: its own, or one of a batch that it names."""
+    return line.get("trace_id") == trace_id or trace_id in (line.get("traces") or ())
+
+
+CUSTOMER = {"name": "Анна Каренина", "phone": "+79161112233", "email": "anna@customer.example"}
+PLACE = "Большая Дмитровка 7"
+PRIVATE = ("Каренина", "9161112233", "anna@customer.example", "Большая Дмитровка")
+
+
+async def test_endangered_website_orders_are_told_saved_and_reported_and_no_log_names_the_customer(
+    client: Client,
+) -> None:
+    """Refused by the server or lost in the front end: alert, mended, a real order, a report in the mail (M5, M6, M26)."""
+    refused = f"web-{secrets.token_hex(4)}"
+    lost = f"web-{secrets.token_hex(4)}"
+    order = {"customer": CUSTOMER, "address": {"full_address": PLACE}, "storeID": "17", "total": TOTAL}
+    good = {**order, "externalId": refused, "positions": POSITIONS}
+    broken = {**good, "positions": [{**POSITIONS[0], "quantity": "много"}]}
+    gateway, notifier = client.suite.url("webhook-gateway"), client.suite.url("notifier")
+    assert (await client.post(gateway + "/api/v1/orders/", broken, role="website"))[0] == 422
+    assert (await client.post(gateway + "/api/v1/orders/", good, role="viewer"))[0] == 403
+    error = {
+        "event_id": secrets.token_hex(16),
+        "issue_id": lost,
+        "title": f"HttpError for {CUSTOMER['phone']}",
+        "extra": {"order": {**good, "externalId": lost}, "answer": {"status": 500}},
+    }
+    status, taken = await client.post(
+        notifier + "/alerts/v1/sentry", {"action": "triggered", "data": {"event": error}}, role="internal"
+    )
+    assert status == 200
+
+    async def three() -> list[dict[str, Any]]:
+        items = (await client.get("webhook-gateway", "/admin/v1/endangered-orders", state="open"))["items"]
+        return items if len(items) == 3 else []
+
+    endangered = await eventually(three, within=30, what="three endangered orders")
+    assert {(item["status"], item["origin"]) for item in endangered} == {
+        (422, "server"),
+        (403, "server"),
+        (500, "front_end"),
+    }
+    assert taken["endangered_order"] in {item["id"] for item in endangered}
+    assert all((item["customer"], item["address"]) == (CUSTOMER, PLACE) for item in endangered)
+
+    desk = gateway + "/admin/v1/endangered-orders/"
+    numbers: set[str] = set()
+    for item in endangered:
+        body = good if item["status"] == 422 else None
+        status, saved = await client.post(
+            f"{desk}{item['id']}/resubmit", {"reason": "спасаем заказ", "body": body}, role="operator"
+        )
+        assert status == 200, saved
+        numbers.add(saved["number"])
+        report = {"reason": "инцидент", "cause": "не предусмотрели число словом", "remedy": "форма проверяет числа"}
+        assert (await client.post(f"{desk}{item['id']}/report", report, role="operator"))[0] == 202
+    assert len(numbers) == 2  # two tries of one order are one order
+
+    async def real() -> bool:
+        found = [await client.get("orchestrator", f"/orders/v1/orders/{number}") for number in numbers]
+        return {each["status"] for each in found} == {"created"}
+
+    await eventually(real, within=30, what="real orders")
+
+    async def mails() -> list[dict[str, Any]]:
+        log = await client.chat_log("mail")
+        return log if len(log) >= 3 else []
+
+    log = await eventually(mails, within=30, what="three reports")
+    assert [entry["request"]["to"] for entry in log] == [
+        ["responsible@localhost.localdomain", "developers@localhost.localdomain"]
+    ] * 3
+    for entry in log:
+        assert all(said in entry["request"]["text"] for said in (*CUSTOMER.values(), PLACE, "sku-1"))
+
+    async def alerted() -> bool:
+        told = " ".join(str(entry["request"]) for entry in await client.chat_log("telegram"))
+        return (
+            all(f"endangered-orders?id={item['id']}" in told for item in endangered) or told.count("под угрозой") >= 3
+        )
+
+    await eventually(alerted, within=60, what="the alerts in the chat")
+    hidden = (*PRIVATE, *map(str, client.suite.description["tokens"].values()))
+    for path in sorted((client.suite.directory / "logs").iterdir()):
+        text = path.read_text(errors="replace")
+        assert [secret for secret in hidden if secret in text] == [], path.name
+
+
+# `make test` plays a quarter of what the suite is asked to show; E2E_ORDERS=1000 plays all of it.
+ORDERS = int(os.environ.get("E2E_ORDERS", "250"))
+SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
+# Enough stores that Telegram's 20 messages a minute and group do not decide how long the test takes.
+STORES = ["17", "21", "42", "99"]
+
+
+async def settled(client: Client, report: dict[str, Any]) -> Findings:
+    """Return the findings once they are empty, or the last ones after the deadline."""
+    findings = Findings()
+    deadline = time.monotonic() + 420
+    while time.monotonic() < deadline:
+        findings = await check_orders(client, report)
+        if not findings.wrong:
+            # The log first, the chats second: what is in the log is in the chats already.
+            sent = await count_notices(client)
+            chats = numbers_in_chat(await client.chat_log("telegram"))
+            check_notices(report, sent, chats, findings)
+        if not findings.wrong:
+            return findings
+        await asyncio.sleep(3)
+    return findings
+
+
+async def test_many_orders_with_duplicates_and_shuffles_end_right(client: Client) -> None:
+    """Every order in its right end state, one order a number, stock written off once, notices exactly as M7 says."""
+    report = await client.play(
+        orders=ORDERS, lifecycle="mixed", duplicates=0.1, shuffle=0.2, concurrency=16, seed=1, stores=STORES
+    )
+    summary = report["summary"]
+    assert (summary["orders_done"], summary["auto_cancelled"], summary["gave_up"], summary["violations"]) == (
+        ORDERS,
+        0,
+        0,
+        0,
+    )
+    assert (summary["numbers"], summary["numbers_shared"]) == (ORDERS, 0)
+    findings = await settled(client, report)
+    assert findings.wrong[:20] == []
+
+
+async def test_killed_services_come_back_and_nothing_is_lost(client: Client) -> None:
+    """While orders are played each service is killed once with SIGKILL; the process manager starts it again."""
+    playing = asyncio.create_task(
+        client.play(orders=150, lifecycle="mixed", duplicates=0.1, shuffle=0.2, concurrency=8, seed=2, stores=STORES)
+    )
+    for service in SERVICES:
+        before = client.suite.pids(service)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+
+        await eventually(_Back(client, service, before), within=30, every=0.2, what=f"{service} back and ready")
+    report = await playing
+    assert (report["summary"]["orders_done"], report["summary"]["numbers_shared"]) == (150, 0)
+    findings = await settled(client, report)
+    assert findings.wrong[:20] == []
+
+
+class _Back:
+    """Tells whether a killed service has other processes by now and is ready."""
+
+    def __init__(self, client: Client, service: str, before: list[int]) -> None:
+        self._client = client
+        self._service = service
+        self._before = set(before)
+
+    async def __call__(self) -> bool:
+        now = self._client.suite.pids(self._service)
+        assert now
+        assert not self._before & set(now)
+        try:
+            return bool(await self._client.get(self._service, "/readyz", role=None))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise AssertionError(f"does not answer yet: {error}") from error

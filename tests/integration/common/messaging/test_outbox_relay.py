@@ -1,0 +1,238 @@
+"""The relay under everything that may go wrong: rows that cannot be published, leaders that die or hang, brokers that hang."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aio_pika
+import pytest
+from prometheus_client import CollectorRegistry
+
+from common.contracts import Envelope
+from common.contracts.journal import JournalEntryV1
+from common.messaging import Broker, MessagingMetrics, OutboxRelay, outbox
+from common.messaging.topology import ORCHESTRATOR_JOURNAL
+from common.postgres import Database
+from common.testing import eventually, proxied
+
+
+def an_event(event_id: str) -> Envelope:
+    """A journal entry with this id."""
+    entry = JournalEntryV1(
+        order_number="N1", service="test", kind="test.done", actor="test", summary="done", occurred_at=datetime.now(UTC)
+    )
+    return Envelope.of(entry, event_id=event_id, source="/test", subject="N1", time=entry.occurred_at)
+
+
+@asynccontextmanager
+async def relaying(*relays: OutboxRelay) -> AsyncIterator[None]:
+    """Run relays, and end them the way a service does."""
+    tasks = [asyncio.create_task(relay.run()) for relay in relays]
+    try:
+        yield
+    finally:
+        for relay in relays:
+            await relay.stop()
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+
+
+async def promise(database: Database, *names: str) -> None:
+    """Promise events in one transaction."""
+    async with database.transaction() as connection:
+        await outbox.add(connection, *(an_event(name) for name in names))
+
+
+async def pending(database: Database) -> list[str]:
+    """Return the routing keys of what is still promised, in order."""
+    async with database.acquire() as connection:
+        return [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox ORDER BY id")]
+
+
+async def arrived(amqp_url: str) -> list[str]:
+    """Take everything out of the journal queue and return the events' ids, in order."""
+    names: list[str] = []
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(ORCHESTRATOR_JOURNAL.name)
+        while (message := await queue.get(fail=False, timeout=5)) is not None:
+            await message.ack()
+            names.append(Envelope.decode(message.body).id)
+    return names
+
+
+async def test_a_row_that_closes_the_channel_does_not_hold_up_the_rows_behind_it(
+    broker: Broker, database: Database, metrics: MessagingMetrics, amqp_url: str
+) -> None:
+    """An exchange that does not exist: the broker answers by closing the channel under the whole batch."""
+    async with database.transaction() as connection:
+        await outbox.add_raw(connection, exchange="nowhere", routing_key="bad", body=b"{}")
+    await promise(database, *(f"{number:03d}" for number in range(300)))
+    async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
+        await eventually(lambda: _only(database, ["bad"]), within=30, what="everything but the bad row")
+    assert sorted(set(await arrived(amqp_url))) == [f"{number:03d}" for number in range(300)]
+
+
+async def test_a_row_that_cannot_be_sent_at_all_does_not_end_the_relay(
+    broker: Broker, database: Database, metrics: MessagingMetrics, amqp_url: str
+) -> None:
+    """A routing key longer than AMQP can say."""
+    long = "k" * 300
+    async with database.transaction() as connection:
+        await outbox.add_raw(connection, exchange="journal", routing_key=long, body=b"{}")
+    await promise(database, "sound")
+    async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
+        await eventually(lambda: _only(database, [long]), what="everything but the bad row")
+    assert await arrived(amqp_url) == ["sound"]
+
+
+async def test_unroutable_rows_are_not_sent_again_with_every_wake(
+    broker: Broker, database: Database, metrics: MessagingMetrics
+) -> None:
+    """A row whose queue does not exist yet is tried now and then, not a hundred times a second."""
+    async with database.transaction() as connection:
+        for _ in range(3):
+            await outbox.add_raw(connection, exchange="journal", routing_key="nobody.listens", body=b"{}")
+    relay = OutboxRelay(database, broker.publisher, metrics=metrics)
+    async with relaying(relay):
+        for number in range(20):
+            await promise(database, str(number))
+            relay.wake()
+            await eventually(lambda: _only(database, ["nobody.listens"] * 3), what="the sound rows")
+        failed = metrics.outbox_failed.labels("unroutable")._value.get()
+    assert failed <= 21  # it was 63: one attempt each with every wake
+
+
+async def test_a_held_row_goes_out_once_its_queue_is_there(
+    broker: Broker, database: Database, metrics: MessagingMetrics, amqp_url: str
+) -> None:
+    """A row is held back for a while, never for good."""
+    async with database.transaction() as connection:
+        await outbox.add_raw(connection, exchange="", routing_key="later", body=b"{}")
+    async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics, hold=0.5)):
+        await eventually(lambda: _failed(metrics, "unroutable"), what="the first attempt")
+        async with await aio_pika.connect(amqp_url) as connection:
+            await (await connection.channel()).declare_queue("later", durable=True)
+            await eventually(lambda: _only(database, []), what="the row's publication")
+
+
+async def test_a_leader_that_hangs_is_replaced(amqp_url: str, broker: Broker, database: Database) -> None:
+    """Its session is alive for PostgreSQL and holds the lock; the lease ends it."""
+    first, second = (MessagingMetrics(CollectorRegistry()) for _ in range(2))
+    async with proxied(database.dsn) as (proxy, address):
+        hanging = Database(address, application_name="hanging", command_timeout=20.0)
+        await hanging.open()
+        leader = OutboxRelay(hanging, broker.publisher, metrics=first, lease=2.0)
+        standby = OutboxRelay(database, broker.publisher, metrics=second, lease=2.0)
+        tasks = [asyncio.create_task(leader.run())]
+        await eventually(lambda: _leads(first), what="the first leader")
+        tasks.append(asyncio.create_task(standby.run()))
+        proxy.stall()
+        await promise(database, "urgent")
+        await eventually(lambda: _only(database, []), within=15, what="the other's taking over")
+        assert await _leads(second)
+        proxy.refuse()
+        await leader.stop()
+        await standby.stop()
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        await hanging.close()
+    assert await arrived(amqp_url) == ["urgent"]
+
+
+async def test_a_leader_that_loses_its_database_publishes_everything_all_the_same(
+    amqp_url: str, broker: Broker, database: Database, metrics: MessagingMetrics
+) -> None:
+    """Cut again and again between publishing and forgetting: at least once, nothing left."""
+    names = [f"{number:04d}" for number in range(2000)]
+    await promise(database, *names)
+    async with proxied(database.dsn) as (proxy, address):
+        cut = Database(address, application_name="cut")
+        await cut.open()
+        async with relaying(OutboxRelay(cut, broker.publisher, metrics=metrics, batch_size=100)):
+            for part in range(1, 4):
+                await eventually(lambda part=part: _published(metrics, part * 300), within=30, what="some rows")  # type: ignore[misc]  # mypy does not infer a lambda's default
+                proxy.cut()
+            await eventually(lambda: _only(database, []), within=30, what="an empty outbox")
+        await cut.close()
+    assert sorted(set(await arrived(amqp_url))) == names
+
+
+async def test_a_relay_stops_while_the_broker_hangs(
+    amqp_url: str, database: Database, metrics: MessagingMetrics
+) -> None:
+    """Twenty batches would each wait for their deadline; the first that fails ends the sweep. Nothing is forgotten."""
+    await promise(database, *(str(number) for number in range(200)))
+    async with proxied(amqp_url) as (proxy, address):
+        link = Broker(address, name="hanging")
+        running = asyncio.create_task(link.run())
+        await asyncio.wait_for(link.wait_ready(), 15)
+        proxy.stall()
+        relay = OutboxRelay(database, link.publisher, metrics=metrics, batch_size=10, deadline=0.5)
+        task = asyncio.create_task(relay.run())
+        await eventually(lambda: _failed(metrics, "publish_timeout"), what="the first failure")
+        await relay.stop()
+        await asyncio.wait_for(task, 5)
+        await link.stop()
+        await running
+    assert len(await pending(database)) == 200
+
+
+async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
+    amqp_url: str, database: Database, metrics: MessagingMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that goes silent under a batch: the relay is still there when it comes back."""
+    monkeypatch.setattr("common.messaging.links._HEARTBEAT_S", 1)
+    async with proxied(amqp_url) as (proxy, address):
+        link = Broker(address, name="silent")
+        running = asyncio.create_task(link.run())
+        await asyncio.wait_for(link.wait_ready(), 15)
+        relay = OutboxRelay(database, link.publisher, metrics=metrics, deadline=30)
+        async with relaying(relay):
+            proxy.stall()
+            await promise(database, "patient")
+            relay.wake()
+            await eventually(lambda: _away(link), within=30, what="noticing the silence")
+            proxy.heal()
+            await eventually(lambda: _only(database, []), within=30, what="the publication")
+        await link.stop()
+        await running
+
+
+async def test_the_gauges_tell_how_much_waits_and_for_how_long(database: Database, metrics: MessagingMetrics) -> None:
+    """Also while nothing can be published."""
+    await promise(database, "a", "b", "c")
+    async with database.acquire() as connection:
+        await connection.execute("UPDATE outbox SET created_at = now() - interval '1 hour'")
+    away = Broker("amqp://127.0.0.1:1/", name="away")
+    async with relaying(OutboxRelay(database, away.publisher, metrics=metrics)):
+        await eventually(lambda: _waiting(metrics, 3, 3600), what="the gauges")
+
+
+async def _only(database: Database, keys: list[str]) -> bool:
+    return await pending(database) == keys
+
+
+async def _failed(metrics: MessagingMetrics, code: str) -> bool:
+    return bool(metrics.outbox_failed.labels(code)._value.get())
+
+
+async def _leads(metrics: MessagingMetrics) -> bool:
+    return bool(metrics.outbox_leader._value.get())
+
+
+async def _published(metrics: MessagingMetrics, count: int) -> bool:
+    return bool(metrics.outbox_published._value.get() >= count)
+
+
+async def _waiting(metrics: MessagingMetrics, count: int, seconds: float) -> bool:
+    return bool(metrics.outbox_pending._value.get() == count and metrics.outbox_oldest._value.get() >= seconds)
+
+
+async def _away(link: Broker) -> bool:
+    with contextlib.suppress(Exception):
+        await link.check()
+        return False
+    return True

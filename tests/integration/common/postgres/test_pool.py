@@ -1,0 +1,207 @@
+"""The pool against a real server: what is committed is committed, what is away is called away, nothing is held for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+from yarl import URL
+
+from common.errors import Unavailable
+from common.postgres import Database, worth_repeating
+from common.testing import eventually, proxied
+
+
+@pytest.fixture
+async def database(database_for: Callable[[str], Awaitable[str]]) -> AsyncIterator[Database]:
+    """An open pool on a fresh database."""
+    pool = Database(await database_for("orchestrator"), application_name="test", max_size=4)
+    await pool.open()
+    async with pool.acquire() as connection:
+        await connection.execute("CREATE TABLE things (name text)")
+    yield pool
+    await pool.close()
+
+
+async def test_a_commit_that_the_server_turned_into_a_rollback_is_an_error(database: Database) -> None:
+    """PostgreSQL answers COMMIT with ROLLBACK, and no error, when a statement had failed and nobody minded."""
+    with pytest.raises(asyncpg.InFailedSQLTransactionError):
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO things VALUES ('lost')")
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await connection.execute("SELECT 1/0")
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM things") == 0
+
+
+async def test_a_savepoint_may_fail_without_harm(database: Database) -> None:
+    """The same with the failure inside a nested transaction is an ordinary commit."""
+    async with database.transaction() as connection:
+        await connection.execute("INSERT INTO things VALUES ('kept')")
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            async with connection.transaction():
+                await connection.execute("SELECT 1/0")
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM things") == 1
+
+
+async def test_losing_the_connection_after_the_commit_is_no_failure_of_the_work(database: Database) -> None:
+    """The connection goes back to the pool dead; whoever committed is not told that it failed."""
+    async with proxied(database.dsn) as (proxy, address):
+        pool = Database(address, application_name="cut")
+        await pool.open()
+        async with pool.acquire() as connection:
+            await connection.execute("INSERT INTO things VALUES ('kept')")
+            proxy.stall()
+        proxy.cut()
+        proxy.heal()
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SELECT name FROM things") == "kept"
+        await pool.close()
+
+
+async def test_an_error_of_the_block_comes_through_unchanged(database: Database) -> None:
+    """Only failing to get a connection is called unavailable."""
+    with pytest.raises(ConnectionResetError):
+        async with database.acquire():
+            raise ConnectionResetError("from somewhere else")
+    with pytest.raises(TimeoutError):
+        async with database.transaction():
+            raise TimeoutError("from somewhere else")
+
+
+async def test_a_server_that_refuses_hangs_or_does_not_know_us_is_unavailable(database: Database) -> None:
+    """One error for all of it, and the password is not in it."""
+    details: list[str] = []
+    async with proxied(database.dsn) as (proxy, address):
+        proxy.refuse()
+        details.append(await _why(address))
+        proxy.heal()
+        proxy.stall()
+        details.append(await _why(address))
+    details.append(await _why(str(URL(database.dsn).with_path("/there-is-no-such-database"))))
+    details.append(await _why(str(URL(database.dsn).with_user("nobody").with_password("pssst"))))
+    assert all(detail.startswith("the database does not answer") for detail in details), details
+    assert "pssst" not in str(details)
+
+
+async def test_an_exhausted_pool_is_unavailable_and_recovers(database: Database) -> None:
+    """Four connections lent: the fifth asker is told within its own time limit."""
+    pool = [database.acquire() for _ in range(4)]
+    for lent in pool:
+        await lent.__aenter__()
+    with pytest.raises(Unavailable):
+        async with database.acquire(timeout=0.1):
+            pass
+    for lent in pool:
+        await lent.__aexit__(None, None, None)
+    await database.check()
+
+
+async def test_cancelled_askers_leave_the_pool_whole(database: Database) -> None:
+    """Two hundred askers cancelled at every stage: afterwards all four connections can be had at once."""
+
+    async def ask(number: int) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("SELECT pg_sleep($1)", number % 7 / 1000)
+
+    tasks = [asyncio.create_task(ask(number)) for number in range(200)]
+    for number, task in enumerate(tasks):
+        if number % 5 == 0:
+            await asyncio.sleep(0.002)
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def hold(barrier: asyncio.Barrier) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("SELECT 1")
+            await barrier.wait()
+
+    barrier = asyncio.Barrier(4)
+    async with asyncio.timeout(15):
+        await asyncio.gather(*(hold(barrier) for _ in range(4)))
+
+
+async def test_a_client_that_vanished_is_not_waited_for_by_its_locks(database: Database) -> None:
+    """The server ends a transaction that idles and a peer that is silent; by default it would wait for hours."""
+    async with database.acquire() as connection:
+        settings = {
+            name: await connection.fetchval("SELECT current_setting($1)", name)
+            for name in ("idle_in_transaction_session_timeout", "tcp_keepalives_idle", "tcp_user_timeout", "TimeZone")
+        }
+    assert settings == {
+        "idle_in_transaction_session_timeout": "1min",
+        "tcp_keepalives_idle": "10",
+        "tcp_user_timeout": "30000",
+        "TimeZone": "UTC",
+    }
+
+
+async def test_a_session_of_its_own_ends_with_its_locks(database: Database) -> None:
+    """Outside the pool: it takes none of its connections, and what it held is free afterwards."""
+    async with database.session() as session:
+        assert await session.fetchval("SELECT pg_try_advisory_lock(42)")
+        async with database.acquire() as connection:
+            assert not await connection.fetchval("SELECT pg_try_advisory_lock(42)")
+
+    async def free() -> bool:
+        async with database.acquire() as connection:
+            return bool(await connection.fetchval("SELECT pg_try_advisory_lock(42)"))
+
+    await eventually(free, what="the lock")
+
+
+async def test_nothing_of_a_session_is_left_for_the_next_who_borrows_it(database: Database) -> None:
+    """Advisory locks, settings and subscriptions end with the loan."""
+    async with database.acquire() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        await connection.execute("SELECT pg_advisory_lock(1); SET work_mem = '1MB'; LISTEN something")
+    async with database.acquire() as connection:
+        left = await connection.fetchval(
+            "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1), "
+            "current_setting('work_mem') = '1MB', (SELECT count(*) FROM pg_listening_channels())",
+            pid,
+        )
+        row = await connection.fetchrow(
+            "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1) AS locks, "
+            "(SELECT count(*) FROM pg_listening_channels()) AS channels",
+            pid,
+        )
+    assert (left, dict(row or {})) == (0, {"locks": 0, "channels": 0})
+
+
+@pytest.mark.parametrize(
+    ("error", "worth"),
+    [
+        (asyncpg.InterfaceError("connection is closed"), True),
+        (asyncpg.InterfaceError("pool is closing"), True),
+        (asyncpg.InterfaceError("cannot perform operation: another operation is in progress"), False),
+        (asyncpg.DeadlockDetectedError("x"), True),
+        (asyncpg.ReadOnlySQLTransactionError("x"), True),
+        (asyncpg.DiskFullError("x"), True),
+        (asyncpg.OutOfMemoryError("x"), True),
+        (asyncpg.QueryCanceledError("x"), True),
+        (asyncpg.InFailedSQLTransactionError("x"), False),
+        (asyncpg.UniqueViolationError("x"), False),
+        (asyncpg.UndefinedTableError("x"), False),
+        (ValueError("x"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_what_is_worth_repeating(error: Exception, worth: bool) -> None:
+    """The server's and the neighbours' trouble is; ours is not."""
+    assert worth_repeating(error) is worth
+
+
+async def _why(address: str) -> str:
+    pool = Database(address, application_name="why")
+    await pool.open()
+    try:
+        async with pool.acquire(timeout=1.0):
+            return "it answers"
+    except Unavailable as error:
+        return error.detail
+    finally:
+        await pool.close()

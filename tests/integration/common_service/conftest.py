@@ -1,0 +1,78 @@
+"""Starts the service of ``shop_service.py`` as a process and reads what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SERVICE = Path(__file__).with_name("shop_service.py")
+
+
+class Shop:
+    """The running process and what it has said so far."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+
+    async def until(self, event: str) -> dict[str, Any]:
+        """Read log lines until one with this event, and return it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(20):
+            while raw := await self.process.stdout.readline():
+                self.lines.append(json.loads(raw))
+                if self.lines[-1]["event"] == event:
+                    return self.lines[-1]
+        raise AssertionError(f"the process ended without {event}: {self.lines}")
+
+    async def end(self) -> tuple[int, str]:
+        """Wait for the process to end; return its exit code and what it wrote to stderr."""
+        async with asyncio.timeout(20):
+            out, err = await self.process.communicate()
+        self.lines += [json.loads(line) for line in out.splitlines()]
+        assert self.process.returncode is not None
+        return self.process.returncode, err.decode()
+
+    def events(self) -> list[str]:
+        return [line["event"] for line in self.lines]
+
+
+Start = Callable[..., Awaitable[Shop]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """A function that starts the service with the given environment; whatever still runs is killed after the test."""
+    tokens = tmp_path / "tokens.json"
+    tokens.write_text(json.dumps({"tokens": [{"name": "anna", "token": "t-anna", "role": "admin"}]}))
+    async with AsyncExitStack() as stack:
+
+        async def run(*arguments: str, **variables: str) -> Shop:
+            environment = {
+                "PATH": os.environ["PATH"],
+                "SHOP_TOKENS_FILE": str(tokens),
+                "PYTHONWARNINGS": "error",
+                **variables,
+            }
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, str(SERVICE), *(arguments or ("serve",)), env=environment, stdout=PIPE, stderr=PIPE
+            )
+
+            async def kill() -> None:
+                if process.returncode is None:
+                    process.kill()
+                await process.communicate()
+
+            stack.push_async_callback(kill)
+            return Shop(process)
+
+        yield run

@@ -1,0 +1,124 @@
+"""A real nginx with the committed configuration, as a private instance on a free port, ended by its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from common.testing import eventually
+from suite_local.ports import CHOICE, LOOPBACK, is_free
+
+NGINX = Path(__file__).parents[3] / "deploy" / "nginx"
+
+
+class Edge:
+    """One nginx in front of three addresses. Its log is what it wrote for each request, oldest first."""
+
+    def __init__(self, prefix: Path, upstreams: Sequence[int], port: int) -> None:
+        self.url = f"http://{LOOPBACK}:{port}"
+        self._prefix = prefix
+        self._variables = {
+            "EDGE_LISTEN": f"{LOOPBACK}:{port}",
+            "EDGE_RESOLVER": LOOPBACK,  # never asked: the addresses are numbers
+            **{f"GATEWAY_{number}": f"{LOOPBACK}:{upstream}" for number, upstream in enumerate(upstreams, start=1)},
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Render the configuration as the container does, start nginx, and return when it answers."""
+        (self._prefix / "conf.d").mkdir(parents=True)
+        shutil.copy(NGINX / "nginx.conf", self._prefix)
+        for template in (NGINX / "templates").glob("*.template"):
+            text = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: self._variables[found[1]], template.read_text())
+            (self._prefix / "conf.d" / template.stem).write_text(text)
+        if os.geteuid() == 0:  # as root nginx gives its workers to `nobody`, who could not enter pytest's folders
+            user = "user root;\n"
+            configuration = self._prefix / "nginx.conf"
+            configuration.write_text(user + configuration.read_text())
+        program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        assert program is not None, "nginx is not installed"
+        with (self._prefix / "out").open("ab") as out, (self._prefix / "err").open("ab") as err:
+            self._process = await asyncio.create_subprocess_exec(
+                program,
+                *("-p", f"{self._prefix}/", "-c", f"{self._prefix}/nginx.conf", "-e", "stderr", "-g", "daemon off;"),
+                stdout=out,
+                stderr=err,
+            )
+        await eventually(self._answers, what=f"nginx answers ({self.errors})")
+
+    async def stop(self) -> None:
+        """End it by its own pid: TERM to the master, which ends its workers."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self._process.wait(), 10)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    @property
+    def errors(self) -> str:
+        """What it wrote to its error log."""
+        return (self._prefix / "err").read_text()
+
+    async def logged(self, requests: int) -> list[dict[str, Any]]:
+        """Return the access log once it holds so many lines: a line is written after the answer. This harness's probe is not in it."""
+
+        async def enough() -> list[dict[str, Any]]:
+            lines = [json.loads(line) for line in (self._prefix / "out").read_text().splitlines()]
+            assert len(lines) >= requests
+            return lines
+
+        return await eventually(enough)
+
+    async def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, self.errors
+        try:
+            async with aiohttp.ClientSession() as session, session.get(f"{self.url}/livez") as answer:
+                return answer.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives ports that nothing listens on, outside the range of outgoing connections: a server may come back to its own."""
+    given: set[int] = set()
+
+    def choose() -> int:
+        port = next(port for port in random.sample(CHOICE, len(CHOICE)) if port not in given and is_free(port))
+        given.add(port)
+        return port
+
+    return choose
+
+
+@pytest.fixture
+def edge_for(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> Callable[[Sequence[int]], AbstractAsyncContextManager[Edge]]:
+    """`async with edge_for([port, port, port]) as edge:` runs nginx in front of these."""
+
+    @asynccontextmanager
+    async def make(upstreams: Sequence[int]) -> AsyncIterator[Edge]:
+        edge = Edge(tmp_path / "nginx", upstreams, free_port())
+        try:
+            await edge.start()
+            yield edge
+        finally:
+            await edge.stop()
+
+    return make

@@ -1,0 +1,266 @@
+"""What the edge does by itself, shown with stand-ins for the gateways that misbehave on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from suite_local.ports import LOOPBACK
+
+Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HOOK = "/hooks/v1/sbermarket"
+SECRET = "the-marketplace's-token"
+CUSTOMER = '{"payload": {"originalOrderId": "H1", "customer": {"phone": "+79001234567"}}}'
+
+
+class StandIns:
+    """Three servers that share one behaviour; `seen` holds what reached any of them, in order."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.ports: list[int] = []
+        self.behave: Behaviour = self.accept
+
+    async def accept(self, _: web.Request) -> web.StreamResponse:
+        """Answer as a healthy gateway."""
+        return web.json_response({"status": "ok"})
+
+    async def die_on_first(self, request: web.Request) -> web.StreamResponse:
+        """The first request of all loses its connection without an answer, as at a kill; the others are accepted."""
+        if len(self.seen) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return await self.accept(request)
+
+    async def full_on_first(self, request: web.Request) -> web.StreamResponse:
+        """The first request of all meets a gateway with neither broker nor spool."""
+        if len(self.seen) == 1:
+            return web.json_response({"code": "unavailable"}, status=503, headers={"Retry-After": "7"})
+        return await self.accept(request)
+
+    async def full(self, _: web.Request) -> web.StreamResponse:
+        """Neither broker nor spool, anywhere."""
+        return web.json_response({"code": "nowhere_durable"}, status=503, headers={"Retry-After": "7"})
+
+    async def hang_on_first(self, request: web.Request) -> web.StreamResponse:
+        """The first request of all is never answered."""
+        if len(self.seen) == 1:
+            await asyncio.Event().wait()
+        return await self.accept(request)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Note what came, then behave."""
+        self.seen.append({"path": request.path, "headers": request.headers.copy(), "body": await request.text()})
+        return await self.behave(request)
+
+
+@asynccontextmanager
+async def _stand_ins() -> AsyncIterator[StandIns]:
+    stand_ins = StandIns()
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            app = web.Application(client_max_size=4 * 1024 * 1024)
+            app.router.add_route("*", "/{tail:.*}", stand_ins.handle)
+            runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            site = web.TCPSite(runner, LOOPBACK, 0)
+            await site.start()
+            stand_ins.ports.append(runner.addresses[0][1])
+        yield stand_ins
+
+
+@pytest.fixture
+async def stand_ins() -> AsyncIterator[StandIns]:
+    """Three healthy stand-ins until a test changes `behave`."""
+    async with _stand_ins() as made:
+        yield made
+
+
+@pytest.fixture
+async def edge(stand_ins: StandIns, edge_for: Callable[[Any], Any]) -> AsyncIterator[Any]:
+    """The edge in front of them."""
+    async with edge_for(stand_ins.ports) as made:
+        yield made
+
+
+@pytest.fixture
+async def client(edge: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """A caller from outside."""
+    async with aiohttp.ClientSession(edge.url) as session:
+        yield session
+
+
+async def test_a_hook_whose_replica_dies_half_way_is_sent_to_another_one_whole(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    stand_ins.behave = stand_ins.die_on_first
+    async with client.post(HOOK, data=CUSTOMER) as answer:
+        assert (answer.status, await answer.json()) == (200, {"status": "ok"})
+    assert [(request["path"], request["body"]) for request in stand_ins.seen] == [(HOOK, CUSTOMER)] * 2
+    assert len((await edge.logged(1))[-1]["upstream"].split(", ")) == 2
+
+
+async def test_a_hook_whose_replica_hangs_is_answered_by_another_one(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    stand_ins.behave = stand_ins.hang_on_first
+    async with client.post(HOOK, data=CUSTOMER, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+        assert answer.status == 200
+    assert (await edge.logged(1))[-1]["upstream_status"] == "504, 200"
+
+
+async def test_a_replica_that_can_keep_nothing_hands_the_hook_to_one_that_can(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    stand_ins.behave = stand_ins.full_on_first
+    async with client.post(HOOK, data=CUSTOMER) as answer:
+        assert answer.status == 200
+    assert (await edge.logged(1))[-1]["upstream_status"] == "503, 200"
+
+
+async def test_when_no_replica_can_keep_it_the_gateways_own_503_goes_out(
+    stand_ins: StandIns, client: aiohttp.ClientSession
+) -> None:
+    stand_ins.behave = stand_ins.full
+    async with client.post(HOOK, data=CUSTOMER) as answer:
+        assert (answer.status, answer.headers["Retry-After"], await answer.json()) == (
+            503,
+            "7",
+            {"code": "nowhere_durable"},
+        )
+    assert len(stand_ins.seen) == 3
+
+
+async def test_with_every_replica_away_the_answer_is_a_503_that_says_when_to_come_again(
+    edge_for: Callable[[Any], Any], free_port: Callable[[], int]
+) -> None:
+    async with (
+        edge_for([free_port(), free_port(), free_port()]) as edge,
+        aiohttp.ClientSession(edge.url, headers={"X-Request-Id": "r-1"}) as client,
+        client.post(HOOK, data=CUSTOMER) as answer,
+    ):
+        assert (answer.status, answer.headers["Retry-After"], answer.content_type) == (
+            503,
+            "1",
+            "application/problem+json",
+        )
+        assert await answer.json() == {
+            "type": "about:blank",
+            "title": "Unavailable",
+            "status": 503,
+            "code": "unavailable",
+            "request_id": "r-1",
+        }
+
+
+async def test_a_websites_order_is_sent_again_under_one_idempotency_key(
+    stand_ins: StandIns, client: aiohttp.ClientSession
+) -> None:
+    stand_ins.behave = stand_ins.die_on_first
+    async with client.post("/api/v1/orders/", data=CUSTOMER) as answer:
+        assert answer.status == 200
+    first, second = (request["headers"]["Idempotency-Key"] for request in stand_ins.seen)
+    assert first == second != ""
+
+
+async def test_a_websites_own_idempotency_key_stays(stand_ins: StandIns, client: aiohttp.ClientSession) -> None:
+    async with client.post("/api/v1/orders/", data=CUSTOMER, headers={"Idempotency-Key": "mine"}) as answer:
+        assert answer.status == 200
+    assert stand_ins.seen[0]["headers"]["Idempotency-Key"] == "mine"
+
+
+async def test_ids_and_credentials_go_through_and_a_claimed_address_does_not(
+    stand_ins: StandIns, client: aiohttp.ClientSession
+) -> None:
+    sent = {
+        "X-Request-Id": "r-2",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "Client-token": SECRET,
+        "Authorization": "Bearer b",
+        "webhook-id": "w-1",
+    }
+    async with client.post(HOOK, data=CUSTOMER, headers={**sent, "X-Forwarded-For": "203.0.113.9"}) as answer:
+        assert answer.status == 200
+    headers = stand_ins.seen[0]["headers"]
+    assert {name: headers[name] for name in (*sent, "X-Forwarded-For", "X-Real-IP")} == {
+        **sent,
+        "X-Forwarded-For": LOOPBACK,
+        "X-Real-IP": LOOPBACK,
+    }
+
+
+async def test_a_request_id_that_is_not_sane_is_replaced(stand_ins: StandIns, client: aiohttp.ClientSession) -> None:
+    async with client.post(HOOK, data=CUSTOMER, headers={"X-Request-Id": 'a"b'}) as answer:
+        assert answer.status == 200
+    assert len(stand_ins.seen[0]["headers"]["X-Request-Id"]) == 32
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/admin/v1/deliveries",
+        "/hooks/../admin/v1/audit",
+        "/metrics",
+        "/docs",
+        "/openapi.json",
+        "/readyz",
+        "/api/v1/orders",
+    ],
+)
+async def test_nothing_but_the_intake_can_be_reached_from_outside(
+    path: str, stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    async with client.get(path) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (404, "not_found")
+    assert (stand_ins.seen, (await edge.logged(1))[-1]["path"]) == ([], "other")
+
+
+async def test_what_is_a_little_too_large_is_the_gateways_to_refuse_and_the_rest_ends_at_the_edge(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(2 * 16 + 1):
+            yield bytes(64 * 1024)
+
+    async with client.post(HOOK, data=BytesIO(bytes(1024 * 1024 + 1))) as answer:
+        assert answer.status == 200
+    for body in (BytesIO(bytes(2 * 1024 * 1024 + 1)), chunks()):
+        async with client.post(HOOK, data=body, expect100=True) as answer:
+            assert (answer.status, (await answer.json())["code"]) == (413, "payload_too_large")
+    assert len(stand_ins.seen) == 1
+    assert [line["upstream_status"] for line in await edge.logged(3)] == ["200", "", ""]
+
+
+async def test_the_log_is_one_json_object_a_request_and_knows_no_customer(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    stand_ins.behave = stand_ins.die_on_first
+    headers = {
+        "X-Request-Id": "r-3",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "Client-token": SECRET,
+    }
+    async with client.post(f"{HOOK}?phone=79001234567", data=CUSTOMER, headers=headers) as answer:
+        assert answer.status == 200
+    line = (await edge.logged(1))[-1]
+    assert {name: line[name] for name in ("event", "request_id", "trace_id", "path", "status", "client_network")} == {
+        "event": "http_request",
+        "request_id": "r-3",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+        "path": HOOK,
+        "status": "200",
+        "client_network": "127.0.0.0",
+    }
+    written = str(await edge.logged(1))
+    assert not [secret for secret in (SECRET, "79001234567", "H1") if secret in written]
+    assert SECRET not in edge.errors

@@ -1,0 +1,36 @@
+"""A sandbox at a standing clock and aiogram's bot beside it; modules that need others make their own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from sandbox.clock import ManualClock
+from sandbox.testing import RunningSandbox, running_sandbox
+
+TOKEN = "7000000001:secret-of-the-bot"
+
+
+@pytest.fixture
+async def clock() -> ManualClock:
+    """Time that moves only when the test moves it."""
+    return ManualClock()
+
+
+@pytest.fixture
+async def sandbox(clock: ManualClock) -> AsyncIterator[RunningSandbox]:
+    """A sandbox that knows one Telegram bot."""
+    async with running_sandbox(clock=clock, telegram_tokens=[TOKEN]) as running:
+        yield running
+
+
+@pytest.fixture
+async def bot(sandbox: RunningSandbox) -> AsyncIterator[Bot]:
+    """That bot, as aiogram's own client."""
+    session = AiohttpSession(api=TelegramAPIServer.from_base(sandbox.telegram_url))
+    try:
+        yield Bot(TOKEN, session=session)
+    finally:
+        await session.close()

@@ -1,0 +1,80 @@
+"""The whole suite on this machine: up, up again, a service killed, down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from suite_local import lifecycle
+from suite_local.paths import RunDirectory
+from suite_local.readiness import ask
+from suite_local.story import observe, play
+from suite_local.supervision import strays
+from suite_local.testing import free_ports, running_suite
+
+pytestmark = pytest.mark.timeout(300)  # a whole suite starts here, more than once, beside other tests
+
+
+def until(condition: Callable[[], bool], *, within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def document_of(run: RunDirectory) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(run.suite_json.read_text(encoding="utf-8"))
+    return document
+
+
+def pids_of(run: RunDirectory) -> dict[str, list[int]]:
+    return {name: service["pids"] for name, service in document_of(run)["services"].items()}
+
+
+def test_a_suite_that_is_up_survives_another_up_and_the_death_of_every_service(own_run: RunDirectory) -> None:
+    with running_suite(own_run.root) as document:
+        assert all(ask(service["url"]).ready for service in document["services"].values())
+        before = pids_of(own_run)
+
+        lifecycle.up(own_run, dict(os.environ))
+        assert pids_of(own_run) == before
+
+        for pids in before.values():
+            os.kill(pids[0], signal.SIGKILL)
+        until(lambda: all(after and after != before[name] for name, after in pids_of(own_run).items()))
+        assert document_of(own_run) == {**document, "services": document_of(own_run)["services"]}
+        until(lambda: all(ask(service["url"]).ready for service in document["services"].values()), within_s=60)
+
+        _, steps = play(document)
+        assert [step.name for step in steps if not step.seen] == []
+
+
+def test_down_leaves_no_process_and_the_next_up_finds_the_data(own_run: RunDirectory) -> None:
+    environ = {**os.environ, **free_ports()}
+    own_run.create()
+    lifecycle.up(own_run, environ)
+    evidence, _ = play(document_of(own_run))
+
+    assert lifecycle.down(own_run) is True
+    assert strays(own_run) == []
+    assert not own_run.suite_json.exists()
+    assert lifecycle.status(own_run) == []
+    assert lifecycle.down(own_run) is False
+
+    lifecycle.up(own_run, environ)
+    states = {line.name: line.ready for line in lifecycle.status(own_run)}
+    assert set(states) == {"postgres", "rabbitmq", "sandbox", *document_of(own_run)["services"]}
+    assert all(states.values())
+    assert order_of(own_run, evidence.report["number"]) == evidence.order
+
+
+def order_of(run: RunDirectory, number: str) -> dict[str, Any]:
+    document = document_of(run)
+    report = {"number": number, "external_id": "-", "payment_id": "-"}
+    return dict(observe(document, report).order)

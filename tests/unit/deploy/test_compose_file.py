@@ -1,0 +1,223 @@
+"""compose.yaml: checked against the published schema, and against what the services can really be told."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.http import TokenBook
+from common.service import ServiceSettings, load_settings
+from sandbox.settings import ENV_PREFIX
+from sandbox.settings import Settings as SandboxSettings
+from suite_local.catalogue import SERVICES, Service
+from webhook_gateway.adapters.sources import load_sources
+
+JOBS = {"provision", "migrate-webhook-gateway", "migrate-orchestrator", "migrate-refunds", "migrate-notifier"}
+COMPLETED = {"condition": "service_completed_successfully"}
+
+
+def _containers_of(service: Service, compose: dict[str, Any]) -> list[str]:
+    return [name for name in compose["services"] if re.fullmatch(rf"(migrate-)?{service.name}(-\d)?", name)]
+
+
+def _settings_of(service: Service) -> type[ServiceSettings]:
+    module = importlib.import_module(f"{service.package}.settings")
+    (found,) = (
+        value
+        for _, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, ServiceSettings) and value.__module__ == module.__name__
+    )
+    return found
+
+
+def test_compose_file_is_valid_by_the_compose_specification(repository: Path) -> None:
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"),
+            str(repository / "deploy" / "compose.yaml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_every_container_of_a_service_is_told_what_its_settings_know_and_nothing_else(
+    service: Service, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _settings_of(service)
+    known = {f"{service.prefix}{field.upper()}" for field in settings.model_fields}
+    containers = _containers_of(service, compose)
+    assert containers
+    for name in containers:
+        told = compose["services"][name]["environment"]
+        assert set(told) <= known, name
+        with monkeypatch.context() as environment:
+            for variable, value in told.items():
+                environment.setenv(variable, value)
+            loaded = load_settings(settings)
+        assert (loaded.host, loaded.port) == ("0.0.0.0", service.port)  # noqa: S104 - compared, not bound
+
+
+def test_sandbox_is_told_what_it_knows_and_accepts_what_the_services_send(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    told = services["sandbox"]["environment"]
+    assert set(told) <= {f"{ENV_PREFIX}{field.upper()}" for field in SandboxSettings.model_fields}
+    assert (
+        told["SANDBOX_TELEGRAM_TOKENS"],
+        told["SANDBOX_SLACK_TOKENS"],
+        told["SANDBOX_TRUST_SERVICE_TOKEN"],
+        told["SANDBOX_MARKETPLACE_TOKEN"],
+    ) == (
+        services["notifier"]["environment"]["NOTIFIER_TELEGRAM_TOKEN"],
+        services["notifier"]["environment"]["NOTIFIER_SLACK_TOKEN"],
+        services["refunds"]["environment"]["REFUNDS_TRUST_SERVICE_TOKEN"],
+        json.loads(compose["configs"]["sources"]["content"])["sbermarket"]["auth"]["tokens"][0],
+    )
+
+
+def test_files_made_of_the_development_values_are_read_by_the_services_own_readers(
+    compose: dict[str, Any], tmp_path: Path
+) -> None:
+    for name in ("tokens", "gateway-tokens", "sources"):
+        (tmp_path / name).write_text(compose["configs"][name]["content"])
+    TokenBook.load(tmp_path / "tokens")
+    TokenBook.load(tmp_path / "gateway-tokens")
+    assert set(load_sources(tmp_path / "sources")) == {"sbermarket"}
+
+
+def test_every_service_has_its_image_and_the_other_containers_pinned_ones(
+    compose: dict[str, Any], repository: Path
+) -> None:
+    built = {
+        definition["image"]: (definition["build"]["args"], definition["build"]["target"])
+        for definition in compose["services"].values()
+        if "build" in definition
+    }
+    assert built == {
+        **{
+            f"order-suite/{service.name}:dev": ({"SERVICE": service.name, "PORT": str(service.port)}, "service")
+            for service in SERVICES
+        },
+        "order-suite/sandbox:dev": ({"SERVICE": "sandbox", "PORT": "8090", "PACKAGES": "deploy/sandbox"}, "sandbox"),
+    }
+    others = {definition["image"] for definition in compose["services"].values()} - set(built)
+    assert [image for image in others if not re.search(r":v?\d", image)] == []
+    for definition in compose["services"].values():
+        if "build" in definition:
+            assert (repository / definition["build"]["dockerfile"]).is_file()
+
+
+def test_every_container_has_a_check_a_restart_policy_limits_and_bounded_logs(compose: dict[str, Any]) -> None:
+    for name, definition in compose["services"].items():
+        limits = definition["deploy"]["resources"]["limits"]
+        assert set(limits) == {"cpus", "memory"}, name
+        assert definition["logging"]["options"]["max-size"], name
+        assert definition["security_opt"] == ["no-new-privileges:true"], name
+        if name in JOBS:
+            assert (definition["restart"], definition["healthcheck"]) == ("on-failure:5", {"disable": True}), name
+        else:
+            assert definition["restart"] == "unless-stopped", name
+            assert definition["healthcheck"]["test"][0] == "CMD", name
+
+
+def test_own_containers_have_time_to_drain_and_no_capabilities(compose: dict[str, Any]) -> None:
+    for service in SERVICES:
+        for name in _containers_of(service, compose):
+            definition = compose["services"][name]
+            assert definition["cap_drop"] == ["ALL"], name
+            if name not in JOBS:
+                assert definition["stop_grace_period"] == "12s", name  # the contract's 10 s, and then some
+
+
+def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
+    published = [port for definition in compose["services"].values() for port in definition.get("ports", [])]
+    assert published
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_three_gateways_each_keep_their_own_spool_and_nginx_knows_them_all(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    gateways = [f"webhook-gateway-{number}" for number in (1, 2, 3)]
+    assert {name: services[name]["volumes"] for name in gateways} == {
+        name: [f"spool-{number}:/var/lib/suite/spool"] for number, name in enumerate(gateways, start=1)
+    }
+    assert {services[name]["environment"]["WEBHOOK_GATEWAY_SPOOL_DIR"] for name in gateways} == {"/var/lib/suite/spool"}
+    assert [services["nginx"]["environment"][f"GATEWAY_{number}"] for number in (1, 2, 3)] == [
+        f"{name}:8081 resolve" for name in gateways
+    ]
+
+
+def test_a_gateways_own_deadlines_fit_into_what_nginx_gives_a_replica(
+    compose: dict[str, Any], repository: Path
+) -> None:
+    template = (repository / "deploy/nginx/templates/gateways.conf.template").read_text()
+    (read_timeout,) = re.findall(r"proxy_read_timeout (\d+)s;", template)
+    told = compose["services"]["webhook-gateway-1"]["environment"]
+    own = float(told["WEBHOOK_GATEWAY_CONFIRM_DEADLINE"]) + float(told["WEBHOOK_GATEWAY_SPOOL_DEADLINE"])
+    assert own < float(read_timeout)
+
+
+def test_databases_are_provisioned_then_migrated_then_used(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    migrations = {name: services[name]["depends_on"] for name in JOBS if name.startswith("migrate-")}
+    assert migrations == {key: {"provision": COMPLETED} for key in migrations}
+    assert {name: services[name]["command"] for name in migrations} == {key: ["migrate"] for key in migrations}
+    for service in SERVICES:
+        # tips works on the orders database; what it may see there is made by the orchestrator's migrations
+        job = f"migrate-{service.name}" if service.database is not None else "migrate-orchestrator"
+        for name in set(_containers_of(service, compose)) - JOBS:
+            assert services[name]["depends_on"][job] == COMPLETED, name
+
+
+def test_every_role_and_database_of_the_services_addresses_is_provisioned(
+    compose: dict[str, Any], repository: Path
+) -> None:
+    script = (repository / "deploy/docker/postgres/provision.sql").read_text()
+    passwords = compose["services"]["provision"]["environment"]
+    for service in SERVICES:
+        told = compose["services"][_containers_of(service, compose)[0]]["environment"]
+        address = re.fullmatch(
+            r"postgresql://(\w+):([^@]+)@postgres:5432/(\w+)\?sslmode=disable", told[f"{service.prefix}POSTGRES_DSN"]
+        )
+        assert address is not None
+        role, password, database = address.groups()
+        assert (role, database) == (service.role, service.database or "orders")
+        assert password == passwords[f"{role.upper()}_DATABASE_PASSWORD"]
+        assert f"ALTER ROLE {role} PASSWORD :'{role}_password';" in script
+        assert f"('{database}', '{role if service.database else 'orchestrator'}')" in script
+
+
+def test_mounted_files_exist_and_sandbox_is_optional(compose: dict[str, Any], repository: Path) -> None:
+    mounted = {
+        volume.split(":")[0]
+        for definition in compose["services"].values()
+        for volume in definition.get("volumes", [])
+        if volume.startswith(".")
+    }
+    missing = {path for path in mounted if not (repository / "deploy" / path).exists()}
+    assert missing <= {"./grafana/dashboards"}  # made by Docker as an empty folder while there is no dashboard
+    assert {name for name, definition in compose["services"].items() if "profiles" in definition} == {"sandbox"}
+
+
+def test_no_secret_stands_in_the_file_and_every_variable_has_a_development_value(
+    repository: Path, development_values: dict[str, str]
+) -> None:
+    text = (repository / "deploy" / "compose.yaml").read_text()
+    used = set(re.findall(r"\$\{(\w+)", text))
+    required = set(re.findall(r"\$\{(\w+):\?", text))
+    assert required <= set(development_values) - {"COMPOSE_PROFILES"}
+    assert set(development_values) - {"COMPOSE_PROFILES"} <= used
+    secrets = [name for name in used if re.search(r"PASSWORD|TOKEN", name)]
+    defaults = {name for name in secrets if re.search(rf"\$\{{{name}:-[^}}]", text)}
+    assert defaults == set()

@@ -1,0 +1,187 @@
+"""The Dockerfile: what a linter would ask, and that each image gets exactly the packages that its service needs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from aiohttp import web
+from packaging.requirements import Requirement
+
+from suite_local.catalogue import SERVICES
+
+PACKAGES = {
+    **{service.name: ("libs/common", f"services/{service.name}") for service in SERVICES},
+    "sandbox": ("deploy/sandbox",),
+}
+
+
+@pytest.fixture(scope="module")
+def instructions(repository: Path) -> list[tuple[str, str]]:
+    """The Dockerfile's instructions, continued lines joined."""
+    text = (repository / "deploy/docker/Dockerfile").read_text()
+    joined = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", text))
+    pairs = [line.split(None, 1) for line in joined.splitlines() if line.strip()]
+    return [(name, rest.strip()) for name, rest in pairs]
+
+
+@pytest.fixture(scope="module")
+def subset(repository: Path) -> ModuleType:
+    """deploy/docker/subset.py, which is no part of any package."""
+    spec = importlib.util.spec_from_file_location("deploy_docker_subset", repository / "deploy/docker/subset.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_base_image_is_pinned_and_slim(instructions: list[tuple[str, str]]) -> None:
+    assert ("ARG", "PYTHON_IMAGE=python:3.12-slim") in instructions
+    bases = [rest.split(" AS ")[0] for name, rest in instructions if name == "FROM"]
+    assert bases == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}", "runtime", "runtime"]
+
+
+def test_service_runs_as_an_ordinary_user_as_process_one_and_is_asked_whether_it_lives(
+    instructions: list[tuple[str, str]],
+) -> None:
+    start = next(index for index, (_, rest) in enumerate(instructions) if rest.endswith("AS runtime"))
+    runtime = instructions[start:]
+    names = [name for name, _ in runtime]
+    rests = dict(runtime)
+    user, group = rests["USER"].split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert names.index("USER") < names.index("ENTRYPOINT")
+    check = rests["HEALTHCHECK"].rpartition("CMD ")[2]
+    assert json.loads(check) == ["python", "/opt/suite-healthcheck.py"]
+    assert "/livez" in rests["ENV"]
+    assert json.loads(rests["ENTRYPOINT"]) == ["service"]
+    assert [json.loads(rest) for name, rest in runtime if name == "CMD"] == [["serve"], ["--host", "0.0.0.0"]]  # noqa: S104 - inside a container
+
+
+def test_nothing_is_downloaded_but_pinned_packages_and_no_secret_is_baked_in(
+    instructions: list[tuple[str, str]],
+) -> None:
+    assert [rest for name, rest in instructions if name == "ADD"] == []
+    commands = [command.strip() for name, rest in instructions if name == "RUN" for command in rest.split("&&")]
+    installs = [command for command in commands if re.match(r"pip .*(install|wheel) ", command)]
+    assert installs
+    for command in installs:
+        assert "--require-hashes" in command or "--no-index" in command or "--no-build-isolation" in command, command
+        assert "--no-deps" in command, command
+    assert [command for command in commands if re.search(r"\b(curl|wget|apt-get)\b", command)] == []
+    told = [rest for name, rest in instructions if name in {"ENV", "ARG"}]
+    assert [rest for rest in told if re.search(r"(?i)password|token|secret|dsn", rest)] == []
+
+
+def test_only_what_the_dockerfile_copies_reaches_the_builder(
+    instructions: list[tuple[str, str]], repository: Path
+) -> None:
+    copied = {
+        source
+        for name, rest in instructions
+        if name == "COPY" and not rest.startswith("--from")
+        for source in rest.split()[:-1]
+    }
+    lines = (repository / ".dockerignore").read_text().splitlines()
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert "*" in lines
+    assert {source for source in copied if not any(Path(source).is_relative_to(path) for path in allowed)} == set()
+    assert [source for source in copied if not (repository / source).exists()] == []
+
+
+@pytest.mark.parametrize("image", PACKAGES)
+def test_image_holds_what_its_service_needs_and_nothing_else(image: str, subset: ModuleType, repository: Path) -> None:
+    pins = subset.parse_lock((repository / "requirements.lock").read_text())
+    roots = set[str]().union(
+        *(subset.requirements_of(repository / path / "pyproject.toml") for path in PACKAGES[image])
+    )
+    assert set(subset.closure(pins, roots)) == _installed_closure(roots)
+
+
+def _installed_closure(roots: set[str]) -> set[str]:
+    """Return the names of the roots and all they need, as the installed packages themselves say."""
+    found: set[tuple[str, frozenset[str]]] = set()
+    waiting: list[tuple[str, frozenset[str]]] = [(root, frozenset()) for root in roots]
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in found:
+            continue
+        found.add((name, extras))
+        for text in importlib.metadata.requires(name) or []:
+            wanted = Requirement(text)
+            environments = [{"extra": extra} for extra in (*extras, "")]
+            if wanted.marker is None or any(wanted.marker.evaluate(environment) for environment in environments):
+                waiting.append((re.sub(r"[-_.]+", "-", wanted.name).lower(), frozenset(wanted.extras)))
+    return {name for name, _ in found}
+
+
+def test_what_is_printed_keeps_every_pin_and_hash_as_it_stands_in_the_lock(
+    subset: ModuleType, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = repository / "requirements.lock"
+    subset.main([str(lock), str(repository / "services/tips/pyproject.toml"), "aiohttp"])
+    printed = capsys.readouterr().out
+    entries = re.split(r"\n(?=\S)", printed.strip())
+    assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+    assert [entry for entry in entries if entry.endswith("\\")] == []
+    kept = set(lock.read_text().replace(" \\", "").splitlines())
+    assert [line for line in printed.replace(" \\", "").splitlines() if line not in kept] == []
+
+
+def test_lock_that_does_not_know_a_package_is_refused(subset: ModuleType) -> None:
+    with pytest.raises(ValueError, match="no-such-package is not in the lock"):
+        subset.closure({}, ["No_Such.Package"])
+
+
+@pytest.fixture
+async def probed() -> AsyncIterator[str]:
+    """The address of a server that lives and is not ready."""
+    app = web.Application()
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async def not_ready(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    app.router.add_get("/livez", alive)
+    app.router.add_get("/readyz", not_ready)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/livez"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(("arguments", "outcome"), [([], (0, "")), (["readyz"], (1, "/readyz: 503\n"))])
+async def test_health_check_tells_alive_from_not_ready(
+    arguments: list[str], outcome: tuple[int, str], probed: str, repository: Path
+) -> None:
+    assert await _health_check(repository, arguments, probed) == outcome
+
+
+async def test_health_check_of_a_server_that_is_gone_fails(repository: Path) -> None:
+    assert await _health_check(repository, [], "http://127.0.0.1:1/livez") == (1, "/livez: ConnectionRefusedError\n")
+
+
+async def _health_check(repository: Path, arguments: list[str], url: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(repository / "deploy/docker/healthcheck.py"), *arguments),
+        env={"SUITE_HEALTH_URL": url},
+        stderr=subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, errors.decode()

@@ -1,0 +1,75 @@
+"""Which port a program gets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from suite_local.errors import AlreadyTakenError
+from suite_local.ports import CHOICE, PortBook, is_free
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody else listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def free() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_default_is_taken_when_it_is_free(tmp_path: Path, free: int) -> None:
+    book = PortBook(tmp_path / "state.json")
+
+    assert book.choose("tips", default=free) == free
+    assert book.moved == {}
+
+
+def test_a_default_in_use_is_replaced_by_a_free_port_and_reported(tmp_path: Path, taken: int) -> None:
+    book = PortBook(tmp_path / "state.json")
+
+    chosen = book.choose("tips", default=taken)
+
+    assert chosen in CHOICE
+    assert is_free(chosen)
+    assert book.moved == {"tips": (taken, chosen)}
+
+
+def test_a_chosen_port_is_remembered_by_the_next_start(tmp_path: Path) -> None:
+    chosen = PortBook(tmp_path / "state.json").choose("postgres")
+
+    again = PortBook(tmp_path / "state.json")
+
+    assert (again.known("postgres"), again.choose("postgres")) == (chosen, chosen)
+
+
+def test_a_remembered_port_that_somebody_took_meanwhile_is_replaced(tmp_path: Path, taken: int) -> None:
+    (tmp_path / "state.json").write_text(f'{{"ports": {{"postgres": {taken}}}}}')
+
+    assert PortBook(tmp_path / "state.json").choose("postgres") != taken
+
+
+def test_a_port_asked_for_is_given_or_refused_never_replaced(tmp_path: Path, free: int, taken: int) -> None:
+    book = PortBook(tmp_path / "state.json")
+
+    assert book.choose("tips", default=taken, asked=free) == free
+    with pytest.raises(AlreadyTakenError, match=str(taken)):
+        book.choose("tips", asked=taken)
+
+
+def test_two_programs_never_get_the_same_port(tmp_path: Path, free: int) -> None:
+    book = PortBook(tmp_path / "state.json")
+
+    assert book.choose("gateway", default=free) == free
+    assert book.choose("tips", default=free) != free

@@ -1,0 +1,154 @@
+"""The rules of tips, as examples and as properties."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tips.domain.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
+from tips.domain.rules import Step, TipsRules, need_hold, target_tips
+
+END = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+RULES = TipsRules(maximum={"RUB": 500_000})
+
+
+def an_order(**changes: object) -> Order:
+    values: dict[str, object] = {
+        "number": "7Q3M0V9XK2TDW8RC",
+        "version": 6,
+        "finished": True,
+        "finished_at": END,
+        "cashless": True,
+        "refunded": False,
+        "zeroed": False,
+        "currency": "RUB",
+        "cost": 16_000,
+        "tips": 0,
+        "held_sum": None,
+        "applied": Applied(),
+        "seen": False,
+        "zone": "moscow",
+        "tariff": "express",
+    }
+    return Order(**(values | changes))  # type: ignore[arg-type]  # the names are those of the dataclass
+
+
+def feedback(kind: TipsType = TipsType.PERCENT, value: str = "10", **changes: object) -> Feedback:
+    values: dict[str, object] = {
+        "rating": 5,
+        "tips": ChosenTips(kind, Decimal(value)),
+        "choice": Choice.SUGGESTED,
+        "done": False,
+        "updated_at": END,
+    }
+    return Feedback(**(values | changes))  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize(
+    ("order", "given_feedback", "amount"),
+    [
+        pytest.param(an_order(), feedback(), 1_600, id="ten percent of the cost"),
+        pytest.param(an_order(), feedback(TipsType.FLAT, "50"), 5_000, id="flat is in major units"),
+        pytest.param(
+            an_order(currency="JPY", cost=900), feedback(TipsType.FLAT, "50"), 50, id="a currency without minor units"
+        ),
+        pytest.param(
+            an_order(currency="KWD", cost=9_000),
+            feedback(TipsType.FLAT, "1.5"),
+            1_500,
+            id="a currency with three digits",
+        ),
+        pytest.param(an_order(cost=105), feedback(value="10"), 11, id="a half is rounded up"),
+        pytest.param(an_order(cost=104), feedback(value="10"), 10, id="less than a half is rounded down"),
+        pytest.param(an_order(), feedback(value="250"), 16_000, id="never more than the cost"),
+        pytest.param(an_order(cost=9_000_000), feedback(value="50"), 500_000, id="never more than the maximum"),
+        pytest.param(
+            an_order(currency="EUR", cost=9_000_000), feedback(value="50"), 4_500_000, id="no maximum for this currency"
+        ),
+        pytest.param(an_order(), feedback(rating=3), 0, id="rated three"),
+        pytest.param(an_order(), feedback(rating=4), 1_600, id="rated four"),
+        pytest.param(an_order(), feedback(rating=None), 1_600, id="not rated"),
+        pytest.param(an_order(cashless=False), feedback(), 0, id="paid in cash"),
+        pytest.param(an_order(refunded=True), feedback(), 0, id="refunded"),
+        pytest.param(an_order(zeroed=True), feedback(), 0, id="set to zero by the caller"),
+        pytest.param(an_order(), None, 0, id="no feedback"),
+        pytest.param(an_order(), feedback(tips=None), 0, id="feedback without tips"),
+        pytest.param(an_order(cost=0), feedback(TipsType.FLAT, "50"), 0, id="nothing was paid"),
+    ],
+)
+def test_the_target_follows_from_order_and_feedback(order: Order, given_feedback: Feedback | None, amount: int) -> None:
+    assert target_tips(order, given_feedback, RULES).amount == amount
+
+
+def test_every_rule_leaves_a_step_in_the_explanation() -> None:
+    assert target_tips(an_order(), feedback(value="200"), RULES).steps == (
+        Step("cashless", "pass", "the order is paid cashless"),
+        Step("not refunded", "pass", "the order was not refunded in full"),
+        Step("not zeroed", "pass", "the caller has not set the tips to zero"),
+        Step("feedback", "pass", "percent 200, updated 2026-11-21T10:00:00+00:00"),
+        Step("rating", "pass", "rated 5"),
+        Step("sum", "32000", "percent 200 of a cost of 16000, rounded half up once"),
+        Step("cap", "16000", "at most 16000: the cost is 16000, the maximum 500000"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("order", "given_feedback", "after", "needed"),
+    [
+        pytest.param(an_order(tips=100), feedback(), timedelta(minutes=30), True, id="when the window opens"),
+        pytest.param(an_order(tips=100), feedback(), timedelta(minutes=30, microseconds=-1), False, id="just before"),
+        pytest.param(
+            an_order(tips=100), feedback(), timedelta(hours=24, microseconds=-1), True, id="just before it closes"
+        ),
+        pytest.param(an_order(tips=100), feedback(), timedelta(hours=24), False, id="when it closes"),
+        pytest.param(an_order(tips=100), None, timedelta(hours=1), True, id="no feedback any more"),
+        pytest.param(an_order(tips=0), feedback(), timedelta(hours=1), False, id="no tips"),
+        pytest.param(
+            an_order(tips=100), feedback(done=True), timedelta(hours=1), False, id="the customer pressed Done"
+        ),
+        pytest.param(an_order(tips=100, held_sum=100), feedback(), timedelta(hours=1), False, id="held at that sum"),
+        pytest.param(an_order(tips=100, held_sum=90), feedback(), timedelta(hours=1), True, id="held at another sum"),
+        pytest.param(an_order(tips=100, cashless=False), feedback(), timedelta(hours=1), False, id="paid in cash"),
+        pytest.param(an_order(tips=100, finished=False), feedback(), timedelta(hours=1), False, id="not finished"),
+        pytest.param(
+            an_order(tips=100, finished_at=None), feedback(), timedelta(hours=1), False, id="no time of the end"
+        ),
+    ],
+)
+def test_tips_are_held_inside_the_window_once_a_sum(
+    order: Order, given_feedback: Feedback | None, after: timedelta, needed: bool
+) -> None:
+    assert need_hold(order, given_feedback, RULES, now=END + after).needed is needed
+
+
+costs = st.integers(min_value=0, max_value=10**12)
+percents = st.decimals(min_value=0, max_value=1000, places=4, allow_nan=False)
+flats = st.decimals(min_value=0, max_value=10**9, places=6, allow_nan=False)
+maxima = st.one_of(st.none(), st.integers(min_value=0, max_value=10**9))
+
+
+@given(cost=costs, value=st.one_of(percents, flats), kind=st.sampled_from(TipsType), maximum=maxima)
+def test_the_caps_hold_whatever_is_chosen(cost: int, value: Decimal, kind: TipsType, maximum: int | None) -> None:
+    rules = TipsRules(default_maximum=maximum)
+    amount = target_tips(an_order(cost=cost), feedback(tips=ChosenTips(kind, value)), rules).amount
+    assert 0 <= amount <= cost
+    assert maximum is None or amount <= maximum
+
+
+@given(cost=costs, lower=percents, higher=percents)
+def test_a_higher_percentage_never_gives_less(cost: int, lower: Decimal, higher: Decimal) -> None:
+    lower, higher = sorted((lower, higher))
+    order = an_order(cost=cost)
+    less = target_tips(order, feedback(tips=ChosenTips(TipsType.PERCENT, lower)), RULES).amount
+    more = target_tips(order, feedback(tips=ChosenTips(TipsType.PERCENT, higher)), RULES).amount
+    assert less <= more
+
+
+@given(cost=costs, value=percents)
+def test_a_percentage_is_rounded_once_and_half_up(cost: int, value: Decimal) -> None:
+    exact = Decimal(cost) * value / 100
+    amount = target_tips(an_order(cost=cost), feedback(tips=ChosenTips(TipsType.PERCENT, value)), TipsRules()).amount
+    if exact <= cost:
+        assert Decimal("-0.5") < exact - amount < Decimal("0.5") or amount - exact == Decimal("0.5")
