@@ -16,9 +16,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from suite_local import memory
 from suite_local.errors import SuiteLocalError
-from suite_local.paths import repository_root
-from suite_local.testing import test_servers
+from suite_local.paths import RunDirectory, repository_root
+from suite_local.testing import DATA, test_servers
 
 SOURCES = ("libs", "services", "deploy", "tests")
 WORKERS = 2
@@ -153,6 +154,7 @@ def _own_servers(*, durable: bool = False) -> Iterator[dict[str, str]]:
     home.mkdir(parents=True, exist_ok=True)
     for old in home.glob("run-*"):
         if not psutil.pid_exists(int(old.name.removeprefix("run-"))):
+            memory.forget(RunDirectory(old), DATA)
             shutil.rmtree(old, ignore_errors=True)
     directory = home / f"run-{os.getpid()}"
     with test_servers(directory, durable=durable) as addresses:

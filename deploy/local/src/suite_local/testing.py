@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,15 @@ from typing import Any
 
 import psutil
 
-from suite_local import lifecycle
+from suite_local import lifecycle, memory
 from suite_local.catalogue import GATEWAY, SERVICES
 from suite_local.infrastructure.local import local_postgres, local_rabbitmq
 from suite_local.paths import RunDirectory, locked, repository_root
 from suite_local.ports import CHOICE, is_free
 from suite_local.supervision import Supervisor
 
+DATA = ("postgres", "rabbitmq")
+"""What the servers keep in the run directory."""
 KEPT = "kept"
 """The user that is nobody's process: `infra up` keeps the servers until `infra down`."""
 
@@ -65,8 +66,8 @@ def test_servers(  # -- no test, in spite of its name
 ) -> Iterator[ServerAddresses]:
     """Give the addresses of running test servers; start them when needed, stop them when nobody uses them any more.
 
-    With a `directory` of one's own, servers of one's own. PostgreSQL's data is thrown away with the machine's power (fsync is off)
-    unless `durable`, never by a killed server.
+    With a `directory` of one's own, servers of one's own. Unless `durable`, data lies in memory where there is room, PostgreSQL does not
+    sync, and what an earlier run has left is thrown away. A killed server finds its data again in any case.
     """
     named = addresses_from(os.environ)
     if named is not None and directory is None:
@@ -129,6 +130,8 @@ def acquire(run: RunDirectory, user: str, *, durable: bool = False) -> ServerAdd
         users = _living_users(run) | {user}
         supervisor = Supervisor(run)
         running = supervisor.running
+        if not running and not durable:
+            memory.place(run, DATA)
         postgres = local_postgres(run, keep_ports=running, durable=durable)
         rabbitmq = local_rabbitmq(run, keep_ports=running)
         if not running:
@@ -163,8 +166,7 @@ def release(run: RunDirectory, user: str) -> None:
 def _discard(run: RunDirectory) -> None:
     # Nobody wants the data, and an orderly stop of RabbitMQ takes six seconds.
     Supervisor(run).kill()
-    for name in ("postgres", "rabbitmq"):
-        shutil.rmtree(run.root / name, ignore_errors=True)
+    memory.forget(run, DATA)
 
 
 def _users_file(run: RunDirectory) -> Path:
