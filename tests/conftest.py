@@ -5,13 +5,22 @@ A missing server fails the run; it never skips a test.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 
 from common.testing import TestDatabases, TestRabbit
+from suite_local.ports import SHARE
 from suite_local.testing import ServerAddresses, test_servers
+
+
+def pytest_configure() -> None:
+    """Give each of xdist's processes ports of its own to choose from, and whatever it starts the same."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker.startswith("gw"):
+        os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from common.messaging import topology
 from common.testing import TestDatabases, TestRabbit
 from suite_local.infrastructure.packages import install
 from suite_local.paths import repository_root
-from suite_local.ports import CHOICE, is_free
+from suite_local.ports import free_port
 from suite_local.testing import addresses_from
 
 HERE = Path(__file__).parent
@@ -232,11 +231,6 @@ def find_wrk() -> str:
     if found is None:
         sys.exit("the benchmarks need wrk (Debian: wrk)")
     return found
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    return next(port for port in random.sample(CHOICE, len(CHOICE)) if is_free(port))
 
 
 def fetch(url: str, *, any_status: bool = False) -> str:

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,17 +19,11 @@ import aiohttp
 import psutil
 
 from common.testing import eventually
+from suite_local.ports import free_port
 
 ROLES = ("viewer", "operator", "admin", "internal", "website", "website_manager")
 TOKEN = "hook-token"
 HEADERS = {"Client-token": TOKEN}
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def created(order: str, **payload: Any) -> dict[str, Any]:

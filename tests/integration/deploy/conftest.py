@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -18,7 +17,8 @@ import aiohttp
 import pytest
 
 from common.testing import eventually
-from suite_local.ports import CHOICE, LOOPBACK, is_free
+from suite_local import ports
+from suite_local.ports import LOOPBACK
 
 NGINX = Path(__file__).parents[3] / "deploy" / "nginx"
 
@@ -99,8 +99,7 @@ def free_port() -> Callable[[], int]:
     given: set[int] = set()
 
     def choose() -> int:
-        port = next(port for port in random.sample(CHOICE, len(CHOICE)) if port not in given and is_free(port))
-        given.add(port)
+        given.add(port := ports.free_port(given))
         return port
 
     return choose

@@ -19,6 +19,7 @@ from common.testing import TestDatabases, eventually
 from suite_local.catalogue import SERVICES, TIPS, Service
 from suite_local.paths import RunDirectory, write_private
 from suite_local.plan import Plan, secret_files, service_environment
+from suite_local.ports import free_port
 from suite_local.programs import inherited_environment
 
 NAMES = [service.name for service in SERVICES]
@@ -92,14 +93,6 @@ async def serving(service: Service, environment: dict[str, str], directory: Path
         if process.returncode is None:
             process.terminate()
             await asyncio.wait_for(process.wait(), 15)
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("name", NAMES)

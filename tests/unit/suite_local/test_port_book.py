@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from suite_local.errors import AlreadyTakenError
-from suite_local.ports import CHOICE, PortBook, is_free
+from suite_local.ports import CHOICE, SHARE, PortBook, free_port, is_free
 
 
 @pytest.fixture
@@ -24,9 +24,7 @@ def taken() -> Iterator[int]:
 @pytest.fixture
 def free() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def test_the_default_is_taken_when_it_is_free(tmp_path: Path, free: int) -> None:
@@ -73,3 +71,18 @@ def test_two_programs_never_get_the_same_port(tmp_path: Path, free: int) -> None
 
     assert book.choose("gateway", default=free) == free
     assert book.choose("tips", default=free) != free
+
+
+def test_those_who_choose_side_by_side_never_choose_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+    for index in range(3):
+        monkeypatch.setenv(SHARE, f"{index}/3")
+        chosen.append({free_port() for _ in range(50)})
+    assert all(port in CHOICE for ports in chosen for port in ports)
+    assert [{port % 3 for port in ports} for ports in chosen] == [{(20_000 + index) % 3} for index in range(3)]
+
+
+def test_a_port_that_was_given_is_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARE, "0/6000")
+    first = free_port()
+    assert free_port({first}) != first

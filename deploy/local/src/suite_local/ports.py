@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 import socket
+from collections.abc import Collection
 from pathlib import Path
 
 from suite_local.errors import AlreadyTakenError
@@ -13,6 +16,19 @@ from suite_local.paths import write_private
 LOOPBACK = "127.0.0.1"
 CHOICE = range(20_000, 32_000)
 """Below the ephemeral range of Linux (32768): no outgoing connection takes a port of ours while it is stopped."""
+SHARE = "SUITE_PORT_SHARE"
+"""Environment variable of those who choose side by side: `1/3` leaves every third port to us, beginning with the second.
+
+A port is free until its server listens: without shares of their own, two that start at once could choose the same.
+"""
+
+
+def free_port(but: Collection[int] = ()) -> int:
+    """Return a port of this process's share that nobody listens on now, other than those in `but`."""
+    share = re.fullmatch(r"(\d+)/(\d+)", os.environ.get(SHARE, ""))
+    index, count = (int(share[1]), int(share[2])) if share else (0, 1)
+    ours = range(CHOICE.start + index % count, CHOICE.stop, count)
+    return next(port for port in random.sample(ours, len(ours)) if port not in but and is_free(port))
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -72,7 +88,7 @@ class PortBook:
                 if default is not None and candidate != default:
                     self.moved[name] = (default, candidate)
                 return self._keep(name, candidate)
-        chosen = next(port for port in random.sample(CHOICE, len(CHOICE)) if port not in taken and is_free(port))
+        chosen = free_port(taken)
         if default is not None:
             self.moved[name] = (default, chosen)
         return self._keep(name, chosen)

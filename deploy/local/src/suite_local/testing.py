@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from suite_local import lifecycle, memory
 from suite_local.catalogue import GATEWAY, SERVICES
 from suite_local.infrastructure.local import local_postgres, local_rabbitmq
 from suite_local.paths import RunDirectory, locked, repository_root
-from suite_local.ports import CHOICE, is_free
+from suite_local.ports import free_port
 from suite_local.supervision import Supervisor
 
 DATA = ("postgres", "rabbitmq")
@@ -110,11 +109,8 @@ def free_ports() -> dict[str, str]:
     names = [f"SUITE_{service.package.upper()}_PORT" for service in SERVICES]
     names += ["SUITE_SANDBOX_PORT", "SUITE_SANDBOX_SMTP_PORT"]
     ports: list[int] = []
-    for port in random.sample(CHOICE, len(CHOICE)):
-        if is_free(port):
-            ports.append(port)
-        if len(ports) == len(names):
-            break
+    for _ in names:
+        ports.append(free_port(ports))
     return {name: str(port) for name, port in zip(names, ports, strict=True)}
 
 
