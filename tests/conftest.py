@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from common.testing import TestDatabases, TestRabbit
-from suite_local.ports import SHARE
+from suite_local.ports import SHARE, free_port
 from suite_local.testing import ServerAddresses, test_servers
 
 
@@ -21,6 +21,12 @@ def pytest_configure() -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port for a server that is started later, perhaps twice: not pytest-asyncio's, which outgoing connections may take meanwhile."""
+    return free_port()
 
 
 @pytest.fixture(scope="session")

@@ -123,6 +123,8 @@ async def start(tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awa
             "spool_dir": tmp_path / "spool" / replica,
             "replica": replica,
             "breaker_pause": 0.1,
+            "watch_every": 0.1,
+            "confirm_deadline": 0.9,  # patient, so that a busy machine does not send hooks to the spool that a test wants confirmed
             **changes,
         }
         async with running(build, Settings(**values)) as application, aiohttp.ClientSession() as session:

@@ -45,20 +45,21 @@ async def test_a_cut_broker_sends_hooks_to_the_spool_and_they_follow_in_order(
 ) -> None:
     async with behind(amqp_url) as (proxy, url), start(amqp_url=url) as gateway:
         assert await orders(gateway, range(5)) == [200] * 5
+        confirmed_late = int(await gateway.metric(SPOOLED))  # none, unless the machine is very busy
         proxy.refuse()
         for number in range(5, 25):
             assert (await gateway.send(hook_body(order=f"H{number}")))[0] == 200
         async with gateway.session.get(gateway.url + "/readyz") as answer:
             assert answer.status == 200
-        assert await gateway.metric(SPOOLED) == 20.0
+        assert await gateway.metric(SPOOLED) == 20.0 + confirmed_late
         proxy.heal()
         hooks = await arrived(25)
         assert sorted(hook.external_id or "" for hook in hooks) == sorted(f"H{n}" for n in range(25))
         relayed = [hook for hook in hooks if hook.lane == "spool"]
-        assert [hook.external_id for hook in relayed] == [f"H{n}" for n in range(5, 25)]
+        assert [hook.external_id for hook in relayed][-20:] == [f"H{n}" for n in range(5, 25)]
         await spooled_all_gone(gateway)
         kept = await gateway.deliveries(25)
-        assert [item["outcome"] for item in kept].count("spooled") == 20
+        assert [item["outcome"] for item in kept].count("spooled") == 20 + confirmed_late
 
 
 async def test_a_broker_that_hangs_costs_nobody_an_answer(start: Start, amqp_url: str, arrived: Arrived) -> None:
@@ -155,7 +156,10 @@ async def test_without_postgresql_hooks_are_taken_and_recorded_later(
 async def test_what_the_broker_took_after_the_503_is_refused_in_the_ledger_and_counted_once(
     start: Start, amqp_url: str
 ) -> None:
-    async with behind(amqp_url) as (proxy, url), start(amqp_url=url, spool_limit_bytes=1024**2) as gateway:
+    async with (
+        behind(amqp_url) as (proxy, url),
+        start(amqp_url=url, spool_limit_bytes=1024**2, confirm_deadline=0.4) as gateway,
+    ):
         proxy.delay(0.7)  # the broker takes what it gets, and every confirmation comes too late
         answers = [(await gateway.send(hook_body(order=f"H{n}", comment="x" * 150_000)))[0] for n in range(9)]
         assert set(answers) == {200, 503}
