@@ -7,12 +7,14 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from forked import Mother, mother
 
 SERVICE = Path(__file__).with_name("shop_service.py")
 
@@ -47,24 +49,50 @@ class Shop:
 
 
 Start = Callable[..., Awaitable[Shop]]
+Ended = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
-    """A function that starts the service with the given environment; whatever still runs is killed after the test."""
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What the service is given at least."""
     tokens = tmp_path / "tokens.json"
     tokens.write_text(json.dumps({"tokens": [{"name": "anna", "token": "t-anna", "role": "admin"}]}))
+    return {"PATH": os.environ["PATH"], "SHOP_TOKENS_FILE": str(tokens), "PYTHONWARNINGS": "error"}
+
+
+@pytest.fixture(scope="module")
+def shops_mother() -> Iterator[Mother]:
+    """A process that has imported what the service needs."""
+    needed = ("common.http", "common.service", "common.telemetry.metrics")
+    with mother(*needed, environment={"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"}) as made:
+        yield made
+
+
+@pytest.fixture
+def ended(shops_mother: Mother, environment: dict[str, str], tmp_path: Path) -> Ended:
+    """A function that runs the service, or another of its commands, to its end; returns exit code, stdout and stderr."""
+
+    async def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
+        return await shops_mother.run(
+            str(SERVICE), *(arguments or ("serve",)), environment=environment | variables, directory=tmp_path
+        )
+
+    return run
+
+
+@pytest.fixture
+async def start(environment: dict[str, str]) -> AsyncIterator[Start]:
+    """A function that starts the service with the given environment; whatever still runs is killed after the test."""
     async with AsyncExitStack() as stack:
 
         async def run(*arguments: str, **variables: str) -> Shop:
-            environment = {
-                "PATH": os.environ["PATH"],
-                "SHOP_TOKENS_FILE": str(tokens),
-                "PYTHONWARNINGS": "error",
-                **variables,
-            }
             process = await asyncio.create_subprocess_exec(
-                sys.executable, str(SERVICE), *(arguments or ("serve",)), env=environment, stdout=PIPE, stderr=PIPE
+                sys.executable,
+                str(SERVICE),
+                *(arguments or ("serve",)),
+                env=environment | variables,
+                stdout=PIPE,
+                stderr=PIPE,
             )
 
             async def kill() -> None:

@@ -14,11 +14,12 @@ from pydantic_settings import SettingsConfigDict
 
 from common.errors import SchemaTooOld, Unavailable
 from common.http import HttpServer, Route, TokenBook, build_app, openapi_document
-from common.service import Application, Lifecycle, ServiceSettings, service_cli
+from common.service import Application, Lifecycle, ServiceSettings, runner, service_cli
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 
 log = get_logger()
+SOON_S = 1.0  # nobody is to wait ten seconds in order to see that they end
 
 
 class ShopSettings(ServiceSettings):
@@ -74,6 +75,8 @@ ROUTES = (
 async def build(settings: ShopSettings, lifecycle: Lifecycle) -> Application:
     """Open everything, in one straight line."""
     tokens = TokenBook.load(settings.tokens_file)
+    if settings.mode == "gives up soon":
+        runner._EXIT_DEADLINE = SOON_S
     await lifecycle.enter(pool())
     if settings.mode == "schema":
         raise SchemaTooOld("the database of shop lacks migrations 0100: run `python -m shop migrate`")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 
 import aiohttp
 import pytest
 
-from .conftest import Start
+from common.service import runner
+
+from .conftest import Ended, Start
+from .shop_service import SOON_S
 
 
 async def test_sigterm_lets_requests_in_flight_finish_and_closes_in_order(start: Start) -> None:
@@ -56,15 +60,15 @@ async def test_a_step_that_hangs_costs_its_time_and_the_rest_is_closed(start: St
 
 
 async def test_a_blocked_event_loop_cannot_keep_the_process_beyond_ten_seconds(start: Start) -> None:
-    shop = await start()
+    shop = await start(SHOP_MODE="gives up soon")
     url = f"http://127.0.0.1:{(await shop.until('service_started'))['port']}"
     async with aiohttp.ClientSession() as session:
         blocked = asyncio.create_task(session.get(f"{url}/block?seconds=60"))
         await shop.until("block_started")
         shop.process.send_signal(signal.SIGTERM)
         assert (await shop.end())[0] == 1
-        assert shop.lines[-1]["event"] == "drain_gave_up"
-        assert shop.lines[-1]["seconds"] < 10
+        assert (shop.lines[-1]["event"], shop.lines[-1]["seconds"]) == ("drain_gave_up", SOON_S)
+        assert runner._EXIT_DEADLINE < 10  # what it would have waited for in production
         with pytest.raises(aiohttp.ClientError):
             await blocked
 
@@ -100,16 +104,17 @@ async def test_a_background_task_that_dies_ends_the_service_with_one(start: Star
     ],
 )  # fmt: skip
 async def test_what_keeps_it_from_starting_is_one_line_and_an_exit_code(
-    start: Start, variables: dict[str, str], code: int, line: str
+    ended: Ended, variables: dict[str, str], code: int, line: str
 ) -> None:
-    assert await (await start(**variables)).end() == (code, line + "\n")
+    returned, _, errors = await ended(**variables)
+    assert (returned, errors) == (code, line + "\n")
 
 
-async def test_a_port_that_is_taken_is_one_line(start: Start) -> None:
-    first = await start()
-    port = (await first.until("service_started"))["port"]
-    second = await start(SHOP_PORT=str(port))
-    assert await second.end() == (2, f"shop: cannot listen on 127.0.0.1:{port}: the port is taken\n")
+async def test_a_port_that_is_taken_is_one_line(ended: Ended) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, _, errors = await ended(SHOP_PORT=str(port))
+    assert (code, errors) == (2, f"shop: cannot listen on 127.0.0.1:{port}: the port is taken\n")
 
 
 async def test_a_bug_while_starting_is_logged_with_its_stack_and_exits_with_one(start: Start) -> None:
@@ -131,17 +136,14 @@ async def test_a_bug_while_starting_is_logged_with_its_stack_and_exits_with_one(
     ],
 )
 async def test_commands_end_with_their_own_code(
-    start: Start, arguments: tuple[str, ...], variables: dict[str, str], code: int, out: str, err: str
+    ended: Ended, arguments: tuple[str, ...], variables: dict[str, str], code: int, out: str, err: str
 ) -> None:
-    process = (await start(*arguments, **variables)).process
-    output, error = await process.communicate()
-    assert (process.returncode, output.decode(), error.decode()) == (code, out, err)
+    assert await ended(*arguments, **variables) == (code, out, err)
 
 
-async def test_openapi_is_printed_without_opening_anything(start: Start) -> None:
-    process = (await start("openapi", SHOP_TOKENS_FILE="")).process
-    output, _ = await process.communicate()
-    assert (process.returncode, sorted(json.loads(output)["paths"])) == (
+async def test_openapi_is_printed_without_opening_anything(ended: Ended) -> None:
+    code, output, _ = await ended("openapi", SHOP_TOKENS_FILE="")
+    assert (code, sorted(json.loads(output)["paths"])) == (
         0,
         ["/block", "/crash/{number}", "/slow", "/stray"],
     )

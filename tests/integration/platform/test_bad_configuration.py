@@ -6,8 +6,8 @@ import asyncio
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import aiohttp
 import pytest
 
 from common.postgres import required_versions
-from common.testing import TestDatabases, eventually
+from common.testing import eventually
+from forked import Mother, mother
 from suite_local.catalogue import SERVICES, TIPS, Service
 from suite_local.paths import RunDirectory, write_private
 from suite_local.plan import Plan, secret_files, service_environment
@@ -53,25 +54,34 @@ def environment_of(service: Service, directory: Path, *, dsn: str, amqp_url: str
     return {**inherited_environment(), **service_environment(plan, service)}
 
 
-async def outcome(service: Service, environment: dict[str, str], directory: Path) -> tuple[int | None, list[str]]:
-    """Start the service, wait until it ends, and return its exit code and the lines on stderr."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        service.package,
-        "serve",
-        env=environment,
-        cwd=directory,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        _, stderr = await asyncio.wait_for(process.communicate(), 60)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise AssertionError(f"{service.name} neither started nor ended") from None
-    return process.returncode, stderr.decode().strip().splitlines()
+Outcome = Callable[[Service, dict[str, str], Path], Awaitable[tuple[int, list[str]]]]
+
+
+@pytest.fixture(scope="module")
+def mothers() -> Iterator[Callable[[Service], Mother]]:
+    """A function that gives the mother process of a service, made when it is first asked for."""
+    with ExitStack() as stack:
+        made: dict[str, Mother] = {}
+
+        def get(service: Service) -> Mother:
+            if service.name not in made:
+                made[service.name] = stack.enter_context(mother(f"{service.package}.app"))
+            return made[service.name]
+
+        yield get
+
+
+@pytest.fixture
+def outcome(mothers: Callable[[Service], Mother]) -> Outcome:
+    """A function that starts the service, waits until it ends, and returns its exit code and the lines on stderr."""
+
+    async def run(service: Service, environment: dict[str, str], directory: Path) -> tuple[int, list[str]]:
+        code, _, errors = await mothers(service).run(
+            service.package, "serve", environment=environment, directory=directory
+        )
+        return code, errors.strip().splitlines()
+
+    return run
 
 
 @asynccontextmanager
@@ -96,7 +106,9 @@ async def serving(service: Service, environment: dict[str, str], directory: Path
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_missing_database_address_is_one_line_that_names_the_variable(name: str, tmp_path: Path) -> None:
+async def test_a_missing_database_address_is_one_line_that_names_the_variable(
+    name: str, outcome: Outcome, tmp_path: Path
+) -> None:
     """Exit code 2; the line names the variable and no value."""
     service = by_name(name)
     environment = environment_of(service, tmp_path, dsn="", amqp_url=f"amqp://guest:hushhush@{NOWHERE}/", port=0)
@@ -109,7 +121,7 @@ async def test_a_missing_database_address_is_one_line_that_names_the_variable(na
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("content", [None, "not json", '{"tokens": []}'], ids=["missing", "malformed", "empty"])
 async def test_a_wrong_token_file_is_one_line_that_names_the_file(
-    name: str, content: str | None, tmp_path: Path
+    name: str, content: str | None, outcome: Outcome, tmp_path: Path
 ) -> None:
     """Exit code 2, whatever is wrong with the file."""
     service = by_name(name)
@@ -127,7 +139,9 @@ async def test_a_wrong_token_file_is_one_line_that_names_the_file(
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_port_that_is_taken_is_one_line_that_names_the_port(name: str, tmp_path: Path) -> None:
+async def test_a_port_that_is_taken_is_one_line_that_names_the_port(
+    name: str, outcome: Outcome, tmp_path: Path
+) -> None:
     """Exit code 2."""
     service = by_name(name)
     with socket.socket() as holder:
@@ -149,9 +163,9 @@ async def test_a_port_that_is_taken_is_one_line_that_names_the_port(name: str, t
 @pytest.mark.parametrize("name", OWNERS)
 async def test_a_schema_that_is_too_old_is_one_line_and_its_own_exit_code(
     name: str,
-    databases: TestDatabases,
     database_for: Callable[[str], Awaitable[str]],
     amqp_url: str,
+    outcome: Outcome,
     tmp_path: Path,
 ) -> None:
     """The last migration is missing: exit code 3, and the line says which one and what to run."""
