@@ -78,7 +78,7 @@ async def test_an_order_goes_through_all_six_hooks_and_the_right_people_are_told
         assert kinds["chat_message.sent"] == 4, kinds
         return kinds
 
-    kinds = await eventually(whole_story, within=30, what="the whole story in the timeline")
+    kinds = await eventually(whole_story, within=60, what="the whole story in the timeline")
     acts = ("create", "change", "pay", "receive", "deliver", "cancel")
     assert {kind: count for kind, count in kinds.items() if kind.startswith("order.")} == {
         f"order.{act}": 1 for act in acts
@@ -157,7 +157,7 @@ async def test_endangered_website_orders_are_told_saved_and_reported_and_no_log_
         items = (await client.get("webhook-gateway", "/admin/v1/endangered-orders", state="open"))["items"]
         return items if len(items) == 3 else []
 
-    endangered = await eventually(three, within=30, what="three endangered orders")
+    endangered = await eventually(three, within=60, what="three endangered orders")
     assert {(item["status"], item["origin"]) for item in endangered} == {
         (422, "server"),
         (403, "server"),
@@ -183,13 +183,13 @@ async def test_endangered_website_orders_are_told_saved_and_reported_and_no_log_
         found = [await client.get("orchestrator", f"/orders/v1/orders/{number}") for number in numbers]
         return {each["status"] for each in found} == {"created"}
 
-    await eventually(real, within=30, what="real orders")
+    await eventually(real, within=60, what="real orders")
 
     async def mails() -> list[dict[str, Any]]:
         log = await client.chat_log("mail")
         return log if len(log) >= 3 else []
 
-    log = await eventually(mails, within=30, what="three reports")
+    log = await eventually(mails, within=60, what="three reports")
     assert [entry["request"]["to"] for entry in log] == [
         ["responsible@localhost.localdomain", "developers@localhost.localdomain"]
     ] * 3
@@ -260,7 +260,7 @@ async def test_killed_services_come_back_and_nothing_is_lost(client: Client) -> 
         for pid in before:
             os.kill(pid, signal.SIGKILL)
 
-        await eventually(_Back(client, service, before), within=30, every=0.2, what=f"{service} back and ready")
+        await eventually(_Back(client, service, before), within=60, every=0.2, what=f"{service} back and ready")
     report = await playing
     assert (report["summary"]["orders_done"], report["summary"]["numbers_shared"]) == (150, 0)
     findings = await settled(client, report)

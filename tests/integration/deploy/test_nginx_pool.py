@@ -27,7 +27,7 @@ from suite_local.ports import LOOPBACK
 TOKEN = "the-marketplace's-token"
 CALLERS = 12
 EACH_PHASE = 250
-"""Hooks answered, at least, before the kill, while the replica is away, and after it has come back."""
+"""Hooks answered, at least, before the kill, while the replica is away, after it has come back, and after another has gone in order."""
 
 
 @dataclass(slots=True)
@@ -54,6 +54,11 @@ class Gateway:
         if self.process.returncode is None:
             self.process.send_signal(number)
         return await asyncio.wait_for(self.process.wait(), 15)
+
+    async def kill(self) -> None:
+        """End it however it is; harmless when it was never started."""
+        if self.process is not None:
+            await self.end(signal.SIGKILL)
 
     async def _ready(self) -> bool:
         assert self.process is not None
@@ -95,7 +100,7 @@ class Marketplace:
         async def enough() -> bool:
             return self.answered >= answered
 
-        await eventually(enough, within=60, what=f"{answered} answers (have {self.answered}, wrong {self.wrong[:3]})")
+        await eventually(enough, within=120, what=f"{answered} answers (have {self.answered}, wrong {self.wrong[:3]})")
 
     async def _call(self, session: aiohttp.ClientSession) -> None:
         while not self.stop.is_set():
@@ -164,8 +169,8 @@ async def gateways(
             environment = {f"WEBHOOK_GATEWAY_{key}": value for key, value in values.items()}
             gateway = Gateway(name, port, {"PATH": os.environ["PATH"], **environment}, tmp_path)
             made.append(gateway)
-            stack.push_async_callback(gateway.end, signal.SIGKILL)
-            await gateway.start()
+            stack.push_async_callback(gateway.kill)
+        await asyncio.gather(*(gateway.start() for gateway in made))
         yield made
 
 
@@ -187,12 +192,12 @@ async def _orders_at_the_queue(amqp_url: str, wanted: set[str]) -> set[str]:
         async def all_there() -> bool:
             return wanted <= seen
 
-        await eventually(all_there, within=30, what="every order at the queue")
+        await eventually(all_there, within=60, what="every order at the queue")
     return seen
 
 
 @pytest.mark.timeout(240)
-async def test_no_hook_fails_while_one_of_three_gateways_is_killed_under_load_and_comes_back(
+async def test_no_hook_fails_while_of_three_gateways_one_is_killed_and_comes_back_and_another_is_stopped(
     gateways: list[Gateway], edge_for: Callable[[Any], Any], amqp_url: str
 ) -> None:
     killed = gateways[1]
@@ -214,8 +219,10 @@ async def test_no_hook_fails_while_one_of_three_gateways_is_killed_under_load_an
             async def used_again() -> bool:
                 return [address] in await ways(back)
 
-            await eventually(used_again, what="nginx gives hooks to the replica that came back")
+            await eventually(used_again, within=60, what="nginx gives hooks to the replica that came back")
             await marketplace.reaches(back + EACH_PHASE)
+            assert await gateways[0].end(signal.SIGTERM) == 0
+            await marketplace.reaches(marketplace.answered + EACH_PHASE)
         finally:
             marketplace.stop.set()
             await load
@@ -223,24 +230,5 @@ async def test_no_hook_fails_while_one_of_three_gateways_is_killed_under_load_an
 
     assert marketplace.wrong == []
     assert taken_over, "the kill met no hook: nothing was shown"
-    numbers = {order_number("sbermarket", external_id) for external_id in marketplace.sent}
-    assert await _orders_at_the_queue(amqp_url, numbers) == numbers
-
-
-async def test_an_orderly_stop_of_a_gateway_under_load_fails_no_hook_either(
-    gateways: list[Gateway], edge_for: Callable[[Any], Any], amqp_url: str
-) -> None:
-    async with edge_for([gateway.port for gateway in gateways]) as edge:
-        marketplace = Marketplace(edge.url)
-        load = asyncio.create_task(marketplace.run())
-        try:
-            await marketplace.reaches(EACH_PHASE)
-            assert await gateways[0].end(signal.SIGTERM) == 0
-            await marketplace.reaches(marketplace.answered + EACH_PHASE)
-        finally:
-            marketplace.stop.set()
-            await load
-
-    assert marketplace.wrong == []
     numbers = {order_number("sbermarket", external_id) for external_id in marketplace.sent}
     assert await _orders_at_the_queue(amqp_url, numbers) == numbers

@@ -54,7 +54,7 @@ def a_problem(fingerprint: str = "p:1", **changes: Any) -> ProblemRaisedV1:
     return ProblemRaisedV1(**{**values, **changes})
 
 
-async def ended(kit: Kit, count: int, *, within: float = 20.0) -> list[dict[str, Any]]:
+async def ended(kit: Kit, count: int, *, within: float = 60.0) -> list[dict[str, Any]]:
     """Wait until so many deliveries are at their end, and none is on its way; return them."""
 
     async def probe() -> list[dict[str, Any]]:

@@ -114,7 +114,7 @@ async def test_wishes_from_before_the_sum_was_known_are_settled_before_anything_
         assert set(found) <= {"SUCCESS", "REJECTED"}
         return found
 
-    states = await eventually(settled, within=30)
+    states = await eventually(settled, within=60)
     assert sorted(states) == ["REJECTED"] * 9 + ["SUCCESS"]
     assert (await desk.ledger())["spent"] == 60
     told = await desk.event("orchestrator.refunds", "refunds.refund.rejected.v1", code="exceeds_captured")

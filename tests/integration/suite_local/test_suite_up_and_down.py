@@ -16,12 +16,12 @@ from suite_local.paths import RunDirectory
 from suite_local.readiness import ask
 from suite_local.story import observe, play
 from suite_local.supervision import strays
-from suite_local.testing import free_ports, running_suite
+from suite_local.testing import free_ports
 
 pytestmark = pytest.mark.timeout(300)  # a whole suite starts here, more than once, beside other tests
 
 
-def until(condition: Callable[[], bool], *, within_s: float = 30) -> None:
+def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -37,29 +37,27 @@ def pids_of(run: RunDirectory) -> dict[str, list[int]]:
     return {name: service["pids"] for name, service in document_of(run)["services"].items()}
 
 
-def test_a_suite_that_is_up_survives_another_up_and_the_death_of_every_service(own_run: RunDirectory) -> None:
-    with running_suite(own_run.root) as document:
-        assert all(ask(service["url"]).ready for service in document["services"].values())
-        before = pids_of(own_run)
-
-        lifecycle.up(own_run, dict(os.environ))
-        assert pids_of(own_run) == before
-
-        for pids in before.values():
-            os.kill(pids[0], signal.SIGKILL)
-        until(lambda: all(after and after != before[name] for name, after in pids_of(own_run).items()))
-        assert document_of(own_run) == {**document, "services": document_of(own_run)["services"]}
-        until(lambda: all(ask(service["url"]).ready for service in document["services"].values()), within_s=60)
-
-        _, steps = play(document)
-        assert [step.name for step in steps if not step.seen] == []
-
-
-def test_down_leaves_no_process_and_the_next_up_finds_the_data(own_run: RunDirectory) -> None:
+def test_a_suite_survives_another_up_and_the_death_of_every_service_and_finds_its_data_after_a_down(
+    own_run: RunDirectory,
+) -> None:
+    """One test, because a suite takes long to start."""
     environ = {**os.environ, **free_ports()}
     own_run.create()
     lifecycle.up(own_run, environ)
-    evidence, _ = play(document_of(own_run))
+    document, before = document_of(own_run), pids_of(own_run)
+    assert all(ask(service["url"]).ready for service in document["services"].values())
+
+    lifecycle.up(own_run, environ)
+    assert pids_of(own_run) == before
+
+    for pids in before.values():
+        os.kill(pids[0], signal.SIGKILL)
+    until(lambda: all(after and after != before[name] for name, after in pids_of(own_run).items()))
+    assert document_of(own_run) == {**document, "services": document_of(own_run)["services"]}
+    until(lambda: all(ask(service["url"]).ready for service in document["services"].values()), within_s=90)
+
+    evidence, steps = play(document)
+    assert [step.name for step in steps if not step.seen] == []
 
     assert lifecycle.down(own_run) is True
     assert strays(own_run) == []

@@ -178,6 +178,6 @@ async def test_what_the_recorder_cannot_take_in_becomes_a_dead_letter_and_holds_
             letters: list[dict[str, Any]] = (await gateway.get("/admin/v1/dead-letters"))["items"]
             return letters
 
-        [letter] = await eventually(buried, within=30, what="a dead letter")
+        [letter] = await eventually(buried, within=60, what="a dead letter")
         assert (letter["event_id"], letter["reason"]) == ("strange", "poison")
         assert len(await gateway.deliveries(1)) == 1

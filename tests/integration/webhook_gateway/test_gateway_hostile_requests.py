@@ -98,7 +98,7 @@ async def test_a_compressed_body_is_counted_as_it_unfolds(start: Start) -> None:
             # A body that cannot be unfolded is refused: there is nothing to keep.
             return (found["confirmed"] + found["spooled"], found["quarantined"]) == (5, 3)
 
-        await eventually(recorded, within=30, what="the ledger")
+        await eventually(recorded, within=60, what="the ledger")
 
 
 async def test_malformed_http_is_a_4xx_and_nothing_is_kept(start: Start) -> None:

@@ -76,7 +76,8 @@ async def test_after_kill_the_sums_hold_and_nothing_acknowledged_is_missing(
         common = ["--postgres-dsn", ours, "--spool-dir", str(tmp_path / "spool"), "--acknowledged", str(told)]
         # No gateway lives: what gw-2 took lies on its disk, what gw-1's recorder had not read yet lies in the broker.
         code, found = await check_ledger(*common, "--orders-dsn", orders)
-        assert (code, kinds(found)["only_in_the_spool"]) == (1, 20)
+        # So may some of gw-1's, where the broker was slow to confirm.
+        assert (code, kinds(found)["only_in_the_spool"] >= 20) == (1, True)
 
         await asyncio.gather(first.start(), second.start())
         code, found = await check_ledger(*common, "--orders-dsn", orders, "--wait", "60")

@@ -182,4 +182,4 @@ async def test_what_the_broker_took_after_the_503_is_refused_in_the_ledger_and_c
                 and len((await gateway.get("/admin/v1/deliveries?outcome=refused"))["items"]) > 0
             )
 
-        await eventually(settled, within=30, what="a ledger that counts each request once")
+        await eventually(settled, within=60, what="a ledger that counts each request once")

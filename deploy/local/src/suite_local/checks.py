@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,12 +22,16 @@ from suite_local.paths import RunDirectory, repository_root
 from suite_local.testing import DATA, test_servers
 
 SOURCES = ("libs", "services", "deploy", "tests")
-WORKERS = 2
-"""Test processes; the suite is measured on two cores, and the servers want some of them too."""
+WORKERS = 3
+"""Test processes: one more than the cores that the suite is measured on, because every test waits for somebody now and then."""
 
 
 def lint() -> bool:
     """Run every static check, each to its end, and show what those that fail have to say; True when all pass."""
+    return _report(_start_checks())
+
+
+def _start_checks() -> dict[str, subprocess.Popen[bytes]]:
     root = repository_root()
     packages = sorted(
         str(path.relative_to(root))
@@ -41,7 +45,10 @@ def lint() -> bool:
         "lint-imports": [_tool("lint-imports"), "--no-cache"],
         "interrogate": [_tool("interrogate"), "--config", "pyproject.toml", "--quiet", *packages],
     }
-    running = {name: _start(command) for name, command in steps.items()}
+    return {name: _start(command) for name, command in steps.items()}
+
+
+def _report(running: Mapping[str, subprocess.Popen[bytes]]) -> bool:
     passed = True
     for name, process in running.items():
         output, _ = process.communicate()
@@ -80,12 +87,13 @@ def lock() -> int:
 
 def test() -> int:
     """Run the static checks, then every test but the fault tests on servers of this run's own; return pytest's exit code."""
-    if not lint():
-        return 1
+    # The servers start meanwhile: that is waiting for the most part.
+    checks = _start_checks()
     # A file stays in one process, for the servers and suites that its tests share. The longest go first, or one process would
     # still be busy with them when the other has long ended; xdist's own guess (files with many tests first) is the wrong one.
     spread = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
-    return _pytest(*spread, "-m", "not chaos", *test_directories(repository_root() / "tests"))
+    arguments = (*spread, "-m", "not chaos", *test_directories(repository_root() / "tests"))
+    return _pytest(*arguments, first=lambda: _report(checks))
 
 
 def test_directories(tests: Path) -> list[str]:
@@ -136,8 +144,11 @@ def bench() -> int:
     return worst
 
 
-def _pytest(*arguments: str) -> int:
+def _pytest(*arguments: str, first: Callable[[], bool] = lambda: True) -> int:
+    """Run pytest on servers of its own, once they are up and `first` says yes; return its exit code, or 1."""
     with _own_servers() as environment:
+        if not first():
+            return 1
         command = [sys.executable, "-m", "pytest", *arguments]
         return subprocess.run(
             command, cwd=repository_root(), env=environment, stdin=subprocess.DEVNULL, check=False

@@ -23,7 +23,7 @@ from suite_local.readiness import ask, wait_all
 from suite_local.suite_json import refresh
 from suite_local.supervision import Supervisor
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 CRASHES = 3
 """A service that was started this often while we waited will not become ready by waiting longer."""
 

@@ -27,7 +27,7 @@ async def broker(amqp_url: str) -> AsyncIterator[Broker]:
     """A link that is ready to publish."""
     link = Broker(amqp_url, name="test")
     task = asyncio.create_task(link.run())
-    await asyncio.wait_for(link.wait_ready(), 15)
+    await asyncio.wait_for(link.wait_ready(), 60)
     yield link
     await link.stop()
     await task

@@ -61,12 +61,12 @@ async def test_a_publish_that_a_dead_link_swallowed_fails_and_does_not_look_canc
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="silent")
         task = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         proxy.stall()
         with pytest.raises(BrokerAway):
             await link.publisher.publish(an_event("e"), deadline=30)
         proxy.heal()
-        await eventually(lambda: _published(link, "e"), within=30, what="publishing again")
+        await eventually(lambda: _published(link, "e"), within=60, what="publishing again")
         await link.stop()
         await task
 
@@ -76,7 +76,7 @@ async def test_a_publish_that_is_pending_when_the_link_stops_fails_and_does_not_
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="stopped")
         task = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         proxy.lose_answers()
         pending = asyncio.gather(
             *(link.publisher.publish(an_event(str(number)), deadline=30) for number in range(20)),
@@ -94,7 +94,7 @@ async def test_a_publisher_that_is_cancelled_is_cancelled(amqp_url: str) -> None
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="cancelled")
         task = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         proxy.lose_answers()
         pending = asyncio.create_task(link.publisher.publish(an_event("e"), deadline=30))
         await asyncio.sleep(0.1)
@@ -120,9 +120,9 @@ async def test_a_consumer_whose_link_went_silent_reads_again(
         await eventually(lambda: _connected(consumer), what="reading")
         proxy.stall()
         await broker.publisher.publish(an_event("late"))
-        await eventually(lambda: _disconnected(consumer), within=30, what="noticing the silence")
+        await eventually(lambda: _disconnected(consumer), within=60, what="noticing the silence")
         proxy.heal()
-        await eventually(lambda: sink.has("late"), within=30, what="the event")
+        await eventually(lambda: sink.has("late"), within=60, what="the event")
         await consumer.stop()
         await asyncio.wait_for(task, 10)
 
@@ -208,7 +208,7 @@ async def test_a_queue_that_exists_with_other_properties_is_named_and_waited_for
         tasks = [asyncio.create_task(link.run()), asyncio.create_task(consumer.run())]
         reason = await eventually(lambda: _reason(link, "PRECONDITION_FAILED"), what="the reason")
         await channel.queue_delete(ORCHESTRATOR_JOURNAL.name, if_unused=False, if_empty=False)
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         await eventually(lambda: _connected(consumer), what="reading")
     await link.stop()
     await consumer.stop()

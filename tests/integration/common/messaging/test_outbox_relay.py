@@ -72,7 +72,7 @@ async def test_a_row_that_closes_the_channel_does_not_hold_up_the_rows_behind_it
         await outbox.add_raw(connection, exchange="nowhere", routing_key="bad", body=b"{}")
     await promise(database, *(f"{number:03d}" for number in range(300)))
     async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
-        await eventually(lambda: _only(database, ["bad"]), within=30, what="everything but the bad row")
+        await eventually(lambda: _only(database, ["bad"]), within=60, what="everything but the bad row")
     assert sorted(set(await arrived(amqp_url))) == [f"{number:03d}" for number in range(300)]
 
 
@@ -153,9 +153,9 @@ async def test_a_leader_that_loses_its_database_publishes_everything_all_the_sam
         await cut.open()
         async with relaying(OutboxRelay(cut, broker.publisher, metrics=metrics, batch_size=100)):
             for part in range(1, 4):
-                await eventually(lambda part=part: _published(metrics, part * 300), within=30, what="some rows")  # type: ignore[misc]  # mypy does not infer a lambda's default
+                await eventually(lambda part=part: _published(metrics, part * 300), within=60, what="some rows")  # type: ignore[misc]  # mypy does not infer a lambda's default
                 proxy.cut()
-            await eventually(lambda: _only(database, []), within=30, what="an empty outbox")
+            await eventually(lambda: _only(database, []), within=60, what="an empty outbox")
         await cut.close()
     assert sorted(set(await arrived(amqp_url))) == names
 
@@ -168,7 +168,7 @@ async def test_a_relay_stops_while_the_broker_hangs(
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="hanging")
         running = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         proxy.stall()
         relay = OutboxRelay(database, link.publisher, metrics=metrics, batch_size=10, deadline=0.5)
         task = asyncio.create_task(relay.run())
@@ -188,15 +188,15 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="silent")
         running = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         relay = OutboxRelay(database, link.publisher, metrics=metrics, deadline=30)
         async with relaying(relay):
             proxy.stall()
             await promise(database, "patient")
             relay.wake()
-            await eventually(lambda: _away(link), within=30, what="noticing the silence")
+            await eventually(lambda: _away(link), within=60, what="noticing the silence")
             proxy.heal()
-            await eventually(lambda: _only(database, []), within=30, what="the publication")
+            await eventually(lambda: _only(database, []), within=60, what="the publication")
         await link.stop()
         await running
 

@@ -53,7 +53,7 @@ async def test_publishing_while_the_broker_hangs_ends_at_the_deadline(amqp_url: 
     async with cutting_proxy(address.host or "", address.port or 5672) as proxy:
         link = Broker(str(address.with_host("127.0.0.1").with_port(proxy.port)), name="stalled")
         task = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         proxy.stall()
         with pytest.raises(PublishTimeout):
             await link.publisher.publish(an_event(), deadline=0.3)
@@ -69,13 +69,13 @@ async def test_a_cut_connection_is_made_again_and_meanwhile_publishing_fails_at_
     async with cutting_proxy(address.host or "", address.port or 5672) as proxy:
         link = Broker(str(address.with_host("127.0.0.1").with_port(proxy.port)), name="cut")
         task = asyncio.create_task(link.run())
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         proxy.refuse()
         await eventually(lambda: _away(link), what="noticing the cut")
         with pytest.raises(BrokerAway):
             await link.publisher.publish(an_event())
         proxy.heal()
-        await asyncio.wait_for(link.wait_ready(), 15)
+        await asyncio.wait_for(link.wait_ready(), 60)
         await link.publisher.publish(an_event())
         await link.stop()
         await task

@@ -60,7 +60,7 @@ class TestRabbit:
         url = URL(f"{self._api}/{path}", encoded=True)
         for attempt in range(3):
             async with (
-                aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=10)) as session,
+                aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=30)) as session,
                 session.request(method, url, json=body) as answer,
             ):
                 if answer.status == 404 and missing_ok:
