@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import schemathesis
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from prometheus_client.parser import text_string_to_metric_families
@@ -131,13 +130,13 @@ async def test_head_is_answered_wherever_get_is(demo: Demo) -> None:
     assert (answer.status, answer.body) == (200, b"")
 
 
-@pytest.mark.timeout(60)
 async def test_no_generated_request_meets_a_5xx_or_leaves_the_document(demo: Demo) -> None:
     """R5 in small: schemathesis drives the real server with its own idea of good and bad requests."""
     document = (await demo.call("GET", "/openapi.json")).json()
     del document["paths"]["/fail/{kind}"]  # it fails on purpose
     loaded = schemathesis.openapi.from_dict(document)
     loaded.config.base_url = demo.server.url
+    loaded.config.seed = 1  # steady, like the rest of the tests
     loaded.config.generation.max_examples = 15
     loaded.config.generation.allow_x00 = (
         False  # no text of PostgreSQL holds NUL; the kit refuses it, a test above shows

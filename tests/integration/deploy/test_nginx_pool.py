@@ -196,7 +196,7 @@ async def _orders_at_the_queue(amqp_url: str, wanted: set[str]) -> set[str]:
     return seen
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_no_hook_fails_while_of_three_gateways_one_is_killed_and_comes_back_and_another_is_stopped(
     gateways: list[Gateway], edge_for: Callable[[Any], Any], amqp_url: str
 ) -> None:

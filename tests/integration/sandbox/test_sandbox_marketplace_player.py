@@ -298,11 +298,11 @@ async def test_a_play_can_be_watched_and_stopped(sandbox: RunningSandbox) -> Non
     assert "answers" not in done["orders"][0]
 
 
-async def test_a_thousand_orders_are_reported_whole(sandbox: RunningSandbox) -> None:
+async def test_many_orders_are_reported_whole(sandbox: RunningSandbox) -> None:
     async with gateway() as served:
-        report = await play(sandbox, served, orders=1000, duplicates=0.1, shuffle=0.2, concurrency=64)
+        report = await play(sandbox, served, orders=250, duplicates=0.1, shuffle=0.2, concurrency=64)
     summary = report["summary"]
-    assert (summary["orders_done"], summary["numbers"], summary["numbers_shared"]) == (1000, 1000, 0)
+    assert (summary["orders_done"], summary["numbers"], summary["numbers_shared"]) == (250, 250, 0)
     assert summary["accepted"] == summary["attempts"] == len(served.hooks) == summary["hooks"] + summary["duplicates"]
     assert all(order["certain"] for order in report["orders"])
 

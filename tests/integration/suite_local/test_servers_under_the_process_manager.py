@@ -18,7 +18,7 @@ from suite_local.infrastructure.find import Found, find_postgres, find_rabbitmq
 from suite_local.paths import RunDirectory
 from suite_local.supervision import Supervisor, strays
 
-pytestmark = pytest.mark.timeout(300)  # servers start here again and again, beside other tests
+pytestmark = pytest.mark.timeout(600)  # servers start here again and again, beside other tests
 QUEUE = "kept"
 # `make test` kills each server once; KILLED_TIMES=2 and more show that a server that was killed can be killed again.
 KILLED_TIMES = int(os.environ.get("KILLED_TIMES", "1"))

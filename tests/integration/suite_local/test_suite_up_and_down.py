@@ -18,7 +18,7 @@ from suite_local.story import observe, play
 from suite_local.supervision import strays
 from suite_local.testing import free_ports
 
-pytestmark = pytest.mark.timeout(300)  # a whole suite starts here, more than once, beside other tests
+pytestmark = pytest.mark.timeout(600)  # a whole suite starts here, more than once, beside other tests
 
 
 def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ from orchestrator.domain.order import OrderState
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 NUMBER = "7Q3M0V9XK2TDW8RC"
+# `make test` tries this many; INTERLEAVINGS=10000 HYPOTHESIS_PROFILE=search looks further.
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "300"))
 
 quantities = st.sampled_from(["1", "2", "0.5", "3"])
 prices = st.sampled_from(["10.00", "20.00", "35.50"])
@@ -174,7 +177,7 @@ def reference(events: Sequence[WorkflowEvent]) -> OrderState | None:
     return steps[-1].after if steps else None
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=INTERLEAVINGS, deadline=None)
 @given(arrivals=hooks(), data=st.data())
 def test_any_interleaving_any_batches_any_repeats_end_the_same(
     arrivals: list[WorkflowEvent], data: st.DataObject
