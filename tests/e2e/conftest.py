@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from suite_client import Client, RunningSuite, environment_for
+from suite_local.story import PATIENT
 from suite_local.testing import free_ports
 
 
@@ -15,7 +16,7 @@ from suite_local.testing import free_ports
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
     """A whole suite, up and ready."""
     directory = tmp_path_factory.mktemp("suite")
-    running = RunningSuite(directory, {**environment_for(directory), **free_ports()})
+    running = RunningSuite(directory, {**environment_for(directory), **PATIENT, **free_ports()})
     started = running.command("up")
     try:
         assert started.returncode == 0, started.stdout + started.stderr

@@ -14,7 +14,7 @@ import pytest
 from suite_local import lifecycle
 from suite_local.paths import RunDirectory
 from suite_local.readiness import ask
-from suite_local.story import observe, play
+from suite_local.story import PATIENT, observe, play
 from suite_local.supervision import strays
 from suite_local.testing import free_ports
 
@@ -41,7 +41,7 @@ def test_a_suite_survives_another_up_and_the_death_of_every_service_and_finds_it
     own_run: RunDirectory,
 ) -> None:
     """One test, because a suite takes long to start."""
-    environ = {**os.environ, **free_ports()}
+    environ = {**os.environ, **PATIENT, **free_ports()}
     own_run.create()
     lifecycle.up(own_run, environ)
     document, before = document_of(own_run), pids_of(own_run)
