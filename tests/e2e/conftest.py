@@ -29,5 +29,5 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
 @pytest.fixture
 async def client(suite: RunningSuite) -> AsyncIterator[Client]:
     """A client of that suite."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield Client(suite, session)

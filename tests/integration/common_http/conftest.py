@@ -233,7 +233,7 @@ async def serve() -> AsyncIterator[Callable[[Sequence[Route]], Awaitable[Demo]]]
                 max_body=64 * 1024,
             )
             server = await stack.enter_async_context(HttpServer(app, "127.0.0.1", 0, drain_seconds=1))
-            session = await stack.enter_async_context(new_session(total=10))
+            session = await stack.enter_async_context(new_session(total=60))
             return Demo(server, session, health, registry)
 
         yield start

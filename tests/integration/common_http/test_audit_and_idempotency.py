@@ -122,7 +122,7 @@ async def test_the_same_key_and_request_gives_the_stored_answer_and_does_the_wor
 async def test_two_at_once_do_the_work_once_and_the_second_gets_the_first_one_s_answer(demo: Demo, shop: Shop) -> None:
     shop.gate.clear()
     racers = [asyncio.create_task(stop(demo, "k1")) for _ in range(8)]
-    await asyncio.wait_for(shop.started.wait(), 10)
+    await asyncio.wait_for(shop.started.wait(), 60)
     async with shop.database.acquire() as connection:
 
         async def seven_wait() -> bool:

@@ -29,7 +29,7 @@ class Shop:
     async def until(self, event: str) -> dict[str, Any]:
         """Read log lines until one with this event, and return it."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while raw := await self.process.stdout.readline():
                 self.lines.append(json.loads(raw))
                 if self.lines[-1]["event"] == event:
@@ -38,7 +38,7 @@ class Shop:
 
     async def end(self) -> tuple[int, str]:
         """Wait for the process to end; return its exit code and what it wrote to stderr."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             out, err = await self.process.communicate()
         self.lines += [json.loads(line) for line in out.splitlines()]
         assert self.process.returncode is not None

@@ -53,7 +53,7 @@ class Gateway:
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), 15)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
     async def kill(self) -> None:
         """End it however it is; harmless when it was never started."""

@@ -134,7 +134,7 @@ async def test_sigterm_in_mid_send_waits_for_the_answer_and_writes_it_down(make_
         await kit.publish(created())
         await calls(kit, "telegram", 1)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
     [row] = await kit.fetch("SELECT state, attempts, possibly_repeated FROM deliveries")
     assert row == {"state": "sent", "attempts": 1, "possibly_repeated": False}
     assert len(await kit.journal()) == 1

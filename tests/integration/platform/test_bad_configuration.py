@@ -102,7 +102,7 @@ async def serving(service: Service, environment: dict[str, str], directory: Path
     finally:
         if process.returncode is None:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 15)
+            await asyncio.wait_for(process.wait(), 60)
 
 
 @pytest.mark.parametrize("name", NAMES)

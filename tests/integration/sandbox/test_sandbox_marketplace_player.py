@@ -285,7 +285,7 @@ async def test_a_play_can_be_watched_and_stopped(sandbox: RunningSandbox) -> Non
         stopped_play = await play(sandbox, served, orders=1, wait=False)
         stopped = await sandbox.control("DELETE", f"/sandbox/marketplace/plays/{stopped_play['play_id']}")
         gate.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (done := await sandbox.control("GET", f"{path}?detail=false"))["state"] == "running":  # noqa: ASYNC110 - there is no event to wait for across HTTP
                 await asyncio.sleep(0.01)  # the other side is behind HTTP: there is no event to wait for
     assert (started["state"], running["state"], stopped["state"], done["state"]) == (

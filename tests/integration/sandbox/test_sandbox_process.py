@@ -37,7 +37,7 @@ async def sandbox_process(*arguments: str, **environment: str) -> AsyncIterator[
 
 async def started(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    line = await asyncio.wait_for(process.stdout.readline(), 60)
     event: dict[str, Any] = json.loads(line)
     return event
 
@@ -55,11 +55,11 @@ async def test_it_starts_serves_and_stops_at_once_on_sigterm() -> None:
             assert (response.status, await response.json()) == (200, {"status": "ok", "smtp_port": event["smtp_port"]})
         await session.post(f"{url}/sandbox/trust/faults", json={"mode": "timeout"})
         hanging = asyncio.create_task(session.get(f"{url}/trust-payments/v2/payments/x"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await _logged(session, url):  # noqa: ASYNC110 - another process has no event to wait for
                 await asyncio.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         with pytest.raises(aiohttp.ClientError):
             await hanging
 
@@ -74,7 +74,7 @@ async def test_a_taken_port_gives_one_clear_line(taken: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         ports = {"--port": "0", "--smtp-port": "0", taken: str(other.getsockname()[1])}
         async with sandbox_process(*(part for pair in ports.items() for part in pair)) as process:
-            out, err = await asyncio.wait_for(process.communicate(), 30)
+            out, err = await asyncio.wait_for(process.communicate(), 60)
             assert (process.returncode, out) == (1, b"")
             assert err.decode().startswith("sandbox: cannot listen:")
             assert len(err.splitlines()) == 1
@@ -82,7 +82,7 @@ async def test_a_taken_port_gives_one_clear_line(taken: str) -> None:
 
 async def test_a_wrong_setting_gives_one_clear_line() -> None:
     async with sandbox_process(SANDBOX_PORT="many") as process:
-        _, err = await asyncio.wait_for(process.communicate(), 30)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 2
         assert err.decode().startswith("sandbox: wrong settings: port:")
         assert len(err.splitlines()) == 1

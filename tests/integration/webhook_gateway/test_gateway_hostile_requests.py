@@ -49,7 +49,7 @@ async def answer_to(url: str, *pieces: bytes) -> int:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        return await asyncio.wait_for(status_of(reader), 20)
+        return await asyncio.wait_for(status_of(reader), 60)
     finally:
         writer.close()
 
@@ -165,7 +165,7 @@ async def test_slow_senders_hold_up_nobody_and_are_answered_408(start: Start) ->
         trickling = [asyncio.create_task(trickle(writer)) for _, writer in slow[::2]]
         answers = await asyncio.gather(*(gateway.send(hook_body(order=f"S{number}")) for number in range(50)))
         assert [status for status, _, _ in answers] == [200] * 50
-        assert {await asyncio.wait_for(status_of(reader), 20) for reader, _ in slow[::2]} == {408}
+        assert {await asyncio.wait_for(status_of(reader), 60) for reader, _ in slow[::2]} == {408}
         for task in trickling:
             task.cancel()
         for _, writer in slow:

@@ -58,7 +58,7 @@ async def process(environment: Mapping[str, str], command: str = "serve") -> Asy
 
 
 async def ended(child: Process) -> tuple[int | None, str]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         _, errors = await child.communicate()
     return child.returncode, errors.decode().strip()
 

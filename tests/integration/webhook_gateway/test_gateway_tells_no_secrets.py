@@ -58,7 +58,7 @@ async def gateway(log: Path, environment: dict[str, str]) -> AsyncIterator[Proce
         try:
             yield child
             child.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert await child.wait() == 0
         finally:
             if child.returncode is None:

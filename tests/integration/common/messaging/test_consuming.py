@@ -65,7 +65,7 @@ async def consuming(*consumers: Consumer) -> AsyncIterator[None]:
     finally:
         for consumer in consumers:
             await consumer.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 15)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
 async def record(connection: Connection, events: Sequence[Envelope]) -> None:

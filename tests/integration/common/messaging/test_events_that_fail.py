@@ -60,7 +60,7 @@ async def consuming(consumer: Consumer) -> AsyncIterator[None]:
         yield
     finally:
         await consumer.stop()
-        await asyncio.wait_for(task, 15)
+        await asyncio.wait_for(task, 60)
 
 
 async def record(connection: Connection, events: Sequence[Envelope]) -> None:

@@ -37,7 +37,7 @@ async def relaying(*relays: OutboxRelay) -> AsyncIterator[None]:
     finally:
         for relay in relays:
             await relay.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
 async def promise(database: Database, *names: str) -> None:
@@ -137,7 +137,7 @@ async def test_a_leader_that_hangs_is_replaced(amqp_url: str, broker: Broker, da
         proxy.refuse()
         await leader.stop()
         await standby.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
         await hanging.close()
     assert await arrived(amqp_url) == ["urgent"]
 
@@ -174,7 +174,7 @@ async def test_a_relay_stops_while_the_broker_hangs(
         task = asyncio.create_task(relay.run())
         await eventually(lambda: _failed(metrics, "publish_timeout"), what="the first failure")
         await relay.stop()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 8)
         await link.stop()
         await running
     assert len(await pending(database)) == 200

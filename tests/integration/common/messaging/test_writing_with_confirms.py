@@ -34,7 +34,7 @@ async def everything_in(url: str, count: int, queue: str = "q") -> list[aio_pika
     found: list[aio_pika.abc.AbstractIncomingMessage] = []
     async with await aio_pika.connect(url) as connection:
         there = await (await connection.channel()).get_queue(queue)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found) < count:
                 message = await there.get(fail=False)
                 if message is None:
@@ -97,7 +97,7 @@ async def test_while_the_broker_does_not_read_little_is_written_and_what_was_giv
         await asyncio.wait(pending, timeout=1)
         assert (len(late), writer.waiting) == (400, 0)
         proxy.heal()
-        await asyncio.wait_for(writer.submit("", "q", b"after"), 20)
+        await asyncio.wait_for(writer.submit("", "q", b"after"), 60)
 
 
 async def test_when_the_channel_ends_whoever_waits_hears_why(amqp_url: str) -> None:
@@ -118,7 +118,7 @@ async def test_when_the_connection_ends_whoever_waits_does_not_look_cancelled(am
         pending = [writer.submit("", "q", b"m") for _ in range(20)]
         await asyncio.sleep(0.1)
         proxy.refuse()
-        outcomes = await asyncio.wait_for(asyncio.gather(*pending, return_exceptions=True), 20)
+        outcomes = await asyncio.wait_for(asyncio.gather(*pending, return_exceptions=True), 60)
     assert [
         isinstance(outcome, (OSError, RuntimeError)) or type(outcome).__module__.startswith("aiormq")
         for outcome in outcomes
