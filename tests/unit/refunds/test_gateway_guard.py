@@ -20,16 +20,16 @@ def test_failures_in_a_row_open_the_circuit_and_one_call_sees_whether_it_is_back
     for _ in range(3):
         assert guard.refusal(retry=True, now=NOW) is None
         guard.failed(NOW)
-    assert guard.circuit is Circuit.OPEN
+    circuits = [guard.circuit]
     assert guard.refusal(retry=False, now=_after(29)) == "circuit_open"
     assert guard.refusal(retry=False, now=_after(30)) is None
-    assert guard.circuit is Circuit.PROBING
+    circuits.append(guard.circuit)
     assert guard.refusal(retry=False, now=_after(31)) == "circuit_open"
     guard.failed(_after(32))
     assert guard.refusal(retry=False, now=_after(61)) == "circuit_open"
     assert guard.refusal(retry=False, now=_after(62)) is None
     guard.answered()
-    assert guard.circuit is Circuit.CLOSED
+    assert [*circuits, guard.circuit] == [Circuit.OPEN, Circuit.PROBING, Circuit.CLOSED]
 
 
 def test_a_probe_that_never_ends_does_not_keep_the_circuit_open_for_ever() -> None:

@@ -56,7 +56,7 @@ class Refund:
     declined: bool = False
     starts: int = 0
     payouts: int = 0
-    """How often it was set going: each would move money."""
+    """How often money went out for it; a reversal does not take that back."""
     made_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -163,7 +163,6 @@ class TrustMoney:
         refund.declined = refund.declined or declined
         if refund.status != "created":
             return
-        refund.payouts += 1
         refund.status = "wait_for_notification"
         refund.polls_left = refund.payment.polls
 
@@ -176,6 +175,7 @@ class TrustMoney:
             refund.polls_left -= 1
             return
         refund.status = "failed" if refund.declined else refund.payment.outcome
+        refund.payouts += refund.status == "success"
         if refund.status != "success":
             refund.description = "not_enough_funds" if refund.status == "failed" else "technical_error"
 

@@ -85,6 +85,8 @@ class _Refund:
     description: str | None
     key: str
     metadata: dict[str, str] | None = None
+    payouts: int = 0
+    """How often money went out for it; a reversal does not take that back."""
 
     def as_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -200,6 +202,7 @@ class YooKassa(OutsideSystem):
             description=body.description,
             key=key,
             metadata=body.metadata,
+            payouts=int(not polls and outcome == "succeeded"),
         )
         self._book.refunds[refund.id] = refund
         self._book.keys[key] = _Key(digest=digest, refund=refund, at=self.clock.monotonic())
@@ -215,6 +218,7 @@ class YooKassa(OutsideSystem):
             refund.polls_left -= 1
             if refund.polls_left <= 0:
                 refund.status = "canceled" if call.declined else refund.outcome
+                refund.payouts += refund.status == "succeeded"
         return Answer(200, refund.as_json())
 
     async def _get_payment(self, call: Call) -> Answer:
@@ -307,7 +311,7 @@ class YooKassa(OutsideSystem):
                 "currency": payment.currency,
                 "refunded": self._refunded(payment_id),
                 "refunds": [
-                    refund.as_json() | {"idempotence_key": refund.key}
+                    refund.as_json() | {"idempotence_key": refund.key, "payouts": refund.payouts}
                     for refund in self._book.refunds.values()
                     if refund.payment_id == payment_id
                 ],

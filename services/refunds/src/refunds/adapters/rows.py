@@ -34,6 +34,7 @@ def refund_of(row: Record) -> Refund:
 
 
 def payment_of(row: Record | None) -> Payment:
+    """Turn a row of ``payments`` into a payment; a refund without one is ``Impossible``."""
     if row is None:
         raise Impossible("a refund's payment is not there")
     return Payment(

@@ -88,7 +88,7 @@ class YooKassaGateway:
     def __init__(
         self, session: aiohttp.ClientSession, *, url: str, shop_id: str, secret_key: str, key_retention: timedelta
     ) -> None:
-        authorization = aiohttp.BasicAuth(shop_id, secret_key).encode()
+        authorization = aiohttp.encode_basic_auth(shop_id, secret_key)
         self._wire = Wire(session, gateway="YooKassa", url=url, headers={"Authorization": authorization})
         self.policy = GatewayPolicy(name="yookassa", key_retention=key_retention, finds_by_key=True, cancels=True)
 

@@ -110,6 +110,7 @@ def bulk_routes(
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def ask(refund_id: str) -> Evidence | SuiteError | None:
+            """What the gateway says, or why it cannot be restarted."""
             async with room:
                 try:
                     return await restart.ask(refund_id, expected_version=None, now=clock.now())
@@ -119,6 +120,7 @@ def bulk_routes(
         found = dict(zip(chosen, await asyncio.gather(*map(ask, chosen)), strict=True))
 
         async def act(connection: Connection, refund_id: str) -> RestartedItem:
+            """Restart one inside a savepoint."""
             evidence = found[refund_id]
             try:
                 if isinstance(evidence, SuiteError):
@@ -151,6 +153,7 @@ def bulk_routes(
             return RestartedItem(refund_id=refund_id, outcome=outcome, code=None, detail=None, refund=shown)
 
         async def act_all(connection: Connection) -> RestartedMany:
+            """Restart each, in one order of locking."""
             items = [await act(connection, refund_id) for refund_id in chosen]
             return RestartedMany(dry_run=body.dry_run, items=items)
 
