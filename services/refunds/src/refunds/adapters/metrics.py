@@ -18,7 +18,7 @@ UNFINISHED = tuple(state for state in RefundState if state not in TERMINAL)
 PROBLEMS = ("refund.error", "refund.reversed", "refund.difference")
 _OPERATIONS = ("payment", "create", "start", "look_up", "cancel", "register")
 _OUTCOMES = ("answered", "gateway_away", "gateway_silent", "gateway_refused")
-_COUNT = """
+COUNT = """
 SELECT state, count(*) AS refunds, extract(epoch FROM now() - min(state_since))::float8 AS oldest
 FROM refunds WHERE state NOT IN (5, 9, 10, 11) GROUP BY state
 """
@@ -153,7 +153,7 @@ class RefundMetrics:
 async def count_unfinished(database: Database) -> dict[int, tuple[int, float]]:
     """Count the refunds that are not over, by state; cheap however many are over."""
     async with database.acquire() as connection:
-        rows = await connection.fetch(_COUNT)
+        rows = await connection.fetch(COUNT)
     return {row["state"]: (row["refunds"], row["oldest"]) for row in rows}
 
 
