@@ -85,7 +85,7 @@ class RefundStore(Protocol):
         ...
 
     async def save(self, before: Refund, after: Refund) -> None:
-        """Write the refund if state and version are still those of ``before``; end its lease. Raises ``Overtaken``."""
+        """Write the refund if state and version are still those of ``before``. Raises ``Overtaken``."""
         ...
 
     async def record(self, after: Refund, *, before: RefundState, happened: Happened, actor: str, detail: str) -> None:
