@@ -78,6 +78,7 @@ class World:
     time: ManualClock
     outside_time: SandboxClock
     stack: AsyncExitStack
+    metrics: RefundMetrics
     problems: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
     raised: list[ProblemRaisedV1] = field(default_factory=list)
@@ -91,9 +92,8 @@ class World:
     def instance(self, *, dies_at: int | None = None, hangs_at: int | None = None) -> Instance:
         """Start a process."""
         fuse = Fuse(dies_at=dies_at, hangs_at=hangs_at)
-        metrics = RefundMetrics(new_registry(), gateways=("trust", "yookassa"))
-        real = PostgresTransactions(self.database, metrics, after_commit=lambda: None)
-        transactions = MortalTransactions(real, fuse)
+        metrics = self.metrics
+        transactions = MortalTransactions(self.transactions(), fuse)
         gateways = {
             "trust": TrustGateway(
                 self.session, url=self.sandbox.trust_url, service_token="token", key_retention=timedelta(days=7)
@@ -120,8 +120,7 @@ class World:
 
     def transactions(self) -> PostgresTransactions:
         """Transactions that do not die, for the test's own use."""
-        metrics = RefundMetrics(new_registry(), gateways=("trust", "yookassa"))
-        return PostgresTransactions(self.database, metrics, after_commit=lambda: None)
+        return PostgresTransactions(self.database, self.metrics, after_commit=lambda: None)
 
     async def fresh(self) -> None:
         """Begin another history: nobody works on what earlier ones left, and the gateways know nothing."""
@@ -235,12 +234,15 @@ class World:
         async with self.database.acquire() as connection:
             return list(await connection.fetch(query, *arguments))
 
-    async def ledgers(self) -> dict[str, dict[str, Any]]:
+    def ledgers(self) -> dict[str, dict[str, Any]]:
         """What the gateways themselves have, by payment; refunds with ``key``, ``payouts``, ``alive``."""
         found: dict[str, dict[str, Any]] = {}
-        for system, key in (("trust", "idempotency_key"), ("yookassa", "idempotence_key")):
-            page = await self.sandbox.control("GET", f"/sandbox/{system}/ledger")
-            for item in page["items"]:
+        outside = self.sandbox.world
+        for items, key in (
+            (outside.trust.money.ledger(), "idempotency_key"),
+            (outside.yookassa.ledger(), "idempotence_key"),
+        ):
+            for item in items:
                 for refund in item["refunds"]:
                     refund["key"] = refund[key]
                     refund["alive"] = refund["status"] in {"wait_for_notification", "pending", "success", "succeeded"}
@@ -285,5 +287,6 @@ def open_world(dsn: str) -> World:
         session = await stack.enter_async_context(new_session(total=5.0))
         return database, sandbox, session
 
+    metrics = RefundMetrics(new_registry(), gateways=("trust", "yookassa"))
     database, sandbox, session = runner.run(open_all())
-    return World(runner, database, sandbox, session, ManualClock(START), outside, stack)
+    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics)

@@ -304,7 +304,11 @@ class YooKassa(OutsideSystem):
         return web.Response(status=204)
 
     async def _ledger(self, _: web.Request) -> web.Response:
-        items = [
+        return web.json_response({"items": self.ledger(), "next_cursor": None})
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every payment with its refunds and sums, for a check that money moved at most once."""
+        return [
             {
                 "payment_id": payment_id,
                 "captured": payment.captured,
@@ -318,7 +322,6 @@ class YooKassa(OutsideSystem):
             }
             for payment_id, payment in self._book.payments.items()
         ]
-        return web.json_response({"items": items, "next_cursor": None})
 
     def _spent(self, payment_id: str) -> int:
         return sum(
