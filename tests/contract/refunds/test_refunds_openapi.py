@@ -96,7 +96,11 @@ def check_document(url: str) -> None:
         "GET /refunds/v1/refunds/{id}",
         "GET /admin/v1/refunds",
         "GET /admin/v1/refunds/{id}/history",
+        "GET /admin/v1/refunds/{id}/evidence",
         "POST /admin/v1/refunds/{id}/restart",
+        "POST /admin/v1/refunds/restart",
+        "POST /admin/v1/reconciliation",
+        "POST /notifications/v1/{gateway}",
         "GET /admin/v1/audit",
     }
 

@@ -223,3 +223,62 @@ async def test_feedback_is_what_the_customer_last_said(sandbox: RunningSandbox, 
         await sandbox.put_feedback("n1", tips={"type": "flat", "value": "many"})
     await sandbox.fault("feedback", mode="error", count=1)
     assert (await api.call("GET", "/feedback/v1/orders/n1"))[0] == 500
+
+
+async def test_trust_lists_forgets_and_lets_go_of_what_was_not_captured(
+    api: Api, sandbox: RunningSandbox, clock: ManualClock
+) -> None:
+    _, first = await api.trust("POST", "/refunds", REFUND, key="k1")
+    clock.advance(7 * 86400 - 1)
+    assert (await api.trust("POST", "/refunds", REFUND, key="k1"))[1] == first
+    clock.advance(1)
+    _, second = await api.trust("POST", "/refunds", REFUND, key="k1")
+    assert second != first
+    await sandbox.control("POST", "/sandbox/trust/forget-keys")
+    await api.trust("POST", "/refunds", REFUND, key="k1")
+    since = "2026-11-22T00:00:00%2B00:00"
+    _, week = await api.trust("GET", f"/refunds?from=2026-11-01T00:00:00Z&to={since}&limit=10")
+    clock.advance(1)
+    until = clock.now().isoformat().replace("+", "%2B")
+    _, later = await api.trust("GET", f"/refunds?from={since}&to={until}&limit=1")
+    _, last = await api.trust("GET", f"/refunds?from={since}&to={until}&limit=1&cursor={later['next_cursor']}")
+    assert [one["trust_refund_id"] for page in (week, later, last) for one in page["items"]] == [
+        first["trust_refund_id"],
+        second["trust_refund_id"],
+        "trust-refund-000003",
+    ]
+    assert last["next_cursor"] is None
+
+    await sandbox.put_payment("held", captured=0, held=500)
+    answers = [await api.trust("POST", "/payments/held/unhold", key="c") for _ in range(2)]
+    assert answers == [(200, {"payment_id": "held", "status": "cancelled"})] * 2
+    assert (await api.trust("POST", "/payments/p1/unhold", key="c"))[0] == 422
+
+
+async def test_a_late_call_is_cut_at_once_and_takes_effect_when_it_is_let_go(api: Api, sandbox: RunningSandbox) -> None:
+    await sandbox.fault("trust", mode="late", count=1, match="create_refund")
+    with pytest.raises(aiohttp.ClientError):
+        await api.trust("POST", "/refunds", REFUND, key="late")
+    _, newer = await api.trust("POST", "/refunds", REFUND, key="newer")
+    assert newer["trust_refund_id"] == "trust-refund-000001"
+    assert await sandbox.control("POST", "/sandbox/trust/late") == {"took_effect": 1}
+    [ledger] = (await sandbox.control("GET", "/sandbox/trust/ledger"))["items"]
+    assert [one["idempotency_key"] for one in ledger["refunds"]] == ["newer", "late"]
+
+
+async def test_yookassa_lists_by_payment_and_time_keeps_metadata_and_cancels(api: Api, sandbox: RunningSandbox) -> None:
+    await sandbox.control("PUT", "/sandbox/yookassa/payments/y2", {"captured": 0, "held": 700})
+    body = YOO_REFUND | {"metadata": {"our": "key"}}
+    _, made = await api.yoo("POST", "/refunds", body, key="k1")
+    assert made["metadata"] == {"our": "key"}
+    assert (await api.yoo("GET", "/refunds?payment_id=y1"))[1] == {"type": "list", "items": [made]}
+    assert (await api.yoo("GET", "/refunds?payment_id=y2"))[1]["items"] == []
+    assert (await api.yoo("GET", "/refunds?created_at.gte=2030-01-01T00:00:00Z"))[1]["items"] == []
+    assert (await api.yoo("GET", "/refunds?limit=101"))[0] == 400
+    status, cancelled = await api.yoo("POST", "/payments/y2/cancel", {}, key="c")
+    assert (status, cancelled["status"], cancelled["amount"]["value"]) == (200, "canceled", "7.00")
+    assert (await api.yoo("POST", "/payments/y1/cancel", {}, key="c"))[0] == 400
+    taken_back = await sandbox.control("PUT", f"/sandbox/yookassa/refunds/{made['id']}", {"status": "canceled"})
+    assert taken_back["status"] == "canceled"
+    ledgers = (await sandbox.control("GET", "/sandbox/yookassa/ledger"))["items"]
+    assert [[one["payouts"] for one in item["refunds"]] for item in ledgers] == [[1], []]

@@ -13,6 +13,7 @@ S, H = RefundState, Happened
 MOVES = {
     (S.CREATE, H.FITS, S.SENDING),
     (S.CREATE, H.DOES_NOT_FIT, S.REJECTED),
+    (S.CREATE, H.CANCELLED, S.CANCELLED),
     (S.CREATE, H.GAVE_UP, S.ERROR),
     (S.SENDING, H.ACCEPTED, S.PENDING),
     (S.SENDING, H.SUCCEEDED, S.SUCCESS),
@@ -62,6 +63,7 @@ def test_a_sum_is_released_only_when_it_is_proven_not_to_have_gone_out() -> None
     released = {(state, to) for state, _, to in MOVES if releases(state, to)}
     assert released == {
         (S.CREATE, S.REJECTED),
+        (S.CREATE, S.CANCELLED),
         (S.CREATE, S.ERROR),
         (S.DECLINED, S.ERROR),
         (S.SUCCESS, S.REVERSED),

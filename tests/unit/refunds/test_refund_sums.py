@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refunds.domain.gateway import FailedKey, GatewayPolicy
 from refunds.domain.patience import Patience
 from refunds.domain.refund import Attempt, Payment, Refund, gateway_key
 from refunds.domain.states import RefundState
@@ -103,20 +104,43 @@ def test_the_key_of_an_attempt_is_always_the_same_and_never_anothers() -> None:
 
 
 def test_past_the_retention_of_its_key_an_attempt_is_not_sent_again() -> None:
-    retention = timedelta(days=7)
+    policy = GatewayPolicy(name="trust", key_retention=timedelta(days=1), two_step=True)
     sent = replace(ATTEMPT, sent_at=NOW)
-    assert ATTEMPT.may_send(NOW + timedelta(days=365), retention=retention)
-    assert sent.may_send(NOW + timedelta(days=7, microseconds=-1), retention=retention)
-    assert not sent.may_send(NOW + timedelta(days=7), retention=retention)
+    assert ATTEMPT.may_send(NOW + timedelta(days=365), policy=policy)
+    assert sent.may_send(NOW + timedelta(hours=23, microseconds=-1), policy=policy)
+    assert not sent.may_send(NOW + timedelta(hours=23), policy=policy)  # an hour for a call that is long on its way
+    assert not policy.key_may_be_forgotten(NOW, now=NOW + timedelta(hours=24, microseconds=-1))
+    assert policy.key_may_be_forgotten(NOW, now=NOW + timedelta(hours=24))
+
+
+def test_a_new_key_comes_only_after_a_failure_and_only_where_the_old_one_is_burnt() -> None:
+    sent = replace(ATTEMPT, sent_at=NOW, gateway_refund_id="g-1")
+    burnt = GatewayPolicy(name="trust", key_retention=timedelta(days=1))
+    reusable = replace(burnt, failed_key=FailedKey.REUSABLE)
+    later = NOW + timedelta(hours=1)
+    fresh = replace(ATTEMPT, number=2, began_at=later)
+    assert sent.after_failure(policy=burnt, now=later) == replace(fresh, gateway_key=gateway_key("r-1", 2))
+    assert sent.after_failure(policy=reusable, now=later) == fresh
+    assert sent.carried_on(now=later) == replace(sent, number=2, began_at=later)
 
 
 @given(tries=st.integers(min_value=0, max_value=100))
-def test_waiting_is_bounded_and_looking_up_climbs_the_ladder(tries: int) -> None:
+def test_waiting_is_bounded(tries: int) -> None:
     patience = Patience()
-    rung = patience.unknown[min(tries, len(patience.unknown) - 1)]
     assert timedelta(0) <= patience.retry(tries, now=NOW) - NOW <= timedelta(seconds=patience.retry_cap)
     assert timedelta(seconds=0.5) <= patience.poll(tries, now=NOW) - NOW <= timedelta(seconds=patience.poll_cap + 0.5)
-    assert timedelta(seconds=rung / 2) <= patience.look_up(tries, now=NOW) - NOW <= timedelta(seconds=rung)
+
+
+def test_an_unknown_outcome_is_looked_up_after_five_minutes_an_hour_and_then_daily() -> None:
+    patience, now, waits = Patience(), NOW, []
+    for _ in range(5):
+        when = patience.look_up(unknown_since=NOW, now=now)
+        waits.append((when - now).total_seconds())
+        now = when
+    for wait, rung in zip(waits, (300, 3600, 86400, 86400, 86400), strict=True):
+        assert 0.9 * rung <= wait <= rung
+    # An outage in which nothing could be looked up has climbed no rung by itself.
+    assert (patience.look_up(unknown_since=NOW, now=NOW + timedelta(minutes=2)) - NOW) < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class World:
     telegram: Telegram
     slack: Slack
     trust: Trust
+    yookassa: YooKassa
 
 
 def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
@@ -75,6 +76,7 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
         telegram=telegram,
         slack=slack,
         trust=trust,
+        yookassa=yookassa,
     )
 
 

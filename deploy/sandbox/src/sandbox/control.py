@@ -79,6 +79,10 @@ def control_routes(systems: Mapping[str, OutsideSystem]) -> list[web.RouteDef]:
         system_of(request).faults.heal()
         return web.Response(status=204)
 
+    async def let_go(request: web.Request) -> web.Response:
+        """Let late calls take effect."""
+        return web.json_response({"took_effect": await system_of(request).let_go()})
+
     async def reset(_: web.Request) -> web.Response:
         """Forget everything."""
         for system in systems.values():
@@ -91,6 +95,7 @@ def control_routes(systems: Mapping[str, OutsideSystem]) -> list[web.RouteDef]:
         web.get("/sandbox/{system}/faults", get_faults),
         web.post("/sandbox/{system}/faults", add_fault),
         web.delete("/sandbox/{system}/faults", heal),
+        web.post("/sandbox/{system}/late", let_go),
         web.post("/sandbox/reset", reset),
     ]
 

@@ -9,7 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class FaultMode(StrEnum):
-    """What can go wrong. `lost_response`, `slow`, `error` if asked, and `declined` inside a system take effect."""
+    """What can go wrong. `lost_response`, `slow`, `late`, `error` if asked, and `declined` inside a system take effect.
+
+    `late`: the connection is cut at once, and the call takes effect when it is let go (`POST /sandbox/{system}/late`), by then after
+    whatever was called in between: answers out of order.
+    """
 
     ERROR = "error"
     TIMEOUT = "timeout"
@@ -17,6 +21,7 @@ class FaultMode(StrEnum):
     RATE_LIMIT = "rate_limit"
     RESET = "reset"
     SLOW = "slow"
+    LATE = "late"
     DECLINED = "declined"
 
 

@@ -75,6 +75,7 @@ class OutsideSystem(ABC):
         self.clock = clock
         self.journal = journal
         self.faults = faults
+        self._late: list[tuple[Call, Handler]] = []
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
@@ -88,6 +89,14 @@ class OutsideSystem(ABC):
         """Forget all state but settings."""
         self.journal.clear()
         self.faults.heal()
+        self._late.clear()
+
+    async def let_go(self, *, count: int | None = None) -> int:
+        """Let the oldest late calls take effect, as if they had been on their way all the time; return how many did."""
+        going, self._late = self._late[:count], self._late[len(self._late[:count]) :]
+        for call, handler in going:
+            self._record(call, await handler(call), fault=FaultOrder(mode=FaultMode.LATE), lost=True)
+        return len(going)
 
     def shown_path(self, path: str) -> str:
         """The path as the journal may keep it."""
@@ -119,6 +128,9 @@ class OutsideSystem(ABC):
                 return _close(request, with_reset=False)
             case FaultMode.RESET:
                 self._record(call, None, fault=fault, effect=False)
+                return _close(request, with_reset=True)
+            case FaultMode.LATE:
+                self._late.append((call, handler))
                 return _close(request, with_reset=True)
             case FaultMode.LOST_RESPONSE:
                 answer = await handler(call)

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from aiohttp import ClientSession
+
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.health import Health
@@ -17,26 +19,36 @@ from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Connection, Database, require_schema
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry.metrics import new_registry
-from refunds.adapters.metrics import RefundMetrics, count_unfinished
-from refunds.adapters.postgres import PostgresLists, PostgresQueue, PostgresStore, PostgresTransactions
+from refunds.adapters.metrics import RefundMetrics, count_differences, count_unfinished
+from refunds.adapters.postgres import PostgresStore
+from refunds.adapters.queue import PostgresBooks, PostgresLists, PostgresQueue, PostgresTransactions
 from refunds.adapters.trust import TrustGateway
+from refunds.adapters.yookassa import YooKassaGateway
 from refunds.application.advance_refund import AdvanceRefund
 from refunds.application.call_gateway import GatewayCalls
+from refunds.application.notice import NoticeRefund
+from refunds.application.ports import Gateway
+from refunds.application.reconcile import Reconcile, Reconciliation
+from refunds.application.reconcile_refund import ReconcileRefund
 from refunds.application.restart_refund import RestartRefund
+from refunds.domain.guard import GuardLimits
+from refunds.domain.patience import Patience
+from refunds.domain.route import GatewayRoutes
 from refunds.entrypoints.admin import admin_routes
+from refunds.entrypoints.admin_bulk import bulk_routes
 from refunds.entrypoints.consumers import wanted_handler, work_handler, work_key
 from refunds.entrypoints.http import refund_routes
-from refunds.entrypoints.jobs import RefundWorker, every
-from refunds.settings import RefundsSettings
+from refunds.entrypoints.jobs import DailyReconciliation, RefundWorker, every
+from refunds.entrypoints.notifications import notification_routes
+from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 
 NAME = "refunds"
 VERSION = "0.1.0"
-DESCRIPTION = (
-    "Gives money back through the payment system Trust: each refund at most once, never more than was captured."
-)
+DESCRIPTION = "Gives money back through the payment systems: each refund at most once, never more than was captured."
 QUEUES = (REFUNDS_WANTED, REFUNDS_WORK)
-TRUST = "trust"
+GATEWAYS = (TRUST, YOOKASSA)
 _GAUGES_SECONDS = 5.0
+_RECONCILE_EVERY_SECONDS = 60.0
 
 
 async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock | None = None) -> Application:
@@ -49,7 +61,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     tokens = TokenBook.load(settings.tokens_file)
     clock = clock or SystemClock()
     registry = new_registry()
-    metrics = RefundMetrics(registry, gateways=(TRUST,))
+    metrics = RefundMetrics(registry, gateways=GATEWAYS)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -64,19 +76,42 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     session = await lifecycle.enter(
         new_session(total=settings.gateway_deadline, limit=settings.gateway_connections, service=NAME)
     )
-    trust = TrustGateway(
-        session,
-        url=str(settings.trust_url),
-        service_token=settings.trust_service_token.get_secret_value(),
-        key_retention=settings.retention,
-    )
-    calls = GatewayCalls({TRUST: trust}, metrics)
+    calls = GatewayCalls(gateways_of(settings, session), metrics, clock, limits=settings.guard)
     transactions = PostgresTransactions(database, metrics, after_commit=relay.wake)
+    owner = f"{settings.replica}/{uuid4().hex[:8]}"
+    books = PostgresBooks(database, owner=owner)
+    one = ReconcileRefund(transactions, calls, clock, patience=settings.patience)
+    reconcile = Reconcile(transactions, calls, books, one, clock)
+    work_there_is = Signal()
+
+    def reconciled(found: Reconciliation) -> None:
+        """Show what a reconciliation found."""
+        metrics.reconciled(found, at=clock.now().timestamp())
+
+    def committed() -> None:
+        """Wake whoever has work after a commit."""
+        relay.wake()
+        work_there_is()
+
     app = build_app(
         service=NAME,
         version=VERSION,
         description=DESCRIPTION,
-        routes=routes_of(database, transactions, calls, metrics, clock=clock, wake=relay.wake),
+        routes=[
+            *routes_of(
+                database,
+                transactions,
+                calls,
+                metrics,
+                clock=clock,
+                wake=committed,
+                gateways=settings.routes,
+                patience=settings.patience,
+                notice=NoticeRefund(transactions, one, clock),
+                reconcile=reconcile,
+                reconciled=reconciled,
+            )
+        ],
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
@@ -88,18 +123,30 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
     worker = RefundWorker(
-        PostgresQueue(database, owner=f"{settings.replica}/{uuid4().hex[:8]}", lease=timedelta(seconds=settings.lease)),
+        PostgresQueue(database, owner=owner, lease=timedelta(seconds=settings.lease)),
         AdvanceRefund(transactions, calls, clock, patience=settings.patience),
         clock,
         concurrency=settings.concurrency,
         poll=settings.poll,
         failed=metrics.failures.inc,
     )
+    work_there_is.tell(worker.wake)
     lifecycle.supervise("worker", worker.run, stop=worker.stop)
+    daily = DailyReconciliation(
+        reconcile,
+        books,
+        clock,
+        hour=settings.reconcile_at,
+        back=timedelta(days=settings.reconcile_days),
+        reconciled=reconciled,
+    )
+    lifecycle.supervise("reconciliation", lambda: every(_RECONCILE_EVERY_SECONDS, daily, name="reconciliation"))
 
     async def show() -> None:
         """Set the gauges from what the database holds."""
         metrics.show(await count_unfinished(database))
+        metrics.show_differences(await count_differences(database))
+        metrics.show_guards(calls.guards)
 
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, show, name="gauges"))
 
@@ -107,18 +154,13 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         """Return the store that works in the connection's transaction."""
         return PostgresStore(connection, metrics)
 
-    def committed() -> None:
-        """Wake whoever has work after a commit."""
-        relay.wake()
-        worker.wake()
-
     wanted = Consumer(
         amqp_url,
         REFUNDS_WANTED,
         database=database,
         name=REFUNDS_WANTED.name,
         service=NAME,
-        handler=wanted_handler(store_on=store_on, clock=clock, gateway=TRUST),
+        handler=wanted_handler(store_on=store_on, clock=clock, gateways=settings.routes),
         metrics=messaging_metrics,
         after_commit=committed,
     )
@@ -141,6 +183,27 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     return Application(server=server, lifecycle=lifecycle)
 
 
+def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, Gateway]:
+    """Return the payment systems that are configured, by name."""
+    gateways: dict[str, Gateway] = {
+        TRUST: TrustGateway(
+            session,
+            url=str(settings.trust_url),
+            service_token=settings.trust_service_token.get_secret_value(),
+            key_retention=settings.retention,
+        )
+    }
+    if settings.yookassa_shop_id is not None and settings.yookassa_secret_key is not None:
+        gateways[YOOKASSA] = YooKassaGateway(
+            session,
+            url=str(settings.yookassa_url),
+            shop_id=settings.yookassa_shop_id,
+            secret_key=settings.yookassa_secret_key.get_secret_value(),
+            key_retention=settings.yookassa_retention,
+        )
+    return gateways
+
+
 def routes_of(
     database: Database,
     transactions: PostgresTransactions,
@@ -149,23 +212,61 @@ def routes_of(
     *,
     clock: Clock,
     wake: Callable[[], None],
+    gateways: GatewayRoutes,
+    patience: Patience,
+    notice: NoticeRefund,
+    reconcile: Reconcile,
+    reconciled: Callable[[Reconciliation], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
+    lists, restart = PostgresLists(database), RestartRefund(transactions, calls, patience=patience)
+
+    def store_on(connection: Connection) -> PostgresStore:
+        """Return the store that works in the connection's transaction."""
+        return PostgresStore(connection, metrics)
+
     return [
-        *refund_routes(transactions=transactions, clock=clock, gateway=TRUST),
+        *refund_routes(transactions=transactions, clock=clock, gateways=gateways),
+        *notification_routes(calls=calls, notice=notice, noticed=wake),
         *admin_routes(
-            lists=PostgresLists(database),
+            lists=lists,
             transactions=transactions,
             database=database,
-            store_on=lambda connection: PostgresStore(connection, metrics),
-            restart=RestartRefund(transactions, calls),
+            store_on=store_on,
+            restart=restart,
             clock=clock,
             committed=wake,
             restarted=metrics.restarted,
         ),
+        *bulk_routes(
+            lists=lists,
+            database=database,
+            store_on=store_on,
+            restart=restart,
+            reconcile=reconcile,
+            clock=clock,
+            committed=wake,
+            restarted=metrics.restarted,
+            reconciled=reconciled,
+        ),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
     ]
+
+
+class Signal:
+    """Calls whoever has been told of, once there is somebody: routes are made before the worker they wake."""
+
+    def __init__(self) -> None:
+        self._listener: Callable[[], None] = lambda: None
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call this one from now on."""
+        self._listener = listener
+
+    def __call__(self) -> None:
+        """Call the listener."""
+        self._listener()
 
 
 class Gate:
@@ -198,11 +299,27 @@ def connected_check(consumer: Consumer) -> Callable[[], Awaitable[None]]:
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; opens and reads nothing."""
     registry = new_registry()
-    metrics = RefundMetrics(registry, gateways=(TRUST,))
+    metrics = RefundMetrics(registry, gateways=GATEWAYS)
     database = Database("postgresql://", application_name=NAME)
-    transactions = PostgresTransactions(database, metrics, after_commit=lambda: None)
+    transactions, clock, patience = (
+        PostgresTransactions(database, metrics, after_commit=lambda: None),
+        SystemClock(),
+        Patience(),
+    )
+    calls = GatewayCalls({}, metrics, clock, limits=GuardLimits())
+    one = ReconcileRefund(transactions, calls, clock, patience=patience)
     routes = routes_of(
-        database, transactions, GatewayCalls({}, metrics), metrics, clock=SystemClock(), wake=lambda: None
+        database,
+        transactions,
+        calls,
+        metrics,
+        clock=clock,
+        wake=lambda: None,
+        gateways=GatewayRoutes(TRUST),
+        patience=patience,
+        notice=NoticeRefund(transactions, one, clock),
+        reconcile=Reconcile(transactions, calls, PostgresBooks(database, owner=NAME), one, clock),
+        reconciled=lambda _: None,
     )
     app = build_app(
         service=NAME,

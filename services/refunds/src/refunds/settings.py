@@ -2,18 +2,25 @@
 
 from datetime import timedelta
 
-from pydantic import AnyHttpUrl, Field, SecretStr
+from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
+from refunds.domain.guard import GuardLimits
 from refunds.domain.patience import Patience
+from refunds.domain.route import GatewayRoutes
+
+TRUST, YOOKASSA = "trust", "yookassa"
 
 
 class RefundsSettings(ServiceSettings):
     """Times are seconds. What the waiting times mean stands at ``refunds.domain.patience.Patience``.
 
-    ``key_retention`` is how long Trust recognises an idempotency key. ``lease`` must be longer than one refund's calls can take
-    together, which is four times ``gateway_deadline``.
+    ``key_retention`` is how long Trust recognises an idempotency key, ``yookassa_key_retention`` YooKassa (publicly 24 hours).
+    ``lease`` must be longer than one refund's calls can take together, which is four times ``gateway_deadline``.
+    YooKassa is there when ``yookassa_shop_id`` and ``yookassa_secret_key`` are set. Which gateway a payment is at: the longest
+    beginning of its id in ``gateway_of_payment``, else its order's source in ``gateway_of_source``, else ``gateway``.
+    ``reconcile_at`` is the hour (UTC) from which a day is reconciled, looking ``reconcile_days`` back; finished refunds too.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="REFUNDS_", extra="ignore", env_ignore_empty=True)
@@ -22,9 +29,20 @@ class RefundsSettings(ServiceSettings):
     database_connections: int = Field(default=12, ge=2, le=100)
     trust_url: AnyHttpUrl
     trust_service_token: SecretStr
+    yookassa_url: AnyHttpUrl = AnyHttpUrl("https://api.yookassa.ru")
+    yookassa_shop_id: str | None = None
+    yookassa_secret_key: SecretStr | None = None
+    gateway: str = TRUST
+    gateway_of_payment: dict[str, str] = Field(default_factory=dict)
+    gateway_of_source: dict[str, str] = Field(default_factory=dict)
     gateway_deadline: float = Field(default=10.0, gt=0, le=60)
     gateway_connections: int = Field(default=32, ge=1, le=1000)
     key_retention: float = Field(default=7 * 86400.0, gt=0)
+    yookassa_key_retention: float = Field(default=86400.0, gt=0)
+    breaker_failures: int = Field(default=10, ge=1)
+    breaker_pause: float = Field(default=30.0, gt=0)
+    retry_tokens: float = Field(default=100.0, gt=0)
+    retry_token_ratio: float = Field(default=0.1, gt=0)
     concurrency: int = Field(default=16, ge=1, le=1000)
     poll: float = Field(default=0.5, gt=0, le=60)
     lease: float = Field(default=60.0, gt=0)
@@ -32,9 +50,29 @@ class RefundsSettings(ServiceSettings):
     retry_cap: float = Field(default=300.0, gt=0)
     poll_base: float = Field(default=1.0, gt=0)
     poll_cap: float = Field(default=300.0, gt=0)
-    unknown_ladder: tuple[float, ...] = Field(default=(5.0, 30.0, 300.0, 3600.0, 86400.0), min_length=1)
+    unknown_ladder: tuple[float, ...] = Field(default=(300.0, 3600.0, 86400.0), min_length=1)
     give_up_after: float = Field(default=3 * 86400.0, gt=0)
     declines: int = Field(default=3, ge=1)
+    reconcile_at: int = Field(default=3, ge=0, le=23)
+    reconcile_days: int = Field(default=30, ge=1, le=365)
+
+    @model_validator(mode="after")
+    def _known_gateways(self) -> "RefundsSettings":
+        there = {TRUST} | ({YOOKASSA} if self.has_yookassa else set())
+        unknown = self.routes.names - there
+        if unknown:
+            raise ValueError(f"payments are sent to {', '.join(sorted(unknown))}, which is not configured")
+        return self
+
+    @property
+    def has_yookassa(self) -> bool:
+        """Whether YooKassa is configured."""
+        return self.yookassa_shop_id is not None and self.yookassa_secret_key is not None
+
+    @property
+    def routes(self) -> GatewayRoutes:
+        """Which gateway a payment is at."""
+        return GatewayRoutes(usual=self.gateway, of_payment=self.gateway_of_payment, of_source=self.gateway_of_source)
 
     @property
     def patience(self) -> Patience:
@@ -50,6 +88,21 @@ class RefundsSettings(ServiceSettings):
         )
 
     @property
+    def guard(self) -> GuardLimits:
+        """What keeps a struggling gateway from being hammered."""
+        return GuardLimits(
+            failures=self.breaker_failures,
+            pause=self.breaker_pause,
+            tokens=self.retry_tokens,
+            ratio=self.retry_token_ratio,
+        )
+
+    @property
     def retention(self) -> timedelta:
         """``key_retention`` as a length of time."""
         return timedelta(seconds=self.key_retention)
+
+    @property
+    def yookassa_retention(self) -> timedelta:
+        """``yookassa_key_retention`` as a length of time."""
+        return timedelta(seconds=self.yookassa_key_retention)

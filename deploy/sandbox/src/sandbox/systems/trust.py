@@ -1,5 +1,6 @@
 """Trust, the payment system: captured payments, and refunds that are created, started and polled (CONTRACT.md 6)."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from aiohttp import web
@@ -39,6 +40,7 @@ class PaymentOrder(BaseModel):
     status: str | None = None
     polls: int | None = Field(default=None, ge=0)
     outcome: Literal["success", "error", "failed"] = "success"
+    held: int | None = Field(default=None, ge=0)
 
 
 class RefundOrder(BaseModel):
@@ -66,10 +68,13 @@ class Trust(OutsideSystem):
         return [
             web.post(f"{_BASE}/refunds", self.endpoint("create_refund", self._create)),
             web.post(f"{_BASE}/refunds/{{refund_id}}/start", self.endpoint("start_refund", self._start)),
+            web.get(f"{_BASE}/refunds", self.endpoint("list_refunds", self._list)),
             web.get(f"{_BASE}/refunds/{{refund_id}}", self.endpoint("get_refund", self._get_refund)),
+            web.post(f"{_BASE}/payments/{{payment_id}}/unhold", self.endpoint("unhold_payment", self._unhold)),
             web.get(f"{_BASE}/payments/{{payment_id}}", self.endpoint("get_payment", self._get_payment)),
             web.put("/sandbox/trust/payments/{payment_id}", self._put_payment),
             web.put("/sandbox/trust/refunds/{refund_id}", self._put_refund),
+            web.post("/sandbox/trust/forget-keys", self._forget_keys),
             web.get("/sandbox/trust/ledger", self._ledger),
         ]
 
@@ -108,7 +113,9 @@ class Trust(OutsideSystem):
                 body = RefundRequest.model_validate_json(call.raw)
             except ValidationError as error:
                 raise TrustError(400, "invalid_request", _fields(error)) from None
-            refund = self.money.create(key=key, body=body.model_dump(mode="json"), declined=call.declined)
+            refund = self.money.create(
+                key=key, body=body.model_dump(mode="json"), declined=call.declined, now=self.clock.now()
+            )
             return Answer(200, {"status": "success", "trust_refund_id": refund.id})
 
         return self._guarded(call, act)
@@ -129,18 +136,41 @@ class Trust(OutsideSystem):
 
         return self._guarded(call, act)
 
+    async def _list(self, call: Call) -> Answer:
+        """The register: refunds made in [from, to), a page at a time."""
+
+        def act() -> Answer:
+            try:
+                since, until = (datetime.fromisoformat(call.query[name]) for name in ("from", "to"))
+                start, limit = int(call.query.get("cursor", "0")), int(call.query.get("limit", "100"))
+                found = self.money.made_between(since, until)
+            except (KeyError, ValueError, TypeError):
+                raise TrustError(400, "invalid_request", "from and to are RFC 3339, cursor is from here") from None
+            page = found[start : start + min(limit, 200)]
+            after = start + len(page)
+            more = str(after) if after < len(found) else None
+            return Answer(200, {"items": [refund.as_json() for refund in page], "next_cursor": more})
+
+        return self._guarded(call, act)
+
+    async def _unhold(self, call: Call) -> Answer:
+        def act() -> Answer:
+            payment = self.money.payment(call.match["payment_id"])
+            self.money.unhold(payment)
+            return Answer(200, {"payment_id": payment.id, "status": payment.status})
+
+        return self._guarded(call, act)
+
     async def _get_payment(self, call: Call) -> Answer:
         def act() -> Answer:
             payment = self.money.payment(call.match["payment_id"])
-            return Answer(
-                200,
-                {
-                    "payment_id": payment.id,
-                    "status": payment.status,
-                    "captured": payment.captured,
-                    "currency": payment.currency,
-                },
-            )
+            shown = {
+                "payment_id": payment.id,
+                "status": payment.status,
+                "captured": payment.captured,
+                "currency": payment.currency,
+            }
+            return Answer(200, shown if payment.held is None else {**shown, "held": payment.held})
 
         return self._guarded(call, act)
 
@@ -166,6 +196,7 @@ class Trust(OutsideSystem):
             status=order.status or ("cleared" if order.captured else "authorized"),
             polls=self._settings.trust_polls if order.polls is None else order.polls,
             outcome=order.outcome,
+            held=order.held,
         )
         self.money.put_payment(payment)
         return web.json_response({"payment_id": payment_id, "captured": order.captured, "currency": order.currency})
@@ -178,6 +209,10 @@ class Trust(OutsideSystem):
             raise ControlError(404, str(error)) from None
         refund.status, refund.description = order.status, order.status_desc
         return web.json_response(refund.as_json() | {"final": refund.status in FINAL})
+
+    async def _forget_keys(self, _: web.Request) -> web.Response:
+        self.money.forget_keys()
+        return web.Response(status=204)
 
     async def _ledger(self, _: web.Request) -> web.Response:
         return web.json_response({"items": self.money.ledger(), "next_cursor": None})

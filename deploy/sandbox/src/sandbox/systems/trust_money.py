@@ -6,9 +6,12 @@ One process, no await inside a change: keys and sums are exact whatever arrives 
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 RefundStatus = Literal["created", "wait_for_notification", "success", "error", "failed"]
+KEY_RETENTION = timedelta(days=7)
+"""Trust forgets an idempotency key after a week; the same key then makes another refund."""
 FINAL: frozenset[RefundStatus] = frozenset({"success", "error", "failed"})
 
 
@@ -23,7 +26,10 @@ class TrustError(Exception):
 
 @dataclass(slots=True)
 class Payment:
-    """A payment; sums in minor units of `currency`. `polls` and `outcome` steer its refunds."""
+    """A payment; sums in minor units of `currency`. `polls` and `outcome` steer its refunds.
+
+    `held` is what can still be captured; unholding it leaves nothing.
+    """
 
     id: str
     captured: int
@@ -31,6 +37,7 @@ class Payment:
     status: str
     polls: int
     outcome: Literal["success", "error", "failed"]
+    held: int | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +55,9 @@ class Refund:
     polls_left: int = 0
     declined: bool = False
     starts: int = 0
+    payouts: int = 0
+    """How often money went out for it; a reversal does not take that back."""
+    made_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What a status request answers."""
@@ -81,7 +91,7 @@ class TrustMoney:
         """Make the payment, or change the one its refunds already point at."""
         known = self.payments.setdefault(payment.id, payment)
         known.captured, known.currency, known.status = payment.captured, payment.currency, payment.status
-        known.polls, known.outcome = payment.polls, payment.outcome
+        known.polls, known.outcome, known.held = payment.polls, payment.outcome, payment.held
 
     def refund(self, refund_id: str) -> Refund:
         """The refund, or TrustError 404."""
@@ -98,14 +108,28 @@ class TrustMoney:
             if refund.payment is payment and refund.status not in ("error", "failed")
         )
 
-    def create(self, *, key: str, body: dict[str, Any], declined: bool) -> Refund:
+    def unhold(self, payment: Payment) -> None:
+        """Let go of what was not captured; doing it again changes nothing. Raises TrustError 422 when it was captured."""
+        if payment.captured > 0:
+            raise TrustError(422, "payment_captured", "the payment is captured; refund it instead")
+        payment.held, payment.status = 0, "cancelled"
+
+    def forget_keys(self) -> None:
+        """What a gateway does past the retention of its keys: the same key makes another refund from now on."""
+        self._by_key.clear()
+
+    def made_between(self, since: datetime, until: datetime) -> list[Refund]:
+        """The refunds made in [since, until), oldest first."""
+        return [one for one in self.refunds.values() if one.made_at is not None and since <= one.made_at < until]
+
+    def create(self, *, key: str, body: dict[str, Any], declined: bool, now: datetime | None = None) -> Refund:
         """A new refund, or the one already made with the same key and the same body.
 
         Raises TrustError: 409 the key with another body, 404 unknown payment, 422 sum, currency or capture do not fit.
         """
         digest = hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
         known = self._by_key.get(key)
-        if known is not None:
+        if known is not None and not self._forgotten(known, now):
             if known.digest != digest:
                 raise TrustError(409, "idempotency_key_reused", "the key belongs to another request")
             return known
@@ -125,9 +149,13 @@ class TrustMoney:
             key=key,
             digest=digest,
             declined=declined,
+            made_at=now,
         )
         self.refunds[refund.id] = self._by_key[key] = refund
         return refund
+
+    def _forgotten(self, refund: Refund, now: datetime | None) -> bool:
+        return now is not None and refund.made_at is not None and now - refund.made_at >= KEY_RETENTION
 
     def start(self, refund: Refund, *, declined: bool) -> None:
         """Set the refund going; starting it again changes nothing."""
@@ -147,6 +175,7 @@ class TrustMoney:
             refund.polls_left -= 1
             return
         refund.status = "failed" if refund.declined else refund.payment.outcome
+        refund.payouts += refund.status == "success"
         if refund.status != "success":
             refund.description = "not_enough_funds" if refund.status == "failed" else "technical_error"
 
@@ -164,7 +193,8 @@ class TrustMoney:
                 ),
                 "spent": self.spent(payment),
                 "refunds": [
-                    refund.as_json() | {"idempotency_key": refund.key, "starts": refund.starts}
+                    refund.as_json()
+                    | {"idempotency_key": refund.key, "starts": refund.starts, "payouts": refund.payouts}
                     for refund in self.refunds.values()
                     if refund.payment is payment
                 ],

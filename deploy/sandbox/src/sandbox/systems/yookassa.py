@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.clock import Clock
-from sandbox.control import body_of
+from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, OutsideSystem
 from sandbox.log import Journal
@@ -22,6 +22,7 @@ from sandbox.settings import Settings
 KEY_RETENTION_S = 24 * 3600
 """YooKassa forgets an idempotence key after a day; the same key then makes another refund."""
 _KEY_LIMIT = 64
+_LIST_LIMIT = 100
 _NAMESPACE = uuid.UUID("5b0f7c1e-0000-4000-8000-000000000000")
 
 
@@ -47,6 +48,7 @@ class RefundBody(BaseModel):
     payment_id: str = Field(min_length=1, max_length=64)
     amount: Amount
     description: str | None = Field(default=None, max_length=250)
+    metadata: dict[str, str] | None = Field(default=None, max_length=16)
 
 
 class YooPaymentOrder(BaseModel):
@@ -58,6 +60,16 @@ class YooPaymentOrder(BaseModel):
     currency: str = Field(default="RUB", pattern=r"^[A-Z]{3}$")
     polls: int | None = Field(default=None, ge=0)
     outcome: Literal["succeeded", "canceled"] = "succeeded"
+    held: int = Field(default=0, ge=0)
+    canceled: bool = False
+
+
+class YooRefundOrder(BaseModel):
+    """The body of `PUT /sandbox/yookassa/refunds/{refund_id}`: force a status, also a final one back (a reversal)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["pending", "succeeded", "canceled"]
 
 
 @dataclass(slots=True)
@@ -72,6 +84,9 @@ class _Refund:
     polls_left: int
     description: str | None
     key: str
+    metadata: dict[str, str] | None = None
+    payouts: int = 0
+    """How often money went out for it; a reversal does not take that back."""
 
     def as_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -83,6 +98,8 @@ class _Refund:
         }
         if self.description is not None:
             shown["description"] = self.description
+        if self.metadata is not None:
+            shown["metadata"] = self.metadata
         if self.status == "canceled":
             shown["cancellation_details"] = {"party": "refund_network", "reason": "insufficient_funds"}
         return shown
@@ -117,9 +134,13 @@ class YooKassa(OutsideSystem):
         """The protocol, and payments as a check orders them."""
         return [
             web.post("/v3/refunds", self.endpoint("create_refund", self._create)),
+            web.get("/v3/refunds", self.endpoint("list_refunds", self._list)),
             web.get("/v3/refunds/{refund_id}", self.endpoint("get_refund", self._get_refund)),
             web.get("/v3/payments/{payment_id}", self.endpoint("get_payment", self._get_payment)),
+            web.post("/v3/payments/{payment_id}/cancel", self.endpoint("cancel_payment", self._cancel)),
             web.put("/sandbox/yookassa/payments/{payment_id}", self._put_payment),
+            web.put("/sandbox/yookassa/refunds/{refund_id}", self._put_refund),
+            web.post("/sandbox/yookassa/forget-keys", self._forget_keys),
             web.get("/sandbox/yookassa/ledger", self._ledger),
         ]
 
@@ -180,6 +201,8 @@ class YooKassa(OutsideSystem):
             polls_left=polls,
             description=body.description,
             key=key,
+            metadata=body.metadata,
+            payouts=int(not polls and outcome == "succeeded"),
         )
         self._book.refunds[refund.id] = refund
         self._book.keys[key] = _Key(digest=digest, refund=refund, at=self.clock.monotonic())
@@ -195,6 +218,7 @@ class YooKassa(OutsideSystem):
             refund.polls_left -= 1
             if refund.polls_left <= 0:
                 refund.status = "canceled" if call.declined else refund.outcome
+                refund.payouts += refund.status == "succeeded"
         return Answer(200, refund.as_json())
 
     async def _get_payment(self, call: Call) -> Answer:
@@ -204,39 +228,100 @@ class YooKassa(OutsideSystem):
         payment = self._book.payments.get(payment_id)
         if payment is None:
             return self._error(404, "not_found", "Payment doesn't exist or access denied", "payment_id")
-        return Answer(
-            200,
-            {
-                "id": payment_id,
-                "status": "succeeded" if payment.captured else "waiting_for_capture",
-                "paid": True,
-                "refundable": payment.captured > 0,
-                "amount": _amount(payment.captured, payment.currency),
-                "refunded_amount": _amount(self._refunded(payment_id), payment.currency),
-            },
-        )
+        return Answer(200, self._payment_json(payment_id, payment))
+
+    def _payment_json(self, payment_id: str, payment: YooPaymentOrder) -> dict[str, Any]:
+        status = "succeeded" if payment.captured else "canceled" if payment.canceled else "waiting_for_capture"
+        return {
+            "id": payment_id,
+            "status": status,
+            "paid": status != "canceled",
+            "refundable": payment.captured > 0,
+            "amount": _amount(payment.captured or payment.held, payment.currency),
+            "refunded_amount": _amount(self._refunded(payment_id), payment.currency),
+        }
+
+    async def _cancel(self, call: Call) -> Answer:
+        """Cancel a payment that waits for capture; again with another key it is refused, as it is no longer waiting."""
+        if refused := self._unauthorized(call):
+            return refused
+        payment_id = call.match["payment_id"]
+        payment = self._book.payments.get(payment_id)
+        if payment is None:
+            return self._error(404, "not_found", "Payment doesn't exist or access denied", "payment_id")
+        if not 1 <= len(call.headers.get("Idempotence-Key", "")) <= _KEY_LIMIT:
+            return self._bad("Idempotence key is not provided or too long", "Idempotence-Key")
+        if payment.captured:
+            return self._bad("Incorrect payment status", "payment_id")
+        payment.canceled = True
+        return Answer(200, self._payment_json(payment_id, payment))
+
+    async def _list(self, call: Call) -> Answer:
+        """Refunds, newest first, by payment and time; at most 100 a page."""
+        if refused := self._unauthorized(call):
+            return refused
+        query = call.query
+        try:
+            since, until = (
+                datetime.fromisoformat(query[name]) if name in query else None
+                for name in ("created_at.gte", "created_at.lt")
+            )
+            start, limit = int(query.get("cursor", "0")), int(query.get("limit", "10"))
+        except ValueError:
+            return self._bad("Error in request syntax", "created_at")
+        if not 1 <= limit <= _LIST_LIMIT:
+            return self._bad("Error in request syntax", "limit")
+        found = [
+            refund
+            for refund in reversed(self._book.refunds.values())
+            if query.get("payment_id") in {None, refund.payment_id}
+            and (since is None or refund.created_at >= since)
+            and (until is None or refund.created_at < until)
+        ]
+        page = found[start : start + limit]
+        body: dict[str, Any] = {"type": "list", "items": [refund.as_json() for refund in page]}
+        if start + len(page) < len(found):
+            body["next_cursor"] = str(start + len(page))
+        return Answer(200, body)
 
     async def _put_payment(self, request: web.Request) -> web.Response:
         order = await body_of(request, YooPaymentOrder)
         self._book.payments[request.match_info["payment_id"]] = order
         return web.json_response({"payment_id": request.match_info["payment_id"], **order.model_dump(mode="json")})
 
+    async def _put_refund(self, request: web.Request) -> web.Response:
+        order = await body_of(request, YooRefundOrder)
+        refund = self._book.refunds.get(request.match_info["refund_id"])
+        if refund is None:
+            raise ControlError(404, "there is no such refund")
+        refund.status = order.status
+        if order.status != "pending":
+            refund.outcome = order.status
+        return web.json_response(refund.as_json())
+
+    async def _forget_keys(self, _: web.Request) -> web.Response:
+        self._book.keys.clear()
+        return web.Response(status=204)
+
     async def _ledger(self, _: web.Request) -> web.Response:
-        items = [
+        return web.json_response({"items": self.ledger(), "next_cursor": None})
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every payment with its refunds and sums, for a check that money moved at most once."""
+        return [
             {
                 "payment_id": payment_id,
                 "captured": payment.captured,
                 "currency": payment.currency,
                 "refunded": self._refunded(payment_id),
                 "refunds": [
-                    refund.as_json() | {"idempotence_key": refund.key}
+                    refund.as_json() | {"idempotence_key": refund.key, "payouts": refund.payouts}
                     for refund in self._book.refunds.values()
                     if refund.payment_id == payment_id
                 ],
             }
             for payment_id, payment in self._book.payments.items()
         ]
-        return web.json_response({"items": items, "next_cursor": None})
 
     def _spent(self, payment_id: str) -> int:
         return sum(

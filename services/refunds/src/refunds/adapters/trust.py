@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
-from typing import Annotated, Literal, TypeVar
-from urllib.parse import quote
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
+from refunds.adapters.wire import NOT_FOUND, OK, RefundName, Wire, code_of, part
 from refunds.application.errors import Impossible
 from refunds.application.ports import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.domain.gateway import GatewayPolicy, GatewayStatus, PaymentInfo, Receipt
+from refunds.domain.gateway import GatewayPolicy, GatewayStatus, ListedRefund, PaymentInfo, Receipt, RegisterPage
 from refunds.domain.refund import Attempt, Refund
 
 _BASE = "/trust-payments/v2"
-_OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT, _BUSY, _SERVER_ERROR = 200, 401, 403, 404, 409, 429, 500
-_CODE = re.compile(r"^[a-z0-9_]{1,64}$")
+_NOT_OFFERED = frozenset({404, 405})
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
+_Sum = Annotated[int, Field(ge=0, le=10**15)]
+_Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+_Status = Literal["created", "wait_for_notification", "success", "error", "failed"]
 
 
 class _Payment(BaseModel):
     status: str
-    captured: Annotated[int, Field(ge=0, le=10**15)]
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    captured: _Sum
+    currency: _Currency
+    held: _Sum | None = None
 
 
 class _Created(BaseModel):
@@ -33,12 +34,28 @@ class _Created(BaseModel):
 
 
 class _Refund(BaseModel):
-    status: Literal["created", "wait_for_notification", "success", "error", "failed"]
+    status: _Status
     status_desc: str = ""
 
 
+class _Listed(_Refund):
+    trust_refund_id: str
+    payment_id: str
+    amount: _Sum
+    currency: _Currency
+
+
+class _Register(BaseModel):
+    items: list[_Listed]
+    next_cursor: str | None = None
+
+
+class _Notification(BaseModel):
+    trust_refund_id: RefundName
+
+
 class _Trouble(BaseModel):
-    status_code: str = ""
+    status_code: Annotated[str, Field(min_length=1)]
 
 
 _STATUS = {
@@ -51,100 +68,108 @@ _STATUS = {
 
 
 class TrustGateway:
-    """Port ``Gateway``.
+    """Port ``Gateway``. What an HTTP failure means is said by ``Wire``; a 4xx on creating, in Trust's own words, is ``GatewayRefused``.
 
-    The session's own deadlines bound every call. No connection, 401, 403 and 429 are ``GatewayAway``: nothing happened. A 4xx on
-    creating is ``GatewayRefused``. Everything else that is not a clear answer is ``GatewaySilent``, the outcome being unknown: 5xx,
-    409 (our key with another body, which must not be), a reset, a time-out, an answer that cannot be read.
+    Trust cannot be asked by key, and pays only what is started by its id. ``cancel`` (unhold) and ``register`` are in the sandbox and
+    not in the contract: where Trust has no such address, nothing is cancelled and only our side is reconciled.
     """
 
     def __init__(
         self, session: aiohttp.ClientSession, *, url: str, service_token: str, key_retention: timedelta
     ) -> None:
-        self._session = session
-        self._url = url.rstrip("/") + _BASE
-        self._headers = {"X-Service-Token": service_token}
-        self.policy = GatewayPolicy(name="trust", key_retention=key_retention, two_step=True)
+        self._wire = Wire(session, gateway="Trust", url=url, headers={"X-Service-Token": service_token})
+        self.policy = GatewayPolicy(name="trust", key_retention=key_retention, two_step=True, cancels=True)
 
     async def payment(self, payment_id: str) -> PaymentInfo:
         """``GET /payments/{id}``, the authority on what was captured."""
-        status, body = await self._call("GET", f"/payments/{_part(payment_id)}")
-        if status == _NOT_FOUND:
+        status, body = await self._wire.call("GET", f"{_BASE}/payments/{part(payment_id)}")
+        if status == NOT_FOUND:
+            self._wire.trouble(_Trouble, status, body)
             raise GatewayRefused("Trust does not know the payment", reason="payment_unknown")
-        if status != _OK:
+        if status != OK:
             raise GatewayAway(f"Trust answered {status}")
-        answer = _read(_Payment, body)
-        return PaymentInfo(captured=answer.captured, currency=answer.currency, status=answer.status)
+        answer = self._wire.read(_Payment, body)
+        return PaymentInfo(
+            captured=answer.captured,
+            currency=answer.currency,
+            status=code_of(answer.status, otherwise="unreadable"),
+            held=answer.held,
+            cancelled=answer.captured == 0 and answer.status in {"cancelled", "canceled", "unheld"},
+        )
 
     async def create(self, refund: Refund, attempt: Attempt) -> Receipt:
         """``POST /refunds`` under the attempt's key; the body is the same whenever it is repeated."""
         if refund.amount is None:
             raise Impossible(f"refund {refund.id} is sent without a sum")
         request = {"payment_id": refund.payment_id, "amount": refund.amount, "currency": refund.currency}
-        status, body = await self._call("POST", "/refunds", json=request, key=attempt.gateway_key)
-        if status != _OK:
-            code = "payment_unknown" if status == _NOT_FOUND else _code(body)
-            raise GatewayRefused(f"Trust refused the refund with {status} {code}", reason=code)
-        return Receipt(GatewayStatus.OPENED, _read(_Created, body).trust_refund_id)
+        key = {"X-Idempotency-Key": attempt.gateway_key}
+        status, body = await self._wire.call("POST", f"{_BASE}/refunds", json=request, headers=key)
+        if status != OK:
+            raise self._refused(status, body)
+        return Receipt(GatewayStatus.OPENED, self._wire.read(_Created, body).trust_refund_id)
 
     async def start(self, attempt: Attempt) -> Receipt:
         """``POST /refunds/{id}/start``."""
         if attempt.gateway_refund_id is None:
             raise Impossible(f"refund {attempt.refund_id} is started without the gateway's id")
-        status, body = await self._call(
-            "POST", f"/refunds/{_part(attempt.gateway_refund_id)}/start", key=attempt.gateway_key
-        )
-        return _receipt(status, body, attempt.gateway_refund_id)
+        path = f"{_BASE}/refunds/{part(attempt.gateway_refund_id)}/start"
+        status, body = await self._wire.call("POST", path, headers={"X-Idempotency-Key": attempt.gateway_key})
+        return self._receipt(status, body, attempt.gateway_refund_id)
 
     async def look_up(self, refund: Refund, attempt: Attempt) -> Receipt:
         """``GET /refunds/{id}``. Trust cannot be asked by key: without its id the refund is missing."""
         if attempt.gateway_refund_id is None:
-            return Receipt(GatewayStatus.MISSING, None, "Trust cannot be asked by key")
-        status, body = await self._call("GET", f"/refunds/{_part(attempt.gateway_refund_id)}")
-        return _receipt(status, body, attempt.gateway_refund_id)
+            return Receipt(GatewayStatus.MISSING, None, "cannot_be_asked_by_key")
+        status, body = await self._wire.call("GET", f"{_BASE}/refunds/{part(attempt.gateway_refund_id)}")
+        return self._receipt(status, body, attempt.gateway_refund_id)
 
-    async def _call(
-        self, method: str, path: str, *, json: dict[str, object] | None = None, key: str | None = None
-    ) -> tuple[int, bytes]:
-        headers = self._headers if key is None else {**self._headers, "X-Idempotency-Key": key}
-        try:
-            async with self._session.request(method, self._url + path, json=json, headers=headers) as response:
-                status, body = response.status, await response.read()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise GatewayAway(f"Trust cannot be reached ({type(error).__name__})") from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise GatewaySilent(f"Trust did not answer ({type(error).__name__})") from error
-        if status in {_UNAUTHORIZED, _FORBIDDEN, _BUSY}:
-            raise GatewayAway(f"Trust answered {status}")
-        if status >= _SERVER_ERROR or status == _CONFLICT:
+    async def cancel(self, payment_id: str, *, key: str) -> None:
+        """``POST /payments/{id}/unhold``."""
+        path = f"{_BASE}/payments/{part(payment_id)}/unhold"
+        status, body = await self._wire.call("POST", path, headers={"X-Idempotency-Key": key})
+        if status != OK:
+            raise self._refused(status, body)
+
+    async def register(self, *, since: datetime, until: datetime, cursor: str | None) -> RegisterPage:
+        """``GET /refunds?from=&to=``."""
+        query = {"from": since.isoformat(), "to": until.isoformat(), "limit": "200"}
+        if cursor is not None:
+            query["cursor"] = cursor
+        status, body = await self._wire.call("GET", f"{_BASE}/refunds", query=query)
+        if status in _NOT_OFFERED:
+            raise GatewayRefused("Trust keeps no register", reason="not_offered")
+        if status != OK:
             raise GatewaySilent(f"Trust answered {status}")
-        return status, body
+        page = self._wire.read(_Register, body)
+        items = tuple(
+            ListedRefund(
+                gateway_refund_id=one.trust_refund_id,
+                payment_id=one.payment_id,
+                amount=one.amount,
+                currency=one.currency,
+                status=_STATUS[one.status],
+            )
+            for one in page.items
+        )
+        return RegisterPage(items, page.next_cursor)
 
+    def named_in(self, notification: bytes) -> str | None:
+        """``{"trust_refund_id": …}``."""
+        try:
+            return _Notification.model_validate_json(notification).trust_refund_id
+        except ValidationError:
+            return None
 
-def _receipt(status: int, body: bytes, refund_id: str) -> Receipt:
-    if status == _NOT_FOUND:
-        return Receipt(GatewayStatus.MISSING, refund_id, "Trust does not know the refund")
-    if status != _OK:
-        raise GatewaySilent(f"Trust answered {status}")
-    answer = _read(_Refund, body)
-    detail = answer.status_desc if _CODE.match(answer.status_desc) else ""
-    return Receipt(_STATUS[answer.status], refund_id, detail)
+    def _refused(self, status: int, body: bytes) -> GatewayRefused:
+        code = code_of(self._wire.trouble(_Trouble, status, body).status_code, otherwise="refused")
+        if status == NOT_FOUND and code == "payment_not_found":
+            code = "payment_unknown"
+        return GatewayRefused(f"Trust refused it with {status} {code}", reason=code)
 
-
-def _read(model: type[ModelT], body: bytes) -> ModelT:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError:
-        raise GatewaySilent("Trust's answer cannot be understood") from None
-
-
-def _code(body: bytes) -> str:
-    try:
-        code = _Trouble.model_validate_json(body).status_code
-    except ValidationError:
-        code = ""
-    return code if _CODE.match(code) else "refused"
-
-
-def _part(value: str) -> str:
-    return quote(value, safe="")
+    def _receipt(self, status: int, body: bytes, refund_id: str) -> Receipt:
+        if status == NOT_FOUND:
+            return Receipt(GatewayStatus.MISSING, refund_id, "not_found")
+        if status != OK:
+            raise GatewaySilent(f"Trust answered {status}")
+        answer = self._wire.read(_Refund, body)
+        return Receipt(_STATUS[answer.status], refund_id, code_of(answer.status_desc, otherwise=""))

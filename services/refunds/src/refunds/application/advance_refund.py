@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from common.clock import Clock
 from common.telemetry import extract, span
+from refunds.application.apply_answer import apply_answer, decline, put_off
 from refunds.application.call_gateway import GatewayCalls
 from refunds.application.errors import Overtaken
-from refunds.application.ports import GatewayAway, GatewayRefused, GatewaySilent, Transactions
+from refunds.application.ports import GatewayAway, GatewayRefused, GatewaySilent, RefundStore, Transactions
+from refunds.application.send_refund import SendRefund
 from refunds.application.settle_sum import holds_its_sum, learn_captured, reject_all, settle_waiting
 from refunds.application.transition import move
-from refunds.domain.gateway import GatewayStatus, Receipt
 from refunds.domain.patience import Patience
-from refunds.domain.refund import Attempt, Refund, gateway_key
+from refunds.domain.refund import Attempt, Refund
 from refunds.domain.states import Happened, RefundState
+from refunds.domain.sums import is_cancellation
 
 _MOST_STEPS = 8  # CREATE → SENDING → PENDING → SUCCESS are four; more than eight in one go would be a loop
 
@@ -32,12 +34,13 @@ class AdvanceRefund:
         self._calls = calls
         self._clock = clock
         self._patience = patience
+        self._send = SendRefund(transactions, calls, clock)
 
     async def __call__(self, refund_id: str) -> None:
         """Return when the refund is over or waits for a later moment. Raises ``Unavailable`` when the database is away."""
         try:
             for _ in range(_MOST_STEPS):
-                async with self._transactions.begin() as store:
+                async with self._transaction(refund_id) as store:
                     refund = await store.find(refund_id)
                     attempt = None if refund is None else await store.attempt(refund)
                 if refund is None or attempt is None:
@@ -49,144 +52,116 @@ class AdvanceRefund:
                         return
         except Overtaken:
             return  # whoever was faster carries it on
+        finally:
+            self._calls.take(refund_id)
 
     async def _step(self, refund: Refund, attempt: Attempt) -> bool:
         """Do the next thing; True when there is another one to do at once."""
-        if refund.state is RefundState.CREATE:
-            return await self._settle_and_go(refund, attempt)
-        if refund.state in {RefundState.SENDING, RefundState.UNKNOWN}:
-            return await self._send(refund, attempt)
-        if refund.state is RefundState.PENDING:
-            return await self._poll(refund, attempt)
-        return False
-
-    async def _settle_and_go(self, refund: Refund, attempt: Attempt) -> bool:
-        if holds_its_sum(refund):
-            await self._move(refund, Happened.FITS, next_attempt_at=self._clock.now())
-            return True
-        async with self._transactions.begin() as store:
-            if await settle_waiting(store, refund.payment_id, now=self._clock.now()):
-                return True
         try:
-            info = await self._calls.payment(attempt.gateway, refund.payment_id)
-        except GatewayRefused as error:
-            async with self._transactions.begin() as store:
-                await reject_all(
-                    store, refund.payment_id, code=error.reason, detail=error.detail, now=self._clock.now()
-                )
-            return False
-        except (GatewayAway, GatewaySilent) as error:
-            await self._later_or_give_up(refund, attempt, happened=Happened.NO_ANSWER, error=error.code, away=True)
-            return False
-        async with self._transactions.begin() as store:
-            await learn_captured(store, refund.payment_id, info, now=self._clock.now())
-        return True
-
-    async def _send(self, refund: Refund, attempt: Attempt) -> bool:
-        try:
-            receipt = await self._receipt(refund, attempt)
+            if refund.state is RefundState.CREATE:
+                return await self._settle_and_go(refund, attempt)
+            if refund.state in {RefundState.SENDING, RefundState.UNKNOWN, RefundState.PENDING}:
+                return await self._ask(refund, attempt)
         except GatewayAway as error:
             # This call definitely had no effect; what was not known before is still not known.
             happened = Happened.NOT_STARTED if refund.state is RefundState.SENDING else Happened.NO_ANSWER
-            await self._later_or_give_up(refund, attempt, happened=happened, error=error.code, away=True)
-            return False
+            await self._put_off(refund, attempt, error=error.code, happened=happened, away=True)
         except GatewaySilent as error:
-            await self._later_or_give_up(refund, attempt, happened=Happened.NO_ANSWER, error=error.code)
-            return False
-        except GatewayRefused as error:
-            await self._declined(refund, attempt, error=error.reason, detail=error.detail, again=False)
-            return False
-        return await self._apply(refund, attempt, receipt)
+            await self._put_off(refund, attempt, error=error.code)
+        return False
 
-    async def _receipt(self, refund: Refund, attempt: Attempt) -> Receipt:
-        gateway = attempt.gateway
-        if attempt.gateway_refund_id is not None:
-            # A start may have been lost or may be on its way: ask before starting (again).
-            receipt = await self._calls.look_up(gateway, refund, attempt)
-        elif attempt.may_send(self._clock.now(), retention=self._calls.policy(gateway).key_retention):
-            if attempt.sent_at is None:
-                async with self._transactions.begin() as store:
-                    attempt = await store.mark_sent(attempt, now=self._clock.now())
-            receipt = await self._calls.create(gateway, refund, attempt)
-            if receipt.gateway_refund_id is None:
-                raise GatewaySilent("the gateway gave the refund no id")
-            async with self._transactions.begin() as store:
-                attempt = await store.keep_gateway_refund_id(attempt, receipt.gateway_refund_id)
-        else:
-            receipt = await self._calls.look_up(gateway, refund, attempt)
-        if receipt.status is GatewayStatus.OPENED:
-            receipt = await self._calls.start(gateway, attempt)
-        return receipt
-
-    async def _poll(self, refund: Refund, attempt: Attempt) -> bool:
+    async def _settle_and_go(self, refund: Refund, attempt: Attempt) -> bool:
+        now, payment_id = self._clock.now, refund.payment_id
+        if holds_its_sum(refund):
+            async with self._transaction(refund.id) as store:
+                await move(store, refund, Happened.FITS, now=now(), next_attempt_at=now())
+            return True
+        async with self._transaction(refund.id) as store:
+            if await settle_waiting(store, payment_id, now=now()):
+                return True
+        self._calls.admit(attempt.gateway, retry=refund.tries > 0)
         try:
-            receipt = await self._calls.look_up(attempt.gateway, refund, attempt)
-        except (GatewayAway, GatewaySilent, GatewayRefused):
-            await self._later(refund, Happened.NO_ANSWER)
+            info = await self._calls.payment(attempt.gateway, refund, attempt)
+        except GatewayRefused as error:
+            async with self._transaction(refund.id) as store:
+                await reject_all(store, payment_id, code=error.reason, detail=error.detail, now=now())
             return False
-        return await self._apply(refund, attempt, receipt)
-
-    async def _apply(self, refund: Refund, attempt: Attempt, receipt: Receipt) -> bool:
-        """Hand an answer about the attempt to the reducer."""
-        if receipt.status is GatewayStatus.FAILED:
-            return await self._declined(refund, attempt, error="declined", detail=receipt.detail, again=True)
-        if receipt.status is GatewayStatus.MISSING:
-            await self._later_or_give_up(refund, attempt, happened=Happened.NO_ANSWER, error="gateway_forgot")
-            return False
-        now = self._clock.now()
-        tries = refund.tries + 1 if refund.state is RefundState.PENDING else 0
-        over = receipt.status is GatewayStatus.SUCCEEDED
-        next_attempt_at = None if over else self._patience.poll(tries, now=now)
-        await self._move(refund, receipt.happened, next_attempt_at=next_attempt_at, tries=tries, detail=receipt.detail)
-        return False
-
-    async def _declined(self, refund: Refund, attempt: Attempt, *, error: str, detail: str, again: bool) -> bool:
-        """A definite failure: decline, then another attempt with a new key, or a person."""
-        now = self._clock.now()
-        async with self._transactions.begin() as store:
-            declined = await move(
-                store, refund, Happened.FAILED, now=now, error=error, detail=detail, declines=refund.declines + 1
-            )
-            if not again or declined.declines >= self._patience.declines:
-                await move(store, declined, Happened.GAVE_UP, now=now, error=error, detail=detail)
+        cancelled = info.cancelled
+        if not cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
+            try:
+                cancelled = await self._cancel(refund, attempt)
+            except GatewayRefused:
+                # Captured at this very moment, perhaps: what was captured is asked again before anything else.
+                await self._put_off(refund, attempt, error="cancel_refused")
                 return False
-            number = attempt.number + 1
-            await store.add_attempt(
-                Attempt(
-                    refund_id=refund.id,
-                    number=number,
-                    gateway=attempt.gateway,
-                    gateway_key=gateway_key(refund.id, number),
-                    began_at=now,
-                    sent_at=None,
-                    gateway_refund_id=None,
-                )
+        async with self._transaction(refund.id) as store:
+            await learn_captured(store, payment_id, info, now=now(), cancelled=cancelled)
+        return True
+
+    async def _cancel(self, refund: Refund, attempt: Attempt) -> bool:
+        """Cancel the payment; False when the gateway has no such thing. Safe to repeat: a cancelled payment stays cancelled."""
+        if not self._calls.policy(attempt.gateway).cancels:
+            return False
+        await self._calls.cancel(attempt.gateway, refund, attempt)
+        return True
+
+    async def _ask(self, refund: Refund, attempt: Attempt) -> bool:
+        """Send, start or look up, and apply the answer."""
+        policy = self._calls.policy(attempt.gateway)
+        retry = refund.state is not RefundState.PENDING and refund.tries > 0
+        self._calls.admit(attempt.gateway, retry=retry)
+        if refund.state is RefundState.PENDING:
+            try:
+                receipt = await self._calls.look_up(attempt.gateway, refund, attempt)
+            except GatewayRefused as error:
+                raise GatewaySilent(error.detail) from error  # of a refund that it works on: no proof of anything
+        else:
+            try:
+                receipt = await self._send(refund, attempt)
+            except GatewayRefused as error:
+                async with self._transaction(refund.id) as store:
+                    await decline(
+                        store,
+                        refund,
+                        attempt,
+                        error=error.reason,
+                        detail=error.detail,
+                        policy=policy,
+                        patience=self._patience,
+                        now=self._clock.now(),
+                        again=False,
+                    )
+                return False
+        async with self._transaction(refund.id) as store:
+            await apply_answer(
+                store, refund, attempt, receipt, policy=policy, patience=self._patience, now=self._clock.now()
             )
-            when = self._patience.retry(declined.declines, now=now)
-            await move(store, declined, Happened.RETRIED, now=now, error=error, next_attempt_at=when, attempt=number)
         return False
 
-    async def _later_or_give_up(
-        self, refund: Refund, attempt: Attempt, *, happened: Happened, error: str, away: bool = False
+    async def _put_off(
+        self,
+        refund: Refund,
+        attempt: Attempt,
+        *,
+        error: str,
+        happened: Happened = Happened.NO_ANSWER,
+        away: bool = False,
     ) -> None:
-        if self._patience.exhausted(refund, trying_since=attempt.began_at, now=self._clock.now()):
-            await self._move(refund, Happened.GAVE_UP, error=error, detail="no definite answer for too long")
-        else:
-            await self._later(refund, happened, error=error, away=away)
+        async with self._transaction(refund.id) as store:
+            await put_off(
+                store,
+                refund,
+                attempt,
+                error=error,
+                patience=self._patience,
+                now=self._clock.now(),
+                happened=happened,
+                away=away,
+            )
 
-    async def _later(self, refund: Refund, happened: Happened, *, error: str | None = None, away: bool = False) -> None:
-        now, tries = self._clock.now(), refund.tries
-        lost = refund.state is RefundState.SENDING and happened is Happened.NO_ANSWER
-        if refund.state is RefundState.PENDING:
-            when = self._patience.poll(tries, now=now)
-        elif away or refund.state is RefundState.CREATE:
-            when = self._patience.retry(tries, now=now)
-        else:
-            when = self._patience.look_up(0 if lost else tries, now=now)
-        await self._move(refund, happened, next_attempt_at=when, tries=1 if lost else tries + 1, error=error)
-
-    async def _move(
-        self, refund: Refund, happened: Happened, *, next_attempt_at: datetime | None = None, **changes: Any
-    ) -> None:
+    @asynccontextmanager
+    async def _transaction(self, refund_id: str) -> AsyncIterator[RefundStore]:
+        """Open a transaction that keeps what was called before it."""
         async with self._transactions.begin() as store:
-            await move(store, refund, happened, now=self._clock.now(), next_attempt_at=next_attempt_at, **changes)
+            await store.note_calls(self._calls.take(refund_id))
+            yield store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from common.errors import Conflict, NotFound, SuiteError
+from common.errors import Conflict, NotFound, SuiteError, Unprocessable
 
 
 class UnknownRefund(NotFound):
@@ -47,6 +47,18 @@ class CurrencyMismatch(Conflict):
     """The payment is in another currency."""
 
     code = "currency_mismatch"
+
+
+class LineConflict(Conflict):
+    """A line is to be refunded that is refunded already, or was another line in an earlier refund."""
+
+    code = "line_conflict"
+
+
+class LinesDoNotAddUp(Unprocessable):
+    """The lines come to another sum than the one given, or to nothing."""
+
+    code = "lines_do_not_add_up"
 
 
 class NotInError(Conflict):

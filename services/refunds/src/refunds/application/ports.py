@@ -10,7 +10,9 @@ from typing import Protocol
 
 from common.contracts import Message
 from common.errors import SuiteError
-from refunds.domain.gateway import GatewayPolicy, PaymentInfo, Receipt
+from refunds.domain.differences import Difference
+from refunds.domain.gateway import GatewayPolicy, PaymentInfo, Receipt, RegisterPage
+from refunds.domain.lines import LineTaken, RefundedLine
 from refunds.domain.refund import Attempt, Payment, Refund
 from refunds.domain.states import Happened, RefundState
 
@@ -29,8 +31,30 @@ class HistoryEntry:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayCall:
+    """One call to a gateway about a refund: the evidence that a person gets when the service gives up.
+
+    ``request`` and ``answer`` name sums, ids, keys and codes; no secret, nothing of a customer.
+    """
+
+    refund_id: str
+    attempt: int
+    at: datetime
+    operation: str
+    request: str
+    outcome: str
+    answer: str
+    seconds: float
+
+
 class RefundStore(Protocol):
     """The refunds database inside one transaction. Payments are locked before refunds, always."""
+
+    @property
+    def observer(self) -> Observer:
+        """Where figures go."""
+        ...
 
     async def ensure_payment(self, payment_id: str, *, gateway: str) -> None:
         """Make the payment if it is not known."""
@@ -61,7 +85,7 @@ class RefundStore(Protocol):
         ...
 
     async def save(self, before: Refund, after: Refund) -> None:
-        """Write the refund if state and version are still those of ``before``; end its lease. Raises ``Overtaken``."""
+        """Write the refund if state and version are still those of ``before``. Raises ``Overtaken``."""
         ...
 
     async def record(self, after: Refund, *, before: RefundState, happened: Happened, actor: str, detail: str) -> None:
@@ -76,16 +100,71 @@ class RefundStore(Protocol):
         """Return the refund's present attempt."""
         ...
 
+    async def attempts(self, refund_id: str) -> Sequence[Attempt]:
+        """Return every attempt, oldest first."""
+        ...
+
+    async def by_gateway_refund_id(self, gateway: str, gateway_refund_id: str) -> tuple[Refund, Attempt] | None:
+        """Return the refund that the gateway calls so, with the newest of its attempts under that id."""
+        ...
+
     async def add_attempt(self, attempt: Attempt) -> None:
         """Insert an attempt, key and all."""
         ...
 
-    async def mark_sent(self, attempt: Attempt, *, now: datetime) -> Attempt:
-        """Note that from now on the gateway may know the key. Keeps the first moment."""
+    async def mark_sent(self, refund: Refund, attempt: Attempt, *, now: datetime) -> Attempt:
+        """Note that from now on the gateway may know the key. Keeps the first moment.
+
+        Raises ``Overtaken`` unless the refund is in the state and version given: nobody sends for a refund that has gone on.
+        """
         ...
 
-    async def keep_gateway_refund_id(self, attempt: Attempt, gateway_refund_id: str) -> Attempt:
-        """Note what the gateway calls it. Raises ``Impossible`` when it is known by another id already."""
+    async def keep_gateway_refund_id(self, refund: Refund, attempt: Attempt, gateway_refund_id: str) -> Attempt:
+        """Note what the gateway calls it. Raises ``Overtaken`` like ``mark_sent``, ``Impossible`` when it has another id already."""
+        ...
+
+    async def hurry(self, refund: Refund, *, now: datetime) -> None:
+        """Make a refund that waits due now, if it is still in this state and version."""
+        ...
+
+    async def add_lines(self, refund: Refund, lines: Sequence[RefundedLine]) -> None:
+        """Keep which lines of the order the refund is for."""
+        ...
+
+    async def lines(self, refund_id: str) -> Sequence[RefundedLine]:
+        """Return them."""
+        ...
+
+    async def lines_taken(self, payment_id: str) -> Mapping[str, LineTaken]:
+        """Return what the payment's refunds, but for those proven failed, have taken of each line. The payment must be locked."""
+        ...
+
+    async def note_calls(self, calls: Sequence[GatewayCall]) -> None:
+        """Append to the evidence."""
+        ...
+
+    async def calls(self, refund_id: str, *, limit: int) -> Sequence[GatewayCall]:
+        """Return the newest calls, oldest first."""
+        ...
+
+    async def open_problem(self, refund: Refund, *, now: datetime) -> bool:
+        """Note that a problem is raised for the present attempt. False when it was before: one an attempt."""
+        ...
+
+    async def close_problems(self, refund_id: str, *, before_attempt: int, now: datetime) -> Sequence[int]:
+        """Return, once, the attempts before the given one whose problem was raised and is not over."""
+        ...
+
+    async def knows_key(self, gateway: str, key: str) -> bool:
+        """Tell whether an attempt of ours goes under this key."""
+        ...
+
+    async def note_difference(self, difference: Difference, *, now: datetime) -> bool:
+        """Keep a difference. False when it was known and is not over."""
+        ...
+
+    async def differences_over(self, subject: str, *, now: datetime) -> Sequence[Difference]:
+        """Return, once, the differences of the subject that were not over."""
         ...
 
     async def promise(
@@ -128,7 +207,7 @@ class GatewayRefused(SuiteError):
 
 
 class Gateway(Protocol):
-    """A payment system that can move money back.
+    """A payment system that can move money back. Its ``policy`` says which of the operations mean something there.
 
     Every call is under a deadline of the adapter's own and raises ``GatewayAway``, ``GatewaySilent`` or ``GatewayRefused``. A gateway
     that refunds in one step answers ``create`` with more than ``OPENED``; ``start`` is then never called.
@@ -155,6 +234,18 @@ class Gateway(Protocol):
         """Say what has become of the attempt, moving no money: by the gateway's id, or by the key where the id is not known."""
         ...
 
+    async def cancel(self, payment_id: str, *, key: str) -> None:
+        """Cancel a payment that was not captured; cancelling it again changes nothing."""
+        ...
+
+    async def register(self, *, since: datetime, until: datetime, cursor: str | None) -> RegisterPage:
+        """Return a page of the refunds that were made there in [since, until). ``GatewayRefused`` when it keeps no register."""
+        ...
+
+    def named_in(self, notification: bytes) -> str | None:
+        """Return the gateway's id of the refund that a notification is about. Nothing else of a notification is believed."""
+        ...
+
 
 Gateways = Mapping[str, Gateway]
 
@@ -168,4 +259,8 @@ class Observer(Protocol):
 
     def gateway_called(self, gateway: str, operation: str, outcome: str, seconds: float) -> None:
         """A gateway was called; ``outcome`` is ``answered`` or an error's code."""
+        ...
+
+    def problem(self, kind: str) -> None:
+        """A problem was raised; ``kind`` is that of the event."""
         ...

@@ -7,17 +7,23 @@ from datetime import datetime
 
 from common.contracts.refunds import TCreateRefundV1
 from common.ids import derived_id, new_id
-from refunds.application.errors import BusinessKeyReused, NoPayment, does_not_fit
+from refunds.application.errors import BusinessKeyReused, LineConflict, LinesDoNotAddUp, NoPayment, does_not_fit
 from refunds.application.ports import RefundStore
 from refunds.application.transition import announce
+from refunds.domain.lines import BadLine, RefundedLine, WantedLine, price
 from refunds.domain.refund import Attempt, Refund, gateway_key
+from refunds.domain.route import GatewayRoutes
 from refunds.domain.states import RefundState
 from refunds.domain.sums import DoesNotFit, Fits, fit
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted. ``amount`` in minor units, None for everything that is captured and not refunded."""
+    """What is wanted.
+
+    ``amount`` in minor units; None for the sum of ``lines``, or without lines for everything that is captured and not refunded. With
+    both, they must agree. ``source`` is the order's, where it is known.
+    """
 
     order_number: str
     payment_id: str | None
@@ -26,27 +32,33 @@ class Wish:
     reason: str
     business_key: str
     traceparent: str | None
+    lines: tuple[WantedLine, ...] = ()
+    source: str | None = None
 
 
-async def request_refund(store: RefundStore, wish: Wish, *, gateway: str, actor: str, now: datetime) -> Refund:
+async def request_refund(
+    store: RefundStore, wish: Wish, *, gateways: GatewayRoutes, actor: str, now: datetime
+) -> Refund:
     """Make the refund, inside the caller's transaction, or return the one that the business key stands for already.
 
     The payment's row is locked, so concurrent wishes are decided one after another, and the database refuses a sum over what was
     captured besides. While the captured sum is not known the refund waits in CREATE without holding anything; it is settled before
     anything is sent. Raises, having written nothing: ``NoPayment``, ``BusinessKeyReused``, ``ExceedsCaptured``, ``NothingLeft``,
-    ``NothingCaptured``, ``CurrencyMismatch``.
+    ``NothingCaptured``, ``CurrencyMismatch``, ``LineConflict``, ``LinesDoNotAddUp``.
     """
     if not wish.payment_id:
         raise NoPayment(f"order {wish.order_number} has no payment of ours to refund")
     known = await store.by_business_key(wish.business_key)
     if known is not None:
         return _same(known, wish)
-    await store.ensure_payment(wish.payment_id, gateway=gateway)
+    await store.ensure_payment(wish.payment_id, gateway=gateways.choose(wish.payment_id, source=wish.source))
     payment = await store.lock_payment(wish.payment_id)
     known = await store.by_business_key(wish.business_key)  # again: another may have had the lock before
     if known is not None:
         return _same(known, wish)
-    verdict = fit(payment, amount=wish.amount, currency=wish.currency)
+    lines = await _priced(store, wish)
+    amount = sum(line.amount for line in lines) if lines else wish.amount
+    verdict = fit(payment, amount=amount, currency=wish.currency)
     if isinstance(verdict, DoesNotFit):
         raise does_not_fit(verdict.code, verdict.detail)
     refund_id = new_id()
@@ -55,7 +67,7 @@ async def request_refund(store: RefundStore, wish: Wish, *, gateway: str, actor:
         business_key=wish.business_key,
         order_number=wish.order_number,
         payment_id=wish.payment_id,
-        amount=verdict.amount if isinstance(verdict, Fits) else wish.amount,
+        amount=verdict.amount if isinstance(verdict, Fits) else amount,
         currency=wish.currency,
         reason=wish.reason,
         state=RefundState.CREATE,
@@ -84,7 +96,8 @@ async def request_refund(store: RefundStore, wish: Wish, *, gateway: str, actor:
             gateway_refund_id=None,
         )
     )
-    await announce(store, refund, now=now, actor=actor, detail=wish.reason)
+    await store.add_lines(refund, lines)
+    await announce(store, refund, now=now, actor=actor, detail=wish.reason, lines=lines)
     await order_work(store, refund, now=now)
     return refund
 
@@ -98,6 +111,18 @@ async def order_work(store: RefundStore, refund: Refund, *, now: datetime) -> No
         order_number=refund.order_number,
         now=now,
     )
+
+
+async def _priced(store: RefundStore, wish: Wish) -> tuple[RefundedLine, ...]:
+    if not wish.lines:
+        return ()
+    lines = price(wish.lines, await store.lines_taken(wish.payment_id or ""))
+    if isinstance(lines, BadLine):
+        raise LineConflict(f"{lines.code}: {lines.detail}")
+    total = sum(line.amount for line in lines)
+    if total == 0 or wish.amount not in {None, total}:
+        raise LinesDoNotAddUp(f"the lines come to {total}, not to {'more than nothing' if total == 0 else wish.amount}")
+    return lines
 
 
 def _same(known: Refund, wish: Wish) -> Refund:

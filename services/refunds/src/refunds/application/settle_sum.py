@@ -10,20 +10,27 @@ from refunds.application.transition import move
 from refunds.domain.gateway import PaymentInfo
 from refunds.domain.refund import Payment, Refund
 from refunds.domain.states import Happened, RefundState
-from refunds.domain.sums import DoesNotFit, Fits, fit
+from refunds.domain.sums import DoesNotFit, Fits, fit, is_cancellation
 
 
-async def learn_captured(store: RefundStore, payment_id: str, info: PaymentInfo, *, now: datetime) -> None:
+async def learn_captured(
+    store: RefundStore, payment_id: str, info: PaymentInfo, *, now: datetime, cancelled: bool = False
+) -> None:
     """Keep what was captured and settle every refund that waited for it, oldest first, inside the caller's transaction.
 
-    Nothing captured is not kept: the payment may still be captured, and will be asked again by the next refund.
+    Nothing captured is not kept: the payment may still be captured, and will be asked again by the next refund. ``cancelled``: the
+    payment was cancelled, so what was wanted of all of it has come about without a refund.
     """
     payment = await store.lock_payment(payment_id)
     known = replace(payment, captured=info.captured, currency=info.currency)
     if info.captured > 0:
         known = await store.learn_captured(payment_id, info, now=now)
     for refund in await store.waiting_for_captured(payment_id):
-        known = await _settle(store, known, refund, now=now)
+        if cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
+            detail = "nothing was captured: the payment was cancelled instead of refunded"
+            await move(store, refund, Happened.CANCELLED, now=now, detail=detail)
+        else:
+            known = await _settle(store, known, refund, now=now)
 
 
 async def reject_all(store: RefundStore, payment_id: str, *, code: str, detail: str, now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,8 @@ from common.contracts.refunds import RefundRejectedV1, RefundStateChangedV1
 from common.ids import derived_id
 from refunds.application.errors import Impossible
 from refunds.application.ports import RefundStore
-from refunds.application.problems import problem_over, problem_raised
+from refunds.application.problems import tell_people
+from refunds.domain.lines import RefundedLine
 from refunds.domain.refund import Refund
 from refunds.domain.states import Happened, Move, RefundState, Refuse, releases, rule
 
@@ -56,14 +58,19 @@ async def move(
     await announce(store, after, now=now, actor=actor, detail=detail or error or "")
     if ruling.to is RefundState.REJECTED:
         await announce_rejection(store, after, code=error or "rejected", detail=detail, now=now)
-    if ruling.to in {RefundState.ERROR, RefundState.REVERSED}:
-        await problem_raised(store, after, now=now)
-    if refund.state is RefundState.ERROR:
-        await problem_over(store, refund, became=after.state, now=now)
+    await tell_people(store, after, now=now)
     return after
 
 
-async def announce(store: RefundStore, refund: Refund, *, now: datetime, actor: str, detail: str) -> None:
+async def announce(
+    store: RefundStore,
+    refund: Refund,
+    *,
+    now: datetime,
+    actor: str,
+    detail: str,
+    lines: Sequence[RefundedLine] = (),
+) -> None:
     """Promise the two events of a change of state: for other services, and for the order's timeline."""
     version = str(refund.version)
     changed = RefundStateChangedV1(
@@ -87,7 +94,12 @@ async def announce(store: RefundStore, refund: Refund, *, now: datetime, actor: 
         kind=f"refund.{refund.state.name.lower()}",
         actor=actor,
         summary=f"Refund {refund.id}: {refund.state.name}" + (f" ({detail})" if detail else ""),
-        details={"refund_id": refund.id, "attempt": str(refund.attempt), "amount": str(refund.amount)},
+        details={
+            "refund_id": refund.id,
+            "attempt": str(refund.attempt),
+            "amount": "everything" if refund.amount is None else str(refund.amount),
+            **({"lines": "; ".join(map(_line, lines))} if lines else {}),
+        },
         occurred_at=now,
     )
     number = refund.order_number
@@ -105,6 +117,10 @@ async def announce(store: RefundStore, refund: Refund, *, now: datetime, actor: 
         order_number=number,
         now=now,
     )
+
+
+def _line(line: RefundedLine) -> str:
+    return f"{line.kind} {line.id}: {line.quantity.normalize():f} of {line.of_quantity.normalize():f} = {line.amount}"
 
 
 async def announce_rejection(store: RefundStore, refund: Refund, *, code: str, detail: str, now: datetime) -> None:

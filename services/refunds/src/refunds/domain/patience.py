@@ -9,22 +9,25 @@ from common.clock import full_jitter
 from refunds.domain.refund import Refund
 from refunds.domain.states import RefundState
 
+_SPREAD = 0.1  # of a rung: many refunds that became unknown together are not looked up together
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Waiting times, in seconds.
 
     ``retry_base``/``retry_cap``: full jitter while the gateway is definitely away, or a declined refund is tried again.
-    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (Kill Bill's
-    janitor: minutes, an hour, then daily); its last rung repeats. ``give_up_after``: of trying in CREATE, SENDING or UNKNOWN, after
-    which a person is needed; it never means that the refund failed. ``declines``: definite failures until a person is needed.
+    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (research: 5 min,
+    1 h, then daily, Kill Bill's janitor), each rung from the last look; its last rung repeats. ``give_up_after``: of trying in
+    CREATE, SENDING or UNKNOWN, after which a person is needed; it never means that the refund failed. ``declines``: definite failures
+    until a person is needed.
     """
 
     retry_base: float = 1.0
     retry_cap: float = 300.0
     poll_base: float = 1.0
     poll_cap: float = 300.0
-    unknown: tuple[float, ...] = (5.0, 30.0, 300.0, 3600.0, 86400.0)
+    unknown: tuple[float, ...] = (300.0, 3600.0, 86400.0)
     give_up_after: float = 3 * 86400.0
     declines: int = 3
 
@@ -37,10 +40,17 @@ class Patience:
         least = min(self.poll_base, self.poll_cap) / 2
         return now + timedelta(seconds=least + full_jitter(tries, base=least, cap=self.poll_cap))
 
-    def look_up(self, tries: int, *, now: datetime) -> datetime:
-        """When to look an unknown outcome up: the rung of the ladder, half of it jittered."""
-        rung = self.unknown[min(tries, len(self.unknown) - 1)]
-        return now + timedelta(seconds=rung / 2 + full_jitter(0, base=rung / 2, cap=rung / 2))
+    def look_up(self, *, unknown_since: datetime, now: datetime) -> datetime:
+        """When to look an unknown outcome up next: the rung that its age has come to, a little earlier by jitter.
+
+        It depends on the age alone, so that an outage of the gateway, in which nothing can be looked up, climbs no rung by itself.
+        """
+        age, reached = (now - unknown_since).total_seconds(), 0.0
+        for rung in self.unknown:
+            reached += rung * (1 - _SPREAD)
+            if age < reached:
+                break
+        return now + timedelta(seconds=rung * (1 - _SPREAD) + full_jitter(0, base=rung * _SPREAD, cap=rung * _SPREAD))
 
     def exhausted(self, refund: Refund, *, trying_since: datetime, now: datetime) -> bool:
         """Tell whether a person is needed. A refund that the gateway works on is waited for, however long it takes."""

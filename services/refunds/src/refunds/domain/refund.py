@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from common.ids import derived_id
+from refunds.domain.gateway import FailedKey, GatewayPolicy
 from refunds.domain.states import RefundState
 
 
@@ -79,9 +80,35 @@ class Attempt:
     sent_at: datetime | None
     gateway_refund_id: str | None
 
-    def may_send(self, now: datetime, *, retention: timedelta) -> bool:
+    def may_send(self, now: datetime, *, policy: GatewayPolicy) -> bool:
         """Tell whether the gateway still knows the key: past its retention a repeat could pay twice, so nothing is sent again."""
-        return self.sent_at is None or now < self.sent_at + retention
+        return self.sent_at is None or now < self.sent_at + policy.may_repeat_for
+
+    def never_started(self, policy: GatewayPolicy) -> bool:
+        """Tell whether no money can have moved: the gateway pays only what is started by its id, and that is not known to anybody.
+
+        Whoever learns the id later has to commit it to this very attempt of the refund before starting it, and cannot once the refund has
+        gone on (``RefundStore.keep_gateway_refund_id``).
+        """
+        return policy.two_step and self.gateway_refund_id is None
+
+    def after_failure(self, *, policy: GatewayPolicy, now: datetime) -> Attempt:
+        """The next attempt after a proven failure: under a new key, unless the gateway takes the old one for a new try."""
+        number = self.number + 1
+        burnt = policy.failed_key is FailedKey.BURNT
+        return Attempt(
+            refund_id=self.refund_id,
+            number=number,
+            gateway=self.gateway,
+            gateway_key=gateway_key(self.refund_id, number) if burnt else self.gateway_key,
+            began_at=now,
+            sent_at=None,
+            gateway_refund_id=None,
+        )
+
+    def carried_on(self, *, now: datetime) -> Attempt:
+        """The next attempt where nothing is proven to have failed: the same key, and the same refund at the gateway."""
+        return replace(self, number=self.number + 1, began_at=now)
 
 
 def gateway_key(refund_id: str, attempt: int) -> str:

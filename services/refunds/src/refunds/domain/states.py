@@ -3,6 +3,7 @@
 ```
 CREATE(2) → SENDING → PENDING → SUCCESS → REVERSED
 CREATE → REJECTED             (it does not fit what was captured; nothing was sent)
+CREATE → CANCELLED            (nothing was captured: the payment is cancelled, not refunded)
 SENDING → UNKNOWN             (time-out, reset, 5xx, undecodable)
 UNKNOWN → PENDING | SUCCESS | SENDING (same key) | ERROR(7)
 SENDING/PENDING/UNKNOWN → DECLINED (definite) → CREATE (bounded) | ERROR + problem
@@ -28,6 +29,7 @@ class RefundState(IntEnum):
     DECLINED = 8
     REVERSED = 9
     REJECTED = 10
+    CANCELLED = 11
 
 
 class Happened(StrEnum):
@@ -35,6 +37,7 @@ class Happened(StrEnum):
 
     FITS = "fits"
     DOES_NOT_FIT = "does_not_fit"
+    CANCELLED = "cancelled"
     NOT_STARTED = "not_started"
     ACCEPTED = "accepted"
     SUCCEEDED = "succeeded"
@@ -49,6 +52,8 @@ OPEN = frozenset(
     {RefundState.CREATE, RefundState.SENDING, RefundState.PENDING, RefundState.UNKNOWN, RefundState.DECLINED}
 )
 """States that the service itself carries on from."""
+TERMINAL = frozenset({RefundState.SUCCESS, RefundState.REVERSED, RefundState.REJECTED, RefundState.CANCELLED})
+"""States in which nothing is left to do, for the service or for a person restarting it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ _SAME = Stay("nothing new")
 _WAIT = Stay("no answer is no news: ask again later")
 _NOT_SENT = Refuse("nothing was sent in this attempt")
 _NOT_CHECKED = Refuse("the sum was checked before")
+_SENT = Refuse("a refund may have been sent: the payment was captured")
 _NOT_DECLINED = Refuse("only a declined refund is tried again by itself")
 _NOT_ERROR = Refuse("only a refund in RS_ERROR can be restarted (M22)")
 _TIME = Refuse("time alone never means failure")
@@ -90,6 +96,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.CREATE: {
         _H.FITS: Move(_S.SENDING),
         _H.DOES_NOT_FIT: Move(_S.REJECTED),
+        _H.CANCELLED: Move(_S.CANCELLED),
         _H.NOT_STARTED: _NOT_SENT,
         _H.ACCEPTED: _NOT_SENT,
         _H.SUCCEEDED: _NOT_SENT,
@@ -102,6 +109,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.SENDING: {
         _H.FITS: _NOT_CHECKED,
         _H.DOES_NOT_FIT: _NOT_CHECKED,
+        _H.CANCELLED: _SENT,
         _H.NOT_STARTED: _SAME,
         _H.ACCEPTED: Move(_S.PENDING),
         _H.SUCCEEDED: Move(_S.SUCCESS),
@@ -114,6 +122,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.PENDING: {
         _H.FITS: _NOT_CHECKED,
         _H.DOES_NOT_FIT: _NOT_CHECKED,
+        _H.CANCELLED: _SENT,
         _H.NOT_STARTED: _LATE,
         _H.ACCEPTED: _SAME,
         _H.SUCCEEDED: Move(_S.SUCCESS),
@@ -126,6 +135,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.UNKNOWN: {
         _H.FITS: _NOT_CHECKED,
         _H.DOES_NOT_FIT: _NOT_CHECKED,
+        _H.CANCELLED: _SENT,
         _H.NOT_STARTED: Move(_S.SENDING),
         _H.ACCEPTED: Move(_S.PENDING),
         _H.SUCCEEDED: Move(_S.SUCCESS),
@@ -138,6 +148,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.DECLINED: {
         _H.FITS: _NOT_CHECKED,
         _H.DOES_NOT_FIT: _NOT_CHECKED,
+        _H.CANCELLED: _SENT,
         _H.NOT_STARTED: _LATE,
         _H.ACCEPTED: _LATE,
         _H.SUCCEEDED: _TRANSIENT,
@@ -150,6 +161,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.SUCCESS: {
         _H.FITS: _OVER,
         _H.DOES_NOT_FIT: _OVER,
+        _H.CANCELLED: _OVER,
         _H.NOT_STARTED: _LATE,
         _H.ACCEPTED: _LATE,
         _H.SUCCEEDED: _SAME,
@@ -162,6 +174,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.ERROR: {
         _H.FITS: _NOT_CHECKED,
         _H.DOES_NOT_FIT: _NOT_CHECKED,
+        _H.CANCELLED: _SENT,
         _H.NOT_STARTED: _SAME,
         _H.ACCEPTED: Move(_S.PENDING),
         _H.SUCCEEDED: Move(_S.SUCCESS),
@@ -174,6 +187,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.REVERSED: {
         _H.FITS: _OVER,
         _H.DOES_NOT_FIT: _OVER,
+        _H.CANCELLED: _OVER,
         _H.NOT_STARTED: _LATE,
         _H.ACCEPTED: _LATE,
         _H.SUCCEEDED: _LATE,
@@ -186,6 +200,20 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
     _S.REJECTED: {
         _H.FITS: _OVER,
         _H.DOES_NOT_FIT: _SAME,
+        _H.CANCELLED: _OVER,
+        _H.NOT_STARTED: _NOT_SENT,
+        _H.ACCEPTED: _NOT_SENT,
+        _H.SUCCEEDED: _NOT_SENT,
+        _H.FAILED: _NOT_SENT,
+        _H.NO_ANSWER: _SAME,
+        _H.RETRIED: _OVER,
+        _H.GAVE_UP: _OVER,
+        _H.RESTARTED: _NOT_ERROR,
+    },
+    _S.CANCELLED: {
+        _H.FITS: _OVER,
+        _H.DOES_NOT_FIT: _OVER,
+        _H.CANCELLED: _SAME,
         _H.NOT_STARTED: _NOT_SENT,
         _H.ACCEPTED: _NOT_SENT,
         _H.SUCCEEDED: _NOT_SENT,
@@ -208,6 +236,6 @@ def releases(state: RefundState, to: RefundState) -> bool:
 
     Everything else counts, UNKNOWN and an ERROR that came of it included.
     """
-    if to in {_S.REJECTED, _S.REVERSED}:
+    if to in {_S.REJECTED, _S.CANCELLED, _S.REVERSED}:
         return True
     return to is _S.ERROR and state in {_S.CREATE, _S.DECLINED}

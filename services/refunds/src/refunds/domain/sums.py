@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from refunds.domain.gateway import PaymentInfo
 from refunds.domain.refund import Payment
 
 
@@ -44,3 +45,13 @@ def fit(payment: Payment, *, amount: int | None, currency: str) -> Fits | DoesNo
             "exceeds_captured", f"{amount} is more than the {payment.left} left of the captured {payment.captured}"
         )
     return Fits(amount)
+
+
+def is_cancellation(info: PaymentInfo, *, amount: int | None, currency: str) -> bool:
+    """Tell whether the wish is for all of a payment of which nothing was captured: it is cancelled instead of refunded.
+
+    A wish for a part of it is not: cancelling would take everything from the shop.
+    """
+    if info.captured > 0 or info.currency != currency:
+        return False
+    return amount is None or (info.held is not None and amount == info.held)

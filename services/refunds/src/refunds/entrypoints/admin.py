@@ -34,7 +34,15 @@ from refunds.application.errors import (
 from refunds.application.ports import RefundStore, Transactions
 from refunds.application.restart_refund import Restarted, RestartRefund
 from refunds.domain.refund import Refund
-from refunds.entrypoints.views import HistoryList, RefundView, history_view, state_named, view
+from refunds.entrypoints.views import (
+    EvidenceView,
+    HistoryList,
+    RefundView,
+    evidence_view,
+    history_view,
+    state_named,
+    view,
+)
 
 
 class Lists(Protocol):
@@ -42,6 +50,10 @@ class Lists(Protocol):
 
     async def page(self, *, state: int | None, order: str | None, before: UUID | None, limit: int) -> list[Refund]:
         """Return refunds, newest first, from before the given id."""
+        ...
+
+    async def in_error(self, *, order: str | None, error: str | None, limit: int) -> list[Refund]:
+        """Return refunds in RS_ERROR, oldest first."""
         ...
 
 
@@ -116,10 +128,18 @@ def admin_routes(
             entries = await store.history(refund_id)
         return HistoryList(items=[history_view(entry) for entry in entries])
 
+    async def evidence_of(request: Request[None, None]) -> EvidenceView:
+        """Answer the attempts of one refund, and what was asked and answered."""
+        refund_id = str(request.path_uuid("id"))
+        async with transactions.begin() as store:
+            if await store.find(refund_id) is None:
+                raise UnknownRefund(f"there is no refund {refund_id}")
+            return evidence_view(await store.attempts(refund_id), await store.calls(refund_id, limit=100))
+
     async def restart_one(request: Request[RestartBody, None]) -> Any:
         """Restart one refund, audited."""
         refund_id, body = str(request.path_uuid("id")), request.body
-        evidence = await restart.ask(refund_id, expected_version=body.expected_version)
+        evidence = await restart.ask(refund_id, expected_version=body.expected_version, now=clock.now())
 
         async def act(connection: Connection) -> tuple[Refund, Refund, Restarted]:
             """Do it once, under the caller's key."""
@@ -184,6 +204,16 @@ def admin_routes(
             handler=history,
             summary="Every change of state of a refund",
             response=HistoryList,
+            errors=(UnknownRefund, Unavailable),
+            roles=VIEWER,
+            tags=("admin",),
+        ),
+        Route(
+            method="GET",
+            path="/admin/v1/refunds/{id}/evidence",
+            handler=evidence_of,
+            summary="The attempts of a refund, and what the payment system was asked and answered",
+            response=EvidenceView,
             errors=(UnknownRefund, Unavailable),
             roles=VIEWER,
             tags=("admin",),

@@ -3,51 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
 
 from common.clock import Clock
 from common.contracts import Envelope, parse
-from common.contracts.orders import RefundWantedV1
+from common.contracts.orders import RefundLine, RefundWantedV1
 from common.contracts.refunds import RefundRejectedV1, TCreateRefundV1
-from common.errors import Conflict
+from common.errors import Conflict, SuiteError, Unprocessable
 from common.ids import derived_id
 from common.messaging import Handler
 from common.postgres import Connection
 from refunds.application.begin_attempt import begin_attempt
+from refunds.application.errors import LinesDoNotAddUp
 from refunds.application.ports import RefundStore
 from refunds.application.request_refund import Wish, request_refund
+from refunds.domain.lines import LineKind, WantedLine
+from refunds.domain.route import GatewayRoutes
 
 StoreOn = Callable[[Connection], RefundStore]
 _ACTOR = "orchestrator"
 
 
-def wanted_handler(*, store_on: StoreOn, clock: Clock, gateway: str) -> Handler:
+def wanted_handler(*, store_on: StoreOn, clock: Clock, gateways: GatewayRoutes) -> Handler:
     """Return the handler of ``refunds.wanted``: the same use case as over HTTP. What cannot be made is published as rejected."""
 
     async def handle(connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Carry the events out in the consumer's transaction."""
         store = store_on(connection)
-        wishes = [_wish(envelope) for envelope in envelopes]
+        wanted = [(parse(envelope, RefundWantedV1), envelope.traceparent) for envelope in envelopes]
         # One order of locking payments for every replica, or two batches could wait for each other.
-        for wish in sorted(wishes, key=lambda wish: wish.payment_id or ""):
+        for event, traceparent in sorted(wanted, key=lambda each: each[0].payment_id):
             try:
-                await request_refund(store, wish, gateway=gateway, actor=_ACTOR, now=clock.now())
-            except Conflict as error:
-                await _reject(store, wish, error)
+                wish = _wish(event, traceparent)
+                await request_refund(store, wish, gateways=gateways, actor=_ACTOR, now=clock.now())
+            except (Conflict, Unprocessable) as error:
+                await _reject(store, event, traceparent, error)
 
-    async def _reject(store: RefundStore, wish: Wish, error: Conflict) -> None:
+    async def _reject(store: RefundStore, event: RefundWantedV1, traceparent: str | None, error: SuiteError) -> None:
         now = clock.now()
         await store.promise(
             RefundRejectedV1(
-                order_number=wish.order_number,
-                payment_id=wish.payment_id or "",
-                business_key=wish.business_key,
+                order_number=event.order_number,
+                payment_id=event.payment_id,
+                business_key=event.business_key,
                 code=error.code,
                 detail=error.detail,
                 occurred_at=now,
             ),
-            event_id=derived_id("refund-wish-rejected", wish.business_key, error.code),
-            order_number=wish.order_number,
-            traceparent=wish.traceparent,
+            event_id=derived_id("refund-wish-rejected", event.business_key, error.code),
+            order_number=event.order_number,
+            traceparent=traceparent,
             now=now,
         )
 
@@ -73,8 +78,7 @@ def work_key(envelope: Envelope) -> str:
     return f"{event.refund_id}:{event.attempt}"
 
 
-def _wish(envelope: Envelope) -> Wish:
-    wanted = parse(envelope, RefundWantedV1)
+def _wish(wanted: RefundWantedV1, traceparent: str | None) -> Wish:
     return Wish(
         order_number=wanted.order_number,
         payment_id=wanted.payment_id,
@@ -82,5 +86,17 @@ def _wish(envelope: Envelope) -> Wish:
         currency=wanted.currency,
         reason=wanted.reason,
         business_key=wanted.business_key,
-        traceparent=envelope.traceparent,
+        traceparent=traceparent,
+        lines=tuple(_line(line) for line in wanted.lines),
+        source=wanted.source,
     )
+
+
+def _line(line: RefundLine) -> WantedLine:
+    try:
+        quantity, of_quantity = Decimal(line.quantity), Decimal(line.of_quantity)
+    except InvalidOperation:
+        raise LinesDoNotAddUp(f"the quantity of line {line.id} is no number") from None
+    if not (quantity.is_finite() and of_quantity.is_finite() and 0 < quantity <= of_quantity and line.paid >= 0):
+        raise LinesDoNotAddUp(f"the quantities of line {line.id} cannot be")
+    return WantedLine(line.id, LineKind(line.kind), quantity, of_quantity, line.paid)

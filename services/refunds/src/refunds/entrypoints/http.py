@@ -1,5 +1,6 @@
 """``POST /refunds/v1/refunds`` and ``GET /refunds/v1/refunds/{id}`` (CONTRACT "refunds")."""
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, Field, field_validator
@@ -13,6 +14,8 @@ from refunds.application.errors import (
     BusinessKeyReused,
     CurrencyMismatch,
     ExceedsCaptured,
+    LineConflict,
+    LinesDoNotAddUp,
     NoPayment,
     NothingCaptured,
     NothingLeft,
@@ -20,7 +23,21 @@ from refunds.application.errors import (
 )
 from refunds.application.ports import Transactions
 from refunds.application.request_refund import Wish, request_refund
+from refunds.domain.lines import LineKind, WantedLine
+from refunds.domain.route import GatewayRoutes
 from refunds.entrypoints.views import RefundAccepted, RefundView, accepted, view
+
+_Quantity = Annotated[Decimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
+
+
+class LineBody(BaseModel):
+    """A part of a line of the order: `quantity` of the `of_quantity` that `paid` was paid for. Tips are a line of their own."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    kind: LineKind = LineKind.POSITION
+    quantity: _Quantity = Decimal(1)
+    of_quantity: _Quantity = Decimal(1)
+    paid: Annotated[int, Field(ge=0, le=10**15, strict=True, description="minor units, for the whole line")]
 
 
 class RefundBody(BaseModel):
@@ -29,8 +46,16 @@ class RefundBody(BaseModel):
     order_number: Annotated[str, Field(min_length=1, max_length=64)]
     payment_id: Annotated[str | None, Field(max_length=128)] = None
     amount: Annotated[int, Field(gt=0, le=10**15, strict=True, description="minor units")] | None = Field(
-        default=None, description="null: everything that is captured and not refunded"
+        default=None,
+        description="null: the sum of the lines; without lines, everything that is captured and not refunded",
     )
+    lines: Annotated[
+        list[LineBody],
+        Field(
+            max_length=500, description="for a refund by lines: each part is rounded so that all parts add up to `paid`"
+        ),
+    ] = []
+    source: Annotated[str | None, Field(max_length=64, description="the order's source")] = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
     business_key: Annotated[str, Field(min_length=1, max_length=200, description="the same key gives the same refund")]
@@ -42,7 +67,7 @@ class RefundBody(BaseModel):
         return value
 
 
-def refund_routes(*, transactions: Transactions, clock: Clock, gateway: str) -> list[Route]:
+def refund_routes(*, transactions: Transactions, clock: Clock, gateways: GatewayRoutes) -> list[Route]:
     """Return the two routes."""
 
     async def make(request: Request[RefundBody, None]) -> RefundAccepted:
@@ -58,9 +83,13 @@ def refund_routes(*, transactions: Transactions, clock: Clock, gateway: str) -> 
             reason=body.reason,
             business_key=body.business_key,
             traceparent=headers.get("traceparent"),
+            lines=tuple(
+                WantedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in body.lines
+            ),
+            source=body.source,
         )
         async with transactions.begin() as store:
-            refund = await request_refund(store, wish, gateway=gateway, actor=request.principal.name, now=clock.now())
+            refund = await request_refund(store, wish, gateways=gateways, actor=request.principal.name, now=clock.now())
         return accepted(refund)
 
     async def show(request: Request[None, None]) -> RefundView:
@@ -68,9 +97,10 @@ def refund_routes(*, transactions: Transactions, clock: Clock, gateway: str) -> 
         refund_id = str(request.path_uuid("id"))
         async with transactions.begin() as store:
             refund = await store.find(refund_id)
+            lines = await store.lines(refund_id)
         if refund is None:
             raise UnknownRefund(f"there is no refund {refund_id}")
-        return view(refund)
+        return view(refund, lines)
 
     return [
         Route(
@@ -92,6 +122,8 @@ def refund_routes(*, transactions: Transactions, clock: Clock, gateway: str) -> 
                 NothingLeft,
                 NothingCaptured,
                 CurrencyMismatch,
+                LineConflict,
+                LinesDoNotAddUp,
                 Unavailable,
             ),
             roles=INTERNAL | OPERATOR,

@@ -1,17 +1,18 @@
-"""The worker that carries refunds on, and the gauges."""
+"""What runs by itself: the worker that carries refunds on, the day's reconciliation, the gauges."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
 from common.clock import Clock
 from common.errors import SuiteError
 from common.postgres import worth_repeating
 from common.telemetry import get_logger, report_exception
+from refunds.application.reconcile import Reconcile, Reconciliation
 
 _log = get_logger()
 
@@ -126,6 +127,56 @@ async def every(seconds: float, job: Callable[[], Awaitable[None]], *, name: str
                 raise
             _log.warning("job_put_off", job=name, reason=type(error).__name__)
         await asyncio.sleep(seconds)
+
+
+class Days(Protocol):
+    """Which days are reconciled."""
+
+    async def claim_day(self, day: date, *, now: datetime) -> bool:
+        """Take a day, for a while; False when it is done or taken."""
+        ...
+
+    async def finish_day(self, day: date, *, now: datetime) -> None:
+        """Note that it is done."""
+        ...
+
+
+class DailyReconciliation:
+    """Reconciles once a day, from ``hour`` (UTC) on, ``back`` far back, whichever replica comes first."""
+
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        days: Days,
+        clock: Clock,
+        *,
+        hour: int,
+        back: timedelta,
+        reconciled: Callable[[Reconciliation], None],
+    ) -> None:
+        self._reconcile = reconcile
+        self._days = days
+        self._clock = clock
+        self._hour = hour
+        self._back = back
+        self._reconciled = reconciled
+
+    async def __call__(self) -> None:
+        """Do it if it is time, and if nobody has."""
+        now = self._clock.now()
+        if now.hour < self._hour or not await self._days.claim_day(now.date(), now=now):
+            return
+        found = await self._reconcile(since=now - self._back, until=now)
+        await self._days.finish_day(now.date(), now=self._clock.now())
+        self._reconciled(found)
+        _log.info(
+            "refunds_reconciled",
+            examined=found.examined,
+            advanced=found.advanced,
+            unanswered=found.unanswered,
+            differences=len(found.differences),
+            registers=found.registers,
+        )
 
 
 def _passing(error: Exception) -> bool:

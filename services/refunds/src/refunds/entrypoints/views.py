@@ -1,11 +1,13 @@
 """Refunds as HTTP shows them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from refunds.application.ports import HistoryEntry
-from refunds.domain.refund import Refund
+from refunds.application.ports import GatewayCall, HistoryEntry
+from refunds.domain.lines import LineKind, RefundedLine
+from refunds.domain.refund import Attempt, Refund
 from refunds.domain.states import RefundState
 
 
@@ -15,6 +17,17 @@ class RefundAccepted(BaseModel):
     id: str
     state: int = Field(description="RS_CREATE = 2, RS_ERROR = 7; the others are ours")
     state_name: str
+
+
+class LineView(BaseModel):
+    """A line of the order that the refund is for; ``amount`` in minor units is its part."""
+
+    id: str
+    kind: LineKind
+    quantity: str
+    of_quantity: str
+    paid: int
+    amount: int
 
 
 class RefundView(RefundAccepted):
@@ -32,6 +45,7 @@ class RefundView(RefundAccepted):
     next_attempt_at: datetime | None = Field(description="when the service looks at it next by itself")
     created_at: datetime
     state_since: datetime
+    lines: list[LineView] = Field(default=[], description="empty in lists, and for a refund that names no lines")
 
 
 class HistoryView(BaseModel):
@@ -56,12 +70,71 @@ class HistoryList(BaseModel):
     next_cursor: str | None = None
 
 
+class CallView(BaseModel):
+    """One call to the payment system: what was asked, what came back, and what that meant."""
+
+    attempt: int
+    at: datetime
+    operation: str
+    request: str
+    outcome: str
+    answer: str
+    seconds: float
+
+
+class AttemptView(BaseModel):
+    """One attempt: the key it went under, and what the payment system calls it."""
+
+    attempt: int
+    gateway: str
+    gateway_key: str
+    began_at: datetime
+    sent_at: datetime | None
+    gateway_refund_id: str | None
+
+
+class EvidenceView(BaseModel):
+    """Everything that a person needs to talk to the payment system's people."""
+
+    attempts: list[AttemptView]
+    calls: list[CallView] = Field(description="the newest hundred, oldest first; no secrets")
+
+
+def evidence_view(attempts: Sequence[Attempt], calls: Sequence[GatewayCall]) -> EvidenceView:
+    """Show the evidence."""
+    return EvidenceView(
+        attempts=[
+            AttemptView(
+                attempt=one.number,
+                gateway=one.gateway,
+                gateway_key=one.gateway_key,
+                began_at=one.began_at,
+                sent_at=one.sent_at,
+                gateway_refund_id=one.gateway_refund_id,
+            )
+            for one in attempts
+        ],
+        calls=[
+            CallView(
+                attempt=call.attempt,
+                at=call.at,
+                operation=call.operation,
+                request=call.request,
+                outcome=call.outcome,
+                answer=call.answer,
+                seconds=call.seconds,
+            )
+            for call in calls
+        ],
+    )
+
+
 def accepted(refund: Refund) -> RefundAccepted:
     """Show the short form."""
     return RefundAccepted(id=refund.id, state=refund.state, state_name=refund.state.name)
 
 
-def view(refund: Refund) -> RefundView:
+def view(refund: Refund, lines: Sequence[RefundedLine] = ()) -> RefundView:
     """Show a refund."""
     return RefundView(
         id=refund.id,
@@ -79,6 +152,17 @@ def view(refund: Refund) -> RefundView:
         next_attempt_at=refund.next_attempt_at,
         created_at=refund.created_at,
         state_since=refund.state_since,
+        lines=[
+            LineView(
+                id=line.id,
+                kind=line.kind,
+                quantity=f"{line.quantity.normalize():f}",
+                of_quantity=f"{line.of_quantity.normalize():f}",
+                paid=line.paid,
+                amount=line.amount,
+            )
+            for line in lines
+        ],
     )
 
 

@@ -1,0 +1,90 @@
+"""Ports that can die or hang at every await: a process that is killed, and one that stands still while another carries on.
+
+Every await of a use case of refunds ends at one of these ports: a transaction, a statement in it, a call to a gateway. So a fuse that
+burns down at each of them, before and after, reaches every await there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing catches this, nothing is cleaned up but what the servers clean up themselves."""
+
+
+class Fuse:
+    """Dies at the ``dies_at``-th point, or stands still at the ``hangs_at``-th point outside a transaction until ``wake``."""
+
+    def __init__(self, *, dies_at: int | None = None, hangs_at: int | None = None) -> None:
+        self.points = 0
+        self.hangs = asyncio.Event()
+        self._dies_at = dies_at
+        self._hangs_at = hangs_at
+        self._depth = 0
+        self._wake = asyncio.Event()
+
+    async def point(self) -> None:
+        """Pass, die or hang."""
+        self.points += 1
+        if self.points == self._dies_at:
+            raise KilledError
+        if self._hangs_at is not None and self.points >= self._hangs_at and self._depth == 0:
+            self._hangs_at = None
+            self.hangs.set()
+            await self._wake.wait()
+
+    def wake(self) -> None:
+        """Let it go on."""
+        self._wake.set()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Mark a transaction: it dies there and does not hang, or its locks would stop everybody."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+
+class Mortal:
+    """Anything with coroutine methods; each has a point before and after it."""
+
+    def __init__(self, real: Any, fuse: Fuse) -> None:
+        self._real = real
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def call(*arguments: Any, **keywords: Any) -> Any:
+            await self._fuse.point()
+            result = await found(*arguments, **keywords)
+            await self._fuse.point()
+            return result
+
+        return call
+
+
+class MortalTransactions:
+    """Transactions with points before they begin, at each statement, before the commit and after it."""
+
+    def __init__(self, real: Any, fuse: Fuse) -> None:
+        self._real = real
+        self._fuse = fuse
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Any]:
+        """Open a transaction."""
+        await self._fuse.point()
+        async with self._fuse.transaction(), self._real.begin() as store:
+            yield Mortal(store, self._fuse)
+            await self._fuse.point()
+        await self._fuse.point()

@@ -1,0 +1,318 @@
+"""Histories of refunds as Hypothesis makes them up: wishes, faults of every kind, deaths and standstills at every await, time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter, defaultdict
+from itertools import count
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from refund_world import Instance, World, open_world
+from refunds.domain.states import RefundState
+from sandbox.faults import FaultMode, FaultOrder
+
+S = RefundState
+CAPTURED = 100
+STEPS = 25
+SPENT = (S.SENDING, S.PENDING, S.UNKNOWN, S.SUCCESS)
+OPERATIONS = ("get_payment", "create_refund", "start_refund", "get_refund", "list_refunds", "payment")
+FAULTS = (
+    FaultOrder(mode=FaultMode.LOST_RESPONSE, count=1),
+    FaultOrder(mode=FaultMode.ERROR, count=2),
+    FaultOrder(mode=FaultMode.ERROR, count=1, effect=True),
+    FaultOrder(mode=FaultMode.RESET, count=1),
+    FaultOrder(mode=FaultMode.RATE_LIMIT, count=1),
+    FaultOrder(mode=FaultMode.LATE, count=1),
+    FaultOrder(mode=FaultMode.DECLINED, count=1),
+    FaultOrder(mode=FaultMode.ERROR),
+)
+_numbers = count()
+
+
+class RefundHistories(RuleBasedStateMachine):
+    """One history. At its end everything heals, and every refund has to come to its end, paid at most once."""
+
+    world: ClassVar[World]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = next(_numbers)
+        self.payments = [f"{beginning}{self.history}" for beginning in ("pay-", "yk-", "held-")]
+        self.wishes = 0
+        self.read: Counter[str] = Counter()
+        self.zombies: list[tuple[Instance, asyncio.Task[bool]]] = []
+
+    def run(self, coroutine: Any) -> Any:
+        """Run on the world's loop."""
+        return self.world.run(coroutine)
+
+    @initialize()
+    def begin(self) -> None:
+        """Three payments: at Trust, at YooKassa, and one that was not captured."""
+        self.run(self.world.fresh())
+        trust, yookassa, held = self.payments
+
+        async def make() -> None:
+            control = self.world.sandbox.control
+            await control("PUT", f"/sandbox/trust/payments/{trust}", {"captured": CAPTURED})
+            await control("PUT", f"/sandbox/yookassa/payments/{yookassa}", {"captured": CAPTURED})
+            await control("PUT", f"/sandbox/trust/payments/{held}", {"captured": 0, "held": CAPTURED})
+
+        self.run(make())
+
+    @rule(payment=st.sampled_from((0, 0, 1, 1, 2)), amount=st.sampled_from((60, 60, 40, 10, CAPTURED, None)))
+    def want(self, payment: int, amount: int | None) -> None:
+        """Somebody wants money back; TCreateRefund is delivered, twice."""
+        self.wishes += 1
+        if self.wishes <= 5:
+            self.run(self.world.want(self.payments[payment], amount=amount, key=str(self.wishes)))
+            self.run(self.world.deliver())
+
+    @rule()
+    def work(self) -> None:
+        """A process carries on what is due."""
+        assert self.run(self.world.work(self.world.instance()))
+        self.run(self.world.deliver())
+
+    @rule(point=st.integers(min_value=1, max_value=45))
+    def die(self, point: int) -> None:
+        """A process dies at this await."""
+        self.run(self.world.work(self.world.instance(dies_at=point)))
+
+    @rule(point=st.integers(min_value=1, max_value=45))
+    def hang(self, point: int) -> None:
+        """A process stands still from this await on; others take over when its lease is up."""
+        instance = self.world.instance(hangs_at=point)
+
+        async def until_it_hangs() -> asyncio.Task[bool]:
+            task = asyncio.create_task(self.world.work(instance))
+            hangs = asyncio.create_task(instance.fuse.hangs.wait())
+            await asyncio.wait({task, hangs}, return_when=asyncio.FIRST_COMPLETED)
+            hangs.cancel()
+            return task
+
+        self.zombies.append((instance, self.run(until_it_hangs())))
+
+    @precondition(lambda self: self.zombies)
+    @rule()
+    def wake(self) -> None:
+        """One that stood still goes on as if nothing had happened."""
+        self.run(self._wake_all())
+
+    async def _wake_all(self) -> None:
+        while self.zombies:
+            instance, task = self.zombies.pop(0)
+            instance.fuse.wake()
+            await task
+
+    @rule(
+        system=st.sampled_from(("trust", "yookassa")), fault=st.sampled_from(FAULTS), where=st.sampled_from(OPERATIONS)
+    )
+    def fault(self, system: str, fault: FaultOrder, where: str) -> None:
+        """Something goes wrong with the next calls."""
+        order = fault.model_copy(update={"match": where})
+        self.world.sandbox.world.systems[system].faults.add(order)
+
+    @rule()
+    def heal(self) -> None:
+        """The gateways are well again."""
+        self.run(self._heal())
+
+    async def _heal(self) -> None:
+        for system in ("trust", "yookassa"):
+            self.world.sandbox.world.systems[system].faults.heal()
+            await self.world.sandbox.world.systems[system].let_go()
+
+    @rule()
+    def let_go(self) -> None:
+        """What was long on its way to a gateway takes effect."""
+        self.run(self._let_go())
+
+    async def _let_go(self) -> None:
+        for system in ("trust", "yookassa"):
+            await self.world.sandbox.world.systems[system].let_go()
+
+    @rule(seconds=st.sampled_from((1.0, 61.0, 400.0, 4000.0, 86400.0, 9 * 86400.0)))
+    def pass_time(self, seconds: float) -> None:
+        """Time passes; past an hour nothing is on its way to YooKassa any more, where a key lives for a day."""
+        if seconds > 1000.0:
+            self.run(self._wake_all())
+            self.run(self._let_go())
+        self.world.pass_time(seconds)
+
+    @rule(index=st.integers(min_value=0, max_value=9))
+    def reverse(self, index: int) -> None:
+        """A gateway takes a finished refund back."""
+
+        async def take_back() -> None:
+            done = [
+                (item["payment_id"], refund)
+                for item in self.world.ledgers().values()
+                for refund in item["refunds"]
+                if refund["status"] in {"success", "succeeded"}
+            ]
+            if done:
+                payment_id, refund = done[index % len(done)]
+                yookassa = payment_id.startswith("yk-")
+                name = refund["id"] if yookassa else refund["trust_refund_id"]
+                path = f"/sandbox/{'yookassa' if yookassa else 'trust'}/refunds/{name}"
+                await self.world.sandbox.control("PUT", path, {"status": "canceled" if yookassa else "failed"})
+
+        self.run(take_back())
+
+    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 30)))
+    def notify(self, index: int, point: int | None) -> None:
+        """A gateway notifies about a refund, twice at once, early, late or out of order."""
+
+        async def tell() -> None:
+            known = [
+                ("yookassa" if item["payment_id"].startswith("yk-") else "trust", refund)
+                for item in self.world.ledgers().values()
+                for refund in item["refunds"]
+            ]
+            if known:
+                gateway, refund = known[index % len(known)]
+                name = refund["id"] if gateway == "yookassa" else refund["trust_refund_id"]
+                await self.world.notify(self.world.instance(dies_at=point), gateway, name)
+
+        self.run(tell())
+
+    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 40)))
+    def restart(self, index: int, point: int | None) -> None:
+        """An operator restarts something, in RS_ERROR or not."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT id FROM refunds WHERE payment_id = ANY($1) ORDER BY state = 7 DESC, id", self.payments
+            )
+            if rows:
+                await self.world.press_restart(
+                    self.world.instance(dies_at=point), str(rows[index % min(len(rows), 2)]["id"])
+                )
+
+        self.run(press())
+        self.run(self.world.deliver())
+
+    @rule(point=st.one_of(st.none(), st.integers(1, 60)))
+    def reconcile(self, point: int | None) -> None:
+        """Everything is reconciled, finished refunds too."""
+        self.run(self.world.reconcile_all(self.world.instance(dies_at=point)))
+
+    @invariant()
+    def no_more_than_captured(self) -> None:
+        """What is not proven failed is never more than what was captured, by our books and by the gateways' logs."""
+        self.run(self._check_sums())
+
+    async def _check_sums(self) -> None:
+        rows = await self.world.fetch(
+            "SELECT payment_id, sum(amount) AS spent FROM refunds WHERE payment_id = ANY($1) AND state = ANY($2) GROUP BY payment_id",
+            self.payments,
+            list(map(int, SPENT)),
+        )
+        assert all(row["spent"] <= CAPTURED for row in rows), rows
+        attempts = await self.world.fetch(
+            "SELECT DISTINCT a.gateway_key, a.refund_id FROM refund_attempts AS a JOIN refunds AS r ON r.id = a.refund_id"
+            " WHERE r.payment_id = ANY($1)",
+            self.payments,
+        )
+        owner = {row["gateway_key"]: str(row["refund_id"]) for row in attempts}
+        payouts: Counter[str] = Counter()
+        alive: Counter[str] = Counter()
+        for item in self.world.ledgers().values():
+            for refund in item["refunds"]:
+                assert refund["key"] in owner, "the gateway has a refund under a key that was not committed before"
+                payouts[owner[refund["key"]]] += refund["payouts"]
+                alive[owner[refund["key"]]] += refund["alive"]
+        assert not [refund for refund, times in payouts.items() if times > 1], f"paid twice: {payouts}"
+        assert not [refund for refund, times in alive.items() if times > 1], f"under way twice: {alive}"
+        for system, words in (("trust", "refund_exceeds_captured"), ("yookassa", "exceeds the amount")):
+            page = self.world.sandbox.world.systems[system].journal.page(after=self.read[system])
+            self.read[system] = page["last_seq"]
+            refused = [entry for entry in page["items"] if words in str(entry["answer"])]
+            assert not refused, "more than was captured was asked of the gateway"
+
+    def teardown(self) -> None:
+        """Everything heals, and everything ends."""
+        self.run(self._finish())
+
+    async def _finish(self) -> None:
+        await self._heal()
+        await self._wake_all()
+        rows = await self.world.until_terminal(self.payments)
+        await self.world.reconcile_all(self.world.instance())
+        await self.world.deliver()
+        await self._check_sums()
+        ledgers = self.world.ledgers()
+        paid: defaultdict[str, int] = defaultdict(int)
+        for item in ledgers.values():
+            for refund in item["refunds"]:
+                if refund["status"] in {"success", "succeeded"}:
+                    paid[refund["key"]] += refund["amount"] if "trust_refund_id" in refund else _minor(refund)
+        for row in rows:
+            fresh = (await self.world.fetch("SELECT * FROM refunds WHERE id = $1", row["id"]))[0]
+            attempts = await self.world.fetch("SELECT * FROM refund_attempts WHERE refund_id = $1", row["id"])
+            money = sum(paid[key] for key in {attempt["gateway_key"] for attempt in attempts})
+            assert money == (fresh["amount"] if fresh["state"] == S.SUCCESS else 0), (S(fresh["state"]).name, money)
+            await self._check_history(str(row["id"]), fresh["state"])
+
+    async def _check_history(self, refund_id: str, state: int) -> None:
+        lines = await self.world.fetch(
+            "SELECT version, attempt, state_before, state_after FROM refund_history WHERE refund_id = $1::uuid ORDER BY id",
+            refund_id,
+        )
+        assert [line["version"] for line in lines] == list(range(1, len(lines) + 1))
+        chain = [None, *(line["state_after"] for line in lines)]
+        assert [line["state_before"] for line in lines] == chain[:-1]
+        assert chain[-1] == state
+        errors = {line["attempt"] for line in lines if line["state_after"] == S.ERROR}
+        raised = {name: times for name, times in self.world.problems.items() if name.startswith(f"refund:{refund_id}:")}
+        assert raised == {f"refund:{refund_id}:{attempt}": 1 for attempt in errors}, "one problem an attempt"
+        over = {name: times for name, times in self.world.resolved.items() if name in raised}
+        if state in {S.SUCCESS, S.CANCELLED, S.REVERSED}:
+            assert over == raised, "what ends well ends its problems"
+
+
+def _minor(refund: dict[str, Any]) -> int:
+    return int(refund["amount"]["value"].replace(".", ""))
+
+
+def histories_over(world: World) -> type[RefundHistories]:
+    """Return the machine on this world."""
+    return type("RefundHistoriesOnWorld", (RefundHistories,), {"world": world})
+
+
+def run_histories(dsn: str, *, histories: int) -> None:
+    """Make up so many histories and run them; raises what the first that fails raises.
+
+    With ``REFUND_SHRINK`` in the environment in its shortest form, which can take an hour.
+    """
+    world = open_world(dsn)
+    phases = [Phase.generate, Phase.shrink] if os.environ.get("REFUND_SHRINK") else [Phase.generate]
+    try:
+        run_state_machine_as_test(
+            histories_over(world),
+            settings=settings(
+                max_examples=histories,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                phases=phases,
+                suppress_health_check=list(HealthCheck),
+                print_blob=False,
+                report_multiple_bugs=False,
+            ),
+        )
+    finally:
+        world.close()

@@ -1,0 +1,292 @@
+"""The refunds service without its process: real use cases, real PostgreSQL, the sandbox's gateways over real HTTP, a clock that is moved.
+
+One world serves many histories, one after another. Whoever works is an instance that can die or hang at every await (``mortal``); the
+next one starts from what is in the database, like a process that was started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import asyncpg
+
+from common.clock import ManualClock
+from common.contracts import Envelope, parse
+from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
+from common.contracts.journal import JournalEntryV1
+from common.contracts.refunds import TCreateRefundV1
+from common.errors import Conflict
+from common.http import new_session
+from common.postgres import Database
+from common.telemetry.metrics import new_registry
+from mortal import Fuse, KilledError, Mortal, MortalTransactions
+from refunds.adapters.metrics import RefundMetrics
+from refunds.adapters.queue import PostgresBooks, PostgresQueue, PostgresTransactions
+from refunds.adapters.trust import TrustGateway
+from refunds.adapters.yookassa import YooKassaGateway
+from refunds.application.advance_refund import AdvanceRefund
+from refunds.application.begin_attempt import begin_attempt
+from refunds.application.call_gateway import GatewayCalls
+from refunds.application.errors import Overtaken
+from refunds.application.notice import NoticeRefund
+from refunds.application.ports import GatewayAway, GatewaySilent
+from refunds.application.reconcile import Reconcile, Reconciliation
+from refunds.application.reconcile_refund import ReconcileRefund
+from refunds.application.request_refund import Wish, request_refund
+from refunds.application.restart_refund import Restarted, RestartRefund
+from refunds.domain.guard import GuardLimits
+from refunds.domain.patience import Patience
+from refunds.domain.route import GatewayRoutes
+from refunds.domain.states import TERMINAL, RefundState
+from sandbox.clock import ManualClock as SandboxClock
+from sandbox.testing import RunningSandbox, running_sandbox
+
+START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
+LEASE = timedelta(seconds=60)
+PATIENCE = Patience(declines=2)
+ROUTES = GatewayRoutes("trust", of_payment={"yk-": "yookassa"})
+T = TypeVar("T")
+
+
+@dataclass
+class Instance:
+    """One process: its guards, its lease, its fuse."""
+
+    calls: GatewayCalls
+    advance: AdvanceRefund
+    queue: Any
+    notice: NoticeRefund
+    reconcile: Reconcile
+    restart: RestartRefund
+    fuse: Fuse
+
+
+@dataclass
+class World:
+    """Everything that outlives a process."""
+
+    runner: asyncio.Runner
+    database: Database
+    sandbox: RunningSandbox
+    session: Any
+    time: ManualClock
+    outside_time: SandboxClock
+    stack: AsyncExitStack
+    metrics: RefundMetrics
+    problems: Counter[str] = field(default_factory=Counter)
+    resolved: Counter[str] = field(default_factory=Counter)
+    raised: list[ProblemRaisedV1] = field(default_factory=list)
+    journal: list[JournalEntryV1] = field(default_factory=list)
+    number: int = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run on the world's own loop."""
+        return self.runner.run(coroutine)
+
+    def instance(self, *, dies_at: int | None = None, hangs_at: int | None = None) -> Instance:
+        """Start a process."""
+        fuse = Fuse(dies_at=dies_at, hangs_at=hangs_at)
+        metrics = self.metrics
+        transactions = MortalTransactions(self.transactions(), fuse)
+        gateways = {
+            "trust": TrustGateway(
+                self.session, url=self.sandbox.trust_url, service_token="token", key_retention=timedelta(days=7)
+            ),
+            "yookassa": YooKassaGateway(
+                self.session, url=self.sandbox.url, shop_id="1", secret_key="key", key_retention=timedelta(days=1)
+            ),
+        }
+        mortal: Any = {name: Mortal(gateway, fuse) for name, gateway in gateways.items()}
+        calls = GatewayCalls(mortal, metrics, self.time, limits=GuardLimits())
+        self.number += 1
+        owner = f"instance-{self.number}"
+        one = ReconcileRefund(transactions, calls, self.time, patience=PATIENCE)
+        books = PostgresBooks(self.database, owner=owner)
+        return Instance(
+            calls=calls,
+            advance=AdvanceRefund(transactions, calls, self.time, patience=PATIENCE),
+            queue=Mortal(PostgresQueue(self.database, owner=owner, lease=LEASE), fuse),
+            notice=NoticeRefund(transactions, one, self.time),
+            reconcile=Reconcile(transactions, calls, books, one, self.time),
+            restart=RestartRefund(transactions, calls, patience=PATIENCE),
+            fuse=fuse,
+        )
+
+    def transactions(self) -> PostgresTransactions:
+        """Transactions that do not die, for the test's own use."""
+        return PostgresTransactions(self.database, self.metrics, after_commit=lambda: None)
+
+    async def fresh(self) -> None:
+        """Begin another history: nobody works on what earlier ones left, and the gateways know nothing."""
+        async with self.database.acquire() as connection:
+            await connection.execute("UPDATE refunds SET next_attempt_at = NULL, lease_until = NULL")
+            await connection.execute("DELETE FROM outbox")
+        for system in self.sandbox.world.systems.values():
+            system.reset()
+        self.problems.clear()
+        self.resolved.clear()
+        self.raised.clear()
+        self.journal.clear()
+
+    async def want(self, payment_id: str, *, amount: int | None, key: str) -> str | None:
+        """Ask for a refund; None when it is refused."""
+        wish = Wish(
+            order_number=f"N-{payment_id}",
+            payment_id=payment_id,
+            amount=amount,
+            currency="RUB",
+            reason="test",
+            business_key=f"{payment_id}:{key}",
+            traceparent=None,
+        )
+        try:
+            async with self.transactions().begin() as store:
+                refund = await request_refund(store, wish, gateways=ROUTES, actor="test", now=self.time.now())
+        except Conflict:
+            return None
+        return refund.id
+
+    async def deliver(self) -> None:
+        """Take in what the outbox promises: each TCreateRefund twice, each problem once."""
+        async with self.database.acquire() as connection:
+            rows = await connection.fetch("DELETE FROM outbox RETURNING id, body")
+        for row in sorted(rows, key=lambda row: row["id"]):
+            envelope = Envelope.decode(row["body"])
+            if envelope.type == TCreateRefundV1.TYPE:
+                event = parse(envelope, TCreateRefundV1)
+                for _ in range(2):
+                    async with self.transactions().begin() as store:
+                        await begin_attempt(
+                            store, refund_id=event.refund_id, attempt=event.attempt, now=self.time.now()
+                        )
+            elif envelope.type == ProblemRaisedV1.TYPE:
+                problem = parse(envelope, ProblemRaisedV1)
+                self.problems[problem.fingerprint] += 1
+                self.raised.append(problem)
+            elif envelope.type == JournalEntryV1.TYPE:
+                self.journal.append(parse(envelope, JournalEntryV1))
+            elif envelope.type == ProblemResolvedV1.TYPE:
+                self.resolved[parse(envelope, ProblemResolvedV1).fingerprint] += 1
+
+    async def work(self, instance: Instance) -> bool:
+        """Carry on what is due, as the worker does; False when the process died of it."""
+        try:
+            for refund_id in await instance.queue.claim(limit=8, now=self.time.now()):
+                await instance.advance(refund_id)
+                await instance.queue.release(refund_id)
+        except KilledError:
+            return False
+        return True
+
+    async def press_restart(self, instance: Instance, refund_id: str) -> Restarted | str | None:
+        """An operator restarts the refund; the code when refused, None when the process died."""
+        now = self.time.now()
+        try:
+            evidence = await instance.restart.ask(refund_id, expected_version=None, now=now)
+            async with MortalTransactions(self.transactions(), instance.fuse).begin() as store:
+                _, _, outcome = await instance.restart.act(
+                    store,
+                    refund_id,
+                    expected_version=None,
+                    evidence=evidence,
+                    actor="operator",
+                    reason="test",
+                    now=now,
+                )
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return outcome
+
+    async def notify(self, instance: Instance, gateway: str, gateway_refund_id: str) -> None:
+        """A gateway notifies, twice at once."""
+
+        async def once() -> None:
+            try:
+                await instance.notice(gateway, gateway_refund_id)
+            except (GatewayAway, GatewaySilent, KilledError, Overtaken):
+                return
+
+        await asyncio.gather(once(), once())
+
+    async def reconcile_all(self, instance: Instance) -> Reconciliation | None:
+        """Reconcile everything; None when the process died of it."""
+        until = self.time.now() + timedelta(seconds=1)
+        try:
+            return await instance.reconcile(since=START - timedelta(days=1), until=until)
+        except KilledError:
+            return None
+
+    def pass_time(self, seconds: float) -> None:
+        """Move both clocks."""
+        self.time.move_to(self.time.now() + timedelta(seconds=seconds))
+        self.outside_time.advance(seconds)
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Look into the database."""
+        async with self.database.acquire() as connection:
+            return list(await connection.fetch(query, *arguments))
+
+    def ledgers(self) -> dict[str, dict[str, Any]]:
+        """What the gateways themselves have, by payment; refunds with ``key``, ``payouts``, ``alive``."""
+        found: dict[str, dict[str, Any]] = {}
+        outside = self.sandbox.world
+        for items, key in (
+            (outside.trust.money.ledger(), "idempotency_key"),
+            (outside.yookassa.ledger(), "idempotence_key"),
+        ):
+            for item in items:
+                for refund in item["refunds"]:
+                    refund["key"] = refund[key]
+                    refund["alive"] = refund["status"] in {"wait_for_notification", "pending", "success", "succeeded"}
+                found[item["payment_id"]] = item
+        return found
+
+    async def until_terminal(self, payments: list[str], *, rounds: int = 40) -> list[asyncpg.Record]:
+        """The gateways are well: let time pass, operators restart what is in RS_ERROR; return the refunds when all are over."""
+        for number in range(rounds):
+            instance = self.instance()
+            await self.deliver()
+            assert await self.work(instance)
+            await self.deliver()
+            rows = await self.fetch("SELECT * FROM refunds WHERE payment_id = ANY($1)", payments)
+            open_rows = [row for row in rows if RefundState(row["state"]) not in TERMINAL]
+            if not open_rows:
+                return rows
+            for row in open_rows:
+                if row["state"] == RefundState.ERROR:
+                    await self.press_restart(instance, str(row["id"]))
+            self.pass_time(60.0 if number < 5 else 3600.0 if number < 10 else 86400.0)
+        states = [(RefundState(row["state"]).name, row["error"], row["attempt"]) for row in open_rows]
+        raise AssertionError(f"not over after {rounds} rounds: {states}")
+
+    def close(self) -> None:
+        """Close everything."""
+        self.run(self.stack.aclose())
+        self.runner.close()
+
+
+def open_world(dsn: str) -> World:
+    """Open a world on a migrated database."""
+    runner = asyncio.Runner()
+    stack = AsyncExitStack()
+    outside = SandboxClock(START)
+
+    async def open_all() -> tuple[Database, RunningSandbox, Any]:
+        database = Database(dsn, application_name="refund-world", max_size=6)
+        await database.open()
+        stack.push_async_callback(database.close)
+        sandbox = await stack.enter_async_context(running_sandbox(clock=outside, trust_polls=1, yookassa_polls=1))
+        session = await stack.enter_async_context(new_session(total=5.0))
+        return database, sandbox, session
+
+    metrics = RefundMetrics(new_registry(), gateways=("trust", "yookassa"))
+    database, sandbox, session = runner.run(open_all())
+    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics)
