@@ -99,7 +99,7 @@ def _operation(
                 "name": TIMEOUT_HEADER,
                 "in": "header",
                 "required": False,
-                "description": "milliseconds that the caller waits; past them the answer is 503. Anything that is no such number is ignored",
+                "description": "milliseconds that the caller waits; past them the answer is 503. What is no such number is ignored",
                 "schema": {"type": "integer", "minimum": 1},
             }
         )
