@@ -119,7 +119,11 @@ class Kit:
 
     async def texts(self, chat: int) -> list[str]:
         """The texts that one chat got, in order."""
-        return [entry["request"]["text"] for entry in await self.telegram() if int(entry["request"]["chat_id"]) == chat]
+        return [
+            entry["request"]["text"]
+            for entry in await self.telegram()
+            if int(entry["request"].get("chat_id", 0)) == chat
+        ]
 
     async def call(self, method: str, path: str, *, role: str = "operator", body: Any = None) -> tuple[int, Any]:
         """Call the first replica; returns (status, JSON)."""

@@ -166,7 +166,7 @@ async def test_of_two_people_the_first_has_it_unless_the_other_takes_it_over(mak
     await press(kit, "✋", user="anna")
 
     async def taken() -> bool:
-        return (await incident(kit))["acknowledged_by"] == "anna"
+        return bool((await incident(kit))["acknowledged_by"] == "anna")
 
     await eventually(taken)
     status, problem = await kit.call("POST", "/admin/v1/incidents/1/ack", body={"reason": "mine"})
