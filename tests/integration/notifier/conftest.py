@@ -119,7 +119,11 @@ class Kit:
 
     async def texts(self, chat: int) -> list[str]:
         """The texts that one chat got, in order."""
-        return [entry["request"]["text"] for entry in await self.telegram() if int(entry["request"]["chat_id"]) == chat]
+        return [
+            entry["request"]["text"]
+            for entry in await self.telegram()
+            if int(entry["request"].get("chat_id", 0)) == chat
+        ]
 
     async def call(self, method: str, path: str, *, role: str = "operator", body: Any = None) -> tuple[int, Any]:
         """Call the first replica; returns (status, JSON)."""
@@ -144,7 +148,10 @@ MakeKit = Callable[..., Awaitable[Kit]]
 async def make_kit(
     database_for: Callable[[str], Awaitable[str]], amqp_url: str, tmp_path: Path
 ) -> AsyncIterator[MakeKit]:
-    """A function that starts a sandbox and ``replicas`` notifiers; keyword arguments with ``sandbox_`` go to the sandbox."""
+    """A function that starts a sandbox and ``replicas`` notifiers; keyword arguments with ``sandbox_`` go to the sandbox.
+
+    A setting may be a function of the sandbox.
+    """
     async with AsyncExitStack() as stack:
 
         async def make(*, replicas: int = 1, routes: dict[str, Any] | None = None, **options: Any) -> Kit:
@@ -176,7 +183,8 @@ async def make_kit(
                 file = tmp_path / "routes.json"
                 file.write_text(json.dumps(routes))
                 values["routes_file"] = file
-            settings = NotifierSettings(**{**values, **options})
+            asked = {name: value(sandbox) if callable(value) else value for name, value in options.items()}
+            settings = NotifierSettings(**{**values, **asked})
             broker = await stack.enter_async_context(_broker(amqp_url))
             kit = Kit(dsn=dsn, amqp_url=amqp_url, sandbox=sandbox, settings=settings, broker=broker)
             for _ in range(replicas):

@@ -47,7 +47,8 @@ ROUTES = read_routes(DEFAULT_ROUTES.read_bytes(), name="default")
         ({"kind": "order.created", "store_id": "17"}, ["pickers-17", "store-17"]),
         ({"kind": "order.cancelled", "store_id": "999"}, ["pickers", "store"]),
         ({"kind": "order.created"}, ["pickers", "store"]),
-        ({"kind": "workflow.crashed", "severity": "critical"}, ["orders-notifications"]),
+        ({"kind": "workflow.stopped"}, ["orders-notifications"]),
+        ({"kind": "workflow.crashed", "severity": "critical"}, ["orders-notifications", "on-call-production"]),
         ({"kind": "problem.alert"}, ["on-call-production", "orders-notifications"]),
         ({"kind": "refund.rejected", "environment": "testing"}, ["on-call-testing", "orders-notifications"]),
         ({"kind": "something.else"}, []),
@@ -211,12 +212,17 @@ def test_only_news_are_told_of_an_incident() -> None:
 
 def test_every_act_on_every_state_is_a_transition_or_a_conflict() -> None:
     opened, taken, over = IncidentState.OPEN, IncidentState.ACKNOWLEDGED, IncidentState.RESOLVED
-    assert [incidents.acknowledge(state) for state in (opened, taken)] == [taken, taken]
+    assert [incidents.acknowledge(state, by="anna", holder=None) for state in (opened, taken)] == [taken, taken]
+    assert incidents.acknowledge(taken, by="anna", holder="anna") is taken
+    assert incidents.acknowledge(taken, by="boris", holder="anna", take_over=True) is taken
+    with pytest.raises(incidents.TakenAlready):
+        incidents.acknowledge(taken, by="boris", holder="anna")
     assert [incidents.resolve(state) for state in (opened, taken)] == [over, over]
     assert [incidents.comment(state) for state in (opened, taken, over)] == [opened, taken, over]
-    for rule in (incidents.acknowledge, incidents.resolve):
-        with pytest.raises(Conflict):
-            rule(over)
+    with pytest.raises(Conflict):
+        incidents.acknowledge(over, by="anna", holder="anna", take_over=True)
+    with pytest.raises(Conflict):
+        incidents.resolve(over)
 
 
 def test_free_text_of_problems_is_scrubbed_and_a_workflow_is_one_incident() -> None:

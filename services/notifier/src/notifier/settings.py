@@ -6,13 +6,32 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
+from notifier.domain.wordings import NO_CALL
 
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:\S+")
 DEFAULT_ROUTES = Path(__file__).with_name("default_routes.json")
+
+
+class EscalationStep(BaseModel):
+    """One step of the chain: `after` seconds from the step before, remind or call the person on duty, the backup, or the owners."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    after: float = Field(ge=0)
+    act: Literal["remind", "call"]
+    whom: Literal["on_duty", "backup", "owners"]
+
+
+CHAIN = (
+    EscalationStep(after=300, act="remind", whom="on_duty"),
+    EscalationStep(after=300, act="call", whom="on_duty"),
+    EscalationStep(after=300, act="call", whom="backup"),
+    EscalationStep(after=600, act="call", whom="owners"),
+)
 
 
 class NotifierSettings(ServiceSettings):
@@ -38,6 +57,32 @@ class NotifierSettings(ServiceSettings):
     smtp_tls: bool = Field(default=False, description="STARTTLS is demanded")
     mail_from: str = "Order suite <notifier@localhost.localdomain>"
 
+    people_file: Path | None = Field(
+        default=None, description="who the on-call people are: accounts, phones, own tokens"
+    )
+    telegram_webhook_url: str | None = Field(default=None, description="our /telegram/webhook as Telegram reaches it")
+    telegram_webhook_secret: SecretStr | None = None
+    slack_signing_secret: SecretStr | None = None
+    orchestrator_url: str | None = Field(default=None, description="where workflows are retried")
+    refunds_url: str | None = Field(default=None, description="where refunds are restarted")
+    call_url: str | None = Field(default=None, description="the call webhook; without one nobody is phoned")
+    call_token: SecretStr | None = None
+    call_pause: float = Field(default=120.0, ge=0, description="a person is not phoned again sooner than this")
+    escalation: tuple[EscalationStep, ...] = CHAIN
+    escalation_rounds: int = Field(default=3, ge=1, le=100)
+    escalation_pause: float = Field(default=1800.0, ge=0, description="between two rounds of the chain")
+    ack_lasts: float = Field(default=3600.0, gt=0, description="afterwards an acknowledged incident opens again")
+    no_call_wordings: tuple[str, ...] = Field(default=NO_CALL, description="what counts as `no need to call` (M12)")
+    handover_patience: float = Field(default=900.0, gt=0, description="how long a handover waits to be confirmed")
+    roster_preflight: float = Field(default=18 * 3600.0, ge=0, description="how long before a shift a gap is a problem")
+    tracker: Literal["built-in", "yandex"] = "built-in"
+    tracker_url: str = "https://api.tracker.yandex.net"
+    tracker_token: SecretStr | None = None
+    tracker_scheme: Literal["OAuth", "Bearer"] = "OAuth"
+    tracker_org_id: str | None = None
+    tracker_org_header: Literal["X-Org-ID", "X-Cloud-Org-ID"] = "X-Org-ID"
+    tracker_poll: float = Field(default=10.0, gt=0, description="how often the comments of an open ticket are read")
+
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
     give_up_after: float = Field(default=6 * 3600.0, gt=0, description="how long an unsent notice is tried")
     combine_above: int = Field(default=3, ge=1, description="so many may wait before notices share a message")
@@ -51,3 +96,9 @@ class NotifierSettings(ServiceSettings):
         if value is not None and _TELEGRAM_TOKEN.fullmatch(value.get_secret_value()) is None:
             raise ValueError("is not a bot's token (digits, a colon, a key)")
         return value
+
+    @model_validator(mode="after")
+    def _a_whole_tracker(self) -> NotifierSettings:
+        if self.tracker == "yandex" and (self.tracker_token is None or not self.tracker_org_id):
+            raise ValueError("tracker yandex needs tracker_token and tracker_org_id")
+        return self

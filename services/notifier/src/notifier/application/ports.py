@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from common.contracts import Envelope
@@ -231,6 +231,9 @@ class Incident:
     state: IncidentState
     fact: ProblemFact
     version: int
+    holder: str | None = None
+    """Who acknowledged it last."""
+    ack_until: datetime | None = None
 
 
 class Desk(Protocol):
@@ -240,8 +243,25 @@ class Desk(Protocol):
         """Lock and return an incident. Raises ``NotFound``."""
         ...
 
-    async def change(self, incident: Incident, state: IncidentState, *, act: str, actor: str, text: str) -> None:
-        """Write the new state and a line of the incident's history."""
+    async def nobody_is_called(self, incident: Incident) -> None:
+        """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
+        ...
+
+    async def change(
+        self,
+        incident: Incident,
+        state: IncidentState,
+        *,
+        act: str,
+        actor: str,
+        text: str,
+        ack_lasts: timedelta | None = None,
+        origin: str | None = None,
+    ) -> None:
+        """Write the new state and a line of the incident's history; set the escalation's timer to the end of an acknowledgement.
+
+        ``origin`` is where it was said; the line is not told there again.
+        """
         ...
 
     async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:

@@ -25,10 +25,12 @@ from common.ids import new_id
 from notifier.application import facts
 from notifier.application.ports import Ledger, NewNotice
 from notifier.domain.document import Document
-from notifier.domain.incident_notices import render_problem
+from notifier.domain.incident_notices import render_problem, render_told
 from notifier.domain.incidents import ProblemFact, worth_telling
 from notifier.domain.order_notices import render_order
 from notifier.domain.orders import OrderFact
+from notifier.domain.presses import incident_buttons
+from notifier.domain.recipes import recipe_of
 from notifier.domain.routes import Chosen, Routes, Traits
 from notifier.domain.wording import Words
 
@@ -242,6 +244,40 @@ class TakeIn:
             traceparent=traceparent,
         )
 
+    def told_notice(
+        self,
+        incident_id: int,
+        fact: ProblemFact,
+        *,
+        sentence: str,
+        act: str,
+        needs_somebody: bool,
+        transition: str,
+        sequence: int,
+        event_id: str,
+        at: datetime,
+    ) -> NewNotice:
+        """Return the notice of what happened to an incident since (taken, reminded, …), for every place that was told of the problem.
+
+        With buttons while it still ``needs_somebody``.
+        """
+        notice = self._incident_notice(
+            fact,
+            incident_id,
+            rendered="resolved",
+            transition=transition,
+            sequence=sequence,
+            event_id=event_id,
+            traceparent=None,
+        )
+        if notice.document is None:
+            return replace(notice, occurred_at=at)
+        buttons = incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words) if needs_somebody else ()
+        document = render_told(
+            fact, sentence=sentence, act=act, environment=self._environment, words=self._words, buttons=buttons
+        )
+        return replace(notice, document=document, occurred_at=at)
+
     def _incident_notice(
         self,
         fact: ProblemFact,
@@ -266,6 +302,10 @@ class TakeIn:
         document: Document | None = None
         if chosen:
             document = render_problem(fact, transition=rendered, environment=self._environment, words=self._words)
+            if rendered != "resolved" and fact.severity != "info":
+                document = replace(
+                    document, buttons=incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words)
+                )
         return NewNotice(
             id=new_id(),
             subject=f"incident:{incident_id}",

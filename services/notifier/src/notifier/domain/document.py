@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from notifier.domain.buttons import Button
+
 Style = Literal["plain", "bold", "italic", "code", "strike"]
 
 
@@ -37,10 +39,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One complete notice."""
+    """One complete notice, with its buttons."""
 
     title: Line
     sections: tuple[Section, ...] = ()
+    buttons: tuple[Button, ...] = ()
 
     def flatten(self) -> tuple[Line, ...]:
         """Return every line in reading order, headings and bullets included."""
@@ -64,6 +67,7 @@ class Document:
                 }
                 for section in self.sections
             ],
+            "buttons": [[button.label, button.data, button.style] for button in self.buttons],
         }
 
     @classmethod
@@ -79,7 +83,13 @@ class Document:
                 )
                 for section in value["sections"]
             ),
+            buttons=buttons_from(value.get("buttons", ())),
         )
+
+
+def buttons_from(value: Sequence[Sequence[Any]]) -> tuple[Button, ...]:
+    """Read back the buttons that ``to_json`` made."""
+    return tuple(Button(label=label, data=data, style=style) for label, data, style in value)
 
 
 def plain(text: str) -> Span:

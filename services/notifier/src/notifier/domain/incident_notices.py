@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from notifier.domain.buttons import Button
 from notifier.domain.document import Document, Line, Section, Span, bold, code, one_line, plain, shorten
 from notifier.domain.incidents import ProblemFact
 from notifier.domain.wording import Words
@@ -39,6 +42,35 @@ def render_problem(fact: ProblemFact, *, transition: str, environment: str, word
         if fact.link and len(fact.link) <= _LONGEST_LINK:
             lines.append(_link(fact.link, words))
     return Document(title=title, sections=(Section(lines=tuple(lines)),))
+
+
+def render_told(
+    fact: ProblemFact, *, sentence: str, act: str, environment: str, words: Words, buttons: tuple[Button, ...]
+) -> Document:
+    """Return the notice of what happened to an incident since: who took it, that it waits again, what a recipe did."""
+    sign = {"ack": "🙋", "recipe_done": "✅", "silenced": "🔕"}.get(act, "⏰")
+    lines: list[Line] = [(plain(_short(fact.summary)),)]
+    if fact.order_number:
+        lines.append((plain(f"{words['order']}: "), code(fact.order_number)))
+    return Document(
+        title=(bold(f"{sign} [{environment}] {_short(sentence)}"),),
+        sections=(Section(lines=tuple(lines)),),
+        buttons=buttons,
+    )
+
+
+def render_question(question: str, *, environment: str, buttons: tuple[Button, ...]) -> Document:
+    """Return what is asked back before a recipe is carried out."""
+    return Document(title=(bold(f"❓ [{environment}] {_short(question)}"),), buttons=buttons)
+
+
+def render_handover(title: str, lines: Sequence[str], *, environment: str, buttons: tuple[Button, ...]) -> Document:
+    """Return a notice about the duty roster: a handover, or one that nobody confirmed."""
+    return Document(
+        title=(bold(f"📟 [{environment}] {_short(title)}"),),
+        sections=(Section(lines=tuple((plain(_short(line)),) for line in lines)),),
+        buttons=buttons,
+    )
 
 
 def render_test(text: str, *, environment: str, words: Words) -> Document:

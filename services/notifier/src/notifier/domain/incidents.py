@@ -63,10 +63,22 @@ def worth_telling(report: Reported, severity: str) -> Literal["opened", "escalat
     return None
 
 
-def acknowledge(state: IncidentState) -> IncidentState:
-    """Somebody takes it. Taking it again is a no-op; a resolved one raises ``Conflict``."""
+class TakenAlready(Conflict):
+    """Somebody else took the incident first."""
+
+    code = "taken_already"
+
+
+def acknowledge(state: IncidentState, *, by: str, holder: str | None, take_over: bool = False) -> IncidentState:
+    """Somebody takes it: compare-and-set on what the caller holds locked.
+
+    Who has it already prolongs it. Of two people the first has it and the other gets ``TakenAlready``, unless the other takes it over
+    on purpose. A resolved one raises ``Conflict``.
+    """
     if state is IncidentState.RESOLVED:
         raise Conflict("the incident is resolved already")
+    if state is IncidentState.ACKNOWLEDGED and holder not in (by, None) and not take_over:
+        raise TakenAlready(f"the incident is taken by {holder}")
     return IncidentState.ACKNOWLEDGED
 
 

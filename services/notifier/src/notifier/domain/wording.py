@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from common.money import to_decimal_string
+from notifier.domain import people_words
 
 Language = Literal["ru", "en"]
 
@@ -79,6 +80,7 @@ _RU: Mapping[str, str] = MappingProxyType(
         "notices": "Уведомлений",
         "orders": "Заказы",
         "test": "🔔 Проверочное сообщение",
+        **people_words.RU,
     }
 )
 _EN: Mapping[str, str] = MappingProxyType(
@@ -149,6 +151,7 @@ _EN: Mapping[str, str] = MappingProxyType(
         "notices": "Notices",
         "orders": "Orders",
         "test": "🔔 Test message",
+        **people_words.EN,
     }
 )
 _WORDS: dict[Language, Mapping[str, str]] = {"ru": _RU, "en": _EN}

@@ -10,7 +10,7 @@ from common.errors import Conflict, NotFound
 from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import inject
-from notifier.application.act_on_incident import Act, ActOnIncident
+from notifier.application.act_on_incident import Act, ActOnIncident, CallUnderWay, patiently
 from notifier.application.ports import Desk, Ledger
 from notifier.application.send_test import SendTest
 from notifier.domain.document import Document, text_of
@@ -18,6 +18,7 @@ from notifier.domain.routes import Routes, Traits
 from notifier.entrypoints import models
 
 _ADMIN = ("admin",)
+_CALL_SECONDS = 8.0
 
 
 class Reader(Protocol):
@@ -110,25 +111,30 @@ class Admin:
             incident_id = request.path_int("id")
             body = request.body
 
-            async with self._database.transaction() as connection:
+            async def transaction() -> Any:
+                """Act as a whole; done again while a call is on its way."""
+                async with self._database.transaction() as connection:
 
-                async def work() -> models.IncidentChanged:
-                    """Act, in the transaction of the key."""
-                    desk = self._desk_on(connection, principal=request.principal, request_id=request.request_id)
-                    incident, state = await self._act(
-                        desk,
-                        self._ledger_on(connection),
-                        incident_id=incident_id,
-                        act=act,
-                        actor=request.principal.name,
-                        text=body.reason,
-                        dry_run=body.dry_run,
-                    )
-                    return models.IncidentChanged(
-                        id=incident_id, before=incident.state.value, after=state.value, dry_run=body.dry_run
-                    )
+                    async def work() -> models.IncidentChanged:
+                        """Act, in the transaction of the key."""
+                        desk = self._desk_on(connection, principal=request.principal, request_id=request.request_id)
+                        incident, state = await self._act(
+                            desk,
+                            self._ledger_on(connection),
+                            incident_id=incident_id,
+                            act=act,
+                            actor=request.principal.name,
+                            text=body.reason,
+                            dry_run=body.dry_run,
+                            take_over=body.take_over,
+                        )
+                        return models.IncidentChanged(
+                            id=incident_id, before=incident.state.value, after=state.value, dry_run=body.dry_run
+                        )
 
-                answer = await once(connection, request, work)
+                    return await once(connection, request, work)
+
+            answer = await patiently(transaction, seconds=_CALL_SECONDS)
             self._wake()
             return answer
 
@@ -261,7 +267,7 @@ class Admin:
                 summary=summary,
                 request=models.IncidentChange,
                 response=models.IncidentChanged,
-                errors=(NotFound, Conflict),
+                errors=(NotFound, Conflict, CallUnderWay),
                 roles=OPERATOR,
                 tags=_ADMIN,
                 idempotent=True,

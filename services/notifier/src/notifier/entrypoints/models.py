@@ -80,6 +80,7 @@ class IncidentView(BaseModel):
     opened_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    ack_until: datetime | None
     resolved_at: datetime | None
     resolved_by: str | None
     version: int
@@ -87,6 +88,8 @@ class IncidentView(BaseModel):
 
 class IncidentChange(AdminChange):
     """`reason` is what the person says; it stands in the incident's history and in the audit log."""
+
+    take_over: bool = Field(default=False, description="acknowledge also what somebody else has taken")
 
 
 class IncidentChanged(BaseModel):

@@ -19,6 +19,7 @@ from notifier.application.ports import Message
 from notifier.domain.deliveries import NotSent, Outcome, Refused, Sent, Throttled, Unclear
 from notifier.domain.document import one_line, shorten
 from notifier.domain.layout.slack import compose
+from notifier.domain.presses import keyboard_of
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
@@ -48,7 +49,8 @@ class SlackSender:
                 (page, entry.mark if page is entry.pages[0] else None)
                 for entry in message.entries
                 for page in entry.pages
-            ]
+            ],
+            keyboard_of([entry.waiting.document for entry in message.entries if entry.last]),
         )
         try:
             async with asyncio.timeout(deadline):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from common.http import tracing_config
 from notifier.application.ports import Message
+from notifier.domain.buttons import Keyboard
 from notifier.domain.deliveries import Moved, NotSent, Outcome, Refused, Sent, Throttled, Unclear
 from notifier.domain.document import one_line, shorten
 from notifier.domain.layout.telegram import compose
+from notifier.domain.presses import keyboard_of
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -72,6 +74,7 @@ class TelegramSender:
                 parse_mode=parse_mode,
                 message_thread_id=message.topic,
                 disable_web_page_preview=True,
+                reply_markup=_markup(keyboard_of([entry.waiting.document for entry in message.entries if entry.last])),
             )
         except said.TelegramRetryAfter as error:
             return Throttled(float(error.retry_after))
@@ -103,6 +106,10 @@ class TelegramSender:
                 self._bot = make(self._token, self._api_url, self._connect_timeout)
             return self._bot
 
+    async def bot(self) -> Any:
+        """Return the bot, for what is no message."""
+        return await self._ready()
+
     async def prepare(self) -> None:
         """Import aiogram ahead of the first message."""
         await self._ready()
@@ -116,6 +123,18 @@ class TelegramSender:
 def bot_id(token: str) -> str:
     """Return the public part of a bot's token: limits are counted by it."""
     return token.partition(":")[0]
+
+
+def _markup(keyboard: Keyboard) -> Any:
+    if not keyboard:
+        return None
+    from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+
+    return InlineKeyboardMarkup(
+        inline_keyboard=[
+            [InlineKeyboardButton(text=button.label, callback_data=button.data) for button in row] for row in keyboard
+        ]
+    )
 
 
 def _import_maker() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from notifier.domain.buttons import Button, Keyboard
 from notifier.domain.document import Document, Line, Span, text_of
 from notifier.domain.layout.base import Page, cut, escape, short_link, with_marks
 
@@ -13,6 +14,7 @@ _SECTION = 3000
 _MESSAGE = 12_000  # Slack refuses at about 13,200 (`msg_blocks_too_long`)
 _RESERVE = 96
 _FALLBACK = 3000
+_BUTTONS = 25
 
 
 class SlackLayout:
@@ -35,8 +37,8 @@ def mrkdwn(line: Line) -> str:
     return "".join(_span(span) for span in line)
 
 
-def compose(pages: Sequence[tuple[Page, str | None]]) -> tuple[list[dict[str, Any]], str]:
-    """Return one message as (blocks, fallback text for notifications and screen readers)."""
+def compose(pages: Sequence[tuple[Page, str | None]], keyboard: Keyboard = ()) -> tuple[list[dict[str, Any]], str]:
+    """Return one message as (blocks, fallback text for notifications and screen readers); at most 25 buttons, in one block at the end."""
     blocks: list[dict[str, Any]] = []
     titles: list[str] = []
     for page, mark in pages:
@@ -46,7 +48,20 @@ def compose(pages: Sequence[tuple[Page, str | None]]) -> tuple[list[dict[str, An
         text = "\n".join(mrkdwn(line) for line in lines)
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": text}})
         titles.append(escape(text_of(lines[0])))
+    buttons = [_button(button) for row in keyboard for button in row][:_BUTTONS]
+    if buttons:
+        blocks.append({"type": "actions", "elements": buttons})
     return blocks, "\n".join(titles)[:_FALLBACK]
+
+
+def _button(button: Button) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": button.label, "emoji": True},
+        "action_id": button.data,
+        "value": button.data,
+    }
+    return shown if button.style is None else {**shown, "style": button.style}
 
 
 def _span(span: Span) -> str:

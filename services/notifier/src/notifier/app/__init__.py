@@ -24,9 +24,11 @@ from notifier.adapters.channels.telegram import TelegramSender, bot_id
 from notifier.adapters.desk import PostgresDesk
 from notifier.adapters.ledger import PostgresLedger, ledgers
 from notifier.adapters.metrics import CHANNELS, NotifierMetrics
+from notifier.adapters.people_metrics import PeopleMetrics
 from notifier.adapters.queue import LimitsOf, PostgresQueues
 from notifier.adapters.reader import PostgresReader
 from notifier.adapters.retention import Retention
+from notifier.app.people import people_of, people_routes, start_people
 from notifier.application.act_on_incident import ActOnIncident
 from notifier.application.alertmanager import TakeAlerts
 from notifier.application.deliver import Deliver
@@ -77,6 +79,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     words = Words(settings.language)
     registry = new_registry()
     metrics = NotifierMetrics(registry)
+    people_metrics = PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.pool_size)
@@ -95,7 +98,11 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             waker()
 
     take_in = TakeIn(routes=table, words=words, environment=settings.environment)
-    routes = routes_of(settings, table=table, words=words, take_in=take_in, database=database, wake=wake)
+    people = people_of(settings, take_in=take_in, database=database)
+    routes = [
+        *routes_of(settings, table=table, words=words, take_in=take_in, act=people.act, database=database, wake=wake),
+        *people_routes(settings, people, database=database, words=words, wake=wake),
+    ]
     app = build_app(
         service=NAME,
         version=VERSION,
@@ -140,6 +147,21 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         )
         wakers.append(dispatcher.wake)
         lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
+
+    senders = [channel.sender for channel in channels if isinstance(channel.sender, TelegramSender)]
+    start_people(
+        settings,
+        people,
+        lifecycle,
+        database=database,
+        take_in=take_in,
+        table=table,
+        words=words,
+        metrics=people_metrics,
+        telegram=senders[0] if senders else None,
+        wake=wake,
+        wakers=wakers,
+    )
 
     any_queue = PostgresQueues(database, channel="", limits=lambda _: ())
 
@@ -188,6 +210,7 @@ def routes_of(
     table: Routes,
     words: Words,
     take_in: TakeIn,
+    act: ActOnIncident,
     database: Database,
     wake: Callable[[], None],
 ) -> list[Route]:
@@ -197,7 +220,7 @@ def routes_of(
         reader=PostgresReader(database),
         desk_on=PostgresDesk,
         ledger_on=PostgresLedger,
-        act=ActOnIncident(take_in=take_in),
+        act=act,
         send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
         table=table,
         environment=settings.environment,
@@ -318,18 +341,22 @@ def openapi() -> dict[str, Any]:
     table = Routes(destinations={}, routes=())
     words = Words("ru")
     database = Database("postgresql://", application_name=NAME)
+    take_in = TakeIn(routes=table, words=words, environment="production")
+    people = people_of(settings, take_in=take_in, database=database)
+
+    def wake() -> None:
+        """Nothing is sent."""
+
     app = build_app(
         service=NAME,
         version=VERSION,
         description=DESCRIPTION,
-        routes=routes_of(
-            settings,
-            table=table,
-            words=words,
-            take_in=TakeIn(routes=table, words=words, environment="production"),
-            database=database,
-            wake=lambda: None,
-        ),
+        routes=[
+            *routes_of(
+                settings, table=table, words=words, take_in=take_in, act=people.act, database=database, wake=wake
+            ),
+            *people_routes(settings, people, database=database, words=words, wake=wake),
+        ],
         health=Health(),
         registry=new_registry(),
         tokens=TokenBook(()),

@@ -1,0 +1,164 @@
+"""People for tests: a directory, what they press, and what the outside world heard of it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.orders import WorkflowCrashedV1
+from common.ids import order_number
+
+from .conftest import NOW, Kit
+
+SECRET = "hook-secret"
+SIGNING = "signing-secret"
+ORDER = order_number("sbermarket", "H123")
+REFUND = "0190b5f0-0000-7000-8000-000000000001"
+
+
+def telegram_id(name: str) -> int:
+    """The account of somebody at the sandbox's Telegram."""
+    return zlib.crc32(name.encode())
+
+
+def slack_id(name: str) -> str:
+    """The account of somebody at the sandbox's Slack."""
+    return f"U{zlib.crc32(name.encode()):08X}"
+
+
+def a_person(name: str, *, phone: str | None, role: str = "operator", **more: Any) -> dict[str, Any]:
+    """An entry of the directory."""
+    return {
+        "id": name,
+        "name": name.capitalize(),
+        "role": role,
+        "telegram": telegram_id(name),
+        "slack": slack_id(name),
+        "tracker": name,
+        "mention": f"@{name}",
+        "phone": phone,
+        "token": f"{name}-token",
+        **more,
+    }
+
+
+DIRECTORY: dict[str, Any] = {
+    "people": [
+        a_person("oleg", phone="+79990000001"),
+        a_person("anna", phone="+79990000002"),
+        a_person("boris", phone="+79990000003", role="admin"),
+        a_person("vera", phone=None, role="viewer"),
+    ],
+    "owners": {"refunds": ["boris"], "default": ["boris"]},
+    "seniors": ["anna"],
+}
+FAST_CHAIN = [
+    {"after": 0.2, "act": "remind", "whom": "on_duty"},
+    {"after": 0.2, "act": "call", "whom": "on_duty"},
+    {"after": 0.2, "act": "call", "whom": "backup"},
+    {"after": 0.2, "act": "call", "whom": "owners"},
+]
+SLOW_CHAIN = [{"after": 3600, "act": "call", "whom": "on_duty"}]
+
+
+def settings_for(directory: Path, **changes: Any) -> dict[str, Any]:
+    """Settings of a notifier that knows the people; the chain is slow unless changed."""
+    file = directory / "people.json"
+    file.write_text(json.dumps(DIRECTORY))
+    return {
+        "people_file": file,
+        "telegram_webhook_secret": SecretStr(SECRET),
+        "slack_signing_secret": SecretStr(SIGNING),
+        "escalation": SLOW_CHAIN,
+        "call_pause": 0.0,
+        "call_url": lambda sandbox: f"{sandbox.url}/calls/v1/calls",
+        **changes,
+    }
+
+
+def monday() -> datetime:
+    """The Monday of the running week, as a date of Moscow's calendar."""
+    today = datetime.now(UTC) + timedelta(hours=3)
+    return today - timedelta(days=today.weekday() + (7 if today.weekday() == 0 and today.hour < 10 else 0))
+
+
+async def put_roster(kit: Kit, *rotation: str, **more: Any) -> Any:
+    """Make a roster whose first week is the running one."""
+    body = {"first_week": monday().date().isoformat(), "rotation": list(rotation), "reason": "for a test", **more}
+    status, answer = await kit.call("PUT", "/admin/v1/roster", body=body)
+    assert status == 200, answer
+    return answer
+
+
+def crashed(workflow_id: int = 77, **changes: Any) -> WorkflowCrashedV1:
+    """The event that a workflow crashed."""
+    values: dict[str, Any] = {
+        "workflow_id": workflow_id,
+        "kind": "order",
+        "order_number": ORDER,
+        "event_type": "order.paid",
+        "error": "KeyError: price",
+        "attempts": 5,
+        "occurred_at": NOW,
+    }
+    return WorkflowCrashedV1(**{**values, **changes})
+
+
+def refund_failed(**changes: Any) -> ProblemRaisedV1:
+    """The problem that the refunds service raises for a refund in RS_ERROR."""
+    values: dict[str, Any] = {
+        "kind": "refund.error",
+        "severity": "critical",
+        "fingerprint": f"refund:{REFUND}:1",
+        "summary": f"Refund {REFUND} is in RS_ERROR after attempt 1",
+        "details": {"refund_id": REFUND, "version": "4", "attempt": "1", "error": "trust says no"},
+        "service": "refunds",
+        "order_number": ORDER,
+        "occurred_at": NOW,
+    }
+    return ProblemRaisedV1(**{**values, **changes})
+
+
+async def press(
+    kit: Kit, label: str, *, user: str, chat: int | None = None, twice: bool = False, replica: int = 0
+) -> list[dict[str, Any]]:
+    """Press the newest button whose label begins so, in Telegram; returns what the presser was answered later on."""
+    page = await kit.sandbox.control("GET", "/sandbox/telegram/messages")
+    for message in reversed(page["items"]):
+        if chat is not None and message["chat"]["id"] != chat:
+            continue
+        for row in (message.get("reply_markup") or {}).get("inline_keyboard", []):
+            for button in row:
+                if button["text"].startswith(label):
+                    order = {
+                        "message_id": message["message_id"],
+                        "callback_data": button["callback_data"],
+                        "user": user,
+                        "twice": twice,
+                        "url": kit.applications[replica].url + "/telegram/webhook",
+                        "secret": SECRET,
+                    }
+                    report = await kit.sandbox.control("POST", "/sandbox/telegram/press", order)
+                    assert all(each["delivered"] for each in report["deliveries"]), report
+                    return list(report["deliveries"])
+    raise AssertionError(f"there is no button {label}")
+
+
+async def answers(kit: Kit) -> list[str]:
+    """What pressers were answered in Telegram, in order."""
+    return [
+        entry["request"]["text"]
+        for entry in await kit.sandbox.log("telegram")
+        if entry["operation"].lower() == "answercallbackquery" and entry["effect"]
+    ]
+
+
+async def phoned(kit: Kit) -> list[str]:
+    """Who was really phoned, in order."""
+    return [entry["request"]["phone"] for entry in await kit.sandbox.log("calls") if entry["effect"]]

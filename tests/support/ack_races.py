@@ -1,0 +1,154 @@
+"""Acknowledge against call, on a real database and with two replicas' callers: who wins, and whether anybody was phoned afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from common.http import Principal
+from common.ids import new_id
+from common.postgres import Database
+from notifier.adapters.calls import PostgresCalls
+from notifier.adapters.desk import PostgresDesk
+from notifier.adapters.ledger import PostgresLedger
+from notifier.adapters.robot import CallWebhook
+from notifier.application.act_on_incident import ActOnIncident, patiently
+from notifier.application.place_calls import PlaceCalls
+from notifier.application.take_in import TakeIn
+from notifier.domain.people import Directory, Person
+from notifier.domain.routes import Routes
+from notifier.domain.wording import Words
+from sandbox.testing import RunningSandbox
+
+_AT_ONCE = 50
+_CALLERS = 4
+_INCIDENT = """
+INSERT INTO incidents (fingerprint, kind, severity, summary, details, service, environment, first_seen_at, last_seen_at)
+VALUES ($1, 'problem.race', 'critical', 'race', '{}', 'test', 'testing', now(), now()) RETURNING id
+"""
+_CALL = "INSERT INTO calls (id, incident_id, person, occasion) VALUES ($1, $2, $3, 'race')"
+
+
+@dataclass
+class Raced:
+    """What the races showed: how each call ended, and the calls that arrived after their acknowledgement."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    arrived: int = 0
+    after_ack: list[str] = field(default_factory=list)
+    waited: int = 0
+
+
+class _Silent:
+    def phoned(self, outcome: str) -> None:
+        """Nobody counts here."""
+
+
+async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> Raced:
+    """Run so many races, fifty at a time; each incident has a call that is due and somebody who takes it at the same moment."""
+    chance = random.Random(seed)  # noqa: S311 - spreads the moments of a test
+    people = {
+        f"p{number}": Person(id=f"p{number}", name=f"P{number}", role="operator", phone=f"+7{number:010}")
+        for number in range(races)
+    }
+    words = Words("en")
+    result = Raced()
+    async with AsyncExitStack() as stack:
+        replicas = [Database(dsn, application_name=f"racer-{number}", max_size=20) for number in range(2)]
+        robots = [CallWebhook(url=f"{sandbox.url}/calls/v1/calls", token=None) for _ in replicas]
+        for replica, robot in zip(replicas, robots, strict=True):
+            await replica.open()
+            stack.push_async_callback(replica.close)
+            stack.push_async_callback(robot.close)
+        callers = [
+            PlaceCalls(
+                calls=PostgresCalls(replica),
+                robot=robot,
+                directory=Directory(people=people),
+                words=words,
+                watch=_Silent(),
+                deadline=5.0,
+                pause=timedelta(0),
+            )
+            for replica, robot in zip(replicas, robots, strict=True)
+        ]
+        act = ActOnIncident(
+            take_in=TakeIn(routes=Routes(destinations={}, routes=()), words=words, environment="testing")
+        )
+        # Some answers are late, so that acknowledgements meet calls that are on their way.
+        await sandbox.fault("calls", mode="slow", share=0.3, delay_s=0.05)
+        for start in range(0, races, _AT_ONCE):
+            names = list(people)[start : start + _AT_ONCE]
+            await _round(replicas, callers, act, names, chance, result)
+        await _judge(replicas[0], sandbox, people, result)
+    return result
+
+
+async def _round(
+    replicas: list[Database],
+    callers: list[PlaceCalls],
+    act: ActOnIncident,
+    names: list[str],
+    chance: random.Random,
+    result: Raced,
+) -> None:
+    incidents: dict[str, int] = {}
+    async with replicas[0].transaction() as connection:
+        for name in names:
+            incidents[name] = await connection.fetchval(_INCIDENT, name)
+            await connection.execute(_CALL, new_id(), incidents[name], name)
+
+    async def acknowledge(name: str, database: Database, delay: float) -> None:
+        await asyncio.sleep(delay)
+        tries = 0
+
+        async def transaction() -> None:
+            nonlocal tries
+            tries += 1
+            async with database.transaction() as connection:
+                desk = PostgresDesk(connection, principal=Principal(name, "operator"), request_id="race")
+                await act(
+                    desk,
+                    PostgresLedger(connection),
+                    incident_id=incidents[name],
+                    act="ack",
+                    actor=name,
+                    text="mine",
+                    dry_run=False,
+                )
+
+        await patiently(transaction, seconds=20)
+        result.waited += tries > 1
+
+    async def call(caller: PlaceCalls) -> None:
+        while await caller():
+            pass
+
+    await asyncio.gather(
+        *(acknowledge(name, replicas[index % 2], chance.uniform(0, 0.8)) for index, name in enumerate(names)),
+        *(call(caller) for caller in callers for _ in range(_CALLERS)),
+    )
+    for caller in callers:
+        while await caller():  # what was postponed or left over
+            pass
+
+
+async def _judge(database: Database, sandbox: RunningSandbox, people: dict[str, Person], result: Raced) -> None:
+    by_phone = {person.phone: name for name, person in people.items()}
+    async with database.acquire() as connection:
+        rows = await connection.fetch(
+            "SELECT i.fingerprint AS name, i.state, i.acknowledged_at, c.state AS call, c.attempts"
+            " FROM incidents AS i JOIN calls AS c ON c.incident_id = i.id WHERE i.kind = 'problem.race'"
+        )
+    taken: dict[str, datetime] = {row["name"]: row["acknowledged_at"] for row in rows}
+    assert {row["state"] for row in rows} == {"acknowledged"}
+    result.ends.update(row["call"] for row in rows)
+    for entry in await sandbox.log("calls"):
+        name = by_phone[entry["request"]["phone"]]
+        result.arrived += 1
+        if datetime.fromisoformat(entry["time"]) > taken[name]:
+            result.after_ack.append(name)
