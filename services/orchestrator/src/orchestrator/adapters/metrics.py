@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from orchestrator.application.ports import ORDER_LIFE, WorkflowState
+from orchestrator.application.ports import KINDS, WorkflowState
 from orchestrator.domain.events import Hook
 from orchestrator.domain.order import Status
 from orchestrator.domain.transitions import Act
@@ -49,6 +49,12 @@ class OrchestratorMetrics:
             "How long the longest waiting runnable workflow has waited",
             registry=registry,
         )
+        self.calls_oldest_ready = Gauge(
+            "workflow_calls_oldest_ready_seconds",
+            "How long the longest waiting due workflow of the lane of calls has waited",
+            registry=registry,
+        )
+        self.sleeping = Gauge("workflow_sleeping", "Workflows that sleep until their timer", registry=registry)
         self.workflows = Gauge("workflow_troubled", "Workflows stopped or crashed", ["state"], registry=registry)
         self.parked = Gauge("order_parked", "Orders that wait for their order.created", registry=registry)
         self.parked_oldest = Gauge(
@@ -65,10 +71,11 @@ class OrchestratorMetrics:
         self.table_bytes = Gauge(
             "database_table_bytes", "Size of a table with its indexes", ["table"], registry=registry
         )
-        self._completed.labels(ORDER_LIFE)
-        self._lag.labels(ORDER_LIFE)
-        for outcome in ("retried", "crashed"):
-            self._failures.labels(ORDER_LIFE, outcome)
+        for kind in KINDS:
+            self._completed.labels(kind)
+            self._lag.labels(kind)
+            for outcome in ("retried", "crashed"):
+                self._failures.labels(kind, outcome)
         for hook in Hook:
             for act in Act:
                 self._transitions.labels(hook.value, act.value)

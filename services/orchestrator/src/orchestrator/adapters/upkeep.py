@@ -35,7 +35,10 @@ RETURNING o.number
 _GAUGES = """
 SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= now()) AS ready,
        (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
-         WHERE owner IS NULL AND ready_at <= now()) AS oldest_ready,
+         WHERE owner IS NULL AND lane = 0 AND ready_at <= now()) AS oldest_ready,
+       (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
+         WHERE owner IS NULL AND lane = 1 AND ready_at <= now()) AS calls_oldest_ready,
+       (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at > now()) AS sleeping,
        (SELECT count(*) FROM workflow WHERE state = 2) AS stopped,
        (SELECT count(*) FROM workflow WHERE state = 4) AS crashed,
        (SELECT count(*) FROM parked_order) AS parked,
@@ -89,6 +92,8 @@ class PostgresUpkeep:
         if row is not None:
             metrics.ready.set(row["ready"])
             metrics.oldest_ready.set(row["oldest_ready"])
+            metrics.calls_oldest_ready.set(row["calls_oldest_ready"])
+            metrics.sleeping.set(row["sleeping"])
             metrics.workflows.labels("stopped").set(row["stopped"])
             metrics.workflows.labels("crashed").set(row["crashed"])
             metrics.parked.set(row["parked"])

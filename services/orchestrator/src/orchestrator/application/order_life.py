@@ -14,6 +14,7 @@ from typing import Any
 from common.clock import Clock
 from common.telemetry import extract, inject, span, trace_id
 from orchestrator.application import messages, park, stories
+from orchestrator.application.children import tell_children
 from orchestrator.application.ports import (
     Claim,
     OrderReader,
@@ -158,6 +159,14 @@ class OrderLife:
         if decisions.refund:
             outcome.events.append(messages.refund_wanted(after, now=now, traceparent=latest))
             outcome.timeline.append(stories.refund_wanted(after, now=now, traceparent=latest))
+        outcome.appends += tell_children(
+            None if stored is None else stored.state,
+            after,
+            refund=decisions.refund,
+            seq=seq,
+            now=now,
+            traceparent=latest,
+        )
         if not decisions.announcements and (stored is None or _differ(stored.state, after)):
             revision += 1
         outcome.order = OrderRow(state=after, revision=revision, zone=zone, tariff=tariff)
