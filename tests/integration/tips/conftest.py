@@ -201,6 +201,13 @@ async def start(tmp_path: Path, sandbox: RunningSandbox, orders_dsn: str, tips_d
                 "postgres_dsn": tips_dsn,
                 "feedback_url": sandbox.feedback_url,
                 "tokens_file": tokens,
+                # On a crowded machine nothing may be refused for being slow, unless that is what a test is about.
+                "request_deadline": 30.0,
+                "request_patience": 10.0,
+                "database_deadline": 10.0,
+                "database_wait": 10.0,
+                "feedback_deadline": 10.0,
+                "refunds_every": 0.2,
             }
             return await stack.enter_async_context(serving(TipsSettings(**(values | changes)), sandbox, orders_dsn))
 

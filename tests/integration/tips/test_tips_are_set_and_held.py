@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from common.testing import cutting_proxy, eventually
+from tips.settings import TipsSettings
 
 from .conftest import ENDED, Start, gated_feedback
 
@@ -173,8 +174,9 @@ async def test_without_feedback_the_answer_is_503_and_nothing_is_written(start: 
     await desk.order(tips_amount=1_000)
     await desk.feedback()
     await desk.sandbox.fault("feedback", mode=mode)
+    code = "too_late" if mode == "timeout" else "unavailable"
     for status, body in (await desk.set_sum(), await desk.need_hold()):
-        assert (status, body["code"], body["retryable"]) == (503, "unavailable", True)
+        assert (status, body["code"], body["retryable"]) == (503, code, True)
     assert (await desk.stored())["tips_amount"] == 1_000
 
     await desk.sandbox.heal("feedback")
@@ -193,7 +195,7 @@ async def test_while_the_orders_database_stalls_the_answer_is_503_and_afterwards
         await desk.feedback()
         proxy.stall()
         for status, body in (await desk.set_sum(), await desk.need_hold()):
-            assert (status, body["code"], body["retryable"]) == (503, "unavailable", True)
+            assert (status, body["code"], body["retryable"]) == (503, "too_late", True)
         proxy.heal()
         proxy.cut()
 
@@ -246,5 +248,18 @@ async def test_the_explanation_goes_rule_by_rule(start: Start) -> None:
         ("sum", "1600"),
         ("cap", "pass"),
     ]
-    assert body["hold"]["steps"][-1] == {"rule": "tips", "outcome": "no hold", "detail": "no tips are set"}
+    assert body["hold"]["steps"][-1] == {
+        "rule": "tips",
+        "outcome": "no hold",
+        "detail": "no tips are set",
+        "source": "research/refunds-tips: only tips above zero are held",
+    }
+    assert body["constants"] == {
+        "cashless_methods": sorted(TipsSettings.model_fields["cashless_methods"].default),
+        "maximum": 500_000,
+        "maximum_share": "100",
+        "negative_rating": 3,
+        "hold_after": 1_800.0,
+        "hold_until": 86_400.0,
+    }
     assert (await desk.call("GET", "/admin/v1/explain?order_id=NOBODY", role="viewer"))[0] == 404

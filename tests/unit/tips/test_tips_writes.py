@@ -1,15 +1,17 @@
 """What is written, and who wins when calls overtake each other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from math import inf
 
 import pytest
 
 from tips.application.errors import Contended, OrderNotFinished, UnknownOrder
-from tips.application.ports import Outcome, Written
+from tips.application.ports import Outcome, Place, Written
 from tips.application.set_tips_sum import SetTipsSum
+from tips.domain.book import RuleBook
 from tips.domain.change import Plan, Write, plan_write
 from tips.domain.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
 from tips.domain.rules import TipsRules
@@ -74,6 +76,12 @@ def test_a_write_happens_only_for_something_new(
     assert plan_write(order, feedback, amount) == plan
 
 
+@pytest.mark.parametrize("feedback", [None, replace(FEEDBACK, updated_at=EARLIER)])
+def test_an_order_that_allows_no_tips_loses_them_whatever_the_feedback_at_hand(feedback: Feedback | None) -> None:
+    assert plan_write(ORDER, feedback, 0, forbidden=True) == Plan(Write.SET, 0, APPLIED)
+    assert plan_write(replace(ORDER, tips=0), feedback, 0, forbidden=True) == Plan(Write.STALE, 0, APPLIED)
+
+
 class _Orders:
     """Plays back what was read, and what came of the writes."""
 
@@ -82,41 +90,50 @@ class _Orders:
         self._outcomes = iter(outcomes)
         self.writes: list[tuple[int, int, Applied]] = []
 
-    async def find(self, number: str) -> Order | None:
+    async def find(self, number: str, *, until: float) -> Order | None:
         return next(self._reads)
 
-    async def set_tips(self, order: Order, *, amount: int, applied: Applied) -> Written:
+    async def set_tips(
+        self, order: Order, *, amount: int, applied: Applied, until: float, late: Callable[[Written], None]
+    ) -> Written:
         self.writes.append((order.version, amount, applied))
         return Written(next(self._outcomes))
+
+    async def take_refunded(self) -> tuple[tuple[Place, ...], bool]:
+        raise AssertionError("nobody asked for refunds")
 
 
 class _FeedbackSource:
     def __init__(self, answers: list[Feedback | None]) -> None:
         self._answers = iter(answers)
 
-    async def find(self, number: str) -> Feedback | None:
+    async def find(self, number: str, *, until: float) -> Feedback | None:
         return next(self._answers)
 
 
 class _Silent:
-    def decided(self, order: Order, *, amount: int, applied: Applied, written: Written) -> None: ...
+    def decided(self, order: Order, written: Written, *, amount: int, applied: Applied) -> None: ...
 
     def nothing_to_write(self, order: Order) -> None: ...
+
+    def refunded(self, place: Place) -> None: ...
 
 
 async def test_a_lost_race_reads_order_and_feedback_again() -> None:
     first = replace(ORDER, tips=0, applied=Applied(), seen=False)
     newer = replace(FEEDBACK, tips=ChosenTips(TipsType.FLAT, Decimal(20)), updated_at=NOW + timedelta(seconds=1))
     orders = _Orders([first, replace(first, version=7)], [Outcome.STALE_VERSION, Outcome.CHANGED])
-    await SetTipsSum(orders, _FeedbackSource([FEEDBACK, newer]), _Silent(), rules=TipsRules())(ORDER.number)
+    await SetTipsSum(orders, _FeedbackSource([FEEDBACK, newer]), _Silent(), book=RuleBook(TipsRules()))(
+        ORDER.number, until=inf
+    )
     assert orders.writes == [(6, 1_600, APPLIED), (7, 2_000, Applied.of(newer))]
 
 
 async def test_a_race_lost_every_time_is_given_up_as_retryable() -> None:
     orders = _Orders([replace(ORDER, tips=0)] * 3, [Outcome.STALE_VERSION] * 3)
     with pytest.raises(Contended) as caught:
-        await SetTipsSum(orders, _FeedbackSource([FEEDBACK] * 3), _Silent(), rules=TipsRules(), attempts=3)(
-            ORDER.number
+        await SetTipsSum(orders, _FeedbackSource([FEEDBACK] * 3), _Silent(), book=RuleBook(TipsRules()), attempts=3)(
+            ORDER.number, until=inf
         )
     assert (caught.value.code, caught.value.retryable) == ("contended", True)
 
@@ -124,4 +141,6 @@ async def test_a_race_lost_every_time_is_given_up_as_retryable() -> None:
 @pytest.mark.parametrize(("read", "error"), [(None, UnknownOrder), (replace(ORDER, finished=False), OrderNotFinished)])
 async def test_unknown_and_unfinished_orders_are_told_apart(read: Order | None, error: type[Exception]) -> None:
     with pytest.raises(error):
-        await SetTipsSum(_Orders([read], []), _FeedbackSource([]), _Silent(), rules=TipsRules())(ORDER.number)
+        await SetTipsSum(_Orders([read], []), _FeedbackSource([]), _Silent(), book=RuleBook(TipsRules()))(
+            ORDER.number, until=inf
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 from common.clock import Clock, SystemClock
@@ -13,14 +12,19 @@ from common.http.app import DOCUMENT
 from common.postgres import Database
 from common.service import Application, Lifecycle, required
 from common.telemetry.metrics import new_registry
+from tips.adapters.compartment import Compartment
 from tips.adapters.feedback import FeedbackClient
 from tips.adapters.metrics import TipsMetrics
 from tips.adapters.postgres import PostgresOrders
-from tips.application.explain import Explain, Explanation
+from tips.application.count_refunded import CountRefunded
+from tips.application.explain import Explain
 from tips.application.need_hold_tips import NeedHoldTips
 from tips.application.set_tips_sum import SetTipsSum
+from tips.entrypoints import ports
 from tips.entrypoints.admin import admin_routes
+from tips.entrypoints.admission import Admission
 from tips.entrypoints.http import tips_routes
+from tips.entrypoints.jobs import count_refunded_for_ever
 from tips.settings import TipsSettings
 
 NAME = "tips"
@@ -48,10 +52,17 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     session = await lifecycle.enter(
         new_session(total=settings.feedback_deadline, limit=settings.feedback_connections, service=NAME)
     )
+    book = settings.book
     orders = PostgresOrders(
         database,
-        cashless_methods=settings.cashless_methods,
+        book=book,
         deadline=settings.database_deadline,
+        wait=settings.database_wait,
+        compartment=Compartment(
+            "the orders database",
+            limit=settings.requests_at_once,
+            refused=lambda reason: metrics.shed(f"database_{reason}"),
+        ),
         observe=metrics.observe_database,
     )
     lifecycle.health.add_check("postgres", orders.check)
@@ -59,14 +70,29 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
         session,
         url=str(settings.feedback_url),
         deadline=settings.feedback_deadline,
+        compartment=Compartment(
+            "feedback",
+            limit=settings.feedback_connections,
+            refused=lambda reason: metrics.shed(f"feedback_{reason}"),
+        ),
         observe=metrics.observe_feedback,
     )
     clock = clock or SystemClock()
-    rules = settings.rules
+    count_refunded = CountRefunded(orders, metrics)
+    lifecycle.supervise(
+        "count refunded tips", lambda: count_refunded_for_ever(count_refunded, every=settings.refunds_every)
+    )
     routes = routes_of(
-        set_tips_sum=SetTipsSum(orders, feedback, metrics, rules=rules, attempts=settings.write_attempts),
-        need_hold_tips=NeedHoldTips(orders, feedback, clock, rules=rules),
-        explain=Explain(orders, feedback, clock, rules=rules),
+        set_tips_sum=SetTipsSum(orders, feedback, metrics, book=book, attempts=settings.write_attempts),
+        need_hold_tips=NeedHoldTips(orders, feedback, clock, book=book),
+        explain=Explain(orders, feedback, clock, book=book),
+        admission=Admission(
+            metrics,
+            at_once=settings.requests_at_once,
+            waiting=settings.requests_waiting,
+            patience=settings.request_patience,
+            longest=settings.request_deadline,
+        ),
     )
     app = build_app(
         service=NAME,
@@ -82,15 +108,12 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
 
 
 def routes_of(
-    *,
-    set_tips_sum: Callable[[str], Awaitable[None]],
-    need_hold_tips: Callable[[str], Awaitable[bool]],
-    explain: Callable[[str], Awaitable[Explanation]],
+    *, set_tips_sum: ports.SetTipsSum, need_hold_tips: ports.NeedHoldTips, explain: ports.Explain, admission: Admission
 ) -> list[Route]:
     """Return every HTTP route."""
     return [
-        *tips_routes(set_tips_sum=set_tips_sum, need_hold_tips=need_hold_tips),
-        *admin_routes(explain=explain),
+        *tips_routes(set_tips_sum=set_tips_sum, need_hold_tips=need_hold_tips, admission=admission),
+        *admin_routes(explain=explain, admission=admission),
         *audit_routes(None),  # nothing here is changed by a person
     ]
 
@@ -98,17 +121,24 @@ def routes_of(
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; opens and reads nothing."""
 
-    async def closed(_: str) -> NoReturn:
+    async def closed(number: str, *, until: float) -> NoReturn:
         """Say that nothing is open: the document needs no service."""
         raise Unavailable("this application only describes itself")
 
+    registry = new_registry()
+    metrics = TipsMetrics(registry, zones=frozenset(), tariffs=frozenset(), currencies=frozenset())
     app = build_app(
         service=NAME,
         version=VERSION,
         description=DESCRIPTION,
-        routes=routes_of(set_tips_sum=closed, need_hold_tips=closed, explain=closed),
+        routes=routes_of(
+            set_tips_sum=closed,
+            need_hold_tips=closed,
+            explain=closed,
+            admission=Admission(metrics, at_once=1, waiting=0, patience=0, longest=1),
+        ),
         health=Health(),
-        registry=new_registry(),
+        registry=registry,
         tokens=TokenBook(()),
     )
     return app[DOCUMENT]

@@ -5,6 +5,7 @@ from common.http.app import build_app
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
 from common.http.client import new_session, tracing_config
+from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.openapi import openapi_document
 from common.http.pages import Page, PageQuery, decode_cursor, encode_cursor, page_of
@@ -16,6 +17,7 @@ __all__ = [
     "ADMIN",
     "INTERNAL",
     "OPERATOR",
+    "TIMEOUT_HEADER",
     "VIEWER",
     "AdminChange",
     "Attempt",
@@ -44,5 +46,7 @@ __all__ = [
     "page_of",
     "problem",
     "problem_of",
+    "timeout_header",
+    "timeout_of",
     "tracing_config",
 ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized, Unprocessable
+from common.http.deadline import TIMEOUT_HEADER
 from common.http.problems import Problem, UnsupportedMediaType, status_of
 from common.http.routes import KEY_CHARACTERS, LONGEST_KEY, Route
 
@@ -90,6 +91,16 @@ def _operation(
                     "maxLength": LONGEST_KEY,
                     "pattern": f"^{KEY_CHARACTERS}+$",
                 },
+            }
+        )
+    if route.timed:
+        parameters.append(
+            {
+                "name": TIMEOUT_HEADER,
+                "in": "header",
+                "required": False,
+                "description": "milliseconds that the caller waits; past them the answer is 503. What is no such number is ignored",
+                "schema": {"type": "integer", "minimum": 1},
             }
         )
     if parameters:

@@ -134,6 +134,7 @@ class Route:
     - ``raw``: the handler gets aiohttp's own request, unread, with no role check; for hot paths. Errors, ids and metrics
       work the same. A raw route is quiet.
     - ``quiet``: only answers of 500 and above write a log line; for routes that are called hundreds of times a second.
+    - ``timed``: the handler minds how long its caller waits (``timeout_of``); the header is documented.
     - ``hidden``: left out of the OpenAPI document.
     """
 
@@ -153,4 +154,5 @@ class Route:
     idempotent: bool = False
     raw: bool = False
     quiet: bool = False
+    timed: bool = False
     hidden: bool = False

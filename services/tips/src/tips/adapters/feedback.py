@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
-from time import perf_counter
+from time import monotonic
 from typing import Annotated
 from urllib.parse import quote
 
 import aiohttp
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from yarl import URL
 
 from common.errors import Unavailable
+from tips.adapters.compartment import Compartment
+from tips.application.errors import TooLate
 from tips.domain.order import Choice, ChosenTips, Feedback, TipsType
 
 _OK, _NOT_FOUND = 200, 404
@@ -37,49 +40,67 @@ class _Answer(BaseModel):
 class FeedbackClient:
     """Port ``FeedbackSource``.
 
-    One request under ``deadline`` seconds, connecting included; no repeats: the caller has a fallback and no time. An answer that
-    cannot be understood is ``Unavailable`` too: deciding without the customer's wish would take their tips away. ``observe`` gets
-    the outcome (``found``, ``none``, ``failed``) and the seconds of each request.
+    One request of at most ``deadline`` seconds, or what the caller has left, connecting included; no repeats: the caller has a fallback
+    and no time. An answer that cannot be understood is ``Unavailable`` too: deciding without the customer's wish would take their tips
+    away. ``observe`` gets the outcome (``found``, ``none``, ``failed``) and the seconds of each request.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, url: str, deadline: float, observe: Callable[[str, float], None]
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        deadline: float,
+        compartment: Compartment,
+        observe: Callable[[str, float], None],
     ) -> None:
         self._session = session
-        self._url = url.rstrip("/")
+        self._url = f"{url.rstrip('/')}/feedback/v1/orders/"
         self._deadline = deadline
+        self._compartment = compartment
         self._observe = observe
 
-    async def find(self, number: str) -> Feedback | None:
+    async def find(self, number: str, *, until: float) -> Feedback | None:
         """Ask for the feedback on one order."""
-        started, outcome = perf_counter(), "failed"
+        started = monotonic()
+        left = min(self._deadline, until - started)
+        if left <= 0:
+            raise TooLate("no time was left to ask for the feedback", retry_after=1.0)
+        self._compartment.enter()
+        outcome, answered = "failed", False
         try:
-            found = await self._ask(number)
+            status, body = await self._ask(number, left)
+            answered = True
+            found = _read(status, body)
             outcome = "none" if found is None else "found"
         finally:
-            self._observe(outcome, perf_counter() - started)
+            waited = monotonic() - started
+            self._compartment.leave(answered=answered, waited=waited)
+            self._observe(outcome, waited)
         return found
 
-    async def _ask(self, number: str) -> Feedback | None:
+    async def _ask(self, number: str, left: float) -> tuple[int, bytes]:
         try:
             async with (
-                asyncio.timeout(self._deadline),
-                self._session.get(f"{self._url}/feedback/v1/orders/{quote(number, safe='')}") as response,
+                asyncio.timeout(left),
+                self._session.get(URL(self._url + quote(number, safe=""), encoded=True)) as response,
             ):
-                status = response.status
-                body = await response.read()
+                return response.status, await response.read()
         except TimeoutError:
-            raise Unavailable(f"feedback did not answer within {self._deadline:g} s", retry_after=1.0) from None
+            raise TooLate(f"feedback did not answer within {left:.3g} s", retry_after=1.0) from None
         except aiohttp.ClientError as error:
             raise Unavailable(f"feedback does not answer ({type(error).__name__})", retry_after=1.0) from error
-        if status == _NOT_FOUND:
-            return None
-        if status != _OK:
-            raise Unavailable(f"feedback answered {status}", retry_after=1.0)
-        try:
-            return _feedback(_Answer.model_validate_json(body))
-        except ValidationError:
-            raise Unavailable("feedback's answer cannot be understood", retry_after=1.0) from None
+
+
+def _read(status: int, body: bytes) -> Feedback | None:
+    if status == _NOT_FOUND:
+        return None
+    if status != _OK:
+        raise Unavailable(f"feedback answered {status}", retry_after=1.0)
+    try:
+        return _feedback(_Answer.model_validate_json(body))
+    except ValidationError:
+        raise Unavailable("feedback's answer cannot be understood", retry_after=1.0) from None
 
 
 def _feedback(answer: _Answer) -> Feedback:

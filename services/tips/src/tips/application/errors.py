@@ -1,4 +1,4 @@
-"""What the use cases raise, with the codes that callers may rely on."""
+"""What the use cases and their ports raise, with the codes that callers may rely on."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ class Contended(Unavailable):
     """The order changed under every attempt to write it; asking again is safe."""
 
     code = "contended"
+
+
+class TooLate(Unavailable):
+    """The time that the caller waits is over; a write may have happened, and asking again is safe."""
+
+    code = "too_late"
+
+
+class Overloaded(Unavailable):
+    """More is asked than can be answered in time, or something needed has stopped answering; nothing was done."""
+
+    code = "overloaded"

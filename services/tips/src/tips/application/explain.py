@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from common.clock import Clock
 from tips.application.find_order import find_order
 from tips.application.ports import FeedbackSource, Orders
+from tips.domain.book import RuleBook
 from tips.domain.change import Plan, plan_write
 from tips.domain.order import Feedback, Order
 from tips.domain.rules import Hold, Target, TipsRules, need_hold, target_tips
@@ -18,6 +19,7 @@ class Explanation:
 
     order: Order
     feedback: Feedback | None
+    rules: TipsRules
     target: Target
     plan: Plan
     hold: Hold
@@ -26,21 +28,23 @@ class Explanation:
 class Explain:
     """Reads only. An unfinished order is explained too."""
 
-    def __init__(self, orders: Orders, feedback: FeedbackSource, clock: Clock, *, rules: TipsRules) -> None:
+    def __init__(self, orders: Orders, feedback: FeedbackSource, clock: Clock, *, book: RuleBook) -> None:
         self._orders = orders
         self._feedback = feedback
         self._clock = clock
-        self._rules = rules
+        self._book = book
 
-    async def __call__(self, number: str) -> Explanation:
+    async def __call__(self, number: str, *, until: float) -> Explanation:
         """Raises ``UnknownOrder``, ``Unavailable``."""
-        order = await find_order(self._orders, number)
-        feedback = await self._feedback.find(number)
-        target = target_tips(order, feedback, self._rules)
+        order = await find_order(self._orders, number, until=until)
+        feedback = await self._feedback.find(number, until=until)
+        rules = self._book.rules_for(order.zone, order.tariff)
+        target = target_tips(order, feedback, rules)
         return Explanation(
             order=order,
             feedback=feedback,
+            rules=rules,
             target=target,
-            plan=plan_write(order, feedback, target.amount),
-            hold=need_hold(order, feedback, self._rules, now=self._clock.now()),
+            plan=plan_write(order, feedback, target.amount, forbidden=target.forbidden),
+            hold=need_hold(order, feedback, rules, now=self._clock.now()),
         )

@@ -5,20 +5,23 @@ from __future__ import annotations
 from common.clock import Clock
 from tips.application.find_order import find_finished_order
 from tips.application.ports import FeedbackSource, Orders
-from tips.domain.rules import TipsRules, need_hold
+from tips.domain.book import RuleBook
+from tips.domain.rules import need_hold
 
 
 class NeedHoldTips:
     """Reads only; asking twice is free of effect."""
 
-    def __init__(self, orders: Orders, feedback: FeedbackSource, clock: Clock, *, rules: TipsRules) -> None:
+    def __init__(self, orders: Orders, feedback: FeedbackSource, clock: Clock, *, book: RuleBook) -> None:
         self._orders = orders
         self._feedback = feedback
         self._clock = clock
-        self._rules = rules
+        self._book = book
 
-    async def __call__(self, number: str) -> bool:
-        """Raises ``UnknownOrder``, ``OrderNotFinished``, ``Unavailable``."""
-        order = await find_finished_order(self._orders, number)
-        feedback = await self._feedback.find(number)
-        return need_hold(order, feedback, self._rules, now=self._clock.now()).needed
+    async def __call__(self, number: str, *, until: float) -> bool:
+        """Decide as of now. Raises ``UnknownOrder``, ``OrderNotFinished``, ``Unavailable``."""
+        order = await find_finished_order(self._orders, number, until=until)
+        rules, now = self._book.rules_for(order.zone, order.tariff), self._clock.now()
+        if not need_hold(order, None, rules, now=now).needed:
+            return False  # feedback can only forbid a hold, so nobody has to be asked
+        return need_hold(order, await self._feedback.find(number, until=until), rules, now=now).needed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tips.application.errors import Contended
 from tips.application.find_order import find_finished_order
 from tips.application.ports import REFUSED, FeedbackSource, Observer, Orders
+from tips.domain.book import RuleBook
 from tips.domain.change import Write, plan_write
-from tips.domain.rules import TipsRules, target_tips
+from tips.domain.rules import target_tips
 
 
 class SetTipsSum:
@@ -17,29 +20,37 @@ class SetTipsSum:
     """
 
     def __init__(
-        self, orders: Orders, feedback: FeedbackSource, observer: Observer, *, rules: TipsRules, attempts: int = 5
+        self, orders: Orders, feedback: FeedbackSource, observer: Observer, *, book: RuleBook, attempts: int = 5
     ) -> None:
         self._orders = orders
         self._feedback = feedback
         self._observer = observer
-        self._rules = rules
+        self._book = book
         self._attempts = attempts
 
-    async def __call__(self, number: str) -> None:
-        """Decide and write if something changed.
+    async def __call__(self, number: str, *, until: float) -> None:
+        """Decide, and write if something changed. Ends by ``until``, a moment of ``time.monotonic()``; a write may still happen after it.
 
         Raises ``UnknownOrder``, ``OrderNotFinished``, ``Contended`` (the order changed under every attempt), ``Unavailable``.
         """
         for _ in range(self._attempts):
-            order = await find_finished_order(self._orders, number)
-            feedback = await self._feedback.find(number)
-            plan = plan_write(order, feedback, target_tips(order, feedback, self._rules).amount)
+            order = await find_finished_order(self._orders, number, until=until)
+            feedback = await self._feedback.find(number, until=until)
+            target = target_tips(order, feedback, self._book.rules_for(order.zone, order.tariff))
+            plan = plan_write(order, feedback, target.amount, forbidden=target.forbidden)
             if plan.write is not Write.SET:
                 # Stale feedback is no error: what is stored came from newer feedback than this call could read.
                 self._observer.nothing_to_write(order)
                 return
-            written = await self._orders.set_tips(order, amount=plan.amount, applied=plan.applied)
-            self._observer.decided(order, amount=plan.amount, applied=plan.applied, written=written)
+            count = partial(self._observer.decided, order, amount=plan.amount, applied=plan.applied)
+            written = await self._orders.set_tips(
+                order,
+                amount=plan.amount,
+                applied=plan.applied,
+                until=until,
+                late=count,
+            )
+            count(written)
             if written.outcome not in REFUSED:
                 return
         raise Contended(f"order {number} changed under each of {self._attempts} attempts", retry_after=1.0)

@@ -34,16 +34,21 @@ class Plan:
     applied: Applied
 
 
-def plan_write(order: Order, feedback: Feedback | None, amount: int) -> Plan:
+def plan_write(order: Order, feedback: Feedback | None, amount: int, *, forbidden: bool = False) -> Plan:
     """Decide whether ``amount`` is written to the order.
 
     Feedback older than what was applied before (or gone) writes nothing: the newest feedback wins, whoever is late. Newer feedback is
     always written, also when the sum is equal: it bumps the version, and a call that still holds the older feedback then loses
     (DECISIONS "Money"). An order seen for the first time is written so that product counters count it once.
+
+    ``forbidden``: the order itself allows no tips. Then they go although the feedback at hand is older than what was applied, which
+    stays as it was noted: it is not the feedback that decides.
     """
     applied = Applied.of(feedback)
     stored = order.applied.feedback_at
     if stored is not None and (applied.feedback_at is None or applied.feedback_at < stored):
+        if forbidden and order.tips > 0:
+            return Plan(Write.SET, 0, order.applied)
         return Plan(Write.STALE, order.tips, order.applied)
     if order.seen and applied == order.applied and amount == order.tips:
         return Plan(Write.NOTHING, amount, applied)

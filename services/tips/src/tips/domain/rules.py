@@ -1,7 +1,7 @@
 """The rules of tips (M14, M15), each with the step it leaves in the explanation.
 
-Sources: the seed ``tips-service`` (what the endpoints decide), public rules of Yandex Taxi, Uber, Stripe and Adyen (cashless only, rating,
-window, caps), DECISIONS "Money" (flat is in major units). No rule reads a clock or a setting by itself: both are passed in.
+``target_tips`` and ``need_hold`` are what others may call, with these arguments. No rule reads a clock or a setting by itself: both are
+passed in. Where each comes from stands in ``SOURCES``.
 """
 
 from __future__ import annotations
@@ -18,20 +18,49 @@ _PRECISION = 60
 """Decimal digits kept between the steps; more than any cost times any percentage has, so that rounding happens once, at the end."""
 
 
+SOURCES: Mapping[str, str] = {
+    "finished": "M16, seed tips-service: both endpoints are for finished orders",
+    "cashless": "research/refunds-tips: cashless only (Yandex Taxi help, Uber); cash zeroes tips (seed: _close_with_cash, M17)",
+    "not refunded": "M17, seed tips-service: a refund sets tips to zero",
+    "not zeroed": "M17, seed tips-service: five places of the caller set tips to zero for good",
+    "feedback": "seed tips-service: the service reads the feedback on the order",
+    "rating": "research/refunds-tips: a negative rating (configurable, 3 or lower) means no tips (Yandex Taxi help)",
+    "sum": "research/refunds-tips: percent of the final cost or flat, rounded half up once (Stripe); DECISIONS: flat is in major units",
+    "cap": "research/refunds-tips: at most the cost and the configured maximum (Adyen, Uber)",
+    "tips": "research/refunds-tips: only tips above zero are held",
+    "done": "research/refunds-tips: not once the customer has pressed Done",
+    "window": "research/refunds-tips: from 30 minutes to 24 hours after the end (Yandex Taxi help)",
+    "held": "research/refunds-tips: not held at that sum already",
+}
+"""Where each rule comes from, by the name of its step."""
+
+_OF_THE_ORDER = frozenset({"cashless", "not refunded", "not zeroed"})
+
+
 @dataclass(frozen=True, slots=True)
 class TipsRules:
-    """The constants of the rules.
+    """The constants that hold for one order.
 
-    ``maximum`` caps the tips, in minor units by currency; ``default_maximum`` is for currencies it does not name (None: only the cost
-    caps them). ``negative_rating``: tips of an order rated this or lower are 0. Tips are held from ``hold_after`` the end of the
-    order (inclusive) to ``hold_until`` (exclusive).
+    ``cashless_methods``: payment methods (lower case) that are cashless; another or none is not. ``maximum`` caps the tips, in minor
+    units by currency; ``default_maximum`` is for currencies it does not name (None: no such cap); ``maximum_share`` caps them too, in
+    percent of the cost, and is never more than 100. ``negative_rating``: tips of an order rated this or lower are 0; 0 turns the rule
+    off. Tips are held from ``hold_after`` the end of the order (inclusive) to ``hold_until`` (exclusive).
     """
 
+    cashless_methods: frozenset[str] = frozenset()
     maximum: Mapping[str, int] = field(default_factory=dict)
     default_maximum: int | None = None
+    maximum_share: Decimal = Decimal(100)
     negative_rating: int = 3
     hold_after: timedelta = timedelta(minutes=30)
     hold_until: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        """Refuse constants that contradict each other: ``ValueError`` with one line."""
+        if not 0 <= self.maximum_share <= 100:
+            raise ValueError("maximum_share is a percentage of the cost, from 0 to 100")
+        if not timedelta(0) <= self.hold_after < self.hold_until:
+            raise ValueError("hold_after has to come before hold_until")
 
     def maximum_for(self, currency: str) -> int | None:
         """Return the configured maximum in minor units, or None where there is none."""
@@ -46,6 +75,11 @@ class Step:
     outcome: str
     detail: str
 
+    @property
+    def source(self) -> str:
+        """Where the rule comes from."""
+        return SOURCES[self.rule]
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -53,6 +87,11 @@ class Target:
 
     amount: int
     steps: tuple[Step, ...]
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the order itself allows no tips, whatever the feedback says."""
+        return self.steps[-1].rule in _OF_THE_ORDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +105,8 @@ class Hold:
 def target_tips(order: Order, feedback: Feedback | None, rules: TipsRules) -> Target:
     """Return the absolute sum that the tips should be. Pure: the same input gives the same sum, so a repeat changes nothing.
 
-    0 ≤ the sum ≤ the cost of the order, and ≤ the configured maximum.
+    0 ≤ the sum ≤ the cost of the order, its configured share and the configured maximum; never less for a higher percentage. Raises
+    ``ValueError`` for flat tips in a currency that ``common.money`` does not know, which no stored order has.
     """
     steps: list[Step] = []
 
@@ -166,14 +206,17 @@ def _minor_units(kind: TipsType, value: Decimal, order: Order) -> int:
 
 def _cap(chosen: int, order: Order, rules: TipsRules, steps: list[Step]) -> int:
     maximum = rules.maximum_for(order.currency)
-    limit = max(order.cost, 0) if maximum is None else max(min(order.cost, maximum), 0)
+    # Down, not half up: a cap is not exceeded by half a kopeck either.
+    share = int(Decimal(order.cost) * rules.maximum_share / 100) if rules.maximum_share < 100 else order.cost
+    limit = max(share if maximum is None else min(share, maximum), 0)
     amount = min(max(chosen, 0), limit)
     said = "pass" if amount == chosen else str(amount)
+    of_cost = "" if share == order.cost else f", {rules.maximum_share} percent of it allowed"
     steps.append(
         Step(
             "cap",
             said,
-            f"at most {limit}: the cost is {order.cost}, the maximum {'none' if maximum is None else maximum}",
+            f"at most {limit}: the cost is {order.cost}{of_cost}, the maximum {'none' if maximum is None else maximum}",
         )
     )
     return amount

@@ -1,24 +1,37 @@
 """``GET /admin/v1/explain``: rule by rule, why the tips of an order are what they are."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from pydantic import BaseModel
 
 from common.errors import InvalidInput, Unavailable
 from common.http import VIEWER, Request, Route
-from tips.application.errors import UnknownOrder
+from tips.application.errors import Overloaded, TooLate, UnknownOrder
 from tips.application.explain import Explanation
 from tips.domain.rules import Step
+from tips.entrypoints import ports
+from tips.entrypoints.admission import Admission
 from tips.entrypoints.http import OrderQuery
 
 
 class StepView(BaseModel):
-    """One rule's part in a decision."""
+    """One rule's part in a decision, and where the rule comes from."""
 
     rule: str
     outcome: str
     detail: str
+    source: str
+
+
+class ConstantsView(BaseModel):
+    """The constants of the rules as they are for this order's zone and tariff; sums are minor units, times seconds."""
+
+    cashless_methods: list[str]
+    maximum: int | None
+    maximum_share: str
+    negative_rating: int
+    hold_after: float
+    hold_until: float
 
 
 class OrderView(BaseModel):
@@ -71,16 +84,17 @@ class ExplanationView(BaseModel):
 
     order: OrderView
     feedback: FeedbackView | None
+    constants: ConstantsView
     tips: TipsView
     hold: HoldView
 
 
-def admin_routes(*, explain: Callable[[str], Awaitable[Explanation]]) -> list[Route]:
+def admin_routes(*, explain: ports.Explain, admission: Admission) -> list[Route]:
     """Return the admin routes of tips."""
 
     async def handler(request: Request[None, OrderQuery]) -> ExplanationView:
         """Explain one order's tips, rule by rule."""
-        return _view(await explain(request.query.order_id))
+        return _view(await admission.run("explain", explain, request.query.order_id, headers=request.raw.headers))
 
     return [
         Route(
@@ -90,15 +104,16 @@ def admin_routes(*, explain: Callable[[str], Awaitable[Explanation]]) -> list[Ro
             summary="Why the tips of an order are what they are, rule by rule",
             query=OrderQuery,
             response=ExplanationView,
-            errors=(InvalidInput, UnknownOrder, Unavailable),
+            errors=(InvalidInput, UnknownOrder, Unavailable, TooLate, Overloaded),
             roles=VIEWER,
+            timed=True,
             tags=("admin",),
         )
     ]
 
 
 def _view(explanation: Explanation) -> ExplanationView:
-    order, feedback = explanation.order, explanation.feedback
+    order, feedback, rules = explanation.order, explanation.feedback, explanation.rules
     return ExplanationView(
         order=OrderView(
             order_id=order.number,
@@ -126,6 +141,14 @@ def _view(explanation: Explanation) -> ExplanationView:
             done=feedback.done,
             updated_at=feedback.updated_at,
         ),
+        constants=ConstantsView(
+            cashless_methods=sorted(rules.cashless_methods),
+            maximum=rules.maximum_for(order.currency),
+            maximum_share=str(rules.maximum_share),
+            negative_rating=rules.negative_rating,
+            hold_after=rules.hold_after.total_seconds(),
+            hold_until=rules.hold_until.total_seconds(),
+        ),
         tips=TipsView(
             amount=explanation.target.amount, write=explanation.plan.write, steps=_steps(explanation.target.steps)
         ),
@@ -134,4 +157,4 @@ def _view(explanation: Explanation) -> ExplanationView:
 
 
 def _steps(steps: tuple[Step, ...]) -> list[StepView]:
-    return [StepView(rule=step.rule, outcome=step.outcome, detail=step.detail) for step in steps]
+    return [StepView(rule=step.rule, outcome=step.outcome, detail=step.detail, source=step.source) for step in steps]

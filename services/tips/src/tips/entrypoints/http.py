@@ -1,13 +1,14 @@
 """``POST /tips/v1/set-tips-sum`` and ``GET /tips/v1/need-hold-tips`` (CONTRACT "tips")."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
 from common.errors import InvalidInput, Unavailable
 from common.http import INTERNAL, Request, Route
-from tips.application.errors import Contended, OrderNotFinished, UnknownOrder
+from tips.application.errors import Contended, OrderNotFinished, Overloaded, TooLate, UnknownOrder
+from tips.entrypoints import ports
+from tips.entrypoints.admission import Admission
 
 OrderId = Annotated[
     str,
@@ -38,22 +39,26 @@ class HoldAnswer(BaseModel):
     need_hold_tips: bool
 
 
-_ERRORS = (InvalidInput, UnknownOrder, OrderNotFinished, Unavailable)
+_ERRORS = (InvalidInput, UnknownOrder, OrderNotFinished, Unavailable, TooLate, Overloaded)
 
 
 def tips_routes(
-    *, set_tips_sum: Callable[[str], Awaitable[None]], need_hold_tips: Callable[[str], Awaitable[bool]]
+    *, set_tips_sum: ports.SetTipsSum, need_hold_tips: ports.NeedHoldTips, admission: Admission
 ) -> list[Route]:
     """Return the two routes of the two use cases; both need the ``internal`` token."""
+    done, hold, no_hold = Empty(), HoldAnswer(need_hold_tips=True), HoldAnswer(need_hold_tips=False)
 
     async def set_sum(request: Request[SetTipsSumBody, None]) -> Empty:
         """Set the tips of one order."""
-        await set_tips_sum(request.body.order_id)
-        return Empty()
+        await admission.run("set_tips_sum", set_tips_sum, request.body.order_id, headers=request.raw.headers)
+        return done
 
     async def need_hold(request: Request[None, OrderQuery]) -> HoldAnswer:
         """Tell whether one order's tips are to be held."""
-        return HoldAnswer(need_hold_tips=await need_hold_tips(request.query.order_id))
+        needed = await admission.run(
+            "need_hold_tips", need_hold_tips, request.query.order_id, headers=request.raw.headers
+        )
+        return hold if needed else no_hold
 
     return [
         Route(
@@ -67,6 +72,8 @@ def tips_routes(
             errors=(*_ERRORS, Contended),
             roles=INTERNAL,
             invalid_status=400,
+            quiet=True,
+            timed=True,
             tags=("tips",),
         ),
         Route(
@@ -79,6 +86,8 @@ def tips_routes(
             response=HoldAnswer,
             errors=_ERRORS,
             roles=INTERNAL,
+            quiet=True,
+            timed=True,
             tags=("tips",),
         ),
     ]

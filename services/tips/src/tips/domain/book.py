@@ -1,0 +1,54 @@
+"""The constants of the rules, by zone and tariff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tips.domain.rules import TipsRules
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRules:
+    """Constants that differ for a zone, a tariff, or a tariff in a zone: only those named in ``changes``."""
+
+    zone: str | None
+    tariff: str | None
+    changes: Mapping[str, object]
+
+
+class RuleBook:
+    """The defaults and what differs where. The more particular wins, constant by constant: zone and tariff, zone, tariff, default."""
+
+    def __init__(self, default: TipsRules, local: Iterable[LocalRules] = ()) -> None:
+        """Raises ``ValueError`` when a place is named twice, names neither zone nor tariff, or has contradicting constants."""
+        self.default = default
+        self._places: dict[tuple[str | None, str | None], Mapping[str, object]] = {}
+        for place in local:
+            key = (place.zone, place.tariff)
+            if key == (None, None):
+                raise ValueError("a place names a zone, a tariff, or both")
+            if key in self._places:
+                raise ValueError(f"{_name(key)} is named twice")
+            self._places[key] = place.changes
+        zones, tariffs = ({key[part] for key in self._places} | {None} for part in (0, 1))
+        # Every combination at once: a contradiction shows at start, and a look-up is one step.
+        self._rules = {(zone, tariff): self._merged(zone, tariff) for zone in zones for tariff in tariffs}
+        self._zones, self._tariffs = zones, tariffs
+
+    def rules_for(self, zone: str, tariff: str) -> TipsRules:
+        """Return the constants for an order of this zone and tariff; unknown ones get the defaults."""
+        return self._rules[zone if zone in self._zones else None, tariff if tariff in self._tariffs else None]
+
+    def _merged(self, zone: str | None, tariff: str | None) -> TipsRules:
+        changes: dict[str, object] = {}
+        for key in ((None, tariff), (zone, None), (zone, tariff)):
+            changes.update(self._places.get(key, {}))
+        try:
+            return replace(self.default, **changes)  # type: ignore[arg-type]  # the settings check the types
+        except ValueError as error:
+            raise ValueError(f"{_name((zone, tariff))}: {error}") from None
+
+
+def _name(key: tuple[str | None, str | None]) -> str:
+    return " and ".join(f"{what} {value}" for what, value in zip(("zone", "tariff"), key, strict=True) if value)
