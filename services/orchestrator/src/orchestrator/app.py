@@ -17,6 +17,7 @@ from common.messaging.topology import QueueSpec
 from common.postgres import Database, require_schema, worth_repeating
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry.metrics import new_registry
+from orchestrator.adapters.bulk import PostgresBulk
 from orchestrator.adapters.intake import PostgresIntake
 from orchestrator.adapters.metrics import OrchestratorMetrics
 from orchestrator.adapters.operations import PostgresOperations
@@ -31,6 +32,7 @@ from orchestrator.application.park import RaiseOverdue
 from orchestrator.application.ports import ORDER_LIFE
 from orchestrator.application.read_hook import event_id_of
 from orchestrator.entrypoints.admin import operation_routes
+from orchestrator.entrypoints.admin_bulk import bulk_routes
 from orchestrator.entrypoints.admin_reads import read_routes
 from orchestrator.entrypoints.consumers import Taker
 from orchestrator.entrypoints.http import order_routes
@@ -175,6 +177,7 @@ def _routes(database: Database, searches: Searches, *, clock: Clock, committed: 
         *order_routes(searches),
         *read_routes(searches),
         *operation_routes(database, PostgresOperations(), clock=clock, committed=committed),
+        *bulk_routes(database, PostgresBulk(), clock=clock, committed=committed),
         *dead_letter_routes(database, after_commit=committed),
         *audit_routes(database),
     ]

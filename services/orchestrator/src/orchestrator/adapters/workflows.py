@@ -58,7 +58,7 @@ WITH result AS (
 ), noted AS (
     UPDATE workflow AS w
        SET error = r.error, error_stack = r.stack, failed_at = now(), updated_at = now(),
-           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END
+           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END, revision = w.revision + 1
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
     RETURNING w.id, w.order_number, r.retry_in, r.counted
