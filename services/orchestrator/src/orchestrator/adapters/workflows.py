@@ -15,7 +15,6 @@ from orchestrator.application.ports import Claim, Failure, OrderRow, Outcome
 
 # States are spelled as their numbers in SQL (ports.WorkflowState).
 _CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4)"
-_EVENTS_A_CLAIM = 200
 
 # The guard of every result: the ready row must still be this owner's, under this very fence, and the cursor where it was.
 # A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come.
@@ -115,13 +114,14 @@ UPDATE workflow_ready AS q
 class PostgresWorkflows:
     """The ``WorkflowStore`` on PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, events_a_claim: int = 200) -> None:
         self._database = database
+        self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
         """See the port."""
         async with self._database.acquire() as connection:
-            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, _EVENTS_A_CLAIM)
+            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim)
         return claims_of(rows)
 
     async def complete(self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure]) -> set[int]:
