@@ -15,11 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.bench.rig import Servers, fetch, free_port, process, wait_for
+
 from common.contracts.intake import HOOK_RECEIVED, Hook
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.messaging.publisher import Outgoing
-from tests.bench.rig import Servers, fetch, free_port, process, wait_for
 
 SOURCE = "sbermarket"
 LIFE = ("order.created", "order.changed", "order.paid", "order.received", "order.delivered")
@@ -72,7 +73,11 @@ def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hoo
         }
     sent_at = (_START + timedelta(minutes=minute)).isoformat()
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-    event_id = derived_id(SOURCE, external_id, event) if event == LIFE[0] else derived_id(SOURCE, external_id, event, digest, sent_at)
+    event_id = (
+        derived_id(SOURCE, external_id, event)
+        if event == LIFE[0]
+        else derived_id(SOURCE, external_id, event, digest, sent_at)
+    )
     return Hook(
         type=HOOK_RECEIVED,
         event_id=event_id,

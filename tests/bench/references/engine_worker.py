@@ -29,9 +29,7 @@ class Nothing:
     def run(self, claim: Claim, batch: None) -> Outcome:
         """Move the cursor; the fifth transition is the last."""
         ended = claim.upto == 5
-        return Outcome(
-            claim=claim, upto=claim.upto, state=WorkflowState.FINISHED if ended else WorkflowState.RUNNING
-        )
+        return Outcome(claim=claim, upto=claim.upto, state=WorkflowState.FINISHED if ended else WorkflowState.RUNNING)
 
 
 class NoAlarm:

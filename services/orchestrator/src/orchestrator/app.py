@@ -18,10 +18,12 @@ from common.postgres import Database, require_schema, worth_repeating
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry.metrics import new_registry
 from orchestrator.adapters.bulk import PostgresBulk
+from orchestrator.adapters.drift import Drift
 from orchestrator.adapters.intake import PostgresIntake
 from orchestrator.adapters.metrics import OrchestratorMetrics
 from orchestrator.adapters.operations import PostgresOperations
 from orchestrator.adapters.reader import PostgresOrderReader
+from orchestrator.adapters.retention import Retention
 from orchestrator.adapters.searches import Searches
 from orchestrator.adapters.upkeep import PostgresUpkeep
 from orchestrator.adapters.wake import Wake
@@ -36,7 +38,7 @@ from orchestrator.entrypoints.admin_bulk import bulk_routes
 from orchestrator.entrypoints.admin_reads import read_routes
 from orchestrator.entrypoints.consumers import Taker
 from orchestrator.entrypoints.http import order_routes
-from orchestrator.entrypoints.jobs import every, free_leases, raise_overdue
+from orchestrator.entrypoints.jobs import every, free_leases, prune, raise_overdue
 from orchestrator.settings import OrchestratorSettings
 
 NAME = "orchestrator"
@@ -56,7 +58,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
-    metrics = OrchestratorMetrics(registry)
+    metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -117,6 +119,11 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
 
         lifecycle.supervise(f"worker-{index}", worker.run, stop=stop)
 
+    retention = Retention(
+        database,
+        keep_events=timedelta(days=settings.keep_events_days),
+        keep_inbox=timedelta(days=settings.keep_inbox_days),
+    )
     overdue = RaiseOverdue(upkeep, clock, limit=timedelta(seconds=settings.parking_limit))
     for name, seconds, job in (
         ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, committed)),
@@ -124,6 +131,9 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("derive-aggregates", settings.upkeep_every, upkeep.derive_aggregates),
         ("measure", settings.measure_every, upkeep.measure),
         ("measure-tables", settings.measure_every * 12, upkeep.measure_tables),
+        ("measure-sources", settings.measure_every * 12, upkeep.measure_sources),
+        ("look-for-drift", settings.measure_every, Drift(database, metrics)),
+        ("prune", settings.prune_every, partial(prune, retention, clock, metrics.pruned.inc)),
     ):
         lifecycle.supervise(name, partial(every, seconds, name, job))
 
