@@ -18,7 +18,9 @@ from common.postgres import Database, require_schema, worth_repeating
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
+from orchestrator.adapters.bulk import PostgresBulk
 from orchestrator.adapters.caller_metrics import TipsCallerMetrics
+from orchestrator.adapters.drift import Drift
 from orchestrator.adapters.experiment import FlagProvider, FlagRows, OpenFeatureExperiment
 from orchestrator.adapters.feedback import FeedbackClient
 from orchestrator.adapters.life_reader import PostgresLifeReader
@@ -27,6 +29,7 @@ from orchestrator.adapters.money import PostgresMoney
 from orchestrator.adapters.operations import PostgresOperations
 from orchestrator.adapters.reader import PostgresOrderReader
 from orchestrator.adapters.refund_intake import PostgresRefundIntake
+from orchestrator.adapters.retention import Retention
 from orchestrator.adapters.searches import Searches
 from orchestrator.adapters.tips_ledger import PostgresTipsLedger
 from orchestrator.adapters.tips_service import TipsClient
@@ -45,11 +48,12 @@ from orchestrator.application.tips_caller import TipsCaller
 from orchestrator.application.update_transactions import UpdateTransactions
 from orchestrator.domain.breaker import CircuitBreaker
 from orchestrator.entrypoints.admin import operation_routes
+from orchestrator.entrypoints.admin_bulk import bulk_routes
 from orchestrator.entrypoints.admin_money import money_admin_routes
 from orchestrator.entrypoints.admin_reads import read_routes
 from orchestrator.entrypoints.consumers import Taker
 from orchestrator.entrypoints.http import order_routes
-from orchestrator.entrypoints.jobs import every, free_leases, raise_overdue
+from orchestrator.entrypoints.jobs import every, free_leases, prune, raise_overdue
 from orchestrator.entrypoints.money import money_routes
 from orchestrator.settings import OrchestratorSettings, read_token
 
@@ -71,7 +75,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
-    metrics = OrchestratorMetrics(registry)
+    metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -187,6 +191,11 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
 
         lifecycle.supervise(f"{crew}-{index}", worker.run, stop=stop)
 
+    retention = Retention(
+        database,
+        keep_events=timedelta(days=settings.keep_events_days),
+        keep_inbox=timedelta(days=settings.keep_inbox_days),
+    )
     overdue = RaiseOverdue(upkeep, clock, limit=timedelta(seconds=settings.parking_limit))
     for name, seconds, job in (
         ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, committed)),
@@ -194,6 +203,9 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("derive-aggregates", settings.upkeep_every, upkeep.derive_aggregates),
         ("measure", settings.measure_every, upkeep.measure),
         ("measure-tables", settings.measure_every * 12, upkeep.measure_tables),
+        ("measure-sources", settings.measure_every * 12, upkeep.measure_sources),
+        ("look-for-drift", settings.measure_every, Drift(database, metrics)),
+        ("prune", settings.prune_every, partial(prune, retention, clock, metrics.pruned.inc)),
     ):
         lifecycle.supervise(name, partial(every, seconds, name, job))
 
@@ -249,6 +261,7 @@ def _routes(database: Database, searches: Searches, *, clock: Clock, committed: 
         *operation_routes(database, PostgresOperations(), clock=clock, committed=committed),
         *money_routes(database, PostgresMoney(), clock=clock, committed=committed),
         *money_admin_routes(database, PostgresMoney(), PostgresLifeReader(database), clock=clock, committed=committed),
+        *bulk_routes(database, PostgresBulk(), clock=clock, committed=committed),
         *dead_letter_routes(database, after_commit=committed),
         *audit_routes(database),
     ]

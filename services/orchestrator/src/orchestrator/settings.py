@@ -40,7 +40,9 @@ class OrchestratorSettings(ServiceSettings):
     """Times are in seconds.
 
     ``parking_limit`` must be longer than the oldest record that a gateway's spool may hold (DECISIONS "Orders"): only then is an order
-    whose ``created`` has not come an incident. ``lease`` must be far longer than a batch takes. ``zones_by_store`` and
+    whose ``created`` has not come an incident. ``lease`` must be far longer than a batch takes. Events of finished workflows are kept for
+    ``keep_events_days``, marks of what was taken in for ``keep_inbox_days``: longer than anything may be delivered again after.
+    ``metric_sources`` are told apart in metrics, all others are ``other``. ``zones_by_store`` and
     ``tariffs_by_shipment`` are JSON objects for marketplaces that name neither zone nor tariff.
 
     ``call_…``: workers of the workflows that call other services; ``call_lease`` must be far above all deadlines together. The caller's
@@ -63,6 +65,10 @@ class OrchestratorSettings(ServiceSettings):
     parking_limit: float = Field(default=26 * 3600.0, gt=0)
     measure_every: float = Field(default=5.0, gt=0, le=300)
     upkeep_every: float = Field(default=1.0, gt=0, le=300)
+    keep_events_days: float = Field(default=90.0, ge=1, le=36500)
+    keep_inbox_days: float = Field(default=45.0, ge=2, le=36500)
+    prune_every: float = Field(default=3600.0, gt=0, le=86400)
+    metric_sources: tuple[str, ...] = ("sbermarket", "kuper", "website")
     zones_by_store: dict[str, str] = Field(default_factory=dict)
     tariffs_by_shipment: dict[str, str] = Field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from orchestrator.adapters.intake import ingest
 from orchestrator.adapters.life import add_wishes
 from orchestrator.adapters.tips_ledger import zero_tips
 from orchestrator.application.documents import decode_lines, number_text
+from orchestrator.application.errors import NoPayment, StaleVersion
 from orchestrator.application.issue_document import REISSUE
 from orchestrator.application.life_messages import to_workflow
 from orchestrator.application.ports import (
@@ -42,18 +43,6 @@ SELECT o.closed AND o.status <> 'cancelled' AS closed,
        (SELECT w.state FROM workflow AS w WHERE w.order_number = o.number AND w.kind = 'order_document' AND w.key = '') AS workflow
 FROM orders AS o WHERE o.number = $1
 """
-
-
-class NoPayment(Conflict):
-    """The order has no payment of ours: whoever took the money gives it back."""
-
-    code = "no_payment"
-
-
-class StaleVersion(Conflict):
-    """The thing is at another version than the caller had seen."""
-
-    code = "stale_version"
 
 
 class PostgresMoney:

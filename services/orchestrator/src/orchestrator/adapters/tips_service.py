@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
+from common.http import timeout_header
 from orchestrator.application.tips_ports import Explained, Reason, TipsFailed
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-_DEADLINE_HEADER = "X-Request-Timeout-Ms"
 _ABOUT_THE_ORDER = frozenset({400, 404, 409})
 
 
@@ -106,7 +106,7 @@ class TipsClient:
     ) -> ModelT:
         sent = {
             "Authorization": f"Bearer {token or self._token}",
-            _DEADLINE_HEADER: f"{self._deadline * 1000:.0f}",
+            **timeout_header(self._deadline),
             **(headers or {}),
         }
         started = perf_counter()

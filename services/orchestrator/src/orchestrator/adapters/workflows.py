@@ -16,7 +16,6 @@ from orchestrator.application.ports import Claim, Failure, Lane, OrderRow, Outco
 
 # States are spelled as their numbers in SQL (ports.WorkflowState).
 _CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4, $5)"
-_EVENTS_A_CLAIM = 200
 
 # The guard of every result: the ready row must still be this owner's, under this very fence, and the cursor where it was.
 # A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come, or as a timer.
@@ -59,7 +58,7 @@ WITH result AS (
 ), noted AS (
     UPDATE workflow AS w
        SET error = r.error, error_stack = r.stack, failed_at = now(), updated_at = now(),
-           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END
+           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END, revision = w.revision + 1
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
     RETURNING w.id, w.order_number, w.kind, r.retry_in, r.counted
@@ -118,15 +117,16 @@ UPDATE workflow_ready AS q
 class PostgresWorkflows:
     """The ``WorkflowStore`` on PostgreSQL."""
 
-    def __init__(self, database: Database, lane: Lane = Lane.LIFE) -> None:
+    def __init__(self, database: Database, lane: Lane = Lane.LIFE, *, events_a_claim: int = 200) -> None:
         """Claim workflows of one lane; everything else works on any."""
         self._database = database
         self._lane = lane
+        self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
         """See the port."""
         async with self._database.acquire() as connection:
-            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, _EVENTS_A_CLAIM, int(self._lane))
+            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._lane))
         return claims_of(rows)
 
     async def complete(self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure]) -> set[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,10 +26,8 @@ from common.http import (
 from common.ids import derived_id, new_id
 from common.postgres import Connection, Database
 from common.postgres import Record as Row
-from orchestrator.entrypoints.change import Answer, change, current_trace
+from orchestrator.entrypoints.changes import Answer, Changes, ExpectedVersion, current_trace
 from orchestrator.entrypoints.ports import LifeLookups, Money
-
-_Version = Annotated[int | None, Field(ge=0, lt=2**63, description="409 when it is at another one")]
 
 
 class Goods(BaseModel):
@@ -46,7 +44,7 @@ class RefundChange(AdminChange):
 
     amount: int | None = Field(default=None, gt=0, le=10**15, strict=True)
     positions: list[Goods] = Field(default_factory=list, max_length=1000)
-    expected_version: _Version = None
+    expected_version: int | None = ExpectedVersion
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -60,7 +58,7 @@ class RefundChange(AdminChange):
 class ReissueChange(AdminChange):
     """The document is issued again."""
 
-    expected_version: _Version = None
+    expected_version: int | None = ExpectedVersion
 
 
 class RefundAsked(BaseModel):
@@ -150,6 +148,7 @@ def money_admin_routes(
     database: Database, money: Money, lookups: LifeLookups, *, clock: Clock, committed: Callable[[], None]
 ) -> list[Route]:
     """Return the routes."""
+    changes = Changes(database, clock=clock, committed=committed)
 
     async def refund(request: Request[RefundChange, None]) -> Answer:
         """Ask for a refund; it is followed by a workflow."""
@@ -189,7 +188,7 @@ def money_admin_routes(
             )
             return answer
 
-        return await change(database, request, work, committed=committed, dry_run=body.dry_run)
+        return await changes.carry_out(request, work)
 
     async def reissue(request: Request[ReissueChange, None]) -> Answer:
         """Have the document issued again."""
@@ -217,7 +216,7 @@ def money_admin_routes(
             )
             return ReissueTaken(number=number, dry_run=body.dry_run, replaces=version)
 
-        return await change(database, request, work, committed=committed, dry_run=body.dry_run)
+        return await changes.carry_out(request, work)
 
     async def document(request: Request[None, DocumentQuery]) -> DocumentView:
         """One version of the document."""

@@ -11,7 +11,7 @@ from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound
 from common.http import INTERNAL, Request, Route
 from common.postgres import Connection, Database
-from orchestrator.entrypoints.change import Answer, change, current_trace
+from orchestrator.entrypoints.changes import Answer, Changes, current_trace
 from orchestrator.entrypoints.ports import Money
 
 _PLACES = {
@@ -47,6 +47,7 @@ class TipsZeroed(BaseModel):
 
 def money_routes(database: Database, money: Money, *, clock: Clock, committed: Callable[[], None]) -> list[Route]:
     """Return the routes. All are safe to repeat."""
+    changes = Changes(database, clock=clock, committed=committed)
 
     async def feedback_changed(request: Request[None, FeedbackQuery]) -> Answer:
         """Begin another run of `update_transactions`."""
@@ -62,7 +63,7 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
             )
             return FeedbackTaken(number=number, started=started)
 
-        return await change(database, request, work, committed=committed)
+        return await changes.carry_out(request, work)
 
     def zeroing(reason: str) -> Callable[[Request[None, None]], Any]:
         async def handle(request: Request[None, None]) -> Answer:
@@ -80,7 +81,7 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
                 )
                 return TipsZeroed(number=number, reason=reason, changed=changed)
 
-            return await change(database, request, work, committed=committed)
+            return await changes.carry_out(request, work)
 
         return handle
 

@@ -55,8 +55,10 @@ class Lookups(Protocol):
         """Return workflows, the newest first."""
         ...
 
-    async def workflow_events(self, workflow_id: int, *, after: int, limit: int) -> list[Record]:
-        """Return a workflow's events in sequence."""
+    async def workflow_events(
+        self, workflow_id: int | None, *, state: int | None, after: tuple[int, int] | None, limit: int
+    ) -> list[Record]:
+        """Return events by workflow and sequence. Without a workflow only ``state`` new (1) and failed (3) are found."""
         ...
 
     async def flags(self) -> list[Record]:
@@ -98,6 +100,52 @@ class Operations(Protocol):
         actor: str,
     ) -> tuple[Record, Record]:
         """Set a flag; return it before and after."""
+        ...
+
+
+class BulkOperations(Protocol):
+    """What operators do to many, and to past events, each in the caller's transaction."""
+
+    async def matching_workflows(
+        self,
+        connection: Connection,
+        *,
+        states: Sequence[int],
+        kind: str | None,
+        order_numbers: Sequence[str] | None,
+        source: str | None,
+        store_id: str | None,
+        created_after: datetime | None,
+        created_before: datetime | None,
+        limit: int,
+    ) -> list[int]:
+        """Return ids of workflows that are not finished, the oldest first."""
+        ...
+
+    async def stop_workflows(
+        self, connection: Connection, ids: Sequence[int]
+    ) -> list[tuple[int, Record | None, Record | None]]:
+        """Stop those that can be stopped; return each with its row before and after, None: unknown, left alone."""
+        ...
+
+    async def reprocess_event(
+        self, connection: Connection, workflow_id: int, seq: int, *, actor: str, reason: str, traceparent: str | None
+    ) -> tuple[Record, Record, Record, Record]:
+        """Append a copy of a past event; return it, the copy, the workflow before and after. ``NotFound``, ``Conflict``."""
+        ...
+
+    async def recalculate_orders(
+        self, connection: Connection, numbers: Sequence[str]
+    ) -> list[tuple[str, str | None, str | None]]:
+        """Derive aggregate states again; return each before and after."""
+        ...
+
+    async def differences(self, connection: Connection, *, limit: int) -> tuple[int, int, list[tuple[str, str, str]]]:
+        """Return how many orders there are, how many differ from what is derived, and the first of those."""
+        ...
+
+    async def ask_for_all(self, connection: Connection) -> int:
+        """Ask for all orders to be derived again; return how many."""
         ...
 
 
