@@ -59,7 +59,8 @@ async def check(database: Any, ends: dict[str, tuple[str, str | None]], hooks: l
 
     async def quiet() -> bool:
         row = await database.fetchrow(
-            "SELECT (SELECT count(*) FROM workflow_event) AS events, (SELECT count(*) FROM workflow_ready) AS ready,"
+            "SELECT (SELECT count(*) FROM workflow_event WHERE attributes ? 'body_form') AS events,"
+            " (SELECT count(*) FROM workflow_ready WHERE ready_at <= now()) AS ready,"
             " (SELECT count(*) FROM outbox) AS promised"
         )
         assert dict(row) == {"events": len({(hook.event_id) for hook in hooks}), "ready": 0, "promised": 0}
@@ -72,8 +73,21 @@ async def check(database: Any, ends: dict[str, tuple[str, str | None]], hooks: l
     )
     stock = {row["number"]: row["moved"].rstrip("0").rstrip(".") for row in moved}
     assert {row["number"]: (row["status"], stock.get(row["number"])) for row in rows} == ends
-    cursors = await database.fetchval("SELECT count(*) FROM workflow WHERE done_seq <> last_seq OR state <> 3")
+    cursors = await database.fetchval(
+        "SELECT count(*) FROM workflow WHERE done_seq <> last_seq OR (kind = 'order_life' AND state <> 3) OR state IN (2, 4)"
+    )
     assert (cursors, await database.fetchval("SELECT count(*) FROM parked_order")) == (0, 0)
+    # Every end began what follows it, once: the sum to pay and the document of the delivered, the refund of the cancelled.
+    delivered = sum(status == "delivered" for status, _ in ends.values())
+    begun = await database.fetch("SELECT kind, count(*) AS many FROM workflow GROUP BY kind")
+    counted = {row["kind"]: row["many"] for row in begun}
+    assert counted["refund_request"] == await database.fetchval(
+        "SELECT count(*) FROM orders WHERE status = 'cancelled' AND paid AND payment_id IS NOT NULL"
+    )
+    assert await database.fetchval("SELECT count(*) FROM order_transactions AS t JOIN orders AS o USING (number)"
+                                   " WHERE o.status = 'delivered' AND t.sum_to_pay = o.cost_total") == delivered  # fmt: skip
+    assert await database.fetchval("SELECT count(DISTINCT d.order_number) FROM order_document AS d JOIN orders AS o"
+                                   " ON o.number = d.order_number WHERE o.status = 'delivered'") == delivered  # fmt: skip
 
 
 async def test_two_replicas_bring_shuffled_and_repeated_orders_to_their_right_ends(
@@ -114,7 +128,7 @@ async def test_replicas_that_die_in_the_middle_lose_nothing_and_double_nothing(
         await build(quick.model_copy(update={"replica": name}), lifecycle)
         await asyncio.sleep(seconds)
         for task in asyncio.all_tasks() - before - {asyncio.current_task()}:
-            if task.get_name().startswith(("worker-", "outbox-relay", "orchestrator.intake")):
+            if task.get_name().startswith(("worker-", "calls-", "outbox-relay", "orchestrator.intake")):
                 task.cancel()
         await lifecycle.drain()
 

@@ -131,6 +131,7 @@ async def test_flags_are_off_by_default_and_set_by_admins_only(start: Any) -> No
     assert [(item["name"], item["enabled"], item["share"]) for item in flags] == [
         ("tips_service", False, 10000),
         ("tips_service_experiment", False, 0),
+        ("tips_service_shadow", False, 0),
     ]
     change = {"reason": "first step", "enabled": True, "share": 100, "expected_version": 1}
     path = "/admin/v1/flags/tips_service_experiment"

@@ -81,18 +81,24 @@ async def test_an_order_lives_through_all_its_hooks(start: Any, gateway: Any, li
     assert [(item["number"], item["position_id"], item["quantity"], item["kind"]) for item in movements] == [
         (number, "a", "-3", "shipment")
     ]
-    story = await api.all(f"/admin/v1/orders/{number}/timeline")
-    kinds = Counter(item["kind"] for item in story)
-    assert kinds == Counter(
-        {
-            "hook.received": 5,
-            "order.create": 1,
-            "order.change": 1,
-            "order.pay": 1,
-            "order.receive": 1,
-            "order.deliver": 1,
-        }
-    )
+
+    async def whole_story() -> Any:
+        story = await api.all(f"/admin/v1/orders/{number}/timeline")
+        assert Counter(item["kind"] for item in story) == Counter(
+            {
+                "hook.received": 5,
+                "order.create": 1,
+                "order.change": 1,
+                "order.pay": 1,
+                "order.receive": 1,
+                "order.deliver": 1,
+                "document.issued": 1,
+                "transactions.updated": 1,
+            }
+        )
+        return story
+
+    story = await eventually(whole_story, what="what follows the order's end has been done")
     assert [item["at"] for item in story] == sorted(item["at"] for item in story)
 
 

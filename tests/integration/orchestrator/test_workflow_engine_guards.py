@@ -22,7 +22,7 @@ from orchestrator.adapters.operations import PostgresOperations
 from orchestrator.adapters.wake import Bell
 from orchestrator.adapters.workflows import PostgresWorkflows
 from orchestrator.application.engine import Worker, WorkerLimits
-from orchestrator.application.ports import Claim, NewEvent, Outcome, TimelineEntry, WorkflowState
+from orchestrator.application.ports import Claim, Lane, NewEvent, Outcome, TimelineEntry, WorkflowState
 
 KIND = "order_life"
 LIMITS = WorkerLimits(
@@ -293,6 +293,7 @@ async def test_a_result_that_cannot_be_written_harms_none_of_its_neighbours(engi
 
 async def test_an_unknown_kind_is_left_for_a_newer_release(engine: Engine) -> None:
     await engine.feed("A", "1", kind="of_the_future")
+    engine.store = PostgresWorkflows(engine.database, Lane.CALLS)
     assert await engine.worker(Recorder()).work_once() == 1
     assert await engine.state("A") == (WorkflowState.RUNNING, 0, 1)
     (row,) = await engine.rows("SELECT owner, attempts, ready_at > now() AS later FROM workflow_ready")

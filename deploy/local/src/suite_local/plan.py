@@ -118,7 +118,12 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
             "REPORT_COPIES": "developers@localhost.localdomain",
         }
     if service is ORCHESTRATOR:
-        return {"TIPS_URL": plan.urls(TIPS)[0], "INTERNAL_TOKEN_FILE": str(secrets.path("internal"))}
+        return {
+            "TIPS_URL": plan.urls(TIPS)[0],
+            "FEEDBACK_URL": sandbox,
+            "INTERNAL_TOKEN_FILE": str(secrets.path("internal")),
+            "SHADOW_TOKEN_FILE": str(secrets.path("viewer")),
+        }
     if service is TIPS:
         return {"FEEDBACK_URL": sandbox}
     if service is REFUNDS:

@@ -9,34 +9,55 @@ from typing import Any
 from common.clock import Clock, SystemClock
 from common.errors import Unavailable
 from common.health import Health
-from common.http import HttpServer, Route, TokenBook, audit_routes, build_app
+from common.http import HttpServer, Route, TokenBook, audit_routes, build_app, new_session
 from common.http.app import DOCUMENT
 from common.ids import new_id
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
 from common.messaging.topology import QueueSpec
 from common.postgres import Database, require_schema, worth_repeating
 from common.service import Application, Lifecycle, dead_letter_routes, required
+from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.intake import PostgresIntake
+from orchestrator.adapters.bulk import PostgresBulk
+from orchestrator.adapters.caller_metrics import TipsCallerMetrics
+from orchestrator.adapters.drift import Drift
+from orchestrator.adapters.experiment import FlagProvider, FlagRows, OpenFeatureExperiment
+from orchestrator.adapters.feedback import FeedbackClient
+from orchestrator.adapters.life_reader import PostgresLifeReader
 from orchestrator.adapters.metrics import OrchestratorMetrics
+from orchestrator.adapters.money import PostgresMoney
 from orchestrator.adapters.operations import PostgresOperations
 from orchestrator.adapters.reader import PostgresOrderReader
+from orchestrator.adapters.refund_intake import PostgresRefundIntake
+from orchestrator.adapters.retention import Retention
 from orchestrator.adapters.searches import Searches
+from orchestrator.adapters.tips_ledger import PostgresTipsLedger
+from orchestrator.adapters.tips_service import TipsClient
 from orchestrator.adapters.upkeep import PostgresUpkeep
 from orchestrator.adapters.wake import Wake
 from orchestrator.adapters.workflows import PostgresWorkflows
+from orchestrator.application.engine import Handler as EngineHandler
 from orchestrator.application.engine import Worker
+from orchestrator.application.issue_document import IssueDocument
 from orchestrator.application.order_life import OrderLife, Placement
 from orchestrator.application.park import RaiseOverdue
-from orchestrator.application.ports import ORDER_LIFE
+from orchestrator.application.ports import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, Lane
 from orchestrator.application.read_hook import event_id_of
+from orchestrator.application.refund_request import RefundRequest
+from orchestrator.application.tips_caller import TipsCaller
+from orchestrator.application.update_transactions import UpdateTransactions
+from orchestrator.domain.breaker import CircuitBreaker
 from orchestrator.entrypoints.admin import operation_routes
+from orchestrator.entrypoints.admin_bulk import bulk_routes
+from orchestrator.entrypoints.admin_money import money_admin_routes
 from orchestrator.entrypoints.admin_reads import read_routes
 from orchestrator.entrypoints.consumers import Taker
 from orchestrator.entrypoints.http import order_routes
-from orchestrator.entrypoints.jobs import every, free_leases, raise_overdue
-from orchestrator.settings import OrchestratorSettings
+from orchestrator.entrypoints.jobs import every, free_leases, prune, raise_overdue
+from orchestrator.entrypoints.money import money_routes
+from orchestrator.settings import OrchestratorSettings, read_token
 
+_log = get_logger()
 NAME = "orchestrator"
 VERSION = "0.1.0"
 DESCRIPTION = "Owns the state of orders and the workflows that carry each of them through its life."
@@ -54,7 +75,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
-    metrics = OrchestratorMetrics(registry)
+    metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -92,20 +113,75 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
     lifecycle.supervise("wake", wake.run)
 
+    flags = FlagRows(database, max_age=settings.flags_max_age)
+    lifecycle.supervise("flags", partial(flags.poll, settings.flags_every))
+    experiment = OpenFeatureExperiment(
+        FlagProvider(flags), domain=f"{NAME}/{new_id()}", deadline=settings.experiment_deadline
+    )
+    lifecycle.on_stop(experiment.close, name="experiment")
+    caller_metrics = TipsCallerMetrics(registry)
+    ledger = PostgresTipsLedger(database)
+    caller: TipsCaller | None = None
+    if settings.feedback_url is None:
+        _log.warning("tips_not_configured", detail="without ORCHESTRATOR_FEEDBACK_URL nobody decides tips")
+    else:
+        session = await lifecycle.enter(new_session(service=NAME, limit=settings.call_concurrency * 2))
+        service: TipsClient | None = None
+        if settings.tips_url is not None and settings.internal_token_file is not None:
+            service = TipsClient(
+                session,
+                url=str(settings.tips_url),
+                token=read_token(settings.internal_token_file),
+                explain_token=None if settings.shadow_token_file is None else read_token(settings.shadow_token_file),
+                deadline=settings.tips_deadline,
+                observe=caller_metrics.called,
+            )
+        caller = TipsCaller(
+            experiment=experiment,
+            service=service,
+            feedback=FeedbackClient(session, url=str(settings.feedback_url), deadline=settings.feedback_deadline),
+            ledger=ledger,
+            breaker=CircuitBreaker(failures=settings.tips_breaker_failures, pause=settings.tips_breaker_pause),
+            rules=settings.tips_rules,
+            clock=clock,
+            metrics=caller_metrics,
+        )
+
     placement = Placement(zones_by_store=settings.zones_by_store, tariffs_by_shipment=settings.tariffs_by_shipment)
-    handlers = {ORDER_LIFE: OrderLife(PostgresOrderReader(database), clock, placement)}
-    for index in range(settings.workers):
+    orders = PostgresOrderReader(database)
+    life_reader = PostgresLifeReader(database)
+    handlers: dict[str, EngineHandler] = {
+        ORDER_LIFE: OrderLife(orders, clock, placement),
+        UPDATE_TRANSACTIONS: UpdateTransactions(
+            ledger,
+            caller,
+            rules=settings.tips_rules,
+            clock=clock,
+            metrics=caller_metrics,
+            away=_away,
+            delay=settings.deferred_delay,
+            concurrency=settings.call_concurrency,
+        ),
+        REFUND_REQUEST: RefundRequest(
+            life_reader, clock, answer_within=timedelta(seconds=settings.refund_answer_within)
+        ),
+        ORDER_DOCUMENT: IssueDocument(orders, life_reader, clock),
+    }
+    calls = PostgresWorkflows(database, Lane.CALLS)
+    crews = [("worker", workflows, settings.worker_limits)] * settings.workers
+    crews += [("calls", calls, settings.call_limits)] * settings.call_workers
+    for index, (crew, store, limits) in enumerate(crews):
         bell = wake.bell()
         worker = Worker(
-            workflows,
+            store,
             handlers,
-            owner=f"{settings.replica}/{index}/{new_id()}",
+            owner=f"{settings.replica}/{crew}-{index}/{new_id()}",
             alarm=bell,
             metrics=metrics,
             clock=clock,
             away=_away,
-            committed=relay.wake,
-            limits=settings.worker_limits,
+            committed=committed,
+            limits=limits,
         )
 
         def stop(worker: Worker = worker, ring: Any = bell.ring) -> None:
@@ -113,8 +189,13 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
             worker.stop()
             ring()
 
-        lifecycle.supervise(f"worker-{index}", worker.run, stop=stop)
+        lifecycle.supervise(f"{crew}-{index}", worker.run, stop=stop)
 
+    retention = Retention(
+        database,
+        keep_events=timedelta(days=settings.keep_events_days),
+        keep_inbox=timedelta(days=settings.keep_inbox_days),
+    )
     overdue = RaiseOverdue(upkeep, clock, limit=timedelta(seconds=settings.parking_limit))
     for name, seconds, job in (
         ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, committed)),
@@ -122,10 +203,13 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("derive-aggregates", settings.upkeep_every, upkeep.derive_aggregates),
         ("measure", settings.measure_every, upkeep.measure),
         ("measure-tables", settings.measure_every * 12, upkeep.measure_tables),
+        ("measure-sources", settings.measure_every * 12, upkeep.measure_sources),
+        ("look-for-drift", settings.measure_every, Drift(database, metrics)),
+        ("prune", settings.prune_every, partial(prune, retention, clock, metrics.pruned.inc)),
     ):
         lifecycle.supervise(name, partial(every, seconds, name, job))
 
-    taker = Taker(PostgresIntake())
+    taker = Taker(PostgresRefundIntake(clock))
     handlers_by_queue: list[tuple[QueueSpec, Handler]] = [
         (topology.ORCHESTRATOR_INTAKE, taker.take_hooks),
         (topology.ORCHESTRATOR_JOURNAL, taker.take_journal),
@@ -175,6 +259,9 @@ def _routes(database: Database, searches: Searches, *, clock: Clock, committed: 
         *order_routes(searches),
         *read_routes(searches),
         *operation_routes(database, PostgresOperations(), clock=clock, committed=committed),
+        *money_routes(database, PostgresMoney(), clock=clock, committed=committed),
+        *money_admin_routes(database, PostgresMoney(), PostgresLifeReader(database), clock=clock, committed=committed),
+        *bulk_routes(database, PostgresBulk(), clock=clock, committed=committed),
         *dead_letter_routes(database, after_commit=committed),
         *audit_routes(database),
     ]

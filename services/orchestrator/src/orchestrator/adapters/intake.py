@@ -9,7 +9,9 @@ from common.postgres import Connection
 from orchestrator.application.ports import NewEvent, TimelineEntry
 
 # Chained in one statement: the workflow's row is locked (by the upsert) before its events get their sequence numbers.
-# A finished workflow runs again when something late arrives; a stopped or crashed one only collects.
+# A finished workflow runs again when something late arrives; a stopped or crashed one only collects. One that sleeps is woken (the
+# row that is looked at is the newest, not the snapshot's: a timer that is being set right now cannot hide the event); one that waits
+# after a failure is not.
 _INGEST = """
 WITH given AS (
     SELECT *, row_number() OVER (PARTITION BY order_number, kind, key ORDER BY ord) AS place
@@ -32,9 +34,10 @@ WITH given AS (
     JOIN owner AS o USING (order_number, kind, key)
     JOIN counted AS c USING (order_number, kind, key)
 )
-INSERT INTO workflow_ready (workflow_id)
-SELECT id FROM owner WHERE state = 1 ORDER BY id
-ON CONFLICT (workflow_id) DO NOTHING
+INSERT INTO workflow_ready AS q (workflow_id, lane)
+SELECT id, workflow_lane(kind) FROM owner WHERE state = 1 ORDER BY id
+ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
+ WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
 """
 
 _TELL = """
@@ -66,6 +69,7 @@ WITH sums AS (
 )
 UPDATE orders AS o SET refunded = t.refunded, tips_revision = o.tips_revision + 1, updated_at = now()
   FROM target AS t WHERE o.number = t.number AND o.refunded <> t.refunded
+RETURNING o.number, o.refunded
 """
 
 
@@ -74,27 +78,19 @@ class PostgresIntake:
 
     async def ingest(self, connection: Connection, events: Sequence[NewEvent]) -> None:
         """Append events to their workflows, in this order, and make the workflows runnable, in the caller's transaction."""
-        await connection.execute(
-            _INGEST,
-            [event.order_number for event in events],
-            [event.kind for event in events],
-            [event.key for event in events],
-            [event.type for event in events],
-            [event.event_id for event in events],
-            [event.attributes for event in events],
-            [event.payload for event in events],
-            [event.traceparent for event in events],
-            [event.received_at for event in events],
-        )
+        await ingest(connection, events)
 
     async def tell(self, connection: Connection, entries: Sequence[TimelineEntry]) -> None:
         """Add lines to timelines."""
         await tell(connection, entries)
 
-    async def store_refunds(self, connection: Connection, messages: Sequence[RefundStateChangedV1]) -> None:
-        """Keep the newest state of each refund, whatever the order of arrival, in the caller's transaction."""
+    async def store_refunds(self, connection: Connection, messages: Sequence[RefundStateChangedV1]) -> list[str]:
+        """Keep the newest state of each refund, whatever the order of arrival, in the caller's transaction.
+
+        Returns the numbers of the orders that are refunded in full from now on.
+        """
         if not messages:
-            return
+            return []
         await connection.execute(
             _STORE,
             [item.refund_id for item in messages],
@@ -108,7 +104,25 @@ class PostgresIntake:
             [item.currency for item in messages],
             [item.occurred_at for item in messages],
         )
-        await connection.execute(_MARK, sorted({item.order_number for item in messages}))
+        rows = await connection.fetch(_MARK, sorted({item.order_number for item in messages}))
+        return [row["number"] for row in rows if row["refunded"]]
+
+
+async def ingest(connection: Connection, events: Sequence[NewEvent]) -> None:
+    """Append events to their workflows, which are made where they do not exist, in the caller's transaction."""
+    if events:
+        await connection.execute(
+            _INGEST,
+            [event.order_number for event in events],
+            [event.kind for event in events],
+            [event.key for event in events],
+            [event.type for event in events],
+            [event.event_id for event in events],
+            [event.attributes for event in events],
+            [event.payload for event in events],
+            [event.traceparent for event in events],
+            [event.received_at for event in events],
+        )
 
 
 async def tell(connection: Connection, entries: Sequence[TimelineEntry]) -> None:

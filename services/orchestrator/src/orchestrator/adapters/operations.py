@@ -8,11 +8,13 @@ from orchestrator.adapters.upkeep import ask_to_derive
 from orchestrator.application.ports import WorkflowState
 
 _LOCK = "SELECT * FROM workflow WHERE id = $1 FOR NO KEY UPDATE"
-_SET_STATE = "UPDATE workflow SET state = $2, updated_at = now() WHERE id = $1 RETURNING *"
+_SET_STATE = "UPDATE workflow SET state = $2, updated_at = now(), revision = revision + 1 WHERE id = $1 RETURNING *"
 # A claim in flight loses its ready row, and with it the fence: its result will be refused.
 _FORGET_READY = "DELETE FROM workflow_ready WHERE workflow_id = $1"
+# Kinds that sleep run once with no event and set their timer again.
 _MAKE_READY = """
-INSERT INTO workflow_ready (workflow_id) SELECT id FROM workflow WHERE id = $1 AND last_seq > done_seq
+INSERT INTO workflow_ready (workflow_id, lane)
+SELECT id, workflow_lane(kind) FROM workflow WHERE id = $1 AND (last_seq > done_seq OR workflow_lane(kind) > 0)
 ON CONFLICT (workflow_id) DO UPDATE SET attempts = 0, ready_at = now()
 """
 

@@ -6,18 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from common.postgres import Database, Record
+from orchestrator.adapters.filters import Filters
+from orchestrator.application.ports import ORDER_LIFE, WorkflowState
 
+_DONE, _FAILED = 2, 3
 _ORDER = "SELECT * FROM orders WHERE number = $1"
 
-_ORDERS = """
-SELECT * FROM orders
-WHERE ($1::text IS NULL OR status = $1) AND ($2::text IS NULL OR aggregate_state = $2) AND ($3::text IS NULL OR source = $3)
-  AND ($4::text IS NULL OR store_id = $4) AND ($5::text IS NULL OR external_id = $5)
-  AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
-  AND ($8::timestamptz IS NULL OR (created_at, number) < ($8, $9))
-ORDER BY created_at DESC, number DESC
-LIMIT $10
-"""
+# Orders in trouble are few among many: they are found by their workflows.
+_TROUBLED = "number = ANY(ARRAY(SELECT w.order_number FROM workflow AS w WHERE w.state = {state}))"
+_TROUBLE = {"stopped": WorkflowState.STOPPED, "crashed": WorkflowState.CRASHED}
 
 # Hooks as they arrived, what was done and told by every service, and what people did, in one order. The gateway's recorder tells of
 # each delivery itself; until it has (its database may be away), what the orchestrator took in stands in for it.
@@ -41,7 +38,7 @@ WITH own AS (SELECT id FROM workflow WHERE order_number = $1), story AS (
     SELECT a.at, 3, 0, a.id, 'orchestrator', a.action, a.actor, a.reason,
            jsonb_build_object('before', a.before, 'after', a.after, 'role', a.role), NULL
     FROM audit_log AS a
-    WHERE a.target = 'order:' || $1 OR a.target IN (SELECT 'workflow:' || id FROM own)
+    WHERE a.target = ANY(ARRAY(SELECT 'order:' || $1 UNION ALL SELECT 'workflow:' || id FROM own))
 )
 SELECT * FROM story
 WHERE $2::timestamptz IS NULL OR (at, part, major, minor) > ($2, $3, $4, $5)
@@ -50,37 +47,22 @@ LIMIT $6
 """
 _KNOWN = "SELECT EXISTS (SELECT FROM workflow WHERE order_number = $1) OR EXISTS (SELECT FROM timeline WHERE order_number = $1)"
 
-_STOCK = """
-SELECT * FROM stock_movements
-WHERE ($1::text IS NULL OR store_id = $1) AND ($2::text IS NULL OR number = $2) AND ($3::bigint IS NULL OR id > $3)
-ORDER BY id
-LIMIT $4
-"""
 # With a number its own unique index answers; the planner would otherwise be tempted to walk the primary key.
-_STOCK_OF_ORDER = """
-WITH moved AS MATERIALIZED (SELECT * FROM stock_movements WHERE number = $2)
-SELECT * FROM moved WHERE ($1::text IS NULL OR store_id = $1) AND ($3::bigint IS NULL OR id > $3) ORDER BY id LIMIT $4
-"""
+_STOCK_OF_ORDER = "(SELECT * FROM stock_movements WHERE number = {} OFFSET 0) AS moved"
 
 _WORKFLOW_COLUMNS = """
-w.id, w.order_number, w.kind, w.key, w.state, w.last_seq, w.done_seq, w.error, w.error_stack, w.failed_at, w.created_at,
+w.id, w.order_number, w.kind, w.key, w.state, w.last_seq, w.done_seq, w.revision, w.error, w.error_stack, w.failed_at,
+w.created_at,
 w.updated_at, r.ready_at, r.attempts, r.owner, r.lease_until
 """
-_WORKFLOWS = f"""
-SELECT {_WORKFLOW_COLUMNS} FROM workflow AS w LEFT JOIN workflow_ready AS r ON r.workflow_id = w.id
-WHERE ($1::smallint IS NULL OR w.state = $1) AND ($2::text IS NULL OR w.order_number = $2)
-  AND ($3::text IS NULL OR w.kind = $3) AND ($4::bigint IS NULL OR w.id < $4)
-ORDER BY w.id DESC
-LIMIT $5
-"""  # noqa: S608 - names of columns, from a constant of ours
-
-_EVENTS = """
-SELECT e.workflow_id, e.seq, e.type, e.event_id, e.attributes, e.traceparent, e.received_at, e.recorded_at,
-       w.done_seq, w.state AS workflow_state
-FROM workflow AS w JOIN workflow_event AS e ON e.workflow_id = w.id
-WHERE w.id = $1 AND e.seq > $2
-ORDER BY e.seq
-LIMIT $3
+_EVENT_COLUMNS = """
+e.workflow_id, e.seq, e.type, e.event_id, e.attributes, e.traceparent, e.received_at, e.recorded_at, w.done_seq,
+w.state AS workflow_state
+"""
+# Workflows with events that are not carried out: runnable ones have a ready row, the others stand still.
+_PENDING = """
+SELECT q.workflow_id AS id FROM workflow_ready AS q
+UNION SELECT p.id FROM workflow AS p WHERE p.state IN (2, 4) AND p.state <> 3 AND p.last_seq > p.done_seq
 """
 
 _FLAGS = "SELECT * FROM flag ORDER BY name"
@@ -112,10 +94,19 @@ class Searches:
         limit: int,
     ) -> list[Record]:
         """Return orders, the newest first, from after the position (created_at, number)."""
-        position = after or (None, None)
-        filters = (status, aggregate_state, source, store_id, external_id, since, until)
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_ORDERS, *filters, *position, limit + 1)
+        filters = Filters()
+        filters.add_given("status = {}", status)
+        filters.add_given("aggregate_state = {}", aggregate_state)
+        if aggregate_state in _TROUBLE:
+            filters.add(_TROUBLED.format(state=int(_TROUBLE[aggregate_state])))
+        filters.add_given("source = {}", source)
+        filters.add_given("store_id = {}", store_id)
+        filters.add_given("external_id = {}", external_id)
+        filters.add_given("created_at >= {}", since)
+        filters.add_given("created_at < {}", until)
+        if after is not None:
+            filters.add("(created_at, number) < ({}, {})", *after)
+        return await self._fetch("SELECT * FROM orders", filters, "created_at DESC, number DESC", limit)
 
     async def timeline(self, number: str, *, after: tuple[Any, ...] | None, limit: int) -> list[Record] | None:
         """Return what happened to an order, the oldest first, from after the position; None when nothing is known of it."""
@@ -130,21 +121,58 @@ class Searches:
         self, *, store_id: str | None, number: str | None, after: int | None, limit: int
     ) -> list[Record]:
         """Return stock movements, the oldest first, with ids above ``after``."""
-        query = _STOCK if number is None else _STOCK_OF_ORDER
-        async with self._database.acquire() as connection:
-            return await connection.fetch(query, store_id, number, after, limit + 1)
+        filters = Filters()
+        source = "stock_movements" if number is None else _STOCK_OF_ORDER.format(filters.place(number))
+        filters.add_given("store_id = {}", store_id)
+        filters.add_given("id > {}", after)
+        return await self._fetch(f"SELECT * FROM {source}", filters, "id", limit)  # noqa: S608 - constants of ours
 
     async def workflows(
         self, *, state: int | None, number: str | None, kind: str | None, before: int | None, limit: int
     ) -> list[Record]:
         """Return workflows, the newest first, with ids below ``before``."""
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_WORKFLOWS, state, number, kind, before, limit + 1)
+        filters = Filters()
+        # Numbers and kinds are spelled out where an index is only for some of them (migrations 0110 and 0111).
+        if state is not None:
+            filters.add(f"w.state = {state:d}")
+        filters.add_given("w.order_number = {}", number)
+        filters.add_given("w.kind = {}", kind)
+        if kind is not None and kind != ORDER_LIFE:
+            filters.add(f"w.kind <> '{ORDER_LIFE}'")
+        filters.add_given("w.id < {}", before)
+        query = f"SELECT {_WORKFLOW_COLUMNS} FROM workflow AS w LEFT JOIN workflow_ready AS r ON r.workflow_id = w.id"  # noqa: S608 - a constant of ours
+        return await self._fetch(query, filters, "w.id DESC", limit)
 
-    async def workflow_events(self, workflow_id: int, *, after: int, limit: int) -> list[Record]:
-        """Return a workflow's events in sequence, from after ``after``; payloads are left out."""
+    async def workflow_events(
+        self, workflow_id: int | None, *, state: int | None, after: tuple[int, int] | None, limit: int
+    ) -> list[Record]:
+        """Return events by workflow and sequence, from after the position; payloads are left out.
+
+        ``state`` follows from the cursor: 1 new, 2 done, 3 failed (it crashed its workflow). Without a workflow only new and failed
+        ones are found: those of workflows that are runnable, stopped or crashed.
+        """
+        filters = Filters()
+        if workflow_id is not None:
+            filters.add("w.id = {}", workflow_id)
+        elif state == _FAILED:
+            filters.add("w.state = 4")
+        else:
+            filters.add(f"w.id = ANY(ARRAY({_PENDING}))")
+        if state == _DONE:
+            filters.add("e.seq <= w.done_seq")
+        elif state == _FAILED:
+            filters.add("w.state = 4 AND e.seq = w.done_seq + 1")
+        elif state is not None:
+            filters.add("e.seq > w.done_seq AND NOT (w.state = 4 AND e.seq = w.done_seq + 1)")
+        if after is not None:
+            filters.add("e.workflow_id >= {0} AND (e.workflow_id, e.seq) > ({0}, {1})", *after)
+        query = f"SELECT {_EVENT_COLUMNS} FROM workflow AS w JOIN workflow_event AS e ON e.workflow_id = w.id"  # noqa: S608 - a constant of ours
+        return await self._fetch(query, filters, "e.workflow_id, e.seq", limit)
+
+    async def _fetch(self, query: str, filters: Filters, order: str, limit: int) -> list[Record]:
+        statement = f"{query} {filters.where} ORDER BY {order} LIMIT {filters.place(limit + 1)}"
         async with self._database.acquire() as connection:
-            return await connection.fetch(_EVENTS, workflow_id, after, limit + 1)
+            return await connection.fetch(statement, *filters.values)
 
     async def flags(self) -> list[Record]:
         """Return all flags."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from orchestrator.adapters.metrics import TABLES, OrchestratorMetrics
 from orchestrator.application.park import AlertOf
-from orchestrator.application.ports import Parked
+from orchestrator.application.ports import Parked, WorkflowState
 from orchestrator.domain.order import Status
 
 _OVERDUE = """
@@ -25,17 +26,22 @@ WITH asked AS (
     ) RETURNING order_number
 ), target AS (
     SELECT number FROM orders WHERE number IN (SELECT order_number FROM asked) ORDER BY number FOR NO KEY UPDATE
+), derived AS (
+    UPDATE orders AS o SET aggregate_state = order_aggregate_state(o.number, o.status)
+      FROM target AS t WHERE o.number = t.number
+       AND o.aggregate_state IS DISTINCT FROM order_aggregate_state(o.number, o.status)
+    RETURNING 1
 )
-UPDATE orders AS o SET aggregate_state = order_aggregate_state(o.number, o.status)
-  FROM target AS t WHERE o.number = t.number
-   AND o.aggregate_state IS DISTINCT FROM order_aggregate_state(o.number, o.status)
-RETURNING o.number
+SELECT (SELECT count(*) FROM asked) AS asked, (SELECT count(*) FROM derived) AS changed
 """
 
 _GAUGES = """
 SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= now()) AS ready,
        (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
-         WHERE owner IS NULL AND ready_at <= now()) AS oldest_ready,
+         WHERE owner IS NULL AND lane = 0 AND ready_at <= now()) AS oldest_ready,
+       (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
+         WHERE owner IS NULL AND lane = 1 AND ready_at <= now()) AS calls_oldest_ready,
+       (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at > now()) AS sleeping,
        (SELECT count(*) FROM workflow WHERE state = 2) AS stopped,
        (SELECT count(*) FROM workflow WHERE state = 4) AS crashed,
        (SELECT count(*) FROM parked_order) AS parked,
@@ -50,6 +56,29 @@ FROM unnest($1::text[]) AS r (name)
 JOIN pg_class AS c ON c.relname = r.name AND c.relnamespace = 'public'::regnamespace
 LEFT JOIN pg_inherits AS i ON i.inhparent = c.oid
 GROUP BY r.name
+"""
+# Today's size is kept once a day. A week's growth is that of the days there are, scaled: what seven days ago was, if it is known.
+_GROWTH = """
+WITH now AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS n (name, bytes)), noted AS (
+    INSERT INTO table_size (day, name, bytes) SELECT (now() AT TIME ZONE 'UTC')::date, name, bytes FROM now
+    ON CONFLICT (day, name) DO UPDATE SET bytes = excluded.bytes
+), old AS (
+    DELETE FROM table_size WHERE day < (now() AT TIME ZONE 'UTC')::date - 400
+)
+SELECT n.name, coalesce((n.bytes - t.bytes) * 7.0 / ((now() AT TIME ZONE 'UTC')::date - t.day), 0)::float8 AS growth
+FROM now AS n LEFT JOIN LATERAL (
+    SELECT s.day, s.bytes FROM table_size AS s
+    WHERE s.name = n.name AND s.day < (now() AT TIME ZONE 'UTC')::date AND s.day >= (now() AT TIME ZONE 'UTC')::date - 7
+    ORDER BY s.day LIMIT 1
+) AS t ON true
+"""
+_BY_SOURCE = """
+SELECT source, status, count(*) AS many FROM orders WHERE created_at > now() - interval '1 hour' GROUP BY source, status
+"""
+_TROUBLED_BY_SOURCE = """
+SELECT o.source, w.state, count(DISTINCT w.order_number) AS many
+FROM workflow AS w LEFT JOIN orders AS o ON o.number = w.order_number
+WHERE w.state IN (2, 4) AND w.state <> 3 GROUP BY o.source, w.state
 """
 
 
@@ -75,10 +104,16 @@ class PostgresUpkeep:
                 await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
         return len(rows)
 
-    async def derive_aggregates(self, *, limit: int = 500) -> int:
-        """Work off the change table (M9, M10); return how many orders' aggregate states became others."""
-        async with self._database.transaction() as connection:
-            return len(await connection.fetch(_DERIVE, limit))
+    async def derive_aggregates(self, *, limit: int = 500, batches: int = 20) -> int:
+        """Work off the change table (M9, M10), some batches of it; return how many orders' aggregate states became others."""
+        changed = 0
+        for _ in range(batches):
+            async with self._database.transaction() as connection:
+                row = await connection.fetchrow(_DERIVE, limit)
+            if row is None or not row["asked"]:
+                break
+            changed += row["changed"]
+        return changed
 
     async def measure(self) -> None:
         """Set the gauges."""
@@ -89,6 +124,8 @@ class PostgresUpkeep:
         if row is not None:
             metrics.ready.set(row["ready"])
             metrics.oldest_ready.set(row["oldest_ready"])
+            metrics.calls_oldest_ready.set(row["calls_oldest_ready"])
+            metrics.sleeping.set(row["sleeping"])
             metrics.workflows.labels("stopped").set(row["stopped"])
             metrics.workflows.labels("crashed").set(row["crashed"])
             metrics.parked.set(row["parked"])
@@ -101,8 +138,29 @@ class PostgresUpkeep:
         """Set the gauges of table sizes, with indexes and partitions."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_SIZES, TABLES)
+            grown = await connection.fetch(_GROWTH, [row["name"] for row in rows], [row["bytes"] for row in rows])
         for row in rows:
             self._metrics.table_bytes.labels(row["name"]).set(row["bytes"])
+        for row in grown:
+            self._metrics.table_growth.labels(row["name"]).set(row["growth"])
+
+    async def measure_sources(self) -> None:
+        """Set the gauges of orders by source (M25: the API by vertical)."""
+        async with self._database.acquire() as connection:
+            recent = await connection.fetch(_BY_SOURCE)
+            troubled = await connection.fetch(_TROUBLED_BY_SOURCE)
+        metrics = self._metrics
+        counts: Counter[tuple[str, str]] = Counter()
+        for row in recent:
+            counts[(metrics.source_label(row["source"]), row["status"])] += row["many"]
+        trouble: Counter[tuple[str, str]] = Counter()
+        for row in troubled:
+            trouble[(metrics.source_label(row["source"]), WorkflowState(row["state"]).name.lower())] += row["many"]
+        for source in metrics.sources:
+            for status in Status:
+                metrics.by_source.labels(source, status.value).set(counts[(source, status.value)])
+            for state in ("stopped", "crashed"):
+                metrics.troubled_by_source.labels(source, state).set(trouble[(source, state)])
 
 
 async def ask_to_derive(connection: Connection, numbers: list[str]) -> None:

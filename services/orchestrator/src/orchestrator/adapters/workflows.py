@@ -10,19 +10,19 @@ from typing import Any
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from orchestrator.adapters.intake import tell
+from orchestrator.adapters.life import lock_appended, write_life
 from orchestrator.adapters.rows import ORDER_COLUMNS, claims_of, order_values
-from orchestrator.application.ports import Claim, Failure, OrderRow, Outcome
+from orchestrator.application.ports import Claim, Failure, Lane, OrderRow, Outcome
 
 # States are spelled as their numbers in SQL (ports.WorkflowState).
-_CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4)"
-_EVENTS_A_CLAIM = 200
+_CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4, $5)"
 
 # The guard of every result: the ready row must still be this owner's, under this very fence, and the cursor where it was.
-# A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come.
+# A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come, or as a timer.
 _COMPLETE = """
 WITH result AS (
-    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::smallint[])
-        AS r (id, fence, done_seq, upto, state)
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::smallint[], $7::timestamptz[])
+        AS r (id, fence, done_seq, upto, state, wake_at)
 ), held AS (
     SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id
     WHERE w.done_seq = r.done_seq ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
@@ -35,12 +35,12 @@ WITH result AS (
            state = CASE WHEN w.last_seq > r.upto THEN 1 ELSE r.state END
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
-    RETURNING w.id, w.last_seq > r.upto AS more
+    RETURNING w.id, CASE WHEN w.last_seq > r.upto THEN now() ELSE r.wake_at END AS again_at
 ), released AS (
-    UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = now()
-      FROM moved AS m WHERE q.workflow_id = m.id AND m.more
+    UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = m.again_at
+      FROM moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NOT NULL
 ), ended AS (
-    DELETE FROM workflow_ready AS q USING moved AS m WHERE q.workflow_id = m.id AND NOT m.more
+    DELETE FROM workflow_ready AS q USING moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NULL
 )
 SELECT id FROM moved
 """
@@ -58,13 +58,13 @@ WITH result AS (
 ), noted AS (
     UPDATE workflow AS w
        SET error = r.error, error_stack = r.stack, failed_at = now(), updated_at = now(),
-           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END
+           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END, revision = w.revision + 1
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
-    RETURNING w.id, w.order_number, r.retry_in, r.counted
+    RETURNING w.id, w.order_number, w.kind, r.retry_in, r.counted
 ), retried AS (
     UPDATE workflow_ready AS q
-       SET owner = NULL, lease_until = NULL, ready_at = now() + make_interval(secs => n.retry_in),
+       SET owner = NULL, lease_until = NULL, ready_at = now() + make_interval(secs => n.retry_in), lane = workflow_lane(n.kind),
            attempts = q.attempts + CASE WHEN n.counted THEN 1 ELSE 0 END
       FROM noted AS n WHERE q.workflow_id = n.id AND n.retry_in IS NOT NULL
 ), crashed AS (
@@ -98,8 +98,10 @@ ON CONFLICT (workflow_id) DO NOTHING
 """
 _UNPARK = "DELETE FROM parked_order WHERE workflow_id = ANY($1::bigint[]) RETURNING workflow_id, alerted_at"
 
+# Sorted, as everybody locks ready rows: an intake may be locking some of them to wake sleepers.
 _RELEASE = """
-UPDATE workflow_ready SET owner = NULL, lease_until = NULL WHERE owner = $1
+WITH mine AS (SELECT workflow_id FROM workflow_ready WHERE owner = $1 ORDER BY workflow_id FOR UPDATE)
+UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL FROM mine WHERE q.workflow_id = mine.workflow_id
 """
 _RELEASE_EXPIRED = """
 WITH gone AS (
@@ -115,13 +117,16 @@ UPDATE workflow_ready AS q
 class PostgresWorkflows:
     """The ``WorkflowStore`` on PostgreSQL."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lane: Lane = Lane.LIFE, *, events_a_claim: int = 200) -> None:
+        """Claim workflows of one lane; everything else works on any."""
         self._database = database
+        self._lane = lane
+        self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
         """See the port."""
         async with self._database.acquire() as connection:
-            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, _EVENTS_A_CLAIM)
+            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._lane))
         return claims_of(rows)
 
     async def complete(self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure]) -> set[int]:
@@ -129,6 +134,7 @@ class PostgresWorkflows:
         async with self._database.transaction() as connection:
             accepted: set[int] = set()
             if outcomes:
+                await lock_appended(connection, outcomes)
                 rows = await connection.fetch(
                     _COMPLETE,
                     owner,
@@ -137,6 +143,7 @@ class PostgresWorkflows:
                     [item.claim.done_seq for item in outcomes],
                     [item.upto for item in outcomes],
                     [int(item.state) for item in outcomes],
+                    [item.wake_at for item in outcomes],
                 )
                 accepted.update(row["id"] for row in rows)
                 await _write_effects(connection, [item for item in outcomes if item.claim.workflow_id in accepted])
@@ -208,6 +215,7 @@ async def _write_effects(connection: Connection, outcomes: Sequence[Outcome]) ->
         rows = await connection.fetch(_UNPARK, list(unparked))
         events += [unparked[row["workflow_id"]] for row in rows if row["alerted_at"] is not None]
     await outbox.add_encoded(connection, events)
+    await write_life(connection, outcomes)
 
 
 def _columns(orders: Iterable[OrderRow]) -> list[list[Any]]:

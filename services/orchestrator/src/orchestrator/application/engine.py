@@ -27,11 +27,26 @@ _log = get_logger()
 _UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
 
 
+class Later(Exception):
+    """Raised by a handler: not now, again in ``seconds``. No failure is counted, however often; ``detail`` is shown to operators."""
+
+    def __init__(self, detail: str, *, seconds: float) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.seconds = seconds
+
+
 class Handler(Protocol):
-    """Carries out the events of one kind of workflow. Both methods may be called again for the same events."""
+    """Carries out the events of one kind of workflow. Both methods may be called again for the same events.
+
+    A claim without events is a timer that has run out, or a person who resumed a workflow.
+    """
 
     async def prepare(self, claims: Sequence[Claim]) -> Any:
-        """Read what the claims need, set by set."""
+        """Read what the claims need, set by set; kinds of the lane of calls also ask other services here, many at a time.
+
+        What goes wrong with one claim is kept for its ``run``; only the store's absence is raised.
+        """
         ...
 
     def run(self, claim: Claim, batch: Any) -> Outcome:
@@ -156,6 +171,10 @@ class Worker:
                 continue
             try:
                 outcomes.append(handler.run(claim, batch))
+            except Later as later:
+                failures.append(
+                    Failure(claim=claim, error=later.detail, stack="", retry_in=later.seconds, counted=False)
+                )
             except Exception as error:  # noqa: BLE001 - it fails this workflow alone and is kept with it
                 failures.append(self._failure(claim, error))
 

@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from common.clock import Clock
+from common.errors import Conflict
 from common.telemetry import extract, inject, span, trace_id
 from orchestrator.application import messages, park, stories
+from orchestrator.application.children import tell_children
 from orchestrator.application.ports import (
     Claim,
     OrderReader,
@@ -33,6 +35,12 @@ from orchestrator.domain.order import OrderState, Status
 
 OTHER = "other"
 _ENDED = frozenset({Status.DELIVERED, Status.CANCELLED})
+
+
+class HistoryPruned(Conflict):
+    """A late event asks for events that retention has deleted: the order cannot be worked out again by a machine."""
+
+    code = "history_pruned"
 
 
 class Placement:
@@ -70,7 +78,7 @@ class OrderLife:
                 facts[claim.workflow_id] = error
                 continue
             facts[claim.workflow_id] = new
-            if not new or _in_order(stored.get(claim.order_number), claim, new[0]):
+            if not new or (_in_order(stored.get(claim.order_number), claim, new[0]) and _again(claim) is None):
                 continue
             if claim.done_seq == 0:
                 history[claim.workflow_id] = list(claim.events)
@@ -78,6 +86,11 @@ class OrderLife:
                 late[claim.workflow_id] = claim.upto
         if late:
             history.update(await self._reader.events(late))
+            for workflow_id, upto in late.items():
+                if len(history[workflow_id]) < upto:
+                    facts[workflow_id] = HistoryPruned(
+                        f"its events before {history[workflow_id][0].seq} are no longer kept"
+                    )
         return OrderBatch(stored=stored, facts=facts, history=history)
 
     def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
@@ -96,7 +109,7 @@ class OrderLife:
             return self._outcome(claim, None, steps, events=history, fresh=None)
         known = frozenset(event.event_id for event in history if event.seq <= claim.done_seq)
         fresh = frozenset(fact.event_id for fact in new) - known
-        return self._outcome(claim, stored, steps, events=history, fresh=fresh)
+        return self._outcome(claim, stored, steps, events=history, fresh=fresh, again=_again(claim))
 
     def _outcome(
         self,
@@ -106,6 +119,7 @@ class OrderLife:
         *,
         events: Sequence[WorkflowEvent],
         fresh: frozenset[str] | None,
+        again: WorkflowEvent | None = None,
     ) -> Outcome:
         outcome = Outcome(claim=claim, upto=claim.upto)
         if not steps:
@@ -119,7 +133,8 @@ class OrderLife:
             outcome.parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook.value)
             return outcome
         before = None if stored is None else stored.state
-        self._carry_out(outcome, stored, after, decide(before, steps, fresh=fresh), traces, now)
+        decisions = decide(before, steps, fresh=fresh, again=None if again is None else _as_new(again))
+        self._carry_out(outcome, stored, after, decisions, traces, now)
         if before is None and claim.done_seq > 0:
             outcome.unparked = park.unparked(claim.order_number, now=now)
         outcome.state = WorkflowState.FINISHED if after.status in _ENDED else WorkflowState.RUNNING
@@ -158,6 +173,14 @@ class OrderLife:
         if decisions.refund:
             outcome.events.append(messages.refund_wanted(after, now=now, traceparent=latest))
             outcome.timeline.append(stories.refund_wanted(after, now=now, traceparent=latest))
+        outcome.appends += tell_children(
+            None if stored is None else stored.state,
+            after,
+            refund=decisions.refund,
+            seq=seq,
+            now=now,
+            traceparent=latest,
+        )
         if not decisions.announcements and (stored is None or _differ(stored.state, after)):
             revision += 1
         outcome.order = OrderRow(state=after, revision=revision, zone=zone, tariff=tariff)
@@ -181,6 +204,16 @@ def _in_order(stored: StoredOrder | None, claim: Claim, first: OrderFact) -> boo
     if stored is None and claim.done_seq > 0:
         return False  # something is parked
     return is_next(None if stored is None else stored.state, first)
+
+
+def _again(claim: Claim) -> WorkflowEvent | None:
+    """Return the event, if there is one, by which a person has a past event carried out again: everything is folded anew then."""
+    return next((event for event in reversed(claim.events) if "reprocess_of" in event.attributes), None)
+
+
+def _as_new(copy: WorkflowEvent) -> OrderFact:
+    """Return the fact of a copy under an id of its own: what it corrects is told even if the original's correction was."""
+    return replace(to_fact(copy), event_id=f"{copy.event_id}:again:{copy.seq}")
 
 
 def _append(number: str, state: OrderState | None, new: Sequence[OrderFact]) -> list[Step]:

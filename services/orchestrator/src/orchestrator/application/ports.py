@@ -12,6 +12,20 @@ from orchestrator.domain.order import OrderState, StockEntry
 
 ORDER_LIFE = "order_life"
 """The workflow kind that carries an order through its life: one a number."""
+UPDATE_TRANSACTIONS = "update_transactions"
+"""Works out the sum to pay and the tips of a finished order (M16): one a number."""
+REFUND_REQUEST = "refund_request"
+"""Asks for a refund and follows it to its end: one a business key."""
+ORDER_DOCUMENT = "order_document"
+"""Issues an order's document (voucher) and issues it again: one a number."""
+KINDS = (ORDER_LIFE, UPDATE_TRANSACTIONS, REFUND_REQUEST, ORDER_DOCUMENT)
+
+
+class Lane(IntEnum):
+    """Who carries a workflow out: workers that never wait for another service, or those that do (SQL ``workflow_lane``)."""
+
+    LIFE = 0
+    CALLS = 1
 
 
 class WorkflowState(IntEnum):
@@ -122,12 +136,59 @@ class StepLog:
     status: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transactions:
+    """What an iteration of ``update_transactions`` worked out, in minor units. ``next_check_at`` None: nothing is left to check."""
+
+    number: str
+    sum_to_pay: int
+    refunded: int
+    tips: int
+    currency: str
+    decided_by: str
+    fallback: str | None
+    computed_at: datetime
+    next_check_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One version of an order's document. Equal content has an equal digest."""
+
+    order_number: str
+    version: int
+    digest: str
+    content_type: str
+    content: str
+    order_revision: int
+    issued_at: datetime
+    issued_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundWish:
+    """A refund that was asked for. ``amount`` None: everything captured. ``positions`` are (id, quantity) it was worked out from."""
+
+    business_key: str
+    order_number: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    positions: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """A claim carried out: the cursor moves to ``upto`` and the effects are written, all in one transaction, or nothing is.
 
     ``events`` are (type, encoded envelope) for the outbox. ``stock`` goes with ``order``. ``unparked`` ends the wait for ``created``; it is
-    the event to send if a person had been told of the wait.
+    the event to send if a person had been told of the wait. ``wake_at`` runs the workflow again at that moment, with no event, unless
+    a new event comes first. ``appends`` are events for other workflows (children, or whoever waits for this one), made where they
+    do not exist.
     """
 
     claim: Claim
@@ -141,6 +202,12 @@ class Outcome:
     parked: Parked | None = None
     unparked: tuple[str, bytes] | None = None
     logs: list[StepLog] = field(default_factory=list)
+    wake_at: datetime | None = None
+    appends: list[NewEvent] = field(default_factory=list)
+    transactions: Transactions | None = None
+    document: Document | None = None
+    refund_wish: RefundWish | None = None
+    refund_rejected: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,18 +43,25 @@ class Decisions:
     refund: bool = False
 
 
-def decide(before: OrderState | None, steps: Sequence[Step], *, fresh: frozenset[str] | None = None) -> Decisions:
+def decide(
+    before: OrderState | None,
+    steps: Sequence[Step],
+    *,
+    fresh: frozenset[str] | None = None,
+    again: OrderFact | None = None,
+) -> Decisions:
     """Return what follows from going from ``before`` (as the world knows the order) to the state after the last step.
 
     ``steps`` are either the new events alone, in order, after ``before``; or, when an older event came late, all of the order's
-    events, and then ``fresh`` names the ids of those that the world has not heard of.
+    events, and then ``fresh`` names the ids of those that the world has not heard of. ``again`` is a past event that a person had
+    carried out again: if the order comes out otherwise than the world knows it, the correction is told as this event's.
     """
     after = steps[-1].after if steps else before
     if after is None:
         return Decisions()
     refolded = before is not None and fresh is not None
     if before is not None and fresh is not None:
-        announcements = _late(before, after, steps, fresh)
+        announcements = _late(before, after, steps, fresh, again)
     else:
         announcements = [item for step in steps if (item := _announce(step)) is not None]
     old = frozenset(item.identity for item in before.incidents) if before is not None else frozenset()
@@ -77,7 +84,9 @@ def _announce(step: Step) -> Announcement | None:
     return Announcement(step.fact, step.after, notify, step.difference)
 
 
-def _late(before: OrderState, after: OrderState, steps: Sequence[Step], fresh: frozenset[str]) -> list[Announcement]:
+def _late(
+    before: OrderState, after: OrderState, steps: Sequence[Step], fresh: frozenset[str], again: OrderFact | None
+) -> list[Announcement]:
     """What to say when an older event changed the story: each new event once, and a correction if what was told is not so.
 
     A late ``changed`` that nothing told later contradicts is told as if it had come in time.
@@ -102,7 +111,7 @@ def _late(before: OrderState, after: OrderState, steps: Sequence[Step], fresh: f
         fields.append(("shipped", "false", "true"))
     untrue = compare(told_lines, after.told_lines, fields)
     if untrue or (before.written_off and before.written_off != after.written_off):
-        late = next(step.fact for step in steps if step.fact.event_id in fresh)
+        late = again or next((step.fact for step in steps if step.fact.event_id in fresh), steps[-1].fact)
         announcements.append(Announcement(late, after, bool(untrue), untrue, correction=True))
     return announcements
 

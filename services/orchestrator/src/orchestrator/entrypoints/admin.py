@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
 
-from aiohttp import web
 from pydantic import BaseModel, Field
 
 from common.clock import Clock
-from common.contracts.orders import WorkflowStoppedV1
 from common.errors import Conflict, NotFound
-from common.http import ADMIN, OPERATOR, AdminChange, Reply, Request, Route, audit, once
-from common.ids import derived_id
-from common.messaging import outbox
+from common.http import ADMIN, OPERATOR, AdminChange, Request, Route, audit
 from common.postgres import Connection, Database, Record
-from common.telemetry import inject
-from orchestrator.application.messages import encode_message
-from orchestrator.application.ports import WorkflowState
 from orchestrator.entrypoints import views
+from orchestrator.entrypoints.changes import Answer, Changes, WorkflowChange, require_version
 from orchestrator.entrypoints.ports import Operations
 
 WorkflowOperation = Callable[[Connection, int], Awaitable[tuple[Record, Record]]]
-Answer = web.StreamResponse | BaseModel | Reply | None
-
-
-class _DryRunError(Exception):
-    """Rolls a dry run back after it has been carried out; ``answer`` says what it would have done."""
-
-    def __init__(self, answer: BaseModel) -> None:
-        super().__init__("dry run")
-        self.answer = answer
 
 
 class FlagChange(AdminChange):
@@ -47,46 +31,20 @@ def operation_routes(
 ) -> list[Route]:
     """Return the routes. ``committed`` is called after each commit, to wake workers and the outbox relay."""
 
-    async def _in_transaction(
-        request: Request[Any, None], work: Callable[[Connection], Awaitable[BaseModel]]
-    ) -> Answer:
-        try:
-            async with database.transaction() as connection:
+    changes = Changes(database, clock=clock, committed=committed)
 
-                async def _carried_out() -> BaseModel:
-                    answer = await work(connection)
-                    _roll_back_preview(request.body, answer)
-                    return answer
-
-                reply = await once(connection, request, _carried_out)
-        except _DryRunError as preview:
-            return preview.answer
-        committed()
-        return reply
-
-    def on_workflow(action: str, operation: WorkflowOperation) -> Callable[[Request[AdminChange, None]], Any]:
-        async def _handle(request: Request[AdminChange, None]) -> Answer:
+    def on_workflow(action: str, operation: WorkflowOperation) -> Callable[[Request[WorkflowChange, None]], Any]:
+        async def _handle(request: Request[WorkflowChange, None]) -> Answer:
             workflow_id = request.path_int("id")
 
             async def _work(connection: Connection) -> BaseModel:
                 rows = await operation(connection, workflow_id)
                 before, after = map(views.workflow_view, rows)
-                shown = {"state", "state_name", "done_seq", "last_seq"}
-                await audit.record(
-                    connection,
-                    principal=request.principal,
-                    action=f"workflow.{action}",
-                    target=f"workflow:{workflow_id}",
-                    reason=request.body.reason,
-                    before=before.model_dump(include=shown),
-                    after=after.model_dump(include=shown),
-                    request_id=request.request_id,
-                )
-                if after.state == WorkflowState.STOPPED:
-                    await outbox.add_encoded(connection, [_stopped(after, request, clock.now())])
+                require_version(f"workflow {workflow_id}", at=before.version, expected=request.body.expected_version)
+                await changes.note_workflow(connection, request, action=action, before=before, after=after)
                 return views.WorkflowChanged(dry_run=request.body.dry_run, before=before, after=after)
 
-            return await _in_transaction(request, _work)
+            return await changes.carry_out(request, _work)
 
         return _handle
 
@@ -108,7 +66,7 @@ def operation_routes(
             )
             return views.Recalculated(number=number, dry_run=request.body.dry_run, before=before, after=after)
 
-        return await _in_transaction(request, _work)
+        return await changes.carry_out(request, _work)
 
     async def set_flag(request: Request[FlagChange, None]) -> Answer:
         """Answer with the flag as it is now."""
@@ -137,7 +95,7 @@ def operation_routes(
             )
             return answer
 
-        return await _in_transaction(request, _work)
+        return await changes.carry_out(request, _work)
 
     def workflow_route(action: str, operation: WorkflowOperation, summary: str) -> Route:
         return Route(
@@ -145,7 +103,7 @@ def operation_routes(
             path=f"/admin/v1/workflows/{{id}}/{action}",
             handler=on_workflow(action, operation),
             summary=summary,
-            request=AdminChange,
+            request=WorkflowChange,
             response=views.WorkflowChanged,
             errors=(NotFound, Conflict),
             roles=OPERATOR,
@@ -182,29 +140,3 @@ def operation_routes(
             idempotent=True,
         ),
     ]
-
-
-def _roll_back_preview(change: AdminChange, answer: BaseModel) -> None:
-    """End a dry run: it is carried out for real and rolled back, so a preview cannot differ from the deed."""
-    if change.dry_run:
-        raise _DryRunError(answer)
-
-
-def _stopped(workflow: views.WorkflowView, request: Request[AdminChange, None], now: datetime) -> tuple[str, bytes]:
-    message = WorkflowStoppedV1(
-        workflow_id=workflow.id,
-        kind=workflow.kind,
-        order_number=workflow.order_number,
-        actor=request.principal.name,
-        reason=request.body.reason,
-        occurred_at=now,
-    )
-    headers: dict[str, str] = {}
-    inject(headers)
-    return encode_message(
-        message,
-        event_id=derived_id(message.TYPE, str(workflow.id), workflow.updated_at.isoformat()),
-        subject=workflow.order_number,
-        now=now,
-        traceparent=headers.get("traceparent"),
-    )

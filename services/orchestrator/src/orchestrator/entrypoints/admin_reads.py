@@ -12,6 +12,7 @@ from common.http import VIEWER, Page, PageQuery, Request, Route, decode_cursor, 
 from orchestrator.application.ports import WorkflowState
 from orchestrator.entrypoints import views
 from orchestrator.entrypoints.ports import Lookups
+from orchestrator.entrypoints.views import EventState
 
 _Id = Field(default=None, max_length=255)
 
@@ -54,9 +55,20 @@ class WorkflowsQuery(PageQuery):
 
 
 class WorkflowEventsQuery(PageQuery):
-    """Which workflow's events."""
+    """Which events: of a workflow, in a state, or both. `state` is a number or a name: new 1, done 2, failed 3."""
 
-    workflow_id: int = Field(ge=1, lt=2**63)
+    workflow_id: int | None = Field(default=None, ge=1, lt=2**63)
+    state: str | None = Field(default=None, max_length=16)
+
+    @field_validator("state")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        for state in EventState:
+            if value in {str(int(state)), state.name.lower()}:
+                return str(int(state))
+        raise ValueError("an event's state is 1 new, 2 done or 3 failed")
 
 
 class Flags(BaseModel):
@@ -124,11 +136,15 @@ def read_routes(searches: Lookups) -> list[Route]:
     async def workflow_events(request: Request[None, WorkflowEventsQuery]) -> Page[views.WorkflowEventView]:
         """One page of events; empty for an unknown workflow."""
         query = request.query
-        position = decode_cursor(query.cursor, int)
+        state = None if query.state is None else int(query.state)
+        if query.workflow_id is None and state not in {EventState.NEW, EventState.FAILED}:
+            raise InvalidInput("say which workflow (workflow_id), or which state: new or failed")
         rows = await searches.workflow_events(
-            query.workflow_id, after=position[0] if position else 0, limit=query.limit
+            query.workflow_id, state=state, after=decode_cursor(query.cursor, int, int), limit=query.limit
         )
-        return page_of(rows, limit=query.limit, item=views.workflow_event_view, key=lambda row: (row["seq"],))
+        return page_of(
+            rows, limit=query.limit, item=views.workflow_event_view, key=lambda row: (row["workflow_id"], row["seq"])
+        )
 
     async def flags(_request: Request[None, None]) -> Flags:
         """All flags."""
@@ -169,7 +185,7 @@ def read_routes(searches: Lookups) -> list[Route]:
         get(
             "workflow-events",
             workflow_events,
-            "A workflow's events, in sequence",
+            "Workflow events, by workflow and sequence",
             Page[views.WorkflowEventView],
             query=WorkflowEventsQuery,
         ),

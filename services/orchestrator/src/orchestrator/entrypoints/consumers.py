@@ -8,8 +8,8 @@ from common.contracts.envelope import Envelope, parse
 from common.contracts.journal import JournalEntryV1
 from common.contracts.refunds import RefundRejectedV1, RefundStateChangedV1
 from common.postgres import Connection
-from orchestrator.application import stories
-from orchestrator.application.ports import TimelineEntry
+from orchestrator.application import follow_refunds, stories
+from orchestrator.application.ports import NewEvent, TimelineEntry
 from orchestrator.application.read_hook import to_workflow_event
 from orchestrator.entrypoints.ports import Intake
 
@@ -35,14 +35,22 @@ class Taker:
         )
 
     async def take_refunds(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
-        """Keep the states of refunds; the refunds service tells the timeline of them itself. Types of a later release are left alone."""
+        """Keep the states of refunds and tell whoever follows them; a full refund sets the order's tips to zero (M17).
+
+        The refunds service tells the timeline of them itself. Types of a later release are left alone.
+        """
         entries: list[TimelineEntry] = []
         states: list[RefundStateChangedV1] = []
+        told: list[NewEvent] = []
         for envelope in envelopes:
             if envelope.type == RefundStateChangedV1.TYPE:
                 states.append(parse(envelope, RefundStateChangedV1))
+                told += follow_refunds.moved(states[-1], traceparent=envelope.traceparent)
             elif envelope.type == RefundRejectedV1.TYPE:
                 rejected = parse(envelope, RefundRejectedV1)
                 entries.append(stories.refund_rejected(rejected, traceparent=envelope.traceparent))
-        await self._intake.store_refunds(connection, states)
+                told.append(follow_refunds.rejected(rejected, traceparent=envelope.traceparent))
+        await self._intake.tell_followers(connection, told)  # workflows are locked before orders
+        for number in await self._intake.store_refunds(connection, states):
+            await self._intake.zero_refunded(connection, number)
         await self._intake.tell(connection, entries)

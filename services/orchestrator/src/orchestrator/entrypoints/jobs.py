@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Protocol
 
+from common.clock import Clock
 from common.errors import SuiteError
 from common.postgres import worth_repeating
 from common.telemetry import get_logger
 from orchestrator.application.ports import EngineMetrics
 
 _log = get_logger()
+
+
+class Pruned(Protocol):
+    """What retention deleted."""
+
+    @property
+    def events(self) -> int:
+        """Events of finished workflows."""
+        ...
 
 
 class Leases(Protocol):
@@ -50,3 +61,10 @@ async def raise_overdue(overdue: Callable[[], Awaitable[int]], committed: Callab
     if raised:
         _log.warning("parked_orders_overdue", orders=raised)
         committed()
+
+
+async def prune(
+    retention: Callable[[datetime], Awaitable[Pruned]], clock: Clock, count: Callable[[float], None]
+) -> None:
+    """Delete what is older than it has to be kept."""
+    count((await retention(clock.now())).events)

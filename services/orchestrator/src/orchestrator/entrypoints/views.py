@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.contracts.orders import OrderStatus
 from common.postgres import Record as Row
 from orchestrator.application.ports import WorkflowState
+
+
+class EventState(IntEnum):
+    """States of a workflow event, derived from its workflow's cursor; new has the seed's number."""
+
+    NEW = 1
+    DONE = 2
+    FAILED = 3
 
 
 class PositionView(BaseModel):
@@ -150,7 +160,10 @@ class StockMovement(BaseModel):
 
 
 class WorkflowView(BaseModel):
-    """A workflow. `state` carries the seed's number (stopped = 2); `pending` events wait to be carried out."""
+    """A workflow. `state` carries the seed's number (stopped = 2); `pending` events wait to be carried out.
+
+    `version` grows with everything that happens to it; an operation may name the one it expects.
+    """
 
     id: int
     order_number: str
@@ -158,6 +171,7 @@ class WorkflowView(BaseModel):
     key: str
     state: int
     state_name: str
+    version: int
     last_seq: int
     done_seq: int
     pending: int
@@ -171,6 +185,7 @@ class WorkflowView(BaseModel):
 class WorkflowEventView(BaseModel):
     """An event of a workflow; its state is derived from the workflow's cursor (new = 1, done = 2, failed = 3)."""
 
+    id: str = Field(description="`<workflow>-<sequence number>`")
     workflow_id: int
     seq: int
     type: str
@@ -303,19 +318,25 @@ def workflow_view(row: Row) -> WorkflowView:
     return WorkflowView(
         **{name: row[name] for name in (*names, *more)},
         state_name=WorkflowState(row["state"]).name.lower(),
+        version=row["last_seq"] + row["done_seq"] + row["revision"],
         pending=row["last_seq"] - row["done_seq"],
     )
 
 
-def workflow_event_view(row: Row) -> WorkflowEventView:
+def workflow_event_view(row: Mapping[str, Any]) -> WorkflowEventView:
     """Show an event, with the state that follows from its workflow's cursor."""
     names = ("workflow_id", "seq", "type", "event_id", "attributes", "received_at", "recorded_at")
-    state, name = 1, "new"
+    state = EventState.NEW
     if row["seq"] <= row["done_seq"]:
-        state, name = 2, "done"
+        state = EventState.DONE
     elif row["workflow_state"] == WorkflowState.CRASHED and row["seq"] == row["done_seq"] + 1:
-        state, name = 3, "failed"
-    return WorkflowEventView(**{key: row[key] for key in names}, state=state, state_name=name)
+        state = EventState.FAILED
+    return WorkflowEventView(
+        id=f"{row['workflow_id']}-{row['seq']}",
+        **{key: row[key] for key in names},
+        state=int(state),
+        state_name=state.name.lower(),
+    )
 
 
 def flag_view(row: Row) -> FlagView:

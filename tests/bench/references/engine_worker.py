@@ -1,0 +1,77 @@
+"""The workflow engine alone: its worker, its store, a handler that does nothing. One event a claim, so that each transition is
+committed before the next one begins. Waits for a line on stdin, works until nothing is ready, says how long that took.
+``python -m tests.bench.references.engine_worker DSN WORKERS BATCH``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from common.clock import SystemClock
+from common.postgres import Database, worth_repeating
+from common.telemetry.metrics import new_registry
+from orchestrator.adapters.metrics import OrchestratorMetrics
+from orchestrator.adapters.workflows import PostgresWorkflows
+from orchestrator.application.engine import Worker, WorkerLimits
+from orchestrator.application.ports import ORDER_LIFE, Claim, Outcome, WorkflowState
+
+
+class Nothing:
+    """A handler with nothing to do."""
+
+    async def prepare(self, claims: Sequence[Claim]) -> None:
+        """Nothing to read."""
+
+    def run(self, claim: Claim, batch: None) -> Outcome:
+        """Move the cursor; the fifth transition is the last."""
+        ended = claim.upto == 5
+        return Outcome(claim=claim, upto=claim.upto, state=WorkflowState.FINISHED if ended else WorkflowState.RUNNING)
+
+
+class NoAlarm:
+    """Nobody rings: the workers stop when nothing is left."""
+
+    async def wait(self, seconds: float) -> None:
+        """Wait a moment."""
+        await asyncio.sleep(0.001)
+
+
+async def main(dsn: str, workers: int, batch: int) -> None:
+    """Work, and say how long it took."""
+    database = Database(dsn, application_name="bench-engine", min_size=workers, max_size=workers + 1)
+    await database.open()
+    store = PostgresWorkflows(database, events_a_claim=1)
+    metrics = OrchestratorMetrics(new_registry())
+
+    async def work(index: int) -> int:
+        worker = Worker(
+            store,
+            {ORDER_LIFE: Nothing()},
+            owner=f"{id(metrics)}/{index}",
+            alarm=NoAlarm(),
+            metrics=metrics,
+            clock=SystemClock(),
+            away=worth_repeating,
+            committed=lambda: None,
+            limits=WorkerLimits(batch_size=batch),
+        )
+        done = 0
+        while found := await worker.work_once():
+            done += found
+        return done
+
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
+    started = time.perf_counter()
+    done = sum(await asyncio.gather(*(work(index) for index in range(workers))))
+    sys.stdout.write(json.dumps({"transitions": done, "seconds": time.perf_counter() - started}) + "\n")
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
