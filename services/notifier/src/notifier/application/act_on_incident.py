@@ -10,6 +10,7 @@ from notifier.application.ports import Desk, Incident, Ledger
 from notifier.application.take_in import TakeIn
 from notifier.domain import incidents
 from notifier.domain.incidents import IncidentState
+from notifier.domain.urgency import ACT
 
 Act = Literal["ack", "resolve", "comment"]
 _RULES = {"ack": incidents.acknowledge, "resolve": incidents.resolve, "comment": incidents.comment}
@@ -26,7 +27,7 @@ class ActOnIncident:
     ) -> tuple[Incident, IncidentState]:
         """Carry the act out, in the caller's transaction; returns the incident before it, and the state after it.
 
-        A resolved incident is told as over wherever it was told. A dry run changes nothing.
+        A resolved incident is told as over wherever it was told; every message about it is edited. A dry run changes nothing.
         """
         incident = await desk.incident(incident_id)
         state = _RULES[act](incident.state)
@@ -40,6 +41,7 @@ class ActOnIncident:
             before={"state": incident.state.value, "version": incident.version},
             after={"state": state.value, "version": incident.version + 1},
         )
+        await ledger.refresh([incident_id], priority=ACT)
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
             await ledger.add(
