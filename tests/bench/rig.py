@@ -44,14 +44,14 @@ class Servers:
 
 
 @asynccontextmanager
-async def servers(package: str = "webhook_gateway") -> AsyncIterator[Servers]:
-    """Make them on the servers that `make bench` started for this run; drop them afterwards."""
+async def servers(schema: str = "webhook_gateway") -> AsyncIterator[Servers]:
+    """Make them on the servers that `make bench` started for this run; drop them afterwards. `schema` is a service's package."""
     addresses = addresses_from(os.environ)
     if addresses is None:
         sys.exit("run the benchmarks with `make bench`: it starts servers of their own")
     rabbit = TestRabbit(addresses.amqp_url, addresses.rabbitmq_api)
     async with (
-        TestDatabases(addresses.postgres_dsn).migrated(package) as dsn,
+        TestDatabases(addresses.postgres_dsn).migrated(schema) as dsn,
         rabbit.virtual_host() as amqp_url,
     ):
         async with await aio_pika.connect(amqp_url) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -160,6 +161,8 @@ async def make_kit(
                 for name in list(options)
                 if name.startswith("sandbox_")
             }
+            # Takes seconds, once a process; no test waits for it.
+            await asyncio.to_thread(importlib.import_module, "aiogram")
             sandbox = await stack.enter_async_context(running_sandbox(**outside))
             dsn = await database_for("notifier")
             tokens = tmp_path / "tokens.json"
@@ -178,6 +181,7 @@ async def make_kit(
                 "smtp_port": sandbox.smtp_port,
                 "call_deadline": 2.0,
                 "drain_seconds": 5.0,
+                "heartbeat_every": 0.0,
             }
             if routes is not None:
                 file = tmp_path / "routes.json"

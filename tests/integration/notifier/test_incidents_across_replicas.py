@@ -114,8 +114,8 @@ async def test_a_problem_that_becomes_critical_overtakes_the_crowd_with_its_firs
         " ORDER BY d.priority, d.id LIMIT 3"
     )
     assert [(row["kind"], row["transition"].split(":")[0], row["priority"]) for row in rows] == [
-        ("problem.order_conflict", "opened", 0),
-        ("problem.order_conflict", "escalated", 0),
+        ("problem.order_conflict", "opened", 1),
+        ("problem.order_conflict", "escalated", 1),
         ("order.created", "order.created", 5),
     ]
 

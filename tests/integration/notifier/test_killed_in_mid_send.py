@@ -109,7 +109,7 @@ async def test_killed_before_and_after_the_call_each_notice_comes_once_and_unmar
 
         await eventually(waits)
     async with notifier(kit):
-        [row] = await ended(kit, 1)
+        [row] = await ended(kit, 1, within=60)
     assert (row["state"], row["attempts"], row["possibly_repeated"]) == ("sent", 2, False)
     async with notifier(kit):
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from notifier.domain.layout import TelegramLayout
+from common.contracts.orders import Position
+from notifier.domain.layout import SlackLayout, TelegramLayout
 from notifier.domain.layout.telegram import compose
 
 from .conftest import PICKERS, MakeKit, an_order, created
@@ -49,11 +50,11 @@ async def test_a_notice_that_breaks_the_layout_fails_and_is_not_called_possibly_
 ) -> None:
     whole = TelegramLayout.pages
 
-    def breaking(self: TelegramLayout, document: Any) -> Any:
+    def breaking(self: TelegramLayout, document: Any, **more: Any) -> Any:
         """Stumble over one order."""
         if "H124" in str(document):
             raise RecursionError
-        return whole(self, document)
+        return whole(self, document, **more)
 
     monkeypatch.setattr(TelegramLayout, "pages", breaking)
     kit = await make_kit(routes=ONE_GROUP)
@@ -120,3 +121,31 @@ async def test_one_order_with_a_hundred_pages_does_not_keep_a_chat_for_ever(make
     rows = await ended(kit, 2)
     assert [row["state"] for row in rows] == ["sent", "sent"]
     assert len(await kit.texts(PICKERS)) == 2
+
+
+async def test_what_telegram_finds_too_long_comes_in_smaller_pages(
+    make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifier.domain.layout.telegram._LIMIT", 9000)  # we think that more is allowed than is
+    kit = await make_kit(routes=ONE_GROUP)
+    positions = tuple(Position(id=f"sku-{number}", name="Молоко " * 10, quantity="2") for number in range(80))
+    await kit.publish(created(positions=positions))
+    [row] = await ended(kit, 1)
+    refused = [entry for entry in await kit.sandbox.log("telegram") if entry["status"] == 400]
+    assert {entry["answer"]["description"] for entry in refused} == {"Bad Request: message is too long"}
+    text = "\n".join(await kit.texts(PICKERS))
+    assert (row["state"], row["shrink"] >= 1, text.count("Молоко")) == ("sent", True, 800)
+
+
+async def test_what_slack_finds_too_long_comes_in_several_messages(
+    make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlackLayout, "limit", 60_000)
+    kit = await make_kit(routes=SLACK_ONLY)
+    positions = tuple(Position(id=f"sku-{number}", name="Milk " * 20, quantity="2") for number in range(200))
+    await kit.publish(created(positions=positions))
+    [row] = await ended(kit, 1)
+    log = await kit.sandbox.log("slack")
+    assert {entry["answer"].get("error") for entry in log if not entry["effect"]} == {"msg_blocks_too_long"}
+    shown = "".join(str(entry["request"]["blocks"]) for entry in log if entry["effect"])
+    assert (row["state"], row["shrink"] >= 1, shown.count("Milk")) == ("sent", True, 4000)

@@ -22,13 +22,15 @@ from notifier.adapters.metrics import NotifierMetrics
 from notifier.adapters.queue import PostgresQueues
 from notifier.app import build
 from notifier.application.deliver import Deliver
+from notifier.application.ports import Message
 from notifier.domain.deliveries import NotSent
-from notifier.domain.layout import LAYOUTS
+from notifier.domain.document import plain
+from notifier.domain.layout import Page
 from notifier.domain.limits import telegram_limits
 from notifier.domain.wording import Words
 from notifier.settings import NotifierSettings
 
-from .conftest import PICKERS, Kit, MakeKit, created
+from .conftest import NOW, PICKERS, Kit, MakeKit, created
 from .test_providers_limits_and_faults import MAIL_ONLY, ONE_GROUP, SLACK_ONLY, ended
 
 
@@ -202,33 +204,19 @@ async def test_a_provider_that_lets_nobody_connect_was_never_told_anything() -> 
             await slack.close()
 
 
-def a_message() -> Any:
+def a_message() -> Message:
     """A message of one line."""
-    from notifier.application.ports import Entry, Message, Waiting
-    from notifier.domain.document import plain
-    from notifier.domain.layout import Page
-
-    from .conftest import NOW
-
-    waiting = Waiting(
-        id=1,
-        notice_id="n",
-        kind="test",
-        subject="s",
-        order_number=None,
-        destination="d",
+    return Message(
+        key="k",
+        channel="telegram",
+        address="1",
         topic=None,
-        document={},
-        traceparent=None,
-        occurred_at=NOW,
-        created_at=NOW,
-        attempts=0,
-        pages_done=0,
-        possibly_repeated=False,
-        alone=False,
+        pages=((Page(lines=((plain("x"),),)), None),),
+        subject="test:1",
+        kind="test",
+        severity="info",
+        dated=NOW,
     )
-    entry = Entry(waiting=waiting, pages=(Page(lines=((plain("x"),),)),), mark=None, last=True)
-    return Message(key="k", channel="telegram", address="1", topic=None, entries=(entry,))
 
 
 async def test_a_sender_that_was_held_up_beyond_its_deadline_calls_no_more(make_kit: MakeKit) -> None:
@@ -247,7 +235,6 @@ async def test_a_sender_that_was_held_up_beyond_its_deadline_calls_no_more(make_
         channel="telegram",
         queues=PostgresQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
         sender=sender,
-        layout=LAYOUTS["telegram"],
         words=Words("ru"),
         watch=NotifierMetrics(CollectorRegistry()),
         deadline=1.0,

@@ -19,7 +19,6 @@ from notifier.adapters.queue import PostgresQueues
 from notifier.app import build
 from notifier.application.deliver import Deliver
 from notifier.domain.deliveries import Sent
-from notifier.domain.layout import LAYOUTS
 from notifier.domain.limits import telegram_limits
 from notifier.domain.wording import Words
 
@@ -166,7 +165,6 @@ async def send_and_die(kit: Kit) -> None:
         channel="telegram",
         queues=PostgresQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
         sender=sender,
-        layout=LAYOUTS["telegram"],
         words=Words("ru"),
         watch=NotifierMetrics(CollectorRegistry()),
         deadline=1.0,

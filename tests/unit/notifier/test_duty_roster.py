@@ -62,7 +62,7 @@ def test_a_swap_at_the_last_hour_changes_the_shift_that_begins() -> None:
     overrides = [
         Override(
             id=number,
-            place=place,
+            place="on_duty" if place == "on_duty" else "backup",
             person=person,
             starts_at=week_start(PLAN, monday),
             ends_at=week_start(PLAN, monday + timedelta(days=7)),

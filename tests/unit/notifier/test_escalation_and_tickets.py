@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -91,23 +92,39 @@ def test_a_buttons_data_fits_telegram_and_only_ours_is_understood() -> None:
 
 def test_in_a_shared_message_each_problem_has_the_button_that_takes_it() -> None:
     words = Words("en")
-    documents = [
-        {
-            "buttons": [
-                [button.label, button.data, button.style]
-                for button in incident_buttons(number, recipe=Recipe(name="retry_workflow", target="7"), words=words)
-            ]
-        }
+    documents: list[tuple[dict[str, Any], IncidentState]] = [
+        (
+            {
+                "buttons": [
+                    [button.label, button.data, button.style]
+                    for button in incident_buttons(
+                        number, recipe=Recipe(name="retry_workflow", target="7"), words=words
+                    )
+                ]
+            },
+            IncidentState.OPEN,
+        )
         for number in (1, 2)
     ]
     assert [[button.label for button in row] for row in keyboard_of(documents[:1])] == [
         ["✋ Mine, don't call", "🔁 Retry the workflow"],
         ["✅ Resolved", "🔕 Silence for an hour"],
     ]
-    assert [[button.label for button in row] for row in keyboard_of([*documents, {}])] == [
+    assert [[button.label for button in row] for row in keyboard_of([*documents, ({}, None)])] == [
         ["✋ Mine, don't call №1"],
         ["✋ Mine, don't call №2"],
     ]
+    taken, over = (
+        [(document, state)]
+        for document, state in zip(
+            (document for document, _ in documents), (IncidentState.ACKNOWLEDGED, IncidentState.RESOLVED), strict=True
+        )
+    )
+    assert [[button.label for button in row] for row in keyboard_of(taken)] == [
+        ["🔁 Retry the workflow", "✅ Resolved"],
+        ["🔕 Silence for an hour"],
+    ]
+    assert keyboard_of(over) == ()
 
 
 def a_fact(kind: str = "workflow.crashed", **changes: object) -> ProblemFact:

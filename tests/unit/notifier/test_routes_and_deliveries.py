@@ -98,7 +98,7 @@ def a_file(**changes: Any) -> str:
             a_file(routes=[{"name": "r", "match": {"colour": ["red"]}, "to": ["a"]}]),
             (
                 "the routes file f is wrong at routes.0.match.colour.[key]: Input should be 'environment', 'kind', "
-                "'severity', 'source', 'store_id' or 'zone'"
+                "'severity', 'source', 'store_id', 'zone', 'service', 'alert', 'order_number' or 'fingerprint'"
             ),
         ),
     ],

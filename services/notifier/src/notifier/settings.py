@@ -86,6 +86,22 @@ class NotifierSettings(ServiceSettings):
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
     give_up_after: float = Field(default=6 * 3600.0, gt=0, description="how long an unsent notice is tried")
     combine_above: int = Field(default=3, ge=1, description="so many may wait before notices share a message")
+    storm_above: int = Field(
+        default=20, ge=1, description="so many problems may wait in a chat before a digest tells of them"
+    )
+    storm_quiet: float = Field(default=60.0, gt=0, description="a storm is over when nothing came for so long")
+    failover_after: float = Field(
+        default=30.0, gt=0, description="a critical notice not sent by then is told elsewhere too"
+    )
+    heartbeat_every: float = Field(
+        default=60.0, ge=0, description="the dead-man's switch: a message into a hidden chat; 0 is off"
+    )
+    heartbeat_patience: float = Field(
+        default=120.0, gt=0, description="what is later than that withholds the heartbeat"
+    )
+    heartbeat_url: str | None = Field(
+        default=None, description="asked for (GET) with each heartbeat: a watcher outside"
+    )
     concurrency: int = Field(default=8, ge=1, le=64, description="messages at a time, a channel")
     keep_days: float = Field(default=90.0, gt=0, description="how long what was told can be looked up, in days")
     pool_size: int = Field(default=12, ge=4, le=100)

@@ -40,3 +40,11 @@ class ProblemResolvedV1(Message):
     summary: str
     service: str
     occurred_at: AwareDatetime
+
+
+class HeartbeatV1(Message):
+    """The dead-man's switch: goes the way of every problem into a chat that nobody reads; its absence is the alarm."""
+
+    TYPE: ClassVar[str] = "alerts.heartbeat.sent.v1"
+    service: str
+    occurred_at: AwareDatetime

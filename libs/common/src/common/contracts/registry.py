@@ -22,6 +22,7 @@ _MODELS: tuple[type[Message], ...] = (
     refunds.RefundRejectedV1,
     alerts.ProblemRaisedV1,
     alerts.ProblemResolvedV1,
+    alerts.HeartbeatV1,
     journal.JournalEntryV1,
 )
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
-from notifier.application.ports import Ledger, NewNotice
+from notifier.adapters import posts
+from notifier.application.ports import Kept, Ledger, NewNotice
 from notifier.domain.incidents import ProblemFact, Reported
+from notifier.domain.muting import Inhibition, Silence
+from notifier.domain.routes import Traits
+from notifier.domain.urgency import CRITICAL, EDIT, urgency_of
 
 _SEEN = """
 SELECT DISTINCT n.order_number, n.sequence
@@ -21,9 +27,9 @@ WHERE n.kind LIKE 'order.%'
 """
 _ADD_NOTICES = """
 INSERT INTO notices (id, subject, transition, sequence, kind, severity, order_number, incident_id, document, reason,
-                     event_id, traceparent, occurred_at)
+                     event_id, traceparent, occurred_at, traits)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-                     $9::jsonb[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+                     $9::jsonb[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[])
 ON CONFLICT (subject, transition) DO NOTHING
 RETURNING id
 """
@@ -33,11 +39,12 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
 ON CONFLICT (key) DO NOTHING
 """
 _ADD_DELIVERIES = """
-INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, not_before)
-SELECT notice_id, subject, sequence, destination, channel, lane, topic, route, priority, now() + hold * interval '1 second'
+INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, not_before, page_group)
+SELECT notice_id, subject, sequence, destination, channel, lane, topic, route, priority, now() + hold * interval '1 second', page_group
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-            $9::smallint[], $10::float8[])
-     WITH ORDINALITY AS new (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, hold, position)
+            $9::smallint[], $10::float8[], $11::text[])
+     WITH ORDINALITY
+     AS new (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, hold, page_group, position)
 ORDER BY position
 """
 # What comes before a critical notice of the same problem must not keep it waiting behind a crowd of orders.
@@ -47,38 +54,67 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[]) AS h (lane, su
 WHERE d.lane = h.lane AND d.subject = h.subject AND d.sequence < h.sequence AND d.priority > h.priority
   AND d.state IN ('pending', 'unknown')
 """
-_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))"
-_LIVE_SEVERITY = "SELECT severity FROM incidents WHERE fingerprint = $1 AND state <> 'resolved' FOR UPDATE"
+# Report and end of one problem may be taken in at the same moment; whichever comes second must see the first.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(fingerprint, 7)) FROM unnest($1::text[]) AS one (fingerprint)"
 _REPORT = """
-INSERT INTO incidents AS i (fingerprint, kind, severity, summary, details, service, environment, order_number, source, store_id,
-                       zone, link, first_seen_at, last_seen_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
-ON CONFLICT (fingerprint) WHERE state <> 'resolved' DO UPDATE
-SET occurrences = i.occurrences + 1,
-    first_seen_at = least(i.first_seen_at, excluded.first_seen_at),
-    last_seen_at = greatest(i.last_seen_at, excluded.last_seen_at),
-    kind = excluded.kind,
-    severity = CASE WHEN excluded.severity = 'critical' OR i.severity = 'info' THEN excluded.severity ELSE i.severity END,
-    summary = excluded.summary,
-    details = excluded.details,
-    version = i.version + 1
-RETURNING id, occurrences, xmax = 0 AS opened
+WITH new AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[],
+                         $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::text[])
+         WITH ORDINALITY AS n (fingerprint, kind, severity, summary, details, service, environment, order_number, source,
+                               store_id, zone, link, occurred_at, instruction, responsible, position)
+), fresh AS (
+    SELECT * FROM new WHERE NOT EXISTS (SELECT FROM early_resolutions AS r
+                                        WHERE r.fingerprint = new.fingerprint AND r.at >= new.occurred_at)
+), before AS (
+    SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
+), kept AS (
+    INSERT INTO incidents AS i (fingerprint, kind, severity, summary, details, service, environment, order_number, source, store_id,
+                                zone, link, first_seen_at, last_seen_at, instruction, responsible)
+    SELECT fingerprint, kind, severity, summary, details, service, environment, order_number, source, store_id, zone, link,
+           occurred_at, occurred_at, instruction, ARRAY(SELECT jsonb_array_elements_text(responsible::jsonb))
+    FROM fresh ORDER BY position
+    ON CONFLICT (fingerprint) WHERE state <> 'resolved' DO UPDATE
+    SET occurrences = i.occurrences + 1,
+        first_seen_at = least(i.first_seen_at, excluded.first_seen_at),
+        last_seen_at = greatest(i.last_seen_at, excluded.last_seen_at),
+        kind = excluded.kind,
+        severity = CASE WHEN excluded.severity = 'critical' OR i.severity = 'info' THEN excluded.severity ELSE i.severity END,
+        summary = excluded.summary,
+        details = excluded.details,
+        version = i.version + 1
+    RETURNING id, fingerprint, occurrences, muted, xmax = 0 AS opened
+)
+SELECT kept.*, before.severity AS severity_before FROM kept LEFT JOIN before USING (fingerprint)
 """
 _SETTLE = """
 UPDATE incidents SET state = 'resolved', resolved_at = $2, resolved_by = $3, version = version + 1
 WHERE fingerprint = $1 AND state <> 'resolved' AND last_seen_at <= $2
-RETURNING id, fingerprint, kind, severity, summary, service, details, order_number, source, store_id, zone, link, last_seen_at
+RETURNING *
+"""
+_SILENCES = "SELECT * FROM silences WHERE ends_at > now() ORDER BY id"
+_STANDING = """
+SELECT * FROM incidents
+WHERE state <> 'resolved' AND fingerprint <> $1 AND kind LIKE ANY($2::text[])
+ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), id LIMIT 500
+"""
+_MUTE = """
+UPDATE incidents AS i SET muted = m.why
+FROM unnest($1::bigint[], $2::text[]) AS m (id, why)
+WHERE i.id = m.id AND i.muted IS DISTINCT FROM m.why
+"""
+_MUTED = """
+SELECT * FROM incidents WHERE muted IS NOT NULL AND state = 'open' ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 # Also of an incident that was closed: the same end comes from several Alertmanagers, and reports older than it may still be on their way.
 _REMEMBER_OVER = """
 INSERT INTO early_resolutions AS r (fingerprint, at) VALUES ($1, $2)
 ON CONFLICT (fingerprint) DO UPDATE SET at = greatest(r.at, excluded.at)
 """
-_OVER_ALREADY = "SELECT EXISTS (SELECT FROM early_resolutions WHERE fingerprint = $1 AND at >= $2)"
-_HISTORY = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
-_PRIORITY = {"critical": 0, "warning": 5}
-_USUAL = 5  # orders and warnings; what is critical overtakes, what is information waits
-_INFORMATION = 9
+_HISTORY = """
+INSERT INTO incident_history (incident_id, actor, act, text)
+SELECT incident_id, actor, act, text
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS new (incident_id, actor, act, text)
+"""
 
 
 class PostgresLedger:
@@ -113,6 +149,7 @@ class PostgresLedger:
             [notice.event_id for notice in notices],
             [notice.traceparent for notice in notices],
             [notice.occurred_at for notice in notices],
+            [None if notice.traits is None else _traits_json(notice.traits) for notice in notices],
         )
         added = {str(row["id"]) for row in rows}
         await self._add_deliveries([notice for notice in notices if notice.id in added])
@@ -139,9 +176,10 @@ class PostgresLedger:
             [chosen.route for _, chosen in pairs],
             [_priority(notice) for notice, _ in pairs],
             [notice.hold_for for notice, _ in pairs],
+            [notice.group for notice, _ in pairs],
         )
 
-        urgent = [(notice, chosen) for notice, chosen in pairs if notice.incident_id and _priority(notice) == 0]
+        urgent = [(notice, chosen) for notice, chosen in pairs if notice.incident_id and _priority(notice) == CRITICAL]
         if urgent:
             await self._connection.execute(
                 _HASTEN,
@@ -151,47 +189,94 @@ class PostgresLedger:
                 [_priority(notice) for notice, _ in urgent],
             )
 
-    async def report(self, fact: ProblemFact, *, environment: str) -> Reported | None:
-        """Open an incident or count another occurrence, unless it was over before it came."""
-        # Report and end of one problem may be taken in at the same moment; whichever comes second must see the first.
-        await self._connection.execute(_ONE_AT_A_TIME, fact.fingerprint)
-        if await self._connection.fetchval(_OVER_ALREADY, fact.fingerprint, fact.occurred_at):
-            return None
-        before = await self._connection.fetchval(_LIVE_SEVERITY, fact.fingerprint)
-        row = await self._connection.fetchrow(
-            _REPORT,
-            fact.fingerprint,
-            fact.kind,
-            fact.severity,
-            fact.summary,
-            dict(fact.details),
-            fact.service,
-            environment,
-            fact.order_number,
-            fact.source,
-            fact.store_id,
-            fact.zone,
-            fact.link,
-            fact.occurred_at,
-        )
-        assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
-        if row["opened"]:
-            await self._connection.execute(_HISTORY, row["id"], fact.service, "opened", fact.summary)
-        return Reported(
-            incident_id=row["id"], opened=row["opened"], severity_before=before, occurrences=row["occurrences"]
-        )
+    async def lock(self, fingerprints: Sequence[str]) -> None:
+        """Have these problems to oneself until the transaction ends."""
+        if fingerprints:
+            await self._connection.execute(_LOCK, sorted(set(fingerprints)))
 
-    async def settle(
-        self, fingerprint: str, *, actor: str, summary: str, at: datetime
-    ) -> tuple[int, ProblemFact] | None:
+    async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
+        """Open incidents or count further occurrences, in as many statements as one problem is reported times."""
+        made: list[Reported | None] = [None] * len(reports)
+        left = list(range(len(reports)))
+        while left:
+            seen: set[str] = set()
+            now: list[int] = []
+            for index in left:
+                fingerprint = reports[index][0].fingerprint
+                if fingerprint not in seen:
+                    seen.add(fingerprint)
+                    now.append(index)
+            left = [index for index in left if index not in set(now)]
+            for index, reported in zip(now, await self._report_once([reports[index] for index in now]), strict=True):
+                made[index] = reported
+        return made
+
+    async def _report_once(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
+        facts = [fact for fact, _ in reports]
+        rows = await self._connection.fetch(
+            _REPORT,
+            [fact.fingerprint for fact in facts],
+            [fact.kind for fact in facts],
+            [fact.severity for fact in facts],
+            [fact.summary for fact in facts],
+            [dict(fact.details) | ({"alert": fact.alert} if fact.alert else {}) for fact in facts],
+            [fact.service for fact in facts],
+            [environment for _, environment in reports],
+            [fact.order_number for fact in facts],
+            [fact.source for fact in facts],
+            [fact.store_id for fact in facts],
+            [fact.zone for fact in facts],
+            [fact.link for fact in facts],
+            [fact.occurred_at for fact in facts],
+            [fact.instruction for fact in facts],
+            [json.dumps(fact.responsible) for fact in facts],
+        )
+        found = {row["fingerprint"]: row for row in rows}
+        opened = [(found[fact.fingerprint]["id"], fact) for fact in facts if fact.fingerprint in found]
+        opened = [(incident, fact) for incident, fact in opened if found[fact.fingerprint]["opened"]]
+        if opened:
+            await self._connection.execute(
+                _HISTORY,
+                [incident for incident, _ in opened],
+                [fact.service for _, fact in opened],
+                ["opened"] * len(opened),
+                [fact.summary for _, fact in opened],
+            )
+        return [_reported(found.get(fact.fingerprint)) for fact in facts]
+
+    async def settle(self, fingerprint: str, *, actor: str, summary: str, at: datetime) -> Kept | None:
         """Resolve the live incident of a fingerprint, unless it was reported again since that moment."""
-        await self._connection.execute(_ONE_AT_A_TIME, fingerprint)
         await self._connection.execute(_REMEMBER_OVER, fingerprint, at)
         row = await self._connection.fetchrow(_SETTLE, fingerprint, at, actor)
         if row is None:
             return None
-        await self._connection.execute(_HISTORY, row["id"], actor, "resolved", summary)
-        return row["id"], problem_of(row)
+        await self._connection.execute(_HISTORY, [row["id"]], [actor], ["resolved"], [summary])
+        return _kept(row)
+
+    async def silences(self) -> tuple[Sequence[Silence], datetime]:
+        """Return the silences that are not over."""
+        rows = await self._connection.fetch(_SILENCES)
+        now: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
+        return [silence_of(row) for row in rows], now
+
+    async def standing(self, rules: Sequence[Inhibition], target: Traits) -> Sequence[tuple[int, Traits]]:
+        """Return incidents of the kinds that the rules name."""
+        kinds = [like(pattern) for rule in rules for pattern in rule.source.get("kind", ("*",))]
+        rows = await self._connection.fetch(_STANDING, target.fingerprint or "", kinds)
+        return [(row["id"], traits_of(row)) for row in rows]
+
+    async def mute(self, why: Mapping[int, str | None]) -> None:
+        """Remember why nobody was told."""
+        if why:
+            await self._connection.execute(_MUTE, list(why), list(why.values()))
+
+    async def muted(self, limit: int) -> Sequence[Kept]:
+        """Lock open incidents of which nobody was told."""
+        return [_kept(row) for row in await self._connection.fetch(_MUTED, limit)]
+
+    async def refresh(self, incident_ids: Sequence[int], *, priority: int = EDIT) -> None:
+        """Have every message about these incidents edited."""
+        await posts.refresh(self._connection, incident_ids, priority=priority)
 
     async def promise(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""
@@ -213,6 +298,65 @@ def problem_of(row: Any) -> ProblemFact:
         store_id=row["store_id"],
         zone=row["zone"],
         link=row["link"],
+        instruction=row["instruction"],
+        environment=row["environment"],
+        alert=row["details"].get("alert"),
+        responsible=tuple(row["responsible"]),
+    )
+
+
+def traits_of(row: Any) -> Traits:
+    """Read an incident's row as routes see it."""
+    return Traits(
+        environment=row["environment"],
+        kind=row["kind"],
+        severity=row["severity"],
+        source=row["source"],
+        store_id=row["store_id"],
+        zone=row["zone"],
+        service=row["service"],
+        alert=row["details"].get("alert"),
+        order_number=row["order_number"],
+        fingerprint=row["fingerprint"],
+    )
+
+
+def silence_of(row: Any) -> Silence:
+    """Read a silence's row."""
+    return Silence(
+        id=row["id"],
+        match={trait: tuple(patterns) for trait, patterns in row["match"].items()},
+        purpose=row["purpose"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+    )
+
+
+def like(pattern: str) -> str:
+    """Return a pattern of the routes file as SQL's LIKE has it, never narrower: what it finds is looked at again."""
+    if pattern.startswith("!") or "[" in pattern:
+        return "%"
+    kept = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return kept.replace("*", "%").replace("?", "_")
+
+
+def _traits_json(traits: Traits) -> dict[str, str]:
+    return {name: value for name, value in asdict(traits).items() if value is not None}
+
+
+def _kept(row: Any) -> Kept:
+    return Kept(incident_id=row["id"], fact=problem_of(row), occurrences=row["occurrences"], muted=row["muted"])
+
+
+def _reported(row: Any) -> Reported | None:
+    if row is None:
+        return None
+    return Reported(
+        incident_id=row["id"],
+        opened=row["opened"],
+        severity_before=row["severity_before"],
+        occurrences=row["occurrences"],
+        muted=row["muted"],
     )
 
 
@@ -229,6 +373,4 @@ def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[Ledg
 
 
 def _priority(notice: NewNotice) -> int:
-    if notice.kind.startswith(("order.", "test")):
-        return _USUAL
-    return _PRIORITY.get(notice.severity, _INFORMATION)
+    return urgency_of(kind=notice.kind, severity=notice.severity)

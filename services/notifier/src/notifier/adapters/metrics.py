@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.telemetry.metrics import FAST_SECONDS, SIZES, SLOW_SECONDS
+from notifier.domain.channels import CHANNELS
 
-CHANNELS = ("telegram", "slack", "mail")
 _ORDERS = ("created", "changed", "paid", "received", "delivered", "cancelled", "corrected")
 _KINDS = (
     *(f"order.{name}" for name in _ORDERS),
@@ -14,9 +16,10 @@ _KINDS = (
     "workflow.crashed",
     "refund.rejected",
     "problem",
+    "heartbeat",
     "test",
 )
-_CALLS = ("sent", "throttled", "moved", "refused", "notsent", "unclear")
+_CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent", "unclear")
 
 
 class NotifierMetrics:
@@ -63,6 +66,27 @@ class NotifierMetrics:
         self.expired = Counter(
             "notifier_leases_expired_total", "Deliveries whose sender died half-way", registry=registry
         )
+        self.edits = Counter(
+            "notifier_edits_total",
+            "Edits of messages and digests, by outcome",
+            ["channel", "outcome"],
+            registry=registry,
+        )
+        self.digests = Gauge(
+            "notifier_digests_open", "Storms that are told in a digest", ["channel"], registry=registry
+        )
+        self.failed_over = Counter(
+            "notifier_failed_over_total", "Notices told by another channel than theirs", registry=registry
+        )
+        self.muted = Gauge("notifier_incidents_muted", "Open incidents that nobody was told of", registry=registry)
+        self.heartbeat_at = Gauge(
+            "notifier_heartbeat_timestamp_seconds",
+            "When a provider took the last message of the dead-man's switch while nothing was overdue; 0: never",
+            registry=registry,
+        )
+        self.heartbeat_withheld = Gauge(
+            "notifier_heartbeat_withheld", "Whether something overdue withholds the heartbeat", registry=registry
+        )
         self.incidents = Gauge(
             "notifier_incidents_open", "Incidents that are not resolved", ["severity"], registry=registry
         )
@@ -74,7 +98,15 @@ class NotifierMetrics:
             for kind in _KINDS:
                 for outcome in ("sent", "failed", "unknown"):
                     self.notifications.labels(channel, kind, outcome)
-            for metric in (self.call_seconds, self.notices_per_message, self.latency, self.waiting, self.oldest):
+                self.edits.labels(channel, outcome)
+            for metric in (
+                self.digests,
+                self.call_seconds,
+                self.notices_per_message,
+                self.latency,
+                self.waiting,
+                self.oldest,
+            ):
                 metric.labels(channel)
 
     def delivered(self, *, channel: str, kind: str, outcome: str, seconds: float | None) -> None:
@@ -90,3 +122,17 @@ class NotifierMetrics:
         self.call_seconds.labels(channel).observe(seconds)
         if outcome == "sent":
             self.notices_per_message.labels(channel).observe(notices)
+
+    def edited(self, *, channel: str, outcome: str) -> None:
+        """Count an edit."""
+        self.edits.labels(channel, outcome).inc()
+
+    def heartbeat(self, taken_at: datetime, well: bool) -> None:
+        """Show the last heartbeat, unless something is overdue."""
+        self.heartbeat_withheld.set(0 if well else 1)
+        if well:
+            self.heartbeat_at.set(taken_at.timestamp())
+
+    def no_heartbeat(self) -> None:
+        """Show that none is to be expected: nobody must be alarmed by its absence."""
+        self.heartbeat_at.set(float("inf"))

@@ -1,55 +1,80 @@
 """Waiting deliveries in PostgreSQL: lanes are locked rows, rate windows are rows that replicas share.
 
-Locks are always taken lane → windows (by key) → deliveries, so that claiming and recording never wait for each other crosswise.
+Locks are always taken incidents → lane → windows (by key) → deliveries → posts → digests, so that claiming, recording and the taking in of
+events never wait for each other crosswise.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
-from notifier.application.ports import Claim, Entry, Lane, Queue, Waiting
-from notifier.domain.deliveries import After, State
+from notifier.adapters import digests, posts
+from notifier.adapters.waiting import DELIVERY, waiting_of
+from notifier.application.ports import Claim, Digest, Digesting, Editing, Entry, Lane, Queue, Standing
+from notifier.domain.deliveries import After, AfterEdit, Sent, State
 from notifier.domain.limits import Limit
+from notifier.domain.urgency import CRITICAL
 
 LimitsOf = Callable[[str], tuple[Limit, ...]]
 """From a chat's present address to the limits that hold there."""
 
 _HEAD = 40  # about what the largest message can carry
+_COUNTED = 1000
 _LONGEST_IDLE = 1.0
+# Urgent first: the limits of a bot are shared by all its chats. Then the lane that was used longest ago.
 _NEXT_LANE = """
-SELECT key, address, refused FROM lanes AS l
+SELECT l.key, l.address, l.refused FROM lanes AS l
+LEFT JOIN LATERAL (SELECT true AS urgent FROM deliveries AS d
+                   WHERE d.lane = l.key AND d.state IN ('pending', 'unknown') AND d.priority <= 1 AND d.not_before <= now()
+                   LIMIT 1) AS u ON true
 WHERE l.channel = $1 AND l.not_before <= now() AND (l.lease_until IS NULL OR l.lease_until < now())
-  AND EXISTS (SELECT FROM deliveries AS d
-              WHERE d.lane = l.key AND d.state IN ('pending', 'unknown') AND d.not_before <= now())
-ORDER BY l.last_sent_at NULLS FIRST, l.key
+  AND (u.urgent
+       OR EXISTS (SELECT FROM posts AS p
+                  WHERE p.lane = l.key AND p.wanted > p.shown AND p.not_before <= now()
+                    AND (p.priority <= 1 OR l.urgent_only_until <= now()))
+       OR l.urgent_only_until <= now()
+          AND (EXISTS (SELECT FROM deliveries AS d
+                       WHERE d.lane = l.key AND d.state IN ('pending', 'unknown') AND d.not_before <= now())
+               OR EXISTS (SELECT FROM digests AS g
+                          WHERE g.lane = l.key AND g.closed_at IS NULL AND g.wanted > g.shown AND g.not_before <= now())))
+ORDER BY u.urgent, l.last_sent_at NULLS FIRST, l.key
 LIMIT 1
 FOR UPDATE OF l SKIP LOCKED
 """
 _MAKE_WINDOWS = "INSERT INTO rate_windows (key) SELECT unnest($1::text[]) ON CONFLICT (key) DO NOTHING"
 _WINDOWS = "SELECT key, stamps FROM rate_windows WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE"
-_WAITING = """
-SELECT d.id, d.notice_id, d.subject, d.destination, d.topic, d.created_at, d.attempts, d.pages_done, d.possibly_repeated,
-       d.alone, n.kind, n.order_number, n.document, n.traceparent, n.occurred_at
+_WAITING = f"""
+SELECT {DELIVERY}
 FROM deliveries AS d
 JOIN notices AS n ON n.id = d.notice_id
+LEFT JOIN incidents AS i ON i.id = n.incident_id
 WHERE d.lane = $1 AND d.state IN ('pending', 'unknown')
   -- The sum keeps the planner, while it has no statistics, from the index by due time: it would sort the whole lane.
   AND d.not_before + interval '0' <= $2
   -- An earlier notice of the same subject that cannot go now, or would go after this one, holds this one up.
   AND NOT EXISTS (SELECT FROM deliveries AS e
                   WHERE e.lane = d.lane AND e.subject = d.subject AND e.sequence < d.sequence
-                    AND e.state IN ('pending', 'unknown', 'sending')
+                    AND e.state IN ('pending', 'unknown', 'sending') AND e.digest_id IS NULL
                     AND (e.state = 'sending' OR e.not_before > $2 OR (e.priority, e.id) > (d.priority, d.id)))
 ORDER BY d.priority, d.id
 LIMIT $3
+"""  # noqa: S608 - made of constants
+# How many problems wait, by topic; counted up to a number that no threshold exceeds.
+_PROBLEMS = """
+SELECT coalesce(topic, 0) AS topic, count(*) AS waiting
+FROM (SELECT topic FROM deliveries
+      WHERE lane = $1 AND state IN ('pending', 'unknown') AND subject LIKE 'incident:%' LIMIT $2) AS counted
+GROUP BY 1
 """
 _POSTPONE = "UPDATE lanes SET not_before = $2 WHERE key = $1"
+_URGENT_ONLY = "UPDATE lanes SET urgent_only_until = $2 WHERE key = $1"
 _LEASE_LANE = "UPDATE lanes SET claim = $2, lease_until = $3 WHERE key = $1"
 _SET_WINDOW = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
 _LEASE = """
@@ -65,6 +90,7 @@ UPDATE lanes SET address = $2, moved_from = array_append(moved_from, address) WH
 """
 _DATE_WINDOW = "UPDATE rate_windows SET stamps = array_replace(stamps, $2::timestamptz, $3::timestamptz) WHERE key = $1"
 _REFUSES = "UPDATE lanes SET refused = $2 WHERE key = $1"
+_RECEIPT = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', 'failover', $2)"
 _SPOIL = """
 UPDATE deliveries AS d SET state = 'failed', reason = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
@@ -72,14 +98,14 @@ WHERE d.id = s.id AND d.state IN ('pending', 'unknown')
 """
 _RECORD = """
 UPDATE deliveries AS d
-SET state = r.state, not_before = r.not_before, reason = r.reason, alone = d.alone OR r.alone,
+SET state = r.state, not_before = r.not_before, reason = r.reason, alone = d.alone OR r.alone, shrink = d.shrink + r.shrink,
     possibly_repeated = d.possibly_repeated OR r.state = 'unknown',
     pages_done = d.pages_done + r.pages,
     message_ids = CASE WHEN r.pages > 0 THEN array_append(d.message_ids, $3::text) ELSE d.message_ids END,
     sent_at = CASE WHEN r.state = 'sent' THEN $4::timestamptz ELSE d.sent_at END,
     claim = NULL, lease_until = NULL
-FROM unnest($2::bigint[], $5::text[], $6::timestamptz[], $7::text[], $8::bool[], $9::int[])
-     AS r (id, state, not_before, reason, alone, pages)
+FROM unnest($2::bigint[], $5::text[], $6::timestamptz[], $7::text[], $8::bool[], $9::int[], $10::smallint[])
+     AS r (id, state, not_before, reason, alone, pages, shrink)
 WHERE d.id = r.id AND d.claim = $1 AND d.state IN ('sending', 'unknown')
 RETURNING d.id
 """
@@ -91,27 +117,42 @@ WHERE state = 'sending' AND lease_until < now()
 RETURNING id
 """
 _IDLE = """
-SELECT extract(epoch FROM min(greatest(l.not_before, d.first)) - clock_timestamp())::float8
+SELECT extract(epoch FROM min(greatest(l.not_before, w.first)) - clock_timestamp())::float8
 FROM lanes AS l
-CROSS JOIN LATERAL (SELECT min(not_before) AS first FROM deliveries
-                    WHERE lane = l.key AND state IN ('pending', 'unknown')) AS d
-WHERE l.channel = $1 AND d.first IS NOT NULL AND (l.lease_until IS NULL OR l.lease_until < now())
+CROSS JOIN LATERAL (
+    SELECT min(first) AS first FROM (
+        SELECT min(not_before) AS first FROM deliveries
+        WHERE lane = l.key AND state IN ('pending', 'unknown') AND priority <= 1
+        UNION ALL
+        SELECT greatest(min(not_before), l.urgent_only_until) FROM deliveries
+        WHERE lane = l.key AND state IN ('pending', 'unknown') HAVING min(not_before) IS NOT NULL
+        UNION ALL
+        SELECT min(CASE WHEN priority <= 1 THEN not_before ELSE greatest(not_before, l.urgent_only_until) END) FROM posts
+        WHERE lane = l.key AND wanted > shown
+        UNION ALL
+        SELECT greatest(min(not_before), l.urgent_only_until) FROM digests
+        WHERE lane = l.key AND closed_at IS NULL AND wanted > shown HAVING min(not_before) IS NOT NULL
+    ) AS each) AS w
+WHERE l.channel = $1 AND w.first IS NOT NULL AND (l.lease_until IS NULL OR l.lease_until < now())
 """
 
 
 class PostgresQueues:
     """See ``application.ports.Queues``: the deliveries of one channel."""
 
-    def __init__(self, database: Database, *, channel: str, limits: LimitsOf) -> None:
+    def __init__(
+        self, database: Database, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf | None = None
+    ) -> None:
         self._database = database
         self._channel = channel
         self._limits = limits
+        self._edit_limits = edit_limits or limits
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Queue]:
         """Open a transaction on the queue."""
         async with self._database.transaction() as connection:
-            yield PostgresQueue(connection, channel=self._channel, limits=self._limits)
+            yield PostgresQueue(connection, channel=self._channel, limits=self._limits, edit_limits=self._edit_limits)
 
     async def wait_until(self) -> float:
         """Return in how many seconds something may be due, at most a second."""
@@ -124,32 +165,51 @@ class PostgresQueues:
         async with self._database.transaction() as connection:
             return len(await connection.fetch(_EXPIRE))
 
+    async def close_quiet_digests(self, seconds: float) -> int:
+        """Have digests that took nothing for so long say that the storm is over; returns how many."""
+        async with self._database.transaction() as connection:
+            return await digests.close_quiet(connection, seconds)
+
 
 class PostgresQueue:
     """See ``application.ports.Queue``."""
 
-    def __init__(self, connection: Connection, *, channel: str, limits: LimitsOf) -> None:
+    def __init__(self, connection: Connection, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf) -> None:
         self._connection = connection
         self._channel = channel
         self._limits = limits
+        self._edit_limits = edit_limits
 
     async def next_lane(self) -> Lane | None:
         """Lock the lane that was used longest ago among those with something due."""
         row = await self._connection.fetchrow(_NEXT_LANE, self._channel)
         if row is None:
             return None
-        limits = self._limits(row["address"])
-        windows = await self._windows(sorted(limit.key for limit in limits))
+        limits, edit_limits = self._limits(row["address"]), self._edit_limits(row["address"])
+        windows = await self._windows(sorted({limit.key for limit in (*limits, *edit_limits)}))
         now = await self.now()  # after the locks were had: waiting for them took time
-        waiting = await self._connection.fetch(_WAITING, row["key"], now, _HEAD)
-        return Lane(
+        lane = Lane(
             key=row["key"],
             address=row["address"],
             now=now,
-            waiting=tuple(_waiting(each) for each in waiting),
+            waiting=(),
             windows=windows,
             limits=limits,
+            edit_limits=edit_limits,
             refused=row["refused"],
+        )
+        return await self.look_again(lane)
+
+    async def look_again(self, lane: Lane) -> Lane:
+        """Read what waits in the locked lane."""
+        waiting = await self._connection.fetch(_WAITING, lane.key, lane.now, _HEAD)
+        problems = await self._connection.fetch(_PROBLEMS, lane.key, _COUNTED)
+        return replace(
+            lane,
+            waiting=tuple(waiting_of(each) for each in waiting),
+            standing=await posts.stalest(self._connection, lane.key, lane.now),
+            digests=await digests.live(self._connection, lane.key, lane.now),
+            problems={row["topic"]: row["waiting"] for row in problems},
         )
 
     async def _windows(self, keys: list[str]) -> dict[str, tuple[datetime, ...]]:
@@ -163,6 +223,33 @@ class PostgresQueue:
         """Leave the lane alone until then."""
         await self._connection.execute(_POSTPONE, lane.key, until)
 
+    async def urgent_only(self, lane: Lane, until: datetime) -> None:
+        """Keep what is not urgent back until then."""
+        await self._connection.execute(_URGENT_ONLY, lane.key, until)
+
+    async def hold(self, what: Standing | Digest, until: datetime) -> None:
+        """Make an edit or a digest's turn later."""
+        if isinstance(what, Standing):
+            await self._connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", what.post_id, until)
+        else:
+            await self._connection.execute("UPDATE digests SET not_before = $2 WHERE id = $1", what.id, until)
+
+    async def open_digest(self, lane: Lane, topic: int | None) -> Digest:
+        """Open the digest of a storm, or return the one that is open."""
+        return await digests.open_or_find(self._connection, lane.key, topic, lane.now)
+
+    async def absorb(self, lane: Lane, digest: Digest) -> int:
+        """Give the digest what waits about problems, but for pages."""
+        return await digests.absorb(self._connection, lane.key, digest)
+
+    async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
+        """Count a digest's problems."""
+        return await digests.tally(self._connection, digest)
+
+    async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return a digest's gravest problems."""
+        return await digests.worst(self._connection, digest, limit)
+
     async def claim(
         self, lane: Lane, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
     ) -> None:
@@ -170,8 +257,16 @@ class PostgresQueue:
         await self._connection.execute(_LEASE_LANE, lane.key, claim.id, lease_until)
         for key in sorted(windows):
             await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
-        ids = [entry.waiting.id for entry in claim.message.entries]
-        await self._connection.execute(_LEASE, ids, claim.id, lease_until)
+        if claim.message.edits is None and isinstance(claim.work, Editing):
+            await posts.may_arrive(self._connection, claim.work.standing)
+        if claim.message.edits is None and isinstance(claim.work, Digesting):
+            await digests.may_arrive(self._connection, claim.work.digest)
+        if claim.entries:
+            ids = [entry.waiting.id for entry in claim.entries]
+            await self._connection.execute(_LEASE, ids, claim.id, lease_until)
+            pages = [each.waiting for each in claim.entries if each.waiting.priority <= CRITICAL and each.waiting.group]
+            if pages and lane.digests:
+                await digests.paged(self._connection, lane.key, [str(waiting.group) for waiting in pages])
 
     async def spoil(self, deliveries: Mapping[int, str]) -> None:
         """End deliveries that can never be sent."""
@@ -186,9 +281,7 @@ class PostgresQueue:
         self, claim: Claim, results: Sequence[tuple[Entry, After]], *, message_id: str | None, at: datetime
     ) -> set[int]:
         """Free the lane, date the windows, write the deliveries' states."""
-        await self._connection.execute(_FREE_LANE, claim.lane, claim.id, at)
-        for key in sorted(claim.held):
-            await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
+        await self._free(claim, at)
         rows = await self._connection.fetch(
             _RECORD,
             claim.id,
@@ -200,8 +293,40 @@ class PostgresQueue:
             [None if after.state is State.SENT else after.reason for _, after in results],
             [after.alone for _, after in results],
             [len(entry.pages) if message_id is not None else 0 for entry, _ in results],
+            [int(after.shrink) for _, after in results],
         )
         return {row["id"] for row in rows}
+
+    async def _free(self, claim: Claim, at: datetime) -> None:
+        await self._connection.execute(_FREE_LANE, claim.lane, claim.id, at)
+        for key in sorted(claim.held):
+            await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
+
+    async def keep_post(self, claim: Claim, entries: Sequence[Entry], *, sent: Sent, seen: Mapping[int, int]) -> None:
+        """Remember a message that may be edited."""
+        await posts.keep(self._connection, claim, entries, sent=sent, seen=seen)
+
+    async def forget_post(self, standing: Standing) -> None:
+        """Edit that message no more."""
+        await posts.forget(self._connection, standing)
+
+    async def record_edit(self, claim: Claim, standing: Standing, after: AfterEdit, *, at: datetime) -> None:
+        """Free the lane, write down what the message says now."""
+        await self._free(claim, at)
+        await posts.record(self._connection, standing, after)
+
+    async def record_digest(
+        self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
+    ) -> int:
+        """Free the lane, end what the digest shows."""
+        await self._free(claim, at)
+        return await digests.record(self._connection, digest, after, at=at, again_at=again_at)
+
+    async def receipt(self, entry: Entry, text: str) -> None:
+        """Write into the incident's history that another channel had to do."""
+        incident = entry.waiting.incident
+        if incident is not None:
+            await self._connection.execute(_RECEIPT, incident.id, text)
 
     async def pause(self, claim: Claim, until: datetime) -> None:
         """Keep the lane shut until then."""
@@ -218,23 +343,3 @@ class PostgresQueue:
     async def promise(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""
         await outbox.add(self._connection, *envelopes)
-
-
-def _waiting(row: Any) -> Waiting:
-    return Waiting(
-        id=row["id"],
-        notice_id=str(row["notice_id"]),
-        kind=row["kind"],
-        subject=row["subject"],
-        order_number=row["order_number"],
-        destination=row["destination"],
-        topic=row["topic"],
-        document=row["document"],
-        traceparent=row["traceparent"],
-        occurred_at=row["occurred_at"],
-        created_at=row["created_at"],
-        attempts=row["attempts"],
-        pages_done=row["pages_done"],
-        possibly_repeated=row["possibly_repeated"],
-        alone=row["alone"],
-    )

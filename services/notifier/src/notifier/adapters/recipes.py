@@ -15,6 +15,7 @@ from common.postgres import Database
 from notifier.adapters.ledger import PostgresLedger, problem_of
 from notifier.adapters.presses import request_of
 from notifier.application.people_ports import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest, TryLater
+from notifier.application.problems import Over
 from notifier.application.take_in import TakeIn
 from notifier.domain.recipes import Recipe, RecipeName
 
@@ -68,14 +69,14 @@ class PostgresRecipeBook:
             if state != "running":
                 await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
             if state == "done" and incident is not None and incident["state"] != "resolved":
-                await self._take_in.settled(
-                    PostgresLedger(connection),
-                    problem_of(incident).fingerprint,
+                over = Over(
+                    fingerprint=problem_of(incident).fingerprint,
                     actor=request.person,
                     summary=text,
                     at=ours["began_at"],
                     event_id=derived_id("notifier.recipe-done", str(request.id)),
                 )
+                await self._take_in.problems(PostgresLedger(connection), [over])
         return state
 
 

@@ -15,7 +15,7 @@ _KEYS_KEPT = timedelta(days=1)
 _NOTICES = """
 DELETE FROM notices WHERE id IN (
     SELECT n.id FROM notices AS n
-    WHERE n.id < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.notice_id = n.id AND d.state NOT IN ('sent', 'failed'))
+    WHERE n.id < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.notice_id = n.id AND d.state NOT IN ('sent', 'failed', 'dropped'))
     ORDER BY n.id LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
@@ -30,6 +30,16 @@ _ENDS = """
 DELETE FROM early_resolutions WHERE fingerprint IN (
     SELECT fingerprint FROM early_resolutions WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
 )
+"""
+_POSTS = """
+DELETE FROM posts WHERE id IN (
+    SELECT p.id FROM posts AS p
+    WHERE p.created_at < $1 AND NOT EXISTS (SELECT FROM post_parts AS pp WHERE pp.post_id = p.id)
+    ORDER BY p.id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_DIGESTS = """
+DELETE FROM digests WHERE id IN (SELECT id FROM digests WHERE closed_at < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
 _INBOX = """
 DELETE FROM inbox WHERE (consumer, event_id) IN (
@@ -53,7 +63,8 @@ class Retention:
         before = now - self._keep
         gone = 0
         oldest_kept = UUID(int=int(before.timestamp() * 1000) << 80)  # ids of notices begin with their milliseconds
-        for statement, limit in ((_NOTICES, oldest_kept), (_INCIDENTS, before), (_ENDS, before), (_INBOX, before)):
+        statements = (_INCIDENTS, _POSTS, _DIGESTS, _ENDS, _INBOX)
+        for statement, limit in ((_NOTICES, oldest_kept), *((each, before) for each in statements)):
             while count := await self._delete(statement, limit):
                 gone += count
                 if count < self._batch:

@@ -1,19 +1,28 @@
-"""Silence on one problem, asked for by a button. The seam to the silences of routes: it writes what they look at."""
+"""Silence on one problem, asked for by a button: a silence like any other, which the admin address lists and ends."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from common.postgres import Connection
+from notifier.adapters.silences import PostgresSilences
 from notifier.application.ports import Incident
-
-_TABLE = "SELECT to_regclass('silences') IS NOT NULL"
 
 
 async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:
-    """Keep notices of the incident's problem back for a while, in the caller's transaction.
+    """Keep notices of the incident's problem back for a while, in the caller's transaction."""
+    now = await connection.fetchval("SELECT now()")
+    await PostgresSilences(connection).add(
+        match={"fingerprint": [literally(incident.fact.fingerprint)]},
+        purpose="silence",
+        starts_at=None,
+        ends_at=now + lasts,
+        reason=reason,
+        by=person,
+    )
 
-    The chain of escalation is held back by the caller; while there is no table of silences, that is all there is to do.
-    """
-    del incident, person, lasts, reason
-    await connection.fetchval(_TABLE)
+
+def literally(text: str) -> str:
+    """Return the pattern that fits this text (an exclamation mark that would negate it stands for any sign there)."""
+    escaped = "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
+    return f"?{escaped[1:]}" if escaped.startswith("!") else escaped

@@ -19,34 +19,42 @@ from common.service.dead_letters import dead_letter_routes
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from notifier.adapters.channels.mail import MailSender
-from notifier.adapters.channels.slack import SlackSender
+from notifier.adapters.channels.slack import SlackSender, token_digest
 from notifier.adapters.channels.telegram import TelegramSender, bot_id
 from notifier.adapters.desk import PostgresDesk
+from notifier.adapters.failovers import failovers
 from notifier.adapters.ledger import PostgresLedger, ledgers
-from notifier.adapters.metrics import CHANNELS, NotifierMetrics
+from notifier.adapters.metrics import NotifierMetrics
 from notifier.adapters.people_metrics import PeopleMetrics
+from notifier.adapters.pulses import PostgresPulses, pinger
 from notifier.adapters.queue import LimitsOf, PostgresQueues
 from notifier.adapters.reader import PostgresReader
 from notifier.adapters.retention import Retention
+from notifier.adapters.silences import PostgresSilences
 from notifier.app.people import people_of, people_routes, start_people
 from notifier.application.act_on_incident import ActOnIncident
 from notifier.application.alertmanager import TakeAlerts
+from notifier.application.beat import Beat
 from notifier.application.deliver import Deliver
+from notifier.application.fail_over import FailOver
 from notifier.application.ports import Sender
-from notifier.application.routes_file import read_routes
+from notifier.application.routes_file import read_inhibitions, read_routes
 from notifier.application.send_test import SendTest
 from notifier.application.sentry import TakeSentry
 from notifier.application.take_in import TakeIn
+from notifier.domain.channels import CHANNELS
 from notifier.domain.deliveries import Patience
-from notifier.domain.layout import LAYOUTS
-from notifier.domain.limits import mail_limits, slack_limits, telegram_limits
+from notifier.domain.limits import mail_limits, slack_edit_limits, slack_limits, telegram_limits
+from notifier.domain.muting import Inhibition
 from notifier.domain.routes import Routes
 from notifier.domain.wording import Words
 from notifier.entrypoints.admin import Admin
 from notifier.entrypoints.consumers import QUEUES, intake_handler
 from notifier.entrypoints.http import http_routes
 from notifier.entrypoints.jobs import Dispatcher, every
+from notifier.entrypoints.route_trials import RouteTrials
 from notifier.entrypoints.sentry import sentry_routes
+from notifier.entrypoints.silences import Silences
 from notifier.settings import NotifierSettings
 
 NAME = "notifier"
@@ -57,6 +65,8 @@ DESCRIPTION = (
 _SWEEP_SECONDS = 1.0
 _GAUGES_SECONDS = 5.0
 _RETENTION_SECONDS = 300.0
+_UNMUTE_SECONDS = 2.0
+_UNMUTED_AT_A_TIME = 100
 _log = get_logger()
 
 
@@ -67,6 +77,7 @@ class Channel:
     name: str
     sender: Sender
     limits: LimitsOf
+    edit_limits: LimitsOf | None = None
     prepare: Callable[[], Awaitable[None]] | None = None
 
 
@@ -75,7 +86,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     dsn = required(settings.postgres_dsn, NotifierSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, NotifierSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
-    table = load_routes(settings)
+    table, inhibitions = load_routes(settings)
     words = Words(settings.language)
     registry = new_registry()
     metrics = NotifierMetrics(registry)
@@ -97,7 +108,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         for waker in wakers:
             waker()
 
-    take_in = TakeIn(routes=table, words=words, environment=settings.environment)
+    take_in = TakeIn(routes=table, words=words, environment=settings.environment, inhibitions=inhibitions)
     people = people_of(settings, take_in=take_in, database=database)
     routes = [
         *routes_of(settings, table=table, words=words, take_in=take_in, act=people.act, database=database, wake=wake),
@@ -126,17 +137,18 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     if silent:
         _log.warning("destinations_without_a_channel", destinations=silent)  # what is routed there waits in the log
     for channel in channels:
-        queues = PostgresQueues(database, channel=channel.name, limits=channel.limits)
+        queues = PostgresQueues(database, channel=channel.name, limits=channel.limits, edit_limits=channel.edit_limits)
         deliver = Deliver(
             channel=channel.name,
             queues=queues,
             sender=channel.sender,
-            layout=LAYOUTS[channel.name],
             words=words,
             watch=metrics,
+            environment=settings.environment,
             deadline=settings.call_deadline,
             patience=Patience(give_up_after=timedelta(seconds=settings.give_up_after)),
             combine_above=settings.combine_above,
+            storm_above=settings.storm_above,
         )
         dispatcher = Dispatcher(
             deliver,
@@ -166,7 +178,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     any_queue = PostgresQueues(database, channel="", limits=lambda _: ())
 
     async def sweep() -> None:
-        """Have notices sent again whose sender died."""
+        """Have notices sent again whose sender died; end storms that are over."""
+        if await any_queue.close_quiet_digests(settings.storm_quiet):
+            wake()
         expired = await any_queue.expire()
         if expired:
             metrics.expired.inc(expired)
@@ -182,6 +196,42 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             _log.info("old_rows_forgotten", rows=gone)
 
     lifecycle.supervise("retention", lambda: every(_RETENTION_SECONDS, forget, name="retention"))
+    open_ledger = ledgers(database)
+
+    async def unmute() -> None:
+        """Tell of what is not over although its silence is."""
+        async with open_ledger() as ledger:
+            told = await take_in.unmute(ledger, limit=_UNMUTED_AT_A_TIME)
+        if told:
+            wake()
+
+    fail_over = FailOver(
+        open_failovers=failovers(database), routes=table, patience=timedelta(seconds=settings.failover_after)
+    )
+
+    async def tell_elsewhere() -> None:
+        """Have the next channel tell what one does not take."""
+        told = await fail_over()
+        if told:
+            metrics.failed_over.inc(told)
+            wake()
+
+    lifecycle.supervise("failover", lambda: every(_SWEEP_SECONDS, tell_elsewhere, name="failover"))
+    beat = Beat(
+        open_ledger=open_ledger,
+        pulses=PostgresPulses(database),
+        clock=SystemClock(),
+        every=timedelta(seconds=settings.heartbeat_every or 60.0),
+        patience=timedelta(seconds=settings.heartbeat_patience),
+        show=metrics.heartbeat,
+        ping=None if settings.heartbeat_url is None else pinger(settings.heartbeat_url, seconds=settings.call_deadline),
+    )
+    if settings.heartbeat_every > 0:
+        lifecycle.supervise("heartbeat", lambda: every(settings.heartbeat_every, beat.send, name="heartbeat"))
+    else:
+        metrics.no_heartbeat()
+    lifecycle.supervise("pulse", lambda: every(_GAUGES_SECONDS, beat.look, name="pulse"))
+    lifecycle.supervise("unmute", lambda: every(_UNMUTE_SECONDS, unmute, name="unmute"))
     reader = PostgresReader(database)
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
 
@@ -222,8 +272,7 @@ def routes_of(
         ledger_on=PostgresLedger,
         act=act,
         send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
-        table=table,
-        environment=settings.environment,
+        trials=RouteTrials(table=table, environment=settings.environment, past=PostgresReader(database)),
         clock=SystemClock(),
         wake=wake,
     )
@@ -234,18 +283,20 @@ def routes_of(
             take_sentry=TakeSentry(take_in=take_in, open_ledger=ledgers(database), clock=SystemClock(), wake=wake)
         ),
         *admin.routes(),
+        *Silences(database=database, store_on=PostgresSilences, wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
     ]
 
 
-def load_routes(settings: NotifierSettings) -> Routes:
+def load_routes(settings: NotifierSettings) -> tuple[Routes, tuple[Inhibition, ...]]:
     """Read the routes file. Raises ``ConfigurationError`` with one line."""
     try:
         text = settings.routes_file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the routes file {settings.routes_file} cannot be read: {error.strerror}") from None
-    return read_routes(text, name=str(settings.routes_file))
+    name = str(settings.routes_file)
+    return read_routes(text, name=name), read_inhibitions(text, name=name)
 
 
 def configured(settings: NotifierSettings) -> frozenset[str]:
@@ -279,7 +330,15 @@ async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> lis
             connect_timeout=settings.call_deadline / 2,
         )
         lifecycle.on_stop(slack.close, name="slack")
-        channels.append(Channel(name="slack", sender=slack, limits=lambda channel: slack_limits(channel=channel)))
+        workspace = token_digest(settings.slack_token.get_secret_value())
+        channels.append(
+            Channel(
+                name="slack",
+                sender=slack,
+                limits=lambda channel: slack_limits(channel=channel),
+                edit_limits=lambda _: slack_edit_limits(workspace=workspace),
+            )
+        )
     if settings.smtp_host is not None:
         password = settings.smtp_password
         mail = MailSender(
@@ -296,8 +355,10 @@ async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> lis
 
 async def show(reader: PostgresReader, metrics: NotifierMetrics) -> None:
     """Set the gauges of the queue and of the incidents."""
-    queue = await reader.queue()
+    queue, digests = await reader.queue(), await reader.open_digests()
+    metrics.muted.set(await reader.muted())
     for channel in CHANNELS:
+        metrics.digests.labels(channel).set(digests.get(channel, 0))
         waiting, oldest = queue.get(channel, (0, 0.0))
         metrics.waiting.labels(channel).set(waiting)
         metrics.oldest.labels(channel).set(oldest)

@@ -14,6 +14,7 @@ from notifier.application.ports import Desk, Incident, Ledger
 from notifier.application.take_in import TakeIn
 from notifier.domain import incidents
 from notifier.domain.incidents import IncidentState
+from notifier.domain.urgency import ACT
 
 Act = Literal["ack", "resolve", "comment"]
 Answer = TypeVar("Answer")
@@ -53,7 +54,7 @@ class ActOnIncident:
     ) -> tuple[Incident, IncidentState]:
         """Carry the act out, in the caller's transaction; returns the incident before it, and the state after it.
 
-        A resolved incident is told as over wherever it was told. A dry run changes nothing.
+        A resolved incident is told as over wherever it was told; every message about it is edited. A dry run changes nothing.
         """
         incident = await desk.incident(incident_id)
         if act == "ack":
@@ -74,6 +75,7 @@ class ActOnIncident:
             before={"state": incident.state.value, "version": incident.version},
             after={"state": state.value, "version": incident.version + 1},
         )
+        await ledger.refresh([incident_id], priority=ACT)
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
             await ledger.add(

@@ -11,12 +11,18 @@ from typing import Literal
 from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.application.ports import Ledger
+from notifier.application.problems import Over, Report
 from notifier.application.take_in import TakeIn
 from notifier.domain.incidents import ProblemFact, Severity
 
 _SEVERITIES: Mapping[str, Severity] = {"critical": "critical", "page": "critical", "info": "info", "none": "info"}
 _SHOWN_LABELS = 15
 _AT_A_TIME = 250
+_MOST_PEOPLE = 5
+_METHODS = ("method", "http_method")
+_ADDRESSES = ("url", "route", "path", "handler", "endpoint")
+_RESPONSIBLE = ("responsible", "owner")
+_ELSEWHERE = {"alertname", "severity", "service", "environment", *_RESPONSIBLE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,35 +67,39 @@ class TakeAlerts:
         return tuple(incidents)
 
     async def _take(self, alerts: Sequence[Alert], *, traceparent: str | None) -> list[int]:
-        incidents: list[int] = []
+        entries: list[Report | Over] = []
+        for alert in alerts:
+            fingerprint = f"alertmanager:{alert.fingerprint}"
+            event_id = derived_id("alertmanager", alert.fingerprint, alert.starts_at.isoformat(), alert.status)
+            if alert.status == "resolved":
+                at = alert.ends_at or alert.starts_at
+                entries.append(
+                    Over(fingerprint=fingerprint, actor="alertmanager", summary="resolved", at=at, event_id=event_id)
+                )
+            else:
+                entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
         async with self._open_ledger() as ledger:
-            for alert in alerts:
-                fingerprint = f"alertmanager:{alert.fingerprint}"
-                event_id = derived_id("alertmanager", alert.fingerprint, alert.starts_at.isoformat(), alert.status)
-                if alert.status == "resolved":
-                    incident = await self._take_in.settled(
-                        ledger,
-                        fingerprint,
-                        actor="alertmanager",
-                        summary="resolved",
-                        at=alert.ends_at or alert.starts_at,
-                        event_id=event_id,
-                    )
-                else:
-                    fact = problem_of(alert, fingerprint)
-                    incident = await self._take_in.problem(ledger, fact, event_id=event_id, traceparent=traceparent)
-                if incident is not None:
-                    incidents.append(incident)
-        return incidents
+            incidents = await self._take_in.problems(ledger, entries)
+        return [incident for incident in incidents if incident is not None]
 
 
 def problem_of(alert: Alert, fingerprint: str) -> ProblemFact:
-    """Return the problem that an alert is: annotations ``summary``, ``description``, ``runbook_url``; the labels are details."""
+    """Return the problem that an alert is: annotations ``summary``, ``description``, ``runbook_url``; the labels are details.
+
+    Labels ``responsible`` or ``owner`` name whom to tag (M20), several with commas between. An alert about requests that fail names method
+    and address first (DECISIONS "People"), whatever its labels call them.
+    """
     labels, annotations = alert.labels, alert.annotations
     name = labels.get("alertname", "alert")
-    shown = {
-        label: scrub_text(value) for label, value in labels.items() if label not in {"alertname", "severity", "service"}
-    }
+    request = " ".join(
+        value
+        for names in (_METHODS, _ADDRESSES)
+        if (value := next((labels[each] for each in names if labels.get(each)), ""))
+    )
+    told = _ELSEWHERE | ({*_METHODS, *_ADDRESSES} if request else set())
+    shown = {"request": scrub_text(request)} if request else {}
+    shown |= {label: scrub_text(value) for label, value in labels.items() if label not in told}
+    responsible = next((labels[each] for each in _RESPONSIBLE if labels.get(each)), "")
     description = annotations.get("description")
     return ProblemFact(
         kind="problem.alert",
@@ -104,4 +114,7 @@ def problem_of(alert: Alert, fingerprint: str) -> ProblemFact:
         zone=labels.get("zone"),
         link=annotations.get("runbook_url") or alert.url,
         instruction=scrub_text(description) if description else None,
+        environment=labels.get("environment"),
+        alert=name,
+        responsible=tuple(each.strip() for each in responsible.split(",") if each.strip())[:_MOST_PEOPLE],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
@@ -12,25 +12,27 @@ from uuid import uuid4
 from common.ids import derived_id
 from common.telemetry import extract, get_logger, span, trace_id
 from notifier.application.delivery_stories import Stories
-from notifier.application.ports import Claim, Entry, Lane, Message, Queue, Queues, Sender, Waiting
-from notifier.domain import limits as rate
-from notifier.domain.deliveries import (
-    After,
-    Moved,
-    NotSent,
-    Outcome,
-    Patience,
-    Refused,
-    Sent,
-    State,
-    Throttled,
-    Unclear,
-    after,
-    pause_for,
+from notifier.application.next_message import NextMessage, Option
+from notifier.application.outcomes import Outcomes
+from notifier.application.ports import (
+    Claim,
+    Digest,
+    Digesting,
+    Editing,
+    Lane,
+    Message,
+    Posting,
+    Queue,
+    Queues,
+    Sender,
+    Standing,
+    Work,
 )
-from notifier.domain.document import Document
-from notifier.domain.layout import Layout
-from notifier.domain.packing import Candidate, must_combine, pack
+from notifier.domain import limits as rate
+from notifier.domain.channels import CHANNELS
+from notifier.domain.deliveries import NotSent, Outcome, Patience, Refused, Sent, State, Unclear
+from notifier.domain.digest_notices import MOST_WORST, render_digest
+from notifier.domain.limits import Limit
 from notifier.domain.wording import Words
 
 _log = get_logger()
@@ -48,13 +50,18 @@ class Watch(Protocol):
         """One message was tried."""
         ...
 
+    def edited(self, *, channel: str, outcome: str) -> None:
+        """One message that stands in a chat, or a digest, was tried to be brought up to date."""
+        ...
+
 
 class Deliver:
     """The sender of one channel. Any number may run, in any number of replicas: a lane is used by one at a time.
 
     Guarantees: notices of one order reach a destination in the order of their versions; no provider's limit is exceeded; every notice ends
-    ``sent`` or ``failed`` (and then on-call hears of it); a notice is sent twice only when nobody can know whether the first
-    attempt arrived, and then it says so.
+    ``sent``, ``failed`` (and then on-call hears of it) or ``dropped``; a notice is sent twice only when nobody can know whether the first
+    attempt arrived, and then it says so. A message about a problem is edited until it says how the problem stands. In a storm one digest
+    tells of all problems, but for one critical page a group.
     """
 
     def __init__(
@@ -63,27 +70,31 @@ class Deliver:
         channel: str,
         queues: Queues,
         sender: Sender,
-        layout: Layout,
         words: Words,
         watch: Watch,
+        environment: str = "production",
         deadline: float = 10.0,
         patience: Patience | None = None,
         combine_above: int = 3,
+        storm_above: int = 20,
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        rules = CHANNELS[channel]
         self._channel = channel
+        self._rules = rules
         self._queues = queues
         self._sender = sender
-        self._layout = layout
         self._words = words
         self._watch = watch
+        self._environment = environment
         self._deadline = deadline
-        self._patience = patience or Patience()
-        self._combine_above = combine_above
-        self._jitter = jitter
         self._monotonic = monotonic
+        self._next = NextMessage(words=words, combine_above=combine_above, storm_above=storm_above, rules=rules)
         self._stories = Stories(channel=channel, words=words)
+        self._outcomes = Outcomes(
+            rules=rules, stories=self._stories, jitter=jitter, patience=patience or Patience(), words=words
+        )
 
     async def claim(self) -> Claim | None:
         """Take the next message of any lane, or None when nothing can be sent now."""
@@ -98,44 +109,57 @@ class Deliver:
                     return claim
 
     async def _claim_in(self, queue: Queue, lane: Lane, *, taken_at: float) -> Claim | None:
-        opens = max(
-            (rate.opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in lane.limits), default=lane.now
-        )
-        if opens > lane.now:
-            await queue.postpone(lane, opens + _ROOM)
-            return None
-        if not lane.waiting:
+        storms = self._next.storms(lane)
+        if storms:
+            for topic in storms:
+                await queue.absorb(lane, await queue.open_digest(lane, topic))
+            lane = await queue.look_again(lane)
+        options = self._next.options(lane)
+        if not options:
             # Everything here waits for something: its time, or an earlier notice of its order.
             await queue.postpone(lane, lane.now + timedelta(seconds=0.25))
             return None
-        entries, spoilt = self._choose(lane)
-        if spoilt:
-            await queue.spoil({waiting.id: reason for waiting, reason in spoilt})
-            await queue.promise(*self._stories.spoilt(lane.key, spoilt, lane.now))
-            for waiting, _ in spoilt:
-                self._watch.delivered(
-                    channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
-                )
-        if not entries:
+        for option in options:
+            if _opens(lane, option.limits) <= lane.now:
+                return await self._claim_option(queue, lane, option, taken_at=taken_at)
+        await self._wait(queue, lane, options)
+        return None
+
+    async def _wait(self, queue: Queue, lane: Lane, options: Sequence[Option]) -> None:
+        """Leave alone what has no free place: an edit by itself; new notices with the whole lane, or with all that is not urgent."""
+        for option in options:
+            until = _opens(lane, option.limits) + _ROOM
+            if option.what is not None:
+                await queue.hold(option.what, until)
+            elif option.urgent or _opens(lane, lane.limits) > lane.now:
+                await queue.postpone(lane, min(until, _opens(lane, lane.limits) + _ROOM))
+            else:
+                await queue.urgent_only(lane, until)
+
+    async def _claim_option(self, queue: Queue, lane: Lane, option: Option, *, taken_at: float) -> Claim | None:
+        made: tuple[Message, Work] | None
+        if isinstance(option.what, Digest):
+            made = await self._digest(queue, lane, option.what)
+        elif isinstance(option.what, Standing):
+            made = await self._edit(queue, lane, option.what)
+        else:
+            made = await self._post(queue, lane)
+        if made is None:
             return None
+        message, work = made
         until = lane.now + timedelta(seconds=self._deadline) + _ROOM
         windows: dict[str, tuple[datetime, ...]] = {}
         held: dict[str, datetime] = {}
-        for limit in lane.limits:
+        bounds = lane.edit_limits if message.edits is not None else lane.limits
+        for limit in bounds:
             windows[limit.key], held[limit.key] = rate.take(
                 lane.windows.get(limit.key, ()), limit, lane.now, until=until
             )
-        head = entries[0].waiting
         claim = Claim(
             id=str(uuid4()),
             lane=lane.key,
-            message=Message(
-                key=derived_id("notice", *(f"{entry.waiting.id}:{entry.pages[0].number}" for entry in entries)),
-                channel=self._channel,
-                address=lane.address,
-                topic=head.topic,
-                entries=entries,
-            ),
+            message=message,
+            work=work,
             held=held,
             taken_at=taken_at,
             refused=lane.refused,
@@ -145,52 +169,85 @@ class Deliver:
         await queue.claim(lane, claim, windows=windows, lease_until=lease)
         return claim
 
-    def _choose(self, lane: Lane) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
-        """Return what goes into the next message, and what of the lane's head can never be rendered, with the reason."""
-        head = lane.waiting[0]
-        mates = [waiting for waiting in lane.waiting if waiting.topic == head.topic]
-        free = min(
-            (rate.free(lane.windows.get(limit.key, ()), limit, lane.now) for limit in lane.limits if limit.places > 1),
-            default=self._combine_above,
+    async def _post(self, queue: Queue, lane: Lane) -> tuple[Message, Work] | None:
+        entries, spoilt = self._next.entries(lane)
+        if spoilt:
+            await queue.spoil({waiting.id: reason for waiting, reason in spoilt})
+            await queue.promise(*self._stories.spoilt(lane.key, spoilt, lane.now))
+            for waiting, _ in spoilt:
+                self._watch.delivered(
+                    channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
+                )
+        if not entries:
+            return None
+        head = entries[0].waiting
+        message = Message(
+            key=derived_id("notice", *(f"{entry.waiting.id}:{entry.pages[0].number}" for entry in entries)),
+            channel=self._channel,
+            address=lane.address,
+            topic=head.topic,
+            pages=tuple(
+                (page, entry.mark if page is entry.pages[0] else None) for entry in entries for page in entry.pages
+            ),
+            subject=head.subject,
+            kind=head.kind,
+            severity=head.severity,
+            dated=head.created_at,
+            buttons=self._next.buttons([entry.waiting for entry in entries if entry.last]),
         )
-        combine = must_combine(waiting=len(lane.waiting), free=free, patience=self._combine_above)
-        candidates: dict[int, Candidate] = {}
-        spoilt: list[tuple[Waiting, str]] = []
-        used = 0
-        for waiting in mates:
-            try:
-                candidates[waiting.id], price = self._candidate(waiting)
-            except Exception as error:  # noqa: BLE001 - a notice that cannot be rendered must not stop the others behind it
-                _log.error("notice_not_rendered", delivery_id=str(waiting.id), kind=waiting.kind, exc_info=error)
-                spoilt.append((waiting, f"the notice cannot be rendered ({type(error).__name__})"))
-                continue
-            used += price
-            if not combine or used > self._layout.limit:
-                break  # writing notices out takes time, and intake shares the loop: no more than can go now
-        by_id = {waiting.id: waiting for waiting in mates}
-        entries = tuple(
-            Entry(
-                waiting=by_id[part.id],
-                pages=candidates[part.id].pages[part.first : part.end],
-                mark=candidates[part.id].mark,
-                last=part.end == len(candidates[part.id].pages),
-            )
-            for part in pack(list(candidates.values()), self._layout, combine=combine)
-        )
-        return entries, spoilt
+        return message, Posting(entries=entries)
 
-    def _candidate(self, waiting: Waiting) -> tuple[Candidate, int]:
-        """Render a notice; returns it with what its remaining pages take of a message. Raises whatever a broken document makes."""
-        pages = self._layout.pages(Document.from_json(waiting.document))
-        candidate = Candidate(
-            id=waiting.id,
+    async def _edit(self, queue: Queue, lane: Lane, post: Standing) -> tuple[Message, Work] | None:
+        if not post.parts:
+            await queue.forget_post(post)  # its notices were deleted as too old
+            return None
+        try:
+            pages, buttons = self._next.again(post)
+        except Exception as error:  # noqa: BLE001 - a message that cannot be rendered any more must not stop the lane
+            _log.error("post_not_rendered", lane=lane.key, exc_info=error)
+            await queue.forget_post(post)
+            return None
+        head = post.parts[0][0]
+        message = Message(
+            key=derived_id("edit", str(post.post_id), str(post.wanted)),
+            channel=self._channel,
+            address=lane.address if post.place is None or post.message_id is None else post.place,
+            topic=post.topic,
             pages=pages,
-            done=min(waiting.pages_done, len(pages) - 1),
-            mark=self._words["possibly_repeated"] if waiting.possibly_repeated else None,
-            alone=waiting.alone,
+            subject=head.subject,
+            kind=head.kind,
+            severity=head.severity,
+            dated=post.created_at,
+            buttons=buttons,
+            edits=post.message_id,
         )
-        # Writes every line out: what cannot be written shows here, not in the call.
-        return candidate, sum(self._layout.cost(page, candidate.mark) for page in pages[candidate.done :])
+        return message, Editing(standing=post)
+
+    async def _digest(self, queue: Queue, lane: Lane, digest: Digest) -> tuple[Message, Work]:
+        document = render_digest(
+            tally=await queue.tally(digest),
+            worst=await queue.worst(digest, MOST_WORST),
+            opened_at=digest.opened_at,
+            now=lane.now,
+            over=digest.closing,
+            environment=self._environment,
+            words=self._words,
+        )
+        edits = self._next.edits(digest)
+        mark = self._words["possibly_repeated"] if digest.possibly_repeated else None
+        message = Message(
+            key=derived_id("digest", str(digest.id), str(digest.wanted)),
+            channel=self._channel,
+            address=lane.address if digest.place is None or not edits else digest.place,
+            topic=digest.topic,
+            pages=((self._rules.layout.pages(document)[0], mark),),
+            subject=f"digest:{digest.id}",
+            kind="digest",
+            severity="warning",
+            dated=digest.opened_at,
+            edits=digest.message_id if edits else None,
+        )
+        return message, Digesting(digest=digest)
 
     async def send(self, claim: Claim) -> Outcome:
         """Make the call. It has a deadline, counted from the claim, and holds no transaction.
@@ -198,8 +255,8 @@ class Deliver:
         The windows' places are held until that deadline: a sender that was kept from calling for so long (a stopped process, a
         crowded machine) calls no more, for somebody else may be sending by then.
         """
-        head = claim.message.entries[0].waiting
-        parent = {"traceparent": head.traceparent} if head.traceparent else {}
+        trace = claim.entries[0].waiting.traceparent if claim.entries else None
+        parent = {"traceparent": trace} if trace else {}
         started = self._monotonic()
         left = claim.taken_at + self._deadline - started
         with span("notification.send", context=extract(parent), channel=self._channel):
@@ -208,12 +265,15 @@ class Deliver:
             else:
                 outcome = await self._called(claim, left)
             self._log(claim, outcome)
+        name = type(outcome).__name__.lower()
         self._watch.called(
             channel=self._channel,
-            outcome=type(outcome).__name__.lower(),
-            notices=len(claim.message.entries),
+            outcome=name,
+            notices=max(1, len(claim.entries)),
             seconds=self._monotonic() - started,
         )
+        if not isinstance(claim.work, Posting):
+            self._watch.edited(channel=self._channel, outcome=name)
         return outcome
 
     async def _called(self, claim: Claim, seconds: float) -> Outcome:
@@ -227,52 +287,28 @@ class Deliver:
         """Write the outcome down, with the journal entries and problems it means, in one transaction."""
         async with self._queues.transaction() as queue:
             now = await queue.now()
-            results = [
-                (entry, self._after(entry, outcome, now, shared=len(claim.message.entries) > 1))
-                for entry in claim.message.entries
-            ]
-            if isinstance(outcome, Throttled):
-                await queue.pause(claim, now + pause_for(outcome) + _ROOM)
-            if isinstance(outcome, Moved):
-                await queue.move(claim, outcome.address)
-            message_id = outcome.message_id if isinstance(outcome, Sent) else None
-            ours = await queue.record(claim, results, message_id=message_id, at=now)
-            mine = [(entry, result) for entry, result in results if entry.waiting.id in ours]
-            events = self._stories.of(claim, mine, message_id=message_id, now=now)
-            refused = any(result.problem == "channel" for _, result in mine)
-            if refused and not claim.refused:
-                await queue.refuses(claim, True)
-            elif claim.refused and isinstance(outcome, Sent):
-                await queue.refuses(claim, False)
-                events.append(self._stories.works_again(claim, now))
-            await queue.promise(*events)
-        for entry, result in mine:
-            if result.state in {State.SENT, State.FAILED, State.UNKNOWN}:
-                waited = (now - entry.waiting.created_at).total_seconds()
-                self._watch.delivered(
-                    channel=self._channel,
-                    kind=entry.waiting.kind,
-                    outcome=result.state.value,
-                    seconds=waited if result.state is State.SENT else None,
-                )
-
-    def _after(self, entry: Entry, outcome: Outcome, now: datetime, *, shared: bool) -> After:
-        if isinstance(outcome, Sent) and not entry.last:
-            return After(state=State.PENDING, not_before=now, reason="more pages follow")
-        return after(
-            outcome,
-            now=now,
-            created_at=entry.waiting.created_at,
-            attempts=entry.waiting.attempts + 1,
-            shared=shared,
-            jitter=self._jitter(),
-            patience=self._patience,
-        )
+            ended = await self._outcomes.record(queue, claim, outcome, now=now, pause=_ROOM)
+        for waiting, state in ended:
+            waited = (now - waiting.created_at).total_seconds()
+            self._watch.delivered(
+                channel=self._channel,
+                kind=waiting.kind,
+                outcome=state.value,
+                seconds=waited if state is State.SENT else None,
+            )
 
     def _log(self, claim: Claim, outcome: Outcome) -> None:
         name = type(outcome).__name__.lower()
+        if not isinstance(claim.work, Posting):
+            _log.info(
+                "notification_edited",
+                channel=self._channel,
+                lane=claim.lane,
+                outcome=name,
+                subject=claim.message.subject,
+            )
         trace = trace_id()
-        for entry in claim.message.entries:
+        for entry in claim.entries:
             waiting = entry.waiting
             fields: dict[str, object] = {
                 "channel": self._channel,
@@ -289,6 +325,10 @@ class Deliver:
             else:
                 reason = outcome.reason if isinstance(outcome, Refused) else name
                 _log.warning("notification_not_sent", outcome=name, reason=reason, **fields)
+
+
+def _opens(lane: Lane, limits: Sequence[Limit]) -> datetime:
+    return max((rate.opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in limits), default=lane.now)
 
 
 def _trace_of(traceparent: str | None) -> str | None:

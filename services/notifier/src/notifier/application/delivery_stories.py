@@ -49,6 +49,20 @@ class Stories:
         key = ",".join(str(waiting.id) for waiting, _ in spoilt)
         return [*events, self._problem("notice", lane, spoilt, key=key, now=now)]
 
+    def digest_refused(self, claim: Claim, reason: str, told: int, now: datetime) -> Envelope:
+        """Return the problem that a storm's digest is refused."""
+        problem = ProblemRaisedV1(
+            kind="channel_refused",
+            severity="critical",
+            fingerprint=_fingerprint("channel", claim.lane),
+            summary=f"{self._words['channel.refused']}: {claim.lane}",
+            details={"why": reason, "notices": str(told)},
+            service="notifier",
+            occurred_at=now,
+        )
+        event_id = derived_id("notifier.digest-refused", claim.id)
+        return Envelope.of(problem, event_id=event_id, source=_SOURCE, subject=None, time=now)
+
     def works_again(self, claim: Claim, now: datetime) -> Envelope:
         """Return the end of the problem that a chat took nothing."""
         over = ProblemResolvedV1(

@@ -130,7 +130,7 @@ class FollowUp:
 
     def _notice(self, line: HistoryLine) -> NewNotice:
         """Return the notice for every place that was told of the problem. Here edits of the sent messages can take over."""
-        return self._take_in.told_notice(
+        return self._take_in.told(
             line.incident.id,
             line.incident.fact,
             sentence=self._sentence(line),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from common.ids import derived_id, new_id
 from notifier.application.people_ports import Rosters
 from notifier.application.ports import NewNotice
+from notifier.application.problems import Over, Report
 from notifier.application.take_in import TakeIn
 from notifier.domain.buttons import Button
 from notifier.domain.document import Document
@@ -190,14 +191,14 @@ class KeepRoster:
             fingerprint = f"roster:{plan.zone}:{shift.ends_at.isoformat()}"
             standing = await rosters.is_open(fingerprint)
             if summary is None and standing:
-                await self._take_in.settled(
-                    rosters.ledger,
-                    fingerprint,
+                over = Over(
+                    fingerprint=fingerprint,
                     actor="notifier",
                     summary="roster",
                     at=rosters.now,
                     event_id=derived_id("notifier.roster-mended", fingerprint, rosters.now.isoformat()),
                 )
+                await self._take_in.problems(rosters.ledger, [over])
             elif summary is not None and not standing:
                 fact = ProblemFact(
                     kind="problem.roster",
@@ -209,7 +210,7 @@ class KeepRoster:
                     instruction=self._words["roster.do"],
                 )
                 event_id = derived_id("notifier.roster-gap", fingerprint, rosters.now.isoformat())
-                await self._take_in.problem(rosters.ledger, fact, event_id=event_id)
+                await self._take_in.problems(rosters.ledger, [Report(fact=fact, event_id=event_id)])
 
     def _notice(
         self, handover: int, *, transition: str, sequence: int, severity: str, document: Document, now: datetime

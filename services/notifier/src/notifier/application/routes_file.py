@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.errors import ConfigurationError
-from notifier.domain.routes import Destination, Route, Routes
+from notifier.domain.channels import CHANNELS
+from notifier.domain.muting import Inhibition
+from notifier.domain.routes import Destination, Person, Route, Routes
 
-Trait = Literal["environment", "kind", "severity", "source", "store_id", "zone"]
-_CHAT = re.compile(r"-?[0-9]{1,19}|@[A-Za-z0-9_]{4,}")
-_MAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+")
+Trait = Literal[
+    "environment",
+    "kind",
+    "severity",
+    "source",
+    "store_id",
+    "zone",
+    "service",
+    "alert",
+    "order_number",
+    "fingerprint",
+]
+_Equal = Literal["environment", "service", "source", "store_id", "zone", "order_number"]
+Match = dict[Trait, list[str]]
 
 
 class _Strict(BaseModel):
@@ -20,21 +33,58 @@ class _Strict(BaseModel):
 
 
 class _Destination(_Strict):
-    channel: Literal["telegram", "slack", "mail"]
+    channel: str
     address: Annotated[str, Field(min_length=1, max_length=200)]
     topic: Annotated[int | None, Field(gt=0)] = None
+    fallback: str | None = None
 
 
 class _Route(_Strict):
     name: Annotated[str, Field(min_length=1)]
-    match: dict[Trait, list[str]] = Field(default_factory=dict)
+    match: Match = Field(default_factory=dict)
     to: Annotated[list[str], Field(min_length=1)]
+
+
+class _Person(_Strict):
+    telegram: Annotated[str | None, Field(pattern=r"^(@[A-Za-z0-9_]{4,32}|[0-9]{1,19})$")] = None
+    slack: Annotated[str | None, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")] = None
+
+
+class _Inhibition(_Strict):
+    name: Annotated[str, Field(min_length=1)]
+    source: Annotated[Match, Field(min_length=1)]
+    target: Annotated[Match, Field(min_length=1)]
+    equal: list[_Equal] = Field(default_factory=list)
 
 
 class _File(_Strict):
     destinations: dict[str, _Destination]
     stores: dict[str, dict[str, str]] = Field(default_factory=dict)
     routes: list[_Route]
+    inhibit: list[_Inhibition] = Field(default_factory=list)
+    people: dict[str, _Person] = Field(default_factory=dict)
+
+
+def read_inhibitions(text: str | bytes, *, name: str) -> tuple[Inhibition, ...]:
+    """Return the inhibitions of a routes file. Raises like ``read_routes``."""
+    return tuple(
+        Inhibition(name=rule.name, source=frozen(rule.source), target=frozen(rule.target), equal=tuple(rule.equal))
+        for rule in _read(text, name=name).inhibit
+    )
+
+
+def frozen(match: Mapping[Trait, list[str]]) -> dict[str, tuple[str, ...]]:
+    """Return what a file or a request says of traits as the domain has it."""
+    return {trait: tuple(patterns) for trait, patterns in match.items()}
+
+
+def _read(text: str | bytes, *, name: str) -> _File:
+    try:
+        return _File.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise ConfigurationError(f"the routes file {name} is wrong at {place}: {first['msg']}") from None
 
 
 def read_routes(text: str | bytes, *, name: str) -> Routes:
@@ -42,35 +92,37 @@ def read_routes(text: str | bytes, *, name: str) -> Routes:
 
     ``stores`` maps store ids to ``{"pickers": destination, "store": destination}``; the store ``default`` serves the others.
     """
-    try:
-        file = _File.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
-        raise ConfigurationError(f"the routes file {name} is wrong at {place}: {first['msg']}") from None
+    file = _read(text, name=name)
     for key, destination in file.destinations.items():
-        if destination.channel == "telegram" and _CHAT.fullmatch(destination.address) is None:
-            raise ConfigurationError(f"the routes file {name}: {key} needs a Telegram chat id or @name as its address")
-        if destination.channel == "mail" and _MAIL.fullmatch(destination.address) is None:
-            raise ConfigurationError(f"the routes file {name}: {key} needs a mail address")
-        if destination.topic is not None and destination.channel != "telegram":
+        rules = CHANNELS.get(destination.channel)
+        if rules is None:
+            raise ConfigurationError(f"the routes file {name}: {key} names no channel, which are {', '.join(CHANNELS)}")
+        if rules.address.fullmatch(destination.address) is None:
+            raise ConfigurationError(f"the routes file {name}: {key} needs {rules.wants}")
+        if destination.topic is not None and not rules.topics:
             raise ConfigurationError(f"the routes file {name}: {key} has a topic, which only Telegram knows")
     try:
         return Routes(
             destinations={
-                key: Destination(name=key, channel=each.channel, address=each.address, topic=each.topic)
+                key: Destination(
+                    name=key, channel=each.channel, address=each.address, topic=each.topic, fallback=each.fallback
+                )
                 for key, each in file.destinations.items()
             },
             routes=tuple(
                 Route(
                     name=route.name,
-                    match={trait: tuple(patterns) for trait, patterns in route.match.items()},
+                    match=frozen(route.match),
                     to=tuple(route.to),
                 )
                 for route in file.routes
             ),
             stores={store: roles for store, roles in file.stores.items() if store != "default"},
             default_store=file.stores.get("default", {}),
+            people={
+                key: Person(name=key, telegram=person.telegram, slack=person.slack)
+                for key, person in file.people.items()
+            },
         )
     except ValueError as error:
         raise ConfigurationError(f"the routes file {name}: {error}") from None

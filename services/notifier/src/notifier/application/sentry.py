@@ -16,6 +16,7 @@ from common.contracts.intake import Hook
 from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.application.ports import Ledger
+from notifier.application.problems import Over, Report
 from notifier.application.take_in import TakeIn
 from notifier.domain.incidents import ProblemFact, Severity
 from notifier.domain.sentry_event import LostBasket, SentryEvent, read
@@ -56,28 +57,32 @@ class TakeSentry:
 
     async def _incident(self, ledger: Ledger, event: SentryEvent, traceparent: str | None) -> int | None:
         fingerprint = f"sentry:{event.issue}"
+        entry: Report | Over
         if event.resolved:
-            return await self._take_in.settled(
-                ledger,
-                fingerprint,
-                actor="sentry",
-                summary="resolved",
-                at=event.occurred_at,
-                event_id=derived_id("sentry", event.event_id, "resolved"),
+            event_id = derived_id("sentry", event.event_id, "resolved")
+            entry = Over(
+                fingerprint=fingerprint, actor="sentry", summary="resolved", at=event.occurred_at, event_id=event_id
             )
-        fact = ProblemFact(
-            kind="problem.sentry",
-            severity="critical" if event.basket is not None else _SEVERITIES.get(event.level, "warning"),
-            fingerprint=fingerprint,
-            summary=scrub_text(event.title),
-            service=event.project,
-            occurred_at=event.occurred_at,
-            details={"sentry_event": event.event_id, "basket": "no" if event.basket is None else "kept"},
-            link=event.link,
-        )
-        return await self._take_in.problem(
-            ledger, fact, event_id=derived_id("sentry", event.event_id), traceparent=traceparent
-        )
+        else:
+            fact = ProblemFact(
+                kind="problem.sentry",
+                severity="critical" if event.basket is not None else _SEVERITIES.get(event.level, "warning"),
+                fingerprint=fingerprint,
+                summary=scrub_text(event.title),
+                service=event.project,
+                occurred_at=event.occurred_at,
+                details={
+                    **({"request": scrub_text(event.request)} if event.request else {}),
+                    "sentry_event": event.event_id,
+                    "basket": "no" if event.basket is None else "kept",
+                },
+                link=event.link,
+                environment=event.environment,
+                responsible=event.responsible,
+            )
+            entry = Report(fact=fact, event_id=derived_id("sentry", event.event_id), traceparent=traceparent)
+        [incident] = await self._take_in.problems(ledger, [entry])
+        return incident
 
 
 def _endangered(event: SentryEvent, basket: LostBasket, endangered_id: str, traceparent: str | None) -> Envelope:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import groupby
 
 from common.contracts import Envelope, parse
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
+from common.contracts.alerts import HeartbeatV1, ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.orders import (
     OrderCancelledV1,
     OrderChangedV1,
@@ -24,14 +25,13 @@ from common.contracts.refunds import RefundRejectedV1
 from common.ids import new_id
 from notifier.application import facts
 from notifier.application.ports import Ledger, NewNotice
-from notifier.domain.document import Document
-from notifier.domain.incident_notices import render_problem, render_told
-from notifier.domain.incidents import ProblemFact, worth_telling
+from notifier.application.problems import NO_ROUTE, Over, Problems, Report
+from notifier.domain.incident_notices import HEARTBEAT, render_heartbeat
+from notifier.domain.incidents import ProblemFact
+from notifier.domain.muting import Inhibition
 from notifier.domain.order_notices import render_order
 from notifier.domain.orders import OrderFact
-from notifier.domain.presses import incident_buttons
-from notifier.domain.recipes import recipe_of
-from notifier.domain.routes import Chosen, Routes, Traits
+from notifier.domain.routes import Routes, Traits
 from notifier.domain.wording import Words
 
 _ORDER_EVENTS: dict[str, type[OrderEvent]] = {
@@ -50,7 +50,6 @@ _ORDER = "order."
 _CREATED = "order.created"
 _HOLD_SECONDS = 2.0
 _NOT_TOLD = "the orchestrator decided that nobody is told (M7)"
-_NO_ROUTE = "no route matches"
 
 
 class TakeIn:
@@ -60,80 +59,146 @@ class TakeIn:
     event that cannot be read raises ``ValueError``; nothing of its batch is kept then.
     """
 
-    def __init__(self, *, routes: Routes, words: Words, environment: str) -> None:
+    def __init__(
+        self, *, routes: Routes, words: Words, environment: str, inhibitions: tuple[Inhibition, ...] = ()
+    ) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
+        self._problems = Problems(routes=routes, words=words, environment=environment, inhibitions=inhibitions)
 
     async def __call__(self, ledger: Ledger, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in, in its order. Types that nobody is told of are left alone."""
+        read = [entry for envelope in envelopes if (entry := self._read(envelope)) is not None]
+        # All at once and sorted: two batches with the same problems would otherwise wait for each other crosswise.
+        await ledger.lock([fingerprint_of(entry) for entry in read if not isinstance(entry, NewNotice)])
         notices: list[NewNotice] = []
-        for envelope in envelopes:
-            model = _ORDER_EVENTS.get(envelope.type)
-            if model is not None:
-                notices.append(self._order_notice(facts.order_fact(parse(envelope, model)), envelope))
+        for sort, entries in groupby(read, type):
+            if sort is Report:
+                reports = [entry for entry in entries if isinstance(entry, Report)]
+                made = await self._problems.report(ledger, reports)
+                notices.extend(notice for _, notice in made if notice is not None)
             else:
-                notices.extend(await self._other(ledger, envelope))
+                for entry in entries:
+                    if isinstance(entry, Over):
+                        _, notice = await self._problems.settle(ledger, entry)
+                        notices.extend([notice] if notice is not None else [])
+                    elif isinstance(entry, NewNotice):
+                        notices.append(entry)
         await ledger.add(await self._behind_their_past(ledger, notices))
 
-    async def problem(
-        self, ledger: Ledger, fact: ProblemFact, *, event_id: str, traceparent: str | None = None
-    ) -> int | None:
-        """Take in a problem that came by HTTP (Alertmanager); returns its incident's id, None when it was over already."""
-        incident_id, notices = await self._problem(ledger, fact, event_id=event_id, traceparent=traceparent)
-        await ledger.add(notices)
-        return incident_id
+    async def problems(self, ledger: Ledger, entries: Sequence[Report | Over]) -> list[int | None]:
+        """Take in problems and ends that came by HTTP, in their order; returns their incidents' ids (None: over already, or none open)."""
+        await ledger.lock([fingerprint_of(entry) for entry in entries])
+        incidents: list[int | None] = []
+        notices: list[NewNotice | None] = []
+        for entry in entries:
+            if isinstance(entry, Report):
+                [(incident, notice)] = await self._problems.report(ledger, [entry])
+            else:
+                incident, notice = await self._problems.settle(ledger, entry)
+            incidents.append(incident)
+            notices.append(notice)
+        await ledger.add([notice for notice in notices if notice is not None])
+        return incidents
 
-    async def settled(
-        self, ledger: Ledger, fingerprint: str, *, actor: str, summary: str, at: datetime, event_id: str
-    ) -> int | None:
-        """Take in that a problem is over; returns its incident's id, or None when none was open."""
-        incident_id, notices = await self._settled(
-            ledger, fingerprint, actor=actor, summary=summary, at=at, event_id=event_id, traceparent=None
+    async def unmute(self, ledger: Ledger, *, limit: int) -> int:
+        """Tell of problems whose silence or inhibition is over; returns how many."""
+        return await self._problems.unmute(ledger, limit=limit)
+
+    def resolved_notice(
+        self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None
+    ) -> NewNotice:
+        """Return the notice that a problem is over; it goes wherever the problem itself was told."""
+        return self._problems.resolved(incident_id, fact, event_id=event_id, traceparent=traceparent)
+
+    def told(
+        self,
+        incident_id: int,
+        fact: ProblemFact,
+        *,
+        sentence: str,
+        act: str,
+        needs_somebody: bool,
+        transition: str,
+        sequence: int,
+        event_id: str,
+        at: datetime,
+    ) -> NewNotice:
+        """Return the notice of what happened to an incident since; see ``Problems.told``."""
+        return self._problems.told(
+            incident_id,
+            fact,
+            sentence=sentence,
+            act=act,
+            needs_somebody=needs_somebody,
+            transition=transition,
+            sequence=sequence,
+            event_id=event_id,
+            at=at,
         )
-        await ledger.add(notices)
-        return incident_id
 
-    async def _other(self, ledger: Ledger, envelope: Envelope) -> list[NewNotice]:
-        trace = envelope.traceparent
+    def _read(self, envelope: Envelope) -> Report | Over | NewNotice | None:
+        event_id, trace = envelope.id, envelope.traceparent
+        if (model := _ORDER_EVENTS.get(envelope.type)) is not None:
+            return self._order_notice(facts.order_fact(parse(envelope, model)), envelope)
         if envelope.type == WorkflowStoppedV1.TYPE:
-            return await self._workflow(ledger, parse(envelope, WorkflowStoppedV1), envelope)
+            fact = facts.workflow_fact(parse(envelope, WorkflowStoppedV1), self._words)
+            return Report(fact=fact, event_id=event_id, traceparent=trace, always=True)
         if envelope.type == WorkflowCrashedV1.TYPE:
-            return await self._workflow(ledger, parse(envelope, WorkflowCrashedV1), envelope)
+            fact = facts.workflow_fact(parse(envelope, WorkflowCrashedV1), self._words)
+            return Report(fact=fact, event_id=event_id, traceparent=trace, always=True)
         if envelope.type == ProblemRaisedV1.TYPE:
             fact = facts.problem_fact(parse(envelope, ProblemRaisedV1))
-            return (await self._problem(ledger, fact, event_id=envelope.id, traceparent=trace))[1]
-        if envelope.type == ProblemResolvedV1.TYPE:
-            over = parse(envelope, ProblemResolvedV1)
-            return (
-                await self._settled(
-                    ledger,
-                    over.fingerprint,
-                    actor=over.service,
-                    summary=over.summary,
-                    at=over.occurred_at,
-                    event_id=envelope.id,
-                    traceparent=trace,
-                )
-            )[1]
+            return Report(fact=fact, event_id=event_id, traceparent=trace)
         if envelope.type == RefundRejectedV1.TYPE:
             fact = facts.rejection_fact(parse(envelope, RefundRejectedV1))
-            return (await self._problem(ledger, fact, event_id=envelope.id, traceparent=trace))[1]
-        return []
+            return Report(fact=fact, event_id=event_id, traceparent=trace)
+        if envelope.type == HeartbeatV1.TYPE:
+            return self._heartbeat(parse(envelope, HeartbeatV1), envelope)
+        if envelope.type == ProblemResolvedV1.TYPE:
+            over = parse(envelope, ProblemResolvedV1)
+            return Over(
+                fingerprint=over.fingerprint,
+                actor=over.service,
+                summary=over.summary,
+                at=over.occurred_at,
+                event_id=event_id,
+                traceparent=trace,
+            )
+        return None
+
+    def _heartbeat(self, beat: HeartbeatV1, envelope: Envelope) -> NewNotice:
+        """The dead-man's switch: a notice like any other, to whom the routes send ``heartbeat``."""
+        traits = Traits(environment=self._environment, kind=HEARTBEAT, service=beat.service)
+        chosen = self._routes.choose(traits)
+        return NewNotice(
+            id=new_id(),
+            subject=f"heartbeat:{envelope.id}",
+            transition=HEARTBEAT,
+            sequence=0,
+            kind=HEARTBEAT,
+            severity="info",
+            event_id=envelope.id,
+            occurred_at=beat.occurred_at,
+            document=render_heartbeat(beat.occurred_at, environment=self._environment, words=self._words),
+            reason=None if chosen else NO_ROUTE,
+            traceparent=envelope.traceparent,
+            chosen=chosen,
+            traits=traits,
+        )
 
     def _order_notice(self, fact: OrderFact, envelope: Envelope) -> NewNotice:
         order = fact.order
-        chosen: tuple[Chosen, ...] = ()
-        if fact.tell:
-            chosen = self._routes.choose(
-                Traits(
-                    environment=self._environment,
-                    kind=fact.kind,
-                    source=order.source,
-                    store_id=order.store_id,
-                    zone=order.zone,
-                )
-            )
+        traits = Traits(
+            environment=self._environment,
+            kind=fact.kind,
+            source=order.source,
+            store_id=order.store_id,
+            zone=order.zone,
+            order_number=order.number,
+        )
+        chosen = self._routes.choose(traits) if fact.tell else ()
         return NewNotice(
             id=new_id(),
             subject=f"order:{order.number}",
@@ -145,9 +210,10 @@ class TakeIn:
             occurred_at=envelope.time,
             order_number=order.number,
             document=render_order(fact, self._words) if chosen else None,
-            reason=None if chosen else (_NO_ROUTE if fact.tell else _NOT_TOLD),
+            reason=None if chosen else (NO_ROUTE if fact.tell else _NOT_TOLD),
             traceparent=envelope.traceparent,
             chosen=chosen,
+            traits=traits if fact.tell else None,
         )
 
     async def _behind_their_past(self, ledger: Ledger, notices: list[NewNotice]) -> list[NewNotice]:
@@ -173,152 +239,7 @@ class TakeIn:
             for notice in notices
         ]
 
-    async def _workflow(
-        self, ledger: Ledger, event: WorkflowStoppedV1 | WorkflowCrashedV1, envelope: Envelope
-    ) -> list[NewNotice]:
-        """Every stop and every crash is told (M8); together they are one incident a workflow."""
-        fact = facts.workflow_fact(event, self._words)
-        report = await ledger.report(fact, environment=self._environment)
-        if report is None:
-            return []
-        return [
-            self._incident_notice(
-                fact,
-                report.incident_id,
-                rendered="opened",
-                transition=f"{fact.kind}:{envelope.id}",
-                sequence=report.occurrences,
-                event_id=envelope.id,
-                traceparent=envelope.traceparent,
-            )
-        ]
 
-    async def _problem(
-        self, ledger: Ledger, fact: ProblemFact, *, event_id: str, traceparent: str | None
-    ) -> tuple[int | None, list[NewNotice]]:
-        report = await ledger.report(fact, environment=self._environment)
-        if report is None:
-            return None, []
-        told = worth_telling(report, fact.severity)
-        if told is None:
-            return report.incident_id, []
-        notice = self._incident_notice(
-            fact,
-            report.incident_id,
-            rendered=told,
-            transition=told,
-            sequence=report.occurrences,
-            event_id=event_id,
-            traceparent=traceparent,
-        )
-        return report.incident_id, [notice]
-
-    async def _settled(
-        self,
-        ledger: Ledger,
-        fingerprint: str,
-        *,
-        actor: str,
-        summary: str,
-        at: datetime,
-        event_id: str,
-        traceparent: str | None,
-    ) -> tuple[int | None, list[NewNotice]]:
-        settled = await ledger.settle(fingerprint, actor=actor, summary=summary, at=at)
-        if settled is None:
-            return None, []
-        incident_id, fact = settled
-        return incident_id, [self.resolved_notice(incident_id, fact, event_id=event_id, traceparent=traceparent)]
-
-    def resolved_notice(
-        self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None
-    ) -> NewNotice:
-        """Return the notice that a problem is over; it goes wherever the problem itself was told."""
-        return self._incident_notice(
-            fact,
-            incident_id,
-            rendered="resolved",
-            transition="resolved",
-            sequence=2**31,
-            event_id=event_id,
-            traceparent=traceparent,
-        )
-
-    def told_notice(
-        self,
-        incident_id: int,
-        fact: ProblemFact,
-        *,
-        sentence: str,
-        act: str,
-        needs_somebody: bool,
-        transition: str,
-        sequence: int,
-        event_id: str,
-        at: datetime,
-    ) -> NewNotice:
-        """Return the notice of what happened to an incident since (taken, reminded, …), for every place that was told of the problem.
-
-        With buttons while it still ``needs_somebody``.
-        """
-        notice = self._incident_notice(
-            fact,
-            incident_id,
-            rendered="resolved",
-            transition=transition,
-            sequence=sequence,
-            event_id=event_id,
-            traceparent=None,
-        )
-        if notice.document is None:
-            return replace(notice, occurred_at=at)
-        buttons = incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words) if needs_somebody else ()
-        document = render_told(
-            fact, sentence=sentence, act=act, environment=self._environment, words=self._words, buttons=buttons
-        )
-        return replace(notice, document=document, occurred_at=at)
-
-    def _incident_notice(
-        self,
-        fact: ProblemFact,
-        incident_id: int,
-        *,
-        rendered: str,
-        transition: str,
-        sequence: int,
-        event_id: str,
-        traceparent: str | None,
-    ) -> NewNotice:
-        chosen = self._routes.choose(
-            Traits(
-                environment=self._environment,
-                kind=fact.kind,
-                severity=fact.severity,
-                source=fact.source,
-                store_id=fact.store_id,
-                zone=fact.zone,
-            )
-        )
-        document: Document | None = None
-        if chosen:
-            document = render_problem(fact, transition=rendered, environment=self._environment, words=self._words)
-            if rendered != "resolved" and fact.severity != "info":
-                document = replace(
-                    document, buttons=incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words)
-                )
-        return NewNotice(
-            id=new_id(),
-            subject=f"incident:{incident_id}",
-            transition=transition,
-            sequence=sequence,
-            kind=fact.kind,
-            severity=fact.severity,
-            event_id=event_id,
-            occurred_at=fact.occurred_at,
-            order_number=fact.order_number,
-            incident_id=incident_id,
-            document=document,
-            reason=None if chosen else _NO_ROUTE,
-            traceparent=traceparent,
-            chosen=chosen,
-        )
+def fingerprint_of(entry: Report | Over) -> str:
+    """Return whose problem it is."""
+    return entry.fact.fingerprint if isinstance(entry, Report) else entry.fingerprint

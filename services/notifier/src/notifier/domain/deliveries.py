@@ -1,8 +1,8 @@
 """The life of one delivery, and what each outcome of a call means for it.
 
-``pending`` → ``sending`` (leased) → ``sent`` | ``failed`` | ``unknown``. Unknown means the provider may have it: the call's
-answer was lost, or the sender died before it wrote the outcome down. No notice is lost, so an unknown one is sent again and
-says that it may be a repeat.
+``pending`` → ``sending`` (leased) → ``sent`` | ``failed`` | ``unknown``; ``dropped`` when nobody needs it any more. Unknown means the
+provider may have it: the call's answer was lost, or the sender died before it wrote the outcome down. No notice is lost, so an unknown one
+is sent again and says that it may be a repeat.
 """
 
 from __future__ import annotations
@@ -17,23 +17,40 @@ _FIRST_DELAY = timedelta(seconds=1)
 _LONGEST_DELAY = timedelta(minutes=5)
 _LONGEST_PAUSE = 3600.0  # asked to wait for longer, we ask again after an hour
 _MOST_MOVES = 3
+_MOST_SHRINKS = 3
 
 
 class State(StrEnum):
-    """Where a delivery stands. ``pending`` and ``unknown`` can be claimed; ``sent`` and ``failed`` are the end."""
+    """Where a delivery stands. ``pending`` and ``unknown`` can be claimed; ``sent``, ``failed`` and ``dropped`` are the end."""
 
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider has it, under this id."""
+    """The provider has it, under this id. ``place`` is where it lies when edits must name that (Slack: the channel's id)."""
 
     message_id: str
+    place: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The message to edit is not there, or cannot be edited any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """The provider will not take so much in one message; it does not have it."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +89,7 @@ class Unclear:
     reason: str
 
 
-Outcome: TypeAlias = Sent | Throttled | Moved | Refused | NotSent | Unclear
+Outcome: TypeAlias = Sent | Gone | TooLong | Throttled | Moved | Refused | NotSent | Unclear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +105,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After:
-    """What becomes of a delivery. ``alone``: next time it goes in a message of its own.
+    """What becomes of a delivery. ``alone``: next time it goes in a message of its own; ``shrink``: in smaller pages.
 
     ``problem``: on-call must hear of it; ``channel`` takes nothing any more, or only this ``notice`` is refused.
     """
@@ -97,6 +114,7 @@ class After:
     not_before: datetime
     reason: str | None = None
     alone: bool = False
+    shrink: bool = False
     problem: Literal["channel", "notice"] | None = None
 
 
@@ -109,13 +127,19 @@ def after(
     shared: bool,
     jitter: float,
     patience: Patience,
+    shrunk: int = 0,
 ) -> After:
     """Decide what an outcome means for one delivery of the message.
 
-    ``attempts`` counts this one. ``shared``: other notices were in the same message. ``jitter`` is random in [0, 1).
+    ``attempts`` counts this one. ``shared``: other notices were in the same message. ``jitter`` is random in [0, 1). ``shrunk``: how often
+    its pages were made smaller already.
     """
     if isinstance(outcome, Sent):
         return After(state=State.SENT, not_before=now)
+    if isinstance(outcome, TooLong | Gone):
+        if shared or (isinstance(outcome, TooLong) and shrunk < _MOST_SHRINKS):
+            return After(state=State.PENDING, not_before=now, reason=outcome.reason, alone=True, shrink=not shared)
+        return After(state=State.FAILED, not_before=now, reason=outcome.reason, problem="notice")
     if isinstance(outcome, Refused):
         if shared and not outcome.whole_channel:
             return After(state=State.PENDING, not_before=now, reason=outcome.reason, alone=True)
@@ -134,6 +158,54 @@ def after(
         return After(state=State.PENDING, not_before=now + wait, reason="the chat moved")
     state = State.UNKNOWN if isinstance(outcome, Unclear) else State.PENDING
     return After(state=state, not_before=now + backoff(attempts, jitter), reason=outcome.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AfterEdit:
+    """What becomes of an edit, or of a digest's message.
+
+    ``done``: it says what was wanted. ``gone``: it is to be posted anew. ``given_up``: nobody tries any more. ``unclear``: a new message
+    may have arrived, and says so when it comes again.
+    """
+
+    not_before: datetime
+    done: bool = False
+    gone: bool = False
+    given_up: bool = False
+    unclear: bool = False
+    message_id: str | None = None
+    place: str | None = None
+    reason: str | None = None
+    problem: bool = False
+
+
+def after_edit(
+    outcome: Outcome,
+    *,
+    now: datetime,
+    created_at: datetime,
+    attempts: int,
+    was_edit: bool,
+    jitter: float,
+    patience: Patience,
+) -> AfterEdit:
+    """Decide what an outcome means for an edit, or for a message that is posted in place of one that is gone.
+
+    An edit may be made any number of times, so one whose answer was lost is simply made again; only a stale one is given up.
+    """
+    if isinstance(outcome, Sent):
+        return AfterEdit(not_before=now, done=True, message_id=outcome.message_id, place=outcome.place)
+    if isinstance(outcome, Gone) and was_edit:
+        return AfterEdit(not_before=now, gone=True, reason=outcome.reason)
+    if isinstance(outcome, Refused | TooLong | Gone):
+        whole = isinstance(outcome, Refused) and outcome.whole_channel
+        return AfterEdit(not_before=now, given_up=True, reason=outcome.reason, problem=whole)
+    if now - created_at >= patience.give_up_after and attempts >= patience.least_attempts:
+        return AfterEdit(not_before=now, given_up=True, reason=f"given up: {_reason(outcome)}")
+    if isinstance(outcome, Throttled | Moved):
+        return AfterEdit(not_before=now, reason=_reason(outcome))
+    unclear = isinstance(outcome, Unclear) and not was_edit
+    return AfterEdit(not_before=now + backoff(attempts, jitter), unclear=unclear, reason=_reason(outcome))
 
 
 def pause_for(outcome: Throttled) -> timedelta:

@@ -17,11 +17,19 @@ Style = Literal["plain", "bold", "italic", "code", "strike"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of text of one style. ``link`` makes it a link; ``text`` is raw, each channel escapes it."""
+    """A piece of text of one style. ``link`` makes it a link; ``text`` is raw, each channel escapes it.
+
+    ``handles`` tag a person: (channel, the person's name or id there); a channel without one shows the text.
+    """
 
     text: str
     style: Style = "plain"
     link: str | None = None
+    handles: tuple[tuple[str, str], ...] = ()
+
+    def handle(self, channel: str) -> str | None:
+        """Return how a channel knows the person, or None."""
+        return dict(self.handles).get(channel)
 
 
 Line = tuple[Span, ...]
@@ -146,16 +154,24 @@ def split_line(line: Line, longest: int) -> list[Line]:
                 pieces.append(tuple(current))
                 current, room = [], longest
             part, rest = rest[:room], rest[room:]
-            current.append(Span(part, span.style, span.link))
+            current.append(Span(part, span.style, span.link, span.handles if not rest else ()))
             room -= len(part)
     if current:
         pieces.append(tuple(current))
     return pieces
 
 
-def _line_to_json(line: Line) -> list[list[str | None]]:
-    return [[span.text, span.style, span.link] for span in line]
+def _line_to_json(line: Line) -> list[list[Any]]:
+    return [
+        [span.text, span.style, span.link, [list(handle) for handle in span.handles]]
+        if span.handles
+        else [span.text, span.style, span.link]
+        for span in line
+    ]
 
 
 def _line_from_json(value: Sequence[Sequence[Any]]) -> Line:
-    return tuple(Span(text, style, link) for text, style, link in value)
+    return tuple(
+        Span(text, style, link, tuple((str(channel), str(handle)) for handles in more for channel, handle in handles))
+        for text, style, link, *more in value
+    )

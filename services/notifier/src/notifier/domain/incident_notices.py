@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from notifier.domain.buttons import Button
 from notifier.domain.document import Document, Line, Section, Span, bold, code, one_line, plain, shorten
 from notifier.domain.incidents import ProblemFact
+from notifier.domain.routes import Person
 from notifier.domain.wording import Words
 
 _MOST_DETAILS = 20
@@ -16,8 +18,16 @@ _LONGEST_LINK = 500  # a generator's address may hold a whole query; the inciden
 _NAMED = frozenset({"workflow.stopped", "workflow.crashed", "refund.rejected"})
 
 
-def render_problem(fact: ProblemFact, *, transition: str, environment: str, words: Words) -> Document:
-    """Return the notice of a problem that was opened, became critical (``escalated``) or is over (``resolved``)."""
+HEARTBEAT = "heartbeat"
+
+
+def render_problem(
+    fact: ProblemFact, *, transition: str, environment: str, words: Words, people: Sequence[Person] = ()
+) -> Document:
+    """Return the notice of a problem that was opened, became critical (``escalated``) or is over (``resolved``).
+
+    ``people`` are tagged, each as its channel does that, unless it is over.
+    """
     what = words[fact.kind] if fact.kind in _NAMED and transition == "opened" else words[f"incident.{transition}"]
     sign = "✅" if transition == "resolved" else words[f"severity.{fact.severity}"]
     title: Line = (bold(f"{sign} [{environment}] {what}: {_short(fact.summary)}"),)
@@ -31,6 +41,8 @@ def render_problem(fact: ProblemFact, *, transition: str, environment: str, word
             lines.append((plain(f"{label}: "), plain(_short(value))))
     lines.append((plain(f"{words['service']}: "), plain(_short(fact.service))))
     if transition != "resolved":
+        if people:
+            lines.append((plain(f"{words['responsible']}: "), *_tagged(people)))
         lines.extend(
             (plain(f"{_short(words.label(name))}: "), plain(_short(value)))
             for name, value in list(fact.details.items())[:_MOST_DETAILS]
@@ -73,10 +85,26 @@ def render_handover(title: str, lines: Sequence[str], *, environment: str, butto
     )
 
 
+def render_heartbeat(at: datetime, *, environment: str, words: Words) -> Document:
+    """Return the dead-man's switch's message."""
+    return Document(title=(plain(f"💓 [{environment}] {words['heartbeat']} {at:%Y-%m-%d %H:%M:%S} UTC"),))
+
+
 def render_test(text: str, *, environment: str, words: Words) -> Document:
     """Return a test message (`POST /admin/v1/test-message`)."""
     lines: tuple[Line, ...] = ((plain(_short(text)),),) if text else ()
     return Document(title=(bold(f"[{environment}] {words['test']}"),), sections=(Section(lines=lines),))
+
+
+def _tagged(people: Sequence[Person]) -> Line:
+    spans: list[Span] = []
+    for person in people:
+        handles = tuple(
+            (channel, handle) for channel, handle in (("telegram", person.telegram), ("slack", person.slack)) if handle
+        )
+        spans += [plain(", ")] if spans else []
+        spans.append(Span(one_line(_short(person.name)), handles=handles))
+    return tuple(spans)
 
 
 def _link(link: str, words: Words) -> Line:

@@ -26,7 +26,8 @@ class IncidentState(StrEnum):
 class ProblemFact:
     """A problem as somebody reports it. ``kind`` is what routes see (``problem.order_conflict``, ``workflow.crashed``).
 
-    Reports with one ``fingerprint`` are one incident. ``summary`` and ``details`` hold no secret and no customer's data.
+    Reports with one ``fingerprint`` are one incident. ``summary`` and ``details`` hold no secret and no customer's data. ``environment``
+    is given where the report is about another one than this service's own; ``responsible`` are names of people to tag.
     """
 
     kind: str
@@ -42,16 +43,23 @@ class ProblemFact:
     zone: str | None = None
     link: str | None = None
     instruction: str | None = None
+    environment: str | None = None
+    alert: str | None = None
+    responsible: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What a report did: ``opened`` a new incident, or came to one that stood at ``severity_before``."""
+    """What a report did: ``opened`` a new incident, or came to one that stood at ``severity_before``.
+
+    ``muted``: why nobody has been told of it yet.
+    """
 
     incident_id: int
     opened: bool
     severity_before: str | None
     occurrences: int
+    muted: str | None = None
 
 
 def worth_telling(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:

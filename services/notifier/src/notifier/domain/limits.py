@@ -9,7 +9,7 @@ with N places that refills at the same rate allows twice N within a period after
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 _TICK = timedelta(microseconds=1)
@@ -26,6 +26,11 @@ class Limit:
     def __post_init__(self) -> None:
         if self.places < 1 or self.period <= timedelta(0):
             raise ValueError(f"limit {self.key} allows nothing")
+
+
+def calm(limit: Limit, kept: int) -> Limit:
+    """Return the limit for what is not urgent: ``kept`` places of a larger window are left to what is."""
+    return replace(limit, places=limit.places - kept) if limit.places > 2 * kept else limit
 
 
 def live(stamps: Sequence[datetime], limit: Limit, now: datetime) -> tuple[datetime, ...]:
@@ -83,6 +88,11 @@ def telegram_limits(*, bot: str, chat: str) -> tuple[Limit, ...]:
 def slack_limits(*, channel: str) -> tuple[Limit, ...]:
     """Return Slack's limit: one message a second a channel."""
     return (Limit(key=f"slack:channel:{channel}", places=1, period=timedelta(seconds=1)),)
+
+
+def slack_edit_limits(*, workspace: str) -> tuple[Limit, ...]:
+    """Return the limit of ``chat.update``: 50 a minute, whatever the channel."""
+    return (Limit(key=f"slack:update:{workspace}", places=50, period=timedelta(minutes=1)),)
 
 
 def mail_limits(*, address: str) -> tuple[Limit, ...]:

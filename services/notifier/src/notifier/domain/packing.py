@@ -14,13 +14,19 @@ from notifier.domain.layout import Layout, Page
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A waiting delivery: its pages, how many of them were sent before, the mark it needs, whether it must be alone."""
+    """A waiting delivery: its pages, how many of them were sent before, the mark it needs, whether it must be alone.
+
+    ``room`` is kept free in a message that it shares with others, for what an edit may add to it later. ``shrink``: how often its message
+    was too long for the provider; each time it takes half as much.
+    """
 
     id: int
     pages: tuple[Page, ...]
     done: int = 0
     mark: str | None = None
     alone: bool = False
+    room: int = 0
+    shrink: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,12 @@ def pack(candidates: Sequence[Candidate], layout: Layout, *, combine: bool) -> t
     if not candidates:
         return ()
     first = candidates[0]
+    limit = layout.limit >> first.shrink
     used = 0
     end = first.done
-    for page in first.pages[first.done : first.done + layout.most_pages]:
+    for page in first.pages[first.done : first.done + max(1, layout.most_pages >> first.shrink)]:
         price = layout.cost(page, first.mark if end == first.done else None)
-        if end > first.done and used + price > layout.limit:
+        if end > first.done and used + price > limit:
             break
         used += price
         end += 1
@@ -62,9 +69,11 @@ def pack(candidates: Sequence[Candidate], layout: Layout, *, combine: bool) -> t
     pages = end - first.done
     if not combine or first.alone or end < len(first.pages):
         return tuple(parts)
+    used += first.room
     for candidate in candidates[1:]:
         rest = candidate.pages[candidate.done :]
         price = sum(layout.cost(page, candidate.mark if index == 0 else None) for index, page in enumerate(rest))
+        price += candidate.room
         if candidate.alone or used + price > layout.limit or pages + len(rest) > layout.most_pages:
             break
         parts.append(Part(candidate.id, candidate.done, len(candidate.pages)))

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from notifier.domain.buttons import Button, Keyboard
 from notifier.domain.document import buttons_from
+from notifier.domain.incidents import IncidentState
 from notifier.domain.recipes import Recipe
 from notifier.domain.wording import Words
 
@@ -65,12 +66,13 @@ def question_buttons(request_id: int, *, words: Words) -> tuple[Button, ...]:
     )
 
 
-def keyboard_of(documents: Sequence[Mapping[str, Any]]) -> Keyboard:
-    """Return the rows of buttons under a message that holds these documents (as JSON).
+def keyboard_of(documents: Sequence[tuple[Mapping[str, Any], IncidentState | None]]) -> Keyboard:
+    """Return the rows of buttons under a message that holds these documents (as JSON), each with how its incident stands now.
 
     Alone, a notice has all its buttons, two a row. In a shared message each has only its first, with the number that tells it apart.
+    A problem that is over has none, and one that somebody has taken is not to be taken again.
     """
-    each = [buttons_from(document.get("buttons") or ()) for document in documents]
+    each = [_fitting(buttons_from(document.get("buttons") or ()), state) for document, state in documents]
     if len(each) == 1:
         return tuple(each[0][start : start + 2] for start in range(0, len(each[0]), 2))
     return tuple(
@@ -78,3 +80,11 @@ def keyboard_of(documents: Sequence[Mapping[str, Any]]) -> Keyboard:
         for buttons in each
         if buttons
     )
+
+
+def _fitting(buttons: tuple[Button, ...], state: IncidentState | None) -> tuple[Button, ...]:
+    if state is IncidentState.RESOLVED:
+        return ()
+    if state is IncidentState.ACKNOWLEDGED:
+        return tuple(button for button in buttons if (read := read_data(button.data)) is None or read.act != "ack")
+    return buttons

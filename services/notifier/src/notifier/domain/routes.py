@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal
-
-Channel = Literal["telegram", "slack", "mail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A place that notices go to. ``address`` is a chat id, a channel or a mail address; ``topic`` a Telegram forum thread."""
+    """A place that notices go to. ``address`` is a chat id, a channel or a mail address; ``topic`` a Telegram forum thread.
+
+    ``fallback`` names the destination that is told of problems when this one cannot be.
+    """
 
     name: str
-    channel: Channel
+    channel: str
     address: str
     topic: int | None = None
+    fallback: str | None = None
 
     @property
     def lane(self) -> str:
@@ -26,8 +27,17 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whom alerts tag. ``telegram`` is ``@name`` or a numeric id, ``slack`` a member's id."""
+
+    name: str
+    telegram: str | None = None
+    slack: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What routes look at."""
+    """What routes, silences and inhibitions look at. ``alert`` is an alert's own name at Alertmanager."""
 
     environment: str
     kind: str
@@ -35,6 +45,10 @@ class Traits:
     source: str | None = None
     store_id: str | None = None
     zone: str | None = None
+    service: str | None = None
+    alert: str | None = None
+    order_number: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +61,7 @@ class Route:
 
     def matches(self, traits: Traits) -> bool:
         """Whether every named trait has a value that fits its patterns."""
-        return all(_fits(getattr(traits, trait), patterns) for trait, patterns in self.match.items())
+        return fits(self.match, traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +74,16 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """The whole table. ``stores``: store id → role → destination's name; ``default_store`` serves the roles a store does not name."""
+    """The whole table. ``stores``: store id → role → destination's name; ``default_store`` serves the roles a store does not name.
+
+    ``people``: the name in an alert's label → whom to tag.
+    """
 
     destinations: Mapping[str, Destination]
     routes: tuple[Route, ...]
     stores: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     default_store: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, Person] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a table that names what it does not have: ``ValueError`` with one line that says where."""
@@ -79,6 +97,23 @@ class Routes:
             for role, name in store.items():
                 if name not in self.destinations:
                     raise ValueError(f"store {owner!r} has {role} {name!r}, which is not a destination")
+        for name in self.destinations:
+            self.fallbacks(name)
+
+    def fallbacks(self, name: str) -> tuple[Destination, ...]:
+        """Return who is told of problems instead of a destination, in order. Raises ``ValueError`` for a circle or an unknown name."""
+        chain: list[Destination] = []
+        seen = {name}
+        following = self.destinations[name].fallback
+        while following is not None:
+            if following not in self.destinations:
+                raise ValueError(f"destination {name!r} falls back to {following!r}, which is not defined")
+            if following in seen:
+                raise ValueError(f"destination {name!r} falls back to itself")
+            seen.add(following)
+            chain.append(self.destinations[following])
+            following = chain[-1].fallback
+        return tuple(chain)
 
     def choose(self, traits: Traits) -> tuple[Chosen, ...]:
         """Return the destinations for an event, each once, in the order of the table. Empty: no route matches."""
@@ -101,8 +136,29 @@ class Routes:
         return own.get(role) or self.default_store.get(role)
 
 
-TRAITS = ("environment", "kind", "severity", "source", "store_id", "zone")
+TRAITS = (
+    "environment",
+    "kind",
+    "severity",
+    "source",
+    "store_id",
+    "zone",
+    "service",
+    "alert",
+    "order_number",
+    "fingerprint",
+)
 """What ``match`` may name."""
+
+
+def literal(value: str) -> str:
+    """Return the pattern that fits this value and, at most, values that differ from it in signs of patterns."""
+    return "".join("?" if sign in "*?[]" or (sign == "!" and index == 0) else sign for index, sign in enumerate(value))
+
+
+def fits(match: Mapping[str, tuple[str, ...]], traits: Traits) -> bool:
+    """Whether every named trait has a value that fits one of its patterns."""
+    return all(_fits(getattr(traits, trait), patterns) for trait, patterns in match.items())
 
 
 def _fits(value: str | None, patterns: tuple[str, ...]) -> bool:

@@ -31,7 +31,10 @@ class LostBasket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentryEvent:
-    """One notification. ``issue`` groups events of one kind; ``basket`` is None where none is attached."""
+    """One notification. ``issue`` groups events of one kind; ``basket`` is None where none is attached.
+
+    ``request`` is method and address (without its query) of the request that failed; ``responsible`` comes from the tag of that name.
+    """
 
     event_id: str
     issue: str
@@ -42,6 +45,9 @@ class SentryEvent:
     resolved: bool
     link: str | None
     basket: LostBasket | None
+    request: str | None = None
+    environment: str | None = None
+    responsible: tuple[str, ...] = ()
 
 
 def read(notification: Mapping[str, Any], *, now: datetime) -> SentryEvent | None:
@@ -67,7 +73,28 @@ def read(notification: Mapping[str, Any], *, now: datetime) -> SentryEvent | Non
         resolved=notification.get("action") in {"resolved", "ignored", "archived"},
         link=_text(event.get("web_url") or issue.get("web_url") or issue.get("permalink") or notification.get("url")),
         basket=_basket(event),
+        request=_request(event),
+        environment=_text(event.get("environment") or _tags(event).get("environment")),
+        responsible=tuple(part.strip() for part in _tags(event).get("responsible", "").split(",") if part.strip())[:5],
     )
+
+
+def _request(event: Mapping[str, Any]) -> str | None:
+    request = _dict(event.get("request"))
+    url = _text(request.get("url"))
+    if url is None:
+        return None
+    return f"{_text(request.get('method')) or 'GET'} {url.partition('?')[0].partition('#')[0]}"
+
+
+def _tags(event: Mapping[str, Any]) -> dict[str, str]:
+    tags = event.get("tags")
+    if isinstance(tags, Mapping):
+        return {str(name): str(value) for name, value in tags.items()}
+    if not isinstance(tags, list):
+        return {}
+    pairs = (tag for tag in tags if isinstance(tag, list | tuple) and len(tag) == 2)
+    return {str(name): str(value) for name, value in pairs}
 
 
 def _basket(event: Mapping[str, Any]) -> LostBasket | None:

@@ -81,6 +81,20 @@ _RU: Mapping[str, str] = MappingProxyType(
         "orders": "Заказы",
         "test": "🔔 Проверочное сообщение",
         **people_words.RU,
+        "standing.acknowledged": "✋ Занимается",
+        "standing.resolved": "✅ Решено",
+        "responsible": "Ответственный",
+        "request": "Запрос",
+        "heartbeat": "Контроль: уведомления доходят,",
+        "told.instead": "сообщено другим каналом",
+        "digest.title": "Шквал проблем",
+        "digest.over": "Шквал закончился, проблем было",
+        "digest.open": "открыто",
+        "digest.others": "прочие",
+        "digest.since": "Время:",
+        "digest.kinds": "По видам",
+        "digest.worst": "Самые важные из открытых",
+        "digest.all": "Все",
     }
 )
 _EN: Mapping[str, str] = MappingProxyType(
@@ -152,6 +166,20 @@ _EN: Mapping[str, str] = MappingProxyType(
         "orders": "Orders",
         "test": "🔔 Test message",
         **people_words.EN,
+        "standing.acknowledged": "✋ Taken",
+        "standing.resolved": "✅ Resolved",
+        "responsible": "Responsible",
+        "request": "Request",
+        "heartbeat": "Check: notices arrive,",
+        "told.instead": "told by another channel",
+        "digest.title": "A storm of problems",
+        "digest.over": "The storm is over, problems were",
+        "digest.open": "open",
+        "digest.others": "others",
+        "digest.since": "Time:",
+        "digest.kinds": "By kind",
+        "digest.worst": "The gravest that are open",
+        "digest.all": "All",
     }
 )
 _WORDS: dict[Language, Mapping[str, str]] = {"ru": _RU, "en": _EN}

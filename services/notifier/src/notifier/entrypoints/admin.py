@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from common.clock import Clock
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, InvalidInput, NotFound
 from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import inject
@@ -14,8 +14,8 @@ from notifier.application.act_on_incident import Act, ActOnIncident, CallUnderWa
 from notifier.application.ports import Desk, Ledger
 from notifier.application.send_test import SendTest
 from notifier.domain.document import Document, text_of
-from notifier.domain.routes import Routes, Traits
 from notifier.entrypoints import models
+from notifier.entrypoints.route_trials import RouteTrials
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
@@ -57,8 +57,7 @@ class Admin:
         ledger_on: Callable[[Connection], Ledger],
         act: ActOnIncident,
         send_test: SendTest,
-        table: Routes,
-        environment: str,
+        trials: RouteTrials,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
@@ -68,8 +67,7 @@ class Admin:
         self._ledger_on = ledger_on
         self._act = act
         self._send_test = send_test
-        self._table = table
-        self._environment = environment
+        self._trials = trials
         self._clock = clock
         self._wake = wake
 
@@ -140,32 +138,6 @@ class Admin:
 
         return handle
 
-    async def dry_run(self, request: Request[models.RouteQuestion, None]) -> models.RouteAnswer:
-        """Answer who would be told of such an event."""
-        question = request.body
-        chosen = self._table.choose(
-            Traits(
-                environment=question.environment or self._environment,
-                kind=question.kind,
-                severity=question.severity,
-                source=question.source,
-                store_id=question.store_id,
-                zone=question.zone,
-            )
-        )
-        return models.RouteAnswer(
-            targets=[
-                models.RouteTarget(
-                    destination=each.destination.name,
-                    channel=each.destination.channel,
-                    address=each.destination.address,
-                    topic=each.destination.topic,
-                    route=each.route,
-                )
-                for each in chosen
-            ]
-        )
-
     async def test_message(self, request: Request[models.TestMessage, None]) -> Any:
         """Put a test message into a destination's lane."""
         body = request.body
@@ -233,10 +205,11 @@ class Admin:
             Route(
                 method="POST",
                 path="/admin/v1/routes/dry-run",
-                handler=self.dry_run,
-                summary="Who would be told of such an event?",
+                handler=self._trials.dry_run,
+                summary="Who would be told of such an event, and of the events of the past?",
                 request=models.RouteQuestion,
                 response=models.RouteAnswer,
+                errors=(InvalidInput,),
                 roles=VIEWER,
                 tags=_ADMIN,
             ),
@@ -292,7 +265,10 @@ def _notification(row: Mapping[str, Any]) -> models.Notification:
         destination=row["destination"],
         channel=row["channel"],
         lane=row["lane"],
+        topic=row["topic"],
         route=row["route"],
+        fallback_of=row["fallback_of"],
+        digest_id=row["digest_id"],
         attempts=row["attempts"] or 0,
         possibly_repeated=bool(row["possibly_repeated"]),
         message_ids=row["message_ids"] or [],

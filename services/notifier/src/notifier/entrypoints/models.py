@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from common.http import AdminChange, InvalidCursor, PageQuery
 
@@ -19,11 +19,14 @@ class NotificationQuery(PageQuery):
 
     incident: Annotated[int | None, Field(ge=1, le=_BIGINT, description="an incident's id")] = None
     order: Annotated[str | None, Field(max_length=200, description="an order's number")] = None
-    state: Literal["pending", "sending", "sent", "failed", "unknown", "not_told"] | None = None
+    state: Literal["pending", "sending", "sent", "failed", "unknown", "dropped", "not_told"] | None = None
 
 
 class Notification(BaseModel):
-    """One notice to one destination: what, where, when, and why or why not. `not_told` has no destination but a reason."""
+    """One notice to one destination: what, where, when, and why or why not. `not_told` has no destination but a reason.
+
+    `fallback_of` is the delivery that this one stands in for; `digest_id` is the storm's digest that told of it.
+    """
 
     notice_id: str
     delivery_id: int | None
@@ -37,7 +40,10 @@ class Notification(BaseModel):
     destination: str | None
     channel: str | None
     lane: str | None
+    topic: int | None
     route: str | None
+    fallback_of: int | None
+    digest_id: int | None
     attempts: int
     possibly_repeated: bool
     message_ids: list[str]
@@ -58,7 +64,7 @@ class IncidentQuery(PageQuery):
 
 
 class IncidentView(BaseModel):
-    """One problem, however often it was reported."""
+    """One problem, however often it was reported. `muted` says why nobody has been told of it."""
 
     id: int
     fingerprint: str
@@ -74,6 +80,9 @@ class IncidentView(BaseModel):
     store_id: str | None
     zone: str | None
     link: str | None
+    instruction: str | None
+    responsible: list[str]
+    muted: str | None
     occurrences: int
     first_seen_at: datetime
     last_seen_at: datetime
@@ -101,17 +110,40 @@ class IncidentChanged(BaseModel):
     dry_run: bool
 
 
-class RouteQuestion(BaseModel):
-    """An event as routes see it. `environment` is this service's own unless given."""
+class PastEvents(BaseModel):
+    """Which events of the past; the newest of them, at most `limit`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: str = Field(min_length=1, max_length=200, examples=["order.created"])
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+    limit: int = Field(default=1000, ge=1, le=5000)
+
+
+class RouteQuestion(BaseModel):
+    """An event as routes see it, or `past` events. `environment` is this service's own unless given.
+
+    `routes` is a whole routes file to try instead of the one in force.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str | None = Field(default=None, min_length=1, max_length=200, examples=["order.created"])
     severity: Literal["critical", "warning", "info"] = "info"
     environment: _Name = None
     source: _Name = None
     store_id: _Name = None
     zone: _Name = None
+    service: _Name = None
+    alert: _Name = None
+    past: PastEvents | None = None
+    routes: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> RouteQuestion:
+        if self.kind is None and self.past is None:
+            raise ValueError("ask about a kind, or about past events")
+        return self
 
 
 class RouteTarget(BaseModel):
@@ -124,10 +156,33 @@ class RouteTarget(BaseModel):
     route: str
 
 
+class RouteDifference(BaseModel):
+    """An event that would be told to others than it was routed to."""
+
+    notice_id: str
+    kind: str
+    order_number: str | None
+    incident_id: int | None
+    created_at: datetime
+    was: list[str]
+    would: list[str]
+
+
+class PastAnswer(BaseModel):
+    """What the routes would do with the past: how many events, to whom, and the first differences from what was done."""
+
+    events: int
+    unrouted: int
+    by_destination: dict[str, int]
+    changed: int
+    differences: list[RouteDifference]
+
+
 class RouteAnswer(BaseModel):
-    """Who would be told; empty when no route matches."""
+    """Who would be told; empty when no route matches, or when only the past was asked about."""
 
     targets: list[RouteTarget]
+    past: PastAnswer | None = None
 
 
 class TestMessage(AdminChange):

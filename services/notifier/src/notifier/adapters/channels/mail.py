@@ -8,6 +8,7 @@ from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
+from common.ids import derived_id
 from notifier.application.ports import Message
 from notifier.domain.deliveries import NotSent, Outcome, Refused, Sent, Unclear
 from notifier.domain.layout.mail import compose
@@ -72,14 +73,18 @@ class MailSender:
             client.close()
 
     def _compose(self, message: Message) -> EmailMessage:
-        subject, body = compose([(page, entry.mark) for entry in message.entries for page in entry.pages])
+        subject, body = compose(message.pages)
         mail = EmailMessage()
         mail["From"] = self._sender
         mail["To"] = message.address
         mail["Subject"] = subject
-        mail["Date"] = format_datetime(message.entries[0].waiting.created_at)
+        mail["Date"] = format_datetime(message.dated)
         domain = parseaddr(self._sender)[1].rpartition("@")[2] or "notifier.invalid"
         mail["Message-ID"] = f"<{message.key}@{domain}>"
+        thread = f"<{derived_id('thread', message.subject)}@{domain}>"
+        mail["References"] = (
+            thread  # the same for all that is told of one order or problem: mail programs put it together
+        )
         mail.set_content(body)
         return mail
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING
 
 from aiohttp import (
@@ -16,16 +17,17 @@ from aiohttp import (
 
 from common.http import tracing_config
 from notifier.application.ports import Message
-from notifier.domain.deliveries import NotSent, Outcome, Refused, Sent, Throttled, Unclear
+from notifier.domain.deliveries import Gone, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
 from notifier.domain.document import one_line, shorten
 from notifier.domain.layout.slack import compose
-from notifier.domain.presses import keyboard_of
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
 _TOKEN = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "missing_scope"}
 _CHANNEL = {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "channel_is_limited_access"}
+_NO_MESSAGE = {"message_not_found", "cant_update_message", "edit_window_closed"}
+_TOO_LONG = {"msg_blocks_too_long", "msg_too_long"}
 _LATER = {"ratelimited", "rate_limited"}
 _UNCLEAR = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
 
@@ -41,22 +43,20 @@ class SlackSender:
         self._client: AsyncWebClient | None = None
 
     async def send(self, message: Message, *, deadline: float) -> Outcome:
-        """Post one message of blocks."""
+        """Post or update one message of blocks. Omitted blocks would stay, so an update names all of them, buttons gone included."""
         from slack_sdk.errors import SlackApiError, SlackClientError
 
-        blocks, text = compose(
-            [
-                (page, entry.mark if page is entry.pages[0] else None)
-                for entry in message.entries
-                for page in entry.pages
-            ],
-            keyboard_of([entry.waiting.document for entry in message.entries if entry.last]),
-        )
+        blocks, text = compose(message.pages, message.buttons)
         try:
             async with asyncio.timeout(deadline):
-                answer = await self._ready().chat_postMessage(
-                    channel=message.address, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False
-                )
+                if message.edits is None:
+                    answer = await self._ready().chat_postMessage(
+                        channel=message.address, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False
+                    )
+                else:
+                    answer = await self._ready().chat_update(
+                        channel=message.address, ts=message.edits, text=text, blocks=blocks
+                    )
         except (ClientConnectorError, ConnectionTimeoutError):
             return NotSent("no connection to Slack")
         except TimeoutError:
@@ -65,8 +65,10 @@ class SlackSender:
             return _outcome(error)
         except (ClientError, SlackClientError, OSError):
             return Unclear("the connection to Slack was lost")
-        stamp = answer.get("ts")
-        return Sent(str(stamp)) if stamp else Unclear("Slack answered without a ts")
+        stamp, place = answer.get("ts"), answer.get("channel")
+        if not stamp:
+            return Unclear("Slack answered without a ts")
+        return Sent(str(stamp), None if place is None else str(place))
 
     def _ready(self) -> AsyncWebClient:
         if self._client is None:
@@ -88,6 +90,11 @@ class SlackSender:
             await self._session.close()
 
 
+def token_digest(token: str) -> str:
+    """Return a name for whatever a token stands for, which tells nothing of it: limits are counted by it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
 def _outcome(error: object) -> Outcome:
     """Read what Slack said: ``error.response`` is an AsyncSlackResponse, or a plain dictionary when the body was no JSON."""
     response = getattr(error, "response", None)
@@ -98,6 +105,10 @@ def _outcome(error: object) -> Outcome:
         return Throttled(_seconds(headers.get("retry-after")))
     if status >= 500 or code in _UNCLEAR:
         return Unclear(f"Slack answered {code or status}")
+    if code in _NO_MESSAGE:
+        return Gone(f"Slack: {code}")
+    if code in _TOO_LONG:
+        return TooLong(f"Slack: {code}")
     if code in _TOKEN:
         return NotSent(f"Slack refuses the token ({code})")
     return Refused(f"Slack: {shorten(one_line(code), 100) or status}", code in _CHANNEL)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from common.http import tracing_config
 from notifier.application.ports import Message
 from notifier.domain.buttons import Keyboard
-from notifier.domain.deliveries import Moved, NotSent, Outcome, Refused, Sent, Throttled, Unclear
+from notifier.domain.deliveries import Gone, Moved, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
 from notifier.domain.document import one_line, shorten
 from notifier.domain.layout.telegram import compose
-from notifier.domain.presses import keyboard_of
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -31,6 +30,14 @@ _GONE = (
 )
 
 
+_NO_MESSAGE = (
+    "message to edit not found",
+    "message can't be edited",
+    "message_id_invalid",
+    "message identifier is not specified",
+)
+
+
 class TelegramSender:
     """One bot. Outcomes follow research/notifier.md: 429 waits, a migrated group is followed, a block is for good, silence is unclear.
 
@@ -45,15 +52,9 @@ class TelegramSender:
         self._making = asyncio.Lock()
 
     async def send(self, message: Message, *, deadline: float) -> Outcome:
-        """Send one message; HTML first, and without mark-up when Telegram cannot parse it."""
+        """Send or edit one message; HTML first, and without mark-up when Telegram cannot parse it."""
         bot = await self._ready()
-        html, bare = compose(
-            [
-                (page, entry.mark if page is entry.pages[0] else None)
-                for entry in message.entries
-                for page in entry.pages
-            ]
-        )
+        html, bare = compose(message.pages)
         try:
             async with asyncio.timeout(deadline):
                 outcome = await self._call(bot, message, html, parse_mode="HTML")
@@ -68,14 +69,7 @@ class TelegramSender:
         from aiogram import exceptions as said
 
         try:
-            sent = await bot.send_message(
-                chat_id=_chat(message.address),
-                text=text,
-                parse_mode=parse_mode,
-                message_thread_id=message.topic,
-                disable_web_page_preview=True,
-                reply_markup=_markup(keyboard_of([entry.waiting.document for entry in message.entries if entry.last])),
-            )
+            message_id = await self._sent(bot, message, text, parse_mode=parse_mode)
         except said.TelegramRetryAfter as error:
             return Throttled(float(error.retry_after))
         except said.TelegramMigrateToChat as error:
@@ -86,6 +80,12 @@ class TelegramSender:
             text_of = error.message.lower()
             if "can't parse entities" in text_of and parse_mode is not None:
                 return None
+            if message.edits is not None and "message is not modified" in text_of:
+                return Sent(message.edits)
+            if message.edits is not None and any(sign in text_of for sign in _NO_MESSAGE):
+                return Gone(_short(error.message))
+            if "message is too long" in text_of:
+                return TooLong(_short(error.message))
             return Refused(_short(error.message), any(sign in text_of for sign in _GONE))
         except (said.TelegramUnauthorizedError, said.TelegramNotFound):
             return NotSent("Telegram does not know the bot's token")
@@ -97,7 +97,30 @@ class TelegramSender:
             return Unclear("Telegram's answer could not be read")
         except said.TelegramAPIError as error:
             return Unclear(type(error).__name__)
-        return Sent(str(sent.message_id))
+        return Sent(message_id)
+
+    async def _sent(self, bot: Bot, message: Message, text: str, *, parse_mode: str | None) -> str:
+        """Post or edit; returns the message's id. Raises what aiogram raises."""
+        markup = _markup(message.buttons)
+        if message.edits is None:
+            sent = await bot.send_message(
+                chat_id=_chat(message.address),
+                text=text,
+                parse_mode=parse_mode,
+                message_thread_id=message.topic,
+                disable_web_page_preview=True,
+                reply_markup=markup,
+            )
+            return str(sent.message_id)
+        await bot.edit_message_text(
+            chat_id=_chat(message.address),
+            message_id=int(message.edits),
+            text=text,
+            parse_mode=parse_mode,
+            disable_web_page_preview=True,
+            reply_markup=markup,  # none clears the buttons
+        )
+        return message.edits
 
     async def _ready(self) -> Bot:
         async with self._making:

@@ -28,8 +28,11 @@ class Layout(Protocol):
     most_pages: int
     """How many pages go into one message at most."""
 
-    def pages(self, document: Document) -> tuple[Page, ...]:
-        """Cut a document at line borders into pages that each fit into one message, with every line once."""
+    def pages(self, document: Document, *, shrink: int = 0) -> tuple[Page, ...]:
+        """Cut a document at line borders into pages that each fit into one message, with every line once.
+
+        ``shrink``: how often the provider found the pages too long; each time they are half as large.
+        """
         ...
 
     def cost(self, page: Page, mark: str | None) -> int:

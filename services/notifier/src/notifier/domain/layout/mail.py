@@ -16,8 +16,9 @@ class MailLayout:
     limit = 1_000_000
     most_pages = 1
 
-    def pages(self, document: Document) -> tuple[Page, ...]:
+    def pages(self, document: Document, *, shrink: int = 0) -> tuple[Page, ...]:
         """Return the whole document as one page."""
+        del shrink
         return (Page(lines=document.flatten()),)
 
     def cost(self, page: Page, mark: str | None) -> int:

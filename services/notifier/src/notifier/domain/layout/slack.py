@@ -12,8 +12,9 @@ from notifier.domain.layout.base import Page, cut, escape, short_link, with_mark
 _MARKS = {"bold": "*", "italic": "_", "code": "`", "strike": "~"}
 _SECTION = 3000
 _MESSAGE = 12_000  # Slack refuses at about 13,200 (`msg_blocks_too_long`)
-_RESERVE = 96
+_RESERVE = 240  # for the marks
 _FALLBACK = 3000
+_SMALLEST = 300
 _BUTTONS = 25
 
 
@@ -23,9 +24,10 @@ class SlackLayout:
     limit = _MESSAGE
     most_pages = 25  # a section and a divider each: 49 blocks
 
-    def pages(self, document: Document) -> tuple[Page, ...]:
-        """Cut at line borders into sections' worth; a line of more than 450 characters is cut too."""
-        return cut(document, cost=lambda line: len(mrkdwn(line)) + 1, limit=_SECTION - _RESERVE, longest_line=450)
+    def pages(self, document: Document, *, shrink: int = 0) -> tuple[Page, ...]:
+        """Cut at line borders into sections' worth; a line of more than 400 characters is cut too."""
+        limit = max(_SMALLEST, (_SECTION - _RESERVE) >> shrink)
+        return cut(document, cost=lambda line: len(mrkdwn(line)) + 1, limit=limit, longest_line=min(400, limit // 6))
 
     def cost(self, page: Page, mark: str | None) -> int:
         """Return the length of the page's mrkdwn with its marks."""
@@ -65,6 +67,9 @@ def _button(button: Button) -> dict[str, Any]:
 
 
 def _span(span: Span) -> str:
+    handle = span.handle("slack")
+    if handle is not None:
+        return f"<@{handle}>"
     text = escape(span.text)
     mark = _MARKS.get(span.style)
     bare = text.strip()

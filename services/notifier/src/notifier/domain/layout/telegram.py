@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from notifier.domain.document import Document, Line, Span, text_of
+from notifier.domain.document import Document, Line, Span
 from notifier.domain.layout.base import Page, cut, escape, short_link, with_marks
 
 _TAGS = {"bold": "b", "italic": "i", "code": "code", "strike": "s"}
 _LIMIT = 4096
-_RESERVE = 96  # for the marks: "possibly repeated" and "(2/3)"
+_RESERVE = 240  # for the marks: "possibly repeated", who took the problem, and "(2/3)"
 _SEPARATOR = "\n\n"
+_SMALLEST = 300
 
 
 class TelegramLayout:
@@ -22,9 +23,10 @@ class TelegramLayout:
     limit = _LIMIT
     most_pages = 100
 
-    def pages(self, document: Document) -> tuple[Page, ...]:
+    def pages(self, document: Document, *, shrink: int = 0) -> tuple[Page, ...]:
         """Cut at line borders; a line of more than 600 characters is cut too (six escaped characters each still fit)."""
-        return cut(document, cost=lambda line: _units(html(line)) + 1, limit=_LIMIT - _RESERVE, longest_line=600)
+        limit = max(_SMALLEST, (_LIMIT - _RESERVE) >> shrink)
+        return cut(document, cost=lambda line: _units(html(line)) + 1, limit=limit, longest_line=min(600, limit // 6))
 
     def cost(self, page: Page, mark: str | None) -> int:
         """Return the length of the page's HTML with its marks and the separator."""
@@ -43,12 +45,22 @@ def compose(pages: Sequence[tuple[Page, str | None]]) -> tuple[str, str]:
     for page, mark in pages:
         lines = with_marks(page, mark)
         marked.append("\n".join(html(line) for line in lines))
-        bare.append("\n".join(text_of(line) for line in lines))
+        bare.append("\n".join(_bare(line) for line in lines))
     return _SEPARATOR.join(marked), _SEPARATOR.join(bare)
+
+
+def _bare(line: Line) -> str:
+    return "".join(
+        span.text if (handle := span.handle("telegram")) is None or handle.isdigit() else f"@{handle.lstrip('@')}"
+        for span in line
+    )
 
 
 def _span(span: Span) -> str:
     text = escape(span.text)
+    handle = span.handle("telegram")
+    if handle is not None:
+        return f'<a href="tg://user?id={handle}">{text}</a>' if handle.isdigit() else escape(f"@{handle.lstrip('@')}")
     tag = _TAGS.get(span.style)
     if tag is not None:
         text = f"<{tag}>{text}</{tag}>"
