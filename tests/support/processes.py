@@ -19,7 +19,7 @@ import aiohttp
 import psutil
 
 from common.testing import eventually
-from suite_local.ports import free_port
+from suite_local.ports import free_port as free_port  # for those who take it from here
 
 ROLES = ("viewer", "operator", "admin", "internal", "website", "website_manager")
 TOKEN = "hook-token"

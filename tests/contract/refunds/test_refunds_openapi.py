@@ -3,94 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from openapi_spec_validator import validate
-from schemathesis.checks import CHECKS
-from schemathesis.core.result import Ok
 
-from readiness import wait_ready
-
-CHOSEN = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
-TOKENS = {
-    "tokens": [
-        {"name": "admin", "token": "admin-token", "role": "admin"},
-        {"name": "machine", "token": "internal-token", "role": "internal"},
-    ]
-}
+from openapi_calls import ADMIN, MACHINE, bearer, call_every_operation, printed_title, serving
 
 
 @pytest.fixture
 async def refunds_url(
     database_for: Callable[[str], Awaitable[str]], amqp_url: str, tmp_path: Path
 ) -> AsyncIterator[str]:
-    """The address of a refunds process. Not in this one: Hypothesis watches its own process' random numbers."""
-    tokens = tmp_path / "tokens.json"
-    tokens.write_text(json.dumps(TOKENS))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "refunds", "serve"),
-        env={
-            **os.environ,
-            "REFUNDS_PORT": "0",
-            "REFUNDS_POSTGRES_DSN": await database_for("refunds"),
-            "REFUNDS_TOKENS_FILE": str(tokens),
-            "REFUNDS_AMQP_URL": amqp_url,
-            "REFUNDS_TRUST_URL": "http://127.0.0.1:9",
-            "REFUNDS_TRUST_SERVICE_TOKEN": "trust-token",
-        },
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    async for line in process.stdout:
-        entry = json.loads(line)
-        if entry["event"] == "service_started":
-            break
-    reader = asyncio.create_task(process.stdout.read())  # a full pipe would stop it
-    yield await wait_ready(f"http://127.0.0.1:{entry['port']}")
-    process.terminate()
-    assert await process.wait() == 0
-    await reader
+    """The address of a refunds process."""
+    async with serving(
+        "refunds",
+        tmp_path,
+        POSTGRES_DSN=await database_for("refunds"),
+        AMQP_URL=amqp_url,
+        TRUST_URL="http://127.0.0.1:9",
+        TRUST_SERVICE_TOKEN="trust-token",
+    ) as url:
+        yield url
 
 
-def check_operation(operation: Any, checks: list[Any]) -> None:
-    """Call one operation with what schemathesis makes up, as somebody who may."""
-    token = "internal-token" if operation.path.startswith("/refunds/") else "admin-token"
-
-    @given(case=operation.as_strategy())
-    @settings(
-        max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None
-    )
-    def call(case: Any) -> None:
-        case.call_and_validate(headers={"Authorization": f"Bearer {token}"}, checks=checks)
-
-    call()
+def headers_for(path: str) -> dict[str, str]:
+    """Those of somebody who may."""
+    return bearer(MACHINE if path.startswith("/refunds/") else ADMIN)
 
 
 async def test_no_operation_of_refunds_breaks_its_own_document(refunds_url: str) -> None:
-    await asyncio.to_thread(check_document, refunds_url)
-
-
-def check_document(url: str) -> None:
-    """Call every operation of the document."""
-    document = schemathesis.openapi.from_url(url + "/openapi.json")
-    validate(document.raw_schema)
-    checks = [CHECKS.get_one(name) for name in CHOSEN]
-    tested = []
-    # Not schemathesis' own pytest fixture: it reaches for an attribute that this pytest's items no longer have.
-    for found in document.get_all_operations():
-        assert isinstance(found, Ok)
-        check_operation(found.ok(), checks)
-        tested.append(found.ok().label)
+    tested = await asyncio.to_thread(call_every_operation, refunds_url, headers_for)
     assert set(tested) >= {
         "POST /refunds/v1/refunds",
         "GET /refunds/v1/refunds/{id}",
@@ -106,7 +49,4 @@ def check_document(url: str) -> None:
 
 
 def test_the_document_of_refunds_is_printed_without_any_server() -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "refunds", "openapi"], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert json.loads(printed.stdout)["info"]["title"] == "refunds"
+    assert printed_title("refunds") == "refunds"

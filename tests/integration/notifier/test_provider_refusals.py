@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from common.errors import ConfigurationError
 from common.postgres import Database
 from common.service import load_settings, running
 from common.testing import eventually
+from mail_servers import HELLO, mail_server
 from notifier.adapters.channels.slack import SlackSender
 from notifier.adapters.channels.telegram import TelegramSender
 from notifier.adapters.metrics import NotifierMetrics
@@ -125,35 +124,6 @@ async def test_what_a_mail_server_says_after_data(
     assert len({mail["message_id"] for mail in mails}) <= 1
     if kept == 2:
         assert mails[1]["subject"] == f"возможно, повторно: {mails[0]['subject']}"
-
-
-@asynccontextmanager
-async def mail_server(answers: Sequence[bytes | None]) -> AsyncIterator[int]:
-    """A mail server that reads a line (after 354 a text) for each answer; None stands for silence. Yields its port."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one sender."""
-        try:
-            for answer in answers:
-                if answer is None:
-                    await reader.read()
-                    return
-                writer.write(answer + b"\r\n")
-                await writer.drain()
-                await (reader.readuntil(b"\r\n.\r\n") if answer.startswith(b"354") else reader.readline())
-        except (asyncio.IncompleteReadError, OSError):
-            return
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-HELLO = (b"220 here", b"250 hello", b"250 sender", b"250 recipient", b"354 go on")
 
 
 async def test_a_mail_that_was_taken_is_sent_even_if_the_server_never_says_goodbye(make_kit: MakeKit) -> None:

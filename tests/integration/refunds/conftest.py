@@ -164,7 +164,7 @@ async def start(
                 "retry_base": 0.05,
                 "retry_cap": 0.2,
                 "unknown_ladder": (0.05, 0.1),
-                "gateway_deadline": 0.5,
+                "gateway_deadline": 1.2,  # a quarter of the lease at most; patient with a busy machine
                 "lease": 5.0,
             }
             return await stack.enter_async_context(serving(RefundsSettings(**(values | changes)), sandbox, amqp_url))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,11 @@ def own_run() -> Iterator[RunDirectory]:
     yield run
     Supervisor(run).kill()
     shutil.rmtree(root, ignore_errors=True)
+
+
+def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
+    """Return when the condition holds; an ``AssertionError`` when it never does."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)

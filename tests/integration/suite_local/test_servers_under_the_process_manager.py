@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import aio_pika
@@ -17,6 +15,8 @@ import pytest
 from suite_local.infrastructure.find import Found, find_postgres, find_rabbitmq
 from suite_local.paths import RunDirectory
 from suite_local.supervision import Supervisor, strays
+
+from .conftest import until
 
 pytestmark = pytest.mark.timeout(600)  # servers start here again and again, beside other tests
 QUEUE = "kept"
@@ -40,13 +40,6 @@ def start_servers(run: RunDirectory) -> tuple[Found, Found]:
 
 def pid_of(run: RunDirectory, name: str) -> int | None:
     return next(state.pid for state in Supervisor(run).processes() if state.name == name)
-
-
-def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def kill_and_wait_for_another(run: RunDirectory, name: str) -> None:

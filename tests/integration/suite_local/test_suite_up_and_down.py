@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,14 +16,9 @@ from suite_local.story import PATIENT, observe, play
 from suite_local.supervision import strays
 from suite_local.testing import free_ports
 
+from .conftest import until
+
 pytestmark = pytest.mark.timeout(600)  # a whole suite starts here, more than once, beside other tests
-
-
-def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def document_of(run: RunDirectory) -> dict[str, Any]:
@@ -47,7 +40,7 @@ def test_a_suite_survives_another_up_and_the_death_of_every_service_and_finds_it
     document, before = document_of(own_run), pids_of(own_run)
     assert all(ask(service["url"]).ready for service in document["services"].values())
 
-    lifecycle.up(own_run, environ)
+    lifecycle.up(own_run, {**os.environ, **PATIENT})  # who asks for no port leaves everything where it is
     assert pids_of(own_run) == before
 
     for pids in before.values():

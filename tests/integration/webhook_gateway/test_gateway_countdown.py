@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from yarl import URL
 
 from common.contracts.envelope import Envelope
 from common.contracts.orders import OrderCreatedV1, OrderSnapshot
 from common.ids import order_number
 from common.messaging import Broker
-from common.testing import cutting_proxy, eventually
+from common.testing import eventually, proxied
 
 from .conftest import Gateway, Start, bearer, hook_body
 
@@ -93,14 +92,10 @@ async def test_with_every_lane_and_the_database_dead_the_countdown_is_in_memory_
     start: Start, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
 ) -> None:
     dsn = await database_for("webhook_gateway")
-    rabbit, postgres = URL(amqp_url), URL(dsn)
-    async with (
-        cutting_proxy(str(rabbit.host), int(rabbit.port or 0)) as broker,
-        cutting_proxy(str(postgres.host), int(postgres.port or 0)) as database,
-    ):
+    async with proxied(amqp_url) as (broker, rabbit), proxied(dsn) as (database, postgres):
         changes: dict[str, Any] = {
-            "amqp_url": SecretStr(str(rabbit.with_host("127.0.0.1").with_port(broker.port))),
-            "postgres_dsn": SecretStr(str(postgres.with_host("127.0.0.1").with_port(database.port))),
+            "amqp_url": SecretStr(rabbit),
+            "postgres_dsn": SecretStr(postgres),
             "spool_limit_bytes": 1024**2,
         }
         async with start(**changes) as gateway:
@@ -147,23 +142,23 @@ async def test_an_answer_that_nobody_waited_for_starts_a_countdown(start: Start,
             }
         )
     )
-    url = URL(amqp_url)
-    async with cutting_proxy(str(url.host), int(url.port or 0)) as broker:
-        address = SecretStr(str(url.with_host("127.0.0.1").with_port(broker.port)))
-        async with start(amqp_url=address, sources_file=hasty, confirm_deadline=0.6, breaker_failures=1) as gateway:
-            broker.stall()
-            assert (await gateway.send(hook_body()))[0] == 200  # after the broker's deadline: too late for this source
-            assert await gateway.metric('gateway_late_answers_total{reason="slow",source="sbermarket"}') == 1.0
-            await shows(gateway, RUNNING % "sbermarket", 1.0)
-            broker.heal()
-            item = await running(gateway)
-            assert (item["status"], item["reason"]) == (200, "slow")
+    async with (
+        proxied(amqp_url) as (broker, address),
+        start(amqp_url=SecretStr(address), sources_file=hasty, confirm_deadline=0.6, breaker_failures=1) as gateway,
+    ):
+        broker.stall()
+        assert (await gateway.send(hook_body()))[0] == 200  # after the broker's deadline: too late for this source
+        assert await gateway.metric('gateway_late_answers_total{reason="slow",source="sbermarket"}') == 1.0
+        await shows(gateway, RUNNING % "sbermarket", 1.0)
+        broker.heal()
+        item = await running(gateway)
+        assert (item["status"], item["reason"]) == (200, "slow")
 
-            async def stopped() -> bool:
-                await gateway.send(hook_body())
-                return not await countdowns(gateway, "running") and bool(await countdowns(gateway, "answered"))
+        async def stopped() -> bool:
+            await gateway.send(hook_body())
+            return not await countdowns(gateway, "running") and bool(await countdowns(gateway, "answered"))
 
-            await eventually(stopped, within=60, what="a repeat that was answered in time")
+        await eventually(stopped, within=60, what="a repeat that was answered in time")
 
 
 async def test_an_acknowledged_order_is_awaited_until_the_orchestrator_tells_of_it(start: Start, amqp_url: str) -> None:

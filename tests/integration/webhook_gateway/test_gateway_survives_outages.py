@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
-from yarl import URL
 
 from common.contracts.intake import Hook
-from common.testing import CuttingProxy, cutting_proxy, eventually
+from common.testing import CuttingProxy, eventually, proxied
 
 from .conftest import Gateway, Start, bearer, hook_body
 
@@ -21,11 +20,8 @@ SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source
 @asynccontextmanager
 async def behind(address: str) -> AsyncIterator[tuple[CuttingProxy, SecretStr]]:
     """A proxy in front of a server, and the address that leads through it."""
-    url = URL(address)
-    assert url.host is not None
-    assert url.port is not None
-    async with cutting_proxy(url.host, url.port) as proxy:
-        yield proxy, SecretStr(str(url.with_host("127.0.0.1").with_port(proxy.port)))
+    async with proxied(address) as (proxy, url):
+        yield proxy, SecretStr(url)
 
 
 async def spooled_all_gone(gateway: Gateway) -> None:

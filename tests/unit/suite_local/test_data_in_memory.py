@@ -54,6 +54,15 @@ def test_what_lay_on_the_disk_makes_room_for_what_lies_in_memory(
     assert list((run.root / "postgres").iterdir()) == []
 
 
+def test_where_nothing_can_be_made_in_memory_the_disk_is_taken(
+    run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "has_room", lambda _: True)
+    (tmp_path / "file").touch()
+    memory.place(run, NAMES, tmpfs=tmp_path / "file")
+    assert [(run.root / name).is_dir() and not (run.root / name).is_symlink() for name in NAMES] == [True, True]
+
+
 def test_without_such_a_file_system_or_enough_memory_the_disk_is_taken(
     tmpfs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

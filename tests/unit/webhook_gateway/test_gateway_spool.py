@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,10 +23,10 @@ MEGABYTE = 1024**2
 
 @asynccontextmanager
 async def opened(
-    directory: Path, *, limit: int = MEGABYTE, registry: CollectorRegistry | None = None
+    directory: Path, *, limit: int = MEGABYTE, registry: CollectorRegistry | None = None, deadline: float = 60.0
 ) -> AsyncIterator[Spool]:
     metrics = GatewayMetrics(registry or CollectorRegistry(), sources=["sbermarket"])
-    spool = Spool(directory, limit=limit, deadline=5.0, metrics=metrics)
+    spool = Spool(directory, limit=limit, deadline=deadline, metrics=metrics)
     await spool.open()
     try:
         yield spool
@@ -126,6 +127,32 @@ async def test_a_disk_that_fails_makes_the_lane_unavailable_and_loses_nothing(tm
         spool._file._db.execute("PRAGMA max_page_count = 1000000")
         await spool.append("key", b"after")
         assert [record.body for record in await spool.peek(10)] == [b"before", b"after"]
+
+
+async def test_while_the_disk_hangs_what_waits_is_bounded_and_what_was_given_up_is_not_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, write = threading.Event(), SpoolFile.append
+
+    def hangs(file: SpoolFile, records: Sequence[tuple[str, bytes]]) -> None:
+        """Write when the disk answers again."""
+        hanging.wait()
+        write(file, records)
+
+    async with opened(tmp_path, deadline=0.05) as spool:
+        monkeypatch.setattr(SpoolFile, "append", hangs)
+        said = []
+        for index in range(20):
+            with pytest.raises(SpoolUnavailable) as refused:
+                await spool.append("key", b"%02d" % index + b"x" * (MEGABYTE // 8))
+            said.append(refused.value.detail)
+        assert said == ["the spool's disk did not answer within 0.05 s"] * 7 + ["the spool is full"] * 13
+        hanging.set()
+    monkeypatch.undo()
+    async with opened(tmp_path) as spool:
+        # The first one was in the disk's hands; its sender repeats it.
+        assert [record.body[:2] for record in await spool.peek(20)] == [b"00"]
+        await spool.append("key", b"x" * (MEGABYTE // 2))
 
 
 def _no_room(_: object) -> int:

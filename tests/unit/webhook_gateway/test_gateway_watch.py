@@ -38,6 +38,7 @@ MISS = Miss(
 class Store:
     def __init__(self) -> None:
         self.away = False
+        self.blind = False
         self.saved: list[Miss] = []
         self.recorded: list[RefusedCreated] = []
 
@@ -51,6 +52,8 @@ class Store:
         return found
 
     async def standing(self) -> Sequence[Standing]:
+        if self.blind:
+            raise Unavailable("away")
         return [Standing(source="sbermarket", running=2, nearest=AT + timedelta(days=36500), expired=1)]
 
 
@@ -82,6 +85,22 @@ async def test_a_refused_created_is_remembered_until_it_is_written() -> None:
     assert registry.get_sample_value("gateway_countdown_running", {"source": "sbermarket"}) == 2
     assert registry.get_sample_value("gateway_countdown_expired", {"source": "sbermarket"}) == 1
     assert registry.get_sample_value("gateway_countdown_shortest_seconds", {"source": "kuper"}) == inf
+
+
+async def test_a_countdown_is_shown_also_when_the_database_goes_away_between_writing_and_reading() -> None:
+    watching, store, _, registry = watch()
+    watching.heard("sbermarket", BODY, received_at=AT, status=503, late=None)
+    store.blind = True
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await watching.step()
+        assert registry.get_sample_value("gateway_countdown_running", {"source": "sbermarket"}) == 1
+    store.blind = False
+    await watching.step()
+    assert (
+        registry.get_sample_value("gateway_countdown_running", {"source": "sbermarket"}) == 2
+    )  # the database's own word
+    assert (store.saved, waits(watching)) == ([MISS] * 3, False)  # writing the same again changes nothing
 
 
 async def test_a_good_answer_ends_what_only_memory_knows_and_a_late_one_does_not() -> None:

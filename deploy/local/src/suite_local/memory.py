@@ -28,10 +28,14 @@ def place(run: RunDirectory, names: Sequence[str], *, tmpfs: Path = TMPFS) -> No
     """Make the named directories of the run directory anew and empty: in memory if there is room, else where they are."""
     forget(run, names, tmpfs=tmpfs)
     home = _home(run, tmpfs)
-    roomy = has_room(tmpfs)
+    try:
+        roomy = has_room(tmpfs)
+        for name in names if roomy else ():
+            (home / name).mkdir(parents=True)
+    except OSError:  # nobody may write there, or only somebody else
+        roomy = False
     for name in names:
         if roomy:
-            (home / name).mkdir(parents=True)
             (run.root / name).symlink_to(home / name, target_is_directory=True)
         else:
             (run.root / name).mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 import urllib.error
@@ -27,7 +28,7 @@ def ask(url: str, *, path: str = "/readyz", timeout_s: float = 2) -> Readiness:
             return Readiness(True, "ready")
     except urllib.error.HTTPError as error:
         return Readiness(False, _reason(error.read().decode(errors="replace")) or f"answers {error.code}")
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:  # the second is said of one that dies while it answers
         return Readiness(False, f"does not answer ({getattr(error, 'reason', None) or error})")
 
 

@@ -107,7 +107,7 @@ class Publisher:
             self._ready.clear()
             writer.close()
 
-    async def publish(self, envelope: Envelope, *, deadline: float = 2.0) -> None:
+    async def publish(self, envelope: Envelope, *, deadline: float = 15.0) -> None:
         """Publish an event to the exchange of its context, with its type as the routing key. See ``publish_raw``."""
         await self.publish_raw(exchange_of(envelope.type), envelope.type, envelope.encode(), deadline=deadline)
 
@@ -117,7 +117,7 @@ class Publisher:
         routing_key: str,
         body: bytes,
         *,
-        deadline: float = 2.0,
+        deadline: float = 15.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish an encoded CloudEvent and return when the broker has confirmed it.

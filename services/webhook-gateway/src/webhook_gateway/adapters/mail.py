@@ -10,6 +10,8 @@ import aiosmtplib
 
 from webhook_gateway.application.website_ports import MailOutcome, Report
 
+_GOODBYE_S = 1.0
+
 
 class SmtpMailer:
     """One mail server, a connection a mail. 4xx and silence are tried again, 5xx is for good."""
@@ -25,12 +27,22 @@ class SmtpMailer:
         self._deadline = deadline
 
     async def send(self, report: Report) -> MailOutcome:
-        """Send one mail within the deadline."""
+        """Send one mail within the deadline. What the server has taken is sent, whatever becomes of the connection afterwards."""
         client = aiosmtplib.SMTP(
             hostname=self._host, port=self._port, timeout=self._deadline, start_tls=self._tls, use_tls=False
         )
         try:
-            async with asyncio.timeout(self._deadline), client:
+            outcome = await self._hand_over(client, report)
+            if outcome.kind == "sent":
+                await _say_goodbye(client)
+            return outcome
+        finally:
+            client.close()
+
+    async def _hand_over(self, client: aiosmtplib.SMTP, report: Report) -> MailOutcome:
+        try:
+            async with asyncio.timeout(self._deadline):
+                await client.connect()
                 if self._user is not None:
                     await client.login(self._user, self._password or "")
                 refused, _ = await client.send_message(compose(report))
@@ -43,6 +55,15 @@ class SmtpMailer:
         except (TimeoutError, aiosmtplib.SMTPException, OSError) as error:
             return MailOutcome("later", f"no answer from the mail server ({type(error).__name__})")
         return MailOutcome("sent", f"{len(refused)} recipients are refused" if refused else "")
+
+
+async def _say_goodbye(client: aiosmtplib.SMTP) -> None:
+    """End the dialogue in order, if the server takes part in it."""
+    try:
+        async with asyncio.timeout(_GOODBYE_S):
+            await client.quit()
+    except (TimeoutError, aiosmtplib.SMTPException, OSError):
+        return
 
 
 def compose(report: Report) -> EmailMessage:

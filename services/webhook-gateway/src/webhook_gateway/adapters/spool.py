@@ -37,8 +37,8 @@ class _Call:
 class Spool:
     """Implements ``SpoolLane``. Everything that waits while a commit runs goes into the next one: one sync for many records.
 
-    ``limit`` bounds the bytes in the file, those still waiting for their commit counted in. Safe for concurrent use within the event loop
-    that opened it.
+    ``limit`` bounds the bytes in the file, those still waiting for their commit counted in, also those that nobody waits for any more
+    because the disk hangs. Safe for concurrent use within the event loop that opened it.
     """
 
     def __init__(self, directory: Path, *, limit: int, deadline: float, metrics: GatewayMetrics) -> None:
@@ -78,17 +78,17 @@ class Spool:
     async def append(self, routing_key: str, body: bytes) -> None:
         """Return when the record is synced. Raises ``SpoolUnavailable`` when it is full or the disk fails or hangs.
 
-        After a hang the record may still be written later; it is a repeat then, which consumers recognise.
+        After a hang the record may still be written, if the disk had it in hand; it is a repeat then, which consumers recognise.
         """
         size = cost(body)
         if self._file.state.size + self._waiting_bytes + size > self._limit:
             raise SpoolUnavailable("the spool is full")
-        self._waiting_bytes += size
-        try:
-            await self._command(lambda done: _Append(routing_key, body, done))
-        finally:
-            self._waiting_bytes -= size
+        await self._command(lambda done: self._waits(_Append(routing_key, body, done), size))
         self._news.set()
+
+    def _waits(self, record: _Append, size: int) -> _Append:
+        self._waiting_bytes += size  # until the thread has dealt with it, however long its caller waits
+        return record
 
     async def peek(self, limit: int) -> Sequence[SpoolRecord]:
         """Return the oldest intact records. Raises ``SpoolUnavailable`` when the disk fails."""
@@ -153,12 +153,17 @@ class Spool:
             self._commit(batch)
 
     def _commit(self, batch: list[_Append]) -> None:
-        if batch:
-            self._settle(
-                [item.done for item in batch], lambda: self._file.append([(i.routing_key, i.body) for i in batch])
-            )
+        if not batch:
+            return
+        wanted = [item for item in batch if not item.done.done()]  # not what was given up: its sender was answered 503
 
-    def _settle(self, waiting: list[asyncio.Future[Any]], work: Callable[[], Any]) -> None:
+        def append() -> None:
+            if wanted:
+                self._file.append([(item.routing_key, item.body) for item in wanted])
+
+        self._settle([item.done for item in batch], append, size=sum(cost(item.body) for item in batch))
+
+    def _settle(self, waiting: list[asyncio.Future[Any]], work: Callable[[], Any], *, size: int = 0) -> None:
         result: Any = None
         failure: BaseException | None = None
         try:
@@ -168,7 +173,19 @@ class Spool:
         self._show()
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, waiting, result, failure)
+            loop.call_soon_threadsafe(self._resolve, waiting, result, failure, size)
+
+    def _resolve(
+        self, waiting: list[asyncio.Future[Any]], result: Any, failure: BaseException | None, size: int
+    ) -> None:
+        self._waiting_bytes -= size
+        for done in waiting:
+            if done.done():
+                continue  # its deadline has passed, or whoever waited was cancelled
+            if failure is None:
+                done.set_result(result)
+            else:
+                done.set_exception(failure)
 
     def _show(self) -> None:
         state = self._file.state
@@ -176,13 +193,3 @@ class Spool:
         found, self._file.torn_found = self._file.torn_found, 0
         if found:
             self._metrics.spool_torn.inc(found)
-
-
-def _resolve(waiting: list[asyncio.Future[Any]], result: Any, failure: BaseException | None) -> None:
-    for done in waiting:
-        if done.done():
-            continue  # its deadline has passed, or whoever waited was cancelled
-        if failure is None:
-            done.set_result(result)
-        else:
-            done.set_exception(failure)

@@ -139,8 +139,10 @@ class WatchAnswers:
     async def step(self) -> None:
         """Write what is unsaved, stop what was answered, show how things stand. Raises ``Unavailable``; nothing is forgotten then."""
         standing: Sequence[Standing] | None = None
+        written = list(self._unsaved.values())
         try:
-            await self._save(list(self._unsaved.values()))
+            if written:
+                await self._store.save(written)
             recorded = await self._store.settle()
             await self._store.save(
                 [
@@ -157,13 +159,12 @@ class WatchAnswers:
                 ]
             )
             standing = await self._store.standing()
+            # Only now: should the database go away between the two, they would be written and shown nowhere.
+            self._forget(written)
         finally:
             self._observer.countdowns(standing, list(self._unsaved.values()))
 
-    async def _save(self, misses: Sequence[Miss]) -> None:
-        if not misses:
-            return
-        await self._store.save(misses)
+    def _forget(self, misses: Sequence[Miss]) -> None:
         for miss in misses:
             key = (miss.source, miss.external_id)
             if self._unsaved.get(key) is miss:

@@ -7,13 +7,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from common.errors import SuiteError
+from common.postgres import worth_repeating
 from common.telemetry import get_logger
 
 _log = get_logger()
 
 
 class Every:
-    """Does something again and again, ``seconds`` apart, the first time at once; what is away is tried again the next time."""
+    """Does something again and again, ``seconds`` apart, the first time at once; what is away is tried again the next time.
+
+    Away is also a database that dies under a statement: no job of the clock's is worth the end of a gateway that takes hooks.
+    """
 
     def __init__(
         self, name: str, seconds: float, work: Callable[[], Awaitable[None]], *, last_round: bool = True
@@ -53,3 +57,7 @@ class Every:
             if not error.retryable:
                 raise
             _log.warning("job_postponed", job=self._name, code=error.code)
+        except Exception as error:
+            if not worth_repeating(error):
+                raise
+            _log.warning("job_postponed", job=self._name, code=type(error).__name__)
