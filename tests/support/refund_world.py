@@ -84,6 +84,7 @@ class World:
     raised: list[ProblemRaisedV1] = field(default_factory=list)
     journal: list[JournalEntryV1] = field(default_factory=list)
     number: int = 0
+    began: datetime = START
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run on the world's own loop."""
@@ -129,6 +130,8 @@ class World:
             await connection.execute("DELETE FROM outbox")
         for system in self.sandbox.world.systems.values():
             system.reset()
+        self.pass_time(3600.0)
+        self.began = self.time.now()
         self.problems.clear()
         self.resolved.clear()
         self.raised.clear()
@@ -217,10 +220,10 @@ class World:
         await asyncio.gather(once(), once())
 
     async def reconcile_all(self, instance: Instance) -> Reconciliation | None:
-        """Reconcile everything; None when the process died of it."""
+        """Reconcile everything of this history; None when the process died of it."""
         until = self.time.now() + timedelta(seconds=1)
         try:
-            return await instance.reconcile(since=START - timedelta(days=1), until=until)
+            return await instance.reconcile(since=self.began, until=until)
         except KilledError:
             return None
 
