@@ -251,7 +251,7 @@ class RefundHistories(RuleBasedStateMachine):
         rows = await self.world.until_terminal(self.payments)
         found = await self.world.reconcile_all(self.world.instance())
         assert found is not None
-        assert (found.differences, found.unanswered) == ([], 0)
+        assert (found.differences, found.unanswered) == ([], 0), found
         await self.world.deliver()
         await self._check_sums()
         ledgers = self.world.ledgers()
