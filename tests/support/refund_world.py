@@ -253,7 +253,11 @@ class World:
         return found
 
     async def until_terminal(self, payments: list[str], *, rounds: int = 40) -> list[asyncpg.Record]:
-        """The gateways are well: let time pass, operators restart what is in RS_ERROR; return the refunds when all are over."""
+        """The gateways are well: let time pass, operators restart what is in RS_ERROR; return the refunds when all are over.
+
+        One in RS_ERROR that is proven not to have been paid, and whose sum other refunds have taken meanwhile, is over too: restarting
+        it is refused for good.
+        """
         for number in range(rounds):
             instance = self.instance()
             await self.deliver()
@@ -263,9 +267,13 @@ class World:
             open_rows = [row for row in rows if RefundState(row["state"]) not in TERMINAL]
             if not open_rows:
                 return rows
-            for row in open_rows:
-                if row["state"] == RefundState.ERROR:
-                    await self.press_restart(instance, str(row["id"]))
+            told = [
+                await self.press_restart(instance, str(row["id"]))
+                for row in open_rows
+                if row["state"] == RefundState.ERROR
+            ]
+            if len(told) == len(open_rows) and set(told) <= {"exceeds_captured", "nothing_left"}:
+                return rows
             self.pass_time(60.0 if number < 5 else 3600.0 if number < 10 else 86400.0)
         states = [(RefundState(row["state"]).name, row["error"], row["attempt"]) for row in open_rows]
         raise AssertionError(f"not over after {rounds} rounds: {states}")
