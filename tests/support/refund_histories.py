@@ -27,7 +27,7 @@ S = RefundState
 CAPTURED = 100
 STEPS = 25
 SPENT = (S.SENDING, S.PENDING, S.UNKNOWN, S.SUCCESS)
-OPERATIONS = ("get_payment", "create_refund", "start_refund", "get_refund", "list_refunds", "payment")
+OPERATIONS = (*(("create_refund", "start_refund", "get_refund") * 2), "get_payment", "list_refunds", "cancel", "unhold")
 FAULTS = (
     FaultOrder(mode=FaultMode.LOST_RESPONSE, count=1),
     FaultOrder(mode=FaultMode.ERROR, count=2),
@@ -38,6 +38,9 @@ FAULTS = (
     FaultOrder(mode=FaultMode.DECLINED, count=1),
     FaultOrder(mode=FaultMode.ERROR),
 )
+WISHES = st.tuples(st.sampled_from((0, 0, 1, 1, 2)), st.sampled_from((60, 60, 40, 10, CAPTURED, None)))
+TROUBLES = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(FAULTS)), min_size=1, max_size=3)
+DEATHS = st.one_of(st.none(), st.integers(min_value=1, max_value=60))
 _numbers = count()
 
 
@@ -58,9 +61,9 @@ class RefundHistories(RuleBasedStateMachine):
         """Run on the world's loop."""
         return self.world.run(coroutine)
 
-    @initialize()
-    def begin(self) -> None:
-        """Three payments: at Trust, at YooKassa, and one that was not captured."""
+    @initialize(wishes=st.lists(WISHES, min_size=1, max_size=3))
+    def begin(self, wishes: list[tuple[int, int | None]]) -> None:
+        """Three payments: at Trust, at YooKassa, and one that was not captured; and something that is wanted of them."""
         self.run(self.world.fresh())
         trust, yookassa, held = self.payments
 
@@ -71,29 +74,44 @@ class RefundHistories(RuleBasedStateMachine):
             await control("PUT", f"/sandbox/trust/payments/{held}", {"captured": 0, "held": CAPTURED})
 
         self.run(make())
+        for payment, amount in wishes:
+            self._want(payment, amount)
 
-    @rule(payment=st.sampled_from((0, 0, 1, 1, 2)), amount=st.sampled_from((60, 60, 40, 10, CAPTURED, None)))
-    def want(self, payment: int, amount: int | None) -> None:
-        """Somebody wants money back; TCreateRefund is delivered, twice."""
+    @rule(wish=WISHES)
+    def want(self, wish: tuple[int, int | None]) -> None:
+        """Somebody wants money back."""
+        self._want(*wish)
+
+    def _want(self, payment: int, amount: int | None) -> None:
         self.wishes += 1
         if self.wishes <= 5:
             self.run(self.world.want(self.payments[payment], amount=amount, key=str(self.wishes)))
             self.run(self.world.deliver())
 
-    @rule()
-    def work(self) -> None:
-        """A process carries on what is due."""
-        assert self.run(self.world.work(self.world.instance()))
+    @rule(faults=TROUBLES, point=DEATHS)
+    def work(self, faults: list[tuple[str, FaultOrder]], point: int | None) -> None:
+        """A process carries on what is due, with something going wrong on its way; it may die at this await."""
+        self._disturb(faults)
+        survived = self.run(self.world.work(self.world.instance(dies_at=point)))
+        assert survived or point is not None
         self.run(self.world.deliver())
 
-    @rule(point=st.integers(min_value=1, max_value=45))
-    def die(self, point: int) -> None:
-        """A process dies at this await."""
-        self.run(self.world.work(self.world.instance(dies_at=point)))
+    @rule(faults=TROUBLES, seconds=st.sampled_from((61.0, 400.0, 4000.0)))
+    def work_later(self, faults: list[tuple[str, FaultOrder]], seconds: float) -> None:
+        """The same after some time, when leases are up and what waited is due."""
+        self.pass_time(seconds)
+        self.work(faults, None)
 
-    @rule(point=st.integers(min_value=1, max_value=45))
-    def hang(self, point: int) -> None:
+    def _disturb(self, faults: list[tuple[str, FaultOrder]]) -> None:
+        for where, fault in faults:
+            order = fault.model_copy(update={"match": where})
+            for system in ("trust", "yookassa"):
+                self.world.sandbox.world.systems[system].faults.add(order)
+
+    @rule(faults=TROUBLES, point=st.integers(min_value=1, max_value=45))
+    def hang(self, faults: list[tuple[str, FaultOrder]], point: int) -> None:
         """A process stands still from this await on; others take over when its lease is up."""
+        self._disturb(faults)
         instance = self.world.instance(hangs_at=point)
 
         async def until_it_hangs() -> asyncio.Task[bool]:
@@ -117,28 +135,15 @@ class RefundHistories(RuleBasedStateMachine):
             instance.fuse.wake()
             await task
 
-    @rule(
-        system=st.sampled_from(("trust", "yookassa")), fault=st.sampled_from(FAULTS), where=st.sampled_from(OPERATIONS)
-    )
-    def fault(self, system: str, fault: FaultOrder, where: str) -> None:
-        """Something goes wrong with the next calls."""
-        order = fault.model_copy(update={"match": where})
-        self.world.sandbox.world.systems[system].faults.add(order)
-
     @rule()
     def heal(self) -> None:
-        """The gateways are well again."""
+        """The gateways are well again, and what was long on its way to them takes effect."""
         self.run(self._heal())
 
     async def _heal(self) -> None:
         for system in ("trust", "yookassa"):
             self.world.sandbox.world.systems[system].faults.heal()
             await self.world.sandbox.world.systems[system].let_go()
-
-    @rule()
-    def let_go(self) -> None:
-        """What was long on its way to a gateway takes effect."""
-        self.run(self._let_go())
 
     async def _let_go(self) -> None:
         for system in ("trust", "yookassa"):
@@ -154,21 +159,19 @@ class RefundHistories(RuleBasedStateMachine):
 
     @rule(index=st.integers(min_value=0, max_value=9))
     def reverse(self, index: int) -> None:
-        """A gateway takes a finished refund back."""
+        """A gateway takes a refund back that is finished for us, too: one that it only says to have failed may be paid again."""
 
         async def take_back() -> None:
-            done = [
-                (item["payment_id"], refund)
-                for item in self.world.ledgers().values()
-                for refund in item["refunds"]
-                if refund["status"] in {"success", "succeeded"}
-            ]
+            done = await self.world.fetch(
+                "SELECT a.gateway, a.gateway_refund_id FROM refunds AS r"
+                " JOIN refund_attempts AS a ON (a.refund_id, a.attempt) = (r.id, r.attempt)"
+                " WHERE r.payment_id = ANY($1) AND r.state = 5 ORDER BY r.id",
+                self.payments,
+            )
             if done:
-                payment_id, refund = done[index % len(done)]
-                yookassa = payment_id.startswith("yk-")
-                name = refund["id"] if yookassa else refund["trust_refund_id"]
-                path = f"/sandbox/{'yookassa' if yookassa else 'trust'}/refunds/{name}"
-                await self.world.sandbox.control("PUT", path, {"status": "canceled" if yookassa else "failed"})
+                gateway, name = done[index % len(done)]
+                status = "canceled" if gateway == "yookassa" else "failed"
+                await self.world.sandbox.control("PUT", f"/sandbox/{gateway}/refunds/{name}", {"status": status})
 
         self.run(take_back())
 
@@ -251,7 +254,9 @@ class RefundHistories(RuleBasedStateMachine):
         await self._heal()
         await self._wake_all()
         rows = await self.world.until_terminal(self.payments)
-        await self.world.reconcile_all(self.world.instance())
+        found = await self.world.reconcile_all(self.world.instance())
+        assert found is not None
+        assert (found.differences, found.unanswered) == ([], 0), found
         await self.world.deliver()
         await self._check_sums()
         ledgers = self.world.ledgers()

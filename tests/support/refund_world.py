@@ -84,6 +84,7 @@ class World:
     raised: list[ProblemRaisedV1] = field(default_factory=list)
     journal: list[JournalEntryV1] = field(default_factory=list)
     number: int = 0
+    began: datetime = START
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run on the world's own loop."""
@@ -129,6 +130,8 @@ class World:
             await connection.execute("DELETE FROM outbox")
         for system in self.sandbox.world.systems.values():
             system.reset()
+        self.pass_time(3600.0)
+        self.began = self.time.now()
         self.problems.clear()
         self.resolved.clear()
         self.raised.clear()
@@ -217,10 +220,10 @@ class World:
         await asyncio.gather(once(), once())
 
     async def reconcile_all(self, instance: Instance) -> Reconciliation | None:
-        """Reconcile everything; None when the process died of it."""
+        """Reconcile everything of this history; None when the process died of it."""
         until = self.time.now() + timedelta(seconds=1)
         try:
-            return await instance.reconcile(since=START - timedelta(days=1), until=until)
+            return await instance.reconcile(since=self.began, until=until)
         except KilledError:
             return None
 
@@ -250,7 +253,11 @@ class World:
         return found
 
     async def until_terminal(self, payments: list[str], *, rounds: int = 40) -> list[asyncpg.Record]:
-        """The gateways are well: let time pass, operators restart what is in RS_ERROR; return the refunds when all are over."""
+        """The gateways are well: let time pass, operators restart what is in RS_ERROR; return the refunds when all are over.
+
+        One in RS_ERROR that is proven not to have been paid, and whose sum other refunds have taken meanwhile, is over too: restarting
+        it is refused for good.
+        """
         for number in range(rounds):
             instance = self.instance()
             await self.deliver()
@@ -260,9 +267,13 @@ class World:
             open_rows = [row for row in rows if RefundState(row["state"]) not in TERMINAL]
             if not open_rows:
                 return rows
-            for row in open_rows:
-                if row["state"] == RefundState.ERROR:
-                    await self.press_restart(instance, str(row["id"]))
+            told = [
+                await self.press_restart(instance, str(row["id"]))
+                for row in open_rows
+                if row["state"] == RefundState.ERROR
+            ]
+            if len(told) == len(open_rows) and set(told) <= {"exceeds_captured", "nothing_left"}:
+                return rows
             self.pass_time(60.0 if number < 5 else 3600.0 if number < 10 else 86400.0)
         states = [(RefundState(row["state"]).name, row["error"], row["attempt"]) for row in open_rows]
         raise AssertionError(f"not over after {rounds} rounds: {states}")

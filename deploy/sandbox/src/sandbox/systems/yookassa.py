@@ -129,6 +129,7 @@ class YooKassa(OutsideSystem):
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
         self._book = _Book()
+        self._made = 0  # a reset forgets refunds, it never gives one an id again
 
     def routes(self) -> list[web.RouteDef]:
         """The protocol, and payments as a check orders them."""
@@ -190,8 +191,9 @@ class YooKassa(OutsideSystem):
             return self._bad("Refund amount exceeds the amount of the payment", "amount.value")
         polls = self._settings.yookassa_polls if payment.polls is None else payment.polls
         outcome: Literal["succeeded", "canceled"] = "canceled" if declined else payment.outcome
+        self._made += 1
         refund = _Refund(
-            id=str(uuid.uuid5(_NAMESPACE, f"refund {len(self._book.refunds)}")),
+            id=str(uuid.uuid5(_NAMESPACE, f"refund {self._made - 1}")),
             payment_id=body.payment_id,
             minor=body.amount.minor,
             currency=body.amount.currency,

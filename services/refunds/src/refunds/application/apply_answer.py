@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from refunds.application.ports import RefundStore
@@ -74,7 +75,8 @@ async def adopt(
     It goes on as another attempt under the same key, so that a trouble after this one is a problem of its own.
     """
     payment = await store.lock_payment(refund.payment_id)
-    carried = attempt.carried_on(now=now)
+    name = attempt.gateway_refund_id or receipt.gateway_refund_id  # it may have been found by our key
+    carried = replace(attempt.carried_on(now=now), gateway_refund_id=name)
     await store.add_attempt(carried)
     # The money is out or on its way, so it counts as spent again, as far as the payment has it.
     reserved = min(refund.amount or 0, payment.left + refund.reserved)
