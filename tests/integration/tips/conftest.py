@@ -135,7 +135,7 @@ class GatedFeedback:
 
     async def answer(self, request: web.Request) -> web.Response:
         """``GET /feedback/v1/orders/{order_id}``."""
-        self.headers = dict(request.headers)
+        self.headers = {name.lower(): value for name, value in request.headers.items()}
         said = self._said
         if self._hang:
             self._hang = False

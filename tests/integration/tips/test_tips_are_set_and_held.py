@@ -121,7 +121,7 @@ async def test_request_id_and_trace_reach_the_feedback_service(start: Start) -> 
         }
         async with desk.http.post("/tips/v1/set-tips-sum", json={"order_id": "ORDER1"}, headers=headers) as answer:
             assert answer.status == 200
-        assert gated.headers["X-Request-Id"] == "order-77"
+        assert gated.headers["x-request-id"] == "order-77"
         assert gated.headers["traceparent"].split("-")[1] == trace
         assert gated.headers["traceparent"].split("-")[2] != "b7ad6b7169203331"
 

@@ -131,13 +131,8 @@ class PostgresOrders:
         if operation != "check":  # what tells whether the database is back must not wait until it is
             self._compartment.enter()
         answered = False
-        task = asyncio.create_task(self._statement(query, *arguments))
         try:
-            # Not a plain time-out: giving a hanging connection back waits for the server too, and nobody should wait for that.
-            await asyncio.wait((task,), timeout=left)
-            if not task.done():
-                raise TooLate(f"the orders database did not answer within {left:.3g} s", retry_after=1.0)
-            rows = task.result()
+            rows = await self._bounded(left, query, *arguments, longer=self._deadline - left, late=late)
             answered = True
         except asyncpg.PostgresError as error:
             answered = not worth_repeating(error)
@@ -151,8 +146,6 @@ class PostgresOrders:
             self._observe(operation, waited)
             if operation != "check":
                 self._compartment.leave(answered=answered, waited=waited)
-            if not task.done():
-                self._abandon(task, after=max(0.0, self._deadline - waited), late=late)
 
     async def _statement(self, query: str, *arguments: object) -> list[Record]:
         async with self._database.acquire(timeout=self._wait) as connection:
@@ -166,16 +159,25 @@ class PostgresOrders:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise _unavailable(error) from error
 
-    async def _bounded(self, seconds: float, query: str, *arguments: object) -> list[Record]:
+    async def _bounded(
+        self,
+        seconds: float,
+        query: str,
+        *arguments: object,
+        longer: float = 0.0,
+        late: Callable[[list[Record]], None] | None = None,
+    ) -> list[Record]:
+        """Run a statement. Raises ``TooLate`` after ``seconds``; then it goes on by itself for ``longer`` seconds at most."""
         task = asyncio.create_task(self._statement(query, *arguments))
         try:
+            # Not a plain time-out: giving a hanging connection back waits for the server too, and nobody should wait for that.
             await asyncio.wait((task,), timeout=seconds)
             if task.done():
                 return task.result()
             raise TooLate(f"the orders database did not answer within {seconds:.3g} s", retry_after=1.0)
         finally:
             if not task.done():
-                self._abandon(task, after=0.0, late=None)
+                self._abandon(task, after=longer, late=late)
 
     def _abandon(
         self, task: asyncio.Task[list[Record]], *, after: float, late: Callable[[list[Record]], None] | None
