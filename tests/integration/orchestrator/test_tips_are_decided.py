@@ -24,7 +24,13 @@ from tips.settings import TipsSettings
 
 FLAG, EXPERIMENT, SHADOW = "tips_service", "tips_service_experiment", "tips_service_shadow"
 TOKENS = {"internal": "tips-internal-token", "viewer": "tips-viewer-token"}
-PATIENT = {"tips_deadline": 10.0, "tips_breaker_failures": 1000, "deferred_delay": 0.1, "feedback_deadline": 10.0}
+PATIENT = {
+    "tips_deadline": 10.0,
+    "tips_breaker_failures": 1000,
+    "deferred_delay": 0.1,
+    "feedback_deadline": 10.0,
+    "flags_every": 0.1,
+}
 ALWAYS = 364 * 24 * 3600.0
 
 
@@ -73,11 +79,11 @@ class World:
     sandbox: RunningSandbox
     database: Any
 
-    async def set_flag(self, name: str, *, enabled: bool, share: int = 10_000) -> None:
+    async def set_flag(self, name: str, *, enabled: bool, share: int = 10_000, within: float = 0.4) -> None:
         """Set a switch and wait as long as all replicas may take to see it."""
         change = {"reason": "a test", "enabled": enabled, "share": share}
         assert (await self.api.call("PUT", f"/admin/v1/flags/{name}", change))[0] == 200
-        await asyncio.sleep(1.0)  # the promise under test: within a second, everywhere
+        await asyncio.sleep(within)
 
     async def feedback(self, number: str, value: str = "10", **more: Any) -> None:
         """The customer speaks."""
@@ -197,7 +203,7 @@ async def test_the_tips_are_right_whether_the_service_is_off_on_slow_failing_or_
         found[mode] = await world.iterated(number)
     world.door.mode = "open"
     await world.database.execute("ALTER TABLE flag RENAME TO flag_away")
-    await asyncio.sleep(2.0)  # until the flags are too old to be believed
+    await asyncio.sleep(1.3)  # until the flags are too old to be believed
     (number,) = await world.finish("experiment")
     found["experiment"] = await world.iterated(number)
     await world.database.execute("ALTER TABLE flag_away RENAME TO flag")
@@ -247,10 +253,10 @@ async def test_the_service_decides_where_flag_and_experiment_say_so_and_its_tips
 async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteration_is_lost(
     make_world: Any,
 ) -> None:
-    world, other = await make_world(replica="one"), await make_world(replica="two")
-    await world.set_flag(FLAG, enabled=True)
-    await world.set_flag(EXPERIMENT, enabled=True)
-    names = [f"load-{index}" for index in range(60)]
+    world, other = [await make_world(replica=name, flags_every=0.5) for name in ("one", "two")]
+    await world.set_flag(FLAG, enabled=True, within=0)
+    await world.set_flag(EXPERIMENT, enabled=True, within=1.0)
+    names = [f"load-{index}" for index in range(40)]
     finishing = asyncio.create_task(world.finish(*names))
 
     async def under_way() -> bool:
@@ -263,17 +269,17 @@ async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteratio
         return world.door.calls["failing"] > 3 or finishing.done()
 
     await eventually(failed)
-    await world.set_flag(FLAG, enabled=False)
+    await world.set_flag(FLAG, enabled=False, within=1.0)  # the promise: within a second, in all replicas
     calls = world.door.calls.total()
     numbers = await finishing
     tips = [(await world.iterated(number))[0] for number in numbers]
-    assert tips == [1000] * 60
+    assert tips == [1000] * 40
     assert world.door.calls.total() == calls  # not one call since the switch held
     deciders = await world.database.fetch(
         "SELECT decided_by, fallback, count(*) AS n FROM order_transactions GROUP BY 1, 2"
     )
     counted = {(row["decided_by"], row["fallback"]): row["n"] for row in deciders}
-    assert sum(counted.values()) == 60
+    assert sum(counted.values()) == 40
     fallbacks = [await each.metric('tips_fallback_total{reason="status"}') for each in (world, other)]
     assert counted.get(("old", "status"), 0) == sum(fallbacks)
     assert counted[("old", "status")] > 0 and counted[("service", None)] > 0  # noqa: PT018 - one sentence

@@ -228,7 +228,7 @@ class Worker:
                     trace_id=entry.trace_id,
                 )
         for failure in failures:
-            if failure.claim.workflow_id in accepted:
+            if failure.counted and failure.claim.workflow_id in accepted:
                 self._metrics.failed(failure.claim.kind, crashed=failure.retry_in is None)
         late = len(outcomes) + len(failures) - len(accepted)
         if late:
