@@ -77,14 +77,14 @@ class UpdateTransactions:
         if caller is None or not due:
             return Iterations(orders, {})
 
-        async def one(claim: Claim) -> Decided:
+        async def _one(claim: Claim) -> Decided:
             trigger = _trigger(claim)
             context = extract({} if trigger.traceparent is None else {"traceparent": trigger.traceparent})
             async with self._gate:
                 with span("orders.update_transactions", context=context):
                     return await caller(orders[claim.order_number], trigger)
 
-        found = await asyncio.gather(*map(one, due), return_exceptions=True)
+        found = await asyncio.gather(*map(_one, due), return_exceptions=True)
         for result in found:
             if isinstance(result, Exception) and self._away(result):
                 raise result

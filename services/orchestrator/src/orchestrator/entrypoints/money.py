@@ -53,7 +53,7 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
         """Begin another run of `update_transactions`."""
         number = request.path["number"]
 
-        async def work(connection: Connection) -> BaseModel:
+        async def _work(connection: Connection) -> BaseModel:
             started = await money.feedback_changed(
                 connection,
                 number,
@@ -63,14 +63,14 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
             )
             return FeedbackTaken(number=number, started=started)
 
-        return await changes.carry_out(request, work)
+        return await changes.carry_out(request, _work)
 
     def zeroing(reason: str) -> Callable[[Request[None, None]], Any]:
         async def handle(request: Request[None, None]) -> Answer:
             """Set the order's tips to zero, for good."""
             number = request.path["number"]
 
-            async def work(connection: Connection) -> BaseModel:
+            async def _work(connection: Connection) -> BaseModel:
                 changed = await money.zero_tips(
                     connection,
                     number,
@@ -81,7 +81,7 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
                 )
                 return TipsZeroed(number=number, reason=reason, changed=changed)
 
-            return await changes.carry_out(request, work)
+            return await changes.carry_out(request, _work)
 
         return handle
 
