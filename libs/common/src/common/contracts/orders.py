@@ -151,10 +151,24 @@ class WorkflowCrashedV1(Message):
     occurred_at: AwareDatetime
 
 
+class RefundLine(Message):
+    """A part of an order that money goes back for: ``quantity`` of the ``of_quantity`` that ``paid`` minor units were paid for.
+
+    Tips are a line of their own (``kind`` tips). The refunds service works the sum out, so that all parts of a line add up to ``paid``.
+    """
+
+    id: str
+    kind: Literal["position", "delivery", "tips"] = "position"
+    quantity: str = "1"
+    of_quantity: str = "1"
+    paid: int
+
+
 class RefundWantedV1(Message):
     """Money is to go back. ``business_key`` makes it one refund however often it is asked for (``{number}:cancel``).
 
-    ``amount`` None means: all that was captured.
+    ``amount`` None means: the sum of ``lines``, or without lines all that was captured. ``source`` (the order's) may decide which
+    payment system it is.
     """
 
     TYPE: ClassVar[str] = "orders.refund.wanted.v1"
@@ -164,6 +178,8 @@ class RefundWantedV1(Message):
     currency: str
     reason: str
     business_key: str
+    lines: tuple[RefundLine, ...] = ()
+    source: str | None = None
 
 
 class TipsHoldWantedV1(Message):
