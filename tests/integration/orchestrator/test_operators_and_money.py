@@ -84,7 +84,7 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     (wanted,) = await listener.gather("refunds.wanted", 1)
     assert wanted.data == {
         "order_number": number, "payment_id": "pay-1", "amount": 8500, "currency": "RUB", "reason": "one was sour",
-        "business_key": asked["business_key"],
+        "business_key": asked["business_key"], "source": "sbermarket", "lines": [],
     }  # fmt: skip
     assert await listener.take("refunds.wanted") == []
     await in_state(api, asked, "running", 1)

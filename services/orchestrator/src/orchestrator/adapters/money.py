@@ -29,7 +29,7 @@ from orchestrator.domain.refund_sum import sum_of_goods
 
 _STATUS = "SELECT status, tips_zeroed_at FROM orders WHERE number = $1"
 _LOCK = """
-SELECT payment_id, currency, document, revision + tips_revision AS version FROM orders WHERE number = $1 FOR NO KEY UPDATE
+SELECT payment_id, source, currency, document, revision + tips_revision AS version FROM orders WHERE number = $1 FOR NO KEY UPDATE
 """
 _KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
 _ASKED = """
@@ -152,6 +152,7 @@ class PostgresMoney:
                 "currency": wish.currency,
                 "reason": wish.reason,
                 "requested_by": wish.requested_by,
+                "source": row["source"],
             },
             now=now,
             traceparent=traceparent,

@@ -107,6 +107,7 @@ def refund_wanted(order: OrderState, *, now: datetime, traceparent: str | None) 
         currency=order.currency,
         reason=order.cancel_slug or "order_cancelled",
         business_key=key,
+        source=order.source,
     )
     return encode_message(
         message, event_id=derived_id(message.TYPE, key), subject=order.number, now=now, traceparent=traceparent
