@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -235,16 +234,20 @@ async def test_the_service_decides_where_flag_and_experiment_say_so_and_its_tips
     path = f"/orders/v1/orders/{number}/feedback-changed"
     assert await world.api.call("POST", path, role="internal") == (200, {"number": number, "started": True})
     await world.iterated(number, 2)
-    spoken = datetime.now(UTC).isoformat()
-    await world.feedback(number, "20", updated_at=spoken)
-    assert (await world.api.call("POST", f"{path}?updated_at={spoken.replace('+', '%2B')}", role="internal"))[0] == 200
+    await world.feedback(number, "20")
+    assert (await world.api.call("POST", path, role="internal"))[0] == 200
     assert await world.iterated(number, 3) == (2000, "service", None, 10000)
 
-    assert await holds_told(listener, 2) == [1000, 2000]
+    # A lie about what the customer has just said is found out, although the order has been seen before.
+    world.door.mode = "lying"
+    await world.feedback(number, "30")
+    assert (await world.api.call("POST", path, role="internal"))[0] == 200
+    assert await world.iterated(number, 4) == (3000, "old", "not_set", 10000)
+    assert await holds_told(listener, 3) == [1000, 2000, 3000]
     row = await world.database.fetchrow("SELECT tips_held_amount, tips_amount FROM orders WHERE number = $1", number)
-    assert tuple(row) == (2000, 2000)
+    assert tuple(row) == (3000, 3000)
     held = await world.database.fetchval("SELECT count(*) FROM timeline WHERE kind = 'tips.hold_wanted'")
-    assert held == 2
+    assert held == 3
     # Nothing is left to check: the workflow has ended by itself.
     assert await world.database.fetchval("SELECT next_check_at FROM order_transactions") is None
     assert await world.database.fetchval("SELECT state FROM workflow WHERE kind = 'update_transactions'") == 3

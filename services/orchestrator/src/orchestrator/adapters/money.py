@@ -49,13 +49,7 @@ class PostgresMoney:
     """The operations."""
 
     async def feedback_changed(
-        self,
-        connection: Connection,
-        number: str,
-        *,
-        updated_at: datetime | None,
-        now: datetime,
-        traceparent: str | None,
+        self, connection: Connection, number: str, *, now: datetime, traceparent: str | None
     ) -> bool:
         """Begin another run of ``update_transactions``; return False for an order that is not finished: its end begins one.
 
@@ -69,7 +63,6 @@ class PostgresMoney:
             UPDATE_TRANSACTIONS,
             FEEDBACK_CHANGED,
             new_id(),
-            attributes={} if updated_at is None else {"updated_at": updated_at.isoformat()},
             now=now,
             traceparent=traceparent,
         )

@@ -134,12 +134,9 @@ class UpdateTransactions:
 
 
 def _trigger(claim: Claim) -> Trigger:
-    spoken = [event for event in claim.events if event.type == FEEDBACK_CHANGED]
-    moments = [datetime.fromisoformat(text) for event in spoken if (text := event.attributes.get("updated_at"))]
     traces = [event.traceparent for event in claim.events if event.traceparent is not None]
     return Trigger(
         key=f"{claim.workflow_id}:{claim.upto}",
-        feedback_changed=bool(spoken),
-        feedback_at=max(moments, default=None),
+        feedback_changed=any(event.type == FEEDBACK_CHANGED for event in claim.events),
         traceparent=traces[-1] if traces else None,
     )
