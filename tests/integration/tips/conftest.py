@@ -115,6 +115,7 @@ class GatedFeedback:
         self.url = ""
         self.asked = asyncio.Event()
         self.gate = asyncio.Event()
+        self.headers: dict[str, str] = {}
         self._hang = False
         self._said: dict[str, Any] = {}
 
@@ -132,8 +133,9 @@ class GatedFeedback:
         """Hold the next answer back."""
         self._hang = True
 
-    async def answer(self, _: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         """``GET /feedback/v1/orders/{order_id}``."""
+        self.headers = dict(request.headers)
         said = self._said
         if self._hang:
             self._hang = False

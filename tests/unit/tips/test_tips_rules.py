@@ -1,14 +1,17 @@
 """The rules of tips, as examples and as properties."""
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tips.domain.change import Write, plan_write
 from tips.domain.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
-from tips.domain.rules import Step, TipsRules, need_hold, target_tips
+from tips.domain.rules import SOURCES, Step, TipsRules, need_hold, target_tips
 
 END = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 RULES = TipsRules(maximum={"RUB": 500_000})
@@ -67,6 +70,9 @@ def feedback(kind: TipsType = TipsType.PERCENT, value: str = "10", **changes: ob
         pytest.param(
             an_order(currency="EUR", cost=9_000_000), feedback(value="50"), 4_500_000, id="no maximum for this currency"
         ),
+        pytest.param(
+            an_order(currency="EUR", cost=9_000_001), feedback(value="100"), 9_000_001, id="all of the cost is allowed"
+        ),
         pytest.param(an_order(), feedback(rating=3), 0, id="rated three"),
         pytest.param(an_order(), feedback(rating=4), 1_600, id="rated four"),
         pytest.param(an_order(), feedback(rating=None), 1_600, id="not rated"),
@@ -92,6 +98,38 @@ def test_every_rule_leaves_a_step_in_the_explanation() -> None:
         Step("sum", "32000", "percent 200 of a cost of 16000, rounded half up once"),
         Step("cap", "16000", "at most 16000: the cost is 16000, the maximum 500000"),
     )
+
+
+def test_every_step_names_where_its_rule_comes_from() -> None:
+    steps = (
+        *target_tips(an_order(), feedback(), RULES).steps,
+        *need_hold(an_order(tips=100), feedback(), RULES, now=END + timedelta(hours=1)).steps,
+    )
+    assert {step.rule for step in steps} == set(SOURCES)
+    assert all(len(step.source) > 10 for step in steps)
+
+
+def test_a_share_of_the_cost_caps_the_tips_and_is_rounded_down() -> None:
+    rules = TipsRules(maximum_share=Decimal("12.5"))
+    assert target_tips(an_order(cost=105), feedback(value="50"), rules).amount == 13
+    assert target_tips(an_order(cost=105), feedback(value="10"), rules).amount == 11
+
+
+@pytest.mark.parametrize(
+    ("order", "given_feedback", "forbidden"),
+    [
+        (an_order(), feedback(), False),
+        (an_order(), None, False),
+        (an_order(), feedback(rating=1), False),
+        (an_order(cashless=False), feedback(), True),
+        (an_order(refunded=True), feedback(), True),
+        (an_order(zeroed=True), None, True),
+    ],
+)
+def test_it_is_known_whether_the_order_or_the_feedback_forbids_tips(
+    order: Order, given_feedback: Feedback | None, forbidden: bool
+) -> None:
+    assert target_tips(order, given_feedback, RULES).forbidden is forbidden
 
 
 @pytest.mark.parametrize(
@@ -127,6 +165,65 @@ costs = st.integers(min_value=0, max_value=10**12)
 percents = st.decimals(min_value=0, max_value=1000, places=4, allow_nan=False)
 flats = st.decimals(min_value=0, max_value=10**9, places=6, allow_nan=False)
 maxima = st.one_of(st.none(), st.integers(min_value=0, max_value=10**9))
+
+
+shares = st.decimals(min_value=0, max_value=100, places=3, allow_nan=False)
+feedbacks = st.one_of(
+    st.none(),
+    st.builds(
+        Feedback,
+        rating=st.one_of(st.none(), st.integers(min_value=0, max_value=5)),
+        tips=st.one_of(st.none(), st.builds(ChosenTips, st.sampled_from(TipsType), st.one_of(percents, flats))),
+        choice=st.one_of(st.none(), st.sampled_from(Choice)),
+        done=st.booleans(),
+        updated_at=st.integers(min_value=-100, max_value=100).map(lambda minutes: END + timedelta(minutes=minutes)),
+    ),
+)
+orders = st.builds(
+    an_order,
+    cost=costs,
+    cashless=st.booleans(),
+    refunded=st.booleans(),
+    zeroed=st.booleans(),
+    tips=st.integers(min_value=0, max_value=10**9),
+    seen=st.booleans(),
+    currency=st.sampled_from(["RUB", "JPY", "KWD"]),
+    applied=feedbacks.map(Applied.of),
+)
+rule_sets = st.builds(
+    TipsRules,
+    maximum=st.dictionaries(st.sampled_from(["RUB", "JPY"]), st.integers(min_value=0, max_value=10**9)),
+    default_maximum=maxima,
+    maximum_share=shares,
+    negative_rating=st.integers(min_value=0, max_value=5),
+)
+# More with TIPS_EXAMPLES, in the time that a person has.
+many = settings(max_examples=int(os.environ.get("TIPS_EXAMPLES", "100")), deadline=None)
+
+
+@many
+@given(order=orders, given_feedback=feedbacks, rules=rule_sets)
+def test_no_cap_is_ever_exceeded(order: Order, given_feedback: Feedback | None, rules: TipsRules) -> None:
+    amount = target_tips(order, given_feedback, rules).amount
+    maximum = rules.maximum_for(order.currency)
+    assert 0 <= amount <= order.cost
+    assert amount <= Decimal(order.cost) * rules.maximum_share / 100
+    assert maximum is None or amount <= maximum
+
+
+@many
+@given(order=orders, given_feedback=feedbacks, rules=rule_sets)
+def test_setting_tips_twice_is_setting_them_once(
+    order: Order, given_feedback: Feedback | None, rules: TipsRules
+) -> None:
+    target = target_tips(order, given_feedback, rules)
+    plan = plan_write(order, given_feedback, target.amount, forbidden=target.forbidden)
+    if plan.write is Write.SET:
+        order = replace(order, tips=plan.amount, applied=plan.applied, seen=True, version=order.version + 1)
+    again = target_tips(order, given_feedback, rules)
+    assert again == target
+    repeated = plan_write(order, given_feedback, again.amount, forbidden=again.forbidden)
+    assert (repeated.write is Write.SET, repeated.amount) == (False, order.tips)
 
 
 @given(cost=costs, value=st.one_of(percents, flats), kind=st.sampled_from(TipsType), maximum=maxima)

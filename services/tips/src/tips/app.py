@@ -46,11 +46,12 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
         application_name=NAME,
         max_size=settings.database_connections,
         command_timeout=settings.database_deadline,
+        reset=False,  # every statement stands alone
     )
     await database.open()
     lifecycle.on_stop(database.close)
     session = await lifecycle.enter(
-        new_session(total=settings.feedback_deadline, limit=settings.feedback_connections, service=NAME)
+        new_session(total=settings.feedback_deadline, limit=settings.feedback_connections, service=NAME, traced=False)
     )
     book = settings.book
     orders = PostgresOrders(

@@ -205,3 +205,17 @@ async def _why(address: str) -> str:
         return error.detail
     finally:
         await pool.close()
+
+
+async def test_a_pool_that_does_not_reset_leaves_a_connection_as_it_was(database: Database) -> None:
+    """The round trip saved is the one that would undo this."""
+    left = []
+    for reset in (True, False):
+        pool = Database(database.dsn, application_name="left", max_size=1, reset=reset)
+        await pool.open()
+        async with pool.acquire() as connection:
+            await connection.execute("SET work_mem = '1MB'")
+        async with pool.acquire() as connection:
+            left.append(await connection.fetchval("SHOW work_mem") == "1MB")
+        await pool.close()
+    assert left == [False, True]

@@ -4,7 +4,7 @@ from common.http import audit
 from common.http.app import build_app
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
-from common.http.client import new_session, tracing_config
+from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.openapi import openapi_document
@@ -43,6 +43,7 @@ __all__ = [
     "new_session",
     "once",
     "openapi_document",
+    "outgoing_headers",
     "page_of",
     "problem",
     "problem_of",

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from common.telemetry import current_request_id
-from common.telemetry.tracing import TRACEPARENT, TRACESTATE, start_span, traceparent_of
+from common.telemetry.tracing import TRACEPARENT, TRACESTATE, inject, start_span, traceparent_of
 
 
 def new_session(
@@ -20,12 +20,14 @@ def new_session(
     limit: int = 100,
     headers: dict[str, str] | None = None,
     service: str = "suite",
+    traced: bool = True,
 ) -> aiohttp.ClientSession:
     """Return a session; the caller closes it (``async with``). Must be called inside a running loop.
 
     ``total`` and ``connect`` are deadlines in seconds: of a whole request, and of getting a connection (waiting for the
     pool included). ``limit`` is the number of connections at a time. Redirects are followed by aiohttp's own rules;
-    cookies are not kept. Every request carries ``traceparent`` and ``X-Request-Id``.
+    cookies are not kept. Every request carries ``traceparent`` and ``X-Request-Id``; with ``traced=False`` only if the caller gives
+    ``outgoing_headers()`` along, which costs a fraction of aiohttp's hooks: for hot paths.
     """
     return aiohttp.ClientSession(
         base_url=base_url,
@@ -33,8 +35,18 @@ def new_session(
         connector=aiohttp.TCPConnector(limit=limit, ttl_dns_cache=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": service, **(headers or {})},
-        trace_configs=[tracing_config()],
+        trace_configs=[tracing_config()] if traced else None,
     )
+
+
+def outgoing_headers() -> dict[str, str]:
+    """Return the headers that carry the current span and request id to another service."""
+    headers: dict[str, str] = {}
+    inject(headers)
+    request_id = current_request_id()
+    if request_id is not None:
+        headers["X-Request-Id"] = request_id
+    return headers
 
 
 def tracing_config() -> aiohttp.TraceConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from time import monotonic
@@ -10,10 +9,13 @@ from typing import Annotated
 from urllib.parse import quote
 
 import aiohttp
+from opentelemetry.trace import SpanKind
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from yarl import URL
 
 from common.errors import Unavailable
+from common.http import outgoing_headers
+from common.telemetry import span
 from tips.adapters.compartment import Compartment
 from tips.application.errors import TooLate
 from tips.domain.order import Choice, ChosenTips, Feedback, TipsType
@@ -81,11 +83,13 @@ class FeedbackClient:
 
     async def _ask(self, number: str, left: float) -> tuple[int, bytes]:
         try:
-            async with (
-                asyncio.timeout(left),
-                self._session.get(URL(self._url + quote(number, safe=""), encoded=True)) as response,
-            ):
-                return response.status, await response.read()
+            with span("GET feedback", kind=SpanKind.CLIENT):
+                async with self._session.get(
+                    URL(self._url + quote(number, safe=""), encoded=True),
+                    headers=outgoing_headers(),
+                    timeout=aiohttp.ClientTimeout(total=left),
+                ) as response:
+                    return response.status, await response.read()
         except TimeoutError:
             raise TooLate(f"feedback did not answer within {left:.3g} s", retry_after=1.0) from None
         except aiohttp.ClientError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 import asyncpg
@@ -11,6 +11,7 @@ import asyncpg
 from common.errors import Unavailable
 from common.postgres import Database, Record, worth_repeating
 from tips.adapters.compartment import Compartment
+from tips.adapters.reads import OrderReads
 from tips.application.errors import OrderNotFinished, TooLate, UnknownOrder
 from tips.application.ports import Outcome, Place, Written
 from tips.domain.book import RuleBook
@@ -21,7 +22,7 @@ _FIND = """
 SELECT number, version, finished, finished_at, payment_method, refunded, tips_zeroed_at IS NOT NULL AS zeroed, currency,
        coalesce(cost_total, 0) AS cost, tips_amount, tips_held_amount, tips_feedback_at, tips_type, tips_choice, tips_done,
        'order' = ANY(tips_seen) AS seen, zone, tariff
-FROM tips_order WHERE number = $1
+FROM tips_order WHERE number = ANY($1::text[])
 """
 _SET = "SELECT outcome, first_seen FROM tips_set_sum($1, $2, $3, $4, $5, $6, $7)"
 _TAKE_REFUNDED = "SELECT zone, tariff, looked_at FROM tips_take_refunded($1)"
@@ -37,10 +38,10 @@ _OUTCOMES = frozenset(Outcome)
 class PostgresOrders:
     """Port ``Orders`` on PostgreSQL.
 
-    Every call is one statement. It takes at most ``deadline`` seconds, or what the caller has left, the wait for a connection (at most
-    ``wait`` seconds of it) included. A statement that its caller no longer waits for goes on until ``deadline``: its connection stays
-    whole, and what a write then turns out to have done is counted. ``observe`` gets the operation (``read``, ``update``, ``refunded``,
-    ``check``) and its seconds, also of a failure (M18).
+    Every call is one statement, or a part of one that reads several orders. It takes at most ``deadline`` seconds, or what its caller
+    has left; at most ``wait`` of them go by waiting for a connection. A write that its caller no longer waits for goes on until
+    ``deadline``, and what it then turns out to have done is counted. ``observe`` gets the operation (``read``, ``update``,
+    ``refunded``, ``check``) and its seconds, also of a failure (M18).
     """
 
     def __init__(
@@ -60,11 +61,24 @@ class PostgresOrders:
         self._compartment = compartment
         self._observe = observe
         self._abandoned: set[asyncio.Task[list[Record]]] = set()
+        self._reads = OrderReads(self._read)
 
     async def find(self, number: str, *, until: float) -> Order | None:
-        """Read one order by its number, which is the primary key."""
-        rows = await self._fetch("read", until, _FIND, number)
-        return self._order(rows[0]) if rows else None
+        """Read one order by its number, which is the primary key; see ``OrderReads``."""
+        started = monotonic()
+        left = min(self._deadline, until - started)
+        if left <= 0:
+            raise TooLate("no time was left for the orders database", retry_after=1.0)
+        self._compartment.enter()
+        answered = False
+        try:
+            row = await self._reads.find(number, seconds=left)
+            answered = True
+        finally:
+            waited = monotonic() - started
+            self._observe("read", waited)
+            self._compartment.leave(answered=answered, waited=waited)
+        return None if row is None else self._order(row)
 
     async def set_tips(
         self, order: Order, *, amount: int, applied: Applied, until: float, late: Callable[[Written], None]
@@ -144,6 +158,24 @@ class PostgresOrders:
         async with self._database.acquire(timeout=self._wait) as connection:
             rows: list[Record] = await connection.fetch(query, *arguments)
             return rows
+
+    async def _read(self, numbers: Sequence[str]) -> list[Record]:
+        """Read the rows of some orders. A connection that does not answer is given up here, and given back by itself."""
+        try:
+            return await self._bounded(self._deadline, _FIND, numbers)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _unavailable(error) from error
+
+    async def _bounded(self, seconds: float, query: str, *arguments: object) -> list[Record]:
+        task = asyncio.create_task(self._statement(query, *arguments))
+        try:
+            await asyncio.wait((task,), timeout=seconds)
+            if task.done():
+                return task.result()
+            raise TooLate(f"the orders database did not answer within {seconds:.3g} s", retry_after=1.0)
+        finally:
+            if not task.done():
+                self._abandon(task, after=0.0, late=None)
 
     def _abandon(
         self, task: asyncio.Task[list[Record]], *, after: float, late: Callable[[list[Record]], None] | None
