@@ -218,7 +218,8 @@ class Worker:
             self._metrics.completed(claim.kind, len(claim.events), lags)
             for entry in outcome.logs:
                 self._metrics.transition(entry.hook, entry.act)
-                _log.info(
+                # Not at the usual level: the timeline keeps the story, and a line an event would cost as much as the event.
+                _log.debug(
                     "order_event_done",
                     order_number=claim.order_number,
                     workflow_id=claim.workflow_id,
