@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ SOURCE = "sbermarket"
 LIFE = ("order.created", "order.changed", "order.paid", "order.received", "order.delivered")
 POSITIONS = 3
 """What the sandbox's customers put into a basket on average."""
+_PRODUCTS = 20_000
+"""So many that no cache of ours holds an order's lines because another order had them."""
 _START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 _AT_ONCE = 1000
 
@@ -54,24 +57,24 @@ def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hoo
             "tariff": "express",
         }
     if event in LIFE[:3]:
+        first = zlib.crc32(external_id.encode())
+        chosen = [(first + number * 7919) % _PRODUCTS for number in range(POSITIONS)]
+        prices = [50 + product % 450 for product in chosen]
         payload["positions"] = [
             {
-                "id": f"sku-{number}",
-                "name": f"Product {number}",
+                "id": f"sku-{product}",
+                "name": f"Product {product}",
                 "originalQuantity": 2,
                 "quantity": quantity,
-                "price": "85.00",
-                "discountPrice": "80.00",
+                "price": f"{price}.90",
+                "discountPrice": f"{price}.00",
                 "weight": "0.5",
-                "totalPrice": f"{85 * quantity}.00",
-                "totalDiscountPrice": f"{80 * quantity}.00",
+                "totalPrice": f"{price * quantity}.{90 * quantity % 100:02}",
+                "totalDiscountPrice": f"{price * quantity}.00",
             }
-            for number in range(POSITIONS)
+            for product, price in zip(chosen, prices, strict=True)
         ]
-        payload["total"] = {
-            "totalPrice": f"{85 * quantity * POSITIONS}.00",
-            "discountTotalPrice": f"{80 * quantity * POSITIONS}.00",
-        }
+        payload["total"] = {"discountTotalPrice": f"{sum(prices) * quantity}.00"}
     sent_at = (_START + timedelta(minutes=minute)).isoformat()
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
     event_id = (
@@ -149,7 +152,6 @@ def orchestrator(
         "TOKENS_FILE": str(tokens),
         "INTERNAL_TOKEN_FILE": str(directory / "internal-token"),
         "REPLICA": replica,
-        "LOG_LEVEL": "WARNING",
         **changes,
     }
     environment = {f"ORCHESTRATOR_{name}": value for name, value in values.items()}
@@ -171,5 +173,5 @@ def seconds_until(urls: Sequence[str], name: str, count: float, *, since: float,
     while sum(series(url, name) for url in urls) < count:
         if time.perf_counter() > deadline:
             raise RuntimeError(f"{name} did not reach {count:g} within {within:g} s")
-        time.sleep(0.1)
+        time.sleep(0.25)  # the answer costs the process some milliseconds
     return time.perf_counter() - since

@@ -43,9 +43,9 @@ CRASH_FILE = "CRASH_FILE"
 _HOOK = "__crash_at__"
 
 
-def awaits_of(module: str) -> list[str]:
+def awaits_of(module: str, functions: Sequence[str] | None = None) -> list[str]:
     """Return the names of the hot path's awaits in a module: ``<function>: <what is called>``, a number behind repeated ones."""
-    instrument = _Instrument(FUNCTIONS[module])
+    instrument = _Instrument(FUNCTIONS[module] if functions is None else functions)
     instrument.visit(ast.parse(_source(module)))
     return instrument.names
 
@@ -162,9 +162,14 @@ def _die_around(owner: Any, method: str, name: str) -> None:
     setattr(owner, method, dying)
 
 
+def install() -> None:
+    """Give the modules of ``FUNCTIONS`` their crash points when they are imported from now on."""
+    sys.meta_path.insert(0, _Finder())
+
+
 def main() -> None:
     """Run the gateway with its crash points."""
-    sys.meta_path.insert(0, _Finder())
+    install()
     from common.messaging.confirms import ConfirmedWriter
     from webhook_gateway.__main__ import main as serve
     from webhook_gateway.adapters.spool_file import SpoolFile

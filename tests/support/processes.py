@@ -150,8 +150,16 @@ class Stand:
         }
         return self._program(replica, (*command, "serve"), "WEBHOOK_GATEWAY_", values, port)
 
-    def orchestrator(self, *, dsn: str, amqp_url: str) -> Program:
-        """Describe the orchestrator; the tips service that it knows is not there."""
+    def orchestrator(
+        self,
+        replica: str = "orchestrator-1",
+        *,
+        dsn: str,
+        amqp_url: str,
+        command: Sequence[str] = ("-m", "orchestrator"),
+        **more: str,
+    ) -> Program:
+        """Describe a replica of the orchestrator; the tips service that it knows is not there. ``more`` as for the gateway."""
         port = free_port()
         values = {
             "PORT": str(port),
@@ -160,9 +168,10 @@ class Stand:
             "TOKENS_FILE": str(self.tokens),
             "INTERNAL_TOKEN_FILE": str(self.internal),
             "TIPS_URL": "http://127.0.0.1:1",
-            "REPLICA": "orchestrator-1",
+            "REPLICA": replica,
+            **more,
         }
-        return self._program("orchestrator", ("-m", "orchestrator", "serve"), "ORCHESTRATOR_", values, port)
+        return self._program(replica, (*command, "serve"), "ORCHESTRATOR_", values, port)
 
     def _program(self, name: str, command: Sequence[str], prefix: str, values: Mapping[str, str], port: int) -> Program:
         environment = {prefix + key: value for key, value in values.items()}

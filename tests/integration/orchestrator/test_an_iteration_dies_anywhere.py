@@ -151,6 +151,7 @@ async def test_an_iteration_that_dies_anywhere_is_finished_by_the_next_one(pool:
                 " FROM orders WHERE number = $1",
                 number,
             )
+        assert row is not None
         assert tuple(row) == (1, 1000, 1000)
         dies_at += 1
     async with pool.acquire() as connection:

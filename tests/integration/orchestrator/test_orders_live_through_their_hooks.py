@@ -204,6 +204,8 @@ async def test_a_cancelled_paid_order_asks_for_its_money_and_is_shown_as_refunde
         "currency": "RUB",
         "reason": "store_closed",
         "business_key": f"{number}:cancel",
+        "lines": [],
+        "source": "sbermarket",
     }
     for version, (state, name) in enumerate(((2, "CREATE"), (5, "SUCCESS"))):
         message = RefundStateChangedV1(

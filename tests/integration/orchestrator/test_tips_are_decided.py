@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +23,13 @@ from tips.settings import TipsSettings
 
 FLAG, EXPERIMENT, SHADOW = "tips_service", "tips_service_experiment", "tips_service_shadow"
 TOKENS = {"internal": "tips-internal-token", "viewer": "tips-viewer-token"}
-PATIENT = {"tips_deadline": 10.0, "tips_breaker_failures": 1000, "deferred_delay": 0.1, "feedback_deadline": 10.0}
+PATIENT = {
+    "tips_deadline": 10.0,
+    "tips_breaker_failures": 1000,
+    "deferred_delay": 0.1,
+    "feedback_deadline": 10.0,
+    "flags_every": 0.1,
+}
 ALWAYS = 364 * 24 * 3600.0
 
 
@@ -73,11 +78,11 @@ class World:
     sandbox: RunningSandbox
     database: Any
 
-    async def set_flag(self, name: str, *, enabled: bool, share: int = 10_000) -> None:
+    async def set_flag(self, name: str, *, enabled: bool, share: int = 10_000, within: float = 0.4) -> None:
         """Set a switch and wait as long as all replicas may take to see it."""
         change = {"reason": "a test", "enabled": enabled, "share": share}
         assert (await self.api.call("PUT", f"/admin/v1/flags/{name}", change))[0] == 200
-        await asyncio.sleep(1.0)  # the promise under test: within a second, everywhere
+        await asyncio.sleep(within)
 
     async def feedback(self, number: str, value: str = "10", **more: Any) -> None:
         """The customer speaks."""
@@ -197,7 +202,7 @@ async def test_the_tips_are_right_whether_the_service_is_off_on_slow_failing_or_
         found[mode] = await world.iterated(number)
     world.door.mode = "open"
     await world.database.execute("ALTER TABLE flag RENAME TO flag_away")
-    await asyncio.sleep(2.0)  # until the flags are too old to be believed
+    await asyncio.sleep(1.3)  # until the flags are too old to be believed
     (number,) = await world.finish("experiment")
     found["experiment"] = await world.iterated(number)
     await world.database.execute("ALTER TABLE flag_away RENAME TO flag")
@@ -229,16 +234,20 @@ async def test_the_service_decides_where_flag_and_experiment_say_so_and_its_tips
     path = f"/orders/v1/orders/{number}/feedback-changed"
     assert await world.api.call("POST", path, role="internal") == (200, {"number": number, "started": True})
     await world.iterated(number, 2)
-    spoken = datetime.now(UTC).isoformat()
-    await world.feedback(number, "20", updated_at=spoken)
-    assert (await world.api.call("POST", f"{path}?updated_at={spoken.replace('+', '%2B')}", role="internal"))[0] == 200
+    await world.feedback(number, "20")
+    assert (await world.api.call("POST", path, role="internal"))[0] == 200
     assert await world.iterated(number, 3) == (2000, "service", None, 10000)
 
-    assert await holds_told(listener, 2) == [1000, 2000]
+    # A lie about what the customer has just said is found out, although the order has been seen before.
+    world.door.mode = "lying"
+    await world.feedback(number, "30")
+    assert (await world.api.call("POST", path, role="internal"))[0] == 200
+    assert await world.iterated(number, 4) == (3000, "old", "not_set", 10000)
+    assert await holds_told(listener, 3) == [1000, 2000, 3000]
     row = await world.database.fetchrow("SELECT tips_held_amount, tips_amount FROM orders WHERE number = $1", number)
-    assert tuple(row) == (2000, 2000)
+    assert tuple(row) == (3000, 3000)
     held = await world.database.fetchval("SELECT count(*) FROM timeline WHERE kind = 'tips.hold_wanted'")
-    assert held == 2
+    assert held == 3
     # Nothing is left to check: the workflow has ended by itself.
     assert await world.database.fetchval("SELECT next_check_at FROM order_transactions") is None
     assert await world.database.fetchval("SELECT state FROM workflow WHERE kind = 'update_transactions'") == 3
@@ -247,10 +256,10 @@ async def test_the_service_decides_where_flag_and_experiment_say_so_and_its_tips
 async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteration_is_lost(
     make_world: Any,
 ) -> None:
-    world, other = await make_world(replica="one"), await make_world(replica="two")
-    await world.set_flag(FLAG, enabled=True)
-    await world.set_flag(EXPERIMENT, enabled=True)
-    names = [f"load-{index}" for index in range(60)]
+    world, other = [await make_world(replica=name, flags_every=0.5) for name in ("one", "two")]
+    await world.set_flag(FLAG, enabled=True, within=0)
+    await world.set_flag(EXPERIMENT, enabled=True, within=1.0)
+    names = [f"load-{index}" for index in range(40)]
     finishing = asyncio.create_task(world.finish(*names))
 
     async def under_way() -> bool:
@@ -263,17 +272,17 @@ async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteratio
         return world.door.calls["failing"] > 3 or finishing.done()
 
     await eventually(failed)
-    await world.set_flag(FLAG, enabled=False)
+    await world.set_flag(FLAG, enabled=False, within=1.0)  # the promise: within a second, in all replicas
     calls = world.door.calls.total()
     numbers = await finishing
     tips = [(await world.iterated(number))[0] for number in numbers]
-    assert tips == [1000] * 60
+    assert tips == [1000] * 40
     assert world.door.calls.total() == calls  # not one call since the switch held
     deciders = await world.database.fetch(
         "SELECT decided_by, fallback, count(*) AS n FROM order_transactions GROUP BY 1, 2"
     )
     counted = {(row["decided_by"], row["fallback"]): row["n"] for row in deciders}
-    assert sum(counted.values()) == 60
+    assert sum(counted.values()) == 40
     fallbacks = [await each.metric('tips_fallback_total{reason="status"}') for each in (world, other)]
     assert counted.get(("old", "status"), 0) == sum(fallbacks)
     assert counted[("old", "status")] > 0 and counted[("service", None)] > 0  # noqa: PT018 - one sentence

@@ -93,4 +93,6 @@ def test_a_refund_is_asked_for_once_an_order() -> None:
         "currency": "RUB",
         "reason": "store_closed",
         "business_key": "7Q3M0V9XK2TDW8RC:cancel",
+        "lines": [],
+        "source": "sm",
     }

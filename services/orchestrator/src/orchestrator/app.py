@@ -114,6 +114,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     lifecycle.supervise("wake", wake.run)
 
     flags = FlagRows(database, max_age=settings.flags_max_age)
+    await flags.look()  # before anybody asks
     lifecycle.supervise("flags", partial(flags.poll, settings.flags_every))
     experiment = OpenFeatureExperiment(
         FlagProvider(flags), domain=f"{NAME}/{new_id()}", deadline=settings.experiment_deadline

@@ -55,7 +55,7 @@ class OrchestratorSettings(ServiceSettings):
     port: int = Field(default=8082, ge=0, le=65535)
     database_connections: int = Field(default=12, ge=6, le=200)
     workers: int = Field(default=2, ge=1, le=32)
-    batch_size: int = Field(default=50, ge=1, le=1000)
+    batch_size: int = Field(default=200, ge=1, le=1000)
     intake_batch_size: int = Field(default=200, ge=1, le=2000)
     lease: float = Field(default=30.0, ge=0.5, le=600)
     poll: float = Field(default=0.5, gt=0, le=60)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from opentelemetry import trace
 
-from common.telemetry import extract, inject, span, trace_id
+from common.telemetry import extract, follow, inject, span, trace_id
+from common.telemetry.tracing import parse_traceparent
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -67,3 +68,14 @@ def test_an_exception_passes_through_a_span_and_the_outer_one_is_current_again()
         with pytest.raises(ZeroDivisionError), span("inner"):
             raise ZeroDivisionError
         assert trace.get_current_span() is outer
+
+
+def test_what_follows_stays_in_its_trace_and_nonsense_begins_a_new_one() -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    traceparent, number = follow("orders.event", parent, {})
+    assert (traceparent[:36], traceparent[-3:], number) == (parent[:36], "-01", parent[3:35])
+    assert traceparent != parent
+    for wrong in (None, "", "nonsense", parent[:-1], "ff" + parent[2:], parent.replace("00f067aa0ba902b7", "0" * 16)):
+        begun, number = follow("orders.event", wrong, {})
+        assert (begun[3:35], number == parent[3:35]) == (number, False), wrong
+        assert parse_traceparent(begun, {}) is not None

@@ -110,6 +110,8 @@ async def _serve(build: Build[SettingsT, AppT], settings: SettingsT, *, service:
             # What was made while starting lives as long as the process; the collector need not look at it again.
             gc.collect()
             gc.freeze()
+            # Requests and batches make thousands of short-lived objects and few cycles: looking every 700 costs a tenth of the time.
+            gc.set_threshold(10_000, 20, 20)
             _log.info("service_started", port=application.port, version=version, pid=os.getpid())
             await lifecycle.stopping.wait()
     except SuiteError as error:

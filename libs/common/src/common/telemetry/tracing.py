@@ -35,6 +35,7 @@ TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 
 _HEADER = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_PLAIN_HEADER = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _LONGEST_STATE = 512  # characters; the W3C asks to carry at least that much
 _random = random.Random()  # noqa: S311 - trace ids tell requests apart, they are not keys
@@ -129,6 +130,26 @@ def start_span(
     if parent.is_valid:
         return NonRecordingSpan(SpanContext(parent.trace_id, fresh, False, parent.trace_flags, parent.trace_state))
     return NonRecordingSpan(SpanContext(_random.getrandbits(128) or 1, fresh, False, _SAMPLED))
+
+
+def follow(name: str, parent: str | None, attributes: Mapping[str, Any]) -> tuple[str, str]:
+    """Note something that happened in the trace that ``parent`` (a ``traceparent``) names, or in a new one; it has no duration.
+
+    Returns its own ``traceparent`` and the trace id in hexadecimal. Nothing is entered: without an exporter this costs two
+    microseconds, where ``span`` with ``extract`` and ``inject`` costs thirty.
+    """
+    if _State.tracer is not None:
+        context = extract({} if parent is None else {TRACEPARENT: parent})
+        current = start_span(name, context=context, attributes=attributes)
+        current.end()
+        made = current.get_span_context()
+        return traceparent_of(made), f"{made.trace_id:032x}"
+    fresh = _random.getrandbits(64) or 1
+    match = _PLAIN_HEADER.fullmatch(parent) if parent else None
+    if match is None or not int(match[1], 16):
+        trace_hex = f"{_random.getrandbits(128) or 1:032x}"
+        return f"00-{trace_hex}-{fresh:016x}-01", trace_hex
+    return f"00-{match[1]}-{fresh:016x}-{match[2]}", match[1]
 
 
 def traceparent_of(context: SpanContext) -> str:

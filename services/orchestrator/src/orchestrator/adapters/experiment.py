@@ -57,18 +57,19 @@ class FlagRows:
         self._read_at: float | None = None
 
     async def poll(self, seconds: float) -> None:
-        """Look again and again until cancelled. To be supervised; survives everything, for a flag that cannot be read means *off*."""
+        """Look again and again until cancelled. To be supervised."""
         while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the flags grow old and the own rules decide
-                _log.warning("flags_unreadable", reason=type(error).__name__)
+            await self.look()
             await asyncio.sleep(seconds)
 
     async def look(self) -> None:
-        """Read the flags now."""
-        async with self._database.acquire() as connection:
-            rows = await connection.fetch(_FLAGS)
+        """Read the flags now, if they can be read. Survives everything: what cannot be read grows old and means *off*."""
+        try:
+            async with self._database.acquire() as connection:
+                rows = await connection.fetch(_FLAGS)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the own rules decide meanwhile
+            _log.warning("flags_unreadable", reason=type(error).__name__)
+            return
         self._rows = {row["name"]: FlagRow(row["enabled"], row["share"]) for row in rows}
         self._read_at = self._monotonic()
 

@@ -106,9 +106,9 @@ class OrchestratorMetrics:
             self._lag.labels(kind)
             for outcome in ("retried", "crashed"):
                 self._failures.labels(kind, outcome)
-        for hook in Hook:
-            for act in Act:
-                self._transitions.labels(hook.value, act.value)
+        self._by_hook_and_act = {
+            (hook.value, act.value): self._transitions.labels(hook.value, act.value) for hook in Hook for act in Act
+        }
         for state in (WorkflowState.STOPPED, WorkflowState.CRASHED):
             self.workflows.labels(state.name.lower())
         for status in Status:
@@ -151,4 +151,4 @@ class OrchestratorMetrics:
 
     def transition(self, hook: str, act: str) -> None:
         """See the port."""
-        self._transitions.labels(hook, act).inc()
+        self._by_hook_and_act[hook, act].inc()

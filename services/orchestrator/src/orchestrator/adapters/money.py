@@ -29,7 +29,7 @@ from orchestrator.domain.refund_sum import sum_of_goods
 
 _STATUS = "SELECT status, tips_zeroed_at FROM orders WHERE number = $1"
 _LOCK = """
-SELECT payment_id, currency, document, revision + tips_revision AS version FROM orders WHERE number = $1 FOR NO KEY UPDATE
+SELECT payment_id, source, currency, document, revision + tips_revision AS version FROM orders WHERE number = $1 FOR NO KEY UPDATE
 """
 _KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
 _ASKED = """
@@ -49,13 +49,7 @@ class PostgresMoney:
     """The operations."""
 
     async def feedback_changed(
-        self,
-        connection: Connection,
-        number: str,
-        *,
-        updated_at: datetime | None,
-        now: datetime,
-        traceparent: str | None,
+        self, connection: Connection, number: str, *, now: datetime, traceparent: str | None
     ) -> bool:
         """Begin another run of ``update_transactions``; return False for an order that is not finished: its end begins one.
 
@@ -69,7 +63,6 @@ class PostgresMoney:
             UPDATE_TRANSACTIONS,
             FEEDBACK_CHANGED,
             new_id(),
-            attributes={} if updated_at is None else {"updated_at": updated_at.isoformat()},
             now=now,
             traceparent=traceparent,
         )
@@ -152,6 +145,7 @@ class PostgresMoney:
                 "currency": wish.currency,
                 "reason": wish.reason,
                 "requested_by": wish.requested_by,
+                "source": row["source"],
             },
             now=now,
             traceparent=traceparent,

@@ -82,7 +82,7 @@ _AGGREGATE = {"delivered": "finished", "cancelled": "cancelled"}
 def order_values(row: OrderRow) -> tuple[Any, ...]:
     """Return the values of ``ORDER_COLUMNS``."""
     state = row.state
-    status = state.status.value
+    status = state.status
     return (
         state.number,
         state.source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from orchestrator.domain.difference import Difference, LineChange
@@ -22,7 +23,7 @@ _MOMENTS = ("paid_at", "shipped_at", "finished_at", "cancelled_at")
 def encode_state(state: OrderState) -> dict[str, Any]:
     """Return the document of a state."""
     document: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
-    document["status"] = state.status.value
+    document["status"] = state.status
     document["created_at"] = state.created_at.isoformat()
     for name in _MOMENTS:
         moment: datetime | None = getattr(state, name)
@@ -35,7 +36,7 @@ def encode_state(state: OrderState) -> dict[str, Any]:
     document["written_off"] = [
         [item.store_id, item.position_id, number_text(item.quantity)] for item in state.written_off
     ]
-    document["repeats"] = [[hook.value, digest] for hook, digest in state.repeats]
+    document["repeats"] = [[hook, digest] for hook, digest in state.repeats]
     document["incidents"] = [encode_incident(item) for item in state.incidents]
     return document
 
@@ -63,8 +64,12 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
     )
 
 
+@lru_cache(maxsize=4096)
 def encode_line(line: Line) -> dict[str, Any]:
-    """Return a position as JSON has it: sums in minor units, quantities as decimal strings (the contract's ``Position``)."""
+    """Return a position as JSON has it: sums in minor units, quantities as decimal strings (the contract's ``Position``).
+
+    The same line gives the same object: an order's lines are written three times an event. Nobody may change it.
+    """
     return {
         "id": line.id,
         "name": line.name,
@@ -111,14 +116,15 @@ def encode_difference(difference: Difference) -> dict[str, Any]:
 def encode_incident(incident: Incident) -> dict[str, Any]:
     """Return an incident as JSON has it."""
     return {
-        "kind": incident.kind.value,
+        "kind": incident.kind,
         "event_id": incident.event_id,
-        "hook": incident.hook.value,
+        "hook": incident.hook,
         "moment": incident.moment.isoformat(),
         "difference": encode_difference(incident.difference),
     }
 
 
+@lru_cache(maxsize=4096)
 def number_text(value: Decimal) -> str:
     """Return a quantity in its one plain spelling: ``2``, ``0.5``; never ``2.00`` or ``2E+1``."""
     text = f"{value:f}"

@@ -218,7 +218,8 @@ class Worker:
             self._metrics.completed(claim.kind, len(claim.events), lags)
             for entry in outcome.logs:
                 self._metrics.transition(entry.hook, entry.act)
-                _log.info(
+                # Not at the usual level: the timeline keeps the story, and a line an event would cost as much as the event.
+                _log.debug(
                     "order_event_done",
                     order_number=claim.order_number,
                     workflow_id=claim.workflow_id,
@@ -228,7 +229,7 @@ class Worker:
                     trace_id=entry.trace_id,
                 )
         for failure in failures:
-            if failure.claim.workflow_id in accepted:
+            if failure.counted and failure.claim.workflow_id in accepted:
                 self._metrics.failed(failure.claim.kind, crashed=failure.retry_in is None)
         late = len(outcomes) + len(failures) - len(accepted)
         if late:

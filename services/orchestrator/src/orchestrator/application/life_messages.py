@@ -57,6 +57,7 @@ def refund_wanted(
     currency: str,
     reason: str,
     business_key: str,
+    source: str | None,
     now: datetime,
     traceparent: str | None,
 ) -> Encoded:
@@ -68,6 +69,7 @@ def refund_wanted(
         currency=currency,
         reason=reason,
         business_key=business_key,
+        source=source,
     )
     event_id = derived_id(message.TYPE, business_key)
     return encode_message(message, event_id=event_id, subject=number, now=now, traceparent=traceparent)

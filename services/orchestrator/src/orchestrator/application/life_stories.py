@@ -65,11 +65,10 @@ def worked_out(row: Transactions, *, traceparent: str | None) -> TimelineEntry:
 
 
 def hold_wanted(number: str, amount: int, currency: str, *, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Tell that tips are to be held at a sum."""
+    """Tell that tips are to be held at a sum; 0 undoes an earlier hold."""
     details = {"amount": to_decimal_string(amount, currency), "currency": currency}
-    return _entry(
-        number, "tips.hold_wanted", "The tips are to be held", now=now, details=details, traceparent=traceparent
-    )
+    summary = "The tips are to be held" if amount else "The hold of the tips is to be undone"
+    return _entry(number, "tips.hold_wanted", summary, now=now, details=details, traceparent=traceparent)
 
 
 def zeroed(

@@ -61,7 +61,7 @@ def announcement(
     }
     if item.correction:
         data["difference"] = encode_difference(item.difference)
-        data["late_event"] = fact.hook.value
+        data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
         data["difference"] = encode_difference(item.difference)
     elif fact.hook is Hook.CANCELLED:
@@ -78,7 +78,7 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "source": order.source,
         "external_id": order.external_id,
         "version": version,
-        "status": order.status.value,
+        "status": order.status,
         "closed_for_changes": order.closed,
         "shipped": order.shipped,
         "store_id": order.store_id,
@@ -107,6 +107,7 @@ def refund_wanted(order: OrderState, *, now: datetime, traceparent: str | None) 
         currency=order.currency,
         reason=order.cancel_slug or "order_cancelled",
         business_key=key,
+        source=order.source,
     )
     return encode_message(
         message, event_id=derived_id(message.TYPE, key), subject=order.number, now=now, traceparent=traceparent
@@ -121,13 +122,13 @@ def problem_raised(
     ``seq`` is the workflow event that brought it up: an incident that was resolved and comes up again is another event.
     """
     message = alerts.ProblemRaisedV1(
-        kind=incident.kind.value,
+        kind=incident.kind,
         severity="warning",
         fingerprint=fingerprint(order.number, incident),
         summary=_SUMMARIES[incident.kind],
         details={
-            "hook": incident.hook.value,
-            "status": order.status.value,
+            "hook": incident.hook,
+            "status": order.status,
             "sent_at": incident.moment.isoformat(),
             **_in_words(incident.difference, order.currency),
         },

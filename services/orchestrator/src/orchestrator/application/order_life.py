@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict
-from common.telemetry import extract, inject, span, trace_id
+from common.telemetry import follow
 from orchestrator.application import messages, park, stories
 from orchestrator.application.children import tell_children
 from orchestrator.application.ports import (
@@ -31,7 +30,7 @@ from orchestrator.application.read_hook import to_fact
 from orchestrator.domain.decisions import Decisions, decide
 from orchestrator.domain.events import OrderFact
 from orchestrator.domain.fold import Step, fold, is_next, step
-from orchestrator.domain.order import OrderState, Status
+from orchestrator.domain.order import OrderState, Status, evolve
 
 OTHER = "other"
 _ENDED = frozenset({Status.DELIVERED, Status.CANCELLED})
@@ -130,7 +129,7 @@ class OrderLife:
         after = steps[-1].after
         if after is None:
             first = steps[0].fact
-            outcome.parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook.value)
+            outcome.parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook)
             return outcome
         before = None if stored is None else stored.state
         decisions = decide(before, steps, fresh=fresh, again=None if again is None else _as_new(again))
@@ -239,22 +238,16 @@ def _trace(
     traces: dict[str, str] = {}
     for taken in new:
         fact, parent = taken.fact, parents.get(taken.fact.event_id)
-        headers: dict[str, str] = {}
-        context = extract({} if parent is None else {"traceparent": parent})
-        names: dict[str, Any] = {"order.hook": fact.hook.value, "order.act": taken.act.value}
-        with span("orders.event", context=context, **names):
-            inject(headers)
-            trace = trace_id()
-        if "traceparent" in headers:
-            traces[fact.event_id] = headers["traceparent"]
-        status = None if taken.after is None else taken.after.status.value
-        outcome.logs.append(StepLog(trace_id=trace, hook=fact.hook.value, act=taken.act.value, status=status))
+        traceparent, trace = follow("orders.event", parent, {"order.hook": fact.hook, "order.act": taken.act})
+        traces[fact.event_id] = traceparent
+        status = None if taken.after is None else taken.after.status
+        outcome.logs.append(StepLog(trace_id=trace, hook=fact.hook, act=taken.act, status=status))
         outcome.timeline.append(
-            stories.transition(taken, claim.order_number, late=late, now=now, traceparent=headers.get("traceparent"))
+            stories.transition(taken, claim.order_number, late=late, now=now, traceparent=traceparent)
         )
     return traces
 
 
 def _differ(before: OrderState, after: OrderState) -> bool:
     """Whether the order itself changed, not only what is noted about its events."""
-    return replace(before, last=after.last, repeats=after.repeats, incidents=after.incidents) != after
+    return evolve(before, last=after.last, repeats=after.repeats, incidents=after.incidents) != after

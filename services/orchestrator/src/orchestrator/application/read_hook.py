@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -173,7 +174,11 @@ def _sum(value: Any, currency: str) -> int | None:
         return None
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise _UnfitError("a sum is no number")
-    return to_minor(value, currency)
+    return _minor(value, currency)
+
+
+# Prices and quantities are few and come again and again. Typed: the number 1 and the text "1" are read alike, but not True.
+_minor = lru_cache(maxsize=8192, typed=True)(to_minor)
 
 
 def _quantity(value: Any) -> Decimal | None:
@@ -181,6 +186,11 @@ def _quantity(value: Any) -> Decimal | None:
         return None
     if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise _UnfitError("a quantity is no number")
+    return _decimal(value)
+
+
+@lru_cache(maxsize=8192, typed=True)
+def _decimal(value: str | float) -> Decimal:
     try:
         number = Decimal(str(value).strip().replace(",", "."))
     except InvalidOperation:

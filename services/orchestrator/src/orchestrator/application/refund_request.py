@@ -2,7 +2,7 @@
 
 ```
 refund.requested → orders.refund.wanted.v1      refund.published: a cancelled order's life has asked already
-refund.state     → ended by SUCCESS, REJECTED, REVERSED; RS_ERROR waits for a person (the refunds service raises that problem)
+refund.state     → ended by SUCCESS, CANCELLED, REJECTED, REVERSED; RS_ERROR waits for a person (the refunds service raises that problem)
 refund.rejected  → the problem is raised here: whoever asked counts on the money
 timer            → no answer at all for too long: a problem, until one comes
 ```
@@ -26,11 +26,12 @@ REFUND_REQUESTED = "refund.requested"
 REFUND_STATE = "refund.state"
 REFUND_REJECTED = "refund.rejected"
 
-_ENDED = frozenset({"SUCCESS", "REJECTED", "REVERSED"})
+_ENDED = frozenset({"SUCCESS", "REJECTED", "REVERSED", "CANCELLED"})
 _UNANSWERED = "refund.unanswered"
 _SUMMARIES = {
     "SUCCESS": ("done", "The money that was asked for went back"),
     "ERROR": ("failed", "The refund came to RS_ERROR and waits for a person to restart it"),
+    "CANCELLED": ("done", "Nothing had been captured: the payment was cancelled instead"),
     "REVERSED": ("failed", "The payment system took the finished refund back"),
 }
 
@@ -116,6 +117,7 @@ class RefundRequest:
                 currency=wish.currency,
                 reason=wish.reason,
                 business_key=wish.business_key,
+                source=asked.get("source"),
                 now=now,
                 traceparent=event.traceparent,
             )

@@ -41,13 +41,13 @@ def transition(taken: Step, number: str, *, late: bool, now: datetime, tracepare
     """Tell what one event did."""
     fact, after = taken.fact, taken.after
     details = {
-        "hook": fact.hook.value,
-        "act": taken.act.value,
+        "hook": fact.hook,
+        "act": taken.act,
         "event_id": fact.event_id,
         "hook_time": fact.moment.isoformat(),
     }
     if after is not None:
-        details["status"] = after.status.value
+        details["status"] = after.status
     if late:
         details["late"] = "true"
     difference = taken.difference
@@ -58,7 +58,7 @@ def transition(taken: Step, number: str, *, late: bool, now: datetime, tracepare
         order_number=number,
         occurred_at=now,
         service=SERVICE,
-        kind=f"order.{taken.act.value}",
+        kind=f"order.{taken.act}",
         actor=fact.source,
         summary=_SUMMARIES[taken.act],
         details=details,
@@ -75,7 +75,7 @@ def corrected(item: Announcement, *, now: datetime, traceparent: str | None) -> 
         kind="order.corrected",
         actor=SERVICE,
         summary="An older event arrived late; the order was worked out again and a correction was sent",
-        details={"late_event": item.fact.hook.value, "event_id": item.fact.event_id},
+        details={"late_event": item.fact.hook, "event_id": item.fact.event_id},
         traceparent=traceparent,
     )
 

@@ -44,11 +44,10 @@ class Decided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """Why an order is looked at. ``key`` is the same if this is done again; ``feedback_at``: feedback that must count by now."""
+    """Why an order is looked at. ``key`` is the same if this is done again; ``feedback_changed``: the customer has just spoken."""
 
     key: str
     feedback_changed: bool = False
-    feedback_at: datetime | None = None
     traceparent: str | None = None
 
 
@@ -139,8 +138,8 @@ class TipsCaller:
 
     async def _due(self, order: TipsOrder, trigger: Trigger) -> datetime | None:
         """Which feedback must have been applied afterwards. Worth a question only when the customer has just spoken."""
-        if trigger.feedback_at is not None or not trigger.feedback_changed:
-            return trigger.feedback_at
+        if not trigger.feedback_changed:
+            return None
         try:
             feedback = await self._feedback.find(order.number)
         except FeedbackSilent:

@@ -77,14 +77,14 @@ class UpdateTransactions:
         if caller is None or not due:
             return Iterations(orders, {})
 
-        async def one(claim: Claim) -> Decided:
+        async def _one(claim: Claim) -> Decided:
             trigger = _trigger(claim)
             context = extract({} if trigger.traceparent is None else {"traceparent": trigger.traceparent})
             async with self._gate:
                 with span("orders.update_transactions", context=context):
                     return await caller(orders[claim.order_number], trigger)
 
-        found = await asyncio.gather(*map(one, due), return_exceptions=True)
+        found = await asyncio.gather(*map(_one, due), return_exceptions=True)
         for result in found:
             if isinstance(result, Exception) and self._away(result):
                 raise result
@@ -134,12 +134,9 @@ class UpdateTransactions:
 
 
 def _trigger(claim: Claim) -> Trigger:
-    spoken = [event for event in claim.events if event.type == FEEDBACK_CHANGED]
-    moments = [datetime.fromisoformat(text) for event in spoken if (text := event.attributes.get("updated_at"))]
     traces = [event.traceparent for event in claim.events if event.traceparent is not None]
     return Trigger(
         key=f"{claim.workflow_id}:{claim.upto}",
-        feedback_changed=bool(spoken),
-        feedback_at=max(moments, default=None),
+        feedback_changed=any(event.type == FEEDBACK_CHANGED for event in claim.events),
         traceparent=traces[-1] if traces else None,
     )

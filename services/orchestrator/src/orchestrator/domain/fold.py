@@ -8,14 +8,14 @@ the incremental way safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from orchestrator.domain.difference import NOTHING, Difference, compare
 from orchestrator.domain.events import Hook, Line, OrderFact
 from orchestrator.domain.lines import complete, totals
-from orchestrator.domain.order import Incident, OrderState, Status, StockEntry
+from orchestrator.domain.order import Incident, OrderState, Status, StockEntry, evolve
 from orchestrator.domain.transitions import INCIDENTS, TRANSITIONS, Act
 
 NO_STORE = "unknown"
@@ -65,7 +65,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
             return Step(fact, act, None, None)
         return Step(fact, act, None, _created(number, fact))
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
-        return Step(fact, Act.REPEATS_LATEST, state, replace(state, last=fact.key))
+        return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
     if act is Act.ALREADY_CREATED and fact.digest != state.created_digest:
         act = Act.CREATED_DIFFERS
@@ -85,7 +85,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         else:
             incident = Incident(INCIDENTS[act], fact.event_id, fact.hook, fact.moment, difference)
             if incident.identity not in {known.identity for known in state.incidents}:
-                after = replace(seen, incidents=(*state.incidents, incident))
+                after = evolve(seen, incidents=(*state.incidents, incident))
     return Step(fact, act, state, after, difference)
 
 
@@ -119,25 +119,25 @@ def _created(number: str, fact: OrderFact) -> OrderState:
 
 def _changed(state: OrderState, fact: OrderFact) -> OrderState:
     changed = _with_content(state, fact)
-    return replace(changed, told_lines=changed.lines)
+    return evolve(changed, told_lines=changed.lines)
 
 
 def _paid(state: OrderState, fact: OrderFact) -> OrderState:
     content = _with_content(state, fact)
     status = Status.PAID if state.status is Status.CREATED else state.status
-    return replace(content, status=status, closed=True, paid=True, paid_at=state.paid_at or fact.moment)
+    return evolve(content, status=status, closed=True, paid=True, paid_at=state.paid_at or fact.moment)
 
 
 def _received(state: OrderState, fact: OrderFact) -> OrderState:
-    return replace(_shipped(state, fact.moment), status=Status.RECEIVED)
+    return evolve(_shipped(state, fact.moment), status=Status.RECEIVED)
 
 
 def _delivered(state: OrderState, fact: OrderFact) -> OrderState:
-    return replace(_shipped(state, fact.moment), status=Status.DELIVERED, finished_at=fact.moment)
+    return evolve(_shipped(state, fact.moment), status=Status.DELIVERED, finished_at=fact.moment)
 
 
 def _cancelled(state: OrderState, fact: OrderFact) -> OrderState:
-    return replace(
+    return evolve(
         state,
         status=Status.CANCELLED,
         closed=True,
@@ -159,7 +159,7 @@ _APPLY: dict[Act, Callable[[OrderState, OrderFact], OrderState]] = {
 
 def _shipped(state: OrderState, moment: datetime) -> OrderState:
     if state.shipped:
-        return replace(state, closed=True)
+        return evolve(state, closed=True)
     store = state.store_id or NO_STORE
     entries: dict[str, StockEntry] = {}
     for line in state.lines:
@@ -167,7 +167,7 @@ def _shipped(state: OrderState, moment: datetime) -> OrderState:
             before = entries.get(line.id)
             quantity = line.quantity if before is None else before.quantity + line.quantity
             entries[line.id] = StockEntry(store, line.id, quantity)
-    return replace(state, closed=True, shipped=True, shipped_at=moment, written_off=tuple(entries.values()))
+    return evolve(state, closed=True, shipped=True, shipped_at=moment, written_off=tuple(entries.values()))
 
 
 _CONTENT = ("store_id", "comment", "shipment_method", "replacement_policy", "payment_method", "payment_id")
@@ -184,7 +184,7 @@ def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
     else:
         total = state.total_price if fact.total_price is None else fact.total_price
         discounted = state.total_discount_price if fact.total_discount_price is None else fact.total_discount_price
-    return replace(state, lines=lines, total_price=total, total_discount_price=discounted, **given)
+    return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, **given)
 
 
 def _differ(before: OrderState, after: OrderState) -> Difference:
@@ -199,6 +199,6 @@ def _text(value: int | None) -> str | None:
 
 def _remember(state: OrderState, fact: OrderFact) -> OrderState:
     if fact.digest is None:
-        return replace(state, last=fact.key)
+        return evolve(state, last=fact.key)
     others = tuple(item for item in state.repeats if item[0] is not fact.hook)
-    return replace(state, last=fact.key, repeats=(*others, (fact.hook, fact.digest)))
+    return evolve(state, last=fact.key, repeats=(*others, (fact.hook, fact.digest)))

@@ -154,7 +154,7 @@ def money_admin_routes(
         """Ask for a refund; it is followed by a workflow."""
         number, body = request.path["number"], request.body
 
-        async def work(connection: Connection) -> BaseModel:
+        async def _work(connection: Connection) -> BaseModel:
             wish = await money.refund(
                 connection,
                 number,
@@ -188,13 +188,13 @@ def money_admin_routes(
             )
             return answer
 
-        return await changes.carry_out(request, work)
+        return await changes.carry_out(request, _work)
 
     async def reissue(request: Request[ReissueChange, None]) -> Answer:
         """Have the document issued again."""
         number, body = request.path["number"], request.body
 
-        async def work(connection: Connection) -> BaseModel:
+        async def _work(connection: Connection) -> BaseModel:
             version = await money.reissue_document(
                 connection,
                 number,
@@ -216,7 +216,7 @@ def money_admin_routes(
             )
             return ReissueTaken(number=number, dry_run=body.dry_run, replaces=version)
 
-        return await changes.carry_out(request, work)
+        return await changes.carry_out(request, _work)
 
     async def document(request: Request[None, DocumentQuery]) -> DocumentView:
         """One version of the document."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound
@@ -20,14 +20,6 @@ _PLACES = {
     "move-back-to-cash": "The order was moved back to cash",
     "courier-not-accepted": "The courier was not accepted",
 }
-
-
-class FeedbackQuery(BaseModel):
-    """What is known of the change; with `updated_at` the caller checks that it has been applied."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    updated_at: AwareDatetime | None = Field(default=None, description="the feedback's own `updated_at`")
 
 
 class FeedbackTaken(BaseModel):
@@ -49,28 +41,22 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
     """Return the routes. All are safe to repeat."""
     changes = Changes(database, clock=clock, committed=committed)
 
-    async def feedback_changed(request: Request[None, FeedbackQuery]) -> Answer:
+    async def feedback_changed(request: Request[None, None]) -> Answer:
         """Begin another run of `update_transactions`."""
         number = request.path["number"]
 
-        async def work(connection: Connection) -> BaseModel:
-            started = await money.feedback_changed(
-                connection,
-                number,
-                updated_at=request.query.updated_at,
-                now=clock.now(),
-                traceparent=current_trace(),
-            )
+        async def _work(connection: Connection) -> BaseModel:
+            started = await money.feedback_changed(connection, number, now=clock.now(), traceparent=current_trace())
             return FeedbackTaken(number=number, started=started)
 
-        return await changes.carry_out(request, work)
+        return await changes.carry_out(request, _work)
 
     def zeroing(reason: str) -> Callable[[Request[None, None]], Any]:
         async def handle(request: Request[None, None]) -> Answer:
             """Set the order's tips to zero, for good."""
             number = request.path["number"]
 
-            async def work(connection: Connection) -> BaseModel:
+            async def _work(connection: Connection) -> BaseModel:
                 changed = await money.zero_tips(
                     connection,
                     number,
@@ -81,7 +67,7 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
                 )
                 return TipsZeroed(number=number, reason=reason, changed=changed)
 
-            return await changes.carry_out(request, work)
+            return await changes.carry_out(request, _work)
 
         return handle
 
@@ -91,7 +77,6 @@ def money_routes(database: Database, money: Money, *, clock: Clock, committed: C
             path="/orders/v1/orders/{number}/feedback-changed",
             handler=feedback_changed,
             summary="The customer's feedback on the order changed: work its tips out again",
-            query=FeedbackQuery,
             response=FeedbackTaken,
             errors=(NotFound, Conflict, InvalidInput),
             roles=INTERNAL,

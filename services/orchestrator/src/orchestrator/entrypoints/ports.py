@@ -177,13 +177,7 @@ class Money(Protocol):
     """What is done about an order's money and document, each in the caller's transaction. All raise ``NotFound``."""
 
     async def feedback_changed(
-        self,
-        connection: Connection,
-        number: str,
-        *,
-        updated_at: datetime | None,
-        now: datetime,
-        traceparent: str | None,
+        self, connection: Connection, number: str, *, now: datetime, traceparent: str | None
     ) -> bool:
         """Begin another run of ``update_transactions``; return whether one began."""
         ...

@@ -1,0 +1,172 @@
+"""Claim, complete, every search and every operation on a big database: none reads a big table from end to end.
+
+Here with some ten thousand orders; ``make chaos`` does the same with a million, the figure of GOALS P5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from big_database import filled
+from common.clock import SystemClock
+from common.postgres import worth_repeating
+from common.telemetry.metrics import new_registry
+from orchestrator.adapters.bulk import PostgresBulk
+from orchestrator.adapters.drift import Drift
+from orchestrator.adapters.intake import PostgresIntake
+from orchestrator.adapters.metrics import OrchestratorMetrics
+from orchestrator.adapters.operations import PostgresOperations
+from orchestrator.adapters.reader import PostgresOrderReader
+from orchestrator.adapters.searches import Searches
+from orchestrator.adapters.upkeep import PostgresUpkeep
+from orchestrator.adapters.wake import Bell
+from orchestrator.adapters.workflows import PostgresWorkflows
+from orchestrator.application.engine import Worker, WorkerLimits
+from orchestrator.application.order_life import OrderLife, Placement
+from orchestrator.application.ports import ORDER_LIFE, WorkflowState
+from orchestrator.application.read_hook import to_workflow_event
+from order_hooks import hook
+from plans import WatchedDatabase
+
+BIG = frozenset({"orders", "workflow", "workflow_event", "timeline", "stock_movements", "inbox", "audit_log"})
+REPEATS = 7
+"""Past five executions PostgreSQL may take one plan for all values of the parameters: that one has to be good, too."""
+
+
+async def lives(database: WatchedDatabase) -> None:
+    """Take hooks in, carry them out, with a late one: claim, fold, complete and all effects."""
+    worker = Worker(
+        PostgresWorkflows(database),
+        {
+            ORDER_LIFE: OrderLife(
+                PostgresOrderReader(database), SystemClock(), Placement(zones_by_store={}, tariffs_by_shipment={})
+            )
+        },
+        owner="worker",
+        alarm=Bell(),
+        metrics=OrchestratorMetrics(new_registry()),
+        clock=SystemClock(),
+        away=worth_repeating,
+        committed=lambda: None,
+        limits=WorkerLimits(),
+    )
+    for round_ in range(REPEATS):
+        for event, minute in (("order.created", 1), ("order.paid", 4), ("order.changed", 2), ("order.delivered", 6)):
+            hooks = [hook(f"L{round_}-{index}", event, minute=minute) for index in range(20)]
+            async with database.transaction() as connection:
+                await PostgresIntake().ingest(connection, [to_workflow_event(each.to_envelope()) for each in hooks])
+            assert await worker.work_once() == 20
+
+
+def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaitable[Any]]]:
+    """Every search with every filter that people use."""
+    look = Searches(database)
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("status", "aggregate_state", "source", "store_id", "external_id", "since", "until", "after")
+    )
+    middle = datetime.now(UTC) - timedelta(seconds=orders / 2)
+    of_orders: list[dict[str, Any]] = [
+        {},
+        {"status": "delivered"},
+        {"status": "created"},
+        {"aggregate_state": "crashed"},
+        {"aggregate_state": "stopped", "source": "sbermarket"},
+        {"aggregate_state": "finished", "store_id": "17"},
+        {"source": "sbermarket", "external_id": "E77"},
+        {"store_id": "17", "since": middle},
+        {"until": middle, "status": "delivered"},
+        {"after": (middle, "N1")},
+    ]
+    nothing_of_workflows: dict[str, Any] = dict.fromkeys(("state", "number", "kind", "before"))
+    of_workflows: list[dict[str, Any]] = [
+        {},
+        *({"state": state} for state in (1, 2, 3, 4)),
+        {"number": "N5"},
+        {"kind": "document"},
+        {"kind": "order_life", "state": 4},
+        {"before": orders // 2},
+    ]
+    of_events: list[tuple[int | None, int | None]] = [(5, None), (5, 1), (5, 2), (None, 1), (None, 3)]
+    return [
+        *(lambda change=change: look.orders(**{**nothing, **change}, limit=50) for change in of_orders),
+        *(
+            lambda change=change: look.workflows(**{**nothing_of_workflows, **change}, limit=50)
+            for change in of_workflows
+        ),
+        *(lambda pair=pair: look.workflow_events(pair[0], state=pair[1], after=None, limit=50) for pair in of_events),
+        lambda: look.workflow_events(None, state=1, after=(orders // 2, 1), limit=50),
+        lambda: look.order("N9"),
+        lambda: look.timeline("N9", after=None, limit=50),
+        lambda: look.stock_movements(store_id="17", number=None, after=None, limit=50),
+        lambda: look.stock_movements(store_id=None, number="N9", after=None, limit=50),
+        lambda: look.stock_movements(store_id="17", number=None, after=orders // 2, limit=50),
+    ]
+
+
+async def operations(database: WatchedDatabase) -> None:
+    """What operators and jobs do."""
+    bulk = PostgresBulk()
+    upkeep = PostgresUpkeep(database, OrchestratorMetrics(new_registry()))
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("kind", "order_numbers", "source", "store_id", "created_after", "created_before")
+    )
+    filters: list[dict[str, Any]] = [
+        {"kind": "order_life"},
+        {"store_id": "1"},
+        {"order_numbers": ["N1", "N2"]},
+        {"source": "sbermarket", "created_before": datetime.now(UTC)},
+    ]
+    for change in filters:
+        async with database.transaction() as connection:
+            found = await bulk.matching_workflows(
+                connection, states=[WorkflowState.RUNNING, WorkflowState.CRASHED], limit=20, **{**nothing, **change}
+            )
+    async with database.transaction() as connection:
+        await bulk.stop_workflows(connection, found)
+        await PostgresOperations().resume_workflow(connection, found[0])
+        await bulk.reprocess_event(connection, 5, 1, actor="a", reason="r", traceparent=None)
+        await bulk.recalculate_orders(connection, ["N1", "N2"])
+    await upkeep.derive_aggregates()
+    await Drift(database, OrchestratorMetrics(new_registry()))()
+
+
+async def check(dsn: str, orders: int) -> None:
+    """Fill, do everything often enough, and look at every plan."""
+    seconds = await filled(dsn, orders)
+    database = WatchedDatabase(dsn)
+    await database.open()
+    try:
+        await lives(database)
+        assert database.sequential_scans(BIG) == set(), "claim and complete"
+        for search in searches(database, orders):
+            for _ in range(REPEATS):
+                await search()
+        assert database.sequential_scans(BIG) == set(), "searches"
+        await operations(database)
+        assert database.sequential_scans(BIG) == set(), "operations"
+    finally:
+        await database.close()
+    print(f"{orders} orders, filled in {seconds:.0f} s: no big table was read from end to end")  # noqa: T201 - what was done
+
+
+async def test_no_search_and_no_statement_of_the_engine_reads_a_whole_table(dsn: str) -> None:
+    await check(dsn, 40_000)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+async def test_the_same_with_a_million_orders(dsn: str) -> None:
+    await check(dsn, 1_000_000)
+
+
+async def test_the_watch_sees_a_sequential_scan_where_there_is_one(dsn: str) -> None:
+    database = WatchedDatabase(dsn)
+    await database.open()
+    async with database.acquire() as connection:
+        await connection.fetch("SELECT count(*) FROM orders WHERE zone = $1", "z")
+    assert database.sequential_scans(BIG) == {("orders", "SELECT count(*) FROM orders WHERE zone = $1")}
+    await database.close()

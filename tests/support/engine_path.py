@@ -1,0 +1,44 @@
+"""The orchestrator, killed at an await of its engine: what ``hot_path`` does for the gateway.
+
+Run as a program (``python engine_path.py serve``) it is the real orchestrator with crash points in the functions below.
+"""
+
+from __future__ import annotations
+
+import hot_path
+
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "common.messaging.consumer": ("Consumer._process", "Consumer._carry_out"),
+    "common.messaging.inbox": ("claim",),
+    "common.messaging.outbox": ("add_encoded", "OutboxRelay._sweep"),
+    "orchestrator.entrypoints.consumers": ("Taker.take_hooks",),
+    "orchestrator.adapters.intake": ("PostgresIntake.ingest", "tell"),
+    "orchestrator.application.engine": ("Worker.run", "Worker.work_once", "Worker._carry_out", "Worker._complete"),
+    "orchestrator.application.order_life": ("OrderLife.prepare",),
+    "orchestrator.adapters.reader": ("PostgresOrderReader.orders", "PostgresOrderReader.events"),
+    "orchestrator.adapters.workflows": (
+        "PostgresWorkflows.claim",
+        "PostgresWorkflows.complete",
+        "_write_effects",
+    ),
+}
+"""Every coroutine function between a hook's delivery and the publication of what follows from it, by module."""
+
+
+def awaits() -> list[str]:
+    """Return the names of all crash points, as ``hot_path.awaits_of`` does."""
+    return [name for module, functions in FUNCTIONS.items() for name in hot_path.awaits_of(module, functions)]
+
+
+def main() -> None:
+    """Run the orchestrator with its crash points."""
+    hot_path.FUNCTIONS.clear()
+    hot_path.FUNCTIONS.update(FUNCTIONS)
+    hot_path.install()
+    from orchestrator.__main__ import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
+    main()
