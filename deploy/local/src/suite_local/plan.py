@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,13 +137,20 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         "TELEGRAM_API_URL": sandbox,
         "TELEGRAM_TOKEN": telegram_token(secrets),
         "TELEGRAM_WEBHOOK_SECRET": secrets.get("telegram_webhook"),
+        "TELEGRAM_WEBHOOK_URL": f"{plan.urls(NOTIFIER)[0]}/telegram/webhook",
         "SLACK_API_URL": f"{sandbox}/api/",
         "SLACK_TOKEN": slack_token(secrets),
         "SLACK_SIGNING_SECRET": secrets.get("slack_signing"),
         "SMTP_HOST": LOOPBACK,
         "SMTP_PORT": str(plan.smtp_port),
+        "TRACKER": "yandex",
         "TRACKER_URL": sandbox,
         "TRACKER_TOKEN": secrets.get("tracker"),
+        "TRACKER_ORG_ID": "1",
+        "PEOPLE_FILE": str(plan.run.secrets / "people.json"),
+        "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
+        "REFUNDS_URL": plan.urls(REFUNDS)[0],
+        "CALL_URL": f"{sandbox}/calls/v1/calls",
     }
 
 
@@ -200,7 +208,37 @@ def secret_files(run: RunDirectory) -> dict[Path, str]:
         run.secrets / "tokens.json": tokens(ROLES),
         run.secrets / "gateway-tokens.json": tokens((*ROLES, *GATEWAY_ROLES)),
         run.secrets / "sources.json": json.dumps(sources, indent=2),
+        run.secrets / "people.json": json.dumps(people(secrets), indent=2),
     }
+
+
+def people(secrets: Credentials) -> dict[str, Any]:
+    """Return the directory of on-call people: those whose tokens the suite knows, with their accounts in the sandbox's chats.
+
+    The sandbox makes accounts of names: `operator` in Telegram and Slack is the operator. `user`, the one who presses unless a check
+    names another, is the admin, so that a button works for whoever tries one out.
+    """
+
+    def account(name: str) -> dict[str, Any]:
+        number = zlib.crc32(name.encode())
+        return {"telegram": number, "slack": f"U{number:08X}", "tracker": name}
+
+    persons = [
+        {
+            "id": name,
+            "name": name.capitalize(),
+            "role": name,
+            "token": secrets.get(name),
+            "phone": phone,
+            **account(chat),
+        }
+        for name, phone, chat in (
+            ("operator", "+79990000001", "operator"),
+            ("admin", "+79990000002", "user"),
+            ("viewer", None, "viewer"),
+        )
+    ]
+    return {"people": persons, "owners": {"default": ["operator", "admin"]}, "seniors": ["operator"]}
 
 
 def layout(plan: Plan) -> dict[str, Any]:
