@@ -241,7 +241,8 @@ class World:
     def orphans(self) -> list[Any]:
         """Refunds that Trust made, whose key it has forgotten, and that nobody started: they hold their sum there, and pay nothing."""
         refunds = self.sandbox.world.trust.money.refunds.values()
-        return [one for one in refunds if one.starts == 0 and self.time.now() - one.made_at >= KEY_RETENTION]
+        forgotten = self.time.now() - KEY_RETENTION
+        return [one for one in refunds if one.starts == 0 and one.made_at is not None and one.made_at <= forgotten]
 
     def ledgers(self) -> dict[str, dict[str, Any]]:
         """What the gateways themselves have, by payment; refunds with ``key``, ``payouts``, ``alive``."""
