@@ -244,7 +244,7 @@ class RefundHistories(RuleBasedStateMachine):
             page = self.world.sandbox.world.systems[system].journal.page(after=self.read[system])
             self.read[system] = page["last_seq"]
             refused = [entry for entry in page["items"] if words in str(entry["answer"])]
-            assert not refused, "more than was captured was asked of the gateway"
+            assert not refused or self.world.orphans(), "more than was captured was asked of the gateway"
 
     def teardown(self) -> None:
         """Everything heals, and everything ends."""

@@ -45,6 +45,7 @@ from refunds.domain.patience import Patience
 from refunds.domain.route import GatewayRoutes
 from refunds.domain.states import TERMINAL, RefundState
 from sandbox.clock import ManualClock as SandboxClock
+from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
@@ -237,6 +238,12 @@ class World:
         async with self.database.acquire() as connection:
             return list(await connection.fetch(query, *arguments))
 
+    def orphans(self) -> list[Any]:
+        """Refunds that Trust made, whose key it has forgotten, and that nobody started: they hold their sum there, and pay nothing."""
+        refunds = self.sandbox.world.trust.money.refunds.values()
+        forgotten = self.time.now() - KEY_RETENTION
+        return [one for one in refunds if one.starts == 0 and one.made_at is not None and one.made_at <= forgotten]
+
     def ledgers(self) -> dict[str, dict[str, Any]]:
         """What the gateways themselves have, by payment; refunds with ``key``, ``payouts``, ``alive``."""
         found: dict[str, dict[str, Any]] = {}
@@ -267,6 +274,9 @@ class World:
             open_rows = [row for row in rows if RefundState(row["state"]) not in TERMINAL]
             if not open_rows:
                 return rows
+            if any(row["error"] == "refund_exceeds_captured" for row in open_rows):
+                for orphan in self.orphans():
+                    orphan.status = "failed"  # Trust's people void it, as the runbook says
             told = [
                 await self.press_restart(instance, str(row["id"]))
                 for row in open_rows
