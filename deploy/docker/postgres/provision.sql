@@ -28,3 +28,5 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = database)
 
 REVOKE ALL ON DATABASE webhook_gateway, orders, refunds, notifier FROM PUBLIC;
 GRANT CONNECT ON DATABASE orders TO tips;
+-- It watches for snapshots that anybody holds; without this it sees its own sessions alone.
+GRANT pg_read_all_stats TO orchestrator;

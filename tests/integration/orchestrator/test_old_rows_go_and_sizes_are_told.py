@@ -154,3 +154,16 @@ async def test_sizes_growth_and_orders_by_source_are_told(
         told("order_troubled_by_source", source="sbermarket", state="stopped"),
         told("order_troubled_by_source", source="other", state="stopped"),
     ) == (1, 0, 1, 2, 1)
+
+
+async def test_a_snapshot_that_somebody_else_holds_is_seen(
+    pool: Database, database: Any, registry: CollectorRegistry
+) -> None:
+    upkeep = PostgresUpkeep(pool, OrchestratorMetrics(registry))
+    async with database.transaction(isolation="repeatable_read"):
+        await database.fetchval("SELECT count(*) FROM orders")
+        await database.fetchval("SELECT pg_sleep(0.05)")
+        await upkeep.measure()
+        held = registry.get_sample_value("database_oldest_snapshot_seconds")
+    assert held is not None
+    assert held > 0.04

@@ -238,7 +238,7 @@ async def test_a_retried_workflow_ends_its_incident_and_a_stale_version_is_refus
 async def test_aggregate_states_are_derived_again_for_some_and_for_all_with_a_preview(
     start: Any, gateway: Any, database: Any
 ) -> None:
-    api = await start(upkeep_every=300)  # what is done here is not done by the job meanwhile
+    api = await start(upkeep_every=300, measure_every=300)  # the jobs do not do the same meanwhile
     await three_orders(gateway, database)
     runs, done = gateway.number("RUNS"), gateway.number("DONE")
     await database.execute("UPDATE orders SET aggregate_state = 'crashed'")

@@ -46,8 +46,12 @@ SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= 
        (SELECT count(*) FROM workflow WHERE state = 4) AS crashed,
        (SELECT count(*) FROM parked_order) AS parked,
        (SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM parked_order) AS parked_oldest,
-       (SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float8 FROM pg_stat_activity
-         WHERE datname = current_database() AND backend_xmin IS NOT NULL) AS oldest_snapshot
+       greatest(
+           (SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float8 FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend'
+               AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL)),
+           (SELECT coalesce(max(extract(epoch FROM now() - prepared)), 0)::float8 FROM pg_prepared_xacts
+             WHERE database = current_database())) AS oldest_snapshot
 """
 _RECENT = "SELECT status, count(*) AS many FROM orders WHERE created_at > now() - interval '1 hour' GROUP BY status"
 _SIZES = """
