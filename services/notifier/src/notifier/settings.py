@@ -88,7 +88,7 @@ class NotifierSettings(ServiceSettings):
     combine_above: int = Field(default=3, ge=1, description="so many may wait before notices share a message")
     concurrency: int = Field(default=8, ge=1, le=64, description="messages at a time, a channel")
     keep_days: float = Field(default=90.0, gt=0, description="how long what was told can be looked up, in days")
-    pool_size: int = Field(default=12, ge=4, le=100)
+    pool_size: int = Field(default=16, ge=4, le=100)
 
     @field_validator("telegram_token")
     @classmethod
