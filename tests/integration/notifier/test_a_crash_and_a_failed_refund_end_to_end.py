@@ -91,7 +91,12 @@ class Suite:
         try:
 
             async def workflow() -> int:
-                found = await connection.fetchval("SELECT min(id) FROM workflow WHERE order_number = $1", ORDER)
+                # At rest: the engine has done with the order's event, and would write nothing over what we put there.
+                found = await connection.fetchval(
+                    "SELECT min(w.id) FROM workflow AS w WHERE w.order_number = $1 AND w.done_seq = w.last_seq"
+                    " AND NOT EXISTS (SELECT FROM workflow_ready AS r WHERE r.workflow_id = w.id)",
+                    ORDER,
+                )
                 assert found is not None
                 return int(found)
 

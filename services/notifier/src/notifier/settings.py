@@ -104,7 +104,7 @@ class NotifierSettings(ServiceSettings):
     )
     concurrency: int = Field(default=8, ge=1, le=64, description="messages at a time, a channel")
     keep_days: float = Field(default=90.0, gt=0, description="how long what was told can be looked up, in days")
-    pool_size: int = Field(default=12, ge=4, le=100)
+    pool_size: int = Field(default=16, ge=4, le=100)
 
     @field_validator("telegram_token")
     @classmethod

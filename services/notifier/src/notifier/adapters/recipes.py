@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientSession
 from common.http import new_session
 from common.ids import derived_id
 from common.postgres import Database
-from notifier.adapters.ledger import PostgresLedger, problem_of
+from notifier.adapters.ledger import PostgresLedger
 from notifier.adapters.presses import request_of
 from notifier.application.people_ports import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest, TryLater
 from notifier.application.problems import Over
@@ -32,7 +32,7 @@ UPDATE recipe_requests SET state = $2, result = $3, not_before = clock_timestamp
 WHERE id = $1 AND state = 'running' AND attempts = $5
 RETURNING began_at
 """
-_INCIDENT = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
+_INCIDENT = "SELECT fingerprint, state FROM incidents WHERE id = $1"
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 
 
@@ -62,7 +62,9 @@ class PostgresRecipeBook:
         else:
             state = "failed"
         async with self._database.transaction() as connection:
-            incident = await connection.fetchrow(_INCIDENT, request.incident_id)
+            incident = await connection.fetchrow(
+                _INCIDENT, request.incident_id
+            )  # its lock comes after its fingerprint's
             ours = await connection.fetchrow(_RECORD, request.id, state, text, wait, request.attempts)
             if ours is None:
                 return "superseded"
@@ -70,7 +72,7 @@ class PostgresRecipeBook:
                 await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
             if state == "done" and incident is not None and incident["state"] != "resolved":
                 over = Over(
-                    fingerprint=problem_of(incident).fingerprint,
+                    fingerprint=incident["fingerprint"],
                     actor=request.person,
                     summary=text,
                     at=ours["began_at"],
