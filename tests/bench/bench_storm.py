@@ -242,9 +242,15 @@ async def report(stand: Servers, storm: Storm, sandbox: str, *, lasted: float, d
         states = await connection.fetch("SELECT state, count(*) AS n FROM deliveries GROUP BY 1")
         digested = await connection.fetchval("SELECT count(*) FROM deliveries WHERE digest_id IS NOT NULL")
         taken = await connection.fetchval("SELECT count(*) FROM inbox")
+        known = await connection.fetch(
+            "SELECT i.summary, min(n.created_at) AS at FROM notices n JOIN incidents i ON i.id = n.incident_id"
+            " WHERE i.summary LIKE 'PAGE-%' GROUP BY 1"
+        )
     finally:
         await connection.close()
     assert row is not None
+    intake = [(each["at"] - storm.paged_at[each["summary"]]).total_seconds() * 1000 for each in known]
+    figure("P6", "of that, from the broker to the log, max ms", round(max(intake)), pages=len(intake))
     figure(
         "P6", "incidents without a terminal delivery", row["open"], goal=0, incidents=row["incidents"],
         taken_in=taken, drained_s=round(drained, 1), **{state["state"]: state["n"] for state in states},

@@ -87,11 +87,14 @@ WITH new AS (
 SELECT kept.*, before.severity AS severity_before FROM kept LEFT JOIN before USING (fingerprint)
 """
 _SETTLE = """
-UPDATE incidents SET state = 'resolved', resolved_at = $2, resolved_by = $3, version = version + 1
-WHERE fingerprint = $1 AND state <> 'resolved' AND last_seen_at <= $2
-RETURNING *
+UPDATE incidents AS i SET state = 'resolved', resolved_at = o.at, resolved_by = o.actor, version = version + 1
+FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS o (fingerprint, at, actor)
+WHERE i.fingerprint = o.fingerprint AND i.state <> 'resolved' AND i.last_seen_at <= o.at
+RETURNING i.*
 """
-_SILENCES = "SELECT * FROM silences WHERE ends_at > now() ORDER BY id"
+_SILENCES = """
+SELECT s.*, clock_timestamp() AS asked_at FROM (VALUES (1)) AS one LEFT JOIN silences AS s ON s.ends_at > now() ORDER BY s.id
+"""
 _STANDING = """
 SELECT * FROM incidents
 WHERE state <> 'resolved' AND fingerprint <> $1 AND kind LIKE ANY($2::text[])
@@ -107,7 +110,7 @@ SELECT * FROM incidents WHERE muted IS NOT NULL AND state = 'open' ORDER BY id L
 """
 # Also of an incident that was closed: the same end comes from several Alertmanagers, and reports older than it may still be on their way.
 _REMEMBER_OVER = """
-INSERT INTO early_resolutions AS r (fingerprint, at) VALUES ($1, $2)
+INSERT INTO early_resolutions AS r (fingerprint, at) SELECT * FROM unnest($1::text[], $2::timestamptz[])
 ON CONFLICT (fingerprint) DO UPDATE SET at = greatest(r.at, excluded.at)
 """
 _HISTORY = """
@@ -195,23 +198,7 @@ class PostgresLedger:
             await self._connection.execute(_LOCK, sorted(set(fingerprints)))
 
     async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
-        """Open incidents or count further occurrences, in as many statements as one problem is reported times."""
-        made: list[Reported | None] = [None] * len(reports)
-        left = list(range(len(reports)))
-        while left:
-            seen: set[str] = set()
-            now: list[int] = []
-            for index in left:
-                fingerprint = reports[index][0].fingerprint
-                if fingerprint not in seen:
-                    seen.add(fingerprint)
-                    now.append(index)
-            left = [index for index in left if index not in set(now)]
-            for index, reported in zip(now, await self._report_once([reports[index] for index in now]), strict=True):
-                made[index] = reported
-        return made
-
-    async def _report_once(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
+        """Open incidents or count further occurrences, in two statements."""
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(
             _REPORT,
@@ -244,20 +231,21 @@ class PostgresLedger:
             )
         return [_reported(found.get(fact.fingerprint)) for fact in facts]
 
-    async def settle(self, fingerprint: str, *, actor: str, summary: str, at: datetime) -> Kept | None:
-        """Resolve the live incident of a fingerprint, unless it was reported again since that moment."""
-        await self._connection.execute(_REMEMBER_OVER, fingerprint, at)
-        row = await self._connection.fetchrow(_SETTLE, fingerprint, at, actor)
-        if row is None:
-            return None
-        await self._connection.execute(_HISTORY, [row["id"]], [actor], ["resolved"], [summary])
-        return _kept(row)
+    async def settle(self, ends: Sequence[tuple[str, str, str, datetime]]) -> list[Kept | None]:
+        """Resolve live incidents, unless they were reported again since, in three statements."""
+        fingerprints, actors, moments = ([end[place] for end in ends] for place in (0, 1, 3))
+        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments)
+        rows = await self._connection.fetch(_SETTLE, fingerprints, moments, actors)
+        found = {row["fingerprint"]: row for row in rows}
+        over = [(found[end[0]]["id"], end[1], "resolved", end[2]) for end in ends if end[0] in found]
+        if over:
+            await self._connection.execute(_HISTORY, *(list(column) for column in zip(*over, strict=True)))
+        return [None if (row := found.get(fingerprint)) is None else _kept(row) for fingerprint in fingerprints]
 
     async def silences(self) -> tuple[Sequence[Silence], datetime]:
         """Return the silences that are not over."""
         rows = await self._connection.fetch(_SILENCES)
-        now: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
-        return [silence_of(row) for row in rows], now
+        return [silence_of(row) for row in rows if row["id"] is not None], rows[0]["asked_at"]
 
     async def standing(self, rules: Sequence[Inhibition], target: Traits) -> Sequence[tuple[int, Traits]]:
         """Return incidents of the kinds that the rules name."""

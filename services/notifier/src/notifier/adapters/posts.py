@@ -9,6 +9,7 @@ from common.postgres import Connection
 from notifier.adapters.waiting import DELIVERY, waiting_of
 from notifier.application.ports import Claim, Entry, Standing
 from notifier.domain.deliveries import AfterEdit, Sent
+from notifier.domain.urgency import ACT
 
 _STALEST = """
 SELECT * FROM posts WHERE lane = $1 AND wanted > shown AND not_before <= $2 ORDER BY priority, id LIMIT 1
@@ -46,19 +47,18 @@ SET shown = CASE WHEN $3 THEN greatest(shown, $2) ELSE shown END,
     not_before = $7
 WHERE id = $1
 """
+# Arrays instead of joins: without statistics the planner would read whole tables for one incident.
 _REFRESH = """
-UPDATE posts SET wanted = wanted + 1, priority = least(priority, $2::smallint), not_before = now()
-WHERE id IN (SELECT pp.post_id FROM notices AS n
-             JOIN deliveries AS d ON d.notice_id = n.id
-             JOIN post_parts AS pp ON pp.delivery_id = d.id
-             WHERE n.incident_id = ANY($1::bigint[]) ORDER BY pp.post_id)
+WITH told AS MATERIALIZED (
+    SELECT id, digest_id FROM deliveries
+    WHERE notice_id = ANY(ARRAY(SELECT id FROM notices WHERE incident_id = ANY($1::bigint[])))
+), edited AS (
+    UPDATE posts SET wanted = wanted + 1, priority = least(priority, $2::smallint), not_before = now()
+    WHERE id = ANY(ARRAY(SELECT post_id FROM post_parts WHERE delivery_id = ANY(ARRAY(SELECT id FROM told)) ORDER BY post_id))
+)
+SELECT DISTINCT digest_id FROM told WHERE digest_id IS NOT NULL ORDER BY digest_id
 """
-_REFRESH_DIGESTS = """
-UPDATE digests SET wanted = wanted + 1
-WHERE closed_at IS NULL AND id IN (SELECT d.digest_id FROM notices AS n
-                                   JOIN deliveries AS d ON d.notice_id = n.id
-                                   WHERE n.incident_id = ANY($1::bigint[]) AND d.digest_id IS NOT NULL)
-"""
+_REFRESH_DIGESTS = "UPDATE digests SET wanted = wanted + 1 WHERE closed_at IS NULL AND id = ANY($1::bigint[])"
 
 
 async def stalest(connection: Connection, lane: str, now: datetime) -> Standing | None:
@@ -128,6 +128,10 @@ async def record(connection: Connection, standing: Standing, after: AfterEdit) -
 
 
 async def refresh(connection: Connection, incident_ids: Sequence[int], *, priority: int) -> None:
-    """Have the messages about these incidents edited, digests included."""
-    await connection.execute(_REFRESH, list(incident_ids), priority)
-    await connection.execute(_REFRESH_DIGESTS, list(incident_ids))
+    """Have the messages about these incidents edited, and digests at once where a person has done something.
+
+    A digest counts anew at every turn of its own; what ends by itself need not wait for its row, which in a storm everybody would.
+    """
+    rows = await connection.fetch(_REFRESH, list(incident_ids), priority)
+    if rows and priority <= ACT:
+        await connection.execute(_REFRESH_DIGESTS, [row["digest_id"] for row in rows])

@@ -77,14 +77,14 @@ class Ledger(Protocol):
         ...
 
     async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
-        """Take (problem, environment) in, in their order: each opens an incident or is counted at the one open under its fingerprint.
+        """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
         None: the problem was reported as over before, at a later moment than this report's; it is not opened.
         """
         ...
 
-    async def settle(self, fingerprint: str, *, actor: str, summary: str, at: datetime) -> Kept | None:
-        """Resolve the live incident of a fingerprint; returns what it was.
+    async def settle(self, ends: Sequence[tuple[str, str, str, datetime]]) -> list[Kept | None]:
+        """Resolve the live incidents of (fingerprint, actor, summary, at), each fingerprint once; returns what they were, in that order.
 
         None: there is none, or it was reported again after ``at``. The end is remembered: reports of the problem that are older
         and still on their way in (another replica's, another Alertmanager's) open nothing.

@@ -11,7 +11,7 @@ from notifier.application.ports import Ledger, NewNotice
 from notifier.domain.buttons import Button
 from notifier.domain.document import Document
 from notifier.domain.incident_notices import render_problem, render_told
-from notifier.domain.incidents import ProblemFact, worth_telling
+from notifier.domain.incidents import ProblemFact, Reported, worth_telling
 from notifier.domain.muting import Inhibition, why_muted
 from notifier.domain.presses import incident_buttons
 from notifier.domain.recipes import recipe_of
@@ -45,6 +45,15 @@ class Over:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What came of entries: the incident of each (None: over already, or none open), what is to be kept, which incidents are over now."""
+
+    incidents: tuple[int | None, ...]
+    notices: tuple[NewNotice, ...]
+    over: tuple[int, ...]
+
+
 class Problems:
     """Takes reports in. The same event has the same effect however often it comes."""
 
@@ -56,51 +65,86 @@ class Problems:
         self._environment = environment
         self._inhibitions = inhibitions
 
-    async def report(self, ledger: Ledger, reports: Sequence[Report]) -> list[tuple[int | None, NewNotice | None]]:
-        """Take reports in, in their order; returns the incident of each (None: over already) and what is to be kept of it."""
-        made = await ledger.report([(report.fact, report.fact.environment or self._environment) for report in reports])
-        told: list[tuple[Report, int, str, str, int]] = []
-        for report, reported in zip(reports, made, strict=True):
-            if reported is None:
-                continue
-            transition = "opened" if report.always else worth_telling(reported, report.fact.severity)
-            if transition is not None:
-                key = f"{report.fact.kind}:{report.event_id}" if report.always else transition
-                told.append((report, reported.incident_id, transition, key, reported.occurrences))
-        muted = await self._why_muted(ledger, [each[0].fact for each in told])
+    async def __call__(self, ledger: Ledger, entries: Sequence[Report | Over]) -> Taken:
+        """Take reports and ends in, each problem's in their order.
+
+        All problems of the transaction are locked first, so it is called once in each.
+        """
+        await ledger.lock([fingerprint_of(entry) for entry in entries])
+        incidents: list[int | None] = [None] * len(entries)
+        notices: list[NewNotice] = []
+        # Round by round: the first entry of every problem, then the second. A batch of a storm is one round or two.
+        for turn in _rounds(entries):
+            reported = await self._report(ledger, entries, turn)
+            for index, incident, notice in (*reported, *await self._settle(ledger, entries, turn)):
+                incidents[index] = incident
+                notices += [] if notice is None else [notice]
+        over = [
+            incident
+            for incident, entry in zip(incidents, entries, strict=True)
+            if incident is not None and isinstance(entry, Over)
+        ]
+        return Taken(incidents=tuple(incidents), notices=tuple(notices), over=tuple(sorted(set(over))))
+
+    async def _report(
+        self, ledger: Ledger, entries: Sequence[Report | Over], turn: Sequence[int]
+    ) -> list[tuple[int, int | None, NewNotice | None]]:
+        reports = [(index, entry) for index in turn if isinstance(entry := entries[index], Report)]
+        if not reports:
+            return []
+        made = await ledger.report(
+            [(report.fact, report.fact.environment or self._environment) for _, report in reports]
+        )
+        told: list[tuple[int, Report, Reported, str]] = []
+        for (index, report), reported in zip(reports, made, strict=True):
+            transition: str | None = None
+            if reported is not None:
+                transition = "opened" if report.always else worth_telling(reported, report.fact.severity)
+            if reported is not None and transition is not None:
+                told.append((index, report, reported, transition))
+        muted = await self._why_muted(ledger, [report.fact for _, report, _, _ in told])
         notices: dict[int, NewNotice] = {}
         changes: dict[int, str | None] = {}
-        for (report, incident_id, rendered, key, sequence), why in zip(told, muted, strict=True):
-            changes[incident_id] = why
-            notices[id(report)] = self.notice(
+        for (index, report, reported, rendered), why in zip(told, muted, strict=True):
+            if why != reported.muted:
+                changes[reported.incident_id] = why
+            notices[index] = self.notice(
                 report.fact,
-                incident_id,
+                reported.incident_id,
                 rendered=rendered,
-                transition=key,
-                sequence=sequence,
+                transition=f"{report.fact.kind}:{report.event_id}" if report.always else rendered,
+                sequence=reported.occurrences,
                 event_id=report.event_id,
                 traceparent=report.traceparent,
                 muted=why,
             )
         await ledger.mute(changes)
         return [
-            (None if reported is None else reported.incident_id, notices.get(id(report)))
-            for report, reported in zip(reports, made, strict=True)
+            (index, None if reported is None else reported.incident_id, notices.get(index))
+            for (index, _), reported in zip(reports, made, strict=True)
         ]
 
-    async def settle(self, ledger: Ledger, over: Over) -> tuple[int | None, NewNotice | None]:
-        """Take an end in; returns its incident's id (None when none was open) and what is told of it."""
-        settled = await ledger.settle(over.fingerprint, actor=over.actor, summary=over.summary, at=over.at)
-        if settled is None:
-            return None, None
-        await ledger.refresh([settled.incident_id])
-        return settled.incident_id, self.resolved(
-            settled.incident_id,
-            settled.fact,
-            event_id=over.event_id,
-            traceparent=over.traceparent,
-            muted=settled.muted,
-        )
+    async def _settle(
+        self, ledger: Ledger, entries: Sequence[Report | Over], turn: Sequence[int]
+    ) -> list[tuple[int, int | None, NewNotice | None]]:
+        ends = [(index, entry) for index in turn if isinstance(entry := entries[index], Over)]
+        if not ends:
+            return []
+        settled = await ledger.settle([(over.fingerprint, over.actor, over.summary, over.at) for _, over in ends])
+        made: list[tuple[int, int | None, NewNotice | None]] = []
+        for (index, over), kept in zip(ends, settled, strict=True):
+            if kept is None:
+                made.append((index, None, None))
+                continue
+            notice = self.resolved(
+                kept.incident_id,
+                kept.fact,
+                event_id=over.event_id,
+                traceparent=over.traceparent,
+                muted=kept.muted,
+            )
+            made.append((index, kept.incident_id, notice))
+        return made
 
     def resolved(
         self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None, muted: str | None = None
@@ -262,3 +306,21 @@ class Problems:
 
     def _people(self, fact: ProblemFact) -> tuple[Person, ...]:
         return tuple(self._routes.people.get(name) or Person(name=name) for name in fact.responsible)
+
+
+def fingerprint_of(entry: Report | Over) -> str:
+    """Return whose problem it is."""
+    return entry.fact.fingerprint if isinstance(entry, Report) else entry.fingerprint
+
+
+def _rounds(entries: Sequence[Report | Over]) -> list[list[int]]:
+    """Return the places of the entries so that a round has each problem once, and a problem's entries keep their order."""
+    seen: dict[str, int] = {}
+    rounds: list[list[int]] = []
+    for index, entry in enumerate(entries):
+        turn = seen.get(fingerprint_of(entry), 0)
+        seen[fingerprint_of(entry)] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(index)
+    return rounds

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import groupby
 
 from common.contracts import Envelope, parse
 from common.contracts.alerts import HeartbeatV1, ProblemRaisedV1, ProblemResolvedV1
@@ -25,7 +24,7 @@ from common.contracts.refunds import RefundRejectedV1
 from common.ids import new_id
 from notifier.application import facts
 from notifier.application.ports import Ledger, NewNotice
-from notifier.application.problems import NO_ROUTE, Over, Problems, Report
+from notifier.application.problems import NO_ROUTE, Over, Problems, Report, Taken
 from notifier.domain.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.domain.incidents import ProblemFact
 from notifier.domain.muting import Inhibition
@@ -68,39 +67,24 @@ class TakeIn:
         self._problems = Problems(routes=routes, words=words, environment=environment, inhibitions=inhibitions)
 
     async def __call__(self, ledger: Ledger, envelopes: Sequence[Envelope]) -> None:
-        """Take a batch in, in its order. Types that nobody is told of are left alone."""
+        """Take a batch in: orders in its order, each problem's reports and ends in theirs. Types that nobody is told of are left alone."""
         read = [entry for envelope in envelopes if (entry := self._read(envelope)) is not None]
-        # All at once and sorted: two batches with the same problems would otherwise wait for each other crosswise.
-        await ledger.lock([fingerprint_of(entry) for entry in read if not isinstance(entry, NewNotice)])
-        notices: list[NewNotice] = []
-        for sort, entries in groupby(read, type):
-            if sort is Report:
-                reports = [entry for entry in entries if isinstance(entry, Report)]
-                made = await self._problems.report(ledger, reports)
-                notices.extend(notice for _, notice in made if notice is not None)
-            else:
-                for entry in entries:
-                    if isinstance(entry, Over):
-                        _, notice = await self._problems.settle(ledger, entry)
-                        notices.extend([notice] if notice is not None else [])
-                    elif isinstance(entry, NewNotice):
-                        notices.append(entry)
-        await ledger.add(await self._behind_their_past(ledger, notices))
+        orders = [entry for entry in read if isinstance(entry, NewNotice)]
+        taken = await self._problems(ledger, [entry for entry in read if not isinstance(entry, NewNotice)])
+        await ledger.add(await self._behind_their_past(ledger, [*orders, *taken.notices]))
+        await self._show(ledger, taken)
 
-    async def problems(self, ledger: Ledger, entries: Sequence[Report | Over]) -> list[int | None]:
-        """Take in problems and ends that came by HTTP, in their order; returns their incidents' ids (None: over already, or none open)."""
-        await ledger.lock([fingerprint_of(entry) for entry in entries])
-        incidents: list[int | None] = []
-        notices: list[NewNotice | None] = []
-        for entry in entries:
-            if isinstance(entry, Report):
-                [(incident, notice)] = await self._problems.report(ledger, [entry])
-            else:
-                incident, notice = await self._problems.settle(ledger, entry)
-            incidents.append(incident)
-            notices.append(notice)
-        await ledger.add([notice for notice in notices if notice is not None])
-        return incidents
+    async def problems(self, ledger: Ledger, entries: Sequence[Report | Over]) -> tuple[int | None, ...]:
+        """Take in problems and ends that came by HTTP; returns their incidents' ids (None: over already, or none open)."""
+        taken = await self._problems(ledger, entries)
+        await ledger.add(taken.notices)
+        await self._show(ledger, taken)
+        return taken.incidents
+
+    async def _show(self, ledger: Ledger, taken: Taken) -> None:
+        """Have messages edited about what is over. Last: in a storm every batch changes the same digests, and others wait for them."""
+        if taken.over:
+            await ledger.refresh(taken.over)
 
     async def unmute(self, ledger: Ledger, *, limit: int) -> int:
         """Tell of problems whose silence or inhibition is over; returns how many."""
@@ -238,8 +222,3 @@ class TakeIn:
             else notice
             for notice in notices
         ]
-
-
-def fingerprint_of(entry: Report | Over) -> str:
-    """Return whose problem it is."""
-    return entry.fact.fingerprint if isinstance(entry, Report) else entry.fingerprint
