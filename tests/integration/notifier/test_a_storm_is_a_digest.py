@@ -32,7 +32,7 @@ async def over(kit: Kit, count: int, *, within: float = 60.0) -> list[dict[str, 
 
 
 async def test_a_storm_is_one_digest_that_edits_itself_and_one_page_a_critical_group(make_kit: MakeKit) -> None:
-    kit = await make_kit(routes=ONE_CHAT, storm_above=5, storm_quiet=2.0, replicas=2)
+    kit = await make_kit(routes=ONE_CHAT, storm_above=5, storm_quiet=8.0, replicas=2)
     await kit.publish(*many(60), *many(10, kind="refund_stuck", severity="critical"), *many(30, kind="late"))
     rows = await over(kit, 100)
     messages = (await kit.sandbox.control("GET", "/sandbox/telegram/messages"))["items"]

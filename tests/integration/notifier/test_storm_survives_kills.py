@@ -71,7 +71,7 @@ async def test_a_storm_through_replicas_that_are_killed(make_kit: MakeKit) -> No
     for log, calls in ((telegram, "sendMessage"), (slack, "chat.postMessage")):
         posts = [str(entry["request"]) for entry in log if entry["operation"] == calls and entry["effect"]]
         for index in range(100, EVENTS, EVENTS // PAGES):
-            pages = [post for post in posts if f"PAGE-{index}-" in post]
+            pages = [post for post in posts if f"PAGE-{index}-" in post and "🌪" not in post]
             assert pages, f"nobody was paged for {index}"
             assert all(MARK in page for page in pages[1:])
         digests = [post for post in posts if "🌪" in post]

@@ -27,7 +27,8 @@ SET state = 'sending', digest_id = $2, digest_turn = $3, claim = NULL, lease_unt
 WHERE id IN (
     SELECT id FROM deliveries
     WHERE lane = $1 AND coalesce(topic, 0) = $4 AND state IN ('pending', 'unknown') AND subject LIKE 'incident:%'
-      AND NOT (priority <= 1 AND page_group IS NOT NULL AND page_group <> ALL($5::text[]))
+      -- A page whose sender died, or that was refused for now, stays the page of its group.
+      AND NOT (priority <= 1 AND page_group IS NOT NULL AND (attempts > 0 OR page_group <> ALL($5::text[])))
     FOR UPDATE SKIP LOCKED  -- what somebody else holds is taken next time
 )
 """
