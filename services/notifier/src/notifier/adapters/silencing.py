@@ -7,22 +7,17 @@ from datetime import timedelta
 from common.postgres import Connection
 from notifier.adapters.silences import PostgresSilences
 from notifier.application.ports import Incident
+from notifier.domain.routes import literal
 
 
 async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:
     """Keep notices of the incident's problem back for a while, in the caller's transaction."""
     now = await connection.fetchval("SELECT now()")
     await PostgresSilences(connection).add(
-        match={"fingerprint": [literally(incident.fact.fingerprint)]},
+        match={"fingerprint": [literal(incident.fact.fingerprint)]},
         purpose="silence",
         starts_at=None,
         ends_at=now + lasts,
         reason=reason,
         by=person,
     )
-
-
-def literally(text: str) -> str:
-    """Return the pattern that fits this text (an exclamation mark that would negate it stands for any sign there)."""
-    escaped = "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text)
-    return f"?{escaped[1:]}" if escaped.startswith("!") else escaped

@@ -19,8 +19,8 @@ from notifier.domain.wording import Words
 _AT_A_TIME = 200
 _LATER_THAN_ANY_REPORT = 2**30
 _LONGEST = 500
-# What chats are told of. Ends are told where they happen: they are part of taking a problem in.
-_TOLD_IN_CHATS = frozenset({"ack", "ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
+# What chats are told of anew. Who took it stands in the messages that are there, which are edited; ends are told where they happen.
+_TOLD_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
 _NOT_IN_TICKETS = frozenset({"opened", "reminded"})
 _ENDS = frozenset({"resolve", "resolved", "recipe_done"})
 
@@ -129,7 +129,7 @@ class FollowUp:
         return f"{told}: {line.text}" if line.text else told
 
     def _notice(self, line: HistoryLine) -> NewNotice:
-        """Return the notice for every place that was told of the problem. Here edits of the sent messages can take over."""
+        """Return the notice for every place that was told of the problem."""
         return self._take_in.told(
             line.incident.id,
             line.incident.fact,

@@ -21,9 +21,10 @@ from common.errors import SuiteError
 from common.ids import derived_id
 from common.telemetry import get_logger, report_exception
 from orchestrator.application.messages import encode_message
-from orchestrator.application.ports import Claim, EngineMetrics, Failure, Outcome, WorkflowStore
+from orchestrator.application.ports import Claim, EngineMetrics, Failure, Outcome, StepLog, WorkflowStore
 
 _log = get_logger()
+_TOLD_ONE_BY_ONE = 8
 _UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
 
 
@@ -210,6 +211,7 @@ class Worker:
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
         self._committed()
         now = self._clock.now()
+        done: list[tuple[Claim, StepLog]] = []
         for outcome in outcomes:
             claim = outcome.claim
             if claim.workflow_id not in accepted:
@@ -218,16 +220,8 @@ class Worker:
             self._metrics.completed(claim.kind, len(claim.events), lags)
             for entry in outcome.logs:
                 self._metrics.transition(entry.hook, entry.act)
-                # Not at the usual level: the timeline keeps the story, and a line an event would cost as much as the event.
-                _log.debug(
-                    "order_event_done",
-                    order_number=claim.order_number,
-                    workflow_id=claim.workflow_id,
-                    hook=entry.hook,
-                    act=entry.act,
-                    status=entry.status,
-                    trace_id=entry.trace_id,
-                )
+                done.append((claim, entry))
+        _tell(done)
         for failure in failures:
             if failure.counted and failure.claim.workflow_id in accepted:
                 self._metrics.failed(failure.claim.kind, crashed=failure.retry_in is None)
@@ -282,3 +276,21 @@ def _place(error: BaseException) -> str:
     place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown place"
     detail = f" ({error.detail})" if isinstance(error, SuiteError) else ""
     return f"{type(error).__name__} at {place}{detail}"
+
+
+def _tell(done: Sequence[tuple[Claim, StepLog]]) -> None:
+    """Log what was carried out, in the trace of each event; under load one line tells of many, for a line an event costs as much as it."""
+    if len(done) > _TOLD_ONE_BY_ONE:
+        traces = [entry.trace_id for _, entry in done if entry.trace_id]
+        _log.info("order_events_done", count=len(done), traces=traces)
+        return
+    for claim, entry in done:
+        _log.info(
+            "order_event_done",
+            order_number=claim.order_number,
+            workflow_id=claim.workflow_id,
+            hook=entry.hook,
+            act=entry.act,
+            status=entry.status,
+            trace_id=entry.trace_id,
+        )
