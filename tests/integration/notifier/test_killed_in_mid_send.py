@@ -32,7 +32,7 @@ EVERYWHERE = {
 @asynccontextmanager
 async def notifier(kit: Kit) -> AsyncIterator[asyncio.subprocess.Process]:
     """A notifier in a process of its own, with the kit's settings; killed at the end if it still runs."""
-    values = kit.settings.model_dump(exclude_none=True)
+    values = kit.settings.model_dump(exclude_none=True, exclude_unset=True)
     shown = {
         name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
         for name, value in values.items()

@@ -135,7 +135,9 @@ async def test_a_crashed_workflow_is_told_in_slack(make_kit: MakeKit) -> None:
     [entry] = await eventually(told)
     request = entry["request"]
     assert request["channel"] == "#orders-notifications"
-    assert request["blocks"] == [
+    told_in, buttons = request["blocks"]
+    assert [button["value"] for button in buttons["elements"]] == ["n1:a:1", "n1:w:1", "n1:r:1", "n1:s:1"]
+    assert [told_in] == [
         {
             "type": "section",
             "text": {

@@ -77,8 +77,8 @@ async def test_mine_in_telegram_stops_the_chain_is_told_elsewhere_and_counts_onc
     assert [(item["actor"], item["role"], item["action"]) for item in audit] == [("oleg", "operator", "incident.ack")]
 
     async def slack_knows() -> bool:
-        posts = [entry["request"]["text"] for entry in await kit.sandbox.log("slack") if entry["effect"]]
-        return any("Oleg" in text for text in posts)
+        posts = [str(entry["request"]["blocks"]) for entry in await kit.sandbox.log("slack") if entry["effect"]]
+        return any("✋ Занимается: oleg" in blocks and "n1:a:" not in blocks for blocks in posts)
 
     await eventually(slack_knows)
 
