@@ -135,7 +135,7 @@ async def test_a_crash_and_a_refund_in_error_are_one_incident_and_ticket_each_an
                 build_refunds,
                 RefundsSettings(
                     postgres_dsn=SecretStr(refunds_dsn),
-                    trust_url=kit.sandbox.trust_url,  # type: ignore[arg-type]  # pydantic reads the text
+                    trust_url=kit.sandbox.trust_url,
                     trust_service_token=SecretStr("trust-token"),
                     poll=0.05,
                     poll_base=0.05,
