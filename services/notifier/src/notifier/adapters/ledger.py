@@ -13,7 +13,7 @@ from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.adapters import posts
-from notifier.application.ports import Kept, Ledger, NewNotice
+from notifier.application.ledger_ports import Kept, Ledger, NewNotice
 from notifier.domain.incidents import ProblemFact, Reported
 from notifier.domain.muting import Inhibition, Silence
 from notifier.domain.routes import Traits

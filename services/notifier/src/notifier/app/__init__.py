@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,33 +17,30 @@ from common.service import Application, Lifecycle, required
 from common.service.dead_letters import dead_letter_routes
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.adapters.channels.mail import MailSender
-from notifier.adapters.channels.slack import SlackSender, token_digest
-from notifier.adapters.channels.telegram import TelegramSender, bot_id
+from notifier.adapters.channels.telegram import TelegramSender
 from notifier.adapters.desk import PostgresDesk
 from notifier.adapters.failovers import failovers
 from notifier.adapters.ledger import PostgresLedger, ledgers
 from notifier.adapters.metrics import NotifierMetrics
 from notifier.adapters.people_metrics import PeopleMetrics
 from notifier.adapters.pulses import PostgresPulses, pinger
-from notifier.adapters.queue import LimitsOf, PostgresQueues
+from notifier.adapters.queue import PostgresQueues
 from notifier.adapters.reader import PostgresReader
 from notifier.adapters.retention import Retention
 from notifier.adapters.silences import PostgresSilences
+from notifier.app.channels import configured, open_channels
 from notifier.app.people import people_of, people_routes, start_people
 from notifier.application.act_on_incident import ActOnIncident
 from notifier.application.alertmanager import TakeAlerts
 from notifier.application.beat import Beat
 from notifier.application.deliver import Deliver
 from notifier.application.fail_over import FailOver
-from notifier.application.ports import Sender
 from notifier.application.routes_file import read_inhibitions, read_routes
 from notifier.application.send_test import SendTest
 from notifier.application.sentry import TakeSentry
 from notifier.application.take_in import TakeIn
 from notifier.domain.channels import CHANNELS
 from notifier.domain.deliveries import Patience
-from notifier.domain.limits import mail_limits, slack_edit_limits, slack_limits, telegram_limits
 from notifier.domain.muting import Inhibition
 from notifier.domain.routes import Routes
 from notifier.domain.wording import Words
@@ -68,17 +64,6 @@ _RETENTION_SECONDS = 300.0
 _UNMUTE_SECONDS = 2.0
 _UNMUTED_AT_A_TIME = 100
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
-    """A provider that is configured: how to send, what it allows."""
-
-    name: str
-    sender: Sender
-    limits: LimitsOf
-    edit_limits: LimitsOf | None = None
-    prepare: Callable[[], Awaitable[None]] | None = None
 
 
 async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application:
@@ -297,60 +282,6 @@ def load_routes(settings: NotifierSettings) -> tuple[Routes, tuple[Inhibition, .
         raise ConfigurationError(f"the routes file {settings.routes_file} cannot be read: {error.strerror}") from None
     name = str(settings.routes_file)
     return read_routes(text, name=name), read_inhibitions(text, name=name)
-
-
-def configured(settings: NotifierSettings) -> frozenset[str]:
-    """Return the channels that can send."""
-    told = {"telegram": settings.telegram_token, "slack": settings.slack_token, "mail": settings.smtp_host}
-    return frozenset(name for name, value in told.items() if value is not None)
-
-
-async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> list[Channel]:
-    """Return the channels that are configured. aiogram is imported beside the loop, so that nothing waits for it."""
-    channels: list[Channel] = []
-    if settings.telegram_token is not None:
-        token = settings.telegram_token.get_secret_value()
-        telegram = TelegramSender(
-            token=token, api_url=settings.telegram_api_url, connect_timeout=settings.call_deadline / 2
-        )
-        lifecycle.on_stop(telegram.close, name="telegram")
-        bot = bot_id(token)
-        channels.append(
-            Channel(
-                name="telegram",
-                sender=telegram,
-                limits=lambda chat: telegram_limits(bot=bot, chat=chat),
-                prepare=telegram.prepare,
-            )
-        )
-    if settings.slack_token is not None:
-        slack = SlackSender(
-            token=settings.slack_token.get_secret_value(),
-            api_url=settings.slack_api_url,
-            connect_timeout=settings.call_deadline / 2,
-        )
-        lifecycle.on_stop(slack.close, name="slack")
-        workspace = token_digest(settings.slack_token.get_secret_value())
-        channels.append(
-            Channel(
-                name="slack",
-                sender=slack,
-                limits=lambda channel: slack_limits(channel=channel),
-                edit_limits=lambda _: slack_edit_limits(workspace=workspace),
-            )
-        )
-    if settings.smtp_host is not None:
-        password = settings.smtp_password
-        mail = MailSender(
-            host=settings.smtp_host,
-            port=settings.smtp_port,
-            sender=settings.mail_from,
-            user=settings.smtp_user,
-            password=None if password is None else password.get_secret_value(),
-            tls=settings.smtp_tls,
-        )
-        channels.append(Channel(name="mail", sender=mail, limits=lambda address: mail_limits(address=address)))
-    return channels
 
 
 async def show(reader: PostgresReader, metrics: NotifierMetrics) -> None:

@@ -10,7 +10,8 @@ from typing import Literal, TypeVar
 from common.errors import Unavailable
 from common.ids import derived_id
 from common.telemetry import scrub_text
-from notifier.application.ports import Desk, Incident, Ledger
+from notifier.application.ledger_ports import Ledger
+from notifier.application.ports import Desk, Incident
 from notifier.application.take_in import TakeIn
 from notifier.domain import incidents
 from notifier.domain.incidents import IncidentState

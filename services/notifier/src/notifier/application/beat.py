@@ -13,7 +13,7 @@ from common.contracts import Envelope
 from common.contracts.alerts import HeartbeatV1
 from common.ids import derived_id
 from common.telemetry import get_logger
-from notifier.application.ports import Ledger
+from notifier.application.ledger_ports import Ledger
 
 _log = get_logger()
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
+from notifier.application.ledger_ports import NewNotice
 from notifier.application.people_ports import FollowUps, FollowUpsOpen, HistoryLine, TicketComment
-from notifier.application.ports import NewNotice
 from notifier.application.take_in import TakeIn
 from notifier.domain.document import shorten
 from notifier.domain.incidents import IncidentState
@@ -125,7 +125,10 @@ class FollowUp:
         await follow_ups.told([line.id for line in lines])
 
     def _sentence(self, line: HistoryLine) -> str:
-        told = self._words[f"told.{line.act}"].format(who=self._directory.name_of(line.actor))
+        key = f"told.{line.act}"
+        words = self._words.label(key)
+        # An act of another release is told by its own name.
+        told = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
         return f"{told}: {line.text}" if line.text else told
 
     def _notice(self, line: HistoryLine) -> NewNotice:

@@ -9,8 +9,9 @@ from typing import Protocol
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from notifier.application.act_on_incident import Act, ActOnIncident
+from notifier.application.ledger_ports import Ledger, NewNotice
 from notifier.application.people_ports import Press, PressBook, RecipeRequest
-from notifier.application.ports import Desk, Ledger, NewNotice
+from notifier.application.ports import Desk
 from notifier.domain.incident_notices import render_question
 from notifier.domain.incidents import IncidentState, TakenAlready
 from notifier.domain.people import Directory, Person

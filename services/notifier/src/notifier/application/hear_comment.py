@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from common.errors import Conflict
 from notifier.application.act_on_incident import ActOnIncident
-from notifier.application.ports import Desk, Ledger
+from notifier.application.ledger_ports import Ledger
+from notifier.application.ports import Desk
 from notifier.domain.escalation import Duty, may_be_called
 from notifier.domain.people import Directory
 from notifier.domain.wordings import says_no_call

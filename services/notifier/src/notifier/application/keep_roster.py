@@ -9,8 +9,8 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
+from notifier.application.ledger_ports import NewNotice
 from notifier.application.people_ports import Rosters
-from notifier.application.ports import NewNotice
 from notifier.application.problems import Over, Report
 from notifier.application.take_in import TakeIn
 from notifier.domain.buttons import Button

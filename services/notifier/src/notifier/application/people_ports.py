@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from notifier.application.ports import Incident, Ledger
+from notifier.application.ledger_ports import Ledger
+from notifier.application.ports import Incident
 from notifier.domain.escalation import Duty
 from notifier.domain.roster import Override, Plan, Shift
 from notifier.domain.tickets import Instruction, NewTicket

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from common.ids import new_id
-from notifier.application.ports import Ledger, NewNotice
+from notifier.application.ledger_ports import Ledger, NewNotice
 from notifier.domain.buttons import Button
 from notifier.domain.document import Document
 from notifier.domain.incident_notices import render_problem, render_told

@@ -8,7 +8,7 @@ from datetime import datetime
 from common.errors import Conflict, NotFound
 from common.ids import new_id
 from common.telemetry import scrub_text
-from notifier.application.ports import Ledger, NewNotice
+from notifier.application.ledger_ports import Ledger, NewNotice
 from notifier.domain.incident_notices import render_test
 from notifier.domain.routes import Chosen, Destination, Routes
 from notifier.domain.wording import Words

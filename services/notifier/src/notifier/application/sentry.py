@@ -15,7 +15,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.ids import derived_id
 from common.telemetry import scrub_text
-from notifier.application.ports import Ledger
+from notifier.application.ledger_ports import Ledger
 from notifier.application.problems import Over, Report
 from notifier.application.take_in import TakeIn
 from notifier.domain.incidents import ProblemFact, Severity

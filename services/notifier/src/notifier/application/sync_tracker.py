@@ -12,8 +12,9 @@ from common.errors import SuiteError, Unavailable
 from common.telemetry import get_logger, scrub_text
 from notifier.application.act_on_incident import patiently
 from notifier.application.hear_comment import HearComment
+from notifier.application.ledger_ports import Ledger
 from notifier.application.people_ports import OutsideComment, Tracker
-from notifier.application.ports import Desk, Ledger
+from notifier.application.ports import Desk
 from notifier.domain.escalation import Duty
 from notifier.domain.people import Directory
 

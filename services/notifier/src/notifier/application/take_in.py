@@ -23,7 +23,7 @@ from common.contracts.orders import (
 from common.contracts.refunds import RefundRejectedV1
 from common.ids import new_id
 from notifier.application import facts
-from notifier.application.ports import Ledger, NewNotice
+from notifier.application.ledger_ports import Ledger, NewNotice
 from notifier.application.problems import NO_ROUTE, Over, Problems, Report, Taken
 from notifier.domain.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.domain.incidents import ProblemFact

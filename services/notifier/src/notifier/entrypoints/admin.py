@@ -11,7 +11,8 @@ from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit
 from common.postgres import Connection, Database
 from common.telemetry import inject
 from notifier.application.act_on_incident import Act, ActOnIncident, CallUnderWay, patiently
-from notifier.application.ports import Desk, Ledger
+from notifier.application.ledger_ports import Ledger
+from notifier.application.ports import Desk
 from notifier.application.send_test import SendTest
 from notifier.domain.document import Document, text_of
 from notifier.entrypoints import models

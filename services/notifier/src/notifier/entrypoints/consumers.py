@@ -8,7 +8,7 @@ from common.contracts import Envelope
 from common.messaging import Handler
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
-from notifier.application.ports import Ledger
+from notifier.application.ledger_ports import Ledger
 from notifier.application.take_in import TakeIn
 
 QUEUES = (NOTIFIER_ORDERS, NOTIFIER_REFUNDS, NOTIFIER_ALERTS)

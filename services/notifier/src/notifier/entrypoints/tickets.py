@@ -14,8 +14,9 @@ from common.postgres import Connection, Database
 from common.telemetry import scrub_text
 from notifier.application.act_on_incident import CallUnderWay, patiently
 from notifier.application.hear_comment import HearComment
+from notifier.application.ledger_ports import Ledger
 from notifier.application.people_ports import TicketComment
-from notifier.application.ports import Desk, Ledger
+from notifier.application.ports import Desk
 from notifier.domain.escalation import Duty
 from notifier.domain.people import Directory
 from notifier.domain.tickets import REQUESTS, NewTicket
