@@ -168,10 +168,15 @@ def series(url: str, name: str) -> float:
 
 
 def seconds_until(urls: Sequence[str], name: str, count: float, *, since: float, within: float = 240.0) -> float:
-    """Return the seconds from ``since`` (``time.perf_counter``) until the metric, summed over processes, reaches the count."""
+    """Return the seconds from ``since`` (``time.perf_counter``) until the metric, summed over processes, reaches the count.
+
+    Looks rarely while much is left and often near the end: each answer costs a process that is measured some milliseconds.
+    """
     deadline = time.perf_counter() + within
-    while sum(series(url, name) for url in urls) < count:
-        if time.perf_counter() > deadline:
+    while (done := sum(series(url, name) for url in urls)) < count:
+        now = time.perf_counter()
+        if now > deadline:
             raise RuntimeError(f"{name} did not reach {count:g} within {within:g} s")
-        time.sleep(0.25)  # the answer costs the process some milliseconds
+        left = (count - done) * (now - since) / max(done, 1.0)
+        time.sleep(min(max(0.6 * left, 0.1), 3.0))
     return time.perf_counter() - since
