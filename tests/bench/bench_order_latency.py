@@ -31,18 +31,23 @@ SELECT EXISTS (SELECT FROM notices AS n JOIN deliveries AS d ON d.notice_id = n.
 """
 
 
-async def main() -> None:
-    """Measure."""
+def main() -> None:
+    """Start the whole suite and measure it."""
     with tempfile.TemporaryDirectory(prefix="suite-bench-") as directory, running_suite(Path(directory)) as suite:
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-            asyncpg.create_pool(suite["databases"]["notifier"], min_size=4, max_size=8) as notifier,
-        ):
-            run = Run(suite, session, notifier)
-            await run.orders(PACE, 3.0, prefix="warm")
-            run.forget()
-            await run.orders(PACE, SECONDS, prefix="b")
-            run.show()
+        asyncio.run(measure(suite))
+
+
+async def measure(suite: dict[str, Any]) -> None:
+    """Send orders at the pace, a few seconds of them to get warm, and print what was seen of the rest."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        asyncpg.create_pool(suite["databases"]["notifier"], min_size=4, max_size=8) as notifier,
+    ):
+        run = Run(suite, session, notifier)
+        await run.orders(PACE, 3.0, prefix="warm")
+        run.forget()
+        await run.orders(PACE, SECONDS, prefix="b")
+        run.show()
 
 
 class Run:
@@ -117,4 +122,4 @@ class Run:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
