@@ -2,9 +2,10 @@
 
 Calls come at a fixed pace, whatever happens to the answers; a call's time runs from the moment it was due (`sent_late`: how much of it is
 the load generator's own). Every caller waits `DEADLINE` and says so; an answer other than 200, or none in that time, is a fallback to
-the caller's old code: no iteration is lost.
-Between tips and the orders database, and between tips and feedback, stands a proxy that stalls or delays. Only tips' own connections
-go through it. After each fault: how long until every answer is 200 again.
+the caller's old code: no iteration is lost. Between tips and the orders database, and between tips and feedback, stands a proxy that
+stalls or delays; only tips' own connections go through it. After each fault: how long until every answer is 200 again.
+At the end the same pace while the whole suite runs on this machine and takes hooks of a few orders a second, tips on the suite's own
+orders database.
 """
 
 from __future__ import annotations
@@ -18,26 +19,42 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import uvloop
+from tests.bench.engine_rig import LIFE, waves
 from tests.bench.figures import figure, percentile
 from tests.bench.rig import reference
-from tests.bench.rig_tips import ORDERS, TOKEN, Call, orders_database, tips
+from tests.bench.rig_tips import ORDERS, TOKEN, Call, finished_orders, orders_database, tips
 from yarl import URL
 
 from common.http import timeout_header
 from suite_local.paths import repository_root
+from suite_local.testing import running_suite
 
 SHARE = float(os.environ.get("BENCH_TIPS_SHARE", "1"))  # of the goal's pace, for a machine that others use too
 PACE = {"set-tips-sum": 250.0 * SHARE, "need-hold-tips": 300.0 * SHARE}
 DEADLINE = 1.0
 WELL_S = float(os.environ.get("BENCH_TIPS_SECONDS", "8"))
 FAULT_S, AFTER_S = 4.0, 5.0
+HOOKS_PACE = 25.0  # five orders a second
 _HEADERS = {"Authorization": f"Bearer {TOKEN}", **timeout_header(DEADLINE)}
 
 
-async def main() -> None:
+def main() -> None:
+    """Measure tips alone, then beside the rest of the suite."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+        loop.run(alone())
+    with (
+        tempfile.TemporaryDirectory(prefix="suite-bench-") as name,
+        running_suite(Path(name)) as suite,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop,
+    ):
+        loop.run(beside(suite, Path(name)))
+
+
+async def alone() -> None:
     """Pace the calls through a good time, then through three faults."""
     async with orders_database() as dsn:
         with (
@@ -53,6 +70,36 @@ async def main() -> None:
                 await fault(url, "the orders database stands still", database, "stall")
                 await fault(url, "the orders database is cut off", database, "refuse")
                 await fault(url, "feedback takes 2 s", slow, "delay 2.0")
+
+
+async def beside(suite: dict[str, Any], directory: Path) -> None:
+    """Pace the calls through a good time while all other services have their work."""
+    with reference("feedback_server", "PORT") as (feedback, _):
+        database = URL(suite["databases"]["orchestrator"]).path
+        owner = URL(suite["infrastructure"]["postgres"]["dsn"]).with_path(database)
+        async with finished_orders(str(owner)) as dsn:
+            with tips(dsn, feedback, directory) as (url, _):
+                await paced(url, seconds=1.0)
+                answers: list[int] = []
+                orders = asyncio.create_task(take_hooks(suite, answers, seconds=WELL_S + 2.0))
+                await asyncio.sleep(1.0)
+                await well(url, where=f"beside the suite at {HOOKS_PACE:g} hooks/s")
+                await orders
+                refused = sum(status != 200 for status in answers)
+                figure("P3", "hooks beside it not answered 200", refused, goal=0, hooks=len(answers))
+
+
+async def take_hooks(suite: dict[str, Any], answers: list[int], *, seconds: float) -> None:
+    """Send whole lives of orders to the suite's gateway, a hook at a time, at a fixed pace."""
+    url = suite["services"]["webhook-gateway"]["url"] + "/hooks/v1/sbermarket"
+    headers = {"Client-token": suite["tokens"]["marketplace"], "Content-Type": "application/json"}
+    start = time.monotonic()
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for turn, each in enumerate(waves(int(HOOKS_PACE * seconds / len(LIFE)), prefix="beside")):
+            await asyncio.sleep(max(0.0, start + turn / HOOKS_PACE - time.monotonic()))
+            async with session.post(url, data=each.body) as answer:
+                await answer.read()
+                answers.append(answer.status)
 
 
 class Proxy:
@@ -87,7 +134,7 @@ class Proxy:
         self._child.wait(10)
 
 
-async def well(url: str) -> None:
+async def well(url: str, *, where: str = "alone") -> None:
     """Print the waits while nothing is wrong."""
     calls = await paced(url, seconds=WELL_S)
     for what, pace in PACE.items():
@@ -95,7 +142,7 @@ async def well(url: str) -> None:
         waits = [call.waited * 1000 for call in mine]
         figure(
             "P3",
-            f"{what} at {pace:g}/s, p99 ms",
+            f"{what} at {pace:g}/s {where}, p99 ms",
             round(percentile(waits, 99), 1),
             goal=10.0,
             p50_ms=round(percentile(waits, 50), 1),
@@ -192,5 +239,4 @@ async def call_one(
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        loop.run(main())
+    main()

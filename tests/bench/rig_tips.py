@@ -18,6 +18,7 @@ from uuid import uuid4
 import asyncpg
 from tests.bench.references.feedback_server import FIXED
 from tests.bench.rig import HERE, Load, fetch, find_wrk, free_port, process, wait_for
+from yarl import URL
 
 from common.testing import TestDatabases
 from suite_local.testing import addresses_from
@@ -39,19 +40,24 @@ async def orders_database() -> AsyncIterator[str]:
     addresses = addresses_from(os.environ)
     if addresses is None:
         sys.exit("run the benchmarks with `make bench`: it starts servers of their own")
-    databases = TestDatabases(addresses.postgres_dsn)
+    async with TestDatabases(addresses.postgres_dsn).migrated("orchestrator") as dsn, finished_orders(dsn) as given:
+        yield given
+
+
+@asynccontextmanager
+async def finished_orders(dsn: str) -> AsyncIterator[str]:
+    """Put orders ``S1…`` and ``W1…``, their tips set, into the orders database; give its address for a login of the role tips."""
     login = f"tips_{uuid4().hex[:12]}"
-    async with databases.migrated("orchestrator") as dsn:
-        owner = await asyncpg.connect(dsn)
-        try:
-            for prefix in ("S", "W"):
-                await owner.execute(_FILL, prefix, datetime.fromisoformat(FIXED), ORDERS)
-            await owner.execute("VACUUM ANALYZE orders")
-            await owner.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'tips' IN ROLE tips")
-            yield databases.dsn_of(dsn.rpartition("/")[2], user=login, password="tips")
-        finally:
-            await owner.execute(f"DROP ROLE IF EXISTS {login}")
-            await owner.close()
+    owner = await asyncpg.connect(dsn)
+    try:
+        for prefix in ("S", "W"):
+            await owner.execute(_FILL, prefix, datetime.fromisoformat(FIXED), ORDERS)
+        await owner.execute("VACUUM ANALYZE orders")
+        await owner.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'tips' IN ROLE tips")
+        yield str(URL(dsn).with_user(login).with_password("tips"))
+    finally:
+        await owner.execute(f"DROP ROLE IF EXISTS {login}")
+        await owner.close()
 
 
 @contextmanager
