@@ -134,6 +134,7 @@ class OrderMachine(RuleBasedStateMachine):
             clock=SystemClock(),
             away=worth_repeating,
             committed=lambda: None,
+            promised=lambda: None,
             limits=WorkerLimits(max_attempts=10_000),
         )
 

@@ -57,6 +57,7 @@ async def main(dsn: str, workers: int, batch: int) -> None:
             clock=SystemClock(),
             away=worth_repeating,
             committed=lambda: None,
+            promised=lambda: None,
             limits=WorkerLimits(batch_size=batch),
         )
         done = 0

@@ -52,6 +52,7 @@ async def lives(database: WatchedDatabase) -> None:
         clock=SystemClock(),
         away=worth_repeating,
         committed=lambda: None,
+        promised=lambda: None,
         limits=WorkerLimits(),
     )
     for round_ in range(REPEATS):

@@ -117,6 +117,7 @@ class Engine:
             clock=SystemClock(),
             away=worth_repeating,
             committed=lambda: None,
+            promised=lambda: None,
             limits=limits,
         )
 

@@ -169,10 +169,10 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ORDER_DOCUMENT: IssueDocument(orders, life_reader, clock),
     }
     calls = PostgresWorkflows(database, Lane.CALLS)
-    crews = [("worker", workflows, settings.worker_limits)] * settings.workers
-    crews += [("calls", calls, settings.call_limits)] * settings.call_workers
-    for index, (crew, store, limits) in enumerate(crews):
-        bell = wake.bell()
+    crews = [("worker", Lane.LIFE, workflows, settings.worker_limits)] * settings.workers
+    crews += [("calls", Lane.CALLS, calls, settings.call_limits)] * settings.call_workers
+    for index, (crew, lane, store, limits) in enumerate(crews):
+        bell = wake.bell(lane)
         worker = Worker(
             store,
             handlers,
@@ -182,6 +182,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
             clock=clock,
             away=_away,
             committed=committed,
+            promised=relay.wake,
             limits=limits,
         )
 

@@ -46,7 +46,6 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
         application_name=NAME,
         max_size=settings.database_connections,
         command_timeout=settings.database_deadline,
-        reset=False,  # every statement stands alone
     )
     await database.open()
     lifecycle.on_stop(database.close)

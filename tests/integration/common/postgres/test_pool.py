@@ -48,15 +48,22 @@ async def test_a_savepoint_may_fail_without_harm(database: Database) -> None:
 
 
 async def test_losing_the_connection_after_the_commit_is_no_failure_of_the_work(database: Database) -> None:
-    """The connection goes back to the pool dead; whoever committed is not told that it failed."""
+    """The connection goes back to the pool dead; whoever committed is not told that it failed, and whoever comes next gets another."""
     async with proxied(database.dsn) as (proxy, address):
-        pool = Database(address, application_name="cut")
+        pool = Database(address, application_name="cut", max_size=1)
         await pool.open()
         async with pool.acquire() as connection:
             await connection.execute("INSERT INTO things VALUES ('kept')")
+            lost = await connection.fetchval("SELECT pg_backend_pid()")
             proxy.stall()
         proxy.cut()
         proxy.heal()
+
+        async def ended() -> bool:
+            async with database.acquire() as watcher:
+                return not await watcher.fetchval("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", lost)
+
+        await eventually(ended, what="the end of the session that was cut")
         async with pool.acquire() as connection:
             assert await connection.fetchval("SELECT name FROM things") == "kept"
         await pool.close()
@@ -153,25 +160,6 @@ async def test_a_session_of_its_own_ends_with_its_locks(database: Database) -> N
     await eventually(free, what="the lock")
 
 
-async def test_nothing_of_a_session_is_left_for_the_next_who_borrows_it(database: Database) -> None:
-    """Advisory locks, settings and subscriptions end with the loan."""
-    async with database.acquire() as connection:
-        pid = await connection.fetchval("SELECT pg_backend_pid()")
-        await connection.execute("SELECT pg_advisory_lock(1); SET work_mem = '1MB'; LISTEN something")
-    async with database.acquire() as connection:
-        left = await connection.fetchval(
-            "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1), "
-            "current_setting('work_mem') = '1MB', (SELECT count(*) FROM pg_listening_channels())",
-            pid,
-        )
-        row = await connection.fetchrow(
-            "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $1) AS locks, "
-            "(SELECT count(*) FROM pg_listening_channels()) AS channels",
-            pid,
-        )
-    assert (left, dict(row or {})) == (0, {"locks": 0, "channels": 0})
-
-
 @pytest.mark.parametrize(
     ("error", "worth"),
     [
@@ -207,15 +195,19 @@ async def _why(address: str) -> str:
         await pool.close()
 
 
-async def test_a_pool_that_does_not_reset_leaves_a_connection_as_it_was(database: Database) -> None:
-    """The round trip saved is the one that would undo this."""
-    left = []
-    for reset in (True, False):
-        pool = Database(database.dsn, application_name="left", max_size=1, reset=reset)
-        await pool.open()
-        async with pool.acquire() as connection:
-            await connection.execute("SET work_mem = '1MB'")
-        async with pool.acquire() as connection:
-            left.append(await connection.fetchval("SHOW work_mem") == "1MB")
-        await pool.close()
-    assert left == [False, True]
+async def test_a_connection_goes_back_without_a_round_trip_and_only_an_open_transaction_is_rolled_back(
+    database: Database,
+) -> None:
+    """What a session has set stays (the round trip saved is the one that would undo it); what was begun and not committed does not."""
+    pool = Database(database.dsn, application_name="left", max_size=1)
+    await pool.open()
+    async with pool.acquire() as connection:
+        await connection.execute("SET work_mem = '1MB'")
+        await connection.execute("CREATE TABLE kept (id integer)")
+        await connection.execute("BEGIN")
+        await connection.execute("INSERT INTO kept VALUES (1)")
+    async with pool.acquire() as connection:
+        left = await connection.fetchval("SHOW work_mem"), await connection.fetchval("SELECT count(*) FROM kept")
+        inside = connection.is_in_transaction()
+    await pool.close()
+    assert (left, inside) == (("1MB", 0), False)

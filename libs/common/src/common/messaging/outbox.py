@@ -143,6 +143,8 @@ class OutboxRelay:
 
     async def _take_turns(self, connection: Connection) -> None:
         await connection.execute(_SET_LEASE, str(int(self._lease * 1000)))
+        # All that this session writes is that rows were published. Where the server forgets it in a crash they are published again.
+        await connection.execute("SET synchronous_commit = off")
         while not self._stopping.is_set():
             if await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK_KEY):
                 await self._lead(connection)

@@ -77,8 +77,9 @@ class Database:
 
     Connections are made when they are first needed, so a service starts while PostgreSQL is away and says so on ``/readyz``.
     ``jsonb`` columns are read and written as Python objects; ``orjson`` does the work. Every statement has a time limit.
-    ``reset=False`` saves the round trip that puts a connection back into its first state after each use: only for whoever never leaves
-    anything on one (settings, locks, cursors, subscriptions). Safe for concurrent use within one event loop.
+    A connection goes back into the pool as it is, an open transaction rolled back: putting it into its first state costs a round trip
+    each time, more than many a statement. So nothing of a session (settings, locks, cursors, subscriptions) may be left on one: that
+    is what ``session`` is for. Safe for concurrent use within one event loop.
     """
 
     def __init__(
@@ -89,7 +90,6 @@ class Database:
         min_size: int = 0,
         max_size: int = 10,
         command_timeout: float = 30.0,
-        reset: bool = True,
     ) -> None:
         self._dsn = dsn
         self._min_size = min_size
@@ -97,7 +97,7 @@ class Database:
         self._options: dict[str, Any] = {
             "timeout": _CONNECT_TIMEOUT_S,
             "command_timeout": command_timeout,
-            "connection_class": _HonestConnection if reset else _UnresetConnection,
+            "connection_class": _PooledConnection,
             "server_settings": {"application_name": application_name, **_SESSION},
         }
         self._pool: asyncpg.Pool[Any] | None = None
@@ -187,11 +187,15 @@ class Database:
             await connection.fetchval("SELECT 1", timeout=2.0)
 
 
-class _HonestConnection(_Base):
+class _PooledConnection(_Base):
     """Raises where PostgreSQL answers COMMIT with a quiet ROLLBACK, because a statement of the transaction had failed.
 
     asyncpg takes that answer for a commit. A consumer would acknowledge an event whose effect is gone.
     """
+
+    def get_reset_query(self) -> str:
+        """Nothing is run when it goes back into the pool (see ``Database``)."""
+        return ""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """Run a statement as asyncpg does, and look at the answer to a COMMIT."""
@@ -201,14 +205,6 @@ class _HonestConnection(_Base):
                 "the transaction was rolled back: one of its statements had failed"
             )
         return status
-
-
-class _UnresetConnection(_HonestConnection):
-    """Goes back into the pool as it is."""
-
-    def get_reset_query(self) -> str:
-        """Nothing to run."""
-        return ""
 
 
 async def prepare_connection(connection: Connection) -> None:

@@ -78,8 +78,8 @@ class WorkerLimits:
 class Worker:
     """One worker; a process runs a few, and any number of processes share the work.
 
-    ``owner`` is unique among all workers. ``away`` says of an exception that the store is only away. ``committed`` is called after
-    each commit, to wake whoever publishes what was promised.
+    ``owner`` is unique among all workers. ``away`` says of an exception that the store is only away. After a commit that makes other
+    workflows runnable ``committed`` is called, after any other ``promised``: to wake other workers and whoever publishes what was promised.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Worker:
         clock: Clock,
         away: Callable[[Exception], bool],
         committed: Callable[[], None],
+        promised: Callable[[], None],
         limits: WorkerLimits,
     ) -> None:
         self._store = store
@@ -103,6 +104,7 @@ class Worker:
         self._clock = clock
         self._away = away
         self._committed = committed
+        self._promised = promised
         self._limits = limits
         self._stopping = False
 
@@ -209,7 +211,10 @@ class Worker:
             return
 
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
-        self._committed()
+        if any(outcome.appends for outcome in outcomes):
+            self._committed()
+        else:
+            self._promised()
         now = self._clock.now()
         done: list[tuple[Claim, StepLog]] = []
         for outcome in outcomes:

@@ -20,6 +20,7 @@ from webhook_gateway.domain import events
 
 _log = get_logger()
 _TOLD_ONE_BY_ONE = 10
+_LINGER_S = 0.1  # nobody waits for what is recorded, and a transaction for ten hooks costs little more than one for one
 
 
 def make_recorder(
@@ -49,6 +50,7 @@ def make_recorder(
         metrics=metrics,
         key=delivery_key,
         after_commit=after_commit,
+        linger=_LINGER_S,
     )
 
 
@@ -75,6 +77,7 @@ def make_arrivals(
         handler=handle,
         metrics=metrics,
         after_commit=after_commit,
+        linger=_LINGER_S,
     )
 
 
