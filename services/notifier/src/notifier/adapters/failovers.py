@@ -25,7 +25,11 @@ LIMIT $3
 FOR UPDATE OF d SKIP LOCKED
 FOR KEY SHARE OF i SKIP LOCKED  -- whoever acts on the incident may want its deliveries next
 """
-_LANE = "INSERT INTO lanes (key, channel, address) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING"
+_LANE = """
+INSERT INTO lanes (key, channel, address)
+SELECT $1::text, $2::text, $3::text WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = $1)
+ON CONFLICT (key) DO NOTHING
+"""
 _TELL = """
 INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, page_group, fallback_of)
 SELECT notice_id, subject, sequence, $2, $3, $4, $5, $6, priority, page_group, id FROM deliveries WHERE id = $1

@@ -35,7 +35,8 @@ RETURNING id
 """
 _ADD_LANES = """
 INSERT INTO lanes (key, channel, address)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (key, channel, address)
+WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = wanted.key)
 ON CONFLICT (key) DO NOTHING
 """
 _ADD_DELIVERIES = """

@@ -76,12 +76,12 @@ class ActOnIncident:
             before={"state": incident.state.value, "version": incident.version},
             after={"state": state.value, "version": incident.version + 1},
         )
-        await ledger.refresh([incident_id], priority=ACT)
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
             await ledger.add(
                 [self._take_in.resolved_notice(incident_id, incident.fact, event_id=event_id, traceparent=None)]
             )
+        await ledger.refresh([incident_id], priority=ACT)  # last: lanes are locked before posts
         return incident, state
 
 

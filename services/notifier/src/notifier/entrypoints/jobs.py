@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import time
 from collections.abc import Awaitable, Callable
 
 from common.errors import SuiteError
@@ -13,12 +15,14 @@ from notifier.application.deliver import Deliver
 from notifier.application.ports import Claim, Queues
 
 _log = get_logger()
+_SPACING_S = 0.05
 
 
 class Dispatcher:
     """Sends what is due on one channel, up to ``concurrency`` messages at a time, each in a lane of its own.
 
-    ``wake`` after every commit that may have made work. Survives the absence of PostgreSQL and of the provider. ``prepare`` is
+    ``wake`` after every commit that may have made work: at once when it rested, else a moment later, with whatever else came
+    meanwhile. Survives the absence of PostgreSQL and of the provider. ``prepare`` is
     awaited before the first claim, so that no claim waits for a slow import.
     """
 
@@ -57,6 +61,7 @@ class Dispatcher:
         try:
             while not self._stopping.is_set():
                 self._work.clear()
+                began = time.monotonic()
                 try:
                     idle = await self._claim_all()
                 except Exception as error:
@@ -66,7 +71,7 @@ class Dispatcher:
                     idle = 0.5
                 if self._failure is not None:
                     raise self._failure
-                await _pause(self._work, idle)
+                await rest(self._work, idle, began=began, spacing=_SPACING_S)
         finally:
             if self._running:
                 await asyncio.wait(self._running)
@@ -117,11 +122,11 @@ async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: st
         await asyncio.sleep(seconds)
 
 
-async def _pause(event: asyncio.Event, seconds: float) -> None:
-    try:
+async def rest(event: asyncio.Event, seconds: float, *, began: float, spacing: float) -> None:
+    """Return when the event is set or the seconds are over, and not before ``spacing`` seconds after ``began`` (monotonic)."""
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
+    await asyncio.sleep(max(0.0, began + spacing - time.monotonic()))
 
 
 def _passing(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,10 @@ from common.telemetry import get_logger
 from notifier.application.act_on_incident import patiently
 from notifier.application.handle_press import HandlePress, Hands
 from notifier.application.people_ports import Press
+from notifier.entrypoints.jobs import rest
 
 _log = get_logger()
+_SPACING_S = 0.1
 _CALL_SECONDS = 15.0
 _ANSWER_LEASE = timedelta(seconds=10)
 _ANSWERS_LAST = timedelta(seconds=60)  # afterwards Telegram calls the query too old, and nobody waits for it
@@ -26,7 +29,8 @@ _STRANGER = Principal(name="stranger", role="viewer")
 class Worker:
     """Repeats ``work`` while it says that there may be more; then waits to be woken, or for ``idle`` seconds.
 
-    Survives the absence of PostgreSQL. ``after`` is called after each piece of work that did something.
+    Woken often, it works ten times a second: most of what wakes everybody is somebody else's. Survives the absence of PostgreSQL.
+    ``after`` is called after each piece of work that did something.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Worker:
         """Work until ``stop``. To be supervised."""
         while not self._stopping.is_set():
             self._woken.clear()
+            began = time.monotonic()
             try:
                 more = await self._work()
             except Exception as error:
@@ -68,10 +73,7 @@ class Worker:
                 if more and self._after is not None:
                     self._after()
             if not more:
-                try:
-                    await asyncio.wait_for(self._woken.wait(), self._idle)
-                except TimeoutError:
-                    continue
+                await rest(self._woken, self._idle, began=began, spacing=_SPACING_S)
 
 
 class PressQueue(Protocol):
