@@ -199,21 +199,31 @@ class OrderMachine(RuleBasedStateMachine):
         self.go(work())
 
     @precondition(lambda self: self.state == "running")
-    @rule()
-    def falls_asleep(self) -> None:
-        """A worker carries a claim out, sleeps past its lease, another does the work; then it comes with its late result."""
+    @rule(meanwhile=st.none() | st.tuples(st.sampled_from(KINDS), goods_of_an_order, st.integers(0, 40)))
+    def falls_asleep(self, meanwhile: tuple[str, Goods, int] | None) -> None:
+        """A worker carries a claim out, sleeps past its lease, another does the work; then it comes with its late result.
 
-        async def sleep() -> None:
+        Meanwhile another hook may have come: then there is work again, which is not the late one's.
+        """
+
+        async def sleep() -> list[Outcome]:
             claims = await self.store.claim(owner="sleeper", limit=9, lease_seconds=-1)
             batch = await self.handler.prepare(claims)
             late = [self.handler.run(claim, batch) for claim in claims]
             await self.store.release_expired()
             await self.worker("worker").work_once()
+            return late
+
+        async def wake(late: list[Outcome]) -> None:
             if late:
                 assert await self.store.complete(owner="sleeper", outcomes=late, failures=[]) == set()
             await self.look()
 
-        self.go(sleep())
+        late = self.go(sleep())
+        self.go(self.look())
+        if meanwhile is not None:
+            self.arrives(*meanwhile)
+        self.go(wake(late))
 
     @precondition(lambda self: self.state == "running" and self.events > (self.done or 0))
     @rule()
