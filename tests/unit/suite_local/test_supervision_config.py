@@ -12,6 +12,8 @@ from suite_local.paths import RunDirectory
 from suite_local.programs import Program
 from suite_local.supervision import render
 
+JSON = '{"yk-": "yookassa"}'
+
 
 def read_back(text: str, directory: Path) -> ServerOptions:
     """Let supervisor parse the text, as supervisord does at its start."""
@@ -36,7 +38,7 @@ def test_supervisor_reads_every_program_as_it_was_described(tmp_path: Path) -> N
             tmp_path,
             "tips",
             argv=("/usr/bin/env", "a word", "it's", "100%"),
-            environment={"TIPS_POSTGRES_DSN": "postgresql://u:p%40x,y@h/d?a=b;c", "EMPTY": ""},
+            environment={"TIPS_POSTGRES_DSN": "postgresql://u:p%40x,y@h/d?a=b;c", "EMPTY": "", "JSON": JSON},
         ),
     )
 
@@ -48,7 +50,7 @@ def test_supervisor_reads_every_program_as_it_was_described(tmp_path: Path) -> N
     (tips,) = groups["services"].process_configs
     assert (postgres.stopsignal.name, postgres.stopwaitsecs, postgres.directory) == ("SIGINT", 20, str(tmp_path))
     assert tips.command == "/usr/bin/env 'a word' 'it'\"'\"'s' 100%"
-    assert tips.environment == {"TIPS_POSTGRES_DSN": "postgresql://u:p%40x,y@h/d?a=b;c", "EMPTY": ""}
+    assert tips.environment == {"TIPS_POSTGRES_DSN": "postgresql://u:p%40x,y@h/d?a=b;c", "EMPTY": "", "JSON": JSON}
     assert groups["infrastructure"].priority < groups["services"].priority
 
 
@@ -63,7 +65,7 @@ def test_every_program_is_started_again_at_once_and_without_limit(tmp_path: Path
     assert (config.autostart, config.autorestart.__name__, config.startsecs) == (False, "RestartUnconditionally", 0)
 
 
-@pytest.mark.parametrize("value", ['say "x"', "it's'", "two\nlines", "a ;comment"])
+@pytest.mark.parametrize("value", ['say "x"', "it's'", 'it\'s "x" there', "two\nlines", "a ;comment"])
 def test_a_value_that_supervisor_would_misread_is_refused(tmp_path: Path, value: str) -> None:
     described = program(tmp_path, "tips", environment={"TIPS_X": value})
 

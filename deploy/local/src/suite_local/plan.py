@@ -27,6 +27,11 @@ from suite_local.paths import RunDirectory
 from suite_local.ports import LOOPBACK
 from suite_local.programs import Program
 
+YOOKASSA_PAYMENTS = "yk-"
+"""Payments whose id begins so are YooKassa's; all others are Trust's."""
+
+_YOOKASSA_SHOP = "1000001"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -132,6 +137,9 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
             "TRUST_URL": sandbox,
             "TRUST_SERVICE_TOKEN": secrets.get("trust"),
             "YOOKASSA_URL": sandbox,
+            "YOOKASSA_SHOP_ID": _YOOKASSA_SHOP,
+            "YOOKASSA_SECRET_KEY": secrets.get("yookassa"),
+            "GATEWAY_OF_PAYMENT": json.dumps({YOOKASSA_PAYMENTS: "yookassa"}),
         }
     return {
         "TELEGRAM_API_URL": sandbox,
@@ -166,6 +174,8 @@ def sandbox_environment(plan: Plan) -> dict[str, str]:
         "SLACK_SIGNING_SECRET": secrets.get("slack_signing"),
         "SLACK_INTERACTIONS_URL": f"{plan.urls(NOTIFIER)[0]}/slack/interactions",
         "TRUST_SERVICE_TOKEN": secrets.get("trust"),
+        "YOOKASSA_SHOP_ID": _YOOKASSA_SHOP,
+        "YOOKASSA_SECRET_KEY": secrets.get("yookassa"),
         "TRACKER_TOKEN": secrets.get("tracker"),
     }
     named = {f"SANDBOX_{name}": value for name, value in values.items()}

@@ -28,6 +28,7 @@ from suite_local.programs import MARKER, Program, inherited_environment, last_li
 LISTENER = "suitejson"
 LOG_BYTES = "20MB"
 LOG_BACKUPS = 3
+_QUOTES = ("'", '"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,15 @@ def _log(name: str, path: Path) -> dict[str, object]:
 
 
 def _environment(environment: Mapping[str, str]) -> str:
-    for name, value in environment.items():
-        if '"' in value or "'" in value[:1] + value[-1:]:
-            raise SuiteLocalError(f"{name}: the process manager cannot carry quotes in a variable")
-    return ",".join(f'{name}="{value}"' for name, value in sorted(environment.items()))
+    return ",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(environment.items()))
+
+
+def _quoted(name: str, value: str) -> str:
+    """Quote with whichever mark does not stand in the value; supervisor knows no escapes, and strips both marks at the ends."""
+    mark = "'" if '"' in value else '"'
+    if mark in value or value[:1] in _QUOTES or value[-1:] in _QUOTES:
+        raise SuiteLocalError(f"{name}: the process manager cannot carry these quotes in a variable")
+    return f"{mark}{value}{mark}"
 
 
 class Supervisor:
