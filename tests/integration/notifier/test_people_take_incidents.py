@@ -78,7 +78,7 @@ async def test_mine_in_telegram_stops_the_chain_is_told_elsewhere_and_counts_onc
 
     async def slack_knows() -> bool:
         posts = [str(entry["request"]["blocks"]) for entry in await kit.sandbox.log("slack") if entry["effect"]]
-        return any("✋ Занимается: oleg" in blocks and "n1:a:" not in blocks for blocks in posts)
+        return any("✋ Занимается: Oleg" in blocks and "n1:a:" not in blocks for blocks in posts)
 
     await eventually(slack_knows)
 

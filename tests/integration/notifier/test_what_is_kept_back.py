@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
@@ -138,21 +140,24 @@ async def test_an_alert_that_another_explains_is_kept_back_until_that_one_is_ove
     assert sorted(row["subject"] for row in rows) == ["incident:1", "incident:1", "incident:2", "incident:3"]
 
 
-async def test_an_alert_tags_whom_its_label_names_and_names_the_request(make_kit: MakeKit) -> None:
+async def test_an_alert_tags_whom_its_label_names_and_names_the_request(make_kit: MakeKit, tmp_path: Path) -> None:
     routes = {
         "destinations": {
             "all": {"channel": "telegram", "address": str(PICKERS), "topic": 7},
             "team": {"channel": "slack", "address": "#orders-notifications"},
         },
         "routes": [{"name": "testing only", "match": {"environment": ["testing"]}, "to": ["all", "team"]}],
-        "people": {"ivan": {"telegram": "@ivan_tips", "slack": "U0IVAN"}, "olga": {"telegram": "4242"}},
     }
-    kit = await make_kit(routes=routes)
+    people = tmp_path / "people.json"
+    ivan = {"id": "ivan", "name": "Иван", "telegram": 77, "mention": "@ivan_tips", "slack": "U0IVAN"}
+    olga = {"id": "olga", "name": "Ольга", "telegram": 4242}
+    people.write_text(json.dumps({"people": [ivan, olga], "owners": {"tips-owner": ["olga"]}}))
+    kit = await make_kit(routes=routes, people_file=people)
     body = alert(
         "TipsErrors",
         service="tips",
         environment="testing",
-        responsible="ivan, olga, petr",
+        responsible="ivan, tips-owner, petr",
         method="GET",
         route="/tips/v1/need-hold-tips",
     )
@@ -163,10 +168,10 @@ async def test_an_alert_tags_whom_its_label_names_and_names_the_request(make_kit
     lines = entry["request"]["text"].splitlines()
     assert entry["request"]["message_thread_id"] == "7"
     assert lines[0].startswith("<b>🟠 [testing] Проблема")
-    assert 'Ответственный: @ivan_tips, <a href="tg://user?id=4242">olga</a>, petr' in lines
+    assert 'Ответственный: @ivan_tips, <a href="tg://user?id=4242">Ольга</a>, petr' in lines
     assert "Запрос: GET /tips/v1/need-hold-tips" in lines
     [post] = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
-    assert "Ответственный: <@U0IVAN>, olga, petr" in post["request"]["blocks"][0]["text"]["text"].splitlines()
+    assert "Ответственный: <@U0IVAN>, Ольга, petr" in post["request"]["blocks"][0]["text"]["text"].splitlines()
 
 
 async def test_routes_on_trial_say_what_would_become_of_past_events(make_kit: MakeKit) -> None:

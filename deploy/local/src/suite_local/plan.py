@@ -248,7 +248,11 @@ def people(secrets: Credentials) -> dict[str, Any]:
             ("viewer", None, "viewer"),
         )
     ]
-    return {"people": persons, "owners": {"default": ["operator", "admin"]}, "seniors": ["operator"]}
+    return {
+        "people": persons,
+        "owners": {"default": ["operator", "admin"], "tips-owner": ["operator"]},
+        "seniors": ["operator"],
+    }
 
 
 def layout(plan: Plan) -> dict[str, Any]:

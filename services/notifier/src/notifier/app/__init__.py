@@ -29,7 +29,7 @@ from notifier.adapters.reader import PostgresReader
 from notifier.adapters.retention import Retention
 from notifier.adapters.silences import PostgresSilences
 from notifier.app.channels import configured, open_channels
-from notifier.app.people import people_of, people_routes, start_people
+from notifier.app.people import load_people, people_of, people_routes, start_people
 from notifier.application.act_on_incident import ActOnIncident
 from notifier.application.alertmanager import TakeAlerts
 from notifier.application.beat import Beat
@@ -42,6 +42,7 @@ from notifier.application.take_in import TakeIn
 from notifier.domain.channels import CHANNELS
 from notifier.domain.deliveries import Patience
 from notifier.domain.muting import Inhibition
+from notifier.domain.people import Directory
 from notifier.domain.routes import Routes
 from notifier.domain.wording import Words
 from notifier.entrypoints.admin import Admin
@@ -93,8 +94,11 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         for waker in wakers:
             waker()
 
-    take_in = TakeIn(routes=table, words=words, environment=settings.environment, inhibitions=inhibitions)
-    people = people_of(settings, take_in=take_in, database=database)
+    directory = load_people(settings)
+    take_in = TakeIn(
+        routes=table, words=words, environment=settings.environment, directory=directory, inhibitions=inhibitions
+    )
+    people = people_of(settings, directory=directory, take_in=take_in, database=database)
     routes = [
         *routes_of(settings, table=table, words=words, take_in=take_in, act=people.act, database=database, wake=wake),
         *people_routes(settings, people, database=database, words=words, wake=wake),
@@ -134,6 +138,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             patience=Patience(give_up_after=timedelta(seconds=settings.give_up_after)),
             combine_above=settings.combine_above,
             storm_above=settings.storm_above,
+            directory=directory,
         )
         dispatcher = Dispatcher(
             deliver,
@@ -334,7 +339,7 @@ def openapi() -> dict[str, Any]:
     words = Words("ru")
     database = Database("postgresql://", application_name=NAME)
     take_in = TakeIn(routes=table, words=words, environment="production")
-    people = people_of(settings, take_in=take_in, database=database)
+    people = people_of(settings, directory=Directory(), take_in=take_in, database=database)
 
     def wake() -> None:
         """Nothing is sent."""

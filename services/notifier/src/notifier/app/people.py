@@ -73,9 +73,8 @@ class People:
     outside: bool
 
 
-def people_of(settings: NotifierSettings, *, take_in: TakeIn, database: Database) -> People:
-    """Return what the people's part is made of; opens nothing but the directory's file."""
-    directory = load_people(settings)
+def people_of(settings: NotifierSettings, *, directory: Directory, take_in: TakeIn, database: Database) -> People:
+    """Return what the people's part is made of; opens nothing."""
     policy = Policy(
         steps=tuple(
             Step(after=timedelta(seconds=step.after), act=step.act, whom=step.whom) for step in settings.escalation

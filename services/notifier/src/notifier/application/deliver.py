@@ -33,6 +33,7 @@ from notifier.domain.channels import CHANNELS
 from notifier.domain.deliveries import NotSent, Outcome, Patience, Refused, Sent, State, Unclear
 from notifier.domain.digest_notices import MOST_WORST, render_digest
 from notifier.domain.limits import Limit
+from notifier.domain.people import Directory
 from notifier.domain.wording import Words
 
 _log = get_logger()
@@ -77,6 +78,7 @@ class Deliver:
         patience: Patience | None = None,
         combine_above: int = 3,
         storm_above: int = 20,
+        directory: Directory | None = None,
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,7 +92,9 @@ class Deliver:
         self._environment = environment
         self._deadline = deadline
         self._monotonic = monotonic
-        self._next = NextMessage(words=words, combine_above=combine_above, storm_above=storm_above, rules=rules)
+        self._next = NextMessage(
+            words=words, combine_above=combine_above, storm_above=storm_above, rules=rules, directory=directory
+        )
         self._stories = Stories(channel=channel, words=words)
         self._outcomes = Outcomes(
             rules=rules, stories=self._stories, jitter=jitter, patience=patience or Patience(), words=words

@@ -15,6 +15,7 @@ from notifier.domain.incident_now import STANDING_ROOM, standing
 from notifier.domain.layout import Page
 from notifier.domain.limits import Limit
 from notifier.domain.packing import Candidate, must_combine, pack
+from notifier.domain.people import Directory
 from notifier.domain.presses import keyboard_of
 from notifier.domain.urgency import CRITICAL, EDIT, KEPT_FOR_PAGES
 from notifier.domain.wording import Words
@@ -40,12 +41,21 @@ class Option:
 class NextMessage:
     """Chooses and renders for one channel."""
 
-    def __init__(self, *, words: Words, combine_above: int, storm_above: int, rules: ChannelRules) -> None:
+    def __init__(
+        self,
+        *,
+        words: Words,
+        combine_above: int,
+        storm_above: int,
+        rules: ChannelRules,
+        directory: Directory | None = None,
+    ) -> None:
         self._layout = rules.layout
         self._words = words
         self._combine_above = combine_above
         self._storm_above = storm_above
         self._rules = rules
+        self._directory = directory or Directory()
 
     def storms(self, lane: Lane) -> list[int | None]:
         """Return the topics of the lane in which more problems wait than anybody can read, or where a digest is open."""
@@ -164,7 +174,8 @@ class NextMessage:
         return candidate, sum(self._layout.cost(page, candidate.mark) for page in pages[candidate.done :])
 
     def _mark(self, waiting: Waiting) -> str | None:
-        marks = [mark for mark in (self._repeated(waiting), standing(waiting.incident, self._words)) if mark]
+        stands = standing(waiting.incident, self._words, name_of=self._directory.name_of)
+        marks = [mark for mark in (self._repeated(waiting), stands) if mark]
         return " · ".join(marks) or None
 
     def _repeated(self, waiting: Waiting) -> str | None:

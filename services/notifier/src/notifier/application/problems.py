@@ -13,9 +13,10 @@ from notifier.domain.document import Document
 from notifier.domain.incident_notices import render_problem, render_told
 from notifier.domain.incidents import ProblemFact, Reported, worth_telling
 from notifier.domain.muting import Inhibition, why_muted
+from notifier.domain.people import Directory, Person
 from notifier.domain.presses import incident_buttons
 from notifier.domain.recipes import recipe_of
-from notifier.domain.routes import Chosen, Person, Routes, Traits, fits
+from notifier.domain.routes import Chosen, Routes, Traits, fits
 from notifier.domain.wording import Words
 
 NO_ROUTE = "no route matches"
@@ -58,8 +59,15 @@ class Problems:
     """Takes reports in. The same event has the same effect however often it comes."""
 
     def __init__(
-        self, *, routes: Routes, words: Words, environment: str, inhibitions: tuple[Inhibition, ...] = ()
+        self,
+        *,
+        routes: Routes,
+        words: Words,
+        environment: str,
+        directory: Directory,
+        inhibitions: tuple[Inhibition, ...] = (),
     ) -> None:
+        self._directory = directory
         self._routes = routes
         self._words = words
         self._environment = environment
@@ -305,7 +313,8 @@ class Problems:
         return incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words)
 
     def _people(self, fact: ProblemFact) -> tuple[Person, ...]:
-        return tuple(self._routes.people.get(name) or Person(name=name) for name in fact.responsible)
+        tagged = (person for name in fact.responsible for person in self._directory.tagged(name))
+        return tuple(dict.fromkeys(tagged))
 
 
 def fingerprint_of(entry: Report | Over) -> str:

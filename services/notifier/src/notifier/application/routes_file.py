@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.errors import ConfigurationError
 from notifier.domain.channels import CHANNELS
 from notifier.domain.muting import Inhibition
-from notifier.domain.routes import Destination, Person, Route, Routes
+from notifier.domain.routes import Destination, Route, Routes
 
 Trait = Literal[
     "environment",
@@ -45,11 +45,6 @@ class _Route(_Strict):
     to: Annotated[list[str], Field(min_length=1)]
 
 
-class _Person(_Strict):
-    telegram: Annotated[str | None, Field(pattern=r"^(@[A-Za-z0-9_]{4,32}|[0-9]{1,19})$")] = None
-    slack: Annotated[str | None, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")] = None
-
-
 class _Inhibition(_Strict):
     name: Annotated[str, Field(min_length=1)]
     source: Annotated[Match, Field(min_length=1)]
@@ -62,7 +57,6 @@ class _File(_Strict):
     stores: dict[str, dict[str, str]] = Field(default_factory=dict)
     routes: list[_Route]
     inhibit: list[_Inhibition] = Field(default_factory=list)
-    people: dict[str, _Person] = Field(default_factory=dict)
 
 
 def read_inhibitions(text: str | bytes, *, name: str) -> tuple[Inhibition, ...]:
@@ -119,10 +113,6 @@ def read_routes(text: str | bytes, *, name: str) -> Routes:
             ),
             stores={store: roles for store, roles in file.stores.items() if store != "default"},
             default_store=file.stores.get("default", {}),
-            people={
-                key: Person(name=key, telegram=person.telegram, slack=person.slack)
-                for key, person in file.people.items()
-            },
         )
     except ValueError as error:
         raise ConfigurationError(f"the routes file {name}: {error}") from None

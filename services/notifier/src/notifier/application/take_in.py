@@ -30,6 +30,7 @@ from notifier.domain.incidents import ProblemFact
 from notifier.domain.muting import Inhibition
 from notifier.domain.order_notices import render_order
 from notifier.domain.orders import OrderFact
+from notifier.domain.people import Directory
 from notifier.domain.routes import Routes, Traits
 from notifier.domain.wording import Words
 
@@ -59,12 +60,24 @@ class TakeIn:
     """
 
     def __init__(
-        self, *, routes: Routes, words: Words, environment: str, inhibitions: tuple[Inhibition, ...] = ()
+        self,
+        *,
+        routes: Routes,
+        words: Words,
+        environment: str,
+        directory: Directory | None = None,
+        inhibitions: tuple[Inhibition, ...] = (),
     ) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
-        self._problems = Problems(routes=routes, words=words, environment=environment, inhibitions=inhibitions)
+        self._problems = Problems(
+            routes=routes,
+            words=words,
+            environment=environment,
+            directory=directory or Directory(),
+            inhibitions=inhibitions,
+        )
 
     async def __call__(self, ledger: Ledger, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in: orders in its order, each problem's reports and ends in theirs. Types that nobody is told of are left alone."""

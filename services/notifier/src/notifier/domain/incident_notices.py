@@ -8,7 +8,7 @@ from datetime import datetime
 from notifier.domain.buttons import Button
 from notifier.domain.document import Document, Line, Section, Span, bold, code, one_line, plain, shorten
 from notifier.domain.incidents import ProblemFact
-from notifier.domain.routes import Person
+from notifier.domain.people import Person
 from notifier.domain.wording import Words
 
 _MOST_DETAILS = 20
@@ -100,7 +100,9 @@ def _tagged(people: Sequence[Person]) -> Line:
     spans: list[Span] = []
     for person in people:
         handles = tuple(
-            (channel, handle) for channel, handle in (("telegram", person.telegram), ("slack", person.slack)) if handle
+            (channel, handle)
+            for channel, handle in (("telegram", person.mention or person.telegram), ("slack", person.slack))
+            if handle
         )
         spans += [plain(", ")] if spans else []
         spans.append(Span(one_line(_short(person.name)), handles=handles))

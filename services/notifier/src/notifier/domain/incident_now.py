@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,17 +30,20 @@ class IncidentNow:
     version: int = 1
 
 
-def standing(incident: IncidentNow | None, words: Words) -> str | None:
-    """Return what a message says of who took the problem or that it is over; None while it is simply open. At most 100 characters."""
+def standing(incident: IncidentNow | None, words: Words, *, name_of: Callable[[str], str] = str) -> str | None:
+    """Return what a message says of who took the problem or that it is over; None while it is simply open. At most 100 characters.
+
+    ``name_of``: from the id that the incident keeps to the name that people know.
+    """
     if incident is None:
         return None
     if incident.state is IncidentState.RESOLVED:
-        return _said(words["standing.resolved"], incident.resolved_by, incident.resolved_at)
+        return _said(words["standing.resolved"], incident.resolved_by, incident.resolved_at, name_of)
     if incident.state is IncidentState.ACKNOWLEDGED:
-        return _said(words["standing.acknowledged"], incident.acknowledged_by, incident.acknowledged_at)
+        return _said(words["standing.acknowledged"], incident.acknowledged_by, incident.acknowledged_at, name_of)
     return None
 
 
-def _said(what: str, who: str | None, when: datetime | None) -> str:
-    name = f": {shorten(who, _LONGEST_NAME)}" if who else ""
+def _said(what: str, who: str | None, when: datetime | None, name_of: Callable[[str], str]) -> str:
+    name = f": {shorten(name_of(who), _LONGEST_NAME)}" if who else ""
     return f"{what}{name}{f', {when:%H:%M} UTC' if when else ''}"

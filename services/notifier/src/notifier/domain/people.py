@@ -43,7 +43,8 @@ class Person:
 class Directory:
     """Everybody.
 
-    ``owners``: source or service → ids, the last to be called; ``default`` owns the rest. ``seniors`` speak with customers.
+    ``owners``: source, service or an alert's ``responsible`` → ids, the last to be called; ``default`` owns the rest.
+    ``seniors`` speak with customers.
     """
 
     people: Mapping[str, Person] = field(default_factory=dict)
@@ -74,6 +75,14 @@ class Directory:
         """Return the name of a person, or the id of somebody (or some machine) that the directory does not know."""
         person = self.people.get(person_id)
         return person_id if person is None else person.name
+
+    def tagged(self, name: str) -> tuple[Person, ...]:
+        """Return whom a name in an alert's label means: a person, or the owners of what is called so; else somebody without accounts."""
+        person = self.people.get(name)
+        if person is not None:
+            return (person,)
+        owners = tuple(self.people[owner] for owner in self.owners.get(name, ()))
+        return owners or (Person(id=name, name=name, role="viewer"),)
 
     def owners_of(self, *, source: str | None, service: str) -> tuple[str, ...]:
         """Return who owns what comes from a source, else what a service raised, else the rest."""

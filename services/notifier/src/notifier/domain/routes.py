@@ -27,15 +27,6 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Somebody whom alerts tag. ``telegram`` is ``@name`` or a numeric id, ``slack`` a member's id."""
-
-    name: str
-    telegram: str | None = None
-    slack: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """What routes, silences and inhibitions look at. ``alert`` is an alert's own name at Alertmanager."""
 
@@ -74,16 +65,12 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """The whole table. ``stores``: store id → role → destination's name; ``default_store`` serves the roles a store does not name.
-
-    ``people``: the name in an alert's label → whom to tag.
-    """
+    """The whole table. ``stores``: store id → role → destination's name; ``default_store`` serves the roles a store does not name."""
 
     destinations: Mapping[str, Destination]
     routes: tuple[Route, ...]
     stores: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     default_store: Mapping[str, str] = field(default_factory=dict)
-    people: Mapping[str, Person] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a table that names what it does not have: ``ValueError`` with one line that says where."""
