@@ -18,34 +18,14 @@ import aiohttp
 import pytest
 
 from common.testing import eventually
+from operator_desk import OperatorDesk
 from order_checker import Findings, Told, check_notices, check_orders, count_notices, numbers_in_chat
-from suite_client import Client
+from suite_client import POSITIONS, TOTAL, Client, hook
+from suite_local.plan import YOOKASSA_PAYMENTS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 CHAT_SERVICES = ("webhook-gateway", "orchestrator", "refunds", "notifier")
-
-
-def hook(event: str, external_id: str, *, at: datetime, **payload: Any) -> dict[str, Any]:
-    """An envelope as the marketplace sends it."""
-    return {
-        "event_type": f"order.{event}",
-        "timestamp": at.isoformat(),
-        "payload": {"originalOrderId": external_id, "storeID": "17", **payload},
-    }
-
-
-POSITIONS = [
-    {
-        "id": "sku-1",
-        "name": "Молоко 3,2 %",
-        "originalQuantity": 2,
-        "quantity": 2,
-        "price": "85.00",
-        "totalPrice": "170.00",
-    },
-]
-TOTAL = {"totalPrice": "170.00", "discountTotalPrice": "170.00"}
 
 
 async def test_an_order_goes_through_all_six_hooks_and_the_right_people_are_told(client: Client) -> None:
@@ -123,6 +103,85 @@ async def test_one_trace_goes_from_the_hook_to_the_chat_and_to_the_refund(client
 def mentions(line: dict[str, Any], trace_id: str) -> bool:
     """Tell whether a log line belongs to the trace: its own, or one of a batch that it names."""
     return line.get("trace_id") == trace_id or trace_id in (line.get("traces") or ())
+
+
+async def test_a_payment_of_yookassa_is_given_back_through_yookassa_once_and_trust_hears_nothing_of_it(
+    client: Client,
+) -> None:
+    payment = f"{YOOKASSA_PAYMENTS}22d6d597-000f"
+    await client.put("sandbox", f"/sandbox/yookassa/payments/{payment}", {"captured": 10_000})
+    wanted = {
+        "order_number": "e2e-yookassa",
+        "payment_id": payment,
+        "amount": 6_000,
+        "currency": "RUB",
+        "reason": "the goods did not come",
+        "business_key": "e2e:yookassa:1",
+    }
+    url = client.suite.url("refunds") + "/refunds/v1/refunds"
+    status, first = await client.post(url, wanted, role="internal")
+    assert status == 202, first
+    status, again = await client.post(url, wanted, role="internal")
+    assert (status, again["id"]) == (202, first["id"])
+
+    async def paid() -> bool:
+        refund = await client.get("refunds", f"/refunds/v1/refunds/{first['id']}", role="internal")
+        return bool(refund["state_name"] == "SUCCESS")
+
+    await eventually(paid, what="the refund's end")
+    ledger = await client.get("sandbox", "/sandbox/yookassa/ledger", role=None)
+    [entry] = [item for item in ledger["items"] if item["payment_id"] == payment]
+    assert (entry["refunded"], [each["payouts"] for each in entry["refunds"]]) == (6_000, [1])
+    assert not [call for call in await client.chat_log("trust") if payment in str(call)]
+    evidence = await client.get("refunds", f"/admin/v1/refunds/{first['id']}/evidence")
+    assert [attempt["gateway"] for attempt in evidence["attempts"]] == ["yookassa"]
+
+
+async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(client: Client) -> None:
+    """Every recipe of M13 on both; who must not is refused; audit, Slack, ticket and timeline tell of all of it."""
+    desk = OperatorDesk(client)
+    number = await desk.paid_order("crash")
+    good = await desk.poison(number, [{}])  # what reads the order crashes on it
+    assert (await desk.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
+    crashed = await desk.workflow(number, "order_document", "crashed")
+    path = f"/admin/v1/workflows/{crashed['id']}"
+    assert [await desk.refusals(f"{path}/{act}") for act in ("retry", "stop")] == [[403, 409, 404]] * 2
+    assert (await desk.act(f"{path}/resume"))[0] == 409
+    await eventually(lambda: desk.slack(number, "Workflow упал"), within=60, what="Slack's word of the crash")
+    await eventually(lambda: desk.issues(number), within=60, what="the ticket of the crash")
+    assert (await desk.act(f"{path}/stop"))[0] == 200
+    await eventually(lambda: desk.slack(number, "Workflow остановлен"), within=60, what="Slack's word of the stop")
+    assert [(await desk.act(f"{path}/{act}"))[0] for act in ("retry", "stop")] == [409, 409]
+    assert await desk.refusals(f"{path}/resume") == [403, 409, 404]
+    assert (await desk.act(f"{path}/resume"))[0] == 200
+    await desk.workflow(number, "order_document", "crashed")  # for the same reason
+    await desk.poison(number, good)
+    assert (await desk.act(f"{path}/retry"))[0] == 200
+    await desk.workflow(number, "order_document", "finished")
+    assert await desk.document(number) == 2
+    assert [action for _, action in await desk.audit(f"workflow:{crashed['id']}")] == [
+        "workflow.stop", "workflow.resume", "workflow.retry"
+    ]  # fmt: skip
+
+    life = await desk.workflow(number, "order_life", "running")
+    assert (await desk.act(f"/admin/v1/workflows/{life['id']}/stop"))[0] == 200
+    assert (await desk.act(f"/admin/v1/orders/{number}/recalculate"))[0] == 200
+    assert (await desk.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
+    assert (await desk.act(f"/admin/v1/orders/{number}/refund", amount=100))[0] == 202
+    [event] = (await client.get("orchestrator", "/admin/v1/workflow-events", workflow_id=life["id"], limit=1))["items"]
+    assert (await desk.act(f"/admin/v1/workflow-events/{event['id']}/reprocess"))[0] in {200, 202}
+    assert (await desk.act(f"/admin/v1/workflows/{life['id']}/resume"))[0] == 200
+
+    async def told() -> list[str]:
+        kinds = await desk.story(number)
+        acts = "workflow.stop workflow.resume workflow.retry workflow_event.reprocess order.recalculate order.refund"
+        wanted = {*acts.split(), "incident.opened", "ticket.opened", "document.reissued", "refund.success"}
+        assert wanted <= set(kinds), " ".join(sorted(set(kinds)))
+        return kinds
+
+    kinds = await eventually(told, within=60, what="the whole story")
+    assert kinds.count("ticket.opened") == len(await desk.issues(number)) == 2  # it crashed twice
+    assert {role for role, _ in await desk.audit(f"order:{number}")} == {"operator"}
 
 
 CUSTOMER = {"name": "Анна Каренина", "phone": "+79161112233", "email": "anna@customer.example"}

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,25 @@ def environment_for(directory: Path) -> dict[str, str]:
     """Return this process's environment, steered to a suite in a directory of its own."""
     environment = {name: value for name, value in os.environ.items() if not _STEERING.match(name)}
     return {**environment, "SUITE_RUN_DIR": str(directory)}
+
+
+def hook(event: str, external_id: str, *, at: datetime, **payload: Any) -> dict[str, Any]:
+    """An envelope as the marketplace sends it."""
+    return {
+        "event_type": f"order.{event}",
+        "timestamp": at.isoformat(),
+        "payload": {"originalOrderId": external_id, "storeID": "17", **payload},
+    }
+
+
+POSITIONS = [
+    {
+        "id": "sku-1",
+        "name": "Молоко 3,2 %",
+        "originalQuantity": 2,
+        "quantity": 2,
+        "price": "85.00",
+        "totalPrice": "170.00",
+    },
+]
+TOTAL = {"totalPrice": "170.00", "discountTotalPrice": "170.00"}

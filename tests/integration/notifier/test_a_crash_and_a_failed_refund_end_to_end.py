@@ -14,7 +14,7 @@ import asyncpg
 from pydantic import SecretStr
 
 from common.contracts.intake import HOOK_RECEIVED, Hook
-from common.ids import derived_id, new_id
+from common.ids import derived_id, new_id, order_number
 from common.service import Application, running
 from common.testing import eventually
 from notifier.app import build
@@ -37,15 +37,15 @@ TOKENS = {
 }
 
 
-def created_hook() -> Hook:
+def created_hook(external_id: str = "H123") -> Hook:
     """The marketplace's `order.created`, as the gateway publishes it."""
     position = {"id": "sku-1", "originalQuantity": 2, "quantity": 2, "price": "85.00"}
-    payload = {"originalOrderId": "H123", "storeID": "17", "positions": [position]}
+    payload = {"originalOrderId": external_id, "storeID": "17", "positions": [position]}
     sent_at = "2026-11-21T10:00:00+03:00"
     body = json.dumps({"event_type": "order.created", "timestamp": sent_at, "payload": payload}).encode()
     return Hook(
         type=HOOK_RECEIVED,
-        event_id=derived_id("sbermarket", "H123", "order.created"),
+        event_id=derived_id("sbermarket", external_id, "order.created"),
         delivery_id=new_id(),
         source="sbermarket",
         event="order.created",
@@ -53,8 +53,8 @@ def created_hook() -> Hook:
         body=body,
         received_at=datetime.now(UTC),
         replica="test",
-        number=ORDER,
-        external_id="H123",
+        number=order_number("sbermarket", external_id),
+        external_id=external_id,
         sent_at=sent_at,
         digest=hashlib.sha256(body).hexdigest(),
     )

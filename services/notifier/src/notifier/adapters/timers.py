@@ -14,12 +14,13 @@ from notifier.application.people_ports import Timer
 from notifier.application.ports import Incident
 from notifier.domain.escalation import Duty
 
+# The incidents are locked before the rows that refer to them, as everywhere; one that somebody acts on gets its timer a round later.
 _START = """
 INSERT INTO escalations (incident_id, due_at)
 SELECT i.id, CASE WHEN i.state = 'acknowledged' THEN i.ack_until ELSE now() + $1::interval END
 FROM incidents AS i
 WHERE i.severity = 'critical' AND i.state <> 'resolved' AND NOT EXISTS (SELECT FROM escalations AS e WHERE e.incident_id = i.id)
-ORDER BY i.id LIMIT 1000
+ORDER BY i.id LIMIT 1000 FOR KEY SHARE OF i SKIP LOCKED
 ON CONFLICT (incident_id) DO NOTHING
 """
 _DUE = "SELECT incident_id FROM escalations WHERE due_at <= now() ORDER BY due_at LIMIT $1"
