@@ -263,9 +263,10 @@ async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteratio
     finishing = asyncio.create_task(world.finish(*names))
 
     async def under_way() -> bool:
-        return bool(world.door.calls["open"] > 10)
+        decided = "SELECT EXISTS (SELECT FROM order_transactions WHERE decided_by = 'service')"
+        return bool(await world.database.fetchval(decided))
 
-    await eventually(under_way)
+    await eventually(under_way, every=0.01)
     world.door.mode = "failing"
 
     async def failed() -> bool:
