@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
 LONGEST = 400
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -81,3 +82,15 @@ def test_every_ignore_says_why() -> None:
             if match and not re.search(r"[a-z]{3,}", match.group("rest")):
                 bare.append(f"{path.relative_to(ROOT)}:{number}")
     assert bare == []
+
+
+def test_every_link_of_a_document_leads_somewhere() -> None:
+    links = {path: LINK.findall(path.read_text()) for path in tracked("*.md")}
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path, targets in links.items()
+        for target in targets
+        if not target.startswith(("http://", "https://", "mailto:")) and not (path.parent / target).exists()
+    ]
+    assert broken == []
+    assert {"CONTRIBUTING.md", "docs/runbooks", "deploy/compose.yaml"} <= set(links[ROOT / "README.md"])
