@@ -226,7 +226,13 @@ class Faults:
 
     async def kill(self, name: str, *, which: int = 0, meanwhile: Callable[[], None] | None = None) -> None:
         """``kill -9`` a program and return when it has another process. ``meanwhile`` is done before that one has begun."""
-        before = self.pids(name)
+
+        async def alive() -> list[int]:
+            # PostgreSQL that comes up while the dead one's children are still there ends at once, and is begun again.
+            now = self.pids(name)
+            return now if all(map(psutil.pid_exists, now)) else []
+
+        before = await eventually(alive, within=30, every=0.1, what=f"{name} to be killed")
         os.kill(before[which], signal.SIGKILL)
         if meanwhile is not None:
             meanwhile()
