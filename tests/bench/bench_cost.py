@@ -9,7 +9,6 @@ import asyncio
 import os
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +70,11 @@ async def hooks(suite: dict[str, Any], pace: float, seconds: float, *, prefix: s
     return taken
 
 
-def used(suite: dict[str, Any]) -> Counter[str]:
+def used(suite: dict[str, Any]) -> dict[str, float]:
     """Processor seconds that each program has used so far, its children's too."""
     pids = {name: service["pids"] for name, service in suite["services"].items()}
     pids |= {name: [suite["infrastructure"][name]["pid"]] for name in ("postgres", "rabbitmq")}
-    seconds: Counter[str] = Counter()
-    for name, roots in pids.items():
-        for root in roots:
-            seconds[name] += _seconds_of(psutil.Process(root))
-    return seconds
+    return {name: sum(_seconds_of(psutil.Process(root)) for root in roots) for name, roots in pids.items()}
 
 
 def _seconds_of(root: psutil.Process) -> float:
