@@ -247,7 +247,10 @@ async def seen_in_the_timeline(suite: Suite) -> None:
     async def complete() -> list[tuple[str, str, str]]:
         lines = await suite.timeline()
         assert wanted <= {kind for kind, _, _ in lines}, lines
-        assert len([kind for kind, _, _ in lines if kind == "ticket.opened"]) == 2
+        assert [sum(kind == each for kind, _, _ in lines) for each in ("ticket.opened", "incident.recipe_done")] == [
+            2,
+            2,
+        ]
         return lines
 
     lines = await eventually(complete, within=60)
