@@ -115,6 +115,11 @@ async def test_a_route_may_answer_400_to_a_body_that_does_not_fit(demo: Demo) ->
     assert (document["status"], document["code"], document["fields"][0]["field"]) == (400, "invalid_input", "items")
 
 
+async def test_a_nul_character_is_answered_with_the_route_s_own_status(demo: Demo) -> None:
+    document, _ = await refused(demo, "POST", "/internal", token="t-internal", json={"items": ["\0"]})
+    assert (document["status"], document["code"]) == (400, "invalid_input")
+
+
 async def test_an_escaped_backslash_before_u0000_is_no_nul(demo: Demo) -> None:
     answer = await demo.call("POST", "/orders", token="t-operator", json={"items": [{"sku": "\\u0000", "quantity": 1}]})
     assert answer.status == 201

@@ -114,6 +114,10 @@ def test_in_a_shared_message_each_problem_has_the_button_that_takes_it() -> None
         ["✋ Mine, don't call №1"],
         ["✋ Mine, don't call №2"],
     ]
+    assert [[button.label for button in row] for row in keyboard_of([documents[0], documents[1], documents[0]])] == [
+        ["✋ Mine, don't call №1"],
+        ["✋ Mine, don't call №2"],
+    ]
     taken, over = (
         [(document, state)]
         for document, state in zip(

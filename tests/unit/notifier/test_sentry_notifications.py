@@ -47,6 +47,13 @@ def test_an_alert_of_the_integration_platform_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "yesterday"])
+def test_a_time_that_cannot_be_meant_is_now(text: str) -> None:
+    event = read(alert(datetime=text), now=NOW)
+    assert event is not None
+    assert event.occurred_at == NOW
+
+
 def test_a_notification_of_the_older_plugin_is_read() -> None:
     event = read(
         {

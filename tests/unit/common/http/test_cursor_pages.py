@@ -31,7 +31,8 @@ def test_no_text_makes_it_raise_anything_but_invalid_cursor(text: str) -> None:
 @pytest.mark.parametrize(
     ("values", "types"),
     [((1,), (str,)), (("1",), (int,)), ((True,), (int,)), ((1, 2), (int,)), ((2**63,), (int,)), (("nul\x00",), (str,)),
-     (("2026-11-21T10:00:00",), (datetime,)), (("soon",), (datetime,)), ((None,), (int,)), ((), (int,))],
+     (("2026-11-21T10:00:00",), (datetime,)), (("soon",), (datetime,)),
+     (("0001-01-01T00:00:00+14:00",), (datetime,)), (("9999-12-31T23:59:59-12:00",), (datetime,)), ((None,), (int,)), ((), (int,))],
 )  # fmt: skip
 def test_a_cursor_of_another_list_is_refused(values: tuple[object, ...], types: tuple[type, ...]) -> None:
     with pytest.raises(InvalidCursor):

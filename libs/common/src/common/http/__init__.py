@@ -6,6 +6,7 @@ from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
 from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
+from common.http.fields import Moment, PlainDecimal
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.openapi import openapi_document
 from common.http.pages import Page, PageQuery, decode_cursor, encode_cursor, page_of
@@ -24,8 +25,10 @@ __all__ = [
     "HttpServer",
     "IdempotencyKeyReused",
     "InvalidCursor",
+    "Moment",
     "Page",
     "PageQuery",
+    "PlainDecimal",
     "Principal",
     "Problem",
     "Reply",

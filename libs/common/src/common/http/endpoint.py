@@ -138,7 +138,7 @@ def _body(model: type[BaseModel], content: bytes, *, invalid_status: int) -> Bas
     if not content:
         raise InvalidInput("a JSON body is needed")
     if b"\\u0000" in content and _holds_nul(content):
-        raise Unprocessable("the body holds a NUL character, which no text may")
+        raise _unfit(invalid_status)("the body holds a NUL character, which no text may")
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
@@ -146,8 +146,11 @@ def _body(model: type[BaseModel], content: bytes, *, invalid_status: int) -> Bas
         if first["type"] == _MALFORMED:
             raise InvalidInput("the body is not JSON") from None
         fields = from_validation(error)
-        kind = InvalidInput if invalid_status == 400 else Unprocessable
-        raise kind("the body does not fit", fields=fields) from None
+        raise _unfit(invalid_status)("the body does not fit", fields=fields) from None
+
+
+def _unfit(invalid_status: int) -> type[InvalidInput | Unprocessable]:
+    return InvalidInput if invalid_status == 400 else Unprocessable
 
 
 def _holds_nul(content: bytes) -> bool:

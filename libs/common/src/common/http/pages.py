@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import orjson
 from pydantic import BaseModel, Field
 
+from common.http.fields import in_utc
 from common.http.problems import InvalidCursor
 
 ItemT = TypeVar("ItemT")
@@ -72,10 +73,10 @@ def _typed(value: Any, kind: type) -> Any:
     if kind is datetime and isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
+            if moment.tzinfo is not None:
+                return in_utc(moment)
         except ValueError:
             raise InvalidCursor("the cursor is malformed") from None
-        if moment.tzinfo is not None:
-            return moment
     elif kind is int and isinstance(value, int) and not isinstance(value, bool) and -_BIGINT <= value < _BIGINT:
         return value
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):

@@ -70,15 +70,15 @@ def keyboard_of(documents: Sequence[tuple[Mapping[str, Any], IncidentState | Non
     """Return the rows of buttons under a message that holds these documents (as JSON), each with how its incident stands now.
 
     Alone, a notice has all its buttons, two a row. In a shared message each has only its first, with the number that tells it apart.
-    A problem that is over has none, and one that somebody has taken is not to be taken again.
+    A problem that is over has none, and one that somebody has taken is not to be taken again. No button stands there twice, however many
+    notices are about one incident: Slack refuses a message with two of one ``action_id``.
     """
     each = [_fitting(buttons_from(document.get("buttons") or ()), state) for document, state in documents]
     if len(each) == 1:
         return tuple(each[0][start : start + 2] for start in range(0, len(each[0]), 2))
+    firsts = {buttons[0].data: buttons[0] for buttons in each if buttons}
     return tuple(
-        (replace(buttons[0], label=f"{buttons[0].label} №{buttons[0].data.rpartition(':')[2]}"),)
-        for buttons in each
-        if buttons
+        (replace(button, label=f"{button.label} №{button.data.rpartition(':')[2]}"),) for button in firsts.values()
     )
 
 

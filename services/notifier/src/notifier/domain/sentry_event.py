@@ -160,6 +160,6 @@ def _text(value: Any) -> str | None:
 def _time(value: Any, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(str(value))
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter: the year 1 or 9999, on the wrong side of the zone
         return now
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -6,9 +6,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from common.http import AdminChange, InvalidCursor, PageQuery
+from common.http import AdminChange, InvalidCursor, Moment, PageQuery
 
 _Name = Annotated[str | None, Field(max_length=200)]
 _BIGINT = 2**63 - 1
@@ -115,8 +115,8 @@ class PastEvents(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
     limit: int = Field(default=1000, ge=1, le=5000)
 
 
@@ -209,8 +209,8 @@ class AlertmanagerAlert(BaseModel):
     status: Literal["firing", "resolved"]
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
-    startsAt: AwareDatetime  # noqa: N815 - Alertmanager's own name
-    endsAt: AwareDatetime | None = None  # noqa: N815 - as above
+    startsAt: Moment  # noqa: N815 - Alertmanager's own name
+    endsAt: Moment | None = None  # noqa: N815 - as above
     generatorURL: str | None = None  # noqa: N815 - as above
     fingerprint: str = Field(min_length=1, max_length=200)
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from common.errors import NotFound
 from common.http import (
     OPERATOR,
     VIEWER,
     AdminChange,
+    Moment,
     Page,
     PageQuery,
     Request,
@@ -57,8 +58,8 @@ class NewSilence(AdminChange):
 
     match: Annotated[Match, Field(min_length=1, examples=[{"service": ["tips"], "severity": ["warning"]}])]
     purpose: Literal["silence", "maintenance"] = "silence"
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime
+    starts_at: Moment | None = None
+    ends_at: Moment
 
     @model_validator(mode="after")
     def _sensible(self) -> NewSilence:

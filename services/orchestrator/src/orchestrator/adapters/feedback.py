@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 import aiohttp
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from common.http import Moment, PlainDecimal
 from orchestrator.application.tips_ports import FeedbackSilent
 from orchestrator.domain.tips import Feedback
 
@@ -17,7 +17,7 @@ from orchestrator.domain.tips import Feedback
 class _Tips(BaseModel):
     model_config = ConfigDict(extra="ignore")
     type: Literal["percent", "flat"]
-    value: Annotated[Decimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=12, allow_inf_nan=False)]
+    value: Annotated[PlainDecimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=12, allow_inf_nan=False)]
 
 
 class _Answer(BaseModel):
@@ -26,7 +26,7 @@ class _Answer(BaseModel):
     tips: _Tips | None = None
     choice: Literal["suggested", "custom", "default"] | None = None
     done: bool = False
-    updated_at: AwareDatetime
+    updated_at: Moment
 
 
 class FeedbackClient:

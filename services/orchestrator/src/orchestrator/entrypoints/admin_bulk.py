@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound
-from common.http import OPERATOR, AdminChange, Request, Route, audit
+from common.http import OPERATOR, AdminChange, Moment, Request, Route, audit
 from common.postgres import Connection, Database
 from common.telemetry import inject
 from orchestrator.application.ports import WorkflowState
@@ -33,8 +33,8 @@ class WorkflowFilter(BaseModel):
     order_numbers: _Numbers | None = None
     source: _Text | None = None
     store_id: _Text | None = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:

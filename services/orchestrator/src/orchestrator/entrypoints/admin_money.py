@@ -17,6 +17,7 @@ from common.http import (
     AdminChange,
     Page,
     PageQuery,
+    PlainDecimal,
     Request,
     Route,
     audit,
@@ -36,7 +37,7 @@ class Goods(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str = Field(min_length=1, max_length=255)
-    quantity: Decimal = Field(gt=0, max_digits=18, decimal_places=6, allow_inf_nan=False)
+    quantity: PlainDecimal = Field(gt=0, max_digits=18, decimal_places=6, allow_inf_nan=False)
 
 
 class RefundChange(AdminChange):

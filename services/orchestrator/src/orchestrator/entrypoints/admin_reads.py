@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from common.contracts.orders import OrderStatus
 from common.errors import InvalidInput, NotFound
-from common.http import VIEWER, Page, PageQuery, Request, Route, decode_cursor, page_of
+from common.http import VIEWER, Moment, Page, PageQuery, Request, Route, decode_cursor, page_of
 from orchestrator.application.ports import WorkflowState
 from orchestrator.entrypoints import views
 from orchestrator.entrypoints.ports import Lookups
@@ -25,8 +25,8 @@ class OrdersQuery(PageQuery):
     source: str | None = _Id
     store_id: str | None = _Id
     external_id: str | None = _Id
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
 
 class StockQuery(PageQuery):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from common.clock import Clock
 from common.errors import InvalidInput, Unavailable, Unprocessable
-from common.http import INTERNAL, OPERATOR, VIEWER, Request, Route
+from common.http import INTERNAL, OPERATOR, VIEWER, PlainDecimal, Request, Route
 from common.money import exponent
 from common.telemetry import inject
 from refunds.application.errors import (
@@ -27,7 +27,7 @@ from refunds.domain.lines import LineKind, WantedLine
 from refunds.domain.route import GatewayRoutes
 from refunds.entrypoints.views import RefundAccepted, RefundView, accepted, view
 
-_Quantity = Annotated[Decimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
+_Quantity = Annotated[PlainDecimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
 
 
 class LineBody(BaseModel):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from time import monotonic
 from typing import Annotated
 from urllib.parse import quote
 
 import aiohttp
 from opentelemetry.trace import SpanKind
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yarl import URL
 
 from common.errors import Unavailable
-from common.http import outgoing_headers
+from common.http import Moment, PlainDecimal, outgoing_headers
 from common.telemetry import span
 from tips.adapters.compartment import Compartment
 from tips.application.errors import TooLate
@@ -27,7 +26,7 @@ class _Tips(BaseModel):
     model_config = ConfigDict(extra="ignore")
     type: TipsType
     # Bounded, so that no answer can make the arithmetic of the rules expensive or inexact.
-    value: Annotated[Decimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=12, allow_inf_nan=False)]
+    value: Annotated[PlainDecimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=12, allow_inf_nan=False)]
 
 
 class _Answer(BaseModel):
@@ -36,7 +35,7 @@ class _Answer(BaseModel):
     tips: _Tips | None = None
     choice: Choice | None = None
     done: bool = False
-    updated_at: AwareDatetime
+    updated_at: Moment
 
 
 class FeedbackClient:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from common.http import AdminChange, PageQuery
+from common.http import AdminChange, Moment, PageQuery
 
 
 class DeliveriesQuery(PageQuery):
@@ -17,8 +17,8 @@ class DeliveriesQuery(PageQuery):
     source: str | None = Field(default=None, max_length=64)
     event: str | None = Field(default=None, max_length=100)
     outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed"] | None = None
-    since: AwareDatetime | None = Field(default=None, alias="from", description="received at or after")
-    until: AwareDatetime | None = Field(default=None, alias="to", description="received before")
+    since: Moment | None = Field(default=None, alias="from", description="received at or after")
+    until: Moment | None = Field(default=None, alias="to", description="received before")
 
 
 class DeliveryItem(BaseModel):
@@ -73,8 +73,8 @@ class Resent(BaseModel):
 class LedgerQuery(BaseModel):
     """The period, by the time of receiving."""
 
-    since: AwareDatetime = Field(alias="from")
-    until: AwareDatetime = Field(alias="to")
+    since: Moment = Field(alias="from")
+    until: Moment = Field(alias="to")
 
     @model_validator(mode="after")
     def _in_order(self) -> LedgerQuery:

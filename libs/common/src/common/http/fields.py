@@ -1,0 +1,35 @@
+"""Types of fields that come from outside, without the values that pydantic lets through and the rest of the suite cannot hold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment that has a zone in UTC. Raises ``ValueError`` where that lies before the year 1 or after 9999.
+
+    `0001-01-01T00:00:00+14:00` is well-formed, but neither asyncpg nor any arithmetic can take it.
+    """
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+
+
+def _no_parts(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        raise ValueError("is no number")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
+"""A moment with a zone, as UTC; one that UTC cannot name does not fit."""
+
+PlainDecimal = Annotated[Decimal, BeforeValidator(_no_parts)]
+"""A decimal from a number or a string. pydantic also builds one from a list of three (sign, digits, exponent), or fails to with a bare
+``ValueError`` that is no ``ValidationError``: no caller means that.
+"""
