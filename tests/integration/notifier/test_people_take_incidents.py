@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+
+from slack_sdk.signature import SignatureVerifier
 
 from common.testing import eventually
 
@@ -202,6 +207,7 @@ async def test_slack_lets_nobody_in_whose_signature_is_not_right(make_kit: MakeK
         {},
         {"X-Slack-Request-Timestamp": "yesterday", "X-Slack-Signature": "v0=00"},
         {"X-Slack-Request-Timestamp": "1", "X-Slack-Signature": "v0=\u00e9"},
+        {"X-Slack-Request-Timestamp": "9" * 400, "X-Slack-Signature": "v0=00"},
     ):
         async with kit.sandbox.session.post(f"{kit.url}/slack/interactions", data=b"\xff", headers=headers) as answer:
             assert answer.status == 401
@@ -220,6 +226,29 @@ async def test_slack_lets_nobody_in_whose_signature_is_not_right(make_kit: MakeK
     assert said["text"].startswith("Ваша.")
     assert await incident(kit) == {"state": "acknowledged", "acknowledged_by": "oleg"}
     assert (await kit.call("POST", "/telegram/webhook", body={"update_id": 1}))[0] == 401
+
+
+async def test_a_signed_press_with_senseless_text_is_kept_like_any_other(make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = await make_kit(**settings_for(tmp_path))
+    payload = {
+        "type": "block_actions",
+        "user": {"id": "U\ud800"},
+        "channel": {"id": "C\0"},
+        "actions": [{"value": "\ud800", "action_ts": "1\0"}],
+        "response_url": "http://127.0.0.1:1/\ud800\0" + "x" * 9000,
+    }
+    body = urlencode({"payload": json.dumps(payload)})
+    stamp = str(int(time.time()))
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": stamp,
+        "X-Slack-Signature": SignatureVerifier(SIGNING).generate_signature(timestamp=stamp, body=body) or "",
+    }
+    async with kit.sandbox.session.post(f"{kit.url}/slack/interactions", data=body, headers=headers) as answer:
+        assert answer.status == 200
+    assert await kit.fetch("SELECT who, data, length(reply_to) AS reply_to FROM presses") == [
+        {"who": "U?", "data": "?", "reply_to": 1000}
+    ]
 
 
 async def test_the_bot_registers_its_webhook_and_a_real_press_comes_through(make_kit: MakeKit, tmp_path: Path) -> None:

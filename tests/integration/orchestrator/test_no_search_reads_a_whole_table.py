@@ -91,7 +91,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         {"kind": "order_life", "state": 4},
         {"before": orders // 2},
     ]
-    of_events: list[tuple[int | None, int | None]] = [(5, None), (5, 1), (5, 2), (None, 1), (None, 3)]
+    of_events: list[tuple[int | None, int | None]] = [(5, None), (5, 1), (5, 2), (None, 1), (None, 2), (None, 3), (None, None)]
     return [
         *(lambda change=change: look.orders(**{**nothing, **change}, limit=50) for change in of_orders),
         *(
@@ -100,8 +100,10 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         ),
         *(lambda pair=pair: look.workflow_events(pair[0], state=pair[1], after=None, limit=50) for pair in of_events),
         lambda: look.workflow_events(None, state=1, after=(orders // 2, 1), limit=50),
+        lambda: look.workflow_events(None, state=None, after=(orders // 2, 1), limit=50),
         lambda: look.order("N9"),
         lambda: look.timeline("N9", after=None, limit=50),
+        lambda: look.stock_movements(store_id=None, number=None, after=None, limit=50),
         lambda: look.stock_movements(store_id="17", number=None, after=None, limit=50),
         lambda: look.stock_movements(store_id=None, number="N9", after=None, limit=50),
         lambda: look.stock_movements(store_id="17", number=None, after=orders // 2, limit=50),

@@ -113,6 +113,8 @@ async def test_a_quarantined_hook_is_replayed_mended_and_the_ledger_does_not_cou
         assert (replayed["outcome"], replayed["replay_of"]) == ("replayed", kept["id"])
         ledger = await gateway.get("/admin/v1/ledger?from=2026-01-01T00:00:00Z&to=2036-01-01T00:00:00Z")
         assert (ledger["received"], ledger["quarantined"]) == (1, 1)
+        lately = await gateway.get("/admin/v1/ledger")  # the last day, unless a period is named
+        assert (lately["received"], lately["quarantined"]) == (1, 1)
         entries = [parse(event, JournalEntryV1) for event in await journal(2)]
         assert [(entry.kind, entry.order_number) for entry in entries] == [
             ("hook.received", kept["number"]),
@@ -153,7 +155,8 @@ async def test_the_desk_answers_mistakes_as_problems(start: Start) -> None:
             ("/admin/v1/deliveries?from=yesterday", bearer("viewer"), 400),
             (f"/admin/v1/deliveries/{absent}", bearer("viewer"), 404),
             ("/admin/v1/deliveries/x", bearer("viewer"), 404),
-            ("/admin/v1/ledger", bearer("viewer"), 400),
+            ("/admin/v1/ledger?to=0001-01-01T00:00:00Z", bearer("viewer"), 400),
+            ("/admin/v1/ledger?from=2036-01-01T00:00:00Z&to=2026-01-01T00:00:00Z", bearer("viewer"), 400),
             ("/admin/v1/endangered-orders?id=x", bearer("viewer"), 400),
         ):
             async with gateway.session.get(gateway.url + path, headers=headers) as answer:

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized, Unprocessable
 from common.http.deadline import TIMEOUT_HEADER
+from common.http.idempotency import IdempotencyKeyReused
 from common.http.problems import Problem, UnsupportedMediaType, status_of
 from common.http.routes import KEY_CHARACTERS, LONGEST_KEY, Route
 
@@ -196,6 +197,8 @@ def _errors(route: Route) -> dict[int, list[type[SuiteError]]]:
             kinds.append(Unprocessable)
     if route.query is not None or route.idempotent:
         kinds.append(InvalidInput)
+    if route.idempotent:
+        kinds.append(IdempotencyKeyReused)
     by_status: dict[int, list[type[SuiteError]]] = {}
     for kind in kinds:
         by_status.setdefault(status_of(kind), []).append(kind)

@@ -141,7 +141,7 @@ async def _keep_slack(presses: Keeps, interaction: Mapping[str, Any], traceparen
         who=_text(who),
         data=_text(action.get("value") or action.get("action_id") or ""),
         address=_text(address),
-        reply_to=reply_to if isinstance(reply_to, str) else None,
+        reply_to=_text(reply_to) if isinstance(reply_to, str) else None,
         traceparent=traceparent,
     )
 
@@ -154,7 +154,7 @@ def _signed(body: bytes, headers: Mapping[str, str], secret: SecretStr | None) -
         return False
     try:
         return SignatureVerifier(secret.get_secret_value()).is_valid(body, stamp, signature)
-    except (TypeError, ValueError):  # not ASCII, no number, no UTF-8 (DECISIONS)
+    except (TypeError, ValueError, OverflowError):  # not ASCII, no number, no UTF-8 (DECISIONS), a number beyond all time
         return False
 
 

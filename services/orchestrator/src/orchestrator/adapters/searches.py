@@ -9,7 +9,7 @@ from common.postgres import Database, Record
 from orchestrator.adapters.filters import Filters
 from orchestrator.application.ports import ORDER_LIFE, WorkflowState
 
-_DONE, _FAILED = 2, 3
+_NEW, _DONE, _FAILED = 1, 2, 3
 _ORDER = "SELECT * FROM orders WHERE number = $1"
 
 # Orders in trouble are few among many: they are found by their workflows.
@@ -148,15 +148,15 @@ class Searches:
     ) -> list[Record]:
         """Return events by workflow and sequence, from after the position; payloads are left out.
 
-        ``state`` follows from the cursor: 1 new, 2 done, 3 failed (it crashed its workflow). Without a workflow only new and failed
-        ones are found: those of workflows that are runnable, stopped or crashed.
+        ``state`` follows from the cursor: 1 new, 2 done, 3 failed (it crashed its workflow). Without a workflow, new and failed ones
+        are looked for in the workflows that are runnable, stopped or crashed; the others are most of the table, met as it is walked.
         """
         filters = Filters()
         if workflow_id is not None:
             filters.add("w.id = {}", workflow_id)
         elif state == _FAILED:
             filters.add("w.state = 4")
-        else:
+        elif state == _NEW:
             filters.add(f"w.id = ANY(ARRAY({_PENDING}))")
         if state == _DONE:
             filters.add("e.seq <= w.done_seq")

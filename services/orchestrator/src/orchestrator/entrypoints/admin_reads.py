@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field, field_validator
 
 from common.contracts.orders import OrderStatus
-from common.errors import InvalidInput, NotFound
+from common.errors import NotFound
 from common.http import VIEWER, Moment, Page, PageQuery, Request, Route, decode_cursor, page_of
 from orchestrator.application.ports import WorkflowState
 from orchestrator.entrypoints import views
@@ -30,7 +30,7 @@ class OrdersQuery(PageQuery):
 
 
 class StockQuery(PageQuery):
-    """Which stock movements: of a store, of an order, or both."""
+    """Which stock movements: all, of a store, of an order, or both."""
 
     store_id: str | None = _Id
     number: str | None = _Id
@@ -55,7 +55,7 @@ class WorkflowsQuery(PageQuery):
 
 
 class WorkflowEventsQuery(PageQuery):
-    """Which events: of a workflow, in a state, or both. `state` is a number or a name: new 1, done 2, failed 3."""
+    """Which events: all, of a workflow, in a state, or both. `state` is a number or a name: new 1, done 2, failed 3."""
 
     workflow_id: int | None = Field(default=None, ge=1, lt=2**63)
     state: str | None = Field(default=None, max_length=16)
@@ -107,10 +107,8 @@ def read_routes(searches: Lookups) -> list[Route]:
         )
 
     async def stock(request: Request[None, StockQuery]) -> Page[views.StockMovement]:
-        """One page of movements of a store or an order."""
+        """One page of movements, the oldest first."""
         query = request.query
-        if query.store_id is None and query.number is None:
-            raise InvalidInput("say which store (store_id) or which order (number)")
         position = decode_cursor(query.cursor, int)
         rows = await searches.stock_movements(
             store_id=query.store_id,
@@ -137,8 +135,6 @@ def read_routes(searches: Lookups) -> list[Route]:
         """One page of events; empty for an unknown workflow."""
         query = request.query
         state = None if query.state is None else int(query.state)
-        if query.workflow_id is None and state not in {EventState.NEW, EventState.FAILED}:
-            raise InvalidInput("say which workflow (workflow_id), or which state: new or failed")
         rows = await searches.workflow_events(
             query.workflow_id, state=state, after=decode_cursor(query.cursor, int, int), limit=query.limit
         )

@@ -147,7 +147,7 @@ class Desk:
 
     async def ledger(self, request: Request[None, LedgerQuery]) -> Ledger:
         """Add up a period."""
-        since, until = request.query.since, request.query.until
+        since, until = request.query.period(self._clock.now())
         rows = await self._queries.ledger(since, until)
         return Ledger(
             since=since,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
+from common.errors import InvalidInput
 from common.http import AdminChange, Moment, PageQuery
+
+_DAY = timedelta(days=1)
+_FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
 
 
 class DeliveriesQuery(PageQuery):
@@ -71,16 +75,18 @@ class Resent(BaseModel):
 
 
 class LedgerQuery(BaseModel):
-    """The period, by the time of receiving."""
+    """The period, by the time of receiving: a day to now unless given."""
 
-    since: Moment = Field(alias="from")
-    until: Moment = Field(alias="to")
+    since: Moment | None = Field(default=None, alias="from", description="a day before `to` unless given")
+    until: Moment | None = Field(default=None, alias="to", description="now unless given")
 
-    @model_validator(mode="after")
-    def _in_order(self) -> LedgerQuery:
-        if self.until <= self.since:
-            raise ValueError("`to` must be after `from`")
-        return self
+    def period(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return the period's two ends. Raises ``InvalidInput`` where it has no length."""
+        until = self.until or now
+        since = self.since or max(until, _FIRST_DAY_ENDS) - _DAY
+        if until <= since:
+            raise InvalidInput("`to` must be after `from`")
+        return since, until
 
 
 class LedgerSums(BaseModel):
