@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.faults import FaultMode
 from sandbox.testing import running_sandbox
 
 ADDRESSES = [
@@ -91,3 +92,27 @@ async def test_no_body_makes_the_sandbox_answer_5xx(seed: int) -> None:
         for system in sandbox.world.systems:
             await sandbox.log(system)
     assert broken == []
+
+
+async def test_no_control_that_names_a_system_breaks_whatever_it_says() -> None:
+    broken: list[tuple[str, str, int]] = []
+    async with running_sandbox() as sandbox:
+        asked = [
+            ("GET", f"/log?{name}={number}", None) for name in ("limit", "after") for number in (2**63, "9" * 5000, -1)
+        ]
+        asked += [("POST", "/faults", {"mode": mode, "count": 1, "match": "never"}) for mode in FaultMode]
+        asked += [("POST", "/late", None), ("DELETE", "/faults", None)]
+        for system in sandbox.world.systems:
+            for method, path, order in asked:
+                url = f"{sandbox.url}/sandbox/{system}{path}"
+                async with sandbox.session.request(method, url, json=order) as response:
+                    if response.status >= 500:
+                        broken.append((method, url, response.status))
+    assert broken == []
+
+
+async def test_mail_knows_no_late_message() -> None:
+    async with running_sandbox() as sandbox:
+        url = f"{sandbox.url}/sandbox/mail/faults"
+        async with sandbox.session.post(url, json={"mode": "late", "count": 1}) as response:
+            assert response.status == 422

@@ -80,6 +80,12 @@ def test_pages_follow_each_other_until_there_is_no_more() -> None:
     assert ([entry["seq"] for entry in second["items"]], second["next_cursor"]) == ([3], None)
 
 
+@pytest.mark.parametrize("far", [2**63, 10**30])
+def test_a_page_beyond_the_end_is_empty_and_one_without_end_is_whole(far: int) -> None:
+    kept = journal(entries=3)
+    assert (kept.page(after=far)["items"], kept.page(limit=far)["items"]) == ([], kept.page()["items"])
+
+
 def test_numbers_go_on_after_clearing() -> None:
     kept = journal(entries=2)
     kept.clear()

@@ -12,6 +12,8 @@ from sandbox.gate import OutsideSystem
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_LONGEST_NUMBER = 30  # digits; Python refuses to read thousands
+
 
 class ControlError(Exception):
     """A control cannot be done; its message goes back as `{"error": …}` with its status."""
@@ -105,6 +107,6 @@ def _number(request: web.Request, name: str) -> int | None:
     text = request.query.get(name) or (request.query.get("cursor") if name == "after" else None)
     if text is None:
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _LONGEST_NUMBER:
         raise ControlError(400, f"{name} is a whole number")
     return int(text)

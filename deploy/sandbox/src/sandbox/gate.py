@@ -68,18 +68,35 @@ class OutsideSystem(ABC):
 
     name: ClassVar[str]
     modes: ClassVar[frozenset[FaultMode]] = frozenset(FaultMode)
-    declines_itself: ClassVar[bool] = False
-    """True: a `declined` fault reaches the handler as `call.declined` instead of being refused at the gate."""
 
     def __init__(self, *, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
         self.clock = clock
         self.journal = journal
         self.faults = faults
-        self._late: list[tuple[Call, Handler]] = []
 
     @abstractmethod
     def routes(self) -> list[web.RouteDef]:
         """Its real protocol's addresses, and its own controls under `/sandbox/{name}/`."""
+
+    def reset(self) -> None:
+        """Forget all state but settings."""
+        self.journal.clear()
+        self.faults.heal()
+
+    async def let_go(self, *, count: int | None = None) -> int:
+        """Let the oldest late calls take effect; return how many did. What takes no calls over HTTP has none."""
+        return 0
+
+
+class HttpSystem(OutsideSystem):
+    """A system that is called over HTTP: each of its addresses is an `endpoint`."""
+
+    declines_itself: ClassVar[bool] = False
+    """True: a `declined` fault reaches the handler as `call.declined` instead of being refused at the gate."""
+
+    def __init__(self, *, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+        super().__init__(clock=clock, journal=journal, faults=faults)
+        self._late: list[tuple[Call, Handler]] = []
 
     @abstractmethod
     def refusal(self, fault: FaultOrder, call: Call) -> Answer:
@@ -87,8 +104,7 @@ class OutsideSystem(ABC):
 
     def reset(self) -> None:
         """Forget all state but settings."""
-        self.journal.clear()
-        self.faults.heal()
+        super().reset()
         self._late.clear()
 
     async def let_go(self, *, count: int | None = None) -> int:

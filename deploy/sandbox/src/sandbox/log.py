@@ -109,8 +109,9 @@ class Journal:
     def page(self, *, after: int = 0, limit: int | None = None) -> dict[str, Any]:
         """Entries with `seq` above `after`, oldest first; `next_cursor` is the next `after`, or null at the end."""
         gone = self._entries[0].seq - 1 if self._entries else 0
-        start = max(0, after - gone)
-        shown = list(islice(self._entries, start, None if limit is None else start + limit))
+        start = min(max(0, after - gone), len(self._entries))
+        end = len(self._entries) if limit is None else min(start + limit, len(self._entries))
+        shown = list(islice(self._entries, start, end))
         more = start + len(shown) < len(self._entries)
         return {
             "items": [entry.as_json() for entry in shown],

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
-from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.faults import FaultMode, FaultPlan
+from sandbox.gate import OutsideSystem
 from sandbox.log import Journal
 from sandbox.marketplace.orders import OrderPlan, PlayOrder
 from sandbox.marketplace.payloads import plan_orders
@@ -86,10 +86,6 @@ class Marketplace(OutsideSystem):
             web.get("/sandbox/marketplace/plays/{play_id}", self._get),
             web.delete("/sandbox/marketplace/plays/{play_id}", self._stop),
         ]
-
-    def refusal(self, fault: FaultOrder, call: Call) -> Answer:
-        """The marketplace answers nobody; it only asks."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """Stop every running play."""

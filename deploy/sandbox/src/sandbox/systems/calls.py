@@ -7,7 +7,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.clock import Clock
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 
@@ -21,7 +21,7 @@ class CallRequest(BaseModel):
     text: str = Field(min_length=1, max_length=2000)
 
 
-class Calls(OutsideSystem):
+class Calls(HttpSystem):
     """Each accepted call rings once; the same `Idempotency-Key` rings no second time."""
 
     name: ClassVar[str] = "calls"

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from sandbox.clock import Clock
 from sandbox.control import body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 
@@ -47,7 +47,7 @@ class FeedbackOrder(BaseModel):
     updated_at: AwareDatetime | None = None
 
 
-class Feedback(OutsideSystem):
+class Feedback(HttpSystem):
     """`GET /feedback/v1/orders/{order_id}`."""
 
     name: ClassVar[str] = "feedback"

@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from sandbox.clock import Clock
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem, cut, hang
+from sandbox.gate import OutsideSystem, cut, hang
 from sandbox.log import Journal
 from sandbox.settings import Settings
 
@@ -31,6 +31,7 @@ class Mail(OutsideSystem):
     """
 
     name: ClassVar[str] = "mail"
+    modes: ClassVar[frozenset[FaultMode]] = frozenset(FaultMode) - {FaultMode.LATE}
 
     def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
@@ -41,10 +42,6 @@ class Mail(OutsideSystem):
     def routes(self) -> list[web.RouteDef]:
         """Nothing over HTTP but the log."""
         return []
-
-    def refusal(self, fault: FaultOrder, call: Call) -> Answer:
-        """Mail is refused in SMTP, not in HTTP."""
-        raise NotImplementedError
 
     @property
     def port(self) -> int | None:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from sandbox.faults import FaultMode, FaultOrder
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 
 _KEY = re.compile(r"sentry_key=([0-9A-Za-z]+)")
 _LARGEST_ITEM = 1024 * 1024
 
 
-class Sentry(OutsideSystem):
+class Sentry(HttpSystem):
     """Takes envelopes with any key. An event's JSON is kept as JSON; attachments and the like by their size only."""
 
     name: ClassVar[str] = "sentry"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 
@@ -104,7 +104,7 @@ class _Issue:
     links: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Tracker(OutsideSystem):
+class Tracker(HttpSystem):
     """`Authorization: OAuth|Bearer` and `X-Org-ID` or `X-Cloud-Org-ID`, as the real one wants them."""
 
     name: ClassVar[str] = "tracker"

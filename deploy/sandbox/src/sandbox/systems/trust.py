@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.trust_money import FINAL, Payment, RefundStatus, TrustError, TrustMoney
@@ -52,7 +52,7 @@ class RefundOrder(BaseModel):
     status_desc: str = ""
 
 
-class Trust(OutsideSystem):
+class Trust(HttpSystem):
     """Refunds at `/trust-payments/v2/…`, controls at `/sandbox/trust/…`."""
 
     name: ClassVar[str] = "trust"

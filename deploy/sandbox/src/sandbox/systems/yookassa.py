@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 
@@ -119,7 +119,7 @@ class _Book:
     keys: dict[str, _Key] = field(default_factory=dict)
 
 
-class YooKassa(OutsideSystem):
+class YooKassa(HttpSystem):
     """HTTP Basic (shop, key), `Idempotence-Key`, and the documented error object."""
 
     name: ClassVar[str] = "yookassa"

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic_core import PydanticCustomError
 
 
 def in_utc(moment: datetime) -> datetime:
@@ -22,7 +23,7 @@ def in_utc(moment: datetime) -> datetime:
 
 def _no_parts(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        raise ValueError("is no number")
+        raise PydanticCustomError("decimal_type", "Decimal input should be an integer, float, string or Decimal object")
     return value
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.slack.blocks import action_ids
@@ -54,7 +54,7 @@ class SlackPressOrder(BaseModel):
     force: bool = False
 
 
-class Slack(OutsideSystem):
+class Slack(HttpSystem):
     """The Web API; every refusal is a 200 with `ok: false`, but for the 429."""
 
     name: ClassVar[str] = "slack"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
-from sandbox.gate import Answer, Call, OutsideSystem
+from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.telegram.arguments import BotApiError, arguments_of, bad
@@ -70,7 +70,7 @@ class SayOrder(BaseModel):
     secret: str | None = None
 
 
-class Telegram(OutsideSystem):
+class Telegram(HttpSystem):
     """The Bot API at `/bot{token}/{method}`."""
 
     name: ClassVar[str] = "telegram"
