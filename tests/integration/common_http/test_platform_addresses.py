@@ -73,7 +73,7 @@ async def test_the_document_is_openapi_3_1_and_names_everything(demo: Demo) -> N
         "/fail/{kind}", "/internal", "/livez", "/metrics", "/orders", "/orders/{sku}/{number}", "/readyz",
     ]  # fmt: skip
     post = document["paths"]["/orders"]["post"]
-    assert sorted(post["responses"]) == ["201", "202", "400", "401", "403", "413", "415", "422", "default"]
+    assert sorted(post["responses"]) == ["201", "202", "400", "401", "403", "409", "413", "415", "422", "default"]
     assert post["security"] == [{"bearer": []}]
     assert [parameter["name"] for parameter in post["parameters"]] == ["Idempotency-Key"]
     listed = document["paths"]["/orders"]["get"]
