@@ -1,0 +1,285 @@
+"""deploy/k8s: held against the Kubernetes API's own models, the Dockerfile, and what the services can really be told."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lightkube.core.resource_registry import resource_registry
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from common.http import TokenBook
+from common.service import ServiceSettings, load_settings
+from suite_local.catalogue import SERVICES, Service
+from webhook_gateway.adapters.sources import load_sources
+
+MIGRATED = [service for service in SERVICES if service.database is not None]
+PUBLIC = {
+    ("/hooks/v1/", "webhook-gateway"),
+    ("/sbermarket/orders/hook/", "webhook-gateway"),
+    ("/api/v1/orders/", "webhook-gateway"),
+    ("/notifications/v1/", "refunds"),
+    ("/telegram/webhook", "notifier"),
+    ("/slack/interactions", "notifier"),
+}
+Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def folder(repository: Path) -> Path:
+    """Where the manifests are."""
+    return repository / "deploy" / "k8s"
+
+
+@pytest.fixture(scope="module")
+def manifests(folder: Path) -> dict[tuple[str, str], Manifest]:
+    """Everything that the kustomizations apply, by kind and name."""
+    found: dict[tuple[str, str], Manifest] = {}
+    for part in ("settings", "migrations", "services"):
+        for name in yaml.safe_load((folder / part / "kustomization.yaml").read_text())["resources"]:
+            if name.endswith(".yaml"):
+                for each in yaml.safe_load_all((folder / part / name).read_text()):
+                    key = (each["kind"], each["metadata"]["name"])
+                    assert key not in found
+                    found[key] = each
+    return found
+
+
+def workload(service: Service, manifests: dict[tuple[str, str], Manifest]) -> Manifest:
+    """A service's StatefulSet or Deployment."""
+    [found] = [
+        manifests[key] for key in manifests if key in {(kind, service.name) for kind in ("StatefulSet", "Deployment")}
+    ]
+    return found
+
+
+def pods(manifests: dict[tuple[str, str], Manifest]) -> dict[str, Manifest]:
+    """The specification of every Pod that is ever made, by its workload's name."""
+    return {
+        name: manifest["spec"]["template"]["spec"]
+        for (kind, name), manifest in manifests.items()
+        if kind in {"StatefulSet", "Deployment", "Job"}
+    }
+
+
+def settings_of(service: Service) -> type[ServiceSettings]:
+    """The service's settings class."""
+    module = importlib.import_module(f"{service.package}.settings")
+    [found] = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ServiceSettings) and value.__module__ == module.__name__
+    ]
+    return found
+
+
+def secrets_of(service: Service, folder: Path) -> dict[str, str]:
+    """The example of the service's Secret of variables."""
+    lines = (folder / "secrets.example" / f"{service.name}-secrets.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)  # type: ignore[misc]  # each has one: the test fails otherwise
+
+
+def fits(manifest: Manifest) -> None:
+    """Read a manifest with the API's own model. Raises pydantic's ``ValidationError`` for anything unknown, missing or of another type."""
+    version = manifest["apiVersion"]
+    group, _, number = version.rpartition("/")
+    importlib.import_module(f"lightkube.resources.{group.split('.')[0] or 'core'}_{number}")
+    model: TypeAdapter[Any] = TypeAdapter(resource_registry.load(version, manifest["kind"]))
+    model.validate_json(json.dumps(manifest), strict=True, extra="forbid")
+
+
+def test_every_manifest_is_what_the_kubernetes_api_knows(manifests: dict[tuple[str, str], Manifest]) -> None:
+    for manifest in manifests.values():
+        fits(manifest)
+
+
+@pytest.mark.parametrize("spec", [{"maxUnavailble": 1}, {"selector": "tips"}, {"selector": {"matchLabel": {}}}])
+def test_a_field_that_is_misspelt_or_of_another_type_is_found(
+    spec: Manifest, manifests: dict[tuple[str, str], Manifest]
+) -> None:
+    with pytest.raises(ValidationError):
+        fits({**manifests["PodDisruptionBudget", "tips"], "spec": spec})
+
+
+def test_every_file_is_applied_and_every_image_has_a_release(folder: Path) -> None:
+    for part in ("settings", "migrations", "services"):
+        kustomization = yaml.safe_load((folder / part / "kustomization.yaml").read_text())
+        files = {path.name for path in (folder / part).glob("*.yaml")} - {"kustomization.yaml"}
+        assert files == {name for name in kustomization["resources"] if name.endswith(".yaml")}
+        named = set(re.findall(r"image: (\S+)", "".join((folder / part / name).read_text() for name in files)))
+        assert named == {image["name"] for image in kustomization.get("images", [])}
+        assert all(image["newTag"] != "latest" for image in kustomization.get("images", []))
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_service_starts_with_what_its_config_map_and_its_secret_say(
+    service: Service, manifests: dict[tuple[str, str], Manifest], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = manifests["ConfigMap", f"{service.name}-settings"]["data"]
+    secret = secrets_of(service, folder)
+    settings = settings_of(service)
+    assert {*told, *secret} <= {f"{service.prefix}{field.upper()}" for field in settings.model_fields}
+    assert told.keys() & secret.keys() == set()
+    for variable, value in {**told, **secret}.items():
+        monkeypatch.setenv(variable, value)
+    loaded = load_settings(settings)
+    assert (loaded.host, loaded.port) == ("0.0.0.0", service.port)  # noqa: S104 - compared, not bound
+    hidden = {
+        f"{service.prefix}{field.upper()}"
+        for field in settings.model_fields
+        if isinstance(getattr(loaded, field), SecretStr)
+    }
+    assert hidden <= secret.keys()
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_service_listens_where_its_image_and_its_service_say_and_is_asked_there(
+    service: Service, manifests: dict[tuple[str, str], Manifest]
+) -> None:
+    manifest = workload(service, manifests)
+    spec = manifest["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    assert (container["image"], container["ports"]) == (
+        f"order-suite/{service.name}",
+        [{"name": "http", "containerPort": service.port}],
+    )
+    assert {probe: container[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")} == {
+        "startupProbe": {"path": "/livez", "port": "http"},
+        "livenessProbe": {"path": "/livez", "port": "http"},
+        "readinessProbe": {"path": "/readyz", "port": "http"},
+    }
+    assert manifests["Service", service.name]["spec"]["ports"] == [
+        {"name": "http", "port": service.port, "targetPort": "http"}
+    ]
+    labels = manifest["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        manifest["spec"]["selector"]["matchLabels"],
+        manifests["Service", service.name]["spec"]["selector"],
+        manifests["PodDisruptionBudget", service.name]["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels.items()
+        assert selector == {"app.kubernetes.io/name": service.name}
+    assert manifest["spec"]["replicas"] > manifests["PodDisruptionBudget", service.name]["spec"]["maxUnavailable"]
+    [_, pause] = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert spec["terminationGracePeriodSeconds"] >= int(pause) + 10  # CONTRACT 2
+
+
+def test_every_pod_is_bounded_unprivileged_and_told_nothing_by_service_links(
+    manifests: dict[tuple[str, str], Manifest], repository: Path
+) -> None:
+    [user] = re.findall(r"(?m)^USER (\d+):\1$", (repository / "deploy/docker/Dockerfile").read_text())
+    found = pods(manifests)
+    assert set(found) == {*(service.name for service in SERVICES), *(f"migrate-{service.name}" for service in MIGRATED)}
+    for name, spec in found.items():
+        assert (spec["enableServiceLinks"], spec["automountServiceAccountToken"]) == (False, False), name
+        assert spec["securityContext"] == {
+            "runAsNonRoot": True,
+            "runAsUser": int(user),
+            "runAsGroup": int(user),
+            "fsGroup": int(user),
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }, name
+        [container] = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+        assert set(container["resources"]["limits"]) == {"memory"}, name
+        assert "env" not in container  # everything by reference, to a ConfigMap or a Secret
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        claims = {"spool"} if name == "webhook-gateway" else set()
+        assert mounted == {volume["name"] for volume in spec["volumes"]} | claims, name
+
+
+@pytest.mark.parametrize("service", MIGRATED, ids=lambda service: service.name)
+def test_each_database_has_a_migration_that_is_told_what_its_service_is(
+    service: Service, manifests: dict[tuple[str, str], Manifest]
+) -> None:
+    [job] = pods(manifests)[f"migrate-{service.name}"]["containers"]
+    [container] = pods(manifests)[service.name]["containers"]
+    assert (job["args"], job["image"], job["envFrom"]) == (["migrate"], container["image"], container["envFrom"])
+
+
+def test_no_secret_is_in_a_manifest_and_every_one_that_is_named_has_an_example(
+    manifests: dict[tuple[str, str], Manifest], folder: Path
+) -> None:
+    assert [key for key in manifests if key[0] == "Secret"] == []
+    specs = pods(manifests).values()
+    of_variables = {
+        each["secretRef"]["name"]
+        for spec in specs
+        for container in spec["containers"]
+        for each in container["envFrom"]
+        if "secretRef" in each
+    }
+    of_files = {volume["secret"]["secretName"] for spec in specs for volume in spec["volumes"] if "secret" in volume}
+    examples = folder / "secrets.example"
+    assert of_variables == {path.stem for path in examples.glob("*.env")}
+    assert of_files == {path.name for path in examples.iterdir() if path.is_dir()}
+    TokenBook.load(examples / "suite-files" / "tokens.json")
+    TokenBook.load(examples / "webhook-gateway-files" / "tokens.json")
+    assert set(load_sources(examples / "webhook-gateway-files" / "sources.json")) == {"sbermarket"}
+    tokens = {
+        each["role"]: each["token"] for each in json.loads((examples / "suite-files/tokens.json").read_text())["tokens"]
+    }
+    for role in ("internal", "viewer"):
+        assert (examples / "suite-files" / f"{role}-token").read_text() == tokens[role]
+
+
+def test_every_file_that_a_setting_names_is_in_the_secret_that_is_mounted(
+    manifests: dict[tuple[str, str], Manifest], folder: Path
+) -> None:
+    for service in SERVICES:
+        [secret] = [
+            volume["secret"]["secretName"]
+            for volume in pods(manifests)[service.name]["volumes"]
+            if volume["name"] == "files"
+        ]
+        kept = {f"/run/suite/{path.name}" for path in (folder / "secrets.example" / secret).iterdir()}
+        told = manifests["ConfigMap", f"{service.name}-settings"]["data"]
+        assert {value for value in told.values() if value.startswith("/run/suite/")} <= kept, service.name
+
+
+def test_a_gateways_spool_outlives_it_and_no_autoscaler_takes_one_away(
+    manifests: dict[tuple[str, str], Manifest],
+) -> None:
+    gateway = manifests["StatefulSet", "webhook-gateway"]["spec"]
+    told = manifests["ConfigMap", "webhook-gateway-settings"]["data"]
+    [container] = gateway["template"]["spec"]["containers"]
+    assert {"name": "spool", "mountPath": told["WEBHOOK_GATEWAY_SPOOL_DIR"]} in container["volumeMounts"]
+    assert gateway["persistentVolumeClaimRetentionPolicy"] == {"whenScaled": "Retain", "whenDeleted": "Retain"}
+    assert ("Service", gateway["serviceName"]) in manifests
+    [claim] = gateway["volumeClaimTemplates"]
+    size = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * 1024**3
+    assert int(told["WEBHOOK_GATEWAY_SPOOL_LIMIT_BYTES"]) * 2 <= size
+    scaler = manifests["HorizontalPodAutoscaler", "webhook-gateway"]["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "webhook-gateway"}
+    assert scaler["minReplicas"] == gateway["replicas"]
+    assert scaler["behavior"]["scaleDown"] == {"selectPolicy": "Disabled"}
+
+
+def test_services_are_told_addresses_that_there_are(manifests: dict[tuple[str, str], Manifest]) -> None:
+    addresses = {f"http://{service.name}:{service.port}" for service in SERVICES}
+    told = {
+        value
+        for (kind, _), manifest in manifests.items()
+        if kind == "ConfigMap"
+        for value in manifest["data"].values()
+        if value.startswith("http")
+    }
+    assert told
+    assert told <= addresses
+
+
+def test_the_outside_reaches_the_public_addresses_and_nothing_else(manifests: dict[tuple[str, str], Manifest]) -> None:
+    [rule] = manifests["Ingress", "order-suite"]["spec"]["rules"]
+    shown = {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]}
+    assert shown == PUBLIC
+    assert {path["backend"]["service"]["port"]["name"] for path in rule["http"]["paths"]} == {"http"}
