@@ -31,7 +31,12 @@ _TOKENS = {
     ]
 }
 # Well-formed, and beyond what UTC can name or arithmetic can leave: generators hardly ever come upon them.
-EDGES = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
+EDGES = (
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-12:00",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999Z",
+)
 _MOMENTS = st.sampled_from(EDGES) | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat)
 schemathesis.openapi.format("date-time", _MOMENTS)
 _FORGED = tuple(

@@ -91,7 +91,15 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         {"kind": "order_life", "state": 4},
         {"before": orders // 2},
     ]
-    of_events: list[tuple[int | None, int | None]] = [(5, None), (5, 1), (5, 2), (None, 1), (None, 2), (None, 3), (None, None)]
+    of_events: list[tuple[int | None, int | None]] = [
+        (5, None),
+        (5, 1),
+        (5, 2),
+        (None, 1),
+        (None, 2),
+        (None, 3),
+        (None, None),
+    ]
     return [
         *(lambda change=change: look.orders(**{**nothing, **change}, limit=50) for change in of_orders),
         *(

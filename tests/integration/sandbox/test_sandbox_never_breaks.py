@@ -97,7 +97,7 @@ async def test_no_body_makes_the_sandbox_answer_5xx(seed: int) -> None:
 async def test_no_control_that_names_a_system_breaks_whatever_it_says() -> None:
     broken: list[tuple[str, str, int]] = []
     async with running_sandbox() as sandbox:
-        asked = [
+        asked: list[tuple[str, str, dict[str, object] | None]] = [
             ("GET", f"/log?{name}={number}", None) for name in ("limit", "after") for number in (2**63, "9" * 5000, -1)
         ]
         asked += [("POST", "/faults", {"mode": mode, "count": 1, "match": "never"}) for mode in FaultMode]

@@ -154,7 +154,11 @@ def _signed(body: bytes, headers: Mapping[str, str], secret: SecretStr | None) -
         return False
     try:
         return SignatureVerifier(secret.get_secret_value()).is_valid(body, stamp, signature)
-    except (TypeError, ValueError, OverflowError):  # not ASCII, no number, no UTF-8 (DECISIONS), a number beyond all time
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ):  # not ASCII, no number, no UTF-8 (DECISIONS), a number beyond all time
         return False
 
 
