@@ -154,7 +154,7 @@ def _signed(body: bytes, headers: Mapping[str, str], secret: SecretStr | None) -
         return False
     try:
         return SignatureVerifier(secret.get_secret_value()).is_valid(body, stamp, signature)
-    except (TypeError, ValueError, OverflowError):  # not ASCII or UTF-8, no number, a number beyond all time (DECISIONS)
+    except (TypeError, ValueError, OverflowError):  # not ASCII, no number, no UTF-8, beyond all time (DECISIONS)
         return False
 
 
