@@ -189,7 +189,8 @@ async def test_orders_that_are_unknown_unfinished_or_misspelt_get_the_documented
     assert await both("NOBODY") == [(404, "unknown_order")] * 2
     assert await both("PAID") == [(409, "order_not_finished")] * 2
     assert await both("") == [(400, "invalid_input")] * 2
-    assert await both("no such thing; --") == [(400, "invalid_input")] * 2
+    for misspelt in ("no such thing; --", "NO\0BODY", "№1", "N" * 300):
+        assert await both(misspelt) == [(400, "invalid_input")] * 2, misspelt
     assert [
         (await desk.call("POST", "/tips/v1/set-tips-sum", json={}))[0],
         (await desk.call("POST", "/tips/v1/set-tips-sum", data=b"{"))[0],
