@@ -28,11 +28,11 @@ OLD = NOW - timedelta(days=12)
 
 @pytest.fixture
 async def database(database_for: Callable[[str], Awaitable[str]]) -> AsyncIterator[Database]:
-    """The gateway's database, with the partitions of the last two weeks."""
+    """The gateway's database, with the partitions of the last two weeks and of NOW, which is yesterday once midnight has passed."""
     opened = Database(await database_for("webhook_gateway"), application_name="test")
     await opened.open()
     async with opened.acquire() as connection:
-        for days in range(1, 15):
+        for days in range(15):
             day = (NOW - timedelta(days=days)).replace(hour=0)
             await connection.execute(
                 f"CREATE TABLE deliveries_{day:%Y%m%d} PARTITION OF deliveries"
@@ -90,7 +90,7 @@ async def test_old_days_go_and_what_is_undecided_stays_until_it_is_decided(datab
         )
     before = await ledger(database)
     kept = await retention(NOW)
-    assert kept == Upkept(ahead=7, misplaced=0, dropped=4)
+    assert kept in [Upkept(ahead=ahead, misplaced=0, dropped=4) for ahead in (7, 8)]  # 8 where midnight came in between
     async with database.acquire() as connection:
         assert await ids(connection) == young | {quarantined, late, awaited, endangered}
         assert await connection.fetchval("SELECT to_regclass($1)", f"deliveries_{OLD:%Y%m%d}") is None
