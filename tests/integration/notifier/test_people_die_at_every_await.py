@@ -72,12 +72,8 @@ class Silent:
         return lambda *_: None
 
 
-class MortalPresses:
+class MortalPresses(Mortal):
     """Presses with points before and after each await: of the queue, and of everything that a press does in its transaction."""
-
-    def __init__(self, real: PostgresPresses, fuse: Fuse) -> None:
-        self._real = real
-        self._fuse = fuse
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[tuple[Connection, Press] | None]:
@@ -88,24 +84,11 @@ class MortalPresses:
             await self._fuse.point()
         await self._fuse.point()
 
-    async def done(self, connection: Connection, press: Press, *, outcome: str, answer: str) -> None:
-        """Write down what came of it."""
-        await self._fuse.point()
-        await self._real.done(connection, press, outcome=outcome, answer=answer)
-
     def hands(self, connection: Connection, press: Press, principal: Principal) -> PressHands:
         """Return hands that die."""
         real = self._real.hands(connection, press, principal)
         mortal: Any = {name: Mortal(getattr(real, name), self._fuse) for name in ("desk", "ledger", "book")}
         return PressHands(**mortal)
-
-    async def to_answer(self, *, lease: timedelta) -> Any:
-        """Answering is not what is tried here."""
-        raise NotImplementedError
-
-    async def answered(self, press_id: int) -> None:
-        """Answering is not what is tried here."""
-        raise NotImplementedError
 
 
 @pytest.fixture
@@ -144,7 +127,8 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
     )
 
     def worker(fuse: Fuse) -> CarryOutPresses:
-        return CarryOutPresses(presses=MortalPresses(presses, fuse), handle=handle, sorry="sorry", watch=Silent())
+        mortal: Any = MortalPresses(presses, fuse)
+        return CarryOutPresses(presses=mortal, handle=handle, sorry="sorry", watch=Silent())
 
     for turn in itertools.count(1):
         [incident] = await kit.fetch(INCIDENT, f"press:{turn}", "problem.test")

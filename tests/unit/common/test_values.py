@@ -16,7 +16,7 @@ from common.money import Money, to_decimal_string, to_minor
 def test_the_number_of_an_order_never_changes_from_release_to_release() -> None:
     """A changed function would give repeats of old orders new numbers: these are pinned for ever."""
     assert [order_number("sbermarket", "H123"), order_number("website", "H123"), order_number("сбермаркет", "Ж-1")] == [
-        "97F9RBD7AXXXJDX4",
+        "97F9RBD7AXXXJDX4",  # the three X are digits of a number like any other, nothing to be filled in
         "N35QB5388BWAKXQB",
         "Q5BPMRGPZE787N8G",
     ]

@@ -49,7 +49,7 @@ def test_all_three_ways_of_authentication_are_read(tmp_path: Path) -> None:
         ({"s": {"auth": {"kind": "client_token", "tokens": []}}}, "tokens"),
         ({"s": {"auth": {"kind": "client_token", "tokens": [" "]}}}, "empty"),
         ({"s": {"auth": {"kind": "standard_webhooks", "secrets": ["hush%"]}}}, "base64"),
-        ({"s": {**GOOD["shop"], "currency": "XXX"}}, "currency"),
+        ({"s": {**GOOD["shop"], "currency": "XXX"}}, "currency"),  # ISO 4217: no currency
         ({"s": {**GOOD["shop"], "typo": 1}}, "s.typo"),
     ],
 )
