@@ -106,9 +106,11 @@ async def test_a_dry_run_says_which_open_problems_a_silence_would_cover(make_kit
         {"match": {"kind": []}},
         {"match": {"colour": ["red"]}},
         {"match": None},
+        {"ends_at": "2026-01-01T00:00:00Z"},
+        {"ends_at": "2026-01-01T00:00:00Z", "dry_run": True},
     )
     for wrong in wrongs:
-        body = {"reason": "because", "ends_at": "2030-01-01T00:00:00Z", **wrong}
+        body = {"reason": "because", "match": {"kind": ["other"]}, "ends_at": "2030-01-01T00:00:00Z", **wrong}
         assert (await kit.call("POST", "/admin/v1/silences", body=body))[0] == 422
 
 

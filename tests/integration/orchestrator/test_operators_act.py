@@ -153,6 +153,8 @@ WRONG_CALLS = [
     ("GET", "/orders/v1/orders?source=a", None, "internal", 400),
     ("GET", "/admin/v1/orders", None, "internal", 403),
     ("GET", "/admin/v1/orders/NOPE/timeline", None, "viewer", 404),
+    ("GET", "/admin/v1/orders/NOPE/refunds", None, "viewer", 404),
+    ("GET", "/admin/v1/orders/NOPE/document/versions", None, "viewer", 404),
     ("GET", "/admin/v1/workflows?state=odd", None, "viewer", 400),
     ("GET", "/admin/v1/workflow-events?workflow_id=0", None, "viewer", 400),
     ("POST", "/admin/v1/workflows/1/stop", {"reason": "because"}, "viewer", 403),

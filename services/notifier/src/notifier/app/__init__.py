@@ -273,7 +273,7 @@ def routes_of(
             take_sentry=TakeSentry(take_in=take_in, open_ledger=ledgers(database), clock=SystemClock(), wake=wake)
         ),
         *admin.routes(),
-        *Silences(database=database, store_on=PostgresSilences, wake=wake).routes(),
+        *Silences(database=database, store_on=PostgresSilences, clock=SystemClock(), wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
     ]

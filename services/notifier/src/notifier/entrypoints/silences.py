@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field, model_validator
 
-from common.errors import NotFound
+from common.clock import Clock
+from common.errors import NotFound, Unprocessable
 from common.http import (
     OPERATOR,
     VIEWER,
@@ -127,9 +128,11 @@ class Silences:
         *,
         database: Database,
         store_on: Callable[[Connection], Store],
+        clock: Clock,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
+        self._clock = clock
         self._store_on = store_on
         self._wake = wake
 
@@ -153,7 +156,9 @@ class Silences:
             store = self._store_on(connection)
 
             async def work() -> SilenceKept:
-                """Keep it, with its audit record."""
+                """Keep it, with its audit record. Raises ``Unprocessable`` where it would be over from the beginning."""
+                if body.ends_at <= self._clock.now():
+                    raise Unprocessable("ends_at is in the past")
                 fitting = await store.fitting({str(trait): patterns for trait, patterns in body.match.items()})
                 if body.dry_run:
                     return SilenceKept(id=None, ends_at=body.ends_at, incidents=fitting, dry_run=True)

@@ -37,6 +37,7 @@ FROM refund_request AS q
 LEFT JOIN LATERAL (SELECT * FROM order_refund WHERE business_key = q.business_key ORDER BY updated_at DESC LIMIT 1) AS r ON true
 WHERE q.order_number = $1 ORDER BY q.requested_at, q.business_key LIMIT 200
 """
+_KNOWN = "SELECT true FROM orders WHERE number = $1"
 _TRANSACTIONS = "SELECT * FROM order_transactions WHERE number = $1"
 
 
@@ -63,15 +64,16 @@ class PostgresLifeReader:
         async with self._database.acquire() as connection:
             return await connection.fetchrow(_DOCUMENTS, number, version)
 
-    async def document_versions(self, number: str, *, before: int | None, limit: int) -> list[Record]:
+    async def document_versions(self, number: str, *, before: int | None, limit: int) -> list[Record] | None:
         """Return the versions of an order's document, the newest first, one row more than ``limit`` when there is more."""
         async with self._database.acquire() as connection:
-            return await connection.fetch(_VERSIONS, number, before, limit + 1)
+            rows = await connection.fetch(_VERSIONS, number, before, limit + 1)
+            return await _of_known(connection, number, rows)
 
-    async def refund_requests(self, number: str) -> list[Record]:
+    async def refund_requests(self, number: str) -> list[Record] | None:
         """Return the refunds that were asked for, the oldest first; at most 200."""
         async with self._database.acquire() as connection:
-            return await connection.fetch(_REQUESTS, number)
+            return await _of_known(connection, number, await connection.fetch(_REQUESTS, number))
 
     async def transactions(self, number: str) -> Record | None:
         """Return what ``update_transactions`` worked out last."""
@@ -83,3 +85,8 @@ async def followed(connection: Connection, pairs: Sequence[tuple[str, str]]) -> 
     """Return those (order number, business key) for which a ``refund_request`` workflow exists, in the caller's transaction."""
     rows = await connection.fetch(_FOLLOWED, [number for number, _ in pairs], [key for _, key in pairs])
     return {(row["order_number"], row["key"]) for row in rows}
+
+
+async def _of_known(connection: Connection, number: str, rows: list[Record]) -> list[Record] | None:
+    """Return the rows; None where there are none because there is no such order."""
+    return rows if rows or await connection.fetchval(_KNOWN, number) else None

@@ -229,11 +229,14 @@ def money_admin_routes(
         return DocumentView(number=row["order_number"], **{name: row[name] for name in names})
 
     async def versions(request: Request[None, PageQuery]) -> Page[DocumentVersion]:
-        """One page of versions."""
+        """One page of versions; 404 for an unknown order."""
         query = request.query
         position = decode_cursor(query.cursor, int)
         before = None if position is None else min(max(position[0], 0), 2**31 - 1)
-        rows = await lookups.document_versions(request.path["number"], before=before, limit=query.limit)
+        number = request.path["number"]
+        rows = await lookups.document_versions(number, before=before, limit=query.limit)
+        if rows is None:
+            raise NotFound(f"there is no order {number}")
         return page_of(
             rows,
             limit=query.limit,
@@ -242,8 +245,12 @@ def money_admin_routes(
         )
 
     async def refunds(request: Request[None, None]) -> RefundRequests:
-        """All refunds that were asked for."""
-        return RefundRequests(items=[_request(row) for row in await lookups.refund_requests(request.path["number"])])
+        """All refunds that were asked for; 404 for an unknown order."""
+        number = request.path["number"]
+        rows = await lookups.refund_requests(number)
+        if rows is None:
+            raise NotFound(f"there is no order {number}")
+        return RefundRequests(items=[_request(row) for row in rows])
 
     async def transactions(request: Request[None, None]) -> TransactionsView:
         """The sum to pay and the tips."""
@@ -268,37 +275,33 @@ def money_admin_routes(
             idempotent=True,
         )
 
-    def get(path: str, handler: Any, summary: str, response: type[BaseModel], **more: Any) -> Route:
+    def get(
+        path: str, handler: Any, summary: str, response: type[BaseModel], query: type[BaseModel] | None = None
+    ) -> Route:
         return Route(
             method="GET",
             path=f"/admin/v1/orders/{{number}}/{path}",
             handler=handler,
             summary=summary,
             response=response,
+            errors=(NotFound,),
             roles=VIEWER,
             tags=("admin",),
-            **more,
+            query=query,
         )
 
     return [
         post("refund", refund, "Give money back", (RefundChange, RefundAsked)),
         post("document/reissue", reissue, "Issue the order's document again", (ReissueChange, ReissueTaken)),
         get("refunds", refunds, "Refunds that were asked for, and what became of them", RefundRequests),
-        get("transactions", transactions, "The sum to pay and the tips", TransactionsView, errors=(NotFound,)),
-        get(
-            "document",
-            document,
-            "The order's document",
-            DocumentView,
-            query=DocumentQuery,
-            errors=(NotFound,),
-        ),
+        get("transactions", transactions, "The sum to pay and the tips", TransactionsView),
+        get("document", document, "The order's document", DocumentView, DocumentQuery),
         get(
             "document/versions",
             versions,
             "All versions of the order's document, the newest first",
             Page[DocumentVersion],
-            query=PageQuery,
+            PageQuery,
         ),
     ]
 

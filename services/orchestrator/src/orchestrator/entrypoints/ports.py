@@ -227,12 +227,12 @@ class LifeLookups(Protocol):
         """Return one version, the newest if none is named."""
         ...
 
-    async def document_versions(self, number: str, *, before: int | None, limit: int) -> list[Record]:
-        """Return versions, the newest first, one row more than ``limit`` when there is more."""
+    async def document_versions(self, number: str, *, before: int | None, limit: int) -> list[Record] | None:
+        """Return versions, the newest first, one row more than ``limit`` when there is more; None without such an order."""
         ...
 
-    async def refund_requests(self, number: str) -> list[Record]:
-        """Return the refunds that were asked for."""
+    async def refund_requests(self, number: str) -> list[Record] | None:
+        """Return the refunds that were asked for; None without such an order."""
         ...
 
     async def transactions(self, number: str) -> Record | None:
