@@ -15,10 +15,10 @@ from typing import Any
 import aiohttp
 import asyncpg
 import psutil
-from tests.bench.engine_rig import LIFE, waves
-from tests.bench.figures import figure
 
 from suite_local.testing import running_suite
+from tests.bench.engine_rig import LIFE, waves
+from tests.bench.figures import figure
 
 PACES = (25.0, 100.0)
 SECONDS = float(os.environ.get("BENCH_COST_SECONDS", "15"))

@@ -23,15 +23,15 @@ from statistics import median
 import aio_pika
 import asyncpg
 import psutil
-from tests.bench.engine_rig import orchestrator, publish, seconds_until, series, waves
-from tests.bench.figures import figure
-from tests.bench.peers import peer_python
-from tests.bench.rig import Servers, broker_pid, cpu_seconds
 
 from common.messaging import topology
 from common.testing import TestDatabases, TestRabbit
 from suite_local.paths import repository_root
 from suite_local.testing import ServerAddresses, addresses_from
+from tests.bench.engine_rig import orchestrator, publish, seconds_until, series, waves
+from tests.bench.figures import figure
+from tests.bench.peers import peer_python
+from tests.bench.rig import Servers, broker_pid, cpu_seconds
 
 ROUNDS = int(os.environ.get("BENCH_ENGINE_ROUNDS", "3"))
 LIFECYCLES = int(os.environ.get("BENCH_LIFECYCLES", "8000"))

@@ -18,11 +18,11 @@ from pathlib import Path
 import aio_pika
 import aiohttp
 import orjson
-from tests.bench.figures import figure, percentile
-from tests.bench.rig import QUEUES, TOKEN, Servers, fetch, gateway, servers
 from yarl import URL
 
 from common.testing import CuttingProxy, eventually
+from tests.bench.figures import figure, percentile
+from tests.bench.rig import QUEUES, TOKEN, Servers, fetch, gateway, servers
 
 PACE = float(os.environ.get("BENCH_PACE", "200"))
 ROUNDS = int(os.environ.get("BENCH_OUTAGE_ROUNDS", "3"))

@@ -16,10 +16,10 @@ from typing import Any
 import aiohttp
 import asyncpg
 import orjson
-from tests.bench.engine_rig import hook
-from tests.bench.figures import figure, percentile
 
 from suite_local.testing import running_suite
+from tests.bench.engine_rig import hook
+from tests.bench.figures import figure, percentile
 
 PACE = float(os.environ.get("BENCH_ORDER_PACE", "100"))
 SECONDS = float(os.environ.get("BENCH_ORDER_SECONDS", "20"))

@@ -20,14 +20,14 @@ from uuid import uuid4
 
 import aiohttp
 import asyncpg
-from tests.bench.figures import figure
-from tests.bench.rig import Servers, fetch, process, reference, servers, wait_for
 
 from common.testing import eventually
 from refunds.adapters import metrics, statements
 from refunds.adapters.evidence import read_books, read_ledgers
 from refunds.domain.audit import check
 from suite_local.ports import free_port
+from tests.bench.figures import figure
+from tests.bench.rig import Servers, fetch, process, reference, servers, wait_for
 
 REFUNDS = int(os.environ.get("BENCH_REFUNDS", "300"))
 ROUNDS = int(os.environ.get("BENCH_REFUND_ROUNDS", "5"))

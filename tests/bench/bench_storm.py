@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from tests.bench.figures import figure, percentile
-from tests.bench.rig import Servers, fetch, process, servers, wait_for
 
 from common.contracts import Envelope, Message
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.ids import new_id, order_number
 from common.messaging import Broker
 from suite_local.ports import free_port
+from tests.bench.figures import figure, percentile
+from tests.bench.rig import Servers, fetch, process, servers, wait_for
 
 EVENTS = int(os.environ.get("BENCH_STORM_EVENTS", "10000"))
 SECONDS = float(os.environ.get("BENCH_STORM_SECONDS", "60"))

@@ -23,15 +23,15 @@ from typing import Any
 
 import aiohttp
 import uvloop
-from tests.bench.engine_rig import LIFE, waves
-from tests.bench.figures import figure, percentile
-from tests.bench.rig import reference
-from tests.bench.rig_tips import ORDERS, TOKEN, Call, finished_orders, orders_database, tips
 from yarl import URL
 
 from common.http import timeout_header
 from suite_local.paths import repository_root
 from suite_local.testing import running_suite
+from tests.bench.engine_rig import LIFE, waves
+from tests.bench.figures import figure, percentile
+from tests.bench.rig import reference
+from tests.bench.rig_tips import ORDERS, TOKEN, Call, finished_orders, orders_database, tips
 
 SHARE = float(os.environ.get("BENCH_TIPS_SHARE", "1"))  # of the goal's pace, for a machine that others use too
 PACE = {"set-tips-sum": 250.0 * SHARE, "need-hold-tips": 300.0 * SHARE}

@@ -16,13 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.bench.rig import Servers, fetch, process, wait_for
-
 from common.contracts.intake import HOOK_RECEIVED, Hook
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.messaging.publisher import Outgoing
 from suite_local.ports import free_port
+from tests.bench.rig import Servers, fetch, process, wait_for
 
 SOURCE = "sbermarket"
 LIFE = ("order.created", "order.changed", "order.paid", "order.received", "order.delivered")

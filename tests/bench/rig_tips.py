@@ -16,12 +16,12 @@ from random import randrange
 from uuid import uuid4
 
 import asyncpg
-from tests.bench.references.feedback_server import FIXED
-from tests.bench.rig import HERE, Load, fetch, find_wrk, free_port, process, wait_for
 from yarl import URL
 
 from common.testing import TestDatabases
 from suite_local.testing import addresses_from
+from tests.bench.references.feedback_server import FIXED
+from tests.bench.rig import HERE, Load, fetch, find_wrk, free_port, process, wait_for
 
 ORDERS = 20_000
 TOKEN = "internal-token"

@@ -24,15 +24,15 @@ import psutil
 import pytest
 
 from common.testing import CuttingProxy, eventually, proxied
-from ledger_checker import check_ledger, check_timelines
-from order_checker import Findings, check_orders
-from suite_client import Client, RunningSuite, environment_for
 from suite_local import lifecycle
 from suite_local.catalogue import GATEWAY
 from suite_local.infrastructure.local import local_rabbitmq
 from suite_local.paths import RunDirectory
 from suite_local.ports import LOOPBACK, PortBook
 from suite_local.testing import running_suite
+from tests.chaos.ledger_checker import check_ledger, check_timelines
+from tests.support.order_checker import Findings, check_orders
+from tests.support.suite_client import Client, RunningSuite, environment_for
 
 GATEWAYS = 2
 STORES = ["17", "21", "42", "99", "11", "12", "13", "14"]

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from ack_races import race
 from sandbox.testing import running_sandbox
+from tests.support.ack_races import race
 
 pytestmark = pytest.mark.chaos
 RACES = 1000

@@ -17,7 +17,7 @@ import pytest
 
 from common.ids import order_number
 from common.testing import eventually
-from processes import created
+from tests.support.processes import created
 
 from .conftest import GATEWAYS, Faults
 

@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-import hot_path
 from common.ids import order_number
 from common.testing import eventually, proxied
-from processes import Program, created, read, send, stand
+from tests.support import hot_path
+from tests.support.processes import Program, created, read, send, stand
 
 # What each await is, and what a death there leaves behind. The names are `hot_path.awaits_of`'s; a test holds them together.
 ALWAYS = {
@@ -179,7 +179,7 @@ async def crashing(
             "gw-1",
             dsn=await database_for("webhook_gateway"),
             amqp_url=gateway_amqp,
-            command=(hot_path.__file__,),
+            command=("-m", hot_path.__name__),
             **more,
         )
         gateway.environment = {**gateway.environment, hot_path.CRASH_FILE: str(place)}

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-import engine_path
-import hot_path
 from common.testing import eventually
-from order_hooks import Marketplace, all_is_right, check_orders, hook, life, marketplace
-from processes import Program, Stand, stand
+from tests.chaos import engine_path
+from tests.support import hot_path
+from tests.support.order_hooks import Marketplace, all_is_right, check_orders, hook, life, marketplace
+from tests.support.processes import Program, Stand, stand
 
 IN_TROUBLE_ONLY = {
     "Consumer._process: self._give_up": "a message that is no event",
@@ -60,7 +60,7 @@ class Orchestrators:
 async def orchestrators(
     directory: Path, dsn: str, amqp_url: str, *names: str, crash_at: Path | None = None, **more: str
 ) -> AsyncIterator[Orchestrators]:
-    command = ("-m", "orchestrator") if crash_at is None else (engine_path.__file__,)
+    command = ("-m", "orchestrator") if crash_at is None else ("-m", engine_path.__name__)
     async with stand(directory) as made, marketplace(amqp_url) as sent:
         programs = [
             made.orchestrator(name, dsn=dsn, amqp_url=amqp_url, command=command, **{**QUICK, **more}) for name in names

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from refund_world import Instance, World, open_world
 from refunds.domain.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
+from tests.support.refund_world import Instance, World, open_world
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from refund_histories import run_histories
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.ports import CHOICE, is_free
+from tests.support.refund_histories import run_histories
 
 pytestmark = pytest.mark.chaos
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from suite_client import Client, RunningSuite, environment_for
 from suite_local.story import PATIENT
 from suite_local.testing import free_ports
+from tests.support.suite_client import Client, RunningSuite, environment_for
 
 
 @pytest.fixture(scope="session")

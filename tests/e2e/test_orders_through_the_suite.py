@@ -18,10 +18,10 @@ import aiohttp
 import pytest
 
 from common.testing import eventually
-from operator_desk import OperatorDesk
-from order_checker import Findings, Told, check_notices, check_orders, count_notices, numbers_in_chat
-from suite_client import POSITIONS, TOTAL, Client, hook
 from suite_local.plan import YOOKASSA_PAYMENTS
+from tests.e2e.operator_desk import OperatorDesk
+from tests.support.order_checker import Findings, Told, check_notices, check_orders, count_notices, numbers_in_chat
+from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

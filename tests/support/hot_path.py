@@ -1,7 +1,7 @@
 """The hot path's awaits by name, and a gateway that dies at one of them.
 
-Run as a program (``python hot_path.py serve``) it is the real gateway, but that every await of the functions below, the response
-writer's included, is a place at which a test can have it killed. Nothing of this is in production code: the modules are compiled
+Run as a program (``python -m tests.support.hot_path serve``) it is the real gateway, but that every await of the functions below, the
+response writer's included, is a place at which a test can have it killed. Nothing of this is in production code: the modules are compiled
 from their own source with ``await X`` replaced by ``await at(name, X)``. The file named by ``CRASH_FILE`` says where: ``<name> before``
 (what is awaited has not begun) or ``<name> after`` (it has ended, and nobody knows yet).
 """

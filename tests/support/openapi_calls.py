@@ -21,7 +21,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
 
 from common.http import encode_cursor
-from readiness import wait_ready
+from tests.support.readiness import wait_ready
 
 ADMIN, MACHINE = "admin-token", "internal-token"
 _TOKENS = {

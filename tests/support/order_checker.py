@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from suite_client import Client
+from tests.support.suite_client import Client
 
 _AT_ONCE = 16
 

@@ -19,9 +19,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from refund_world import Instance, World, open_world
 from refunds.domain.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
+from tests.support.refund_world import Instance, World, open_world
 
 S = RefundState
 CAPTURED = 100
@@ -116,7 +116,7 @@ class RefundHistories(RuleBasedStateMachine):
 
         async def until_it_hangs() -> asyncio.Task[bool]:
             task = asyncio.create_task(self.world.work(instance))
-            hangs = asyncio.create_task(instance.fuse.hangs.wait())
+            hangs = asyncio.create_task(instance.crash_point.hangs.wait())
             await asyncio.wait({task, hangs}, return_when=asyncio.FIRST_COMPLETED)
             hangs.cancel()
             return task
@@ -132,7 +132,7 @@ class RefundHistories(RuleBasedStateMachine):
     async def _wake_all(self) -> None:
         while self.zombies:
             instance, task = self.zombies.pop(0)
-            instance.fuse.wake()
+            instance.crash_point.wake()
             await task
 
     @rule()

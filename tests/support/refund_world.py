@@ -25,7 +25,6 @@ from common.errors import Conflict
 from common.http import new_session
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from mortal import Fuse, KilledError, Mortal, MortalTransactions
 from refunds.adapters.metrics import RefundMetrics
 from refunds.adapters.queue import PostgresBooks, PostgresQueue, PostgresTransactions
 from refunds.adapters.trust import TrustGateway
@@ -47,6 +46,7 @@ from refunds.domain.states import TERMINAL, RefundState
 from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.crash_points import CrashPoint, KilledError, TransactionsWithCrashPoints, WithCrashPoints
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
@@ -57,7 +57,7 @@ T = TypeVar("T")
 
 @dataclass
 class Instance:
-    """One process: its guards, its lease, its fuse."""
+    """One process: its guards, its lease, its crash_point."""
 
     calls: GatewayCalls
     advance: AdvanceRefund
@@ -65,7 +65,7 @@ class Instance:
     notice: NoticeRefund
     reconcile: Reconcile
     restart: RestartRefund
-    fuse: Fuse
+    crash_point: CrashPoint
 
 
 @dataclass
@@ -93,9 +93,9 @@ class World:
 
     def instance(self, *, dies_at: int | None = None, hangs_at: int | None = None) -> Instance:
         """Start a process."""
-        fuse = Fuse(dies_at=dies_at, hangs_at=hangs_at)
+        crash_point = CrashPoint(dies_at=dies_at, hangs_at=hangs_at)
         metrics = self.metrics
-        transactions = MortalTransactions(self.transactions(), fuse)
+        transactions = TransactionsWithCrashPoints(self.transactions(), crash_point)
         gateways = {
             "trust": TrustGateway(
                 self.session, url=self.sandbox.trust_url, service_token="token", key_retention=timedelta(days=7)
@@ -104,7 +104,7 @@ class World:
                 self.session, url=self.sandbox.url, shop_id="1", secret_key="key", key_retention=timedelta(days=1)
             ),
         }
-        mortal: Any = {name: Mortal(gateway, fuse) for name, gateway in gateways.items()}
+        mortal: Any = {name: WithCrashPoints(gateway, crash_point) for name, gateway in gateways.items()}
         calls = GatewayCalls(mortal, metrics, self.time, limits=GuardLimits())
         self.number += 1
         owner = f"instance-{self.number}"
@@ -113,11 +113,11 @@ class World:
         return Instance(
             calls=calls,
             advance=AdvanceRefund(transactions, calls, self.time, patience=PATIENCE),
-            queue=Mortal(PostgresQueue(self.database, owner=owner, lease=LEASE), fuse),
+            queue=WithCrashPoints(PostgresQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=NoticeRefund(transactions, one, self.time),
             reconcile=Reconcile(transactions, calls, books, one, self.time),
             restart=RestartRefund(transactions, calls, patience=PATIENCE),
-            fuse=fuse,
+            crash_point=crash_point,
         )
 
     def transactions(self) -> PostgresTransactions:
@@ -193,7 +193,7 @@ class World:
         now = self.time.now()
         try:
             evidence = await instance.restart.ask(refund_id, expected_version=None, now=now)
-            async with MortalTransactions(self.transactions(), instance.fuse).begin() as store:
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
                 _, _, outcome = await instance.restart.act(
                     store,
                     refund_id,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openapi_calls import ADMIN, MACHINE, bearer, call_every_operation, printed_title, serving
+from tests.support.openapi_calls import ADMIN, MACHINE, bearer, call_every_operation, printed_title, serving
 
 
 @pytest.fixture

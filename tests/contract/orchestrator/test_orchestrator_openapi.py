@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from openapi_calls import ADMIN, bearer, call_every_operation, printed_title, serving
+from tests.support.openapi_calls import ADMIN, bearer, call_every_operation, printed_title, serving
 
 # Something to find, so that operations reach past their 404.
 _SEED = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 
-from ack_races import race
 from sandbox.testing import running_sandbox
+from tests.support.ack_races import race
 
 RACES = int(os.environ.get("NOTIFIER_ACK_RACES", "100"))
 

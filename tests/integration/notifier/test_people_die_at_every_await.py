@@ -21,7 +21,6 @@ from common.ids import order_number
 from common.postgres import Connection, Database
 from common.service import running
 from common.testing import eventually
-from mortal import Fuse, KilledError, Mortal
 from notifier.adapters.presses import PostgresPresses, PressHands
 from notifier.adapters.recipes import HttpRecipes, PostgresRecipeBook
 from notifier.adapters.silencing import silence
@@ -41,6 +40,7 @@ from notifier.domain.wording import Words
 from notifier.entrypoints.people_jobs import CarryOutPresses
 from orchestrator.app import build as build_orchestrator
 from orchestrator.settings import OrchestratorSettings
+from tests.support.crash_points import CrashPoint, KilledError, WithCrashPoints
 
 from .conftest import Kit, MakeKit
 from .people import DIRECTORY, settings_for, telegram_id
@@ -72,22 +72,24 @@ class Silent:
         return lambda *_: None
 
 
-class MortalPresses(Mortal):
+class PressesWithCrashPoints(WithCrashPoints):
     """Presses with points before and after each await: of the queue, and of everything that a press does in its transaction."""
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[tuple[Connection, Press] | None]:
         """Lock the next press."""
-        await self._fuse.point()
+        await self._crash_point.point()
         async with self._real.next() as found:
             yield found
-            await self._fuse.point()
-        await self._fuse.point()
+            await self._crash_point.point()
+        await self._crash_point.point()
 
     def hands(self, connection: Connection, press: Press, principal: Principal) -> PressHands:
         """Return hands that die."""
         real = self._real.hands(connection, press, principal)
-        mortal: Any = {name: Mortal(getattr(real, name), self._fuse) for name in ("desk", "ledger", "book")}
+        mortal: Any = {
+            name: WithCrashPoints(getattr(real, name), self._crash_point) for name in ("desk", "ledger", "book")
+        }
         return PressHands(**mortal)
 
 
@@ -126,8 +128,8 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
         destination_at=lambda channel, address: Destination(name="pressed", channel="telegram", address=address),
     )
 
-    def worker(fuse: Fuse) -> CarryOutPresses:
-        mortal: Any = MortalPresses(presses, fuse)
+    def worker(crash_point: CrashPoint) -> CarryOutPresses:
+        mortal: Any = PressesWithCrashPoints(presses, crash_point)
         return CarryOutPresses(presses=mortal, handle=handle, sorry="sorry", watch=Silent())
 
     for turn in itertools.count(1):
@@ -141,8 +143,8 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
             reply_to=None,
             traceparent=None,
         )
-        died = await dies(worker(Fuse(dies_at=turn)))
-        while await worker(Fuse())():
+        died = await dies(worker(CrashPoint(dies_at=turn)))
+        while await worker(CrashPoint())():
             pass
         [press] = await kit.fetch("SELECT outcome FROM presses WHERE outside_id = $1", f"query-{turn}")
         history = await kit.fetch(
@@ -172,9 +174,9 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
         deadline=5.0,
     )
 
-    def sync(fuse: Fuse) -> SyncTracker:
-        mortal: Any = Mortal(PostgresTrackerDesk(database), fuse)
-        caller: Any = Mortal(tracker, fuse)
+    def sync(crash_point: CrashPoint) -> SyncTracker:
+        mortal: Any = WithCrashPoints(PostgresTrackerDesk(database), crash_point)
+        caller: Any = WithCrashPoints(tracker, crash_point)
         hear = HearComment(act=ACT, directory=PEOPLE, wordings=())
         return SyncTracker(
             desk=mortal, tracker=caller, hear=hear, directory=PEOPLE, watch=Silent(), every=timedelta(hours=1)
@@ -182,7 +184,7 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
 
     async def goes_on(table: str, work: str) -> None:
         await kit.fetch(f"UPDATE {table} SET not_before = now() RETURNING 1")  # noqa: S608 - its lease is over
-        while await getattr(sync(Fuse()), work)():
+        while await getattr(sync(CrashPoint()), work)():
             pass
 
     for turn in itertools.count(1):
@@ -191,7 +193,7 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
             " VALUES ('TRAVELORDERSUP', 'problem.test', $1, 'for a test', 'notifier', 'pending') RETURNING id",
             f"ticket {turn}",
         )
-        died = await dies(sync(Fuse(dies_at=turn)).create)
+        died = await dies(sync(CrashPoint(dies_at=turn)).create)
         await goes_on("tickets", "create")
         issues = await issues_of(kit)
         assert [issue["summary"] for issue in issues].count(f"ticket {turn}") == 1
@@ -206,7 +208,7 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
             ticket["id"],
             f"comment {turn}",
         )
-        died = await dies(sync(Fuse(dies_at=turn)).send)
+        died = await dies(sync(CrashPoint(dies_at=turn)).send)
         await goes_on("ticket_comments", "send")
         [issue] = [each for each in await issues_of(kit) if each["key"] == ticket["key"]]
         assert [comment["text"] for comment in issue["comments"]] == [
@@ -241,18 +243,18 @@ async def test_a_recipe_retries_its_workflow_once_whenever_the_process_dies(
     async with running(build_orchestrator, settings) as orchestrator:
         http = HttpRecipes(orchestrator_url=orchestrator.url, refunds_url=None)
 
-        def recipes(fuse: Fuse) -> RunRecipes:
-            book: Any = Mortal(PostgresRecipeBook(database, take_in=TAKE_IN), fuse)
-            runner: Any = Mortal(http, fuse)
+        def recipes(crash_point: CrashPoint) -> RunRecipes:
+            book: Any = WithCrashPoints(PostgresRecipeBook(database, take_in=TAKE_IN), crash_point)
+            runner: Any = WithCrashPoints(http, crash_point)
             return RunRecipes(book=book, runner=runner, directory=PEOPLE, words=WORDS, watch=Silent(), deadline=5.0)
 
         for turn in itertools.count(1):
             workflow_id = await crashed_workflow(kit, orders_dsn, f"R{turn}")
             [incident] = await kit.fetch(INCIDENT, f"workflow:{workflow_id}", "workflow.crashed")
             await kit.fetch(CONFIRMED + " RETURNING id", incident["id"], str(workflow_id))
-            died = await dies(recipes(Fuse(dies_at=turn)))
+            died = await dies(recipes(CrashPoint(dies_at=turn)))
             await kit.fetch("UPDATE recipe_requests SET not_before = now() WHERE state = 'running' RETURNING 1")
-            while await recipes(Fuse())():
+            while await recipes(CrashPoint())():
                 pass
             [request] = await kit.fetch("SELECT state FROM recipe_requests WHERE incident_id = $1", incident["id"])
             [after] = await kit.fetch("SELECT state FROM incidents WHERE id = $1", incident["id"])

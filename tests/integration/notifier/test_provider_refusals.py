@@ -14,7 +14,6 @@ from common.errors import ConfigurationError
 from common.postgres import Database
 from common.service import load_settings, running
 from common.testing import eventually
-from mail_servers import HELLO, mail_server
 from notifier.adapters.channels.slack import SlackSender
 from notifier.adapters.channels.telegram import TelegramSender
 from notifier.adapters.metrics import NotifierMetrics
@@ -28,6 +27,7 @@ from notifier.domain.layout import Page
 from notifier.domain.limits import telegram_limits
 from notifier.domain.wording import Words
 from notifier.settings import NotifierSettings
+from tests.support.mail_servers import HELLO, mail_server
 
 from .conftest import NOW, PICKERS, Kit, MakeKit, created
 from .test_providers_limits_and_faults import MAIL_ONLY, ONE_GROUP, SLACK_ONLY, ended

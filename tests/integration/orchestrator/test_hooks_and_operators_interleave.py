@@ -25,7 +25,7 @@ from orchestrator.domain import decisions, fold
 from orchestrator.domain.events import Hook
 from orchestrator.domain.order import Status, StockEntry
 from orchestrator.domain.transitions import TRANSITIONS, Act
-from order_machine import OrderMachine
+from tests.integration.orchestrator.order_machine import OrderMachine
 
 EXAMPLES = int(os.environ.get("ORDER_MACHINE_EXAMPLES", "10"))
 STEPS = 25

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from big_database import filled
 from common.clock import SystemClock
 from common.postgres import worth_repeating
 from common.telemetry.metrics import new_registry
@@ -29,8 +28,9 @@ from orchestrator.application.engine import Worker, WorkerLimits
 from orchestrator.application.order_life import OrderLife, Placement
 from orchestrator.application.ports import ORDER_LIFE, WorkflowState
 from orchestrator.application.read_hook import to_workflow_event
-from order_hooks import hook
-from plans import WatchedDatabase
+from tests.integration.orchestrator.plans import WatchedDatabase
+from tests.support.big_database import filled
+from tests.support.order_hooks import hook
 
 BIG = frozenset({"orders", "workflow", "workflow_event", "timeline", "stock_movements", "inbox", "audit_log"})
 REPEATS = 7

@@ -15,7 +15,7 @@ from common.contracts.envelope import Envelope
 from common.testing import eventually
 from orchestrator.adapters.order_evidence import order_evidence
 from orchestrator.entrypoints.check_command import EXIT_CANNOT, EXIT_RIGHT, EXIT_WRONG, check_orders
-from order_hooks import life, marketplace
+from tests.support.order_hooks import life, marketplace
 
 ORDERS = 3
 

@@ -15,13 +15,13 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from refund_histories import run_histories
 from refunds.application import transition
 from refunds.application.call_gateway import GatewayCalls
 from refunds.domain import states
 from refunds.domain.gateway import Receipt
 from refunds.domain.refund import Attempt, Refund
 from refunds.domain.states import RefundState
+from tests.support.refund_histories import run_histories
 
 HISTORIES = int(os.environ.get("REFUND_HISTORIES", "15"))
 UNTIL_FOUND = 400  # mutants are found in the first few

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from refund_world import World, open_world
 from refunds.application.restart_refund import Restarted
 from refunds.domain.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
+from tests.support.refund_world import World, open_world
 
 Story = Callable[[World], None]
 DAY = 86400.0

@@ -18,7 +18,7 @@ import yaml
 from aiohttp import web
 
 from common.testing import eventually
-from processes import free_port
+from tests.support.processes import free_port
 
 from .conftest import ENDED, Desk, Start
 

@@ -16,9 +16,9 @@ from yarl import URL
 
 from common.ids import order_number
 from common.testing import eventually
-from hook_fuzz import bodies
-from processes import HEADERS as PROCESS_TOKEN
-from processes import read, send, stand
+from tests.support.hook_fuzz import bodies
+from tests.support.processes import HEADERS as PROCESS_TOKEN
+from tests.support.processes import read, send, stand
 
 from .conftest import TOKEN, Gateway, Start, hook_body
 

@@ -16,7 +16,7 @@ import pytest
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import parse
 from common.messaging import topology
-from processes import Program, created, send, stand
+from tests.support.processes import Program, created, send, stand
 
 from .conftest import watched
 

@@ -11,7 +11,7 @@ import pytest
 from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.ids import order_number
-from hook_fuzz import bodies
+from tests.support.hook_fuzz import bodies
 from webhook_gateway.application import wire
 from webhook_gateway.application.accept_hook import AcceptHook
 from webhook_gateway.application.ports import Lane, Source

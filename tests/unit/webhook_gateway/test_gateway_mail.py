@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mail_servers import HELLO, mail_server
+from tests.support.mail_servers import HELLO, mail_server
 from webhook_gateway.adapters.mail import SmtpMailer
 from webhook_gateway.application.website_ports import MailOutcome, Report
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from forked import Mother, mother
+from tests.support.forked import Mother, mother
 
 SERVICE = Path(__file__).with_name("shop_service.py")
 

@@ -1,7 +1,7 @@
 """Ports that can die or hang at every await: a process that is killed, and one that stands still while another carries on.
 
-Every await of a use case of refunds ends at one of these ports: a transaction, a statement in it, a call to a gateway. So a fuse that
-burns down at each of them, before and after, reaches every await there is.
+Every await of a use case of refunds ends at one of these ports: a transaction, a statement in it, a call to a gateway. So a crash
+point that kills at each of them, before and after, reaches every await there is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class KilledError(BaseException):
     """The process is gone: nothing catches this, nothing is cleaned up but what the servers clean up themselves."""
 
 
-class Fuse:
+class CrashPoint:
     """Dies at the ``dies_at``-th point, or stands still at the ``hangs_at``-th point outside a transaction until ``wake``."""
 
     def __init__(self, *, dies_at: int | None = None, hangs_at: int | None = None) -> None:
@@ -52,12 +52,12 @@ class Fuse:
             self._depth -= 1
 
 
-class Mortal:
+class WithCrashPoints:
     """Anything with coroutine methods; each has a point before and after it."""
 
-    def __init__(self, real: Any, fuse: Fuse) -> None:
+    def __init__(self, real: Any, crash_point: CrashPoint) -> None:
         self._real = real
-        self._fuse = fuse
+        self._crash_point = crash_point
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
@@ -65,26 +65,26 @@ class Mortal:
             return found
 
         async def call(*arguments: Any, **keywords: Any) -> Any:
-            await self._fuse.point()
+            await self._crash_point.point()
             result = await found(*arguments, **keywords)
-            await self._fuse.point()
+            await self._crash_point.point()
             return result
 
         return call
 
 
-class MortalTransactions:
+class TransactionsWithCrashPoints:
     """Transactions with points before they begin, at each statement, before the commit and after it."""
 
-    def __init__(self, real: Any, fuse: Fuse) -> None:
+    def __init__(self, real: Any, crash_point: CrashPoint) -> None:
         self._real = real
-        self._fuse = fuse
+        self._crash_point = crash_point
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Any]:
         """Open a transaction."""
-        await self._fuse.point()
-        async with self._fuse.transaction(), self._real.begin() as store:
-            yield Mortal(store, self._fuse)
-            await self._fuse.point()
-        await self._fuse.point()
+        await self._crash_point.point()
+        async with self._crash_point.transaction(), self._real.begin() as store:
+            yield WithCrashPoints(store, self._crash_point)
+            await self._crash_point.point()
+        await self._crash_point.point()

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from common.testing import eventually
-from suite_client import POSITIONS, TOTAL, Client, hook
+from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 ORCHESTRATOR = "orchestrator"
 

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from order_checker import Findings
-from suite_client import Client
+from tests.support.order_checker import Findings
+from tests.support.suite_client import Client
 
 Key = tuple[str, str]
 """A hook's order in the marketplace, and its event."""

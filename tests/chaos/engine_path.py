@@ -1,11 +1,11 @@
 """The orchestrator, killed at an await of its engine: what ``hot_path`` does for the gateway.
 
-Run as a program (``python engine_path.py serve``) it is the real orchestrator with crash points in the functions below.
+Run as a program (``python -m tests.chaos.engine_path serve``) it is the real orchestrator with crash points in the functions below.
 """
 
 from __future__ import annotations
 
-import hot_path
+from tests.support import hot_path
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "common.messaging.consumer": ("Consumer._process", "Consumer._carry_out"),

@@ -33,7 +33,15 @@ from orchestrator.adapters.workflows import PostgresWorkflows
 from orchestrator.application.engine import Worker, WorkerLimits
 from orchestrator.application.order_life import OrderLife, Placement
 from orchestrator.application.ports import ORDER_LIFE, Claim, NewEvent, Outcome
-from order_reference import KINDS, WITH_GOODS, Expected, Goods, Sent, goods_of_an_order, reference
+from tests.integration.orchestrator.order_reference import (
+    KINDS,
+    WITH_GOODS,
+    Expected,
+    Goods,
+    Sent,
+    goods_of_an_order,
+    reference,
+)
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 T = TypeVar("T")
