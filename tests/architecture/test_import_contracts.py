@@ -25,8 +25,8 @@ VIOLATIONS = {
         "services never import each other, only common",
     ),
     "the domain does not reach outwards": (
-        "services/refunds/src/refunds/domain/seeded.py",
-        "from refunds.application import ports",
+        "services/notifier/src/notifier/domain/seeded.py",
+        "from notifier.application import ports",
         "inside a service, imports point inwards",
     ),
     "entry points and adapters stay apart": (

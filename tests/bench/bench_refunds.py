@@ -22,9 +22,10 @@ import aiohttp
 import asyncpg
 
 from common.testing import eventually
-from refunds.adapters import metrics, statements
-from refunds.adapters.evidence import read_books, read_ledgers
-from refunds.domain.audit import check
+from refunds import metrics
+from refunds.reconciliation.check import check
+from refunds.reconciliation.evidence import read_books, read_ledgers
+from refunds.refunds import statements
 from suite_local.ports import free_port
 from tests.bench.figures import figure
 from tests.bench.rig import Servers, fetch, process, reference, servers, wait_for

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from refunds.domain.states import RefundState
+from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
 from tests.support.refund_world import Instance, World, open_world
 

@@ -25,24 +25,24 @@ from common.errors import Conflict
 from common.http import new_session
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from refunds.adapters.metrics import RefundMetrics
-from refunds.adapters.queue import PostgresBooks, PostgresQueue, PostgresTransactions
-from refunds.adapters.trust import TrustGateway
-from refunds.adapters.yookassa import YooKassaGateway
-from refunds.application.advance_refund import AdvanceRefund
-from refunds.application.begin_attempt import begin_attempt
-from refunds.application.call_gateway import GatewayCalls
-from refunds.application.errors import Overtaken
-from refunds.application.notice import NoticeRefund
-from refunds.application.ports import GatewayAway, GatewaySilent
-from refunds.application.reconcile import Reconcile, Reconciliation
-from refunds.application.reconcile_refund import ReconcileRefund
-from refunds.application.request_refund import Wish, request_refund
-from refunds.application.restart_refund import Restarted, RestartRefund
-from refunds.domain.guard import GuardLimits
-from refunds.domain.patience import Patience
-from refunds.domain.route import GatewayRoutes
-from refunds.domain.states import TERMINAL, RefundState
+from refunds.metrics import RefundMetrics
+from refunds.payments.choose import GatewayRoutes
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.guard import GuardLimits
+from refunds.providers.provider import GatewayAway, GatewaySilent
+from refunds.providers.trust import TrustGateway
+from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.compare import ReconcileRefund
+from refunds.reconciliation.notice import NoticeRefund
+from refunds.reconciliation.reconcile import Reconcile, Reconciliation
+from refunds.refunds.advance import AdvanceRefund
+from refunds.refunds.begin import begin_attempt
+from refunds.refunds.errors import Overtaken
+from refunds.refunds.queue import PostgresBooks, PostgresQueue, PostgresTransactions
+from refunds.refunds.request import Wish, request_refund
+from refunds.refunds.restart import Restarted, RestartRefund
+from refunds.refunds.retry import Patience
+from refunds.refunds.states import TERMINAL, RefundState
 from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from refunds.adapters.evidence import read_books, read_ledgers
 from refunds.app import NAME, VERSION, build, openapi
-from refunds.entrypoints.check_command import check_refunds
+from refunds.reconciliation.check_command import check_refunds
+from refunds.reconciliation.evidence import read_books, read_ledgers
 from refunds.settings import RefundsSettings
 
 

@@ -19,27 +19,27 @@ from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Connection, Database, require_schema
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry.metrics import new_registry
-from refunds.adapters.metrics import RefundMetrics, count_differences, count_unfinished
-from refunds.adapters.postgres import PostgresStore
-from refunds.adapters.queue import PostgresBooks, PostgresLists, PostgresQueue, PostgresTransactions
-from refunds.adapters.trust import TrustGateway
-from refunds.adapters.yookassa import YooKassaGateway
-from refunds.application.advance_refund import AdvanceRefund
-from refunds.application.call_gateway import GatewayCalls
-from refunds.application.notice import NoticeRefund
-from refunds.application.ports import Gateway
-from refunds.application.reconcile import Reconcile, Reconciliation
-from refunds.application.reconcile_refund import ReconcileRefund
-from refunds.application.restart_refund import RestartRefund
-from refunds.domain.guard import GuardLimits
-from refunds.domain.patience import Patience
-from refunds.domain.route import GatewayRoutes
-from refunds.entrypoints.admin import admin_routes
-from refunds.entrypoints.admin_bulk import bulk_routes
-from refunds.entrypoints.consumers import wanted_handler, work_handler, work_key
-from refunds.entrypoints.http import refund_routes
-from refunds.entrypoints.jobs import DailyReconciliation, RefundWorker, every
-from refunds.entrypoints.notifications import notification_routes
+from refunds.metrics import RefundMetrics, count_differences, count_unfinished
+from refunds.payments.choose import GatewayRoutes
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.guard import GuardLimits
+from refunds.providers.provider import Gateway
+from refunds.providers.trust import TrustGateway
+from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.compare import ReconcileRefund
+from refunds.reconciliation.notice import NoticeRefund
+from refunds.reconciliation.reconcile import Reconcile, Reconciliation
+from refunds.reconciliation.routes import notification_routes
+from refunds.refunds.admin_routes import admin_routes
+from refunds.refunds.advance import AdvanceRefund
+from refunds.refunds.bulk_routes import bulk_routes
+from refunds.refunds.consumers import wanted_handler, work_handler, work_key
+from refunds.refunds.queue import PostgresBooks, PostgresLists, PostgresQueue, PostgresTransactions
+from refunds.refunds.restart import RestartRefund
+from refunds.refunds.retry import Patience
+from refunds.refunds.routes import refund_routes
+from refunds.refunds.store import PostgresStore
+from refunds.refunds.worker import DailyReconciliation, RefundWorker, every
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 
 NAME = "refunds"

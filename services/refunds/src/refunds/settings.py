@@ -6,15 +6,15 @@ from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
-from refunds.domain.guard import GuardLimits
-from refunds.domain.patience import Patience
-from refunds.domain.route import GatewayRoutes
+from refunds.payments.choose import GatewayRoutes
+from refunds.providers.guard import GuardLimits
+from refunds.refunds.retry import Patience
 
 TRUST, YOOKASSA = "trust", "yookassa"
 
 
 class RefundsSettings(ServiceSettings):
-    """Times are seconds. What the waiting times mean stands at ``refunds.domain.patience.Patience``.
+    """Times are seconds. What the waiting times mean stands at ``refunds.refunds.retry.Patience``.
 
     ``key_retention`` is how long Trust recognises an idempotency key, ``yookassa_key_retention`` YooKassa (publicly 24 hours).
     ``lease`` must be longer than one refund's calls can take together, which is four times ``gateway_deadline``.

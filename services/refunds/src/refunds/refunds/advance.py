@@ -1,0 +1,167 @@
+"""Carry a refund on as far as it goes now: settle, send, start, look up. Called by the worker for each refund that is due."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from common.clock import Clock
+from common.telemetry import extract, span
+from refunds.payments.model import is_cancellation
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.provider import GatewayAway, GatewayRefused, GatewaySilent, RefundStore, Transactions
+from refunds.refunds.apply_answer import apply_answer, decline, put_off
+from refunds.refunds.errors import Overtaken
+from refunds.refunds.model import Attempt, Refund
+from refunds.refunds.retry import Patience
+from refunds.refunds.send import SendRefund
+from refunds.refunds.settle import holds_its_sum, learn_captured, reject_all, settle_waiting
+from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.transition import move
+
+_MOST_STEPS = 8  # CREATE → SENDING → PENDING → SUCCESS are four; more than eight in one go would be a loop
+
+
+class AdvanceRefund:
+    """Safe to call twice at once for one refund: every change is compare-and-set, every call carries the attempt's committed key.
+
+    No call to a gateway happens inside a transaction. Whatever the process dies of, the refund is due again and is carried on from
+    what was committed: the key before the first call, the gateway's id before the start.
+    """
+
+    def __init__(self, transactions: Transactions, calls: GatewayCalls, clock: Clock, *, patience: Patience) -> None:
+        self._transactions = transactions
+        self._calls = calls
+        self._clock = clock
+        self._patience = patience
+        self._send = SendRefund(transactions, calls, clock)
+
+    async def __call__(self, refund_id: str) -> None:
+        """Return when the refund is over or waits for a later moment. Raises ``Unavailable`` when the database is away."""
+        try:
+            for _ in range(_MOST_STEPS):
+                async with self._transaction(refund_id) as store:
+                    refund = await store.find(refund_id)
+                    attempt = None if refund is None else await store.attempt(refund)
+                if refund is None or attempt is None:
+                    return
+                # The trace of whoever wanted the refund goes on, to the log lines and to the gateway.
+                headers = {"traceparent": refund.traceparent} if refund.traceparent else {}
+                with span("refund.step", context=extract(headers), refund_id=refund.id, state=refund.state.name):
+                    if not await self._step(refund, attempt):
+                        return
+        except Overtaken:
+            return  # whoever was faster carries it on
+        finally:
+            self._calls.take(refund_id)
+
+    async def _step(self, refund: Refund, attempt: Attempt) -> bool:
+        """Do the next thing; True when there is another one to do at once."""
+        try:
+            if refund.state is RefundState.CREATE:
+                return await self._settle_and_go(refund, attempt)
+            if refund.state in {RefundState.SENDING, RefundState.UNKNOWN, RefundState.PENDING}:
+                return await self._ask(refund, attempt)
+        except GatewayAway as error:
+            # This call definitely had no effect; what was not known before is still not known.
+            happened = Happened.NOT_STARTED if refund.state is RefundState.SENDING else Happened.NO_ANSWER
+            await self._put_off(refund, attempt, error=error.code, happened=happened, away=True)
+        except GatewaySilent as error:
+            await self._put_off(refund, attempt, error=error.code)
+        return False
+
+    async def _settle_and_go(self, refund: Refund, attempt: Attempt) -> bool:
+        now, payment_id = self._clock.now, refund.payment_id
+        if holds_its_sum(refund):
+            async with self._transaction(refund.id) as store:
+                await move(store, refund, Happened.FITS, now=now(), next_attempt_at=now())
+            return True
+        async with self._transaction(refund.id) as store:
+            if await settle_waiting(store, payment_id, now=now()):
+                return True
+        self._calls.admit(attempt.gateway, retry=refund.tries > 0)
+        try:
+            info = await self._calls.payment(attempt.gateway, refund, attempt)
+        except GatewayRefused as error:
+            async with self._transaction(refund.id) as store:
+                await reject_all(store, payment_id, code=error.reason, detail=error.detail, now=now())
+            return False
+        cancelled = info.cancelled
+        if not cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
+            try:
+                cancelled = await self._cancel(refund, attempt)
+            except GatewayRefused:
+                # Captured at this very moment, perhaps: what was captured is asked again before anything else.
+                await self._put_off(refund, attempt, error="cancel_refused")
+                return False
+        async with self._transaction(refund.id) as store:
+            await learn_captured(store, payment_id, info, now=now(), cancelled=cancelled)
+        return True
+
+    async def _cancel(self, refund: Refund, attempt: Attempt) -> bool:
+        """Cancel the payment; False when the gateway has no such thing. Safe to repeat: a cancelled payment stays cancelled."""
+        if not self._calls.policy(attempt.gateway).cancels:
+            return False
+        await self._calls.cancel(attempt.gateway, refund, attempt)
+        return True
+
+    async def _ask(self, refund: Refund, attempt: Attempt) -> bool:
+        """Send, start or look up, and apply the answer."""
+        policy = self._calls.policy(attempt.gateway)
+        retry = refund.state is not RefundState.PENDING and refund.tries > 0
+        self._calls.admit(attempt.gateway, retry=retry)
+        if refund.state is RefundState.PENDING:
+            try:
+                receipt = await self._calls.look_up(attempt.gateway, refund, attempt)
+            except GatewayRefused as error:
+                raise GatewaySilent(error.detail) from error  # of a refund that it works on: no proof of anything
+        else:
+            try:
+                receipt = await self._send(refund, attempt)
+            except GatewayRefused as error:
+                async with self._transaction(refund.id) as store:
+                    await decline(
+                        store,
+                        refund,
+                        attempt,
+                        error=error.reason,
+                        detail=error.detail,
+                        policy=policy,
+                        patience=self._patience,
+                        now=self._clock.now(),
+                        again=False,
+                    )
+                return False
+        async with self._transaction(refund.id) as store:
+            await apply_answer(
+                store, refund, attempt, receipt, policy=policy, patience=self._patience, now=self._clock.now()
+            )
+        return False
+
+    async def _put_off(
+        self,
+        refund: Refund,
+        attempt: Attempt,
+        *,
+        error: str,
+        happened: Happened = Happened.NO_ANSWER,
+        away: bool = False,
+    ) -> None:
+        async with self._transaction(refund.id) as store:
+            await put_off(
+                store,
+                refund,
+                attempt,
+                error=error,
+                patience=self._patience,
+                now=self._clock.now(),
+                happened=happened,
+                away=away,
+            )
+
+    @asynccontextmanager
+    async def _transaction(self, refund_id: str) -> AsyncIterator[RefundStore]:
+        """Open a transaction that keeps what was called before it."""
+        async with self._transactions.begin() as store:
+            await store.note_calls(self._calls.take(refund_id))
+            yield store

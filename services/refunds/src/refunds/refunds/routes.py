@@ -1,0 +1,142 @@
+"""``POST /refunds/v1/refunds`` and ``GET /refunds/v1/refunds/{id}`` (CONTRACT "refunds")."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, Field, field_validator
+
+from common.clock import Clock
+from common.errors import InvalidInput, Unavailable, Unprocessable
+from common.http import INTERNAL, OPERATOR, VIEWER, PlainDecimal, Request, Route
+from common.money import exponent
+from common.telemetry import inject
+from refunds.payments.choose import GatewayRoutes
+from refunds.providers.provider import Transactions
+from refunds.refunds.errors import (
+    BusinessKeyReused,
+    CurrencyMismatch,
+    ExceedsCaptured,
+    LineConflict,
+    LinesDoNotAddUp,
+    NoPayment,
+    NothingCaptured,
+    NothingLeft,
+    UnknownRefund,
+)
+from refunds.refunds.lines import LineKind, WantedLine
+from refunds.refunds.request import Wish, request_refund
+from refunds.refunds.views import RefundAccepted, RefundView, accepted, view
+
+_Quantity = Annotated[PlainDecimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
+
+
+class LineBody(BaseModel):
+    """A part of a line of the order: `quantity` of the `of_quantity` that `paid` was paid for. Tips are a line of their own."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    kind: LineKind = LineKind.POSITION
+    quantity: _Quantity = Decimal(1)
+    of_quantity: _Quantity = Decimal(1)
+    paid: Annotated[int, Field(ge=0, le=10**15, strict=True, description="minor units, for the whole line")]
+
+
+class RefundBody(BaseModel):
+    """What is to go back."""
+
+    order_number: Annotated[str, Field(min_length=1, max_length=64)]
+    payment_id: Annotated[str | None, Field(max_length=128)] = None
+    amount: Annotated[int, Field(gt=0, le=10**15, strict=True, description="minor units")] | None = Field(
+        default=None,
+        description="null: the sum of the lines; without lines, everything that is captured and not refunded",
+    )
+    lines: Annotated[
+        list[LineBody],
+        Field(
+            max_length=500, description="for a refund by lines: each part is rounded so that all parts add up to `paid`"
+        ),
+    ] = []
+    source: Annotated[str | None, Field(max_length=64, description="the order's source")] = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    business_key: Annotated[str, Field(min_length=1, max_length=200, description="the same key gives the same refund")]
+
+    @field_validator("currency")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        exponent(value)
+        return value
+
+
+def refund_routes(*, transactions: Transactions, clock: Clock, gateways: GatewayRoutes) -> list[Route]:
+    """Return the two routes."""
+
+    async def make(request: Request[RefundBody, None]) -> RefundAccepted:
+        """Take a refund in."""
+        body = request.body
+        headers: dict[str, str] = {}
+        inject(headers)
+        wish = Wish(
+            order_number=body.order_number,
+            payment_id=body.payment_id,
+            amount=body.amount,
+            currency=body.currency,
+            reason=body.reason,
+            business_key=body.business_key,
+            traceparent=headers.get("traceparent"),
+            lines=tuple(
+                WantedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in body.lines
+            ),
+            source=body.source,
+        )
+        async with transactions.begin() as store:
+            refund = await request_refund(store, wish, gateways=gateways, actor=request.principal.name, now=clock.now())
+        return accepted(refund)
+
+    async def show(request: Request[None, None]) -> RefundView:
+        """Answer one refund."""
+        refund_id = str(request.path_uuid("id"))
+        async with transactions.begin() as store:
+            refund = await store.find(refund_id)
+            lines = await store.lines(refund_id)
+        if refund is None:
+            raise UnknownRefund(f"there is no refund {refund_id}")
+        return view(refund, lines)
+
+    return [
+        Route(
+            method="POST",
+            path="/refunds/v1/refunds",
+            handler=make,
+            summary="Give money back, once",
+            description="Answers when the wish is committed; the money moves afterwards. The same `business_key` gives the same refund. "
+            "When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
+            request=RefundBody,
+            response=RefundAccepted,
+            status=202,
+            errors=(
+                InvalidInput,
+                Unprocessable,
+                NoPayment,
+                BusinessKeyReused,
+                ExceedsCaptured,
+                NothingLeft,
+                NothingCaptured,
+                CurrencyMismatch,
+                LineConflict,
+                LinesDoNotAddUp,
+                Unavailable,
+            ),
+            roles=INTERNAL | OPERATOR,
+            tags=("refunds",),
+        ),
+        Route(
+            method="GET",
+            path="/refunds/v1/refunds/{id}",
+            handler=show,
+            summary="One refund",
+            response=RefundView,
+            errors=(UnknownRefund, Unavailable),
+            roles=INTERNAL | VIEWER,
+            tags=("refunds",),
+        ),
+    ]
