@@ -1,4 +1,4 @@
-"""Must show 1: whatever gateways do to answers, and wherever a process dies or stands still, money moves at most once (GOALS R3).
+"""Whatever gateways do to answers, and wherever a process dies or stands still, money moves at most once.
 
 The long run is in tests/chaos. ``REFUND_HISTORIES`` sets how many histories are made up here.
 """
@@ -16,9 +16,8 @@ import asyncpg
 import pytest
 
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.model import Receipt
+from refunds.providers.model import Attempt, Receipt
 from refunds.refunds import states, transition
-from refunds.refunds.model import Attempt, Refund
 from refunds.refunds.states import RefundState
 from tests.support.refund_histories import run_histories
 
@@ -37,12 +36,13 @@ async def test_every_refund_ends_and_none_is_paid_twice_whatever_happens_to_answ
 async def test_with_a_key_that_is_rotated_on_retry_the_histories_find_it(
     database_for: Callable[[str], Awaitable[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = GatewayCalls.create
+    real, called = GatewayCalls.create, set[tuple[str, int]]()
 
-    async def rotate(calls: GatewayCalls, gateway: str, refund: Refund, attempt: Attempt) -> Receipt:
-        if refund.tries > 0:
+    async def rotate(calls: GatewayCalls, attempt: Attempt, **refund: Any) -> Receipt:
+        if (attempt.refund_id, attempt.number) in called:
             attempt = replace(attempt, gateway_key=uuid4().hex)
-        return await real(calls, gateway, refund, attempt)
+        called.add((attempt.refund_id, attempt.number))
+        return await real(calls, attempt, **refund)
 
     monkeypatch.setattr(GatewayCalls, "create", rotate)
     dsn = await database_for("refunds")

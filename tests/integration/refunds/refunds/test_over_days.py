@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from refunds.refunds.restart import Restarted
+from refunds.refunds.model import Restarted
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
 from tests.support.refund_world import World, open_world

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from refunds.payments.choose import GatewayRoutes
-from refunds.providers.guard import Circuit, Guard, GuardLimits
+from common.resilience import CircuitState
+from refunds.providers.guard import Guard, GuardLimits
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def test_failures_in_a_row_open_the_circuit_and_one_call_sees_whether_it_is_back
     assert guard.refusal(retry=False, now=_after(61)) == "circuit_open"
     assert guard.refusal(retry=False, now=_after(62)) is None
     guard.answered()
-    assert [*circuits, guard.circuit] == [Circuit.OPEN, Circuit.PROBING, Circuit.CLOSED]
+    assert [*circuits, guard.circuit] == [CircuitState.OPEN, CircuitState.PROBING, CircuitState.CLOSED]
 
 
 def test_a_probe_that_never_ends_does_not_keep_the_circuit_open_for_ever() -> None:
@@ -52,13 +52,3 @@ def test_when_half_the_budget_is_gone_only_first_tries_go_through_until_it_comes
         guard.failed(NOW)
     assert guard.refusal(retry=True, now=_after(49)) == "retry_budget_spent"
     assert guard.refusal(retry=True, now=_after(51)) is None
-
-
-def test_a_payment_is_where_its_id_says_then_where_its_source_says_then_where_all_are() -> None:
-    routes = GatewayRoutes("trust", of_payment={"yk-": "yookassa", "yk-t-": "trust"}, of_source={"site": "yookassa"})
-    found = [
-        routes.choose(payment_id, source=source)
-        for payment_id, source in (("yk-1", None), ("yk-t-1", "site"), ("p-1", "site"), ("p-1", None))
-    ]
-    assert found == ["yookassa", "trust", "yookassa", "trust"]
-    assert routes.names == {"trust", "yookassa"}

@@ -55,7 +55,7 @@ def test_what_is_no_move_says_why() -> None:
     assert all(ruling.why for ruling in others)
 
 
-def test_the_numbers_of_the_seed_stand() -> None:
+def test_the_numbers_that_operators_know_stand() -> None:
     assert (S.CREATE.value, S.ERROR.value) == (2, 7)
 
 

@@ -1,56 +1,109 @@
-"""Does a refund fit what was captured?"""
+"""Payments: at which gateway each is, what of it was captured, and whether a refund fits into it. Sums are integer minor units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from common.errors import Conflict
 from refunds.providers.model import PaymentInfo
-from refunds.refunds.model import Payment
 
 
 @dataclass(frozen=True, slots=True)
-class Fits:
-    """The refund is of this sum, and the payment has it."""
+class GatewayRoutes:
+    """By the beginning of the payment's id (the longest that fits), else by the order's source, else the usual one.
 
-    amount: int
+    Decided once, when the payment is first heard of; a later setting moves no payment.
+    """
+
+    usual: str
+    of_payment: Mapping[str, str] = field(default_factory=dict)
+    of_source: Mapping[str, str] = field(default_factory=dict)
+
+    def choose(self, payment_id: str, *, source: str | None) -> str:
+        """Return the gateway's name."""
+        for beginning in sorted(self.of_payment, key=len, reverse=True):
+            if payment_id.startswith(beginning):
+                return self.of_payment[beginning]
+        return self.of_source.get(source or "", self.usual)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every gateway that can be chosen."""
+        return frozenset({self.usual, *self.of_payment.values(), *self.of_source.values()})
 
 
 @dataclass(frozen=True, slots=True)
-class DoesNotFit:
-    """It cannot be made. ``code`` is stable, callers rely on it."""
+class Payment:
+    """A payment at a gateway. ``captured`` and ``currency`` are what the gateway says, None until it was asked.
 
-    code: str
-    detail: str
+    ``reserved`` is the sum of all refunds that are not proven failures; the database keeps it, and keeps it ≤ ``captured``.
+    """
+
+    payment_id: str
+    gateway: str
+    captured: int | None
+    currency: str | None
+    reserved: int
+
+    @property
+    def left(self) -> int:
+        """What can still be refunded; 0 while the captured sum is not known."""
+        return 0 if self.captured is None else self.captured - self.reserved
 
 
-@dataclass(frozen=True, slots=True)
-class NotKnownYet:
-    """What was captured is not known yet; the gateway has to be asked first."""
+class DoesNotFit(Conflict):
+    """The refund cannot be taken from the payment. Each kind has a stable ``code``."""
 
 
-def fit(payment: Payment, *, amount: int | None, currency: str) -> Fits | DoesNotFit | NotKnownYet:
-    """Decide whether a refund of ``amount`` (None: all that is left) can be taken from the payment as it is now."""
+class ExceedsCaptured(DoesNotFit):
+    """More than what was captured and is not refunded yet."""
+
+    code = "exceeds_captured"
+
+
+class NothingLeft(DoesNotFit):
+    """Everything that was captured is refunded or on its way."""
+
+    code = "nothing_left"
+
+
+class NothingCaptured(DoesNotFit):
+    """Nothing was captured: the payment is to be cancelled, not refunded."""
+
+    code = "nothing_captured"
+
+
+class CurrencyMismatch(DoesNotFit):
+    """The payment is in another currency."""
+
+    code = "currency_mismatch"
+
+
+def fit(payment: Payment, *, amount: int | None, currency: str) -> int | DoesNotFit | None:
+    """Return what a refund of ``amount`` (None: all that is left) takes from the payment as it is now, or why it cannot be.
+
+    None while it is not known what was captured: the gateway has to be asked first.
+    """
     if payment.captured is None:
-        return NotKnownYet()
+        return None
     if payment.currency != currency:
-        return DoesNotFit("currency_mismatch", f"the payment is in {payment.currency}, the refund in {currency}")
+        return CurrencyMismatch(f"the payment is in {payment.currency}, the refund in {currency}")
     if payment.captured == 0:
-        return DoesNotFit("nothing_captured", "nothing was captured: the payment is to be cancelled, not refunded")
+        return NothingCaptured("nothing was captured: the payment is to be cancelled, not refunded")
     if payment.left <= 0:
-        return DoesNotFit("nothing_left", f"all of the captured {payment.captured} is refunded or on its way")
+        return NothingLeft(f"all of the captured {payment.captured} is refunded or on its way")
     if amount is None:
-        return Fits(payment.left)
+        return payment.left
     if amount > payment.left:
-        return DoesNotFit(
-            "exceeds_captured", f"{amount} is more than the {payment.left} left of the captured {payment.captured}"
-        )
-    return Fits(amount)
+        return ExceedsCaptured(f"{amount} is more than the {payment.left} left of the captured {payment.captured}")
+    return amount
 
 
 def is_cancellation(info: PaymentInfo, *, amount: int | None, currency: str) -> bool:
-    """Tell whether the wish is for all of a payment of which nothing was captured: it is cancelled instead of refunded.
+    """Tell whether the request is for all of a payment of which nothing was captured: it is cancelled instead of refunded.
 
-    A wish for a part of it is not: cancelling would take everything from the shop.
+    A request for a part of it is not: cancelling would take everything from the shop.
     """
     if info.captured > 0 or info.currency != currency:
         return False

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 
-
-class Circuit(StrEnum):
-    """Whether calls go through: all, none, or one to see."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    PROBING = "probing"
+from common.resilience import CircuitBreaker, CircuitState
 
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
     """``failures`` in a row open the circuit for ``pause`` seconds, after which one call may try; the others wait until it is answered.
 
-    ``tokens``/``ratio``: the retry budget (userver: 100, 0.1). A failure takes a token, an answer gives ``ratio`` of one back; while half
-    of them are gone, only first tries are let through. ``refill`` tokens come back each second, or a gateway that is only ever
-    asked again would never be asked again.
+    ``tokens``/``ratio``: the retry budget, sized as in userver. A failure takes a token, an answer gives ``ratio`` of one back; while
+    half of them are gone, only first tries are let through. ``refill`` tokens come back each second, or a gateway that is only
+    ever asked again would never be asked again.
     """
 
     failures: int = 10
@@ -36,18 +29,14 @@ class Guard:
 
     def __init__(self, limits: GuardLimits) -> None:
         self._limits = limits
+        self._circuit = CircuitBreaker(failures=limits.failures, pause=limits.pause)
         self._tokens = limits.tokens
         self._filled_at: datetime | None = None
-        self._failures = 0
-        self._closed_until: datetime | None = None
-        self._probing = False
 
     @property
-    def circuit(self) -> Circuit:
-        """Whether calls go through."""
-        if self._closed_until is None:
-            return Circuit.CLOSED
-        return Circuit.PROBING if self._probing else Circuit.OPEN
+    def circuit(self) -> CircuitState:
+        """Whether calls go through: all, none, or one to see."""
+        return self._circuit.state
 
     @property
     def tokens(self) -> float:
@@ -57,32 +46,21 @@ class Guard:
     def refusal(self, *, retry: bool, now: datetime) -> str | None:
         """Say why a call must not be made now; None lets it through, as the probe if the circuit was open long enough."""
         self._refill(now)
-        if self._closed_until is not None:
-            if now < self._closed_until:
-                return "circuit_open"
-            self._probing = True
-            self._closed_until = now + timedelta(
-                seconds=self._limits.pause
-            )  # of others, or of this one if it never ends
-            return None
+        if self._circuit.is_open:
+            return None if self._circuit.may_call(now.timestamp()) else "circuit_open"
         if retry and self._tokens <= self._limits.tokens / 2:
             return "retry_budget_spent"
         return None
 
     def answered(self) -> None:
         """The gateway answered something definite."""
-        self._failures = 0
-        self._closed_until = None
-        self._probing = False
+        self._circuit.succeeded()
         self._tokens = min(self._limits.tokens, self._tokens + self._limits.ratio)
 
     def failed(self, now: datetime) -> None:
-        """It did not."""
-        self._failures += 1
+        """The gateway was away, or its answer leaves the outcome open."""
+        self._circuit.failed(now.timestamp())
         self._tokens = max(0.0, self._tokens - 1)
-        if self._probing or self._failures >= self._limits.failures:
-            self._closed_until = now + timedelta(seconds=self._limits.pause)
-            self._probing = False
 
     def _refill(self, now: datetime) -> None:
         if self._filled_at is not None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from refunds.providers.provider import GatewayAway, GatewaySilent
+from refunds.providers.gateway import GatewayAway, GatewaySilent
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, BUSY, SERVER_ERROR = 200, 401, 403, 404, 409, 429, 500
 _CODE = re.compile(r"^[a-z0-9_]{1,64}$")
@@ -19,11 +19,11 @@ RefundName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class Wire:
+class GatewayHttp:
     """Calls one gateway. The session's own deadlines bound every call; redirects are not followed.
 
     No connection, 401, 403 and 429 are ``GatewayAway``: nothing happened. 5xx, 409, a reset, a time-out are ``GatewaySilent``: the
-    outcome is not known. Everything else is the adapter's to read.
+    outcome is not known. Everything else is the caller's to read.
     """
 
     def __init__(self, session: aiohttp.ClientSession, *, gateway: str, url: str, headers: dict[str, str]) -> None:
@@ -70,7 +70,7 @@ class Wire:
         except ValidationError:
             raise GatewaySilent(f"{self._gateway}'s answer cannot be understood") from None
 
-    def trouble(self, model: type[ModelT], status: int, body: bytes) -> ModelT:
+    def refusal(self, model: type[ModelT], status: int, body: bytes) -> ModelT:
         """Read a refusal in the gateway's own words. Anything else with such a status came from something on the way: it proves nothing."""
         try:
             return model.model_validate_json(body)
@@ -83,6 +83,6 @@ def code_of(text: str, *, otherwise: str) -> str:
     return text if _CODE.match(text) else otherwise
 
 
-def part(value: str) -> str:
+def path_part(value: str) -> str:
     """Return a value as one part of a path."""
     return quote(value, safe="")

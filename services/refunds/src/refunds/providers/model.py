@@ -1,12 +1,12 @@
-"""What gateways say, and what each declares about itself: their key policies conflict (research "Gateways")."""
+"""What payment gateways say, what each declares about its idempotency keys, and the attempts that go to them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from refunds.refunds.states import Happened
+from common.ids import derived_id
 
 
 class GatewayStatus(StrEnum):
@@ -33,11 +33,6 @@ class Receipt:
     status: GatewayStatus
     gateway_refund_id: str | None
     detail: str = ""
-
-    @property
-    def happened(self) -> Happened:
-        """What the answer means to the state machine. A refund that the gateway cannot find is no proof of anything."""
-        return _MEANS[self.status]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +103,70 @@ class GatewayPolicy:
         return now >= sent_at + self.key_retention
 
 
-_MEANS = {
-    GatewayStatus.OPENED: Happened.NOT_STARTED,
-    GatewayStatus.PENDING: Happened.ACCEPTED,
-    GatewayStatus.SUCCEEDED: Happened.SUCCEEDED,
-    GatewayStatus.FAILED: Happened.FAILED,
-    GatewayStatus.MISSING: Happened.NO_ANSWER,
-}
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a refund: the key it goes under and what the gateway calls it.
+
+    ``gateway_key`` is committed before the first call and never changes. So is ``sent_at``, the moment of the first call under this
+    key: without it nothing can have reached the gateway. ``gateway_refund_id`` is committed before the refund is started.
+    """
+
+    refund_id: str
+    number: int
+    gateway: str
+    gateway_key: str
+    began_at: datetime
+    sent_at: datetime | None
+    gateway_refund_id: str | None
+
+    def may_send(self, now: datetime, *, policy: GatewayPolicy) -> bool:
+        """Tell whether the gateway still knows the key: past its retention a repeat could pay twice, so nothing is sent again."""
+        return self.sent_at is None or now < self.sent_at + policy.may_repeat_for
+
+    def never_started(self, policy: GatewayPolicy) -> bool:
+        """Tell whether no money can have moved: the gateway pays only what is started by its id, and that is not known to anybody.
+
+        Whoever learns the id later has to commit it to this very attempt of the refund before starting it, and cannot once the refund has
+        gone on (``RefundStore.save_gateway_refund_id``).
+        """
+        return policy.two_step and self.gateway_refund_id is None
+
+    def after_failure(self, *, policy: GatewayPolicy, now: datetime) -> Attempt:
+        """The next attempt after a proven failure: under a new key, unless the gateway takes the old one for a new try."""
+        number = self.number + 1
+        burnt = policy.failed_key is FailedKey.BURNT
+        return Attempt(
+            refund_id=self.refund_id,
+            number=number,
+            gateway=self.gateway,
+            gateway_key=gateway_key(self.refund_id, number) if burnt else self.gateway_key,
+            began_at=now,
+            sent_at=None,
+            gateway_refund_id=None,
+        )
+
+    def carried_on(self, *, now: datetime) -> Attempt:
+        """The next attempt where nothing is proven to have failed: the same key, and the same refund at the gateway."""
+        return replace(self, number=self.number + 1, began_at=now)
+
+
+def gateway_key(refund_id: str, attempt: int) -> str:
+    """Return the idempotency key of an attempt, the same whenever it is asked for."""
+    return derived_id("refund", refund_id, str(attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayCall:
+    """One call to a gateway about a refund: the evidence that a person gets when the service gives up.
+
+    ``request`` and ``answer`` name sums, ids, keys and codes; no secret, nothing of a customer.
+    """
+
+    refund_id: str
+    attempt: int
+    at: datetime
+    operation: str
+    request: str
+    outcome: str
+    answer: str
+    seconds: float

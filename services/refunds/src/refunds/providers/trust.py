@@ -1,4 +1,4 @@
-"""Trust, as CONTRACT "refunds" has it: a refund is created, started, and looked up."""
+"""Trust: a refund is created, then started, then looked up by its id."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Annotated, Literal
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from refunds.providers.http import NOT_FOUND, OK, RefundName, Wire, code_of, part
-from refunds.providers.model import GatewayPolicy, GatewayStatus, ListedRefund, PaymentInfo, Receipt, RegisterPage
-from refunds.providers.provider import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.refunds.errors import Impossible
-from refunds.refunds.model import Attempt, Refund
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent, Impossible
+from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
+from refunds.providers.model import (
+    Attempt,
+    GatewayPolicy,
+    GatewayStatus,
+    ListedRefund,
+    PaymentInfo,
+    Receipt,
+    RegisterPage,
+)
 
 _BASE = "/trust-payments/v2"
 _NOT_OFFERED = frozenset({404, 405})
@@ -54,7 +60,7 @@ class _Notification(BaseModel):
     trust_refund_id: RefundName
 
 
-class _Trouble(BaseModel):
+class _Refusal(BaseModel):
     status_code: Annotated[str, Field(min_length=1)]
 
 
@@ -68,27 +74,27 @@ _STATUS = {
 
 
 class TrustGateway:
-    """Port ``Gateway``. What an HTTP failure means is said by ``Wire``; a 4xx on creating, in Trust's own words, is ``GatewayRefused``.
+    """A ``Gateway``. ``GatewayHttp`` says what an HTTP failure means; a 4xx on creating, in Trust's own words, is ``GatewayRefused``.
 
-    Trust cannot be asked by key, and pays only what is started by its id. ``cancel`` (unhold) and ``register`` are in the sandbox and
-    not in the contract: where Trust has no such address, nothing is cancelled and only our side is reconciled.
+    Trust cannot be asked by key, and pays only what is started by its id. ``cancel`` (unhold) and ``register`` are not promised by Trust:
+    where it has no such address, nothing is cancelled and only our side is reconciled.
     """
 
     def __init__(
         self, session: aiohttp.ClientSession, *, url: str, service_token: str, key_retention: timedelta
     ) -> None:
-        self._wire = Wire(session, gateway="Trust", url=url, headers={"X-Service-Token": service_token})
+        self._http = GatewayHttp(session, gateway="Trust", url=url, headers={"X-Service-Token": service_token})
         self.policy = GatewayPolicy(name="trust", key_retention=key_retention, two_step=True, cancels=True)
 
     async def payment(self, payment_id: str) -> PaymentInfo:
         """``GET /payments/{id}``, the authority on what was captured."""
-        status, body = await self._wire.call("GET", f"{_BASE}/payments/{part(payment_id)}")
+        status, body = await self._http.call("GET", f"{_BASE}/payments/{path_part(payment_id)}")
         if status == NOT_FOUND:
-            self._wire.trouble(_Trouble, status, body)
+            self._http.refusal(_Refusal, status, body)
             raise GatewayRefused("Trust does not know the payment", reason="payment_unknown")
         if status != OK:
             raise GatewayAway(f"Trust answered {status}")
-        answer = self._wire.read(_Payment, body)
+        answer = self._http.read(_Payment, body)
         return PaymentInfo(
             captured=answer.captured,
             currency=answer.currency,
@@ -97,36 +103,34 @@ class TrustGateway:
             cancelled=answer.captured == 0 and answer.status in {"cancelled", "canceled", "unheld"},
         )
 
-    async def create(self, refund: Refund, attempt: Attempt) -> Receipt:
+    async def create(self, attempt: Attempt, *, payment_id: str, amount: int, currency: str) -> Receipt:
         """``POST /refunds`` under the attempt's key; the body is the same whenever it is repeated."""
-        if refund.amount is None:
-            raise Impossible(f"refund {refund.id} is sent without a sum")
-        request = {"payment_id": refund.payment_id, "amount": refund.amount, "currency": refund.currency}
+        request = {"payment_id": payment_id, "amount": amount, "currency": currency}
         key = {"X-Idempotency-Key": attempt.gateway_key}
-        status, body = await self._wire.call("POST", f"{_BASE}/refunds", json=request, headers=key)
+        status, body = await self._http.call("POST", f"{_BASE}/refunds", json=request, headers=key)
         if status != OK:
             raise self._refused(status, body)
-        return Receipt(GatewayStatus.OPENED, self._wire.read(_Created, body).trust_refund_id)
+        return Receipt(GatewayStatus.OPENED, self._http.read(_Created, body).trust_refund_id)
 
     async def start(self, attempt: Attempt) -> Receipt:
         """``POST /refunds/{id}/start``."""
         if attempt.gateway_refund_id is None:
             raise Impossible(f"refund {attempt.refund_id} is started without the gateway's id")
-        path = f"{_BASE}/refunds/{part(attempt.gateway_refund_id)}/start"
-        status, body = await self._wire.call("POST", path, headers={"X-Idempotency-Key": attempt.gateway_key})
+        path = f"{_BASE}/refunds/{path_part(attempt.gateway_refund_id)}/start"
+        status, body = await self._http.call("POST", path, headers={"X-Idempotency-Key": attempt.gateway_key})
         return self._receipt(status, body, attempt.gateway_refund_id)
 
-    async def look_up(self, refund: Refund, attempt: Attempt) -> Receipt:
+    async def look_up(self, attempt: Attempt, *, payment_id: str) -> Receipt:
         """``GET /refunds/{id}``. Trust cannot be asked by key: without its id the refund is missing."""
         if attempt.gateway_refund_id is None:
             return Receipt(GatewayStatus.MISSING, None, "cannot_be_asked_by_key")
-        status, body = await self._wire.call("GET", f"{_BASE}/refunds/{part(attempt.gateway_refund_id)}")
+        status, body = await self._http.call("GET", f"{_BASE}/refunds/{path_part(attempt.gateway_refund_id)}")
         return self._receipt(status, body, attempt.gateway_refund_id)
 
     async def cancel(self, payment_id: str, *, key: str) -> None:
         """``POST /payments/{id}/unhold``."""
-        path = f"{_BASE}/payments/{part(payment_id)}/unhold"
-        status, body = await self._wire.call("POST", path, headers={"X-Idempotency-Key": key})
+        path = f"{_BASE}/payments/{path_part(payment_id)}/unhold"
+        status, body = await self._http.call("POST", path, headers={"X-Idempotency-Key": key})
         if status != OK:
             raise self._refused(status, body)
 
@@ -135,12 +139,12 @@ class TrustGateway:
         query = {"from": since.isoformat(), "to": until.isoformat(), "limit": "200"}
         if cursor is not None:
             query["cursor"] = cursor
-        status, body = await self._wire.call("GET", f"{_BASE}/refunds", query=query)
+        status, body = await self._http.call("GET", f"{_BASE}/refunds", query=query)
         if status in _NOT_OFFERED:
             raise GatewayRefused("Trust keeps no register", reason="not_offered")
         if status != OK:
             raise GatewaySilent(f"Trust answered {status}")
-        page = self._wire.read(_Register, body)
+        page = self._http.read(_Register, body)
         items = tuple(
             ListedRefund(
                 gateway_refund_id=one.trust_refund_id,
@@ -161,7 +165,7 @@ class TrustGateway:
             return None
 
     def _refused(self, status: int, body: bytes) -> GatewayRefused:
-        code = code_of(self._wire.trouble(_Trouble, status, body).status_code, otherwise="refused")
+        code = code_of(self._http.refusal(_Refusal, status, body).status_code, otherwise="refused")
         if status == NOT_FOUND and code == "payment_not_found":
             code = "payment_unknown"
         return GatewayRefused(f"Trust refused it with {status} {code}", reason=code)
@@ -171,5 +175,5 @@ class TrustGateway:
             return Receipt(GatewayStatus.MISSING, refund_id, "not_found")
         if status != OK:
             raise GatewaySilent(f"Trust answered {status}")
-        answer = self._wire.read(_Refund, body)
+        answer = self._http.read(_Refund, body)
         return Receipt(_STATUS[answer.status], refund_id, code_of(answer.status_desc, otherwise=""))

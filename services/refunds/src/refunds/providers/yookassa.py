@@ -9,11 +9,17 @@ import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
 from common.money import to_decimal_string, to_minor
-from refunds.providers.http import NOT_FOUND, OK, RefundName, Wire, code_of, part
-from refunds.providers.model import GatewayPolicy, GatewayStatus, ListedRefund, PaymentInfo, Receipt, RegisterPage
-from refunds.providers.provider import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.refunds.errors import Impossible
-from refunds.refunds.model import Attempt, Refund
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent, Impossible
+from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
+from refunds.providers.model import (
+    Attempt,
+    GatewayPolicy,
+    GatewayStatus,
+    ListedRefund,
+    PaymentInfo,
+    Receipt,
+    RegisterPage,
+)
 
 _METADATA_KEY = "suite_refund_key"
 _PAGE = "100"
@@ -56,7 +62,7 @@ class _List(BaseModel):
     next_cursor: str | None = None
 
 
-class _Trouble(BaseModel):
+class _Refusal(BaseModel):
     type: Literal["error"]
     code: str
     parameter: str | None = None
@@ -79,7 +85,7 @@ _STATUS = {
 
 
 class YooKassaGateway:
-    """Port ``Gateway``. What an HTTP failure means is said by ``Wire``; a 4xx in YooKassa's own words is ``GatewayRefused``.
+    """A ``Gateway``. ``GatewayHttp`` says what an HTTP failure means; a 4xx in YooKassa's own words is ``GatewayRefused``.
 
     It recognises an ``Idempotence-Key`` for 24 hours and would pay again under the same key after that. The key goes along as
     metadata, so that a refund whose answer was lost is found in the list of its payment's refunds.
@@ -89,18 +95,18 @@ class YooKassaGateway:
         self, session: aiohttp.ClientSession, *, url: str, shop_id: str, secret_key: str, key_retention: timedelta
     ) -> None:
         authorization = aiohttp.encode_basic_auth(shop_id, secret_key)
-        self._wire = Wire(session, gateway="YooKassa", url=url, headers={"Authorization": authorization})
+        self._http = GatewayHttp(session, gateway="YooKassa", url=url, headers={"Authorization": authorization})
         self.policy = GatewayPolicy(name="yookassa", key_retention=key_retention, finds_by_key=True, cancels=True)
 
     async def payment(self, payment_id: str) -> PaymentInfo:
         """``GET /v3/payments/{id}``; ``amount`` of a succeeded payment is what was captured."""
-        status, body = await self._wire.call("GET", f"/v3/payments/{part(payment_id)}")
+        status, body = await self._http.call("GET", f"/v3/payments/{path_part(payment_id)}")
         if status == NOT_FOUND:
-            self._wire.trouble(_Trouble, status, body)
+            self._http.refusal(_Refusal, status, body)
             raise GatewayRefused("YooKassa does not know the payment", reason="payment_unknown")
         if status != OK:
             raise GatewayAway(f"YooKassa answered {status}")
-        answer = self._wire.read(_Payment, body)
+        answer = self._http.read(_Payment, body)
         return PaymentInfo(
             captured=answer.amount.minor if answer.status == "succeeded" else 0,
             currency=answer.amount.currency,
@@ -109,40 +115,38 @@ class YooKassaGateway:
             cancelled=answer.status == "canceled",
         )
 
-    async def create(self, refund: Refund, attempt: Attempt) -> Receipt:
+    async def create(self, attempt: Attempt, *, payment_id: str, amount: int, currency: str) -> Receipt:
         """``POST /v3/refunds`` under the attempt's key; the body is the same whenever it is repeated."""
-        if refund.amount is None:
-            raise Impossible(f"refund {refund.id} is sent without a sum")
         request = {
-            "payment_id": refund.payment_id,
-            "amount": {"value": to_decimal_string(refund.amount, refund.currency), "currency": refund.currency},
+            "payment_id": payment_id,
+            "amount": {"value": to_decimal_string(amount, currency), "currency": currency},
             "metadata": {_METADATA_KEY: attempt.gateway_key},
         }
         key = {"Idempotence-Key": attempt.gateway_key}
-        status, body = await self._wire.call("POST", "/v3/refunds", json=request, headers=key)
+        status, body = await self._http.call("POST", "/v3/refunds", json=request, headers=key)
         if status != OK:
             raise self._refused(status, body)
-        return self._wire.read(_Refund, body).receipt
+        return self._http.read(_Refund, body).receipt
 
     async def start(self, attempt: Attempt) -> Receipt:
-        """Never needed: what is created is paid."""
+        """Never called: what is created is paid."""
         raise Impossible(f"refund {attempt.refund_id} needs no start at YooKassa")
 
-    async def look_up(self, refund: Refund, attempt: Attempt) -> Receipt:
+    async def look_up(self, attempt: Attempt, *, payment_id: str) -> Receipt:
         """``GET /v3/refunds/{id}``, or without an id the payment's list, searched for our key."""
         if attempt.gateway_refund_id is None:
-            return await self._find(refund, attempt)
-        status, body = await self._wire.call("GET", f"/v3/refunds/{part(attempt.gateway_refund_id)}")
+            return await self._find(attempt, payment_id)
+        status, body = await self._http.call("GET", f"/v3/refunds/{path_part(attempt.gateway_refund_id)}")
         if status == NOT_FOUND:
             return Receipt(GatewayStatus.MISSING, attempt.gateway_refund_id, "not_found")
         if status != OK:
             raise GatewaySilent(f"YooKassa answered {status}")
-        return self._wire.read(_Refund, body).receipt
+        return self._http.read(_Refund, body).receipt
 
     async def cancel(self, payment_id: str, *, key: str) -> None:
         """``POST /v3/payments/{id}/cancel``."""
-        path = f"/v3/payments/{part(payment_id)}/cancel"
-        status, body = await self._wire.call("POST", path, json={}, headers={"Idempotence-Key": key})
+        path = f"/v3/payments/{path_part(payment_id)}/cancel"
+        status, body = await self._http.call("POST", path, json={}, headers={"Idempotence-Key": key})
         if status != OK:
             raise self._refused(status, body)
 
@@ -170,10 +174,10 @@ class YooKassaGateway:
         except ValidationError:
             return None
 
-    async def _find(self, refund: Refund, attempt: Attempt) -> Receipt:
+    async def _find(self, attempt: Attempt, payment_id: str) -> Receipt:
         cursor: str | None = None
         while True:
-            page = await self._list({"payment_id": refund.payment_id}, cursor)
+            page = await self._list({"payment_id": payment_id}, cursor)
             for one in page.items:
                 if (one.metadata or {}).get(_METADATA_KEY) == attempt.gateway_key:
                     return one.receipt
@@ -183,19 +187,19 @@ class YooKassaGateway:
 
     async def _list(self, query: dict[str, str], cursor: str | None) -> _List:
         more = {} if cursor is None else {"cursor": cursor}
-        status, body = await self._wire.call("GET", "/v3/refunds", query={**query, "limit": _PAGE, **more})
+        status, body = await self._http.call("GET", "/v3/refunds", query={**query, "limit": _PAGE, **more})
         if status != OK:
             raise GatewaySilent(f"YooKassa answered {status}")
-        return self._wire.read(_List, body)
+        return self._http.read(_List, body)
 
     def _refused(self, status: int, body: bytes) -> GatewayRefused:
-        trouble = self._wire.trouble(_Trouble, status, body)
-        if trouble.parameter == "Idempotence-Key":
+        refusal = self._http.refusal(_Refusal, status, body)
+        if refusal.parameter == "Idempotence-Key":
             # Our key with another body, which must not be, says nothing about what was paid under it.
             raise GatewaySilent(f"YooKassa answered {status} about the key")
-        code = code_of(trouble.code, otherwise="refused")
-        if trouble.parameter is not None:
-            code = code_of(f"{code}_{trouble.parameter.replace('.', '_')}", otherwise=code)
+        code = code_of(refusal.code, otherwise="refused")
+        if refusal.parameter is not None:
+            code = code_of(f"{code}_{refusal.parameter.replace('.', '_')}", otherwise=code)
         return GatewayRefused(f"YooKassa refused it with {status} {code}", reason=code)
 
 

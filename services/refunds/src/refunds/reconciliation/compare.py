@@ -9,14 +9,16 @@ from common.clock import Clock
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.ids import derived_id
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.model import Receipt
-from refunds.providers.provider import GatewayRefused, GatewaySilent, RefundStore, Transactions
+from refunds.providers.gateway import GatewayRefused, GatewaySilent
+from refunds.providers.model import Attempt, Receipt
 from refunds.reconciliation.model import Difference, judge
+from refunds.reconciliation.store import add_difference, close_differences
 from refunds.refunds.apply_answer import apply_answer
 from refunds.refunds.errors import Overtaken
-from refunds.refunds.model import Attempt, Refund
-from refunds.refunds.retry import Patience
+from refunds.refunds.model import Refund
+from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import RefundState
+from refunds.refunds.store import RefundStore, RefundTransactions
 
 _TRIES = 3
 _INSTRUCTION = (
@@ -25,17 +27,19 @@ _INSTRUCTION = (
 )
 
 
-class ReconcileRefund:
-    """Reads the gateway's present truth about every attempt of a refund and hands it to the reducer. Moves no money.
+class CompareRefund:
+    """Reads the gateway's present truth about every attempt of a refund and applies it. Moves no money.
 
     Safe to call at any time, twice, late or out of order. What still differs afterwards is a difference: an incident, raised once.
     """
 
-    def __init__(self, transactions: Transactions, calls: GatewayCalls, clock: Clock, *, patience: Patience) -> None:
+    def __init__(
+        self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock, *, retries: RetryPolicy
+    ) -> None:
         self._transactions = transactions
         self._calls = calls
         self._clock = clock
-        self._patience = patience
+        self._retries = retries
 
     async def __call__(self, refund_id: str, *, dry_run: bool = False) -> tuple[bool, Difference | None]:
         """Return whether the refund changed its state, and what differs.
@@ -60,7 +64,7 @@ class ReconcileRefund:
     async def _look_up(self, refund: Refund, attempt: Attempt) -> Receipt:
         self._calls.admit(attempt.gateway, retry=False)
         try:
-            return await self._calls.look_up(attempt.gateway, refund, attempt)
+            return await self._calls.look_up(attempt, payment_id=refund.payment_id)
         except GatewayRefused as error:
             raise GatewaySilent(error.detail) from error
 
@@ -69,18 +73,15 @@ class ReconcileRefund:
     ) -> tuple[bool, Difference | None]:
         now, after = self._clock.now(), refund
         async with self._transactions.begin() as store:
-            await store.note_calls(self._calls.take(refund.id))
+            await store.add_calls(self._calls.take_calls(refund.id))
             for attempt, receipt in receipts:
                 if attempt.number == last.number and refund.state is not RefundState.CREATE:
                     policy = self._calls.policy(attempt.gateway)
                     after = await apply_answer(
-                        store, refund, attempt, receipt, policy=policy, patience=self._patience, now=now
+                        store, refund, attempt, receipt, policy=policy, retries=self._retries, now=now
                     )
             difference = _judge(after, last, receipts)
-            if difference is None:
-                await settle(store, refund.id, now=now)
-            else:
-                await report(store, difference, now=now)
+            await update_incident(store, difference, subject=refund.id, now=now)
         return after.state is not refund.state, difference
 
 
@@ -97,12 +98,17 @@ def _judge(refund: Refund, last: Attempt, receipts: Sequence[tuple[Attempt, Rece
     return judge(refund, gateway=last.gateway, current=current.status if current else None, earlier=earlier)
 
 
-async def report(store: RefundStore, difference: Difference, *, now: datetime) -> None:
-    """Keep a difference and promise its incident, once, inside the caller's transaction."""
-    if not await store.note_difference(difference, now=now):
-        return
-    store.observer.problem("refund.difference")
-    await store.promise(
+async def update_incident(store: RefundStore, difference: Difference | None, *, subject: str, now: datetime) -> None:
+    """Raise the difference's incident, once; without one, resolve the subject's incidents. Inside the caller's transaction."""
+    if difference is None:
+        await _resolve(store, subject, now=now)
+    elif await add_difference(store.connection, difference, now=now):
+        await _raise(store, difference, now=now)
+
+
+async def _raise(store: RefundStore, difference: Difference, *, now: datetime) -> None:
+    store.metrics.problem("refund.difference")
+    await store.add_to_outbox(
         ProblemRaisedV1(
             kind="refund.difference",
             severity="critical",
@@ -120,10 +126,9 @@ async def report(store: RefundStore, difference: Difference, *, now: datetime) -
     )
 
 
-async def settle(store: RefundStore, subject: str, *, now: datetime) -> None:
-    """The subject agrees (again): promise the end of whatever incident there is of it, inside the caller's transaction."""
-    for difference in await store.differences_over(subject, now=now):
-        await store.promise(
+async def _resolve(store: RefundStore, subject: str, *, now: datetime) -> None:
+    for difference in await close_differences(store.connection, subject, now=now):
+        await store.add_to_outbox(
             ProblemResolvedV1(
                 fingerprint=difference.fingerprint,
                 summary=f"Refund {subject} and {difference.gateway} agree",

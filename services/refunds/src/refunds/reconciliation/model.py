@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from refunds.providers.model import GatewayStatus, ListedRefund
@@ -34,6 +35,20 @@ class Difference:
     def fingerprint(self) -> str:
         """The same difference found again is the same incident."""
         return f"refund-difference:{self.gateway}:{self.subject}:{self.kind}"
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What a run found. ``registers``: by gateway, ``compared``, ``none kept`` or ``no answer``; then only our side was walked."""
+
+    since: datetime
+    until: datetime
+    dry_run: bool
+    registers: dict[str, str] = field(default_factory=dict)
+    examined: int = 0
+    advanced: int = 0
+    unanswered: int = 0
+    differences: list[Difference] = field(default_factory=list)
 
 
 _MOVES = frozenset({GatewayStatus.PENDING, GatewayStatus.SUCCEEDED})

@@ -4,57 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from common.clock import Clock
 from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import ListedRefund
-from refunds.providers.provider import GatewayAway, GatewayRefused, GatewaySilent, Transactions
-from refunds.reconciliation.compare import ReconcileRefund, report, settle
-from refunds.reconciliation.model import Difference, agrees, judge_listed, judge_stranger
+from refunds.reconciliation.compare import CompareRefund, update_incident
+from refunds.reconciliation.model import Reconciliation, agrees, judge_listed, judge_stranger
+from refunds.reconciliation.store import ReconciliationStore
+from refunds.refunds.store import RefundTransactions
 
 _AT_ONCE = 8
 _PAGE = 200
 
 
-class Books(Protocol):
-    """Our side, page by page."""
-
-    async def sent_since(self, since: datetime, until: datetime, *, after: str | None, limit: int) -> Sequence[str]:
-        """Return ids, ascending after the given one, of refunds that changed in [since, until) and may be known to a gateway."""
-        ...
-
-
-@dataclass(slots=True)
-class Reconciliation:
-    """What a run found. ``registers``: by gateway, ``compared``, ``none kept`` or ``no answer``; then only our side was walked."""
-
-    since: datetime
-    until: datetime
-    registers: dict[str, str] = field(default_factory=dict)
-    examined: int = 0
-    advanced: int = 0
-    unanswered: int = 0
-    differences: list[Difference] = field(default_factory=list)
-
-
 class Reconcile:
-    """Walks both sides. Moves no money; states follow the gateway through the one reducer; what still differs is an incident."""
+    """Walks both sides. Moves no money; states follow the gateway as in any other answer of it; what still differs is an incident."""
 
     def __init__(
         self,
-        transactions: Transactions,
+        transactions: RefundTransactions,
         calls: GatewayCalls,
-        books: Books,
-        one: ReconcileRefund,
+        books: ReconciliationStore,
+        compare: CompareRefund,
         clock: Clock,
     ) -> None:
         self._transactions = transactions
         self._calls = calls
         self._books = books
-        self._one = one
+        self._compare_refund = compare
         self._clock = clock
 
     async def __call__(self, *, since: datetime, until: datetime, dry_run: bool = False) -> Reconciliation:
@@ -62,19 +41,19 @@ class Reconcile:
 
         A gateway that does not answer is counted, not raised: the next run comes to it. Raises ``Unavailable`` without the database.
         """
-        found = Reconciliation(since, until)
+        found = Reconciliation(since, until, dry_run)
         agreed: set[str] = set()
         for gateway in self._calls.guards:
-            found.registers[gateway] = await self._register(gateway, found, agreed, dry_run=dry_run)
+            found.registers[gateway] = await self._walk_register(gateway, found, agreed)
         after: str | None = None
         while True:
             page = await self._books.sent_since(since, until, after=after, limit=_PAGE)
-            await self._walk([refund_id for refund_id in page if refund_id not in agreed], found, dry_run=dry_run)
+            await self._walk_books([refund_id for refund_id in page if refund_id not in agreed], found)
             if len(page) < _PAGE:
                 return found
             after = page[-1]
 
-    async def _register(self, gateway: str, found: Reconciliation, agreed: set[str], *, dry_run: bool) -> str:
+    async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:
         cursor: str | None = None
         while True:
             try:
@@ -85,13 +64,13 @@ class Reconcile:
             except (GatewayAway, GatewaySilent):
                 return "no answer"
             for listed in page.items:
-                await self._compare(gateway, listed, found, agreed, dry_run=dry_run)
+                await self._compare_listed(gateway, listed, found, agreed)
             if page.cursor is None:
                 return "compared"
             cursor = page.cursor
 
-    async def _compare(
-        self, gateway: str, listed: ListedRefund, found: Reconciliation, agreed: set[str], *, dry_run: bool
+    async def _compare_listed(
+        self, gateway: str, listed: ListedRefund, found: Reconciliation, agreed: set[str]
     ) -> None:
         now = self._clock.now()
         async with self._transactions.begin() as store:
@@ -99,35 +78,32 @@ class Reconcile:
             if ours is None and listed.key is not None and await store.knows_key(gateway, listed.key):
                 return  # sent, and its answer not read yet: whoever sent it carries it on
             if ours is None:
-                difference, subject = judge_stranger(listed, gateway=gateway), listed.gateway_refund_id
+                difference = judge_stranger(listed, gateway=gateway)
             else:
                 refund, attempt = ours
-                difference, subject = judge_listed(refund, listed, gateway=gateway), listed.gateway_refund_id
+                difference = judge_listed(refund, listed, gateway=gateway)
                 if attempt.number == refund.attempt == 1 and agrees(refund, listed):
                     agreed.add(refund.id)  # its only attempt: there is nothing else at the gateway to ask about
                     found.examined += 1
-                    if not dry_run:
-                        await settle(store, refund.id, now=now)
-            if dry_run:
-                pass
-            elif difference is None:
-                await settle(store, subject, now=now)
-            else:
-                await report(store, difference, now=now)
+                    if not found.dry_run:
+                        await update_incident(store, None, subject=refund.id, now=now)
+            if not found.dry_run:
+                await update_incident(store, difference, subject=listed.gateway_refund_id, now=now)
         if difference is not None:
             found.differences.append(difference)
 
-    async def _walk(self, refund_ids: Sequence[str], found: Reconciliation, *, dry_run: bool) -> None:
-        async def one(refund_id: str) -> None:
-            try:
-                moved, difference = await self._one(refund_id, dry_run=dry_run)
-            except (GatewayAway, GatewaySilent):
-                found.unanswered += 1
-                return
-            found.examined += 1
-            found.advanced += moved
-            if difference is not None:
-                found.differences.append(difference)
-
+    async def _walk_books(self, refund_ids: Sequence[str], found: Reconciliation) -> None:
         for start in range(0, len(refund_ids), _AT_ONCE):
-            await asyncio.gather(*(one(refund_id) for refund_id in refund_ids[start : start + _AT_ONCE]))
+            some = refund_ids[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._compare(refund_id, found) for refund_id in some))
+
+    async def _compare(self, refund_id: str, found: Reconciliation) -> None:
+        try:
+            moved, difference = await self._compare_refund(refund_id, dry_run=found.dry_run)
+        except (GatewayAway, GatewaySilent):
+            found.unanswered += 1
+            return
+        found.examined += 1
+        found.advanced += moved
+        if difference is not None:
+            found.differences.append(difference)

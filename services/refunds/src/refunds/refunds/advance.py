@@ -9,14 +9,16 @@ from common.clock import Clock
 from common.telemetry import extract, span
 from refunds.payments.model import is_cancellation
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.provider import GatewayAway, GatewayRefused, GatewaySilent, RefundStore, Transactions
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.providers.model import Attempt
 from refunds.refunds.apply_answer import apply_answer, decline, put_off
 from refunds.refunds.errors import Overtaken
-from refunds.refunds.model import Attempt, Refund
-from refunds.refunds.retry import Patience
+from refunds.refunds.model import Refund
+from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.send import SendRefund
-from refunds.refunds.settle import holds_its_sum, learn_captured, reject_all, settle_waiting
+from refunds.refunds.settle import holds_its_sum, reject_all, save_captured, settle_waiting
 from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
 
 _MOST_STEPS = 8  # CREATE → SENDING → PENDING → SUCCESS are four; more than eight in one go would be a loop
@@ -29,11 +31,13 @@ class AdvanceRefund:
     what was committed: the key before the first call, the gateway's id before the start.
     """
 
-    def __init__(self, transactions: Transactions, calls: GatewayCalls, clock: Clock, *, patience: Patience) -> None:
+    def __init__(
+        self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock, *, retries: RetryPolicy
+    ) -> None:
         self._transactions = transactions
         self._calls = calls
         self._clock = clock
-        self._patience = patience
+        self._retries = retries
         self._send = SendRefund(transactions, calls, clock)
 
     async def __call__(self, refund_id: str) -> None:
@@ -45,7 +49,7 @@ class AdvanceRefund:
                     attempt = None if refund is None else await store.attempt(refund)
                 if refund is None or attempt is None:
                     return
-                # The trace of whoever wanted the refund goes on, to the log lines and to the gateway.
+                # The trace of whoever asked for the refund goes on, to the log lines and to the gateway.
                 headers = {"traceparent": refund.traceparent} if refund.traceparent else {}
                 with span("refund.step", context=extract(headers), refund_id=refund.id, state=refund.state.name):
                     if not await self._step(refund, attempt):
@@ -53,7 +57,7 @@ class AdvanceRefund:
         except Overtaken:
             return  # whoever was faster carries it on
         finally:
-            self._calls.take(refund_id)
+            self._calls.take_calls(refund_id)
 
     async def _step(self, refund: Refund, attempt: Attempt) -> bool:
         """Do the next thing; True when there is another one to do at once."""
@@ -81,7 +85,7 @@ class AdvanceRefund:
                 return True
         self._calls.admit(attempt.gateway, retry=refund.tries > 0)
         try:
-            info = await self._calls.payment(attempt.gateway, refund, attempt)
+            info = await self._calls.payment(attempt, payment_id=refund.payment_id)
         except GatewayRefused as error:
             async with self._transaction(refund.id) as store:
                 await reject_all(store, payment_id, code=error.reason, detail=error.detail, now=now())
@@ -95,14 +99,14 @@ class AdvanceRefund:
                 await self._put_off(refund, attempt, error="cancel_refused")
                 return False
         async with self._transaction(refund.id) as store:
-            await learn_captured(store, payment_id, info, now=now(), cancelled=cancelled)
+            await save_captured(store, payment_id, info, now=now(), cancelled=cancelled)
         return True
 
     async def _cancel(self, refund: Refund, attempt: Attempt) -> bool:
         """Cancel the payment; False when the gateway has no such thing. Safe to repeat: a cancelled payment stays cancelled."""
         if not self._calls.policy(attempt.gateway).cancels:
             return False
-        await self._calls.cancel(attempt.gateway, refund, attempt)
+        await self._calls.cancel(attempt, payment_id=refund.payment_id)
         return True
 
     async def _ask(self, refund: Refund, attempt: Attempt) -> bool:
@@ -112,7 +116,7 @@ class AdvanceRefund:
         self._calls.admit(attempt.gateway, retry=retry)
         if refund.state is RefundState.PENDING:
             try:
-                receipt = await self._calls.look_up(attempt.gateway, refund, attempt)
+                receipt = await self._calls.look_up(attempt, payment_id=refund.payment_id)
             except GatewayRefused as error:
                 raise GatewaySilent(error.detail) from error  # of a refund that it works on: no proof of anything
         else:
@@ -127,14 +131,14 @@ class AdvanceRefund:
                         error=error.reason,
                         detail=error.detail,
                         policy=policy,
-                        patience=self._patience,
+                        retries=self._retries,
                         now=self._clock.now(),
                         again=False,
                     )
                 return False
         async with self._transaction(refund.id) as store:
             await apply_answer(
-                store, refund, attempt, receipt, policy=policy, patience=self._patience, now=self._clock.now()
+                store, refund, attempt, receipt, policy=policy, retries=self._retries, now=self._clock.now()
             )
         return False
 
@@ -153,7 +157,7 @@ class AdvanceRefund:
                 refund,
                 attempt,
                 error=error,
-                patience=self._patience,
+                retries=self._retries,
                 now=self._clock.now(),
                 happened=happened,
                 away=away,
@@ -163,5 +167,5 @@ class AdvanceRefund:
     async def _transaction(self, refund_id: str) -> AsyncIterator[RefundStore]:
         """Open a transaction that keeps what was called before it."""
         async with self._transactions.begin() as store:
-            await store.note_calls(self._calls.take(refund_id))
+            await store.add_calls(self._calls.take_calls(refund_id))
             yield store

@@ -1,18 +1,25 @@
-"""What a gateway's answer does to a refund. Worker, poll, notification, reconciliation and restart all come through here."""
+"""What a gateway's answer changes in a refund. Worker, poll, notification, reconciliation and restart all come through here."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
 
-from refunds.providers.model import GatewayPolicy, GatewayStatus, Receipt
-from refunds.providers.provider import RefundStore
-from refunds.refunds.model import Attempt, Refund
-from refunds.refunds.retry import Patience
+from refunds.providers.model import Attempt, GatewayPolicy, GatewayStatus, Receipt
+from refunds.refunds.model import Refund
+from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import TERMINAL, Happened, RefundState
+from refunds.refunds.store import RefundStore
 from refunds.refunds.transition import move
 
 _UNDER_WAY = frozenset({RefundState.SENDING, RefundState.PENDING, RefundState.UNKNOWN})
+_MEANS = {
+    GatewayStatus.OPENED: Happened.NOT_STARTED,
+    GatewayStatus.PENDING: Happened.ACCEPTED,
+    GatewayStatus.SUCCEEDED: Happened.SUCCEEDED,
+    GatewayStatus.FAILED: Happened.FAILED,
+    GatewayStatus.MISSING: Happened.NO_ANSWER,  # a refund that the gateway cannot find is no proof of anything
+}
 
 
 async def apply_answer(
@@ -22,7 +29,7 @@ async def apply_answer(
     receipt: Receipt,
     *,
     policy: GatewayPolicy,
-    patience: Patience,
+    retries: RetryPolicy,
     now: datetime,
     actor: str = "refunds",
 ) -> Refund:
@@ -33,28 +40,28 @@ async def apply_answer(
     """
     if receipt.status is GatewayStatus.FAILED and refund.state in _UNDER_WAY:
         return await decline(
-            store, refund, attempt, error="declined", detail=receipt.detail, policy=policy, patience=patience, now=now
+            store, refund, attempt, error="declined", detail=receipt.detail, policy=policy, retries=retries, now=now
         )
     if refund.state is RefundState.CREATE:
         return refund  # its worker asks before it sends anything
     if receipt.status is GatewayStatus.MISSING:
         if refund.state in TERMINAL or refund.state is RefundState.ERROR:
             return refund
-        return await put_off(store, refund, attempt, error="gateway_forgot", patience=patience, now=now)
+        return await put_off(store, refund, attempt, error="gateway_forgot", retries=retries, now=now)
     if refund.state is RefundState.ERROR and receipt.status in {GatewayStatus.PENDING, GatewayStatus.SUCCEEDED}:
-        return await adopt(store, refund, attempt, receipt, patience=patience, now=now, actor=actor, detail="")
+        return await adopt(store, refund, attempt, receipt, retries=retries, now=now, actor=actor, detail="")
     waits = receipt.status in {GatewayStatus.PENDING, GatewayStatus.OPENED} and refund.state in _UNDER_WAY
     tries = refund.tries + 1 if refund.state is RefundState.PENDING else 0
     reversal = refund.state is RefundState.SUCCESS and receipt.status is GatewayStatus.FAILED
     return await move(
         store,
         refund,
-        receipt.happened,
+        _MEANS[receipt.status],
         now=now,
         actor=actor,
         detail=receipt.detail,
         error="reversed" if reversal else None,
-        next_attempt_at=patience.poll(tries, now=now) if waits else None,
+        next_attempt_at=retries.poll_at(tries, now=now) if waits else None,
         tries=tries if waits else refund.tries,
     )
 
@@ -65,7 +72,7 @@ async def adopt(
     attempt: Attempt,
     receipt: Receipt,
     *,
-    patience: Patience,
+    retries: RetryPolicy,
     now: datetime,
     actor: str,
     detail: str,
@@ -74,7 +81,7 @@ async def adopt(
 
     It goes on as another attempt under the same key, so that a trouble after this one is a problem of its own.
     """
-    payment = await store.lock_payment(refund.payment_id)
+    payment = await store.payments.lock(refund.payment_id)
     name = attempt.gateway_refund_id or receipt.gateway_refund_id  # it may have been found by our key
     carried = replace(attempt.carried_on(now=now), gateway_refund_id=name)
     await store.add_attempt(carried)
@@ -84,11 +91,11 @@ async def adopt(
     return await move(
         store,
         refund,
-        receipt.happened,
+        _MEANS[receipt.status],
         now=now,
         actor=actor,
         detail=detail or receipt.detail,
-        next_attempt_at=patience.poll(0, now=now) if pending else None,
+        next_attempt_at=retries.poll_at(0, now=now) if pending else None,
         reserved=reserved,
         attempt=carried.number,
         declines=0,
@@ -103,7 +110,7 @@ async def decline(
     error: str,
     detail: str,
     policy: GatewayPolicy,
-    patience: Patience,
+    retries: RetryPolicy,
     now: datetime,
     again: bool = True,
 ) -> Refund:
@@ -111,7 +118,7 @@ async def decline(
     declined = await move(
         store, refund, Happened.FAILED, now=now, error=error, detail=detail, declines=refund.declines + 1
     )
-    if not again or declined.declines >= patience.declines:
+    if not again or declined.declines >= retries.declines:
         return await move(store, declined, Happened.GAVE_UP, now=now, error=error, detail=detail)
     following = attempt.after_failure(policy=policy, now=now)
     await store.add_attempt(following)
@@ -121,7 +128,7 @@ async def decline(
         Happened.RETRIED,
         now=now,
         error=error,
-        next_attempt_at=patience.retry(declined.declines, now=now),
+        next_attempt_at=retries.retry_at(declined.declines, now=now),
         attempt=following.number,
     )
 
@@ -132,22 +139,22 @@ async def put_off(
     attempt: Attempt,
     *,
     error: str,
-    patience: Patience,
+    retries: RetryPolicy,
     now: datetime,
     happened: Happened = Happened.NO_ANSWER,
     away: bool = False,
 ) -> Refund:
     """No definite answer: wait, or give up when that has been so for too long. ``away``: this call definitely had no effect."""
-    if patience.exhausted(refund, trying_since=attempt.began_at, now=now):
+    if retries.exhausted(refund, trying_since=attempt.began_at, now=now):
         detail = "no definite answer for too long"
         return await move(store, refund, Happened.GAVE_UP, now=now, error=error, detail=detail)
     lost = refund.state is RefundState.SENDING and happened is Happened.NO_ANSWER
     if refund.state is RefundState.PENDING:
-        when = patience.poll(refund.tries, now=now)
+        when = retries.poll_at(refund.tries, now=now)
     elif away or refund.state is RefundState.CREATE:
-        when = patience.retry(refund.tries, now=now)
+        when = retries.retry_at(refund.tries, now=now)
     else:
-        when = patience.look_up(unknown_since=now if lost else refund.state_since, now=now)
+        when = retries.look_up_at(unknown_since=now if lost else refund.state_since, now=now)
     kept = refund.error if refund.state is RefundState.PENDING else error
     return await move(
         store, refund, happened, now=now, next_attempt_at=when, tries=1 if lost else refund.tries + 1, error=kept

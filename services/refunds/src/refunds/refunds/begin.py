@@ -1,13 +1,13 @@
-"""``TCreateRefund``: carry out one attempt of a refund (M21)."""
+"""``TCreateRefund``: begin one attempt of a refund."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
 
-from refunds.providers.provider import RefundStore
 from refunds.refunds.errors import UnknownRefund
 from refunds.refunds.states import RefundState
+from refunds.refunds.store import RefundStore
 
 
 async def begin_attempt(store: RefundStore, *, refund_id: str, attempt: int, now: datetime) -> bool:

@@ -1,8 +1,8 @@
-"""The two queues: refunds that are wanted, and attempts that are to be carried out."""
+"""The two queues: refunds that are requested, and attempts that are to be carried out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from common.clock import Clock
@@ -11,37 +11,42 @@ from common.contracts.orders import RefundLine, RefundWantedV1
 from common.contracts.refunds import RefundRejectedV1, TCreateRefundV1
 from common.errors import Conflict, SuiteError, Unprocessable
 from common.ids import derived_id
-from common.messaging import Handler
 from common.postgres import Connection
-from refunds.payments.choose import GatewayRoutes
-from refunds.providers.provider import RefundStore
+from refunds.payments.model import GatewayRoutes
 from refunds.refunds.begin import begin_attempt
 from refunds.refunds.errors import LinesDoNotAddUp
-from refunds.refunds.lines import LineKind, WantedLine
-from refunds.refunds.request import Wish, request_refund
+from refunds.refunds.lines import LineKind, RequestedLine
+from refunds.refunds.request import RefundRequest, request_refund
+from refunds.refunds.store import RefundStore, RefundTransactions
 
-StoreOn = Callable[[Connection], RefundStore]
 _ACTOR = "orchestrator"
 
 
-def wanted_handler(*, store_on: StoreOn, clock: Clock, gateways: GatewayRoutes) -> Handler:
-    """Return the handler of ``refunds.wanted``: the same use case as over HTTP. What cannot be made is published as rejected."""
+class RefundConsumers:
+    """Each handler carries its events out in the consumer's transaction."""
 
-    async def handle(connection: Connection, envelopes: Sequence[Envelope]) -> None:
-        """Carry the events out in the consumer's transaction."""
-        store = store_on(connection)
+    def __init__(self, transactions: RefundTransactions, clock: Clock, *, gateways: GatewayRoutes) -> None:
+        self._transactions = transactions
+        self._clock = clock
+        self._gateways = gateways
+
+    async def request_refunds(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
+        """``refunds.wanted``: the same use case as over HTTP. What cannot be made is published as rejected."""
+        store = self._transactions.store_on(connection)
         wanted = [(parse(envelope, RefundWantedV1), envelope.traceparent) for envelope in envelopes]
         # One order of locking payments for every replica, or two batches could wait for each other.
         for event, traceparent in sorted(wanted, key=lambda each: each[0].payment_id):
             try:
-                wish = _wish(event, traceparent)
-                await request_refund(store, wish, gateways=gateways, actor=_ACTOR, now=clock.now())
+                request = _request(event, traceparent)
+                await request_refund(store, request, gateways=self._gateways, actor=_ACTOR, now=self._clock.now())
             except (Conflict, Unprocessable) as error:
-                await _reject(store, event, traceparent, error)
+                await self._reject(store, event, traceparent, error)
 
-    async def _reject(store: RefundStore, event: RefundWantedV1, traceparent: str | None, error: SuiteError) -> None:
-        now = clock.now()
-        await store.promise(
+    async def _reject(
+        self, store: RefundStore, event: RefundWantedV1, traceparent: str | None, error: SuiteError
+    ) -> None:
+        now = self._clock.now()
+        await store.add_to_outbox(
             RefundRejectedV1(
                 order_number=event.order_number,
                 payment_id=event.payment_id,
@@ -56,47 +61,39 @@ def wanted_handler(*, store_on: StoreOn, clock: Clock, gateways: GatewayRoutes) 
             now=now,
         )
 
-    return handle
-
-
-def work_handler(*, store_on: StoreOn, clock: Clock) -> Handler:
-    """Return the handler of ``refunds.work``: TCreateRefund makes an attempt due, once per (refund, attempt)."""
-
-    async def handle(connection: Connection, envelopes: Sequence[Envelope]) -> None:
-        """Carry the events out in the consumer's transaction."""
-        store = store_on(connection)
+    async def begin_attempts(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
+        """``refunds.work``: TCreateRefund makes an attempt due, once per (refund, attempt)."""
+        store = self._transactions.store_on(connection)
         events = [parse(envelope, TCreateRefundV1) for envelope in envelopes]
         for event in sorted(events, key=lambda event: event.refund_id):
-            await begin_attempt(store, refund_id=event.refund_id, attempt=event.attempt, now=clock.now())
-
-    return handle
+            await begin_attempt(store, refund_id=event.refund_id, attempt=event.attempt, now=self._clock.now())
 
 
-def work_key(envelope: Envelope) -> str:
+def attempt_key(envelope: Envelope) -> str:
     """Return what the inbox recognises a TCreateRefund by: refund and attempt, whoever published it under whatever id."""
     event = parse(envelope, TCreateRefundV1)
     return f"{event.refund_id}:{event.attempt}"
 
 
-def _wish(wanted: RefundWantedV1, traceparent: str | None) -> Wish:
-    return Wish(
-        order_number=wanted.order_number,
-        payment_id=wanted.payment_id,
-        amount=wanted.amount,
-        currency=wanted.currency,
-        reason=wanted.reason,
-        business_key=wanted.business_key,
+def _request(event: RefundWantedV1, traceparent: str | None) -> RefundRequest:
+    return RefundRequest(
+        order_number=event.order_number,
+        payment_id=event.payment_id,
+        amount=event.amount,
+        currency=event.currency,
+        reason=event.reason,
+        business_key=event.business_key,
         traceparent=traceparent,
-        lines=tuple(_line(line) for line in wanted.lines),
-        source=wanted.source,
+        lines=tuple(_line(line) for line in event.lines),
+        source=event.source,
     )
 
 
-def _line(line: RefundLine) -> WantedLine:
+def _line(line: RefundLine) -> RequestedLine:
     try:
         quantity, of_quantity = Decimal(line.quantity), Decimal(line.of_quantity)
     except InvalidOperation:
         raise LinesDoNotAddUp(f"the quantity of line {line.id} is no number") from None
     if not (quantity.is_finite() and of_quantity.is_finite() and 0 < quantity <= of_quantity and line.paid >= 0):
         raise LinesDoNotAddUp(f"the quantities of line {line.id} cannot be")
-    return WantedLine(line.id, LineKind(line.kind), quantity, of_quantity, line.paid)
+    return RequestedLine(line.id, LineKind(line.kind), quantity, of_quantity, line.paid)

@@ -1,10 +1,10 @@
-"""What the use cases raise, with the codes that callers may rely on."""
+"""What requests for refunds and restarts are refused with. Callers may rely on the codes."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from common.errors import Conflict, NotFound, SuiteError, Unprocessable
+from common.errors import Conflict, NotFound, Unprocessable
 
 
 class UnknownRefund(NotFound):
@@ -25,30 +25,6 @@ class NoPayment(Conflict):
     code = "no_payment"
 
 
-class ExceedsCaptured(Conflict):
-    """More than what was captured and is not refunded yet."""
-
-    code = "exceeds_captured"
-
-
-class NothingLeft(Conflict):
-    """Everything that was captured is refunded or on its way."""
-
-    code = "nothing_left"
-
-
-class NothingCaptured(Conflict):
-    """Nothing was captured: the payment is to be cancelled, not refunded."""
-
-    code = "nothing_captured"
-
-
-class CurrencyMismatch(Conflict):
-    """The payment is in another currency."""
-
-    code = "currency_mismatch"
-
-
 class LineConflict(Conflict):
     """A line is to be refunded that is refunded already, or was another line in an earlier refund."""
 
@@ -62,7 +38,7 @@ class LinesDoNotAddUp(Unprocessable):
 
 
 class NotInError(Conflict):
-    """Only a refund in RS_ERROR can be restarted (M22)."""
+    """Only a refund in RS_ERROR can be restarted."""
 
     code = "not_in_error"
 
@@ -84,19 +60,3 @@ class Overtaken(Conflict):
 
     code = "overtaken"
     retryable: ClassVar[bool] = True
-
-
-class Impossible(SuiteError):
-    """The state machine refuses what happened: a gateway that contradicts itself, or a mistake of ours."""
-
-    code = "impossible_transition"
-
-
-_DOES_NOT_FIT: dict[str, type[Conflict]] = {
-    kind.code: kind for kind in (ExceedsCaptured, NothingLeft, NothingCaptured, CurrencyMismatch)
-}
-
-
-def does_not_fit(code: str, detail: str) -> Conflict:
-    """Return the error for a sum that does not fit."""
-    return _DOES_NOT_FIT[code](detail)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
+from refunds.refunds.errors import LineConflict
+
 
 class LineKind(StrEnum):
     """What was paid for. Tips are never mixed into a position."""
@@ -17,7 +19,7 @@ class LineKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class WantedLine:
+class RequestedLine:
     """``quantity`` of the ``of_quantity`` that ``paid`` minor units were paid for is to go back."""
 
     id: str
@@ -28,14 +30,9 @@ class WantedLine:
 
 
 @dataclass(frozen=True, slots=True)
-class RefundedLine:
+class RefundedLine(RequestedLine):
     """A line of a refund, with what it comes to in minor units."""
 
-    id: str
-    kind: LineKind
-    quantity: Decimal
-    of_quantity: Decimal
-    paid: int
     amount: int
 
 
@@ -49,36 +46,25 @@ class LineTaken:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """The line cannot be refunded so. ``code`` is stable."""
-
-    code: str
-    detail: str
-
-
-def price(lines: Sequence[WantedLine], taken: Mapping[str, LineTaken]) -> tuple[RefundedLine, ...] | BadLine:
-    """Work out what each line comes to.
+def price(lines: Sequence[RequestedLine], taken: Mapping[str, LineTaken]) -> tuple[RefundedLine, ...]:
+    """Work out what each line comes to. Raises ``LineConflict``.
 
     A part is its share of ``paid``, rounded half up once; whoever takes the last of the quantity gets what is left of ``paid``. So the
     parts always add up to ``paid``, in whatever order they are taken and whichever of them fails in between.
     """
-    priced: list[RefundedLine] = []
-    seen: set[str] = set()
+    priced: dict[str, RefundedLine] = {}
     for line in lines:
-        if line.id in seen:
-            return BadLine("line_repeated", f"line {line.id} stands twice")
-        seen.add(line.id)
+        if line.id in priced:
+            raise LineConflict(f"line_repeated: line {line.id} stands twice")
         before = taken.get(line.id)
         if before is not None and (before.of_quantity, before.paid) != (line.of_quantity, line.paid):
-            return BadLine(
-                "line_changed", f"line {line.id} was {before.of_quantity} for {before.paid} in an earlier refund"
-            )
+            was = f"{before.of_quantity} for {before.paid}"
+            raise LineConflict(f"line_changed: line {line.id} was {was} in an earlier refund")
         left = line.of_quantity - (before.quantity if before else Decimal(0))
         rest = line.paid - (before.amount if before else 0)
         if line.quantity > left:
-            return BadLine("line_exceeded", f"{line.quantity} is more than the {left} left of line {line.id}")
+            raise LineConflict(f"line_exceeded: {line.quantity} is more than the {left} left of line {line.id}")
         share = int((line.paid * line.quantity / line.of_quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
         amount = rest if line.quantity == left else min(share, rest)
-        priced.append(RefundedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid, amount))
-    return tuple(priced)
+        priced[line.id] = RefundedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid, amount)
+    return tuple(priced.values())

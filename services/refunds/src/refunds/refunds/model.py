@@ -1,37 +1,17 @@
-"""A refund, its attempts, and the payment it takes from. Sums are integer minor units."""
+"""A refund and its history. Sums are integer minor units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from common.ids import derived_id
-from refunds.providers.model import FailedKey, GatewayPolicy
 from refunds.refunds.states import RefundState
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment at a gateway. ``captured`` and ``currency`` are what the gateway says, None until it was asked.
-
-    ``reserved`` is the sum of all refunds that are not proven failures; the database keeps it, and keeps it ≤ ``captured``.
-    """
-
-    payment_id: str
-    gateway: str
-    captured: int | None
-    currency: str | None
-    reserved: int
-
-    @property
-    def left(self) -> int:
-        """What can still be refunded; 0 while the captured sum is not known."""
-        return 0 if self.captured is None else self.captured - self.reserved
-
-
-@dataclass(frozen=True, slots=True)
 class Refund:
-    """Money that is to go back, once. ``business_key`` is what makes a repeated wish the same refund.
+    """Money that is to go back, once. ``business_key`` is what makes a repeated request the same refund.
 
     ``amount`` None means everything that is captured and not refunded; it is settled before anything is sent. ``reserved`` is the part of
     the payment that this refund holds: 0 or ``amount``. ``tries`` counts calls without a definite answer since the last change of
@@ -63,54 +43,39 @@ class Refund:
         """Names the problem of this attempt: one incident an attempt, however often it is reported."""
         return f"refund:{self.id}:{self.attempt}"
 
+    @property
+    def state_name(self) -> str:
+        """The state as people read it."""
+        return self.state.name
+
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a refund: the key it goes under and what the gateway calls it.
+class HistoryEntry:
+    """One line of a refund's append-only history."""
 
-    ``gateway_key`` is committed before the first call and never changes. So is ``sent_at``, the moment of the first call under this
-    key: without it nothing can have reached the gateway. ``gateway_refund_id`` is committed before the refund is started.
-    """
+    version: int
+    attempt: int
+    before: RefundState | None
+    after: RefundState
+    happened: str
+    actor: str
+    detail: str
+    at: datetime
 
-    refund_id: str
-    number: int
-    gateway: str
-    gateway_key: str
-    began_at: datetime
-    sent_at: datetime | None
-    gateway_refund_id: str | None
+    @property
+    def before_name(self) -> str | None:
+        """The earlier state as people read it; None for the first line."""
+        return None if self.before is None else self.before.name
 
-    def may_send(self, now: datetime, *, policy: GatewayPolicy) -> bool:
-        """Tell whether the gateway still knows the key: past its retention a repeat could pay twice, so nothing is sent again."""
-        return self.sent_at is None or now < self.sent_at + policy.may_repeat_for
-
-    def never_started(self, policy: GatewayPolicy) -> bool:
-        """Tell whether no money can have moved: the gateway pays only what is started by its id, and that is not known to anybody.
-
-        Whoever learns the id later has to commit it to this very attempt of the refund before starting it, and cannot once the refund has
-        gone on (``RefundStore.keep_gateway_refund_id``).
-        """
-        return policy.two_step and self.gateway_refund_id is None
-
-    def after_failure(self, *, policy: GatewayPolicy, now: datetime) -> Attempt:
-        """The next attempt after a proven failure: under a new key, unless the gateway takes the old one for a new try."""
-        number = self.number + 1
-        burnt = policy.failed_key is FailedKey.BURNT
-        return Attempt(
-            refund_id=self.refund_id,
-            number=number,
-            gateway=self.gateway,
-            gateway_key=gateway_key(self.refund_id, number) if burnt else self.gateway_key,
-            began_at=now,
-            sent_at=None,
-            gateway_refund_id=None,
-        )
-
-    def carried_on(self, *, now: datetime) -> Attempt:
-        """The next attempt where nothing is proven to have failed: the same key, and the same refund at the gateway."""
-        return replace(self, number=self.number + 1, began_at=now)
+    @property
+    def after_name(self) -> str:
+        """The later state as people read it."""
+        return self.after.name
 
 
-def gateway_key(refund_id: str, attempt: int) -> str:
-    """Return the idempotency key of an attempt, the same whenever it is asked for."""
-    return derived_id("refund", refund_id, str(attempt))
+class Restarted(StrEnum):
+    """What came of a restart: tried again, or the gateway's truth adopted and nothing sent."""
+
+    RESTARTED = "restarted"
+    ADOPTED_PENDING = "adopted_pending"
+    ADOPTED_SUCCESS = "adopted_success"

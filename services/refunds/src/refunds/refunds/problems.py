@@ -1,4 +1,7 @@
-"""The problems that a refund raises: one an attempt, with the evidence and what to do (M11, M21), over when the refund ends well."""
+"""The problems that a refund raises: one an attempt, with the evidence and what to do, over when the refund ends well.
+
+See docs/requirements.md#problem-orders-open-tickets.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from datetime import datetime
 
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.ids import derived_id
-from refunds.providers.provider import GatewayCall, RefundStore
+from refunds.providers.model import GatewayCall
 from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
+from refunds.refunds.store import RefundStore
 
 _WHAT_TO_DO = {
     RefundState.ERROR: "Look the refund up at the gateway and mend the cause with its people (runbook refunds-error), then restart it: "
@@ -21,8 +25,8 @@ _ENDS_WELL = frozenset({RefundState.SUCCESS, RefundState.CANCELLED})
 _MOST_CALLS = 12
 
 
-async def tell_people(store: RefundStore, refund: Refund, *, now: datetime) -> None:
-    """Promise the events that belong to the state which the refund has just come into, inside the caller's transaction.
+async def update_problems(store: RefundStore, refund: Refund, *, now: datetime) -> None:
+    """Raise and resolve the problems that belong to the state which the refund has just come into, in the caller's transaction.
 
     RS_ERROR: a problem of this attempt, once, however often the attempt comes there; the one of an earlier attempt is over, so that a
     refund has one at a time. A good end: whatever was raised is over. REVERSED: a problem of its own.
@@ -41,8 +45,9 @@ async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: d
     calls = await store.calls(refund.id, limit=_MOST_CALLS)
     kept = "proven not to have gone out" if refund.reserved == 0 else "may have gone out; counted as spent"
     kind = f"refund.{refund.state.name.lower()}"
-    store.observer.problem(kind)
-    await store.promise(
+    store.metrics.problem(kind)
+    await store.publish_about(
+        refund,
         ProblemRaisedV1(
             kind=kind,
             severity="critical",
@@ -57,7 +62,7 @@ async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: d
                 "version": str(refund.version),
                 "error": refund.error or "",
                 "money": "taken back by the gateway" if refund.state is RefundState.REVERSED else kept,
-                "calls": _told(calls),
+                "calls": _listed(calls),
                 "gateway_now": f"{calls[-1].answer} ({calls[-1].at:%Y-%m-%d %H:%M:%S}Z)" if calls else "was not asked",
                 "instruction": _WHAT_TO_DO[refund.state]
                 .replace("{id}", refund.id)
@@ -68,29 +73,23 @@ async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: d
             occurred_at=now,
         ),
         event_id=derived_id("refund-problem", fingerprint),
-        traceparent=refund.traceparent,
-        order_number=refund.order_number,
         now=now,
     )
 
 
 async def _close(store: RefundStore, refund: Refund, *, before_attempt: int, now: datetime) -> None:
     for attempt in await store.close_problems(refund.id, before_attempt=before_attempt, now=now):
-        await store.promise(
-            ProblemResolvedV1(
-                fingerprint=f"refund:{refund.id}:{attempt}",
-                summary=f"Refund {refund.id} is in {_name(refund.state)}, attempt {refund.attempt}",
-                service="refunds",
-                occurred_at=now,
-            ),
-            event_id=derived_id("refund-problem-over", refund.id, str(attempt)),
-            traceparent=refund.traceparent,
-            order_number=refund.order_number,
-            now=now,
+        resolved = ProblemResolvedV1(
+            fingerprint=f"refund:{refund.id}:{attempt}",
+            summary=f"Refund {refund.id} is in {_name(refund.state)}, attempt {refund.attempt}",
+            service="refunds",
+            occurred_at=now,
         )
+        event_id = derived_id("refund-problem-over", refund.id, str(attempt))
+        await store.publish_about(refund, resolved, event_id=event_id, now=now)
 
 
-def _told(calls: Sequence[GatewayCall]) -> str:
+def _listed(calls: Sequence[GatewayCall]) -> str:
     """One line a call: when, what was asked, what came back."""
     return "\n".join(f"{call.at:%Y-%m-%d %H:%M:%S}Z {call.request}: {call.answer} ({call.outcome})" for call in calls)
 

@@ -1,22 +1,31 @@
-"""Recipe "restart a refund" (M22): one audited operation that cannot pay twice."""
+"""An operator restarts a refund that is in RS_ERROR: one audited operation that cannot pay twice.
+
+See docs/requirements.md#restarting-a-refund.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
-from refunds.payments.model import DoesNotFit, Fits, fit
+from common.clock import Clock
+from common.http import Change
+from refunds.payments.model import DoesNotFit, fit
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.model import GatewayPolicy, GatewayStatus, Receipt
-from refunds.providers.provider import GatewayAway, GatewayRefused, GatewaySilent, RefundStore, Transactions
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.providers.model import Attempt, GatewayCall, GatewayPolicy, GatewayStatus, Receipt
 from refunds.refunds.apply_answer import adopt
-from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch, does_not_fit
-from refunds.refunds.model import Attempt, Refund
-from refunds.refunds.request import order_work
-from refunds.refunds.retry import Patience
+from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
+from refunds.refunds.model import Refund, Restarted
+from refunds.refunds.request import publish_attempt
+from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
+from refunds.refunds.views import view
 
 
 class Proof(StrEnum):
@@ -30,33 +39,37 @@ class Proof(StrEnum):
     SUCCEEDED = "succeeded"
 
 
-class Restarted(StrEnum):
-    """What came of a restart: tried again, or the gateway's truth adopted and nothing sent."""
-
-    RESTARTED = "restarted"
-    ADOPTED_PENDING = "adopted_pending"
-    ADOPTED_SUCCESS = "adopted_success"
-
-
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was found outside any transaction, about this version of the refund."""
+    """What was found outside any transaction, about this version of the refund, and the calls that it was found by."""
 
     version: int
     proof: Proof
     receipt: Receipt | None
-    detail: str
+    calls: Sequence[GatewayCall] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The refund before and after, and what came of it."""
+
+    before: Refund
+    after: Refund
+    outcome: Restarted
 
 
 class RestartRefund:
-    """Ask first, then act: ``ask`` talks to the gateway, ``act`` changes the refund inside the caller's transaction."""
+    """Ask first, then act: ``ask`` talks to the gateway, ``carry_out`` changes the refund in a transaction."""
 
-    def __init__(self, transactions: Transactions, calls: GatewayCalls, *, patience: Patience) -> None:
+    def __init__(
+        self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock, *, retries: RetryPolicy
+    ) -> None:
         self._transactions = transactions
         self._calls = calls
-        self._patience = patience
+        self._clock = clock
+        self._retries = retries
 
-    async def ask(self, refund_id: str, *, expected_version: int | None, now: datetime) -> Evidence | None:
+    async def ask(self, refund_id: str, *, expected_version: int | None) -> Evidence | None:
         """Find out what became of the refund; None when ``act`` is going to refuse anyway. Moves nothing.
 
         ``expected_version`` None takes the refund as it is. Raises ``UnknownRefund``, and ``GatewayNoAnswer`` when the gateway does not
@@ -70,28 +83,43 @@ class RestartRefund:
                 return None
             attempt = await store.attempt(refund)
         try:
-            return await self._ask(refund, attempt, now=now)
+            return await self._ask(refund, attempt)
         except (GatewayAway, GatewaySilent, GatewayRefused) as error:
             raise GatewayNoAnswer(
                 f"the gateway does not say what became of refund {refund_id} ({error.code})"
             ) from error
 
-    async def _ask(self, refund: Refund, attempt: Attempt, *, now: datetime) -> Evidence:
-        version = refund.version
+    async def _ask(self, refund: Refund, attempt: Attempt) -> Evidence:
         if attempt.gateway_refund_id is None and attempt.sent_at is None:
-            return Evidence(version, Proof.NEVER_SENT, None, "nothing was sent in this attempt")
+            return Evidence(refund.version, Proof.NEVER_SENT, None)
         policy = self._calls.policy(attempt.gateway)
         if attempt.never_started(policy):
-            detail = "the gateway's id is not known, so it was never started"
-            return Evidence(version, Proof.NOT_STARTED, None, detail)
-        receipt = await self._calls.look_up(attempt.gateway, refund, attempt)
-        if receipt.status in _PROOFS:
-            return Evidence(version, _PROOFS[receipt.status], receipt, receipt.detail)
-        if _absence_proves(attempt, policy, now=now):
-            return Evidence(
-                version, Proof.ABSENT, receipt, "the gateway's register does not have it, and its key is forgotten"
-            )
-        raise GatewayNoAnswer(f"the gateway does not know refund {refund.id}, which proves nothing yet")
+            return Evidence(refund.version, Proof.NOT_STARTED, None)
+        receipt = await self._calls.look_up(attempt, payment_id=refund.payment_id)
+        proof = _PROOFS.get(receipt.status)
+        if proof is None and _absence_proves(attempt, policy, now=self._clock.now()):
+            proof = Proof.ABSENT
+        if proof is None:
+            raise GatewayNoAnswer(f"the gateway does not know refund {refund.id}, which proves nothing yet")
+        return Evidence(refund.version, proof, receipt, self._calls.take_calls(refund.id))
+
+    async def carry_out(
+        self, change: Change, refund_id: str, *, expected_version: int | None, evidence: Evidence | None
+    ) -> Restart:
+        """``act`` in an operator's change: with its audit record, and counted once it is committed."""
+        store = self._transactions.store_on(change.connection)
+        done = await self.act(
+            store,
+            refund_id,
+            expected_version=expected_version,
+            evidence=evidence,
+            actor=change.principal.name,
+            reason=change.reason,
+        )
+        before, after = view(done.before), view(done.after)
+        await change.record("refund.restart", f"refund:{refund_id}", before=before, after=after)
+        change.after_commit(partial(store.metrics.restarted, done.outcome))
+        return done
 
     async def act(
         self,
@@ -102,11 +130,10 @@ class RestartRefund:
         evidence: Evidence | None,
         actor: str,
         reason: str,
-        now: datetime,
-    ) -> tuple[Refund, Refund, Restarted]:
-        """Restart or adopt, inside the caller's transaction; return the refund before and after, and what came of it.
+    ) -> Restart:
+        """Restart or adopt, inside the caller's transaction.
 
-        Raises ``NotInError``, ``VersionMismatch``, ``Overtaken``, and what ``request_refund`` raises when the sum no longer fits.
+        Raises ``NotInError``, ``VersionMismatch``, ``Overtaken``, and ``DoesNotFit`` when the sum no longer fits.
         """
         refund = await store.find(refund_id)
         if refund is None:
@@ -117,44 +144,35 @@ class RestartRefund:
             raise NotInError(f"refund {refund_id} is in {refund.state.name}, not in RS_ERROR")
         if evidence.version != refund.version:
             raise VersionMismatch(f"refund {refund_id} has changed since the gateway was asked")
-        await store.lock_payment(refund.payment_id)
-        await store.note_calls(self._calls.take(refund.id))
+        await store.payments.lock(refund.payment_id)
+        await store.add_calls(evidence.calls)
         before = await store.attempt(refund)
-        if evidence.receipt is not None and evidence.proof in {Proof.PENDING, Proof.SUCCEEDED}:
+        if evidence.receipt is not None and evidence.proof in _ADOPTED:
             after = await adopt(
                 store,
                 refund,
                 before,
                 evidence.receipt,
-                patience=self._patience,
-                now=now,
+                retries=self._retries,
+                now=self._clock.now(),
                 actor=actor,
                 detail=f"adopted at a restart: {reason}",
             )
-            succeeded = evidence.proof is Proof.SUCCEEDED
-            return refund, after, Restarted.ADOPTED_SUCCESS if succeeded else Restarted.ADOPTED_PENDING
-        after = await self._again(store, refund, before, evidence, actor=actor, reason=reason, now=now)
-        return refund, after, Restarted.RESTARTED
+            return Restart(refund, after, _ADOPTED[evidence.proof])
+        after = await self._again(store, refund, before, evidence, actor=actor, reason=reason)
+        return Restart(refund, after, Restarted.RESTARTED)
 
     async def _again(
-        self,
-        store: RefundStore,
-        refund: Refund,
-        before: Attempt,
-        evidence: Evidence,
-        *,
-        actor: str,
-        reason: str,
-        now: datetime,
+        self, store: RefundStore, refund: Refund, before: Attempt, evidence: Evidence, *, actor: str, reason: str
     ) -> Refund:
         """A new attempt, from RS_CREATE, with its TCreateRefund."""
-        reserved, amount = refund.reserved, refund.amount
+        now, reserved, amount = self._clock.now(), refund.reserved, refund.amount
         if refund.reserved == 0:
-            verdict = fit(await store.lock_payment(refund.payment_id), amount=refund.amount, currency=refund.currency)
-            if isinstance(verdict, DoesNotFit):
-                raise does_not_fit(verdict.code, verdict.detail)
-            if isinstance(verdict, Fits):
-                reserved = amount = verdict.amount
+            fitting = fit(await store.payments.lock(refund.payment_id), amount=refund.amount, currency=refund.currency)
+            if isinstance(fitting, DoesNotFit):
+                raise fitting
+            if fitting is not None:
+                reserved = amount = fitting
         fresh = _following(before, evidence, self._calls.policy(before.gateway), now=now)
         await store.add_attempt(fresh)
         after = await move(
@@ -169,7 +187,7 @@ class RestartRefund:
             reserved=reserved,
             amount=amount,
         )
-        await order_work(store, after, now=now)
+        await publish_attempt(store, after, now=now)
         return after
 
 
@@ -179,6 +197,7 @@ _PROOFS = {
     GatewayStatus.SUCCEEDED: Proof.SUCCEEDED,
     GatewayStatus.FAILED: Proof.FAILED,
 }
+_ADOPTED = {Proof.PENDING: Restarted.ADOPTED_PENDING, Proof.SUCCEEDED: Restarted.ADOPTED_SUCCESS}
 
 
 def _absence_proves(attempt: Attempt, policy: GatewayPolicy, *, now: datetime) -> bool:

@@ -13,12 +13,12 @@ _SPREAD = 0.1  # of a rung: many refunds that became unknown together are not lo
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Waiting times, in seconds.
 
     ``retry_base``/``retry_cap``: full jitter while the gateway is definitely away, or a declined refund is tried again.
-    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (research: 5 min,
-    1 h, then daily, Kill Bill's janitor), each rung from the last look; its last rung repeats. ``give_up_after``: of trying in
+    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (after 5 minutes,
+    after an hour, then daily), each rung from the last look; its last rung repeats. ``give_up_after``: of trying in
     CREATE, SENDING or UNKNOWN, after which a person is needed; it never means that the refund failed. ``declines``: definite failures
     until a person is needed.
     """
@@ -31,16 +31,16 @@ class Patience:
     give_up_after: float = 3 * 86400.0
     declines: int = 3
 
-    def retry(self, tries: int, *, now: datetime) -> datetime:
+    def retry_at(self, tries: int, *, now: datetime) -> datetime:
         """When to try again what definitely did not happen."""
         return now + timedelta(seconds=full_jitter(tries, base=self.retry_base, cap=self.retry_cap))
 
-    def poll(self, tries: int, *, now: datetime) -> datetime:
+    def poll_at(self, tries: int, *, now: datetime) -> datetime:
         """When to ask again how far it is: never at once, or a fast gateway would be asked in a tight loop."""
         least = min(self.poll_base, self.poll_cap) / 2
         return now + timedelta(seconds=least + full_jitter(tries, base=least, cap=self.poll_cap))
 
-    def look_up(self, *, unknown_since: datetime, now: datetime) -> datetime:
+    def look_up_at(self, *, unknown_since: datetime, now: datetime) -> datetime:
         """When to look an unknown outcome up next: the rung that its age has come to, a little earlier by jitter.
 
         It depends on the age alone, so that an outage of the gateway, in which nothing can be looked up, climbs no rung by itself.

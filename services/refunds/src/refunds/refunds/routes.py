@@ -1,4 +1,4 @@
-"""``POST /refunds/v1/refunds`` and ``GET /refunds/v1/refunds/{id}`` (CONTRACT "refunds")."""
+"""``POST /refunds/v1/refunds`` and ``GET /refunds/v1/refunds/{id}``."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -9,23 +9,13 @@ from common.clock import Clock
 from common.errors import InvalidInput, Unavailable, Unprocessable
 from common.http import INTERNAL, OPERATOR, VIEWER, PlainDecimal, Request, Route
 from common.money import exponent
-from common.telemetry import inject
-from refunds.payments.choose import GatewayRoutes
-from refunds.providers.provider import Transactions
-from refunds.refunds.errors import (
-    BusinessKeyReused,
-    CurrencyMismatch,
-    ExceedsCaptured,
-    LineConflict,
-    LinesDoNotAddUp,
-    NoPayment,
-    NothingCaptured,
-    NothingLeft,
-    UnknownRefund,
-)
-from refunds.refunds.lines import LineKind, WantedLine
-from refunds.refunds.request import Wish, request_refund
-from refunds.refunds.views import RefundAccepted, RefundView, accepted, view
+from common.telemetry import current_traceparent
+from refunds.payments.model import CurrencyMismatch, ExceedsCaptured, GatewayRoutes, NothingCaptured, NothingLeft
+from refunds.refunds.errors import BusinessKeyReused, LineConflict, LinesDoNotAddUp, NoPayment, UnknownRefund
+from refunds.refunds.lines import LineKind, RequestedLine
+from refunds.refunds.request import RefundRequest, request_refund
+from refunds.refunds.store import RefundTransactions
+from refunds.refunds.views import RefundAccepted, RefundView, view
 
 _Quantity = Annotated[PlainDecimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
 
@@ -67,76 +57,83 @@ class RefundBody(BaseModel):
         return value
 
 
-def refund_routes(*, transactions: Transactions, clock: Clock, gateways: GatewayRoutes) -> list[Route]:
-    """Return the two routes."""
+class RefundRoutes:
+    """What other services and operators call."""
 
-    async def make(request: Request[RefundBody, None]) -> RefundAccepted:
-        """Take a refund in."""
+    def __init__(self, transactions: RefundTransactions, clock: Clock, *, gateways: GatewayRoutes) -> None:
+        self._transactions = transactions
+        self._clock = clock
+        self._gateways = gateways
+
+    async def request(self, request: Request[RefundBody, None]) -> RefundAccepted:
+        """Take a request for a refund."""
         body = request.body
-        headers: dict[str, str] = {}
-        inject(headers)
-        wish = Wish(
+        asked = RefundRequest(
             order_number=body.order_number,
             payment_id=body.payment_id,
             amount=body.amount,
             currency=body.currency,
             reason=body.reason,
             business_key=body.business_key,
-            traceparent=headers.get("traceparent"),
+            traceparent=current_traceparent(),
             lines=tuple(
-                WantedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in body.lines
+                RequestedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in body.lines
             ),
             source=body.source,
         )
-        async with transactions.begin() as store:
-            refund = await request_refund(store, wish, gateways=gateways, actor=request.principal.name, now=clock.now())
-        return accepted(refund)
+        async with self._transactions.begin() as store:
+            refund = await request_refund(
+                store, asked, gateways=self._gateways, actor=request.principal.name, now=self._clock.now()
+            )
+        return RefundAccepted.model_validate(refund, from_attributes=True)
 
-    async def show(request: Request[None, None]) -> RefundView:
+    async def show(self, request: Request[None, None]) -> RefundView:
         """Answer one refund."""
         refund_id = str(request.path_uuid("id"))
-        async with transactions.begin() as store:
+        async with self._transactions.begin() as store:
             refund = await store.find(refund_id)
             lines = await store.lines(refund_id)
         if refund is None:
             raise UnknownRefund(f"there is no refund {refund_id}")
         return view(refund, lines)
 
-    return [
-        Route(
-            method="POST",
-            path="/refunds/v1/refunds",
-            handler=make,
-            summary="Give money back, once",
-            description="Answers when the wish is committed; the money moves afterwards. The same `business_key` gives the same refund. "
-            "When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
-            request=RefundBody,
-            response=RefundAccepted,
-            status=202,
-            errors=(
-                InvalidInput,
-                Unprocessable,
-                NoPayment,
-                BusinessKeyReused,
-                ExceedsCaptured,
-                NothingLeft,
-                NothingCaptured,
-                CurrencyMismatch,
-                LineConflict,
-                LinesDoNotAddUp,
-                Unavailable,
+    def routes(self) -> list[Route]:
+        """Return the two routes."""
+        return [
+            Route(
+                method="POST",
+                path="/refunds/v1/refunds",
+                handler=self.request,
+                summary="Give money back, once",
+                description="Answers when the wish is committed; the money moves afterwards. The same `business_key` gives the same "
+                "refund. When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
+                request=RefundBody,
+                response=RefundAccepted,
+                status=202,
+                errors=(
+                    InvalidInput,
+                    Unprocessable,
+                    NoPayment,
+                    BusinessKeyReused,
+                    ExceedsCaptured,
+                    NothingLeft,
+                    NothingCaptured,
+                    CurrencyMismatch,
+                    LineConflict,
+                    LinesDoNotAddUp,
+                    Unavailable,
+                ),
+                roles=INTERNAL | OPERATOR,
+                tags=("refunds",),
             ),
-            roles=INTERNAL | OPERATOR,
-            tags=("refunds",),
-        ),
-        Route(
-            method="GET",
-            path="/refunds/v1/refunds/{id}",
-            handler=show,
-            summary="One refund",
-            response=RefundView,
-            errors=(UnknownRefund, Unavailable),
-            roles=INTERNAL | VIEWER,
-            tags=("refunds",),
-        ),
-    ]
+            Route(
+                method="GET",
+                path="/refunds/v1/refunds/{id}",
+                handler=self.show,
+                summary="One refund",
+                response=RefundView,
+                errors=(UnknownRefund, Unavailable),
+                roles=INTERNAL | VIEWER,
+                tags=("refunds",),
+            ),
+        ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from common.clock import Clock
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.model import GatewayStatus, Receipt
-from refunds.providers.provider import GatewayRefused, GatewaySilent, Transactions
-from refunds.refunds.model import Attempt, Refund
+from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
+from refunds.providers.model import Attempt, GatewayStatus, Receipt
+from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
+from refunds.refunds.store import RefundTransactions
 
 
 class SendRefund:
@@ -17,7 +18,7 @@ class SendRefund:
     refused when the refund has gone on meanwhile, so a worker that was held up for days neither sends nor starts anything.
     """
 
-    def __init__(self, transactions: Transactions, calls: GatewayCalls, clock: Clock) -> None:
+    def __init__(self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock) -> None:
         self._transactions = transactions
         self._calls = calls
         self._clock = clock
@@ -37,7 +38,7 @@ class SendRefund:
                 return Receipt(GatewayStatus.FAILED, None, "never_started")
             receipt = await self._look_up(refund, attempt)
             if receipt.gateway_refund_id is not None:
-                attempt = await self._keep_id(refund, attempt, receipt)
+                attempt = await self._save_id(refund, attempt, receipt)
         else:
             receipt, attempt = await self._create(refund, attempt)
         if receipt.status is not GatewayStatus.OPENED:
@@ -47,31 +48,35 @@ class SendRefund:
         if attempt.sent_at is None:
             attempt = await self._mark_sent(refund, attempt)
         try:
-            return await self._calls.start(attempt.gateway, refund, attempt)
+            return await self._calls.start(attempt)
         except GatewayRefused as error:
             raise GatewaySilent(error.detail) from error
 
     async def _create(self, refund: Refund, attempt: Attempt) -> tuple[Receipt, Attempt]:
+        if refund.amount is None:
+            raise Impossible(f"refund {refund.id} is sent without a sum")
         policy = self._calls.policy(attempt.gateway)
         first = attempt.sent_at is None
         if refund.state is RefundState.UNKNOWN and policy.finds_by_key:
             receipt = await self._look_up(refund, attempt)
             if receipt.status is not GatewayStatus.MISSING:
-                return receipt, await self._keep_id(refund, attempt, receipt)
+                return receipt, await self._save_id(refund, attempt, receipt)
         if first:
             attempt = await self._mark_sent(refund, attempt)
         try:
-            receipt = await self._calls.create(attempt.gateway, refund, attempt)
+            receipt = await self._calls.create(
+                attempt, payment_id=refund.payment_id, amount=refund.amount, currency=refund.currency
+            )
         except GatewayRefused as error:
             if first or attempt.never_started(policy):
                 raise
             # PayPal's trap: an earlier call may have paid, and its repeat is refused because nothing is left.
             raise GatewaySilent(error.detail) from error
-        return receipt, await self._keep_id(refund, attempt, receipt)
+        return receipt, await self._save_id(refund, attempt, receipt)
 
     async def _look_up(self, refund: Refund, attempt: Attempt) -> Receipt:
         try:
-            return await self._calls.look_up(attempt.gateway, refund, attempt)
+            return await self._calls.look_up(attempt, payment_id=refund.payment_id)
         except GatewayRefused as error:
             raise GatewaySilent(error.detail) from error
 
@@ -79,8 +84,8 @@ class SendRefund:
         async with self._transactions.begin() as store:
             return await store.mark_sent(refund, attempt, now=self._clock.now())
 
-    async def _keep_id(self, refund: Refund, attempt: Attempt, receipt: Receipt) -> Attempt:
+    async def _save_id(self, refund: Refund, attempt: Attempt, receipt: Receipt) -> Attempt:
         if receipt.gateway_refund_id is None:
             raise GatewaySilent("the gateway gave the refund no id")
         async with self._transactions.begin() as store:
-            return await store.keep_gateway_refund_id(refund, attempt, receipt.gateway_refund_id)
+            return await store.save_gateway_refund_id(refund, attempt, receipt.gateway_refund_id)

@@ -1,4 +1,4 @@
-"""The state machine of a refund (M21, research "Refunds and tips"): total, so that every state × event has an answer.
+"""The state machine of a refund: total, so that every state × event has an answer (docs/requirements.md#refunds-against-trust).
 
 ```
 CREATE(2) → SENDING → PENDING → SUCCESS → REVERSED
@@ -18,7 +18,7 @@ from enum import IntEnum, StrEnum
 
 
 class RefundState(IntEnum):
-    """States with the seed's numbers where it gives them (RS_CREATE = 2, RS_ERROR = 7); the others are ours."""
+    """``CREATE`` and ``ERROR`` have the numbers that operators and other systems know (RS_CREATE = 2, RS_ERROR = 7)."""
 
     CREATE = 2
     SENDING = 3
@@ -87,7 +87,7 @@ _NOT_SENT = Refuse("nothing was sent in this attempt")
 _NOT_CHECKED = Refuse("the sum was checked before")
 _SENT = Refuse("a refund may have been sent: the payment was captured")
 _NOT_DECLINED = Refuse("only a declined refund is tried again by itself")
-_NOT_ERROR = Refuse("only a refund in RS_ERROR can be restarted (M22)")
+_NOT_ERROR = Refuse("only a refund in RS_ERROR can be restarted")
 _TIME = Refuse("time alone never means failure")
 _OVER = Refuse("the refund is over")
 _TRANSIENT = Refuse("a declined refund is either tried again or given up")

@@ -10,12 +10,12 @@ from typing import Any
 from common.contracts.journal import JournalEntryV1
 from common.contracts.refunds import RefundRejectedV1, RefundStateChangedV1
 from common.ids import derived_id
-from refunds.providers.provider import RefundStore
-from refunds.refunds.errors import Impossible
+from refunds.providers.gateway import Impossible
 from refunds.refunds.lines import RefundedLine
 from refunds.refunds.model import Refund
-from refunds.refunds.problems import tell_people
+from refunds.refunds.problems import update_problems
 from refunds.refunds.states import Happened, Move, RefundState, Refuse, releases, rule
+from refunds.refunds.store import RefundStore
 
 SERVICE = "refunds"
 
@@ -52,13 +52,13 @@ async def move(
         after, state=ruling.to, version=refund.version + 1, error=error, state_since=now, tries=changes.get("tries", 0)
     )
     if after.reserved != refund.reserved:
-        await store.lock_payment(refund.payment_id)  # payments are locked before refunds
+        await store.payments.lock(refund.payment_id)  # payments are locked before refunds
     await store.save(refund, after)
     await store.record(after, before=refund.state, happened=happened, actor=actor, detail=detail or error or "")
     await announce(store, after, now=now, actor=actor, detail=detail or error or "")
     if ruling.to is RefundState.REJECTED:
         await announce_rejection(store, after, code=error or "rejected", detail=detail, now=now)
-    await tell_people(store, after, now=now)
+    await update_problems(store, after, now=now)
     return after
 
 
@@ -71,7 +71,7 @@ async def announce(
     detail: str,
     lines: Sequence[RefundedLine] = (),
 ) -> None:
-    """Promise the two events of a change of state: for other services, and for the order's timeline."""
+    """Publish the two events of a change of state: for other services, and for the order's timeline."""
     version = str(refund.version)
     changed = RefundStateChangedV1(
         refund_id=refund.id,
@@ -79,7 +79,7 @@ async def announce(
         payment_id=refund.payment_id,
         business_key=refund.business_key,
         state=refund.state,
-        state_name=refund.state.name,
+        state_name=refund.state_name,
         version=refund.version,
         attempt=refund.attempt,
         amount=refund.amount,
@@ -102,21 +102,8 @@ async def announce(
         },
         occurred_at=now,
     )
-    number = refund.order_number
-    await store.promise(
-        changed,
-        event_id=derived_id("refund", refund.id, version),
-        traceparent=refund.traceparent,
-        order_number=number,
-        now=now,
-    )
-    await store.promise(
-        journal,
-        event_id=derived_id("refund-journal", refund.id, version),
-        traceparent=refund.traceparent,
-        order_number=number,
-        now=now,
-    )
+    await store.publish_about(refund, changed, event_id=derived_id("refund", refund.id, version), now=now)
+    await store.publish_about(refund, journal, event_id=derived_id("refund-journal", refund.id, version), now=now)
 
 
 def _line(line: RefundedLine) -> str:
@@ -124,18 +111,13 @@ def _line(line: RefundedLine) -> str:
 
 
 async def announce_rejection(store: RefundStore, refund: Refund, *, code: str, detail: str, now: datetime) -> None:
-    """Promise the event that a wanted refund cannot be made."""
-    await store.promise(
-        RefundRejectedV1(
-            order_number=refund.order_number,
-            payment_id=refund.payment_id,
-            business_key=refund.business_key,
-            code=code,
-            detail=detail,
-            occurred_at=now,
-        ),
-        event_id=derived_id("refund-rejected", refund.id),
-        traceparent=refund.traceparent,
+    """Publish the event that a requested refund cannot be made."""
+    rejected = RefundRejectedV1(
         order_number=refund.order_number,
-        now=now,
+        payment_id=refund.payment_id,
+        business_key=refund.business_key,
+        code=code,
+        detail=detail,
+        occurred_at=now,
     )
+    await store.publish_about(refund, rejected, event_id=derived_id("refund-rejected", refund.id), now=now)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-from refunds.providers.provider import GatewayCall, HistoryEntry
 from refunds.refunds.lines import LineKind, RefundedLine
-from refunds.refunds.model import Attempt, Refund
+from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
+
+_PlainNumber = Annotated[str, BeforeValidator(lambda quantity: f"{quantity.normalize():f}")]
 
 
 class RefundAccepted(BaseModel):
@@ -24,8 +26,8 @@ class LineView(BaseModel):
 
     id: str
     kind: LineKind
-    quantity: str
-    of_quantity: str
+    quantity: _PlainNumber
+    of_quantity: _PlainNumber
     paid: int
     amount: int
 
@@ -85,7 +87,7 @@ class CallView(BaseModel):
 class AttemptView(BaseModel):
     """One attempt: the key it went under, and what the payment system calls it."""
 
-    attempt: int
+    attempt: int = Field(validation_alias="number")
     gateway: str
     gateway_key: str
     began_at: datetime
@@ -100,90 +102,15 @@ class EvidenceView(BaseModel):
     calls: list[CallView] = Field(description="the newest hundred, oldest first; no secrets")
 
 
-def evidence_view(attempts: Sequence[Attempt], calls: Sequence[GatewayCall]) -> EvidenceView:
-    """Show the evidence."""
-    return EvidenceView(
-        attempts=[
-            AttemptView(
-                attempt=one.number,
-                gateway=one.gateway,
-                gateway_key=one.gateway_key,
-                began_at=one.began_at,
-                sent_at=one.sent_at,
-                gateway_refund_id=one.gateway_refund_id,
-            )
-            for one in attempts
-        ],
-        calls=[
-            CallView(
-                attempt=call.attempt,
-                at=call.at,
-                operation=call.operation,
-                request=call.request,
-                outcome=call.outcome,
-                answer=call.answer,
-                seconds=call.seconds,
-            )
-            for call in calls
-        ],
-    )
-
-
-def accepted(refund: Refund) -> RefundAccepted:
-    """Show the short form."""
-    return RefundAccepted(id=refund.id, state=refund.state, state_name=refund.state.name)
-
-
 def view(refund: Refund, lines: Sequence[RefundedLine] = ()) -> RefundView:
     """Show a refund."""
-    return RefundView(
-        id=refund.id,
-        state=refund.state,
-        state_name=refund.state.name,
-        business_key=refund.business_key,
-        order_number=refund.order_number,
-        payment_id=refund.payment_id,
-        amount=refund.amount,
-        currency=refund.currency,
-        reason=refund.reason,
-        version=refund.version,
-        attempt=refund.attempt,
-        error=refund.error,
-        next_attempt_at=refund.next_attempt_at,
-        created_at=refund.created_at,
-        state_since=refund.state_since,
-        lines=[
-            LineView(
-                id=line.id,
-                kind=line.kind,
-                quantity=f"{line.quantity.normalize():f}",
-                of_quantity=f"{line.of_quantity.normalize():f}",
-                paid=line.paid,
-                amount=line.amount,
-            )
-            for line in lines
-        ],
-    )
-
-
-def history_view(entry: HistoryEntry) -> HistoryView:
-    """Show a line of history."""
-    return HistoryView(
-        version=entry.version,
-        attempt=entry.attempt,
-        before=entry.before,
-        before_name=None if entry.before is None else entry.before.name,
-        after=entry.after,
-        after_name=entry.after.name,
-        happened=entry.happened,
-        actor=entry.actor,
-        detail=entry.detail,
-        at=entry.at,
-    )
+    shown = RefundView.model_validate(refund, from_attributes=True)
+    shown.lines = [LineView.model_validate(line, from_attributes=True) for line in lines]
+    return shown
 
 
 def state_named(text: str) -> RefundState | None:
-    """Read a state given by number, by name or by the seed's name (``7``, ``ERROR``, ``RS_ERROR``)."""
+    """Read a state given by number or by name (``7``, ``ERROR``, ``RS_ERROR``)."""
     if text.isascii() and text.isdigit():
         return next((state for state in RefundState if state == int(text[:4])), None)
     return RefundState.__members__.get(text.upper().removeprefix("RS_"))

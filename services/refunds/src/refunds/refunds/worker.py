@@ -1,32 +1,17 @@
-"""What runs by itself: the worker that carries refunds on, the day's reconciliation, the gauges."""
+"""The worker that carries refunds on."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime, timedelta
-from typing import Protocol
 
 from common.clock import Clock
-from common.errors import SuiteError
-from common.postgres import worth_repeating
+from common.postgres import is_retryable
 from common.telemetry import get_logger, report_exception
-from refunds.reconciliation.reconcile import Reconcile, Reconciliation
+from refunds.refunds.queue import RefundQueue
 
 _log = get_logger()
-
-
-class Queue(Protocol):
-    """Refunds that are due, leased to one worker at a time."""
-
-    async def claim(self, *, limit: int, now: datetime) -> list[str]:
-        """Take up to ``limit`` due refunds."""
-        ...
-
-    async def release(self, refund_id: str) -> None:
-        """Give one back."""
-        ...
 
 
 class RefundWorker:
@@ -38,7 +23,7 @@ class RefundWorker:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: RefundQueue,
         advance: Callable[[str], Awaitable[None]],
         clock: Clock,
         *,
@@ -85,7 +70,7 @@ class RefundWorker:
         try:
             claimed = await self._queue.claim(limit=free, now=self._clock.now())
         except Exception as error:
-            if not _passing(error):
+            if not is_retryable(error):
                 raise
             _log.warning("refunds_not_claimed", reason=type(error).__name__)
             return
@@ -99,7 +84,7 @@ class RefundWorker:
             await self._advance(refund_id)
             await self._queue.release(refund_id)
         except Exception as error:  # noqa: BLE001 - one refund's trouble must not stop the others
-            if _passing(error):
+            if is_retryable(error):
                 _log.warning("refund_put_off", refund_id=refund_id, reason=type(error).__name__)
                 return
             self._failed()
@@ -115,69 +100,3 @@ class RefundWorker:
             await asyncio.wait_for(self._work.wait(), self._poll * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, guards nothing
         except TimeoutError:
             return
-
-
-async def every(seconds: float, job: Callable[[], Awaitable[None]], *, name: str) -> None:
-    """Run a job again and again; one that fails because something is away is tried at its next time."""
-    while True:
-        try:
-            await job()
-        except Exception as error:
-            if not _passing(error):
-                raise
-            _log.warning("job_put_off", job=name, reason=type(error).__name__)
-        await asyncio.sleep(seconds)
-
-
-class Days(Protocol):
-    """Which days are reconciled."""
-
-    async def claim_day(self, day: date, *, now: datetime) -> bool:
-        """Take a day, for a while; False when it is done or taken."""
-        ...
-
-    async def finish_day(self, day: date, *, now: datetime) -> None:
-        """Note that it is done."""
-        ...
-
-
-class DailyReconciliation:
-    """Reconciles once a day, from ``hour`` (UTC) on, ``back`` far back, whichever replica comes first."""
-
-    def __init__(
-        self,
-        reconcile: Reconcile,
-        days: Days,
-        clock: Clock,
-        *,
-        hour: int,
-        back: timedelta,
-        reconciled: Callable[[Reconciliation], None],
-    ) -> None:
-        self._reconcile = reconcile
-        self._days = days
-        self._clock = clock
-        self._hour = hour
-        self._back = back
-        self._reconciled = reconciled
-
-    async def __call__(self) -> None:
-        """Do it if it is time, and if nobody has."""
-        now = self._clock.now()
-        if now.hour < self._hour or not await self._days.claim_day(now.date(), now=now):
-            return
-        found = await self._reconcile(since=now - self._back, until=now)
-        await self._days.finish_day(now.date(), now=self._clock.now())
-        self._reconciled(found)
-        _log.info(
-            "refunds_reconciled",
-            examined=found.examined,
-            advanced=found.advanced,
-            unanswered=found.unanswered,
-            differences=len(found.differences),
-            registers=found.registers,
-        )
-
-
-def _passing(error: Exception) -> bool:
-    return (isinstance(error, SuiteError) and error.retryable) or worth_repeating(error)
