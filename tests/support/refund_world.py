@@ -38,7 +38,8 @@ from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.store import ReconciliationStore
 from refunds.refunds.advance import AdvanceRefund
-from refunds.refunds.begin import begin_attempt
+from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.attempt import begin_attempt
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.model import Restarted
@@ -113,15 +114,16 @@ class World:
         calls = GatewayCalls(with_points, self.gateway_metrics, self.time, limits=GuardLimits())
         self.number += 1
         owner = f"instance-{self.number}"
-        compare = CompareRefund(transactions, calls, self.time, retries=RETRIES)
+        apply_answer = ApplyAnswer(calls, self.time, RETRIES)
+        compare = CompareRefund(transactions, calls, apply_answer, self.time)
         books = ReconciliationStore(self.database, owner=owner)
         return Instance(
             calls=calls,
-            advance=AdvanceRefund(transactions, calls, self.time, retries=RETRIES),
+            advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=NoticeRefund(transactions, compare, self.time),
             reconcile=Reconcile(transactions, calls, books, compare, self.time),
-            restart=RestartRefund(transactions, calls, self.time, retries=RETRIES),
+            restart=RestartRefund(transactions, calls, apply_answer, self.time),
             crash_point=crash_point,
         )
 

@@ -13,7 +13,7 @@ from refunds.providers.calls import GatewayCalls
 from refunds.reconciliation.metrics import ReconciliationMetrics
 from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
-from refunds.reconciliation.routes import NotificationRoutes, ReconciliationRoutes
+from refunds.reconciliation.routes import ReconciliationRoutes
 from refunds.refunds.admin_routes import RefundAdminRoutes
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.restart_many import RestartMany
@@ -38,9 +38,8 @@ def routes(
     changes = Changes(database, committed=committed)
     return [
         *RefundRoutes(transactions, clock, gateways=gateways).routes(),
-        *NotificationRoutes(calls, notice, noticed=committed).routes(),
         *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart)).routes(),
-        *ReconciliationRoutes(changes, reconcile, metrics, clock).routes(),
+        *ReconciliationRoutes(calls, notice, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, after_commit=committed),
         *audit_routes(database),
     ]

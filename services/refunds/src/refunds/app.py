@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
-from common.http import HttpServer, Route, TokenBook, build_app, describe, new_session
+from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
@@ -31,6 +31,7 @@ from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.store import ReconciliationStore, count_differences
 from refunds.refunds.advance import AdvanceRefund
+from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.consumers import RefundConsumers, attempt_key
 from refunds.refunds.lists import count_unfinished
 from refunds.refunds.metrics import RefundMetrics
@@ -72,7 +73,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     session = await lifecycle.enter(
         new_session(total=settings.gateway_deadline, limit=settings.gateway_connections, service=NAME)
     )
-    parts = _parts(
+    parts = _Parts(
         settings, database, gateways_of(settings, session), registry, clock or SystemClock(), wake_relay=relay.wake
     )
     app = build_app(
@@ -93,28 +94,21 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     lifecycle.supervise("worker", parts.worker.run, stop=parts.worker.stop)
     every(lifecycle, _RECONCILE_EVERY_SECONDS, parts.daily_reconciliation, name="reconciliation")
     every(lifecycle, _GAUGES_SECONDS, parts.show_gauges, name="gauges")
-    requests = Consumer(
-        amqp_url,
-        REFUNDS_WANTED,
-        database=database,
-        name=REFUNDS_WANTED.name,
-        service=NAME,
-        handler=parts.consumers.request_refunds,
-        metrics=messaging_metrics,
-        after_commit=parts.committed,
-    )
-    attempts = Consumer(
-        amqp_url,
-        REFUNDS_WORK,
-        database=database,
-        name=REFUNDS_WORK.name,
-        service=NAME,
-        handler=parts.consumers.begin_attempts,
-        key=attempt_key,
-        metrics=messaging_metrics,
-        after_commit=parts.committed,
-    )
-    for spec, consumer in ((REFUNDS_WANTED, requests), (REFUNDS_WORK, attempts)):
+    for spec, handler, key in (
+        (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),
+        (REFUNDS_WORK, parts.consumers.begin_attempts, attempt_key),
+    ):
+        consumer = Consumer(
+            amqp_url,
+            spec,
+            database=database,
+            name=spec.name,
+            service=NAME,
+            handler=handler,
+            key=key,
+            metrics=messaging_metrics,
+            after_commit=parts.committed,
+        )
         dead = consumer.dead_letter_collector
         lifecycle.supervise(f"dead-letters-{spec.name}", dead.run, stop=dead.stop)
         lifecycle.supervise(f"consumer-{spec.name}", consumer.run, stop=consumer.stop)
@@ -126,7 +120,7 @@ def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; opens and reads nothing."""
     database = Database("postgresql://", application_name=NAME)
     settings = RefundsSettings.model_construct()
-    parts = _parts(settings, database, {}, new_registry(), SystemClock(), wake_relay=lambda: None)
+    parts = _Parts(settings, database, {}, new_registry(), SystemClock(), wake_relay=lambda: None)
     return describe(service=NAME, version=VERSION, description=DESCRIPTION, routes=parts.routes)
 
 
@@ -137,7 +131,7 @@ def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, 
             session,
             url=str(settings.trust_url),
             service_token=settings.trust_service_token.get_secret_value(),
-            key_retention=settings.retention,
+            key_retention=timedelta(seconds=settings.key_retention),
         )
     }
     if settings.yookassa_shop_id is not None and settings.yookassa_secret_key is not None:
@@ -146,77 +140,73 @@ def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, 
             url=str(settings.yookassa_url),
             shop_id=settings.yookassa_shop_id,
             secret_key=settings.yookassa_secret_key.get_secret_value(),
-            key_retention=settings.yookassa_retention,
+            key_retention=timedelta(seconds=settings.yookassa_key_retention),
         )
     return gateways
 
 
-@dataclass(frozen=True, slots=True)
 class _Parts:
     """What is between the outside and the entry points, put together; nothing of it runs yet."""
 
-    routes: list[Route]
-    consumers: RefundConsumers
-    worker: RefundWorker
-    daily_reconciliation: DailyReconciliation
-    show_gauges: Callable[[], Any]
-    committed: Callable[[], None]
+    def __init__(
+        self,
+        settings: RefundsSettings,
+        database: Database,
+        gateways: Mapping[str, Gateway],
+        registry: CollectorRegistry,
+        clock: Clock,
+        *,
+        wake_relay: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._wake_relay = wake_relay
+        self._refund_metrics = RefundMetrics(registry)
+        self._reconciliation_metrics = ReconciliationMetrics(registry)
+        self._gateway_metrics = GatewayMetrics(registry, gateways=GATEWAYS)
+        self._calls = calls = GatewayCalls(gateways, self._gateway_metrics, clock, limits=settings.guard)
+        transactions = RefundTransactions(database, self._refund_metrics, after_commit=wake_relay)
+        apply_answer = ApplyAnswer(calls, clock, settings.retries)
+        owner = f"{settings.replica}/{uuid4().hex[:8]}"
+        self.worker = RefundWorker(
+            RefundQueue(database, owner=owner, lease=timedelta(seconds=settings.lease)),
+            AdvanceRefund(transactions, calls, apply_answer, clock),
+            clock,
+            concurrency=settings.concurrency,
+            poll=settings.poll,
+            failed=self._refund_metrics.failures.inc,
+        )
+        books = ReconciliationStore(database, owner=owner)
+        compare = CompareRefund(transactions, calls, apply_answer, clock)
+        reconcile = Reconcile(transactions, calls, books, compare, clock)
+        self.daily_reconciliation = DailyReconciliation(
+            reconcile,
+            books,
+            self._reconciliation_metrics,
+            clock,
+            hour=settings.reconcile_at,
+            back=timedelta(days=settings.reconcile_days),
+        )
+        self.consumers = RefundConsumers(transactions, clock, gateways=settings.routes)
+        self.routes = api.routes(
+            database,
+            transactions,
+            calls,
+            RestartRefund(transactions, calls, apply_answer, clock),
+            NoticeRefund(transactions, compare, clock),
+            reconcile,
+            self._reconciliation_metrics,
+            clock,
+            gateways=settings.routes,
+            committed=self.committed,
+        )
 
+    def committed(self) -> None:
+        """Wake whoever has work after a commit."""
+        self._wake_relay()
+        self.worker.wake()
 
-def _parts(
-    settings: RefundsSettings,
-    database: Database,
-    gateways: Mapping[str, Gateway],
-    registry: CollectorRegistry,
-    clock: Clock,
-    *,
-    wake_relay: Callable[[], None],
-) -> _Parts:
-    refund_metrics, reconciliation_metrics = RefundMetrics(registry), ReconciliationMetrics(registry)
-    gateway_metrics = GatewayMetrics(registry, gateways=GATEWAYS)
-    calls = GatewayCalls(gateways, gateway_metrics, clock, limits=settings.guard)
-    transactions = RefundTransactions(database, refund_metrics, after_commit=wake_relay)
-    owner = f"{settings.replica}/{uuid4().hex[:8]}"
-    worker = RefundWorker(
-        RefundQueue(database, owner=owner, lease=timedelta(seconds=settings.lease)),
-        AdvanceRefund(transactions, calls, clock, retries=settings.retries),
-        clock,
-        concurrency=settings.concurrency,
-        poll=settings.poll,
-        failed=refund_metrics.failures.inc,
-    )
-    books = ReconciliationStore(database, owner=owner)
-    compare = CompareRefund(transactions, calls, clock, retries=settings.retries)
-    reconcile = Reconcile(transactions, calls, books, compare, clock)
-    daily = DailyReconciliation(
-        reconcile,
-        books,
-        reconciliation_metrics,
-        clock,
-        hour=settings.reconcile_at,
-        back=timedelta(days=settings.reconcile_days),
-    )
-
-    def committed() -> None:
-        wake_relay()
-        worker.wake()
-
-    async def show_gauges() -> None:
-        refund_metrics.show(await count_unfinished(database))
-        reconciliation_metrics.show_differences(await count_differences(database))
-        gateway_metrics.show_guards(calls.guards)
-
-    routes = api.routes(
-        database,
-        transactions,
-        calls,
-        RestartRefund(transactions, calls, clock, retries=settings.retries),
-        NoticeRefund(transactions, compare, clock),
-        reconcile,
-        reconciliation_metrics,
-        clock,
-        gateways=settings.routes,
-        committed=committed,
-    )
-    consumers = RefundConsumers(transactions, clock, gateways=settings.routes)
-    return _Parts(routes, consumers, worker, daily, show_gauges, committed)
+    async def show_gauges(self) -> None:
+        """Set the gauges from what the database holds."""
+        self._refund_metrics.show(await count_unfinished(self._database))
+        self._reconciliation_metrics.show_differences(await count_differences(self._database))
+        self._gateway_metrics.show_guards(self._calls.guards)

@@ -1,7 +1,5 @@
 """Settings of refunds, from the environment (``REFUNDS_…``)."""
 
-from datetime import timedelta
-
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -96,13 +94,3 @@ class RefundsSettings(ServiceSettings):
             tokens=self.retry_tokens,
             ratio=self.retry_token_ratio,
         )
-
-    @property
-    def retention(self) -> timedelta:
-        """``key_retention`` as a length of time."""
-        return timedelta(seconds=self.key_retention)
-
-    @property
-    def yookassa_retention(self) -> timedelta:
-        """``yookassa_key_retention`` as a length of time."""
-        return timedelta(seconds=self.yookassa_key_retention)

@@ -25,12 +25,12 @@ class GuardLimits:
 
 
 class Guard:
-    """The state of both. Not safe for threads; time is passed in."""
+    """The state of both; ``tokens`` is what is left of the budget. Not safe for threads; time is passed in."""
 
     def __init__(self, limits: GuardLimits) -> None:
         self._limits = limits
         self._circuit = CircuitBreaker(failures=limits.failures, pause=limits.pause)
-        self._tokens = limits.tokens
+        self.tokens = limits.tokens
         self._filled_at: datetime | None = None
 
     @property
@@ -38,32 +38,27 @@ class Guard:
         """Whether calls go through: all, none, or one to see."""
         return self._circuit.state
 
-    @property
-    def tokens(self) -> float:
-        """What is left of the retry budget."""
-        return self._tokens
-
     def refusal(self, *, retry: bool, now: datetime) -> str | None:
         """Say why a call must not be made now; None lets it through, as the probe if the circuit was open long enough."""
         self._refill(now)
         if self._circuit.is_open:
             return None if self._circuit.may_call(now.timestamp()) else "circuit_open"
-        if retry and self._tokens <= self._limits.tokens / 2:
+        if retry and self.tokens <= self._limits.tokens / 2:
             return "retry_budget_spent"
         return None
 
     def answered(self) -> None:
         """The gateway answered something definite."""
         self._circuit.succeeded()
-        self._tokens = min(self._limits.tokens, self._tokens + self._limits.ratio)
+        self.tokens = min(self._limits.tokens, self.tokens + self._limits.ratio)
 
     def failed(self, now: datetime) -> None:
         """The gateway was away, or its answer leaves the outcome open."""
         self._circuit.failed(now.timestamp())
-        self._tokens = max(0.0, self._tokens - 1)
+        self.tokens = max(0.0, self.tokens - 1)
 
     def _refill(self, now: datetime) -> None:
         if self._filled_at is not None:
             passed = max(0.0, (now - self._filled_at).total_seconds())
-            self._tokens = min(self._limits.tokens, self._tokens + passed * self._limits.refill)
+            self.tokens = min(self._limits.tokens, self.tokens + passed * self._limits.refill)
         self._filled_at = now

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from refunds.providers.gateway import GatewayAway, GatewaySilent
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, BUSY, SERVER_ERROR = 200, 401, 403, 404, 409, 429, 500
 _CODE = re.compile(r"^[a-z0-9_]{1,64}$")
@@ -62,6 +62,16 @@ class GatewayHttp:
         if status >= SERVER_ERROR or status == CONFLICT:
             raise GatewaySilent(f"{name} answered {status}")
         return status, body
+
+    async def payment(self, path: str, model: type[ModelT], refusal: type[BaseModel]) -> ModelT:
+        """Read a payment. ``GatewayRefused`` only when the gateway says in its own words that it does not know it."""
+        status, body = await self.call("GET", path)
+        if status == NOT_FOUND:
+            self.refusal(refusal, status, body)
+            raise GatewayRefused(f"{self._gateway} does not know the payment", reason="payment_unknown")
+        if status != OK:
+            raise GatewayAway(f"{self._gateway} answered {status}")
+        return self.read(model, body)
 
     def read(self, model: type[ModelT], body: bytes) -> ModelT:
         """Read an answer that was expected; one that cannot be understood is ``GatewaySilent``."""

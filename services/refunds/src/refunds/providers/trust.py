@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent, Impossible
+from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
 from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
 from refunds.providers.model import (
     Attempt,
@@ -88,13 +88,7 @@ class TrustGateway:
 
     async def payment(self, payment_id: str) -> PaymentInfo:
         """``GET /payments/{id}``, the authority on what was captured."""
-        status, body = await self._http.call("GET", f"{_BASE}/payments/{path_part(payment_id)}")
-        if status == NOT_FOUND:
-            self._http.refusal(_Refusal, status, body)
-            raise GatewayRefused("Trust does not know the payment", reason="payment_unknown")
-        if status != OK:
-            raise GatewayAway(f"Trust answered {status}")
-        answer = self._http.read(_Payment, body)
+        answer = await self._http.payment(f"{_BASE}/payments/{path_part(payment_id)}", _Payment, _Refusal)
         return PaymentInfo(
             captured=answer.captured,
             currency=answer.currency,

@@ -9,7 +9,7 @@ import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
 from common.money import to_decimal_string, to_minor
-from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent, Impossible
+from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
 from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
 from refunds.providers.model import (
     Attempt,
@@ -100,13 +100,7 @@ class YooKassaGateway:
 
     async def payment(self, payment_id: str) -> PaymentInfo:
         """``GET /v3/payments/{id}``; ``amount`` of a succeeded payment is what was captured."""
-        status, body = await self._http.call("GET", f"/v3/payments/{path_part(payment_id)}")
-        if status == NOT_FOUND:
-            self._http.refusal(_Refusal, status, body)
-            raise GatewayRefused("YooKassa does not know the payment", reason="payment_unknown")
-        if status != OK:
-            raise GatewayAway(f"YooKassa answered {status}")
-        answer = self._http.read(_Payment, body)
+        answer = await self._http.payment(f"/v3/payments/{path_part(payment_id)}", _Payment, _Refusal)
         return PaymentInfo(
             captured=answer.amount.minor if answer.status == "succeeded" else 0,
             currency=answer.amount.currency,

@@ -13,10 +13,9 @@ from refunds.providers.gateway import GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt, Receipt
 from refunds.reconciliation.model import Difference, judge
 from refunds.reconciliation.store import add_difference, close_differences
-from refunds.refunds.apply_answer import apply_answer
+from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.model import Refund
-from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 
@@ -34,12 +33,12 @@ class CompareRefund:
     """
 
     def __init__(
-        self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock, *, retries: RetryPolicy
+        self, transactions: RefundTransactions, calls: GatewayCalls, apply_answer: ApplyAnswer, clock: Clock
     ) -> None:
         self._transactions = transactions
         self._calls = calls
+        self._apply_answer = apply_answer
         self._clock = clock
-        self._retries = retries
 
     async def __call__(self, refund_id: str, *, dry_run: bool = False) -> tuple[bool, Difference | None]:
         """Return whether the refund changed its state, and what differs.
@@ -71,17 +70,14 @@ class CompareRefund:
     async def _apply(
         self, refund: Refund, last: Attempt, receipts: Sequence[tuple[Attempt, Receipt]]
     ) -> tuple[bool, Difference | None]:
-        now, after = self._clock.now(), refund
+        after = refund
         async with self._transactions.begin() as store:
             await store.add_calls(self._calls.take_calls(refund.id))
             for attempt, receipt in receipts:
                 if attempt.number == last.number and refund.state is not RefundState.CREATE:
-                    policy = self._calls.policy(attempt.gateway)
-                    after = await apply_answer(
-                        store, refund, attempt, receipt, policy=policy, retries=self._retries, now=now
-                    )
+                    after = await self._apply_answer(store, refund, attempt, receipt)
             difference = _judge(after, last, receipts)
-            await update_incident(store, difference, subject=refund.id, now=now)
+            await update_incident(store, difference, subject=refund.id, now=self._clock.now())
         return after.state is not refund.state, difference
 
 

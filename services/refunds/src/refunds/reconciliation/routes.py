@@ -57,19 +57,30 @@ class ReconciliationView(BaseModel):
     differences: list[DifferenceView]
 
 
-class NotificationRoutes:
-    """A payment system says that something happened to a refund. It is asked; it is never believed.
+class ReconciliationRoutes:
+    """Both look at what the payment systems have; neither moves money."""
 
-    Public: a call can only have us look up, at most, a refund that the payment system named itself.
-    """
-
-    def __init__(self, calls: GatewayCalls, notice: NoticeRefund, *, noticed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        calls: GatewayCalls,
+        notice: NoticeRefund,
+        reconcile: Reconcile,
+        changes: Changes,
+        metrics: ReconciliationMetrics,
+        clock: Clock,
+        *,
+        noticed: Callable[[], None],
+    ) -> None:
         self._calls = calls
         self._notice = notice
+        self._reconcile = reconcile
+        self._changes = changes
+        self._metrics = metrics
+        self._clock = clock
         self._noticed = noticed
 
-    async def notify(self, request: Request[None, None]) -> Noticed:
-        """Have the refund looked up."""
+    async def _notify(self, request: Request[None, None]) -> Noticed:
+        """Public: a call can only have us look up, at most, a refund that the payment system named itself."""
         gateway = request.path["gateway"]
         if gateway not in self._calls.guards:
             raise UnknownGateway(f"there is no gateway {gateway[:32]}")
@@ -83,35 +94,7 @@ class NotificationRoutes:
         self._noticed()
         return Noticed()
 
-    def routes(self) -> list[Route]:
-        """Return the route."""
-        return [
-            Route(
-                method="POST",
-                path="/notifications/v1/{gateway}",
-                handler=self.notify,
-                summary="A payment system's notification about a refund",
-                description="Nothing of the body is believed but the name of the refund; what became of it is asked of the payment "
-                "system.",
-                response=Noticed,
-                errors=(UnknownGateway, Unavailable),
-                roles=None,
-                tags=("notifications",),
-                quiet=True,
-            )
-        ]
-
-
-class ReconciliationRoutes:
-    """Reconciliation on demand."""
-
-    def __init__(self, changes: Changes, reconcile: Reconcile, metrics: ReconciliationMetrics, clock: Clock) -> None:
-        self._changes = changes
-        self._reconcile = reconcile
-        self._metrics = metrics
-        self._clock = clock
-
-    async def reconcile(self, request: Request[ReconcileBody, None]) -> Answer:
+    async def _reconcile_now(self, request: Request[ReconcileBody, None]) -> Answer:
         """Reconcile both ways, then store the answer and the audit record. Doing so again for a repeated request does no harm."""
         body, until = request.body, self._clock.now()
         found = await self._reconcile(since=until - timedelta(days=body.days), until=until, dry_run=body.dry_run)
@@ -126,12 +109,25 @@ class ReconciliationRoutes:
         return await self._changes.carry_out(request, work)
 
     def routes(self) -> list[Route]:
-        """Return the route."""
+        """Return the two routes."""
         return [
             Route(
                 method="POST",
+                path="/notifications/v1/{gateway}",
+                handler=self._notify,
+                summary="A payment system's notification about a refund",
+                description="Nothing of the body is believed but the name of the refund; what became of it is asked of the payment "
+                "system.",
+                response=Noticed,
+                errors=(UnknownGateway, Unavailable),
+                roles=None,
+                tags=("notifications",),
+                quiet=True,
+            ),
+            Route(
+                method="POST",
                 path="/admin/v1/reconciliation",
-                handler=self.reconcile,
+                handler=self._reconcile_now,
                 summary="Compare our refunds with the payment systems', both ways",
                 description="Finished refunds too. States follow the payment system; what still differs is an incident. Moves no money.",
                 request=ReconcileBody,

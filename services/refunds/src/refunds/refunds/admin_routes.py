@@ -43,6 +43,7 @@ from refunds.refunds.views import (
 )
 
 _MOST = 100
+_NOT_NOW = (UnknownRefund, NotInError, VersionMismatch, GatewayNoAnswer, ExceedsCaptured, NothingLeft, Unavailable)
 
 
 class RefundQuery(PageQuery):
@@ -117,8 +118,7 @@ class RefundAdminRoutes:
         self._restart = restart
         self._restart_many = restart_many
 
-    async def find(self, request: Request[None, RefundQuery]) -> Page[RefundView]:
-        """Answer one page of refunds."""
+    async def _find(self, request: Request[None, RefundQuery]) -> Page[RefundView]:
         query = request.query
         state = None
         if query.state is not None:
@@ -133,8 +133,7 @@ class RefundAdminRoutes:
         found = await find_page(self._database, state=state, order=query.order, before=before, limit=query.limit + 1)
         return page_of(found, limit=query.limit, item=view, key=lambda refund: (refund.id,))
 
-    async def history(self, request: Request[None, None]) -> HistoryList:
-        """Answer what happened to one refund, in order."""
+    async def _history(self, request: Request[None, None]) -> HistoryList:
         refund_id = str(request.path_uuid("id"))
         async with self._transactions.begin() as store:
             if await store.find(refund_id) is None:
@@ -142,8 +141,7 @@ class RefundAdminRoutes:
             entries = await store.history(refund_id)
         return HistoryList(items=[HistoryView.model_validate(entry, from_attributes=True) for entry in entries])
 
-    async def evidence(self, request: Request[None, None]) -> EvidenceView:
-        """Answer the attempts of one refund, and what was asked and answered."""
+    async def _evidence(self, request: Request[None, None]) -> EvidenceView:
         refund_id = str(request.path_uuid("id"))
         async with self._transactions.begin() as store:
             if await store.find(refund_id) is None:
@@ -154,8 +152,7 @@ class RefundAdminRoutes:
             calls=[CallView.model_validate(call, from_attributes=True) for call in calls],
         )
 
-    async def restart(self, request: Request[RestartBody, None]) -> Answer:
-        """Restart one refund, audited."""
+    async def _restart_one(self, request: Request[RestartBody, None]) -> Answer:
         refund_id, version = str(request.path_uuid("id")), request.body.expected_version
         evidence = await self._restart.ask(refund_id, expected_version=version)
 
@@ -165,7 +162,7 @@ class RefundAdminRoutes:
 
         return await self._changes.carry_out(request, work)
 
-    async def restart_many(self, request: Request[RestartManyBody, None]) -> Answer:
+    async def _restart_chosen(self, request: Request[RestartManyBody, None]) -> Answer:
         """Ask the gateway about each, then restart them in one transaction, a refused one rolled back alone."""
         body = request.body
         chosen = await self._restart_many.choose(ids=body.ids, order=body.order, error=body.error, limit=body.limit)
@@ -183,7 +180,7 @@ class RefundAdminRoutes:
             Route(
                 method="GET",
                 path="/admin/v1/refunds",
-                handler=self.find,
+                handler=self._find,
                 summary="Refunds by state and order, newest first",
                 query=RefundQuery,
                 response=Page[RefundView],
@@ -194,7 +191,7 @@ class RefundAdminRoutes:
             Route(
                 method="GET",
                 path="/admin/v1/refunds/{id}/history",
-                handler=self.history,
+                handler=self._history,
                 summary="Every change of state of a refund",
                 response=HistoryList,
                 errors=(UnknownRefund, Unavailable),
@@ -204,7 +201,7 @@ class RefundAdminRoutes:
             Route(
                 method="GET",
                 path="/admin/v1/refunds/{id}/evidence",
-                handler=self.evidence,
+                handler=self._evidence,
                 summary="The attempts of a refund, and what the payment system was asked and answered",
                 response=EvidenceView,
                 errors=(UnknownRefund, Unavailable),
@@ -214,21 +211,13 @@ class RefundAdminRoutes:
             Route(
                 method="POST",
                 path="/admin/v1/refunds/{id}/restart",
-                handler=self.restart,
+                handler=self._restart_one,
                 summary="Restart a refund that is in RS_ERROR",
                 description="Asks the gateway first: what was paid or is on its way is adopted, nothing is sent; what is proven not to "
                 "have been paid goes back to RS_CREATE with a new attempt. Without an answer of the gateway nothing changes (409).",
                 request=RestartBody,
                 response=RestartAnswer,
-                errors=(
-                    UnknownRefund,
-                    NotInError,
-                    VersionMismatch,
-                    GatewayNoAnswer,
-                    ExceedsCaptured,
-                    NothingLeft,
-                    Unavailable,
-                ),
+                errors=_NOT_NOW,
                 roles=OPERATOR,
                 idempotent=True,
                 tags=("admin",),
@@ -236,7 +225,7 @@ class RefundAdminRoutes:
             Route(
                 method="POST",
                 path="/admin/v1/refunds/restart",
-                handler=self.restart_many,
+                handler=self._restart_chosen,
                 summary="Restart refunds in RS_ERROR, by order, by name or by error",
                 description=f"At most {_MOST} at a time, item by item; each as in the restart of one: the payment system is asked "
                 "first, and a refund that it says nothing certain about is left alone. With `dry_run` nothing changes.",

@@ -11,10 +11,9 @@ from refunds.payments.model import is_cancellation
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt
-from refunds.refunds.apply_answer import apply_answer, decline, put_off
+from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.model import Refund
-from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.send import SendRefund
 from refunds.refunds.settle import holds_its_sum, reject_all, save_captured, settle_waiting
 from refunds.refunds.states import Happened, RefundState
@@ -32,12 +31,12 @@ class AdvanceRefund:
     """
 
     def __init__(
-        self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock, *, retries: RetryPolicy
+        self, transactions: RefundTransactions, calls: GatewayCalls, apply_answer: ApplyAnswer, clock: Clock
     ) -> None:
         self._transactions = transactions
         self._calls = calls
+        self._apply_answer = apply_answer
         self._clock = clock
-        self._retries = retries
         self._send = SendRefund(transactions, calls, clock)
 
     async def __call__(self, refund_id: str) -> None:
@@ -63,18 +62,15 @@ class AdvanceRefund:
         """Do the next thing; True when there is another one to do at once."""
         try:
             if refund.state is RefundState.CREATE:
-                return await self._settle_and_go(refund, attempt)
+                return await self._settle(refund, attempt)
             if refund.state in {RefundState.SENDING, RefundState.UNKNOWN, RefundState.PENDING}:
-                return await self._ask(refund, attempt)
-        except GatewayAway as error:
-            # This call definitely had no effect; what was not known before is still not known.
-            happened = Happened.NOT_STARTED if refund.state is RefundState.SENDING else Happened.NO_ANSWER
-            await self._put_off(refund, attempt, error=error.code, happened=happened, away=True)
-        except GatewaySilent as error:
-            await self._put_off(refund, attempt, error=error.code)
+                await self._ask(refund, attempt)
+        except (GatewayAway, GatewaySilent) as error:
+            await self._put_off(refund, attempt, error=error.code, away=isinstance(error, GatewayAway))
         return False
 
-    async def _settle_and_go(self, refund: Refund, attempt: Attempt) -> bool:
+    async def _settle(self, refund: Refund, attempt: Attempt) -> bool:
+        """CREATE: take the sum from the payment, asking the gateway what was captured if need be."""
         now, payment_id = self._clock.now, refund.payment_id
         if holds_its_sum(refund):
             async with self._transaction(refund.id) as store:
@@ -85,15 +81,17 @@ class AdvanceRefund:
                 return True
         self._calls.admit(attempt.gateway, retry=refund.tries > 0)
         try:
-            info = await self._calls.payment(attempt, payment_id=refund.payment_id)
+            info = await self._calls.payment(attempt, payment_id=payment_id)
         except GatewayRefused as error:
             async with self._transaction(refund.id) as store:
                 await reject_all(store, payment_id, code=error.reason, detail=error.detail, now=now())
             return False
         cancelled = info.cancelled
-        if not cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
+        cancels = self._calls.policy(attempt.gateway).cancels
+        if cancels and not cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
             try:
-                cancelled = await self._cancel(refund, attempt)
+                await self._calls.cancel(attempt, payment_id=payment_id)
+                cancelled = True
             except GatewayRefused:
                 # Captured at this very moment, perhaps: what was captured is asked again before anything else.
                 await self._put_off(refund, attempt, error="cancel_refused")
@@ -102,70 +100,33 @@ class AdvanceRefund:
             await save_captured(store, payment_id, info, now=now(), cancelled=cancelled)
         return True
 
-    async def _cancel(self, refund: Refund, attempt: Attempt) -> bool:
-        """Cancel the payment; False when the gateway has no such thing. Safe to repeat: a cancelled payment stays cancelled."""
-        if not self._calls.policy(attempt.gateway).cancels:
-            return False
-        await self._calls.cancel(attempt, payment_id=refund.payment_id)
-        return True
-
-    async def _ask(self, refund: Refund, attempt: Attempt) -> bool:
-        """Send, start or look up, and apply the answer."""
-        policy = self._calls.policy(attempt.gateway)
-        retry = refund.state is not RefundState.PENDING and refund.tries > 0
-        self._calls.admit(attempt.gateway, retry=retry)
-        if refund.state is RefundState.PENDING:
-            try:
+    async def _ask(self, refund: Refund, attempt: Attempt) -> None:
+        """SENDING, UNKNOWN: send or start. PENDING: look up. Apply the answer."""
+        pending = refund.state is RefundState.PENDING
+        self._calls.admit(attempt.gateway, retry=not pending and refund.tries > 0)
+        try:
+            if pending:
                 receipt = await self._calls.look_up(attempt, payment_id=refund.payment_id)
-            except GatewayRefused as error:
-                raise GatewaySilent(error.detail) from error  # of a refund that it works on: no proof of anything
-        else:
-            try:
+            else:
                 receipt = await self._send(refund, attempt)
-            except GatewayRefused as error:
-                async with self._transaction(refund.id) as store:
-                    await decline(
-                        store,
-                        refund,
-                        attempt,
-                        error=error.reason,
-                        detail=error.detail,
-                        policy=policy,
-                        retries=self._retries,
-                        now=self._clock.now(),
-                        again=False,
-                    )
-                return False
+        except GatewayRefused as error:
+            if pending:
+                raise GatewaySilent(error.detail) from error  # of a refund that it works on: no proof of anything
+            async with self._transaction(refund.id) as store:
+                await self._apply_answer.decline(
+                    store, refund, attempt, error=error.reason, detail=error.detail, again=False
+                )
+            return
         async with self._transaction(refund.id) as store:
-            await apply_answer(
-                store, refund, attempt, receipt, policy=policy, retries=self._retries, now=self._clock.now()
-            )
-        return False
+            await self._apply_answer(store, refund, attempt, receipt)
 
-    async def _put_off(
-        self,
-        refund: Refund,
-        attempt: Attempt,
-        *,
-        error: str,
-        happened: Happened = Happened.NO_ANSWER,
-        away: bool = False,
-    ) -> None:
+    async def _put_off(self, refund: Refund, attempt: Attempt, *, error: str, away: bool = False) -> None:
         async with self._transaction(refund.id) as store:
-            await put_off(
-                store,
-                refund,
-                attempt,
-                error=error,
-                retries=self._retries,
-                now=self._clock.now(),
-                happened=happened,
-                away=away,
-            )
+            await self._apply_answer.put_off(store, refund, attempt, error=error, away=away)
 
     @asynccontextmanager
     async def _transaction(self, refund_id: str) -> AsyncIterator[RefundStore]:
-        """Open a transaction that keeps what was called before it."""
+        """Open a transaction that stores what was called before it."""
         async with self._transactions.begin() as store:
             await store.add_calls(self._calls.take_calls(refund_id))
             yield store

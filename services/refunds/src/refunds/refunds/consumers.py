@@ -8,16 +8,17 @@ from decimal import Decimal, InvalidOperation
 from common.clock import Clock
 from common.contracts import Envelope, parse
 from common.contracts.orders import RefundLine, RefundWantedV1
-from common.contracts.refunds import RefundRejectedV1, TCreateRefundV1
-from common.errors import Conflict, SuiteError, Unprocessable
+from common.contracts.refunds import TCreateRefundV1
+from common.errors import Conflict, Unprocessable
 from common.ids import derived_id
 from common.postgres import Connection
 from refunds.payments.model import GatewayRoutes
-from refunds.refunds.begin import begin_attempt
+from refunds.refunds.attempt import begin_attempt
 from refunds.refunds.errors import LinesDoNotAddUp
 from refunds.refunds.lines import LineKind, RequestedLine
 from refunds.refunds.request import RefundRequest, request_refund
-from refunds.refunds.store import RefundStore, RefundTransactions
+from refunds.refunds.store import RefundTransactions
+from refunds.refunds.transition import publish_rejection
 
 _ACTOR = "orchestrator"
 
@@ -40,26 +41,16 @@ class RefundConsumers:
                 request = _request(event, traceparent)
                 await request_refund(store, request, gateways=self._gateways, actor=_ACTOR, now=self._clock.now())
             except (Conflict, Unprocessable) as error:
-                await self._reject(store, event, traceparent, error)
-
-    async def _reject(
-        self, store: RefundStore, event: RefundWantedV1, traceparent: str | None, error: SuiteError
-    ) -> None:
-        now = self._clock.now()
-        await store.add_to_outbox(
-            RefundRejectedV1(
-                order_number=event.order_number,
-                payment_id=event.payment_id,
-                business_key=event.business_key,
-                code=error.code,
-                detail=error.detail,
-                occurred_at=now,
-            ),
-            event_id=derived_id("refund-wish-rejected", event.business_key, error.code),
-            order_number=event.order_number,
-            traceparent=traceparent,
-            now=now,
-        )
+                event_id = derived_id("refund-wish-rejected", event.business_key, error.code)
+                await publish_rejection(
+                    store,
+                    event,
+                    code=error.code,
+                    detail=error.detail,
+                    event_id=event_id,
+                    traceparent=traceparent,
+                    now=self._clock.now(),
+                )
 
     async def begin_attempts(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """``refunds.work``: TCreateRefund makes an attempt due, once per (refund, attempt)."""

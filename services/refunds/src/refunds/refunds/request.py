@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from common.contracts.refunds import TCreateRefundV1
-from common.ids import derived_id, new_id
+from common.ids import new_id
 from refunds.payments.model import DoesNotFit, GatewayRoutes, fit
 from refunds.providers.model import Attempt, gateway_key
+from refunds.refunds.attempt import publish_attempt
 from refunds.refunds.errors import BusinessKeyReused, LinesDoNotAddUp, NoPayment
 from refunds.refunds.lines import RefundedLine, RequestedLine, price
 from refunds.refunds.model import Refund
@@ -100,13 +100,6 @@ async def request_refund(
     await announce(store, refund, now=now, actor=actor, detail=request.reason, lines=lines)
     await publish_attempt(store, refund, now=now)
     return refund
-
-
-async def publish_attempt(store: RefundStore, refund: Refund, *, now: datetime) -> None:
-    """Publish TCreateRefund for the refund's present attempt. Its id is a function of (refund, attempt): it is consumed once."""
-    message = TCreateRefundV1(refund_id=refund.id, attempt=refund.attempt)
-    event_id = derived_id("tcreate-refund", refund.id, str(refund.attempt))
-    await store.publish_about(refund, message, event_id=event_id, now=now)
 
 
 async def _priced(store: RefundStore, request: RefundRequest, payment_id: str) -> tuple[RefundedLine, ...]:

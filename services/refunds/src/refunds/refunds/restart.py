@@ -17,11 +17,10 @@ from refunds.payments.model import DoesNotFit, fit
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt, GatewayCall, GatewayPolicy, GatewayStatus, Receipt
-from refunds.refunds.apply_answer import adopt
+from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.attempt import publish_attempt
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
 from refunds.refunds.model import Refund, Restarted
-from refunds.refunds.request import publish_attempt
-from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import Happened, RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
@@ -62,12 +61,12 @@ class RestartRefund:
     """Ask first, then act: ``ask`` talks to the gateway, ``carry_out`` changes the refund in a transaction."""
 
     def __init__(
-        self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock, *, retries: RetryPolicy
+        self, transactions: RefundTransactions, calls: GatewayCalls, apply_answer: ApplyAnswer, clock: Clock
     ) -> None:
         self._transactions = transactions
         self._calls = calls
+        self._apply_answer = apply_answer
         self._clock = clock
-        self._retries = retries
 
     async def ask(self, refund_id: str, *, expected_version: int | None) -> Evidence | None:
         """Find out what became of the refund; None when ``act`` is going to refuse anyway. Moves nothing.
@@ -148,16 +147,8 @@ class RestartRefund:
         await store.add_calls(evidence.calls)
         before = await store.attempt(refund)
         if evidence.receipt is not None and evidence.proof in _ADOPTED:
-            after = await adopt(
-                store,
-                refund,
-                before,
-                evidence.receipt,
-                retries=self._retries,
-                now=self._clock.now(),
-                actor=actor,
-                detail=f"adopted at a restart: {reason}",
-            )
+            detail = f"adopted at a restart: {reason}"
+            after = await self._apply_answer.adopt(store, refund, before, evidence.receipt, actor=actor, detail=detail)
             return Restart(refund, after, _ADOPTED[evidence.proof])
         after = await self._again(store, refund, before, evidence, actor=actor, reason=reason)
         return Restart(refund, after, Restarted.RESTARTED)

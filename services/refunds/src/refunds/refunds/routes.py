@@ -17,6 +17,10 @@ from refunds.refunds.request import RefundRequest, request_refund
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.views import RefundAccepted, RefundView, view
 
+_REFUSALS = (
+    *(InvalidInput, Unprocessable, Unavailable, NoPayment, BusinessKeyReused, LineConflict, LinesDoNotAddUp),
+    *(ExceedsCaptured, NothingLeft, NothingCaptured, CurrencyMismatch),
+)
 _Quantity = Annotated[PlainDecimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
 
 
@@ -65,30 +69,17 @@ class RefundRoutes:
         self._clock = clock
         self._gateways = gateways
 
-    async def request(self, request: Request[RefundBody, None]) -> RefundAccepted:
-        """Take a request for a refund."""
+    async def _request(self, request: Request[RefundBody, None]) -> RefundAccepted:
         body = request.body
-        asked = RefundRequest(
-            order_number=body.order_number,
-            payment_id=body.payment_id,
-            amount=body.amount,
-            currency=body.currency,
-            reason=body.reason,
-            business_key=body.business_key,
-            traceparent=current_traceparent(),
-            lines=tuple(
-                RequestedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in body.lines
-            ),
-            source=body.source,
-        )
+        lines = tuple(RequestedLine(**line.model_dump()) for line in body.lines)
+        asked = RefundRequest(**body.model_dump(exclude={"lines"}), lines=lines, traceparent=current_traceparent())
         async with self._transactions.begin() as store:
             refund = await request_refund(
                 store, asked, gateways=self._gateways, actor=request.principal.name, now=self._clock.now()
             )
         return RefundAccepted.model_validate(refund, from_attributes=True)
 
-    async def show(self, request: Request[None, None]) -> RefundView:
-        """Answer one refund."""
+    async def _show(self, request: Request[None, None]) -> RefundView:
         refund_id = str(request.path_uuid("id"))
         async with self._transactions.begin() as store:
             refund = await store.find(refund_id)
@@ -103,33 +94,21 @@ class RefundRoutes:
             Route(
                 method="POST",
                 path="/refunds/v1/refunds",
-                handler=self.request,
+                handler=self._request,
                 summary="Give money back, once",
                 description="Answers when the wish is committed; the money moves afterwards. The same `business_key` gives the same "
                 "refund. When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
                 request=RefundBody,
                 response=RefundAccepted,
                 status=202,
-                errors=(
-                    InvalidInput,
-                    Unprocessable,
-                    NoPayment,
-                    BusinessKeyReused,
-                    ExceedsCaptured,
-                    NothingLeft,
-                    NothingCaptured,
-                    CurrencyMismatch,
-                    LineConflict,
-                    LinesDoNotAddUp,
-                    Unavailable,
-                ),
+                errors=_REFUSALS,
                 roles=INTERNAL | OPERATOR,
                 tags=("refunds",),
             ),
             Route(
                 method="GET",
                 path="/refunds/v1/refunds/{id}",
-                handler=self.show,
+                handler=self._show,
                 summary="One refund",
                 response=RefundView,
                 errors=(UnknownRefund, Unavailable),

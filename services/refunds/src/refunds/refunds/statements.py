@@ -14,6 +14,10 @@ INSERT INTO refunds ({COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (business_key) DO NOTHING RETURNING true
 """  # noqa: S608 - the only thing put in is the list of columns above
+SAVED_COLUMNS = (
+    *("state", "version", "attempt", "amount", "reserved", "tries", "declines", "error"),
+    *("next_attempt_at", "state_since"),
+)
 SAVE = """
 UPDATE refunds
    SET state = $4, version = $5, attempt = $6, amount = $7, reserved = $8, tries = $9, declines = $10, error = $11,
@@ -35,10 +39,10 @@ HISTORY = """
 SELECT version, attempt, state_before, state_after, happened, actor, detail, at
 FROM refund_history WHERE refund_id = $1 ORDER BY version
 """
-ATTEMPT = """
+_ATTEMPTS = """
 SELECT refund_id, attempt, gateway, gateway_key, began_at, sent_at, gateway_refund_id
-FROM refund_attempts WHERE refund_id = $1 AND attempt = $2
-"""
+FROM refund_attempts"""
+ATTEMPT = f"{_ATTEMPTS} WHERE refund_id = $1 AND attempt = $2"
 ADD_ATTEMPT = """
 INSERT INTO refund_attempts (refund_id, attempt, gateway, gateway_key, began_at, sent_at, gateway_refund_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -50,14 +54,8 @@ GATEWAY_ID = """
 UPDATE refund_attempts SET gateway_refund_id = coalesce(gateway_refund_id, $3)
 WHERE refund_id = $1 AND attempt = $2 RETURNING gateway_refund_id
 """
-ATTEMPTS = """
-SELECT refund_id, attempt, gateway, gateway_key, began_at, sent_at, gateway_refund_id
-FROM refund_attempts WHERE refund_id = $1 ORDER BY attempt
-"""
-BY_GATEWAY_ID = """
-SELECT refund_id, attempt, gateway, gateway_key, began_at, sent_at, gateway_refund_id
-FROM refund_attempts WHERE gateway = $1 AND gateway_refund_id = $2 ORDER BY attempt DESC LIMIT 1
-"""
+ATTEMPTS = f"{_ATTEMPTS} WHERE refund_id = $1 ORDER BY attempt"
+BY_GATEWAY_ID = f"{_ATTEMPTS} WHERE gateway = $1 AND gateway_refund_id = $2 ORDER BY attempt DESC LIMIT 1"
 KNOWS_KEY = "SELECT EXISTS (SELECT 1 FROM refund_attempts WHERE gateway = $1 AND gateway_key = $2)"
 # Whoever goes on from here locks the refund in the version that was read: one that has gone on meanwhile is not sent and not started.
 STILL = "SELECT true FROM refunds WHERE id = $1 AND state = $2 AND version = $3 FOR NO KEY UPDATE"

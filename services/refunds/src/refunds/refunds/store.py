@@ -20,7 +20,7 @@ from refunds.refunds.errors import Overtaken
 from refunds.refunds.lines import LineKind, LineTaken, RefundedLine
 from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.model import HistoryEntry, Refund
-from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.states import RefundState
 
 _log = get_logger()
 
@@ -78,50 +78,44 @@ class RefundStore:
         values = (getattr(refund, column) for column in sql.COLUMN_NAMES[1:])
         added = await self.connection.fetchval(sql.ADD, UUID(refund.id), *values)
         if added:
-            await self._append(refund, before=None, happened=happened, actor=actor, detail=refund.reason)
+            await self.record(refund, before=None, happened=happened, actor=actor, detail=refund.reason)
         return bool(added)
 
     async def save(self, before: Refund, after: Refund) -> None:
         """Write the refund if state and version are still those of ``before``. Raises ``Overtaken``."""
-        saved = await self.connection.fetchval(
-            sql.SAVE,
-            UUID(before.id),
-            before.state,
-            before.version,
-            after.state,
-            after.version,
-            after.attempt,
-            after.amount,
-            after.reserved,
-            after.tries,
-            after.declines,
-            after.error,
-            after.next_attempt_at,
-            after.state_since,
-        )
-        if not saved:
+        values = (getattr(after, column) for column in sql.SAVED_COLUMNS)
+        if not await self.connection.fetchval(sql.SAVE, UUID(before.id), before.state, before.version, *values):
             raise _overtaken(before)
 
     async def make_due(self, refund: Refund, *, now: datetime) -> None:
         """Make a refund that waits due now, if it is still in this state and version. One that TCreateRefund has not begun waits on."""
         await self.connection.execute(sql.MAKE_DUE, UUID(refund.id), refund.state, refund.version, now)
 
-    async def record(self, after: Refund, *, before: RefundState, happened: Happened, actor: str, detail: str) -> None:
-        """Append to the history."""
-        await self._append(after, before=before, happened=happened, actor=actor, detail=detail)
+    async def record(
+        self, refund: Refund, *, before: RefundState | None, happened: str, actor: str, detail: str
+    ) -> None:
+        """Append to the history; ``before`` is None for a new refund."""
+        r = refund
+        await self.connection.execute(
+            sql.RECORD, UUID(r.id), r.version, r.attempt, before, r.state, happened, actor, detail[:2000], r.state_since
+        )
+        self.metrics.moved(before, r.state)
+        _log.info(
+            "refund_state_written",
+            refund_id=r.id,
+            order_number=r.order_number,
+            state=r.state.name,
+            happened=happened,
+            attempt=r.attempt,
+        )
 
     async def history(self, refund_id: str) -> Sequence[HistoryEntry]:
         """Return the history, oldest first."""
         return [
             HistoryEntry(
-                version=row["version"],
-                attempt=row["attempt"],
                 before=None if row["state_before"] is None else RefundState(row["state_before"]),
                 after=RefundState(row["state_after"]),
-                happened=row["happened"],
-                actor=row["actor"],
-                detail=row["detail"],
-                at=row["at"],
+                **{name: row[name] for name in ("version", "attempt", "happened", "actor", "detail", "at")},
             )
             for row in await self.connection.fetch(sql.HISTORY, UUID(refund_id))
         ]
@@ -178,10 +172,7 @@ class RefundStore:
             RefundedLine(
                 id=row["line_id"],
                 kind=LineKind(row["kind"]),
-                quantity=row["quantity"],
-                of_quantity=row["of_quantity"],
-                paid=row["paid"],
-                amount=row["amount"],
+                **{name: row[name] for name in ("quantity", "of_quantity", "paid", "amount")},
             )
             for row in await self.connection.fetch(sql.LINES, UUID(refund_id))
         ]
@@ -232,23 +223,6 @@ class RefundStore:
         if not await self.connection.fetchval(sql.STILL, UUID(refund.id), refund.state, refund.version):
             raise _overtaken(refund)
 
-    async def _append(
-        self, refund: Refund, *, before: RefundState | None, happened: str, actor: str, detail: str
-    ) -> None:
-        r = refund
-        await self.connection.execute(
-            sql.RECORD, UUID(r.id), r.version, r.attempt, before, r.state, happened, actor, detail[:2000], r.state_since
-        )
-        self.metrics.moved(before, r.state)
-        _log.info(
-            "refund_state_written",
-            refund_id=r.id,
-            order_number=r.order_number,
-            state=r.state.name,
-            happened=happened,
-            attempt=r.attempt,
-        )
-
 
 def refund_of(row: Record) -> Refund:
     """Turn a row of ``refunds`` into a refund."""
@@ -256,15 +230,8 @@ def refund_of(row: Record) -> Refund:
 
 
 def _attempt(row: Record) -> Attempt:
-    return Attempt(
-        refund_id=str(row["refund_id"]),
-        number=row["attempt"],
-        gateway=row["gateway"],
-        gateway_key=row["gateway_key"],
-        began_at=row["began_at"],
-        sent_at=row["sent_at"],
-        gateway_refund_id=row["gateway_refund_id"],
-    )
+    named = {name: row[name] for name in ("gateway", "gateway_key", "began_at", "sent_at", "gateway_refund_id")}
+    return Attempt(refund_id=str(row["refund_id"]), number=row["attempt"], **named)
 
 
 def _overtaken(refund: Refund) -> Overtaken:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from common.contracts.journal import JournalEntryV1
+from common.contracts.orders import RefundWantedV1
 from common.contracts.refunds import RefundRejectedV1, RefundStateChangedV1
 from common.ids import derived_id
 from refunds.providers.gateway import Impossible
@@ -57,7 +58,16 @@ async def move(
     await store.record(after, before=refund.state, happened=happened, actor=actor, detail=detail or error or "")
     await announce(store, after, now=now, actor=actor, detail=detail or error or "")
     if ruling.to is RefundState.REJECTED:
-        await announce_rejection(store, after, code=error or "rejected", detail=detail, now=now)
+        event_id = derived_id("refund-rejected", after.id)
+        await publish_rejection(
+            store,
+            after,
+            code=error or "rejected",
+            detail=detail,
+            event_id=event_id,
+            traceparent=after.traceparent,
+            now=now,
+        )
     await update_problems(store, after, now=now)
     return after
 
@@ -110,14 +120,25 @@ def _line(line: RefundedLine) -> str:
     return f"{line.kind} {line.id}: {line.quantity.normalize():f} of {line.of_quantity.normalize():f} = {line.amount}"
 
 
-async def announce_rejection(store: RefundStore, refund: Refund, *, code: str, detail: str, now: datetime) -> None:
-    """Publish the event that a requested refund cannot be made."""
+async def publish_rejection(
+    store: RefundStore,
+    requested: Refund | RefundWantedV1,
+    *,
+    code: str,
+    detail: str,
+    event_id: str,
+    traceparent: str | None,
+    now: datetime,
+) -> None:
+    """Publish that what was requested cannot be refunded."""
     rejected = RefundRejectedV1(
-        order_number=refund.order_number,
-        payment_id=refund.payment_id,
-        business_key=refund.business_key,
+        order_number=requested.order_number,
+        payment_id=requested.payment_id,
+        business_key=requested.business_key,
         code=code,
         detail=detail,
         occurred_at=now,
     )
-    await store.publish_about(refund, rejected, event_id=derived_id("refund-rejected", refund.id), now=now)
+    await store.add_to_outbox(
+        rejected, event_id=event_id, order_number=requested.order_number, traceparent=traceparent, now=now
+    )

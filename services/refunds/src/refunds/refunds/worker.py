@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from common.clock import Clock
 from common.postgres import is_retryable
@@ -96,7 +97,5 @@ class RefundWorker:
         self._work.set()
 
     async def _pause(self) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._work.wait(), self._poll * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load, guards nothing
-        except TimeoutError:
-            return
