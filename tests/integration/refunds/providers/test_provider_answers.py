@@ -21,7 +21,7 @@ REFUND: dict[str, Any] = {"payment_id": "p-1", "amount": 6_000, "currency": "RUB
 
 
 class Scripted:
-    """A server that answers everything with what it was told."""
+    """A server that answers everything with what the test chose."""
 
     def __init__(self) -> None:
         self.status = 200

@@ -26,14 +26,14 @@ UNTIL_FOUND = 400  # mutants are found in the first few
 
 
 @pytest.mark.timeout(900)
-async def test_every_refund_ends_and_none_is_paid_twice_whatever_happens_to_answers_and_processes(
+async def test_every_refund_ends_and_none_is_paid_twice_whatever_happens(
     database_for: Callable[[str], Awaitable[str]],
 ) -> None:
     dsn = await database_for("refunds")
     await asyncio.to_thread(run_histories, dsn, histories=HISTORIES)
 
 
-async def test_with_a_key_that_is_rotated_on_retry_the_histories_find_it(
+async def test_a_key_that_is_rotated_on_retry_is_found_by_the_histories(
     database_for: Callable[[str], Awaitable[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, called = GatewayCalls.create, set[tuple[str, int]]()
@@ -50,7 +50,7 @@ async def test_with_a_key_that_is_rotated_on_retry_the_histories_find_it(
         await asyncio.to_thread(run_histories, dsn, histories=UNTIL_FOUND)
 
 
-async def test_with_unknown_not_counted_as_spent_the_histories_find_it_and_the_database_refuses_it(
+async def test_with_unknown_not_counted_as_spent_histories_and_database_find_it(
     database_for: Callable[[str], Awaitable[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forgetful(state: RefundState, to: RefundState) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from common.testing import eventually
 from sandbox.testing import RunningSandbox
-from tests.integration.refunds.conftest import Desk
+from tests.integration.refunds.factories import RefundsClient
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ async def test_a_refund_is_paid_once_although_its_service_is_killed_at_every_cal
         await sandbox.fault("trust", mode="slow", count=1, match=operation, delay_s=3)
         async with process(environment) as (child, url), aiohttp.ClientSession(url) as session:
             if not refund_id:
-                _, accepted = await Desk(session, sandbox, dsn, amqp_url).wish()
+                _, accepted = await RefundsClient(session, sandbox, dsn, amqp_url).request()
                 refund_id = accepted["id"]
 
             async def called(operation: str = operation) -> bool:
@@ -82,7 +82,7 @@ async def test_a_refund_is_paid_once_although_its_service_is_killed_at_every_cal
             await child.wait()
 
     async with process(environment) as (_, url), aiohttp.ClientSession(url) as session:
-        desk = Desk(session, sandbox, dsn, amqp_url)
-        await desk.reaches(refund_id, "SUCCESS")
-        ledger = await desk.ledger()
+        service = RefundsClient(session, sandbox, dsn, amqp_url)
+        await service.reaches(refund_id, "SUCCESS")
+        ledger = await service.ledger()
     assert (ledger["refunded"], ledger["spent"], len(ledger["refunds"])) == (6_000, 6_000, 1)

@@ -1,4 +1,4 @@
-"""Must show 3, on a clock that is moved: a day without Trust, a Trust that fails for good, and YooKassa, whose keys live for a day."""
+"""On a clock that is moved: a day without Trust, a Trust that fails for good, and YooKassa, whose keys live for a day."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
     await in_world(story)
 
 
-async def test_when_trust_fails_for_good_a_person_gets_one_problem_restarts_it_and_the_timeline_tells_it_all(
+async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_it(
     in_world: Callable[[Story], Awaitable[None]],
 ) -> None:
     def story(world: World) -> None:
@@ -129,8 +129,8 @@ async def test_when_trust_fails_for_good_a_person_gets_one_problem_restarts_it_a
             {f"refund:{refund_id}:1": 1},
             {f"refund:{refund_id}:1": 1},
         )
-        told = [(entry.kind, entry.actor) for entry in world.journal]
-        assert told == [
+        timeline = [(entry.kind, entry.actor) for entry in world.journal]
+        assert timeline == [
             ("refund.create", "test"),
             ("refund.sending", "refunds"),
             ("refund.unknown", "refunds"),
@@ -191,7 +191,7 @@ async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_se
     await in_world(story)
 
 
-async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_lost_and_ends_when_they_agree(
+async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_lost(
     in_world: Callable[[Story], Awaitable[None]],
 ) -> None:
     def story(world: World) -> None:

@@ -77,7 +77,7 @@ def test_whatever_is_requested_never_more_than_captured_is_given(captured: int, 
     assert 0 <= payment.reserved <= captured
 
 
-def test_a_payment_is_where_its_id_says_then_where_its_source_says_then_where_all_are() -> None:
+def test_the_payment_id_then_the_source_decide_the_gateway() -> None:
     routes = GatewayRoutes("trust", of_payment={"yk-": "yookassa", "yk-t-": "trust"}, of_source={"site": "yookassa"})
     found = [
         routes.choose(payment_id, source=source)

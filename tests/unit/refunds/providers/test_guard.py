@@ -39,7 +39,7 @@ def test_a_probe_that_never_ends_does_not_keep_the_circuit_open_for_ever() -> No
     assert guard.refusal(retry=False, now=_after(60)) is None
 
 
-def test_when_half_the_budget_is_gone_only_first_tries_go_through_until_it_comes_back() -> None:
+def test_when_half_the_budget_is_gone_only_first_tries_go_through() -> None:
     guard = Guard(GuardLimits(failures=1000, tokens=10, ratio=0.5, refill=0.1))
     assert guard.refusal(retry=True, now=NOW) is None
     for _ in range(5):

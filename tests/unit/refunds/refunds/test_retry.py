@@ -62,9 +62,7 @@ def test_an_unknown_outcome_is_looked_up_after_five_minutes_an_hour_and_then_dai
         (RefundState.PENDING, False),
     ],
 )
-def test_a_person_is_needed_after_long_silence_but_never_for_what_the_gateway_works_on(
-    state: RefundState, needed: bool
-) -> None:
+def test_a_person_is_needed_after_long_silence_but_never_for_a_pending_refund(state: RefundState, needed: bool) -> None:
     refund, retries = replace(REFUND, state=state), RetryPolicy(give_up_after=60.0)
     assert retries.exhausted(refund, trying_since=NOW, now=NOW + timedelta(seconds=60)) is needed
     assert not retries.exhausted(refund, trying_since=NOW, now=NOW + timedelta(seconds=59))
