@@ -34,25 +34,25 @@ class RestartMany:
         """Ask the gateways about each; what they say, or why the refund cannot be restarted."""
         room = asyncio.Semaphore(_AT_ONCE)
 
-        async def ask_about(refund_id: str) -> Evidence | SuiteError | None:
+        async def _ask_about(refund_id: str) -> Evidence | SuiteError | None:
             async with room:
                 try:
                     return await self._restart.ask(refund_id, expected_version=None)
                 except (Conflict, NotFound) as error:
                     return error
 
-        return dict(zip(refund_ids, await asyncio.gather(*map(ask_about, refund_ids)), strict=True))
+        return dict(zip(refund_ids, await asyncio.gather(*map(_ask_about, refund_ids)), strict=True))
 
     async def carry_out(
         self, change: Change, found: Mapping[str, Evidence | SuiteError | None]
     ) -> list[Done[str, Restart] | NotDone[str]]:
         """Restart each, in the order given. Raises nothing that is about one of them alone."""
 
-        async def restart_one(refund_id: str) -> Restart:
+        async def _restart_one(refund_id: str) -> Restart:
             evidence = found[refund_id]
             if isinstance(evidence, SuiteError):
                 raise evidence
             version = None if evidence is None else evidence.version
             return await self._restart.carry_out(change, refund_id, expected_version=version, evidence=evidence)
 
-        return await change.each(found, restart_one)
+        return await change.each(found, _restart_one)
