@@ -40,14 +40,14 @@ async def relaying(*relays: OutboxRelay) -> AsyncIterator[None]:
         await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
-async def promise(database: Database, *names: str) -> None:
-    """Promise events in one transaction."""
+async def add_to_outbox(database: Database, *names: str) -> None:
+    """Add events in one transaction."""
     async with database.transaction() as connection:
         await outbox.add(connection, *(an_event(name) for name in names))
 
 
 async def pending(database: Database) -> list[str]:
-    """Return the routing keys of what is still promised, in order."""
+    """Return the routing keys of what is still in the outbox, in order."""
     async with database.acquire() as connection:
         return [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox ORDER BY id")]
 
@@ -70,7 +70,7 @@ async def test_a_row_that_closes_the_channel_does_not_hold_up_the_rows_behind_it
     """An exchange that does not exist: the broker answers by closing the channel under the whole batch."""
     async with database.transaction() as connection:
         await outbox.add_raw(connection, exchange="nowhere", routing_key="bad", body=b"{}")
-    await promise(database, *(f"{number:03d}" for number in range(300)))
+    await add_to_outbox(database, *(f"{number:03d}" for number in range(300)))
     async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
         await eventually(lambda: _only(database, ["bad"]), within=60, what="everything but the bad row")
     assert sorted(set(await arrived(amqp_url))) == [f"{number:03d}" for number in range(300)]
@@ -83,7 +83,7 @@ async def test_a_row_that_cannot_be_sent_at_all_does_not_end_the_relay(
     long = "k" * 300
     async with database.transaction() as connection:
         await outbox.add_raw(connection, exchange="journal", routing_key=long, body=b"{}")
-    await promise(database, "sound")
+    await add_to_outbox(database, "sound")
     async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
         await eventually(lambda: _only(database, [long]), what="everything but the bad row")
     assert await arrived(amqp_url) == ["sound"]
@@ -99,7 +99,7 @@ async def test_unroutable_rows_are_not_sent_again_with_every_wake(
     relay = OutboxRelay(database, broker.publisher, metrics=metrics)
     async with relaying(relay):
         for number in range(20):
-            await promise(database, str(number))
+            await add_to_outbox(database, str(number))
             relay.wake()
             await eventually(lambda: _only(database, ["nobody.listens"] * 3), what="the sound rows")
         failed = metrics.outbox_failed.labels("unroutable")._value.get()
@@ -131,7 +131,7 @@ async def test_a_leader_that_hangs_is_replaced(amqp_url: str, broker: Broker, da
         await eventually(lambda: _leads(first), what="the first leader")
         tasks.append(asyncio.create_task(standby.run()))
         proxy.stall()
-        await promise(database, "urgent")
+        await add_to_outbox(database, "urgent")
         await eventually(lambda: _only(database, []), within=15, what="the other's taking over")
         assert await _leads(second)
         proxy.refuse()
@@ -147,7 +147,7 @@ async def test_a_leader_that_loses_its_database_publishes_everything_all_the_sam
 ) -> None:
     """Cut again and again between publishing and forgetting: at least once, nothing left."""
     names = [f"{number:04d}" for number in range(2000)]
-    await promise(database, *names)
+    await add_to_outbox(database, *names)
     async with proxied(database.dsn) as (proxy, address):
         cut = Database(address, application_name="cut")
         await cut.open()
@@ -164,7 +164,7 @@ async def test_a_relay_stops_while_the_broker_hangs(
     amqp_url: str, database: Database, metrics: MessagingMetrics
 ) -> None:
     """Twenty batches would each wait for their deadline; the first that fails ends the sweep. Nothing is forgotten."""
-    await promise(database, *(str(number) for number in range(200)))
+    await add_to_outbox(database, *(str(number) for number in range(200)))
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="hanging")
         running = asyncio.create_task(link.run())
@@ -184,7 +184,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
     amqp_url: str, database: Database, metrics: MessagingMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link that goes silent under a batch: the relay is still there when it comes back."""
-    monkeypatch.setattr("common.messaging.links._HEARTBEAT_S", 1)
+    monkeypatch.setattr("common.messaging.connection._HEARTBEAT_S", 1)
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="silent")
         running = asyncio.create_task(link.run())
@@ -192,7 +192,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
         relay = OutboxRelay(database, link.publisher, metrics=metrics, deadline=30)
         async with relaying(relay):
             proxy.stall()
-            await promise(database, "patient")
+            await add_to_outbox(database, "patient")
             relay.wake()
             await eventually(lambda: _away(link), within=60, what="noticing the silence")
             proxy.heal()
@@ -203,7 +203,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
 
 async def test_the_gauges_tell_how_much_waits_and_for_how_long(database: Database, metrics: MessagingMetrics) -> None:
     """Also while nothing can be published."""
-    await promise(database, "a", "b", "c")
+    await add_to_outbox(database, "a", "b", "c")
     async with database.acquire() as connection:
         await connection.execute("UPDATE outbox SET created_at = now() - interval '1 hour'")
     away = Broker("amqp://127.0.0.1:1/", name="away")

@@ -12,7 +12,8 @@ import pytest
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.errors import Unavailable
-from common.messaging import Broker, BrokerAway, Consumer, MessagingMetrics, links
+from common.messaging import Broker, BrokerAway, Consumer, MessagingMetrics
+from common.messaging import connection as broker_connection
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.testing import eventually, proxied
@@ -51,10 +52,10 @@ def a_consumer(url: str, database: Database, metrics: MessagingMetrics, sink: Si
 @pytest.fixture
 def short_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent connection is given up after six seconds instead of thirty-three."""
-    monkeypatch.setattr(links, "_HEARTBEAT_S", 1)
+    monkeypatch.setattr(broker_connection, "_HEARTBEAT_S", 1)
 
 
-async def test_a_publish_that_a_dead_link_swallowed_fails_and_does_not_look_cancelled(
+async def test_a_publish_that_a_dead_connection_swallowed_does_not_look_cancelled(
     amqp_url: str, short_heartbeat: None
 ) -> None:
     """aiormq rejects what is pending on a silent connection with CancelledError: a task that publishes would end unnoticed."""
@@ -71,7 +72,7 @@ async def test_a_publish_that_a_dead_link_swallowed_fails_and_does_not_look_canc
         await task
 
 
-async def test_a_publish_that_is_pending_when_the_link_stops_fails_and_does_not_look_cancelled(amqp_url: str) -> None:
+async def test_a_publish_pending_when_the_connection_stops_does_not_look_cancelled(amqp_url: str) -> None:
     """A service that drains closes its link under whoever still publishes."""
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="stopped")
@@ -169,7 +170,7 @@ async def test_a_consumer_that_asks_anew_loses_neither_its_link_nor_an_event(
     assert (sorted(sink.seen, key=int), same) == ([str(number) for number in range(60)], True)
 
 
-async def test_a_queue_that_was_deleted_while_nobody_reads_it_is_declared_again_by_who_publishes(
+async def test_a_deleted_queue_that_nobody_reads_is_declared_again_by_the_publisher(
     amqp_url: str, broker: Broker
 ) -> None:
     """An unroutable event has the link look at the topology again."""
