@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 import aio_pika
 import pytest
@@ -14,10 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
-from common.messaging import Broker, MessagingMetrics, OutboxRelay, outbox
+from common.messaging import Broker, MessagingMetrics, OutboxRelay, Publisher, outbox
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
-from common.postgres import Database
-from common.testing import eventually, proxied
+from common.postgres import Connection, Database
+from common.testing import CuttingProxy, eventually, proxied
 
 
 def an_event(event_id: str) -> Envelope:
@@ -119,18 +120,41 @@ async def test_a_held_row_goes_out_once_its_queue_is_there(
             await eventually(lambda: _only(database, []), what="the row's publication")
 
 
-async def test_a_leader_that_hangs_is_replaced(amqp_url: str, broker: Broker, database: Database) -> None:
-    """Its session is alive for PostgreSQL and holds the lock; the lease ends it."""
+class ObservedRelay(OutboxRelay):
+    """Says when its first round is over: every statement of a round has been prepared then."""
+
+    def __init__(self, database: Database, publisher: Publisher, *, metrics: MessagingMetrics, lease: float) -> None:
+        super().__init__(database, publisher, metrics=metrics, lease=lease)
+        self.first_round = asyncio.Event()
+
+    async def _measure(self, connection: Connection) -> None:
+        await super()._measure(connection)
+        self.first_round.set()
+
+
+@pytest.mark.parametrize("moment", ["between rounds", "in the middle of a statement"])
+async def test_a_leader_that_hangs_is_replaced(
+    amqp_url: str, broker: Broker, database: Database, moment: Literal["between rounds", "in the middle of a statement"]
+) -> None:
+    """Its session is alive for PostgreSQL and holds the lock; the lease ends it, wherever it hangs."""
+    async with database.acquire() as connection:
+        if moment != "between rounds" and connection.get_server_version().major < 17:
+            pytest.skip("before PostgreSQL 17 there is no transaction_timeout")
     first, second = (MessagingMetrics(CollectorRegistry()) for _ in range(2))
     async with proxied(database.dsn) as (proxy, address):
         hanging = Database(address, application_name="hanging", command_timeout=20.0)
         await hanging.open()
-        leader = OutboxRelay(hanging, broker.publisher, metrics=first, lease=2.0)
+        leader = ObservedRelay(hanging, broker.publisher, metrics=first, lease=2.0)
         standby = OutboxRelay(database, broker.publisher, metrics=second, lease=2.0)
+        if moment == "in the middle of a statement":
+            proxy.stall_after(b"FROM outbox WHERE id > ")  # the sweep is parsed, and never bound
         tasks = [asyncio.create_task(leader.run())]
-        await eventually(lambda: _leads(first), what="the first leader")
+        if moment == "between rounds":
+            await asyncio.wait_for(leader.first_round.wait(), 60)
+            proxy.stall()
+        await eventually(lambda: _stalled(proxy), within=60, what="the hanging")
+        assert await _leads(first)
         tasks.append(asyncio.create_task(standby.run()))
-        proxy.stall()
         await add_to_outbox(database, "urgent")
         await eventually(lambda: _only(database, []), within=15, what="the other's taking over")
         assert await _leads(second)
@@ -217,6 +241,10 @@ async def _only(database: Database, keys: list[str]) -> bool:
 
 async def _failed(metrics: MessagingMetrics, code: str) -> bool:
     return bool(metrics.outbox_failed.labels(code)._value.get())
+
+
+async def _stalled(proxy: CuttingProxy) -> bool:
+    return proxy.stalled
 
 
 async def _leads(metrics: MessagingMetrics) -> bool:

@@ -47,9 +47,10 @@ _BACKLOG_LIMIT = 100_000
 _MEASURE_EVERY_S = 5.0
 _LAST_SWEEP_S = 2.0
 _FIRST_HOLD_S = 1.0
-# From PostgreSQL 14 on, the server ends a session that stays silent: so a leader that hangs loses the lock.
+# From PostgreSQL 14 on, the server ends a session that stays silent: so a leader that hangs loses the lock. Between the messages of one
+# statement (Parse is answered, Bind has not come) a session does not count as idle; there, PostgreSQL 17 ends it by its open transaction.
 _SET_LEASE = """
-SELECT set_config('idle_session_timeout', $1, false) WHERE current_setting('server_version_num')::integer >= 140000
+SELECT set_config(name, $1, false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')
 """
 
 
@@ -76,7 +77,8 @@ class OutboxRelay:
     """Publishes what is in the outbox: at least once, in the order of ids, until the broker has confirmed it.
 
     Any number of replicas may run; one works, on a database session of its own that holds the lock. A leader that dies loses it with the
-    session; one that hangs loses it ``lease`` seconds after its last statement. A row that cannot be published (nobody takes it, or the
+    session; one that hangs loses it ``lease`` seconds after its last statement (before PostgreSQL 17 not if it hangs in the middle of
+    one). A row that cannot be published (nobody takes it, or the
     broker closes the channel at it) stays, is held back for a second, each time twice as long and at most ``hold`` seconds, and does
     not hold up the rows behind it. ``poll``, ``deadline`` (for the confirmations of a batch), ``hold`` and ``lease`` are in seconds;
     ``lease`` must be longer than ``deadline``.

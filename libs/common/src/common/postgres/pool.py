@@ -31,6 +31,7 @@ SERVER_UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, cancelled by somebody, a session timed out
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.PostgresSystemError,  # the server's own input and output failed
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over left us at what is a standby now
