@@ -41,7 +41,7 @@ bench: setup ## the benchmarks: one line of JSON per figure, and a table
 chaos: setup-test ## the fault tests
 	@$(SUITE) chaos
 
-lint: setup ## ruff, mypy, import contracts, docstrings
+lint: setup ## ruff, mypy, import contracts, declared dependencies, docstrings
 	@$(SUITE) lint
 
 format: setup ## put the code into its usual shape

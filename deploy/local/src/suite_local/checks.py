@@ -44,8 +44,17 @@ def _start_checks() -> dict[str, subprocess.Popen[bytes]]:
         "mypy": [_tool("mypy"), *packages, *(["tests"] if (root / "tests").exists() else [])],
         "lint-imports": [_tool("lint-imports"), "--no-cache"],
         "interrogate": [_tool("interrogate"), "--config", "pyproject.toml", "--quiet", *packages],
+        **dependency_checks(packages),
     }
     return {name: _start(command) for name, command in steps.items()}
+
+
+def dependency_checks(packages: Sequence[str]) -> dict[str, list[str]]:
+    """Return how deptry is asked of each package, and of the tests: whether each import is declared, and each declaration used."""
+    command = [_tool("deptry"), "--no-ansi", "--package-module-name-map", "suite-common=common"]
+    own = {Path(source).parts[1]: [source, "--config", f"{Path(source).parent}/pyproject.toml"] for source in packages}
+    asked = {**own, "tests": ["tests", "--config", "pyproject.toml"]}
+    return {f"deptry {name}": [*command, *arguments] for name, arguments in asked.items()}
 
 
 def _report(running: Mapping[str, subprocess.Popen[bytes]]) -> bool:
