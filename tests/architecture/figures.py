@@ -30,7 +30,7 @@ _BENCHMARKS = "tests/bench/"  # P1 to P6 are the benchmarks' own names, told in 
 # What no reader of the project has: pages, issues and case numbers of those who planned it.
 OUTSIDE = re.compile(
     r"\bM[0-9]{1,2}\b|\bCONTRACT\b|\bDECISIONS\b|\bSTYLE\b|\bGOALS\b|\bCASES\b|\bMISSION\b|\bARCHITECTURE\b(?!\.md)"
-    r"|\bresearch/|\b[Tt]he seed\b|\bseed'{1,2}s\b|\(seed\b|\bseed tips-service|\b[Mm]ust show\b|\b[Ii]ssues? #?[0-9]+\b"
+    r"|\bresearch/|\b[Tt]he seed\b|\bseed'{1,2}s\b|(?<=\s)\(seed\b|\bseed tips-service|\b[Mm]ust show\b|\b[Ii]ssues? #?[0-9]+\b"
 )
 CASE = re.compile(r"(?<![\w'\"%-])[PRDCE][0-9]{1,2}\b(?!['\"](?!s\b))")
 

@@ -29,7 +29,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def test_no_source_file_is_too_long_to_read() -> None:
-    """A file past 400 lines wants to be two (ARCHITECTURE)."""
+    """A file past 400 lines wants to be two."""
     long = {
         str(path.relative_to(ROOT)): lines
         for path in tracked("*.py")
@@ -61,7 +61,7 @@ def test_every_service_ships_what_operators_need(service: str) -> None:
 
 
 def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
-    """Module level holds definitions: no call to open, connect, getenv, and no reading of os.environ (STYLE 6)."""
+    """Module level holds definitions: no call to open, connect, getenv, and no reading of os.environ."""
     found = []
     for path in tracked("libs/**/*.py", "services/**/*.py"):
         for statement in ast.parse(path.read_text()).body:
@@ -74,7 +74,7 @@ def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
 
 
 def test_every_ignore_says_why() -> None:
-    """A reason stands beside every lint or type ignore (STYLE 28)."""
+    """A reason stands beside every lint or type ignore."""
     bare = []
     for path in tracked("*.py"):
         for number, line in enumerate(path.read_text().splitlines(), start=1):

@@ -1,6 +1,6 @@
-"""Must show 5: ``kill -9`` of two replicas at random during 500 refunds; the checker finds nothing twice, nothing lost (GOALS R3).
+"""``kill -9`` of two replicas at random during 500 refunds; the checker finds nothing twice, nothing lost.
 
-And must show 1's long run: thousands of histories.
+And thousands of refunds' histories, each against a gateway that answers, loses answers and fails in another order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The caller's own rules of tips and those of the tips service are equal: on the vectors, and on every input (M16)."""
+"""The caller's own rules of tips and those of the tips service are equal: on the vectors, and on every input."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_the_schema_of_the_document_accepts_the_envelope_shape(kind: str) -> Non
     assert Envelope.model_fields["type"].annotation is str
 
 
-def test_every_attribute_of_an_intake_event_is_documented_and_named_as_cloudevents_demands() -> None:
+def test_every_intake_attribute_is_documented_and_named_as_cloudevents_demands() -> None:
     """Extension attributes: lower-case letters and digits, at most twenty (CloudEvents 1.0, "Naming conventions")."""
     names = {field.name: "x" for field in dataclasses.fields(intake.Hook) if field.name not in _TYPED}
     hook = intake.Hook(

@@ -1,4 +1,4 @@
-"""The marketplace player against a small gateway that answers, fails, hangs and hangs up (M2)."""
+"""The marketplace player against a small gateway that answers, fails, hangs and hangs up."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ async def test_a_full_life_is_played_in_order_and_reported(sandbox: RunningSandb
     assert [entry["operation"] for entry in await sandbox.log("marketplace")] == life
 
 
-async def test_a_refused_hook_is_repeated_seven_times_at_growing_intervals_and_the_order_is_cancelled() -> None:
+async def test_a_refused_hook_is_repeated_seven_times_and_then_the_order_is_cancelled() -> None:
     clock = ManualClock()
     schedule = [1, 2, 4, 8, 16, 32, 64]
     async with (

@@ -135,7 +135,7 @@ async def test_channels_can_be_gone(sandbox: RunningSandbox, slack: AsyncWebClie
     assert errors == ["is_archived", "channel_not_found", "not_in_channel"]
 
 
-async def test_an_update_keeps_blocks_that_it_does_not_name_and_clears_them_with_an_empty_list(
+async def test_an_update_keeps_blocks_it_does_not_name_and_an_empty_list_clears_them(
     sandbox: RunningSandbox, slack: AsyncWebClient
 ) -> None:
     post = await slack.chat_postMessage(channel=CHANNEL, text="a", blocks=[section("a"), buttons("ack")])

@@ -47,7 +47,7 @@ class Step:
 
 
 def judge(evidence: Evidence) -> list[Step]:
-    """Return the steps of the order's life in order (M1, M3, M7), each with its verdict."""
+    """Return the steps of the order's life in order, each with its verdict."""
     return [*_answers(evidence), _end_state(evidence), _timeline(evidence), *_notices(evidence), _refund(evidence)]
 
 

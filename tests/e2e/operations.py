@@ -1,4 +1,4 @@
-"""An operator's desk in a running suite: the orchestrator's admin addresses, and what is seen of them in Slack, tracker and timeline."""
+"""An operator of a running suite: the orchestrator's admin addresses, and what is seen of them in Slack, tracker and timeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 ORCHESTRATOR = "orchestrator"
 
 
-class OperatorDesk:
+class Operator:
     """What an operator does, and what follows from it."""
 
     def __init__(self, client: Client) -> None:
