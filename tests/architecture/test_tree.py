@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from common.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
 LONGEST = 400
+TAG = re.compile(r"newTag: \"(.*)\"")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -58,6 +62,17 @@ def test_every_service_ships_what_operators_need(service: str) -> None:
     assert missing == []
     assert alerts
     assert len(pages) == len(alerts)
+
+
+def test_all_packages_and_images_have_one_version() -> None:
+    """``common.version`` holds it; what is released has it too."""
+    for project in tracked("*/*/pyproject.toml"):
+        settings = tomllib.loads(project.read_text())
+        source = project.parent / settings["tool"]["hatch"]["version"]["path"]
+        assert settings["project"]["dynamic"] == ["version"]
+        assert source.resolve() == ROOT / "libs/common/src/common/version.py"
+    tags = {tag for path in tracked("deploy/k8s/**/kustomization.yaml") for tag in TAG.findall(path.read_text())}
+    assert tags == {VERSION}
 
 
 def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
