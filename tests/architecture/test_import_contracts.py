@@ -130,9 +130,9 @@ def test_a_contract_finds_every_import_that_it_forbids(workspace: Workspace, vio
         result = workspace.check()
     assert result.returncode == 1, result.stdout
     assert f"{violations.contract} BROKEN" in result.stdout
-    told = result.stdout.partition("Broken contracts")[2]
+    reported = result.stdout.partition("Broken contracts")[2]
     assert [
-        pair for pair in violations.imports if not re.search(r"{} .*{}\b".format(*map(re.escape, pair)), told)
+        pair for pair in violations.imports if not re.search(r"{} .*{}\b".format(*map(re.escape, pair)), reported)
     ] == []
 
 
