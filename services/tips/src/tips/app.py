@@ -12,20 +12,20 @@ from common.http.app import DOCUMENT
 from common.postgres import Database
 from common.service import Application, Lifecycle, required
 from common.telemetry.metrics import new_registry
-from tips.adapters.compartment import Compartment
-from tips.adapters.feedback import FeedbackClient
-from tips.adapters.metrics import TipsMetrics
-from tips.adapters.postgres import PostgresOrders
-from tips.application.count_refunded import CountRefunded
-from tips.application.explain import Explain
-from tips.application.need_hold_tips import NeedHoldTips
-from tips.application.set_tips_sum import SetTipsSum
-from tips.entrypoints import ports
-from tips.entrypoints.admin import admin_routes
-from tips.entrypoints.admission import Admission
-from tips.entrypoints.http import tips_routes
-from tips.entrypoints.jobs import count_refunded_for_ever
+from tips import use_cases as ports
+from tips.api import tips_routes
+from tips.count_refunded import CountRefunded
+from tips.decide import SetTipsSum
+from tips.explain import Explain
+from tips.explanation import admin_routes
+from tips.feedback import FeedbackClient
+from tips.jobs import count_refunded_for_ever
+from tips.metrics import TipsMetrics
+from tips.need_hold_tips import NeedHoldTips
+from tips.overload.admission import Admission
+from tips.overload.bulkhead import Compartment
 from tips.settings import TipsSettings
+from tips.store import PostgresOrders
 
 NAME = "tips"
 VERSION = "0.1.0"

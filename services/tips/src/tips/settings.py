@@ -8,8 +8,8 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
-from tips.domain.book import LocalRules, RuleBook
-from tips.domain.rules import TipsRules
+from tips.rules.constants import LocalRules, RuleBook
+from tips.rules.target import TipsRules
 
 Seconds = Annotated[float, Field(ge=0, le=365 * 24 * 3600)]
 Percent = Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -51,7 +51,7 @@ class PlaceRules(BaseModel):
 class TipsSettings(ServiceSettings):
     """``postgres_dsn`` is the orders database, with the role ``tips``. Sums are minor units, times seconds unless said otherwise.
 
-    Every constant of the rules has a default here; what each means stands at ``tips.domain.rules.TipsRules``. ``places`` says what
+    Every constant of the rules has a default here; what each means stands at ``tips.rules.target.TipsRules``. ``places`` says what
     differs where, as JSON: ``[{"zone": "moscow", "tariff": "express", "negative_rating": 2}]``. The caller's old code shares these
     settings, not this code (DECISIONS "Money").
     """

@@ -6,9 +6,9 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from common.errors import InvalidInput, Unavailable
 from common.http import INTERNAL, Request, Route
-from tips.application.errors import Contended, OrderNotFinished, Overloaded, TooLate, UnknownOrder
-from tips.entrypoints import ports
-from tips.entrypoints.admission import Admission
+from tips import use_cases as ports
+from tips.errors import Contended, OrderNotFinished, Overloaded, TooLate, UnknownOrder
+from tips.overload.admission import Admission
 
 OrderId = Annotated[
     str,

@@ -7,9 +7,9 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.telemetry.metrics import FAST_SECONDS
-from tips.application.ports import REFUSED, Outcome, Place, Written
-from tips.domain.change import Direction
-from tips.domain.order import Applied, Choice, Order, TipsType
+from tips.ports import REFUSED, Outcome, Place, Written
+from tips.rules.order import Applied, Choice, Order, TipsType
+from tips.rules.write import Direction
 
 OTHER = "other"
 _AMOUNTS = (1000, 2500, 5000, 7500, 10000, 15000, 20000, 30000, 50000, 100000, 200000, 500000)

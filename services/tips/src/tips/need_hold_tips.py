@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from common.clock import Clock
-from tips.application.find_order import find_finished_order
-from tips.application.ports import FeedbackSource, Orders
-from tips.domain.book import RuleBook
-from tips.domain.rules import need_hold
+from tips.find_order import find_finished_order
+from tips.ports import FeedbackSource, Orders
+from tips.rules.constants import RuleBook
+from tips.rules.target import need_hold
 
 
 class NeedHoldTips:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from common.errors import Unavailable
-from tips.adapters.compartment import Compartment
-from tips.adapters.reads import OrderReads
-from tips.application.errors import Overloaded, TooLate, UnknownOrder
-from tips.entrypoints.admission import Admission
+from tips.batched_reads import OrderReads
+from tips.errors import Overloaded, TooLate, UnknownOrder
+from tips.overload.admission import Admission
+from tips.overload.bulkhead import Compartment
 
 
 class _Meter:

@@ -9,8 +9,8 @@ import pytest
 
 from common.errors import ConfigurationError
 from common.service import load_settings
-from tips.domain.book import LocalRules, RuleBook
-from tips.domain.rules import TipsRules
+from tips.rules.constants import LocalRules, RuleBook
+from tips.rules.target import TipsRules
 from tips.settings import TipsSettings
 
 DEFAULT = TipsRules(maximum={"RUB": 500_000})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from tips.domain.order import Applied, Feedback, Order
+from tips.rules.order import Applied, Feedback, Order
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.clock import Clock
-from tips.application.find_order import find_order
-from tips.application.ports import FeedbackSource, Orders
-from tips.domain.book import RuleBook
-from tips.domain.change import Plan, plan_write
-from tips.domain.order import Feedback, Order
-from tips.domain.rules import Hold, Target, TipsRules, need_hold, target_tips
+from tips.find_order import find_order
+from tips.ports import FeedbackSource, Orders
+from tips.rules.constants import RuleBook
+from tips.rules.order import Feedback, Order
+from tips.rules.target import Hold, Target, TipsRules, need_hold, target_tips
+from tips.rules.write import Plan, plan_write
 
 
 @dataclass(frozen=True, slots=True)

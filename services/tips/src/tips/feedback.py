@@ -15,9 +15,9 @@ from yarl import URL
 from common.errors import Unavailable
 from common.http import Moment, PlainDecimal, outgoing_headers
 from common.telemetry import span
-from tips.adapters.compartment import Compartment
-from tips.application.errors import TooLate
-from tips.domain.order import Choice, ChosenTips, Feedback, TipsType
+from tips.errors import TooLate
+from tips.overload.bulkhead import Compartment
+from tips.rules.order import Choice, ChosenTips, Feedback, TipsType
 
 _OK, _NOT_FOUND = 200, 404
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from tips.domain.rules import TipsRules
+from tips.rules.target import TipsRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from common.money import exponent
-from tips.domain.order import Feedback, Order, TipsType
+from tips.rules.order import Feedback, Order, TipsType
 
 _PRECISION = 60
 """Decimal digits kept between the steps; more than any cost times any percentage has, so that rounding happens once, at the end."""

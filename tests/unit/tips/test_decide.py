@@ -8,13 +8,13 @@ from math import inf
 
 import pytest
 
-from tips.application.errors import Contended, OrderNotFinished, UnknownOrder
-from tips.application.ports import Outcome, Place, Written
-from tips.application.set_tips_sum import SetTipsSum
-from tips.domain.book import RuleBook
-from tips.domain.change import Plan, Write, plan_write
-from tips.domain.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
-from tips.domain.rules import TipsRules
+from tips.decide import SetTipsSum
+from tips.errors import Contended, OrderNotFinished, UnknownOrder
+from tips.ports import Outcome, Place, Written
+from tips.rules.constants import RuleBook
+from tips.rules.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
+from tips.rules.target import TipsRules
+from tips.rules.write import Plan, Write, plan_write
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=5)

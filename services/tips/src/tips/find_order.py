@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tips.application.errors import OrderNotFinished, UnknownOrder
-from tips.application.ports import Orders
-from tips.domain.order import Order
+from tips.errors import OrderNotFinished, UnknownOrder
+from tips.ports import Orders
+from tips.rules.order import Order
 
 
 async def find_order(orders: Orders, number: str, *, until: float) -> Order:

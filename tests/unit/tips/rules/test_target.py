@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tips.domain.change import Write, plan_write
-from tips.domain.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
-from tips.domain.rules import SOURCES, Step, TipsRules, need_hold, target_tips
+from tips.rules.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
+from tips.rules.target import SOURCES, Step, TipsRules, need_hold, target_tips
+from tips.rules.write import Write, plan_write
 
 END = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 RULES = TipsRules(maximum={"RUB": 500_000})

@@ -6,12 +6,12 @@ from pydantic import BaseModel
 
 from common.errors import InvalidInput, Unavailable
 from common.http import VIEWER, Request, Route
-from tips.application.errors import Overloaded, TooLate, UnknownOrder
-from tips.application.explain import Explanation
-from tips.domain.rules import Step
-from tips.entrypoints import ports
-from tips.entrypoints.admission import Admission
-from tips.entrypoints.http import OrderQuery
+from tips import use_cases as ports
+from tips.api import OrderQuery
+from tips.errors import Overloaded, TooLate, UnknownOrder
+from tips.explain import Explanation
+from tips.overload.admission import Admission
+from tips.rules.target import Step
 
 
 class StepView(BaseModel):

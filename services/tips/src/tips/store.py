@@ -10,12 +10,12 @@ import asyncpg
 
 from common.errors import Unavailable
 from common.postgres import Database, Record, worth_repeating
-from tips.adapters.compartment import Compartment
-from tips.adapters.reads import OrderReads
-from tips.application.errors import OrderNotFinished, TooLate, UnknownOrder
-from tips.application.ports import Outcome, Place, Written
-from tips.domain.book import RuleBook
-from tips.domain.order import Applied, Choice, Order, TipsType
+from tips.batched_reads import OrderReads
+from tips.errors import OrderNotFinished, TooLate, UnknownOrder
+from tips.overload.bulkhead import Compartment
+from tips.ports import Outcome, Place, Written
+from tips.rules.constants import RuleBook
+from tips.rules.order import Applied, Choice, Order, TipsType
 
 # Prepared once a connection by asyncpg; one round trip each.
 _FIND = """

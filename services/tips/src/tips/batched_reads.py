@@ -8,7 +8,7 @@ from copy import copy
 
 from common.errors import SuiteError, Unavailable
 from common.postgres import Record
-from tips.application.errors import TooLate
+from tips.errors import TooLate
 
 _LANES = 2
 """Statements at a time. More would make smaller batches of them; fewer would have a read wait for a whole round trip of another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tips.application.ports import Observer, Orders
+from tips.ports import Observer, Orders
 
 
 class CountRefunded:

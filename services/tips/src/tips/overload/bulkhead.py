@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
-from tips.application.errors import Overloaded
+from tips.errors import Overloaded
 
 _BLAME_AFTER_S = 0.1
 """A shorter wait says more about the caller's deadline than about who did not answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tips.application.explain import Explanation
+from tips.explain import Explanation
 
 
 class SetTipsSum(Protocol):

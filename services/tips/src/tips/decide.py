@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from tips.application.errors import Contended
-from tips.application.find_order import find_finished_order
-from tips.application.ports import REFUSED, FeedbackSource, Observer, Orders
-from tips.domain.book import RuleBook
-from tips.domain.change import Write, plan_write
-from tips.domain.rules import target_tips
+from tips.errors import Contended
+from tips.find_order import find_finished_order
+from tips.ports import REFUSED, FeedbackSource, Observer, Orders
+from tips.rules.constants import RuleBook
+from tips.rules.target import target_tips
+from tips.rules.write import Write, plan_write
 
 
 class SetTipsSum:

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from common.errors import Conflict, NotFound, Unavailable
 from common.http import timeout_of
-from tips.application.errors import Overloaded
-from tips.entrypoints.ports import Meter
+from tips.errors import Overloaded
+from tips.use_cases import Meter
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tips.domain.order import Applied, Feedback, Order
+from tips.rules.order import Applied, Feedback, Order
 
 
 class Write(StrEnum):
