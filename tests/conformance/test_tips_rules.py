@@ -1,4 +1,4 @@
-"""The caller's own rules of tips and those of the tips service are equal: on the vectors, and on every input (M16)."""
+"""The caller's own rules of tips and those of the tips service are equal: on the vectors, and on every input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from orchestrator.domain import old_tips_rules as old
 from orchestrator.domain import tips as caller
 from orchestrator.settings import OrchestratorSettings
 from tips.rules import order as theirs
-from tips.rules.target import TipsRules, need_hold, target_tips
+from tips.rules.constants import TipsRules
+from tips.rules.hold import need_hold
+from tips.rules.target import target_tips
 from tips.rules.write import Write, plan_write
 from tips.settings import TipsSettings
 

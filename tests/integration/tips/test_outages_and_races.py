@@ -13,13 +13,10 @@ from .conftest import Start, gated_feedback
 PLACE = {"zone": "moscow", "tariff": "express"}
 
 
-async def test_the_seed_s_race_is_lost_by_version_however_late_the_hanging_write_arrives(
-    start: Start, tips_dsn: str
-) -> None:
-    """The five steps of the seed, with two replicas.
+async def test_a_write_that_hangs_until_it_is_overtaken_is_refused_by_version(start: Start, tips_dsn: str) -> None:
+    """Two replicas, and no further iteration.
 
-    One has read the order and the feedback and hangs before its write; the customer changes the tips; the other replica overtakes it;
-    no further iteration comes.
+    One has read the order and the feedback and hangs before its write; the customer changes the tips; the other replica overtakes it.
     """
     async with gated_feedback() as gated, proxied(tips_dsn) as (proxy, address):
         overtaken = await start(postgres_dsn=address, feedback_url=gated.url)
@@ -50,18 +47,16 @@ async def test_the_seed_s_race_is_lost_by_version_however_late_the_hanging_write
         assert await overtaking.metric("tips_writes_total", outcome="changed") == 1
 
 
-async def test_a_caller_is_answered_within_the_time_it_waits_and_a_write_that_comes_late_is_counted(
-    start: Start, tips_dsn: str
-) -> None:
+async def test_callers_are_answered_in_their_time_and_a_late_write_is_counted(start: Start, tips_dsn: str) -> None:
     async with gated_feedback() as gated, proxied(tips_dsn) as (proxy, address):
-        desk = await start(postgres_dsn=address, feedback_url=gated.url)
-        await desk.order()
+        service = await start(postgres_dsn=address, feedback_url=gated.url)
+        await service.order()
         gated.says(after=1, value="50")
         hurry = {"Authorization": "Bearer token-internal", TIMEOUT_HEADER: "300"}
 
         gated.hang_next()
         began = monotonic()
-        async with desk.http.post("/tips/v1/set-tips-sum", json={"order_id": "ORDER1"}, headers=hurry) as answer:
+        async with service.http.post("/tips/v1/set-tips-sum", json={"order_id": "ORDER1"}, headers=hurry) as answer:
             assert (answer.status, (await answer.json())["code"]) == (503, "too_late")
         assert monotonic() - began < 8  # feedback's own deadline is ten seconds here
         gated.gate.set()
@@ -70,7 +65,7 @@ async def test_a_caller_is_answered_within_the_time_it_waits_and_a_write_that_co
         gated.asked.clear()
         gated.hang_next()
         late = asyncio.create_task(
-            desk.http.post(
+            service.http.post(
                 "/tips/v1/set-tips-sum", json={"order_id": "ORDER1"}, headers=hurry | {TIMEOUT_HEADER: "3000"}
             )
         )
@@ -82,48 +77,46 @@ async def test_a_caller_is_answered_within_the_time_it_waits_and_a_write_that_co
         proxy.heal()
 
         async def written() -> bool:
-            return await desk.metric("tips_orders_total", has_tip="true", **PLACE) == 1
+            return await service.metric("tips_orders_total", has_tip="true", **PLACE) == 1
 
         await eventually(written)
-        assert (await desk.stored())["tips_amount"] == 5_000
-        assert await desk.metric("tips_orders_seen_total", **PLACE) == 1
+        assert (await service.stored())["tips_amount"] == 5_000
+        assert await service.metric("tips_orders_seen_total", **PLACE) == 1
 
 
-async def test_while_the_orders_database_stands_still_callers_are_sent_away_at_once_and_then_served_again(
-    start: Start, tips_dsn: str
-) -> None:
+async def test_while_the_orders_database_hangs_callers_are_refused_at_once(start: Start, tips_dsn: str) -> None:
     async with proxied(tips_dsn) as (proxy, address):
-        desk = await start(postgres_dsn=address, database_deadline=0.5, database_wait=0.3, requests_at_once=8)
-        await desk.order()
-        await desk.feedback()
-        assert await desk.set_sum() == (200, {})
+        service = await start(postgres_dsn=address, database_deadline=0.5, database_wait=0.3, requests_at_once=8)
+        await service.order()
+        await service.feedback()
+        assert await service.set_sum() == (200, {})
         proxy.stall()
         codes: set[str] = set()
         for _ in range(4):
-            for status, body in await asyncio.gather(*(desk.set_sum() for _ in range(8))):
+            for status, body in await asyncio.gather(*(service.set_sum() for _ in range(8))):
                 assert (status, body["retryable"]) == (503, True)
                 codes.add(body["code"])
         assert "overloaded" in codes  # sent away without waiting for the database
-        assert await desk.metric("tips_shed_total", reason="database_away") > 0
+        assert await service.metric("tips_shed_total", reason="database_away") > 0
         began = monotonic()
-        assert (await desk.set_sum())[0] == (await desk.need_hold())[0] == 503
+        assert (await service.set_sum())[0] == (await service.need_hold())[0] == 503
         waited = monotonic() - began
         proxy.heal()
 
         async def works() -> bool:
-            return await desk.set_sum() == (200, {})
+            return await service.set_sum() == (200, {})
 
         await eventually(works, within=30)
         assert waited < 5
 
 
 async def test_an_order_that_needs_no_feedback_is_answered_while_feedback_is_away(start: Start) -> None:
-    desk = await start(places=[{"zone": "spb", "hold_after": 7_200}])
-    await desk.order("TIPPED", tips_amount=100)
-    await desk.order("NONE", tips_amount=0)
-    await desk.order("LATER", tips_amount=100, zone="spb")
-    await desk.sandbox.fault("feedback", mode="error")
-    answers = [await desk.need_hold(number) for number in ("NONE", "LATER", "TIPPED")]
+    service = await start(places=[{"zone": "spb", "hold_after": 7_200}])
+    await service.order("TIPPED", tips_amount=100)
+    await service.order("NONE", tips_amount=0)
+    await service.order("LATER", tips_amount=100, zone="spb")
+    await service.sandbox.fault("feedback", mode="error")
+    answers = [await service.need_hold(number) for number in ("NONE", "LATER", "TIPPED")]
     assert answers[:2] == [(200, {"need_hold_tips": False})] * 2
     assert answers[2][0] == 503
 
@@ -135,7 +128,7 @@ async def test_refunded_tips_are_counted_once_from_the_order_row_whoever_looks(s
         if number != "NEVER":
             await one.feedback(number)
         assert await one.set_sum(number) == (200, {})
-    # What the intake of refund events does, and then the caller (M17).
+    # What the intake of refund events does, and then the caller.
     await one.orders.execute(
         "UPDATE orders SET refunded = true, tips_amount = 0, tips_revision = tips_revision + 1 WHERE number <> 'KEPT'"
     )
@@ -145,7 +138,7 @@ async def test_refunded_tips_are_counted_once_from_the_order_row_whoever_looks(s
         return count == 3
 
     async def counted(**place: str) -> float:
-        return sum([await desk.metric("tips_refunded_total", **place) for desk in (one, other)])
+        return sum([await service.metric("tips_refunded_total", **place) for service in (one, other)])
 
     async def both() -> bool:
         return (await counted(**PLACE), await counted(zone="other", tariff="express")) == (1, 1)

@@ -1,4 +1,4 @@
-"""Debian's Prometheus scrapes the running service and evaluates the repository's rules: its figures are those of the orders table (M19)."""
+"""Debian's Prometheus scrapes the running service and evaluates the repository's rules: its figures are those of the orders table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aiohttp import web
 from common.testing import eventually
 from tests.support.processes import free_port
 
-from .conftest import ENDED, Desk, Start
+from .conftest import ENDED, RunningTips, Start
 
 RULES = Path(__file__).parents[3] / "deploy" / "prometheus" / "rules"
 ZONES, TARIFFS = ("moscow", "spb", "mars"), ("express", "planned", "teleport")
@@ -97,8 +97,8 @@ async def prometheus(directory: Path, target: str) -> AsyncIterator[Prometheus]:
 class Customers:
     """A feedback service that says what the test's customers say."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - chooses what customers say
+    def __init__(self, sequence: int) -> None:
+        self._random = random.Random(sequence)  # noqa: S311 - chooses what customers say
         self.said: dict[str, dict[str, Any]] = {}
         self.url = ""
 
@@ -123,9 +123,9 @@ class Customers:
 
 
 @asynccontextmanager
-async def customers(seed: int) -> AsyncIterator[Customers]:
+async def customers(sequence: int) -> AsyncIterator[Customers]:
     """Run them on a free port."""
-    found = Customers(seed)
+    found = Customers(sequence)
     app = web.Application()
     app.router.add_get("/feedback/v1/orders/{number}", found.answer)
     runner = web.AppRunner(app)
@@ -138,24 +138,24 @@ async def customers(seed: int) -> AsyncIterator[Customers]:
         await runner.cleanup()
 
 
-async def set_all(desk: Desk, numbers: list[str]) -> None:
+async def set_all(service: RunningTips, numbers: list[str]) -> None:
     """Ask for every order, some of them twice at once, sixteen at a time."""
     waiting = iter([number for place, number in enumerate(numbers) for _ in range(2 if place % 5 == 0 else 1)])
 
     async def one() -> None:
         for number in waiting:
-            assert await desk.set_sum(number) == (200, {})
+            assert await service.set_sum(number) == (200, {})
 
     await asyncio.gather(*(one() for _ in range(16)))
 
 
 @pytest.mark.parametrize("orders", [100, pytest.param(5_000, marks=[pytest.mark.chaos, pytest.mark.timeout(900)])])
 async def test_recorded_product_figures_equal_the_orders_table(start: Start, tmp_path: Path, orders: int) -> None:
-    async with customers(seed=orders) as people:
-        desk = await start(feedback_url=people.url, requests_waiting=1_000)
-        async with prometheus(tmp_path, str(desk.http._base_url).rstrip("/")) as recorded:
+    async with customers(sequence=orders) as people:
+        service = await start(feedback_url=people.url, requests_waiting=1_000)
+        async with prometheus(tmp_path, str(service.http._base_url).rstrip("/")) as recorded:
             numbers = [f"N{place}" for place in range(orders)]
-            await desk.orders.execute(
+            await service.orders.execute(
                 "INSERT INTO orders (number, source, external_id, status, closed, shipped, paid, revision, zone, tariff, currency,"
                 " payment_method, cost_total, document, finished_at)"
                 " SELECT n, 'sbermarket', n, 'delivered', true, true, true, 5, ($2::text[])[1 + (i % 3)::int],"
@@ -165,38 +165,40 @@ async def test_recorded_product_figures_equal_the_orders_table(start: Start, tmp
             )  # fmt: skip
             for number in numbers:
                 people.say(number, after=1)
-            await set_all(desk, numbers)
-            total = await desk.orders.fetchval("SELECT sum(tips_amount)::bigint FROM orders")
+            await set_all(service, numbers)
+            total = await service.orders.fetchval("SELECT sum(tips_amount)::bigint FROM orders")
             await same(recorded, 'tips:amount_minor_units:total{currency="RUB"}', {"RUB": total}, "currency")
 
             changing = numbers[::3]
             for after in (2, 3):
                 for number in changing:
                     people.say(number, after=after)
-                await set_all(desk, changing)
-            await desk.orders.execute(
+                await set_all(service, changing)
+            await service.orders.execute(
                 "UPDATE orders SET refunded = true, tips_amount = 0, tips_revision = tips_revision + 1 WHERE number = ANY($1)",
                 numbers[::7],
             )
-            await set_all(desk, numbers[::14])  # some are asked for again, the others are only looked at
-            await refunds_counted(desk)
-            await compare(desk, recorded)
+            await set_all(service, numbers[::14])  # some are asked for again, the others are only looked at
+            await refunds_counted(service)
+            await compare(service, recorded)
 
 
-async def refunds_counted(desk: Desk) -> None:
+async def refunds_counted(service: RunningTips) -> None:
     """Return when every refunded order has been looked at."""
 
     async def done() -> bool:
-        left: int = await desk.orders.fetchval("SELECT count(*) FROM orders WHERE refunded AND NOT tips_refund_counted")
+        left: int = await service.orders.fetchval(
+            "SELECT count(*) FROM orders WHERE refunded AND NOT tips_refund_counted"
+        )
         return left == 0
 
     await eventually(done, within=60)
 
 
-async def compare(desk: Desk, recorded: Prometheus) -> None:
+async def compare(service: RunningTips, recorded: Prometheus) -> None:
     """Compare every recorded figure with the orders table."""
-    marks = {row["mark"]: row["orders"] for row in await desk.orders.fetch(_MARKS)}
-    places = await desk.orders.fetch(_BY_PLACE)
+    marks = {row["mark"]: row["orders"] for row in await service.orders.fetch(_MARKS)}
+    places = await service.orders.fetch(_BY_PLACE)
     seen, tipped = marks["order"], marks["tipped"]
     assert min(marks.get(mark, 0) for mark in ("increase", "decrease", "removed", "refunded")) > 0, marks
     by = {

@@ -1,13 +1,16 @@
-"""``POST /tips/v1/set-tips-sum`` and ``GET /tips/v1/need-hold-tips`` (CONTRACT "tips")."""
+"""The table of routes: two for the caller's workflow, one that explains to people, and the audit log."""
+
+from __future__ import annotations
 
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
 from common.errors import InvalidInput, Unavailable
-from common.http import INTERNAL, Request, Route
-from tips import use_cases as ports
+from common.http import INTERNAL, VIEWER, Request, Route, audit_routes
+from tips.decide import TipsDecisions
 from tips.errors import Contended, OrderNotFinished, Overloaded, TooLate, UnknownOrder
+from tips.explanation import ExplanationView
 from tips.overload.admission import Admission
 
 OrderId = Annotated[
@@ -39,55 +42,75 @@ class HoldAnswer(BaseModel):
     need_hold_tips: bool
 
 
-_ERRORS = (InvalidInput, UnknownOrder, OrderNotFinished, Unavailable, TooLate, Overloaded)
+_DONE, _HOLD, _NO_HOLD = Empty(), HoldAnswer(need_hold_tips=True), HoldAnswer(need_hold_tips=False)
+_OVERLOAD = (Unavailable, TooLate, Overloaded)
+_FINISHED = (InvalidInput, UnknownOrder, OrderNotFinished, *_OVERLOAD)
 
 
-def tips_routes(
-    *, set_tips_sum: ports.SetTipsSum, need_hold_tips: ports.NeedHoldTips, admission: Admission
-) -> list[Route]:
-    """Return the two routes of the two use cases; both need the ``internal`` token."""
-    done, hold, no_hold = Empty(), HoldAnswer(need_hold_tips=True), HoldAnswer(need_hold_tips=False)
+class TipsApi:
+    """The handlers. Each request passes the admission, which bounds the work at a time and the time that it takes."""
 
-    async def set_sum(request: Request[SetTipsSumBody, None]) -> Empty:
-        """Set the tips of one order."""
-        await admission.run("set_tips_sum", set_tips_sum, request.body.order_id, headers=request.raw.headers)
-        return done
+    def __init__(self, decisions: TipsDecisions, admission: Admission) -> None:
+        self._decisions = decisions
+        self._admission = admission
 
-    async def need_hold(request: Request[None, OrderQuery]) -> HoldAnswer:
-        """Tell whether one order's tips are to be held."""
-        needed = await admission.run(
-            "need_hold_tips", need_hold_tips, request.query.order_id, headers=request.raw.headers
-        )
-        return hold if needed else no_hold
+    def routes(self) -> list[Route]:
+        """Return every HTTP route of the service."""
+        return [
+            Route(
+                method="POST",
+                path="/tips/v1/set-tips-sum",
+                handler=self._set_tips_sum,
+                summary="Bring the tips of a finished order to what they should be",
+                description="Idempotent. Safe under concurrent calls: the newest feedback wins in the end.",
+                request=SetTipsSumBody,
+                response=Empty,
+                errors=(*_FINISHED, Contended),
+                roles=INTERNAL,
+                invalid_status=400,
+                quiet=True,
+                timed=True,
+                tags=("tips",),
+            ),
+            Route(
+                method="GET",
+                path="/tips/v1/need-hold-tips",
+                handler=self._need_hold_tips,
+                summary="Are the tips of a finished order to be held now?",
+                description="Reads only.",
+                query=OrderQuery,
+                response=HoldAnswer,
+                errors=_FINISHED,
+                roles=INTERNAL,
+                quiet=True,
+                timed=True,
+                tags=("tips",),
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/explain",
+                handler=self._explain,
+                summary="Why the tips of an order are what they are, rule by rule",
+                query=OrderQuery,
+                response=ExplanationView,
+                errors=(InvalidInput, UnknownOrder, *_OVERLOAD),
+                roles=VIEWER,
+                timed=True,
+                tags=("admin",),
+            ),
+            *audit_routes(None),  # nothing here is changed by a person
+        ]
 
-    return [
-        Route(
-            method="POST",
-            path="/tips/v1/set-tips-sum",
-            handler=set_sum,
-            summary="Bring the tips of a finished order to what they should be",
-            description="Idempotent. Safe under concurrent calls: the newest feedback wins in the end.",
-            request=SetTipsSumBody,
-            response=Empty,
-            errors=(*_ERRORS, Contended),
-            roles=INTERNAL,
-            invalid_status=400,
-            quiet=True,
-            timed=True,
-            tags=("tips",),
-        ),
-        Route(
-            method="GET",
-            path="/tips/v1/need-hold-tips",
-            handler=need_hold,
-            summary="Are the tips of a finished order to be held now?",
-            description="Reads only.",
-            query=OrderQuery,
-            response=HoldAnswer,
-            errors=_ERRORS,
-            roles=INTERNAL,
-            quiet=True,
-            timed=True,
-            tags=("tips",),
-        ),
-    ]
+    async def _set_tips_sum(self, request: Request[SetTipsSumBody, None]) -> Empty:
+        number, headers = request.body.order_id, request.raw.headers
+        await self._admission.run("set_tips_sum", self._decisions.set_sum, number, headers=headers)
+        return _DONE
+
+    async def _need_hold_tips(self, request: Request[None, OrderQuery]) -> HoldAnswer:
+        number, headers = request.query.order_id, request.raw.headers
+        needed = await self._admission.run("need_hold_tips", self._decisions.need_hold, number, headers=headers)
+        return _HOLD if needed else _NO_HOLD
+
+    async def _explain(self, request: Request[None, OrderQuery]) -> ExplanationView:
+        number, headers = request.query.order_id, request.raw.headers
+        return await self._admission.run("explain", self._decisions.explain, number, headers=headers)

@@ -10,14 +10,16 @@ from common.errors import SuiteError, Unavailable
 from common.postgres import Record
 from tips.errors import TooLate
 
-_LANES = 2
+_STATEMENTS = 2
 """Statements at a time. More would make smaller batches of them; fewer would have a read wait for a whole round trip of another."""
 _MOST = 64
+"""Orders that one statement reads."""
 
-Fetch = Callable[[Sequence[str]], Awaitable[list[Record]]]
+_Waiting = dict[str, list[asyncio.Future[Record | None]]]
+"""Who waits for which order's row."""
 
 
-class OrderReads:
+class BatchedReads:
     """Reads rows by order number, many callers' in one round trip.
 
     A read sees the database as it is after ``find`` was called: it never joins a statement that is under way. At low load a statement
@@ -25,10 +27,10 @@ class OrderReads:
     given, each with its ``number``, and bounds itself in time. One event loop.
     """
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Callable[[Sequence[str]], Awaitable[list[Record]]]) -> None:
         self._fetch = fetch
-        self._asked: dict[str, list[asyncio.Future[Record | None]]] = {}
-        self._lanes = _LANES
+        self._asked: _Waiting = {}
+        self._unused = _STATEMENTS
         self._flushing = False
         self._running: set[asyncio.Task[None]] = set()
 
@@ -37,7 +39,7 @@ class OrderReads:
         loop = asyncio.get_running_loop()
         place: asyncio.Future[Record | None] = loop.create_future()
         self._asked.setdefault(number, []).append(place)
-        if self._lanes and not self._flushing:
+        if self._unused and not self._flushing:
             self._flushing = True
             loop.call_soon(self._flush)  # after the others of this turn of the loop have asked
         end = loop.call_later(seconds, _too_late, place, seconds)
@@ -48,23 +50,23 @@ class OrderReads:
 
     def _flush(self) -> None:
         self._flushing = False
-        while self._lanes and self._asked:
-            batch: dict[str, list[asyncio.Future[Record | None]]] = {}
+        while self._unused and self._asked:
+            batch: _Waiting = {}
             while self._asked and len(batch) < _MOST:
                 number, places = self._asked.popitem()
                 wanted = [place for place in places if not place.done()]
                 if wanted:
                     batch[number] = wanted
             if batch:
-                self._lanes -= 1
+                self._unused -= 1
                 task = asyncio.create_task(self._read(batch))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
 
-    async def _read(self, batch: dict[str, list[asyncio.Future[Record | None]]]) -> None:
+    async def _read(self, batch: _Waiting) -> None:
         try:
             rows = {row["number"]: row for row in await self._fetch(list(batch))}
-        except Exception as error:  # noqa: BLE001 - each of the callers is told
+        except Exception as error:  # noqa: BLE001 - each of the callers gets it
             _fail(batch, error)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is ending"))
@@ -76,12 +78,12 @@ class OrderReads:
                     if not place.done():
                         place.set_result(row)
         finally:
-            self._lanes += 1
+            self._unused += 1
             if self._asked and not self._flushing:
                 self._flush()
 
 
-def _fail(batch: dict[str, list[asyncio.Future[Record | None]]], error: Exception) -> None:
+def _fail(batch: _Waiting, error: Exception) -> None:
     for places in batch.values():
         for place in places:
             if not place.done():

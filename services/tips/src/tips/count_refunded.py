@@ -1,23 +1,21 @@
-"""Count orders whose tips have gone with a refund (M19), from the orders that the intake of refund events has marked."""
+"""Counting orders whose tips have gone with a refund, from the rows that the intake of refund events has marked."""
 
 from __future__ import annotations
 
-from tips.ports import Observer, Orders
+from common.telemetry import get_logger
+from tips.metrics import TipsMetrics
+from tips.store import TipsStore
+
+_log = get_logger()
 
 
-class CountRefunded:
-    """Each order is counted once, whoever runs this and however often: the database hands it out once."""
-
-    def __init__(self, orders: Orders, observer: Observer) -> None:
-        self._orders = orders
-        self._observer = observer
-
-    async def __call__(self) -> int:
-        """Count all that are due; return how many. Raises ``Unavailable``."""
-        counted, more = 0, True
-        while more:
-            places, more = await self._orders.take_refunded()
-            for place in places:
-                self._observer.refunded(place)
-            counted += len(places)
-        return counted
+async def count_refunded(store: TipsStore, metrics: TipsMetrics) -> None:
+    """Count all that are due, in any number of replicas: the database hands each order out once. Raises ``Unavailable``."""
+    counted, more = 0, True
+    while more:
+        places, more = await store.take_refunded()
+        for zone, tariff in places:
+            metrics.refunded(zone, tariff)
+        counted += len(places)
+    if counted:
+        _log.info("tips_refunds_counted", orders=counted)

@@ -1,4 +1,4 @@
-"""What the use cases and their ports raise, with the codes that callers may rely on."""
+"""What the service answers instead of a decision, with the codes that callers may rely on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class UnknownOrder(NotFound):
 
 
 class OrderNotFinished(Conflict):
-    """Tips are decided for finished orders only; the caller checks that first (M16)."""
+    """Tips are decided for finished orders only; the caller checks that first."""
 
     code = "order_not_finished"
 

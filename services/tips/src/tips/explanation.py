@@ -1,20 +1,23 @@
-"""``GET /admin/v1/explain``: rule by rule, why the tips of an order are what they are."""
+"""The explanation of an order's tips: both decisions rule by rule, with everything that they rest on."""
+
+from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import AliasPath, BaseModel, ConfigDict, Field
 
-from common.errors import InvalidInput, Unavailable
-from common.http import VIEWER, Request, Route
-from tips import use_cases as ports
-from tips.api import OrderQuery
-from tips.errors import Overloaded, TooLate, UnknownOrder
-from tips.explain import Explanation
-from tips.overload.admission import Admission
-from tips.rules.target import Step
+from tips.rules.constants import TipsRules
+from tips.rules.hold import need_hold
+from tips.rules.order import Feedback, Order
+from tips.rules.target import target_tips
+from tips.rules.write import plan_write
 
 
-class StepView(BaseModel):
+class _View(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class StepView(_View):
     """One rule's part in a decision, and where the rule comes from."""
 
     rule: str
@@ -23,7 +26,7 @@ class StepView(BaseModel):
     source: str
 
 
-class ConstantsView(BaseModel):
+class ConstantsView(_View):
     """The constants of the rules as they are for this order's zone and tariff; sums are minor units, times seconds."""
 
     cashless_methods: list[str]
@@ -34,10 +37,10 @@ class ConstantsView(BaseModel):
     hold_until: float
 
 
-class OrderView(BaseModel):
+class OrderView(_View):
     """The order as tips sees it; sums are minor units of ``currency``."""
 
-    order_id: str
+    order_id: str = Field(validation_alias="number")
     version: int
     finished: bool
     finished_at: datetime | None
@@ -48,12 +51,12 @@ class OrderView(BaseModel):
     cost: int
     tips: int
     held_sum: int | None
-    feedback_applied_at: datetime | None
+    feedback_applied_at: datetime | None = Field(validation_alias=AliasPath("applied", "feedback_at"))
     zone: str
     tariff: str
 
 
-class FeedbackView(BaseModel):
+class FeedbackView(_View):
     """The feedback as it is now. ``tips_value`` is percent points, or major units for ``flat``."""
 
     rating: int | None
@@ -64,7 +67,7 @@ class FeedbackView(BaseModel):
     updated_at: datetime
 
 
-class TipsView(BaseModel):
+class TipsView(_View):
     """What set-tips-sum would do now: the sum by the rules, and ``nothing``, ``set`` or ``stale`` (older feedback than applied)."""
 
     amount: int
@@ -72,14 +75,14 @@ class TipsView(BaseModel):
     steps: list[StepView]
 
 
-class HoldView(BaseModel):
+class HoldView(_View):
     """What need-hold-tips would answer now."""
 
-    need_hold_tips: bool
+    need_hold_tips: bool = Field(validation_alias="needed")
     steps: list[StepView]
 
 
-class ExplanationView(BaseModel):
+class ExplanationView(_View):
     """Both decisions, with everything that they rest on."""
 
     order: OrderView
@@ -89,58 +92,13 @@ class ExplanationView(BaseModel):
     hold: HoldView
 
 
-def admin_routes(*, explain: ports.Explain, admission: Admission) -> list[Route]:
-    """Return the admin routes of tips."""
-
-    async def handler(request: Request[None, OrderQuery]) -> ExplanationView:
-        """Explain one order's tips, rule by rule."""
-        return _view(await admission.run("explain", explain, request.query.order_id, headers=request.raw.headers))
-
-    return [
-        Route(
-            method="GET",
-            path="/admin/v1/explain",
-            handler=handler,
-            summary="Why the tips of an order are what they are, rule by rule",
-            query=OrderQuery,
-            response=ExplanationView,
-            errors=(InvalidInput, UnknownOrder, Unavailable, TooLate, Overloaded),
-            roles=VIEWER,
-            timed=True,
-            tags=("admin",),
-        )
-    ]
-
-
-def _view(explanation: Explanation) -> ExplanationView:
-    order, feedback, rules = explanation.order, explanation.feedback, explanation.rules
+def explanation_of(order: Order, feedback: Feedback | None, rules: TipsRules, *, now: datetime) -> ExplanationView:
+    """Decide as set-tips-sum and need-hold-tips would at ``now``, and tell why."""
+    target = target_tips(order, feedback, rules)
+    plan = plan_write(order, feedback, target.amount, forbidden=target.forbidden)
     return ExplanationView(
-        order=OrderView(
-            order_id=order.number,
-            version=order.version,
-            finished=order.finished,
-            finished_at=order.finished_at,
-            cashless=order.cashless,
-            refunded=order.refunded,
-            zeroed=order.zeroed,
-            currency=order.currency,
-            cost=order.cost,
-            tips=order.tips,
-            held_sum=order.held_sum,
-            feedback_applied_at=order.applied.feedback_at,
-            zone=order.zone,
-            tariff=order.tariff,
-        ),
-        feedback=None
-        if feedback is None
-        else FeedbackView(
-            rating=feedback.rating,
-            tips_type=None if feedback.tips is None else feedback.tips.type,
-            tips_value=None if feedback.tips is None else str(feedback.tips.value),
-            choice=feedback.choice,
-            done=feedback.done,
-            updated_at=feedback.updated_at,
-        ),
+        order=OrderView.model_validate(order),
+        feedback=None if feedback is None else _feedback(feedback),
         constants=ConstantsView(
             cashless_methods=sorted(rules.cashless_methods),
             maximum=rules.maximum_for(order.currency),
@@ -150,11 +108,18 @@ def _view(explanation: Explanation) -> ExplanationView:
             hold_until=rules.hold_until.total_seconds(),
         ),
         tips=TipsView(
-            amount=explanation.target.amount, write=explanation.plan.write, steps=_steps(explanation.target.steps)
+            amount=target.amount, write=plan.write, steps=[StepView.model_validate(step) for step in target.steps]
         ),
-        hold=HoldView(need_hold_tips=explanation.hold.needed, steps=_steps(explanation.hold.steps)),
+        hold=HoldView.model_validate(need_hold(order, feedback, rules, now=now)),
     )
 
 
-def _steps(steps: tuple[Step, ...]) -> list[StepView]:
-    return [StepView(rule=step.rule, outcome=step.outcome, detail=step.detail, source=step.source) for step in steps]
+def _feedback(feedback: Feedback) -> FeedbackView:
+    return FeedbackView(
+        rating=feedback.rating,
+        tips_type=None if feedback.tips is None else feedback.tips.type,
+        tips_value=None if feedback.tips is None else str(feedback.tips.value),
+        choice=feedback.choice,
+        done=feedback.done,
+        updated_at=feedback.updated_at,
+    )

@@ -1,8 +1,7 @@
-"""The feedback service, over HTTP: ``GET /feedback/v1/orders/{order_id}`` (CONTRACT "tips")."""
+"""The feedback service, over HTTP: ``GET /feedback/v1/orders/{order_id}``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import monotonic
 from typing import Annotated
 from urllib.parse import quote
@@ -16,7 +15,8 @@ from common.errors import Unavailable
 from common.http import Moment, PlainDecimal, outgoing_headers
 from common.telemetry import span
 from tips.errors import TooLate
-from tips.overload.bulkhead import Compartment
+from tips.metrics import TipsMetrics
+from tips.overload.bulkhead import Bulkhead
 from tips.rules.order import Choice, ChosenTips, Feedback, TipsType
 
 _OK, _NOT_FOUND = 200, 404
@@ -39,45 +39,43 @@ class _Answer(BaseModel):
 
 
 class FeedbackClient:
-    """Port ``FeedbackSource``.
+    """Asks for the customer's feedback.
 
     One request of at most ``deadline`` seconds, or what the caller has left, connecting included; no repeats: the caller has a fallback
     and no time. An answer that cannot be understood is ``Unavailable`` too: deciding without the customer's wish would take their tips
-    away. ``observe`` gets the outcome (``found``, ``none``, ``failed``) and the seconds of each request.
+    away.
     """
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        *,
-        url: str,
-        deadline: float,
-        compartment: Compartment,
-        observe: Callable[[str, float], None],
+        self, session: aiohttp.ClientSession, *, url: str, deadline: float, bulkhead: Bulkhead, metrics: TipsMetrics
     ) -> None:
         self._session = session
         self._url = f"{url.rstrip('/')}/feedback/v1/orders/"
         self._deadline = deadline
-        self._compartment = compartment
-        self._observe = observe
+        self._bulkhead = bulkhead
+        self._metrics = metrics
 
     async def find(self, number: str, *, until: float) -> Feedback | None:
-        """Ask for the feedback on one order."""
+        """Return the feedback on an order, None when there is none.
+
+        Raises ``TooLate`` when there is no answer by ``until``, a moment of ``time.monotonic()``, ``Overloaded`` when the bulkhead lets
+        nobody in, ``Unavailable`` when feedback fails.
+        """
         started = monotonic()
         left = min(self._deadline, until - started)
         if left <= 0:
             raise TooLate("no time was left to ask for the feedback", retry_after=1.0)
-        self._compartment.enter()
+        self._bulkhead.enter(started)
         outcome, answered = "failed", False
         try:
             status, body = await self._ask(number, left)
             answered = True
-            found = _read(status, body)
+            found = _feedback_in(status, body)
             outcome = "none" if found is None else "found"
         finally:
-            waited = monotonic() - started
-            self._compartment.leave(answered=answered, waited=waited)
-            self._observe(outcome, waited)
+            now = monotonic()
+            self._bulkhead.leave(now, waited=now - started, answered=answered)
+            self._metrics.observe_feedback(outcome, now - started)
         return found
 
     async def _ask(self, number: str, left: float) -> tuple[int, bytes]:
@@ -95,18 +93,15 @@ class FeedbackClient:
             raise Unavailable(f"feedback does not answer ({type(error).__name__})", retry_after=1.0) from error
 
 
-def _read(status: int, body: bytes) -> Feedback | None:
+def _feedback_in(status: int, body: bytes) -> Feedback | None:
     if status == _NOT_FOUND:
         return None
     if status != _OK:
         raise Unavailable(f"feedback answered {status}", retry_after=1.0)
     try:
-        return _feedback(_Answer.model_validate_json(body))
+        answer = _Answer.model_validate_json(body)
     except ValidationError:
         raise Unavailable("feedback's answer cannot be understood", retry_after=1.0) from None
-
-
-def _feedback(answer: _Answer) -> Feedback:
     return Feedback(
         rating=answer.rating,
         tips=None if answer.tips is None else ChosenTips(answer.tips.type, answer.tips.value),

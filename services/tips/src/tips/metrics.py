@@ -1,31 +1,31 @@
-"""Metrics of tips: technical (M18) and product (M19). Labels are bounded: unknown zones, tariffs and currencies become ``other``."""
+"""Metrics of tips, technical and product (docs/requirements.md#technical-monitoring, #product-monitoring)."""
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.telemetry.metrics import FAST_SECONDS
-from tips.ports import REFUSED, Outcome, Place, Written
-from tips.rules.order import Applied, Choice, Order, TipsType
-from tips.rules.write import Direction
+from tips.rules.order import Choice, Order, TipsType
+from tips.rules.write import REFUSED, Direction, Outcome, Written
 
 OTHER = "other"
 _AMOUNTS = (1000, 2500, 5000, 7500, 10000, 15000, 20000, 30000, 50000, 100000, 200000, 500000)
 _RATIOS = (0.01, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0)
-_PLACE = ("zone", "tariff")
 _WAITS = (0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _OPERATIONS = ("set_tips_sum", "need_hold_tips", "explain")
 _ANSWERS = ("ok", "refused", "shed", "unavailable", "failed")
 _SHED = ("queue_full", "queue_slow", "database_full", "database_away", "feedback_full", "feedback_away")
+_CHANGES = frozenset(Direction) - {Direction.UNCHANGED}
 
 
 class TipsMetrics:
-    """Port ``Observer``, the meter of the door, and the timer of the orders database and of feedback.
+    """Every series of tips, at zero from the start. Labels are bounded: unknown zones, tariffs and currencies become ``other``.
 
     What is counted once an order rests on the marks that the database hands out, so it can be compared with the orders table; a
-    repeat or a lost race counts nothing. Sums are observed only when the sum of an order changes (M19).
+    repeat or a lost race counts nothing. Sums are observed only when the sum of an order changes. Nothing here raises.
     """
 
     def __init__(
@@ -33,14 +33,23 @@ class TipsMetrics:
     ) -> None:
         self._zones, self._tariffs, self._currencies = zones, tariffs, currencies
         self._timers: dict[tuple[object, ...], Histogram] = {}
+        self._declare_technical(registry)
+        self._declare_product(registry)
+        self._start_at_zero()
 
-        self._requests = Histogram(
+    def _declare_technical(self, registry: CollectorRegistry) -> None:
+        timer = partial(Histogram, buckets=FAST_SECONDS, registry=registry)
+        self._requests = timer(
             "tips_request_duration_seconds",
-            "Time of requests by operation and outcome, waiting for a place included (M18).",
+            "Time of requests by operation and outcome, waiting for a place included.",
             ["operation", "outcome"],
-            buckets=FAST_SECONDS,
-            registry=registry,
         )
+        self._database = timer(
+            "tips_database_duration_seconds",
+            "Time of calls to the orders database, waiting for a connection included.",
+            ["operation"],
+        )
+        self._feedback = timer("tips_feedback_duration_seconds", "Time of calls to the feedback service.", ["outcome"])
         self._waits = Histogram(
             "tips_queue_wait_seconds",
             "Time that requests waited for a place, sent away or not.",
@@ -54,105 +63,76 @@ class TipsMetrics:
             ["reason"],
             registry=registry,
         )
-        self._database = Histogram(
-            "tips_database_duration_seconds",
-            "Time of calls to the orders database, waiting for a connection included (M18).",
-            ["operation"],
-            buckets=FAST_SECONDS,
-            registry=registry,
+
+    def _declare_product(self, registry: CollectorRegistry) -> None:
+        place = ("zone", "tariff")
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        self._writes = counter(
+            "tips_writes_total", "Writes of set-tips-sum by what the orders database made of them.", ["outcome"]
         )
-        self._feedback = Histogram(
-            "tips_feedback_duration_seconds",
-            "Time of calls to the feedback service.",
-            ["outcome"],
-            buckets=FAST_SECONDS,
-            registry=registry,
-        )
-        self._writes = Counter(
-            "tips_writes_total",
-            "Writes of set-tips-sum by what the orders database made of them.",
-            ["outcome"],
-            registry=registry,
-        )
-        self._seen = Counter(
-            "tips_orders_seen_total", "Orders that went through set-tips-sum, each once.", [*_PLACE], registry=registry
-        )
-        self._orders = Counter(
+        self._seen = counter("tips_orders_seen_total", "Orders that went through set-tips-sum, each once.", place)
+        self._orders = counter(
             "tips_orders_total",
             "Orders that got tips (true, each once), and orders whose first decision was no tips (false, each once).",
-            [*_PLACE, "has_tip"],
-            registry=registry,
+            [*place, "has_tip"],
         )
-        self._set = Counter(
-            "tips_set_total",
-            "Orders with tips by where the tips come from, each once a source.",
-            [*_PLACE, "source"],
-            registry=registry,
+        self._set = counter(
+            "tips_set_total", "Orders with tips by where the tips come from, each once a source.", [*place, "source"]
         )
-        self._types = Counter(
-            "tips_types_total",
-            "Orders with tips by percent or flat, each once a type.",
-            [*_PLACE, "type"],
-            registry=registry,
+        self._types = counter(
+            "tips_types_total", "Orders with tips by percent or flat, each once a type.", [*place, "type"]
         )
-        self._changes = Counter(
+        self._changes = counter(
             "tips_changes_total",
             "Orders whose tips went up, down or away after they had been decided, each once a direction; unchanged counts calls.",
-            [*_PLACE, "direction"],
-            registry=registry,
+            [*place, "direction"],
         )
-        self._refunded = Counter(
-            "tips_refunded_total",
-            "Orders that had tips and were refunded in full, each once.",
-            [*_PLACE],
-            registry=registry,
+        self._refunded = counter(
+            "tips_refunded_total", "Orders that had tips and were refunded in full, each once.", place
         )
-        self._amount = Histogram(
+        self._amount = histogram(
             "tips_amount_minor_units",
             "Tips, in minor units, observed when they change to more than nothing.",
-            [*_PLACE, "currency"],
+            [*place, "currency"],
             buckets=_AMOUNTS,
-            registry=registry,
         )
-        self._ratio = Histogram(
+        self._ratio = histogram(
             "tips_cost_ratio",
             "Tips as a share of the cost, observed when they change to more than nothing.",
-            [*_PLACE],
+            place,
             buckets=_RATIOS,
-            registry=registry,
         )
-        self._start_at_zero()
 
     def waited(self, seconds: float) -> None:
-        """Record how long a request waited for its place."""
+        """A request waited so long for its place, whether it got one or not."""
         self._waits.observe(seconds)
 
     def shed(self, reason: str) -> None:
-        """Count a call that was refused at once."""
+        """A call was refused at once: ``queue_…`` by the admission, ``database_…`` or ``feedback_…`` by a bulkhead."""
         self._shed.labels(reason).inc()
 
     def in_progress(self, count: int) -> None:
-        """Show how many requests are being worked on."""
+        """So many requests are worked on now."""
         self._in_progress.set(count)
 
     def answered(self, operation: str, outcome: str, seconds: float) -> None:
-        """Record an answer."""
+        """An answer: ``ok``, ``refused`` (unknown or unfinished order), ``shed``, ``unavailable`` or ``failed``."""
         self._timer(self._requests, operation, outcome).observe(seconds)
 
     def observe_database(self, operation: str, seconds: float) -> None:
-        """Record one call to the orders database."""
+        """A call to the orders database ended, failed or not: ``read``, ``update``, ``refunded`` or ``check``."""
         self._timer(self._database, operation).observe(seconds)
 
     def observe_feedback(self, outcome: str, seconds: float) -> None:
-        """Record one call to the feedback service; ``outcome`` is found, none or failed."""
+        """A call to the feedback service ended: ``found``, ``none`` or ``failed``."""
         self._timer(self._feedback, outcome).observe(seconds)
 
-    def decided(self, order: Order, written: Written, *, amount: int, applied: Applied) -> None:
-        """Count a write by its marks and, when the sum changed, observe the sum."""
+    def decided(self, order: Order, written: Written, *, amount: int) -> None:
+        """A set-tips-sum asked for ``amount``; ``order`` is as it was read, ``written`` what came of it."""
         self._writes.labels(written.outcome).inc()
         if written.outcome in REFUSED:
             return
-        place, marks = self._place(order), written.marks
+        place, marks = self._place(order.zone, order.tariff), written.marks
         if "order" in marks:
             self._seen.labels(*place).inc()
         if "tipped" in marks:
@@ -174,18 +154,15 @@ class TipsMetrics:
             self._ratio.labels(*place).observe(amount / order.cost)
 
     def nothing_to_write(self, order: Order) -> None:
-        """Count a call that found the order as it should be."""
-        self._changes.labels(*self._place(order), Direction.UNCHANGED).inc()
+        """A set-tips-sum found the order as it should be."""
+        self._changes.labels(*self._place(order.zone, order.tariff), Direction.UNCHANGED).inc()
 
-    def refunded(self, place: Place) -> None:
-        """Count an order whose tips have gone with a refund."""
-        self._refunded.labels(*self._place(place)).inc()
+    def refunded(self, zone: str, tariff: str) -> None:
+        """The tips of an order have gone with a refund."""
+        self._refunded.labels(*self._place(zone, tariff)).inc()
 
-    def _place(self, where: Order | Place) -> tuple[str, str]:
-        return (
-            where.zone if where.zone in self._zones else OTHER,
-            where.tariff if where.tariff in self._tariffs else OTHER,
-        )
+    def _place(self, zone: str, tariff: str) -> tuple[str, str]:
+        return zone if zone in self._zones else OTHER, tariff if tariff in self._tariffs else OTHER
 
     def _timer(self, histogram: Histogram, *labels: str) -> Histogram:
         """Return a child, looked up once: `labels()` takes a lock and builds a key each time."""
@@ -220,6 +197,3 @@ class TipsMetrics:
                 self._changes.labels(*place, way)
             for currency in sorted({*self._currencies, OTHER}):
                 self._amount.labels(*place, currency)
-
-
-_CHANGES = frozenset(Direction) - {Direction.UNCHANGED}

@@ -1,52 +1,20 @@
-"""The rules of tips, as examples and as properties."""
+"""What the tips should be, as examples and as properties."""
 
 import os
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.tips.factories import END, RULES, an_order, feedback
+from tips.rules.constants import TipsRules
 from tips.rules.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
-from tips.rules.target import SOURCES, Step, TipsRules, need_hold, target_tips
+from tips.rules.steps import Step
+from tips.rules.target import target_tips
 from tips.rules.write import Write, plan_write
-
-END = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-RULES = TipsRules(maximum={"RUB": 500_000})
-
-
-def an_order(**changes: object) -> Order:
-    values: dict[str, object] = {
-        "number": "7Q3M0V9XK2TDW8RC",
-        "version": 6,
-        "finished": True,
-        "finished_at": END,
-        "cashless": True,
-        "refunded": False,
-        "zeroed": False,
-        "currency": "RUB",
-        "cost": 16_000,
-        "tips": 0,
-        "held_sum": None,
-        "applied": Applied(),
-        "seen": False,
-        "zone": "moscow",
-        "tariff": "express",
-    }
-    return Order(**(values | changes))  # type: ignore[arg-type]  # the names are those of the dataclass
-
-
-def feedback(kind: TipsType = TipsType.PERCENT, value: str = "10", **changes: object) -> Feedback:
-    values: dict[str, object] = {
-        "rating": 5,
-        "tips": ChosenTips(kind, Decimal(value)),
-        "choice": Choice.SUGGESTED,
-        "done": False,
-        "updated_at": END,
-    }
-    return Feedback(**(values | changes))  # type: ignore[arg-type]  # as above
 
 
 @pytest.mark.parametrize(
@@ -100,15 +68,6 @@ def test_every_rule_leaves_a_step_in_the_explanation() -> None:
     )
 
 
-def test_every_step_names_where_its_rule_comes_from() -> None:
-    steps = (
-        *target_tips(an_order(), feedback(), RULES).steps,
-        *need_hold(an_order(tips=100), feedback(), RULES, now=END + timedelta(hours=1)).steps,
-    )
-    assert {step.rule for step in steps} == set(SOURCES)
-    assert all(len(step.source) > 10 for step in steps)
-
-
 def test_a_share_of_the_cost_caps_the_tips_and_is_rounded_down() -> None:
     rules = TipsRules(maximum_share=Decimal("12.5"))
     assert target_tips(an_order(cost=105), feedback(value="50"), rules).amount == 13
@@ -130,35 +89,6 @@ def test_it_is_known_whether_the_order_or_the_feedback_forbids_tips(
     order: Order, given_feedback: Feedback | None, forbidden: bool
 ) -> None:
     assert target_tips(order, given_feedback, RULES).forbidden is forbidden
-
-
-@pytest.mark.parametrize(
-    ("order", "given_feedback", "after", "needed"),
-    [
-        pytest.param(an_order(tips=100), feedback(), timedelta(minutes=30), True, id="when the window opens"),
-        pytest.param(an_order(tips=100), feedback(), timedelta(minutes=30, microseconds=-1), False, id="just before"),
-        pytest.param(
-            an_order(tips=100), feedback(), timedelta(hours=24, microseconds=-1), True, id="just before it closes"
-        ),
-        pytest.param(an_order(tips=100), feedback(), timedelta(hours=24), False, id="when it closes"),
-        pytest.param(an_order(tips=100), None, timedelta(hours=1), True, id="no feedback any more"),
-        pytest.param(an_order(tips=0), feedback(), timedelta(hours=1), False, id="no tips"),
-        pytest.param(
-            an_order(tips=100), feedback(done=True), timedelta(hours=1), False, id="the customer pressed Done"
-        ),
-        pytest.param(an_order(tips=100, held_sum=100), feedback(), timedelta(hours=1), False, id="held at that sum"),
-        pytest.param(an_order(tips=100, held_sum=90), feedback(), timedelta(hours=1), True, id="held at another sum"),
-        pytest.param(an_order(tips=100, cashless=False), feedback(), timedelta(hours=1), False, id="paid in cash"),
-        pytest.param(an_order(tips=100, finished=False), feedback(), timedelta(hours=1), False, id="not finished"),
-        pytest.param(
-            an_order(tips=100, finished_at=None), feedback(), timedelta(hours=1), False, id="no time of the end"
-        ),
-    ],
-)
-def test_tips_are_held_inside_the_window_once_a_sum(
-    order: Order, given_feedback: Feedback | None, after: timedelta, needed: bool
-) -> None:
-    assert need_hold(order, given_feedback, RULES, now=END + after).needed is needed
 
 
 costs = st.integers(min_value=0, max_value=10**12)

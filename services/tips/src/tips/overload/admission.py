@@ -11,7 +11,7 @@ from typing import TypeVar
 from common.errors import Conflict, NotFound, Unavailable
 from common.http import timeout_of
 from tips.errors import Overloaded
-from tips.use_cases import Meter
+from tips.metrics import TipsMetrics
 
 T = TypeVar("T")
 
@@ -23,8 +23,8 @@ class Admission:
     away needs neither the database nor feedback, so it stays quick when those stand still. One event loop; no lock is needed.
     """
 
-    def __init__(self, meter: Meter, *, at_once: int, waiting: int, patience: float, longest: float) -> None:
-        self._meter = meter
+    def __init__(self, metrics: TipsMetrics, *, at_once: int, waiting: int, patience: float, longest: float) -> None:
+        self._metrics = metrics
         self._at_once = at_once
         self._waiting = waiting
         self._patience = patience
@@ -58,18 +58,18 @@ class Admission:
             outcome = "ok"
             return result
         finally:
-            self._meter.answered(operation, outcome, monotonic() - started)
+            self._metrics.answered(operation, outcome, monotonic() - started)
 
     async def _enter(self, started: float, until: float) -> None:
         if self._working < self._at_once:
             self._working += 1
-            self._meter.in_progress(self._working)
-            self._meter.waited(0.0)
+            self._metrics.in_progress(self._working)
+            self._metrics.waited(0.0)
             return
         while self._queue and self._queue[0].done():
             self._queue.popleft()  # it has given up
         if len(self._queue) >= self._waiting:
-            self._meter.shed("queue_full")
+            self._metrics.shed("queue_full")
             raise Overloaded("too many requests wait already", retry_after=1.0)
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append(place)
@@ -82,10 +82,10 @@ class Admission:
             place.cancel()  # whoever leaves next passes over it
             if not isinstance(error, TimeoutError):
                 raise
-            self._meter.shed("queue_slow")
+            self._metrics.shed("queue_slow")
             raise Overloaded(f"no place came free within {self._patience:g} s", retry_after=1.0) from None
         finally:
-            self._meter.waited(monotonic() - started)
+            self._metrics.waited(monotonic() - started)
 
     def _leave(self) -> None:
         while self._queue:
@@ -94,4 +94,4 @@ class Admission:
                 place.set_result(None)  # the place goes on, so the count stays
                 return
         self._working -= 1
-        self._meter.in_progress(self._working)
+        self._metrics.in_progress(self._working)

@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from decimal import Decimal
 
-from tips.rules.target import TipsRules
+
+@dataclass(frozen=True, slots=True)
+class TipsRules:
+    """The constants that hold for one order.
+
+    ``cashless_methods``: payment methods (lower case) that are cashless; another or none is not. ``maximum`` caps the tips, in minor
+    units by currency; ``default_maximum`` is for currencies it does not name (None: no such cap); ``maximum_share`` caps them too, in
+    percent of the cost, and is never more than 100. ``negative_rating``: tips of an order rated this or lower are 0; 0 turns the rule
+    off. Tips are held from ``hold_after`` the end of the order (inclusive) to ``hold_until`` (exclusive).
+    """
+
+    cashless_methods: frozenset[str] = frozenset()
+    maximum: Mapping[str, int] = field(default_factory=dict)
+    default_maximum: int | None = None
+    maximum_share: Decimal = Decimal(100)
+    negative_rating: int = 3
+    hold_after: timedelta = timedelta(minutes=30)
+    hold_until: timedelta = timedelta(hours=24)
+
+    def __post_init__(self) -> None:
+        """Refuse constants that contradict each other: ``ValueError`` with one line."""
+        if not 0 <= self.maximum_share <= 100:
+            raise ValueError("maximum_share is a percentage of the cost, from 0 to 100")
+        if not timedelta(0) <= self.hold_after < self.hold_until:
+            raise ValueError("hold_after has to come before hold_until")
+
+    def maximum_for(self, currency: str) -> int | None:
+        """Return the configured maximum in minor units, or None where there is none."""
+        return self.maximum.get(currency, self.default_maximum)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ class TipsType(StrEnum):
 
 
 class Choice(StrEnum):
-    """Where the customer's tips come from (M19): one of the sums offered, a sum of their own, or their profile's default."""
+    """Where the customer's tips come from: one of the sums offered, a sum of their own, or their profile's default."""
 
     SUGGESTED = "suggested"
     CUSTOM = "custom"
@@ -25,7 +25,7 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChosenTips:
-    """What the customer chose. ``value`` is percent points, or major units of the order's currency (DECISIONS "Money")."""
+    """What the customer chose. ``value`` is percent points, or major units of the order's currency."""
 
     type: TipsType
     value: Decimal
@@ -56,12 +56,8 @@ class Applied:
         """Return what applying this feedback leaves on the order."""
         if feedback is None:
             return cls()
-        return cls(
-            feedback_at=feedback.updated_at,
-            type=None if feedback.tips is None else feedback.tips.type,
-            choice=feedback.choice,
-            done=feedback.done,
-        )
+        kind = None if feedback.tips is None else feedback.tips.type
+        return cls(feedback_at=feedback.updated_at, type=kind, choice=feedback.choice, done=feedback.done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ class Order:
     ``cost`` is the final cost without tips (0 while it is not known), ``tips`` what is set now, ``held_sum`` what is held already:
     integer minor units of ``currency``. ``version`` is what a write is compared with. ``applied`` is the feedback that the tips of
     now came from, ``seen`` whether any set-tips-sum has written to the order. ``zeroed``: the caller has set the tips to zero for
-    good, in one of the five places of M17.
+    good (docs/requirements.md#five-places-that-zero-tips).
     """
 
     number: str
