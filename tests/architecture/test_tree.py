@@ -131,6 +131,17 @@ def test_anchors_are_those_that_github_makes_of_headings(text: str, expected: se
     assert anchors(text) == expected
 
 
+def test_both_readmes_give_the_same_commands() -> None:
+    english, russian = (_commands((ROOT / name).read_text()) for name in ("README.md", "README.ru.md"))
+    assert english == russian
+    assert "make up" in english
+
+
+def _commands(text: str) -> str:
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.sub(r" +#.*", "", "".join(blocks))
+
+
 def anchors(text: str) -> set[str]:
     """Return the anchors of a document: what GitHub makes of its headings, and those that are given by hand."""
     found = set(re.findall(r'<a id="([^"]+)"', text))
