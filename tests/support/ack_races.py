@@ -12,16 +12,16 @@ from datetime import datetime, timedelta
 from common.http import Principal
 from common.ids import new_id
 from common.postgres import Database
-from notifier.adapters.calls import PostgresCalls
-from notifier.adapters.desk import PostgresDesk
-from notifier.adapters.ledger import PostgresLedger
-from notifier.adapters.robot import CallWebhook
-from notifier.application.act_on_incident import ActOnIncident, patiently
-from notifier.application.place_calls import PlaceCalls
-from notifier.application.take_in import TakeIn
-from notifier.domain.people import Directory, Person
-from notifier.domain.routes import Routes
-from notifier.domain.wording import Words
+from notifier.delivery.notifications import PostgresLedger
+from notifier.duty.call_store import PostgresCalls
+from notifier.duty.call_webhook import CallWebhook
+from notifier.duty.place_calls import PlaceCalls
+from notifier.incidents.act import ActOnIncident, patiently
+from notifier.incidents.store import PostgresDesk
+from notifier.inputs.events import TakeIn
+from notifier.messages.wording import Words
+from notifier.people.model import Directory, Person
+from notifier.routing.model import Routes
 from sandbox.testing import RunningSandbox
 
 _AT_ONCE = 50

@@ -11,10 +11,10 @@ from common.contracts import Envelope
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Message
 from common.postgres import Database
-from notifier.adapters.ledger import PostgresLedger
-from notifier.application.routes_file import read_routes
-from notifier.application.take_in import TakeIn
-from notifier.domain.wording import Words
+from notifier.delivery.notifications import PostgresLedger
+from notifier.inputs.events import TakeIn
+from notifier.messages.wording import Words
+from notifier.routing.file import read_routes
 
 from .conftest import NOW, created, enveloped
 from .test_messages_are_edited import ONE_CHAT

@@ -11,15 +11,15 @@ from pydantic import SecretStr
 from common.postgres import Database
 from common.service import running
 from common.testing import eventually
-from notifier.adapters.channels.telegram import TelegramSender
-from notifier.adapters.metrics import NotifierMetrics
-from notifier.adapters.queue import PostgresQueues
 from notifier.app import build
-from notifier.application.deliver import Deliver
-from notifier.application.ports import Claim, Digesting, Editing, Posting
-from notifier.domain.deliveries import Sent
-from notifier.domain.limits import telegram_limits
-from notifier.domain.wording import Words
+from notifier.channels.telegram import TelegramSender
+from notifier.delivery.deliver import Deliver
+from notifier.delivery.limits import telegram_limits
+from notifier.delivery.model import Claim, Digesting, Editing, Posting
+from notifier.delivery.outcomes import Sent
+from notifier.delivery.queue import PostgresQueues
+from notifier.messages.wording import Words
+from notifier.metrics import NotifierMetrics
 
 from .conftest import Kit, MakeKit
 from .test_a_storm_is_a_digest import many

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from common.contracts.orders import Position
-from notifier.domain.layout import SlackLayout, TelegramLayout
-from notifier.domain.layout.telegram import compose
+from notifier.messages.layout import SlackLayout, TelegramLayout
+from notifier.messages.layout.telegram import compose
 
 from .conftest import PICKERS, MakeKit, an_order, created
 from .test_operators_see_and_act import ALERT
@@ -75,7 +75,7 @@ async def test_what_telegram_cannot_parse_is_sent_without_mark_up(
         html, bare = compose(pages)
         return html + "<b>", bare
 
-    monkeypatch.setattr("notifier.adapters.channels.telegram.compose", unclosed)
+    monkeypatch.setattr("notifier.channels.telegram.compose", unclosed)
     kit = await make_kit(routes=ONE_GROUP)
     await kit.publish(created())
     [row] = await ended(kit, 1)
@@ -126,7 +126,7 @@ async def test_one_order_with_a_hundred_pages_does_not_keep_a_chat_for_ever(make
 async def test_what_telegram_finds_too_long_comes_in_smaller_pages(
     make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notifier.domain.layout.telegram._LIMIT", 9000)  # we think that more is allowed than is
+    monkeypatch.setattr("notifier.messages.layout.telegram._LIMIT", 9000)  # we think that more is allowed than is
     kit = await make_kit(routes=ONE_GROUP)
     positions = tuple(Position(id=f"sku-{number}", name="Молоко " * 10, quantity="2") for number in range(80))
     await kit.publish(created(positions=positions))

@@ -21,23 +21,23 @@ from common.ids import order_number
 from common.postgres import Connection, Database
 from common.service import running
 from common.testing import eventually
-from notifier.adapters.presses import PostgresPresses, PressHands
-from notifier.adapters.recipes import HttpRecipes, PostgresRecipeBook
-from notifier.adapters.silencing import silence
-from notifier.adapters.tracker import YandexTracker
-from notifier.adapters.tracker_desk import PostgresTrackerDesk
-from notifier.application.act_on_incident import ActOnIncident
-from notifier.application.handle_press import HandlePress
-from notifier.application.hear_comment import HearComment
-from notifier.application.people_file import read_people
-from notifier.application.people_ports import Press
-from notifier.application.run_recipe import RunRecipes
-from notifier.application.sync_tracker import SyncTracker
-from notifier.application.take_in import TakeIn
-from notifier.domain.presses import data_of
-from notifier.domain.routes import Destination, Routes
-from notifier.domain.wording import Words
-from notifier.entrypoints.people_jobs import CarryOutPresses
+from notifier.buttons.handle import HandlePress
+from notifier.buttons.store import PostgresPresses, PressHands
+from notifier.buttons.workers import CarryOutPresses
+from notifier.duty.model import Press
+from notifier.incidents.act import ActOnIncident
+from notifier.inputs.events import TakeIn
+from notifier.messages.keyboard import data_of
+from notifier.messages.wording import Words
+from notifier.people.file import read_people
+from notifier.recipes.run import RunRecipes
+from notifier.recipes.store import HttpRecipes, PostgresRecipeBook
+from notifier.routing.model import Destination, Routes
+from notifier.silences.silence import silence
+from notifier.tickets.acknowledge_from_comment import HearComment
+from notifier.tickets.sync_tracker import SyncTracker
+from notifier.tickets.tracker_store import PostgresTrackerDesk
+from notifier.tickets.yandex import YandexTracker
 from orchestrator.app import build as build_orchestrator
 from orchestrator.settings import OrchestratorSettings
 from tests.support.crash_points import CrashPoint, KilledError, WithCrashPoints

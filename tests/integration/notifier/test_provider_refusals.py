@@ -14,18 +14,18 @@ from common.errors import ConfigurationError
 from common.postgres import Database
 from common.service import load_settings, running
 from common.testing import eventually
-from notifier.adapters.channels.slack import SlackSender
-from notifier.adapters.channels.telegram import TelegramSender
-from notifier.adapters.metrics import NotifierMetrics
-from notifier.adapters.queue import PostgresQueues
 from notifier.app import build
-from notifier.application.deliver import Deliver
-from notifier.application.ports import Message
-from notifier.domain.deliveries import NotSent
-from notifier.domain.document import plain
-from notifier.domain.layout import Page
-from notifier.domain.limits import telegram_limits
-from notifier.domain.wording import Words
+from notifier.channels.slack import SlackSender
+from notifier.channels.telegram import TelegramSender
+from notifier.delivery.deliver import Deliver
+from notifier.delivery.limits import telegram_limits
+from notifier.delivery.model import Message
+from notifier.delivery.outcomes import NotSent
+from notifier.delivery.queue import PostgresQueues
+from notifier.messages.document import plain
+from notifier.messages.layout import Page
+from notifier.messages.wording import Words
+from notifier.metrics import NotifierMetrics
 from notifier.settings import NotifierSettings
 from tests.support.mail_servers import HELLO, mail_server
 

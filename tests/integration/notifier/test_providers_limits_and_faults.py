@@ -13,14 +13,14 @@ from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.postgres import Database
 from common.service import running
 from common.testing import eventually
-from notifier.adapters.channels.telegram import TelegramSender
-from notifier.adapters.metrics import NotifierMetrics
-from notifier.adapters.queue import PostgresQueues
 from notifier.app import build
-from notifier.application.deliver import Deliver
-from notifier.domain.deliveries import Sent
-from notifier.domain.limits import telegram_limits
-from notifier.domain.wording import Words
+from notifier.channels.telegram import TelegramSender
+from notifier.delivery.deliver import Deliver
+from notifier.delivery.limits import telegram_limits
+from notifier.delivery.outcomes import Sent
+from notifier.delivery.queue import PostgresQueues
+from notifier.messages.wording import Words
+from notifier.metrics import NotifierMetrics
 
 from .conftest import NOW, PICKERS, STORE, Kit, MakeKit, an_order, created
 

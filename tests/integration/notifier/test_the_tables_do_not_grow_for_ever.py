@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from common.postgres import Database
-from notifier.adapters.retention import Retention
+from notifier.delivery.retention import Retention
 
 _NOW = datetime.now(UTC)
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from common.contracts.orders import OrderCreatedV1, OrderSnapshot
-from notifier.application.facts import order_fact
-from notifier.domain.document import Document, Section, Span, plain, text_of
-from notifier.domain.incident_notices import render_problem
-from notifier.domain.incidents import ProblemFact
-from notifier.domain.layout import LAYOUTS, MailLayout, SlackLayout, TelegramLayout
-from notifier.domain.layout.slack import mrkdwn
-from notifier.domain.order_notices import render_order
-from notifier.domain.wording import Words
+from notifier.incidents.model import ProblemFact
+from notifier.inputs.facts import order_fact
+from notifier.messages.document import Document, Section, Span, plain, text_of
+from notifier.messages.incident_notices import render_problem
+from notifier.messages.layout import LAYOUTS, MailLayout, SlackLayout, TelegramLayout
+from notifier.messages.layout.slack import mrkdwn
+from notifier.messages.order_notices import render_order
+from notifier.messages.wording import Words
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 WORDS = Words("ru")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.calendar import calendar
-from notifier.domain.people import Directory, Person
-from notifier.domain.roster import Override, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
+from notifier.duty.calendar import calendar
+from notifier.duty.roster import Override, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
+from notifier.people.model import Directory, Person
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PLAN = Plan(zone="Europe/Berlin", first_week=date(2026, 3, 16), rotation=("anna", "boris", "clara"))

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from common.errors import ConfigurationError
-from notifier.application.people_file import read_people
-from notifier.domain.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
-from notifier.domain.incidents import IncidentState, ProblemFact
-from notifier.domain.people import Directory, Person
-from notifier.domain.presses import Pressed, data_of, incident_buttons, keyboard_of, read_data
-from notifier.domain.recipes import Recipe, recipe_of
-from notifier.domain.tickets import Instruction, instruction_for, ticket_for, wants_ticket
-from notifier.domain.wording import Words
-from notifier.domain.wordings import says_no_call
+from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
+from notifier.incidents.model import IncidentState, ProblemFact
+from notifier.incidents.recipe import Recipe, recipe_of
+from notifier.messages.keyboard import Pressed, data_of, incident_buttons, keyboard_of, read_data
+from notifier.messages.wording import Words
+from notifier.people.file import read_people
+from notifier.people.model import Directory, Person
+from notifier.tickets.model import Instruction, instruction_for, ticket_for, wants_ticket
+from notifier.tickets.no_call import says_no_call
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

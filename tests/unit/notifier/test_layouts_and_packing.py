@@ -8,9 +8,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.document import Document, Line, Section, Span, text_of
-from notifier.domain.layout import LAYOUTS, Page, mail, slack, telegram
-from notifier.domain.packing import Candidate, must_combine, pack
+from notifier.messages.document import Document, Line, Section, Span, text_of
+from notifier.messages.layout import LAYOUTS, Page, mail, slack, telegram
+from notifier.messages.packing import Candidate, must_combine, pack
 
 TEXTS = st.text(alphabet=st.sampled_from('ab<>&"*_`~ щ😀|'), min_size=1, max_size=900)
 SPANS = st.builds(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from notifier.domain.document import Document, text_of
-from notifier.domain.layout import telegram
-from notifier.domain.layout.base import Page
-from notifier.domain.order_notices import render_order
-from notifier.domain.orders import Difference, Goods, Order, OrderFact
-from notifier.domain.wording import Words, languages
+from notifier.messages.document import Document, text_of
+from notifier.messages.layout import telegram
+from notifier.messages.layout.base import Page
+from notifier.messages.order_notices import render_order
+from notifier.messages.orders import Difference, Goods, Order, OrderFact
+from notifier.messages.wording import Words, languages
 
 MILK = Goods(id="sku-1", name="Молоко <3,2 %> & сливки", quantity="2", price=8000)
 BREAD = Goods(id="sku-2", quantity="1.0", price=4550)

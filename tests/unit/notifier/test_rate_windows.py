@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.domain.limits import Limit, free, opens_at, slack_limits, take, telegram_limits
+from notifier.delivery.limits import Limit, free, opens_at, slack_limits, take, telegram_limits
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 CALLS = st.lists(

@@ -12,10 +12,7 @@ from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.orders import WorkflowStoppedV1
 from common.contracts.refunds import RefundRejectedV1
 from common.errors import ConfigurationError, Conflict
-from notifier.application.facts import problem_fact, rejection_fact, workflow_fact
-from notifier.application.routes_file import read_routes
-from notifier.domain import incidents
-from notifier.domain.deliveries import (
+from notifier.delivery.outcomes import (
     After,
     Moved,
     NotSent,
@@ -30,11 +27,14 @@ from notifier.domain.deliveries import (
     backoff,
     pause_for,
 )
-from notifier.domain.document import text_of
-from notifier.domain.incident_notices import render_problem
-from notifier.domain.incidents import IncidentState, Reported, worth_telling
-from notifier.domain.routes import Traits
-from notifier.domain.wording import Words
+from notifier.incidents import model as incidents
+from notifier.incidents.model import IncidentState, Reported, worth_telling
+from notifier.inputs.facts import problem_fact, rejection_fact, workflow_fact
+from notifier.messages.document import text_of
+from notifier.messages.incident_notices import render_problem
+from notifier.messages.wording import Words
+from notifier.routing.file import read_routes
+from notifier.routing.model import Traits
 from notifier.settings import DEFAULT_ROUTES
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

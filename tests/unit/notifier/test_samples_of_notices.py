@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from notifier.domain.document import Document
-from notifier.domain.layout import LAYOUTS, mail, slack, telegram
-from notifier.domain.order_notices import render_order
-from notifier.domain.orders import Difference, Goods, Order, OrderFact
-from notifier.domain.wording import Language, Words
+from notifier.messages.document import Document
+from notifier.messages.layout import LAYOUTS, mail, slack, telegram
+from notifier.messages.order_notices import render_order
+from notifier.messages.orders import Difference, Goods, Order, OrderFact
+from notifier.messages.wording import Language, Words
 
 MILK = Goods(id="sku-101", name="Молоко 3,2 %, 1 л", quantity="2", price=8900)
 BREAD = Goods(id="sku-205", name="Хлеб «Бородинский»", quantity="1", price=5450)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from notifier.domain.sentry_event import LostBasket, SentryEvent, read
+from notifier.inputs.sentry_event import LostBasket, SentryEvent, read
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 ORDER = {"positions": [{"id": "sku-1", "quantity": 1}], "customer": {"name": "Анна", "phone": "+79990001122"}}

@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 
 from common.errors import ConfigurationError
-from notifier.application.next_message import NextMessage
-from notifier.application.ports import Digest, Lane, Standing, Waiting
-from notifier.application.routes_file import read_inhibitions, read_routes
-from notifier.domain.buttons import Button
-from notifier.domain.channels import CHANNELS
-from notifier.domain.deliveries import (
+from notifier.delivery.limits import calm, slack_edit_limits, telegram_limits
+from notifier.delivery.model import Digest, Lane, Standing, Waiting
+from notifier.delivery.next_message import NextMessage
+from notifier.delivery.outcomes import (
     After,
     AfterEdit,
     Gone,
@@ -30,18 +28,20 @@ from notifier.domain.deliveries import (
     after,
     after_edit,
 )
-from notifier.domain.digest_notices import render_digest
-from notifier.domain.document import Document, Span, text_of
-from notifier.domain.incident_now import STANDING_ROOM, IncidentNow, standing
-from notifier.domain.incidents import IncidentState
-from notifier.domain.layout import slack, telegram
-from notifier.domain.layout.base import Page
-from notifier.domain.limits import calm, slack_edit_limits, telegram_limits
-from notifier.domain.muting import Inhibition, Silence, why_muted
-from notifier.domain.routes import Traits, fits, literal
-from notifier.domain.urgency import ACT, CRITICAL, EDIT, INFORMATION, SHIFT, USUAL, urgency_of
-from notifier.domain.wording import Words
+from notifier.delivery.urgency import ACT, CRITICAL, EDIT, INFORMATION, SHIFT, USUAL, urgency_of
+from notifier.incidents.model import IncidentState
+from notifier.messages.buttons import Button
+from notifier.messages.channels import CHANNELS
+from notifier.messages.digest_notices import render_digest
+from notifier.messages.document import Document, Span, text_of
+from notifier.messages.incident_status import STANDING_ROOM, IncidentNow, standing
+from notifier.messages.layout import slack, telegram
+from notifier.messages.layout.base import Page
+from notifier.messages.wording import Words
+from notifier.routing.file import read_inhibitions, read_routes
+from notifier.routing.model import Traits, fits, literal
 from notifier.settings import DEFAULT_ROUTES
+from notifier.silences.model import Inhibition, Silence, why_muted
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TEXT = Document(title=(Span("Title", "bold"),)).to_json()

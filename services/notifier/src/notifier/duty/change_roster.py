@@ -1,0 +1,124 @@
+"""Change the roster: the plan as a whole, an override, a swap of two weeks; each audited with what it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Protocol
+
+from common.errors import Conflict, Unprocessable
+from notifier.duty.roster import Override, Place, Plan, swap, week_start
+from notifier.people.model import Directory
+
+
+class RosterDesk(Protocol):
+    """The roster under a person's hands, inside one transaction."""
+
+    async def locked(self) -> tuple[Plan | None, int]:
+        """Lock the roster; return the plan (None: there is none) and its version (0 then)."""
+        ...
+
+    async def save(self, plan: Plan, *, by: str) -> int:
+        """Keep a plan; returns its version."""
+        ...
+
+    async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
+        """Return the overrides that touch that time."""
+        ...
+
+    async def add(
+        self, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime, reason: str, by: str
+    ) -> Override:
+        """Keep an override."""
+        ...
+
+    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
+        """Leave an audit record."""
+        ...
+
+
+class ChangeRoster:
+    """Everybody named must be in the directory. Changes are one after another: each locks the roster."""
+
+    def __init__(self, *, directory: Directory) -> None:
+        self._directory = directory
+
+    async def plan(
+        self, desk: RosterDesk, plan: Plan, *, expected_version: int | None, by: str, reason: str, shown: Any
+    ) -> int:
+        """Replace the plan; overrides stay. Raises ``Conflict`` when it is at another version than expected."""
+        self._known(plan.people())
+        before, version = await desk.locked()
+        if expected_version is not None and expected_version != version:
+            raise Conflict(f"the roster is at version {version}")
+        after = await desk.save(plan, by=by)
+        await desk.audit(
+            action="roster.change",
+            target="roster",
+            reason=reason,
+            before=None if before is None else {"version": version},
+            after={"version": after, "plan": shown},
+        )
+        return after
+
+    async def override(
+        self,
+        desk: RosterDesk,
+        *,
+        place: Place,
+        person: str | None,
+        starts_at: datetime,
+        ends_at: datetime,
+        by: str,
+        reason: str,
+    ) -> Override:
+        """Put somebody (or nobody) over the plan for a while."""
+        self._known(() if person is None else (person,))
+        await desk.locked()
+        made = await desk.add(place=place, person=person, starts_at=starts_at, ends_at=ends_at, reason=reason, by=by)
+        await self._told(desk, made, reason=reason, action="roster.override")
+        return made
+
+    async def swap(self, desk: RosterDesk, *, one: date, other: date, by: str, reason: str) -> tuple[Override, ...]:
+        """Let two weeks change places, as they are now: two overrides in one transaction."""
+        plan, _ = await desk.locked()
+        if plan is None:
+            raise Conflict("there is no roster yet")
+        since = week_start(plan, min(one, other)) - timedelta(days=8)
+        until = week_start(plan, max(one, other)) + timedelta(days=15)
+        try:
+            wanted = swap(plan, await desk.overrides(since=since, until=until), one, other)
+        except ValueError as error:
+            raise Unprocessable(str(error)) from None
+        made: list[Override] = []
+        for place, person, monday in wanted:
+            override = await desk.add(
+                place=place,
+                person=person,
+                starts_at=week_start(plan, monday),
+                ends_at=week_start(plan, monday + timedelta(days=7)),
+                reason=reason,
+                by=by,
+            )
+            await self._told(desk, override, reason=reason, action="roster.swap")
+            made.append(override)
+        return tuple(made)
+
+    async def _told(self, desk: RosterDesk, override: Override, *, reason: str, action: str) -> None:
+        await desk.audit(
+            action=action,
+            target=f"roster_override:{override.id}",
+            reason=reason,
+            before=None,
+            after={
+                "place": override.place,
+                "person": override.person,
+                "starts_at": override.starts_at.isoformat(),
+                "ends_at": override.ends_at.isoformat(),
+            },
+        )
+
+    def _known(self, names: Collection[str]) -> None:
+        strangers = sorted(set(names) - set(self._directory.people))
+        if strangers:
+            raise Unprocessable(f"not in the directory of people: {', '.join(strangers)[:200]}")

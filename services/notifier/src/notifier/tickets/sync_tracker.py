@@ -1,0 +1,227 @@
+"""The outside tracker: create what is to be created, send comments on, read what people wrote there."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Protocol
+
+from common.errors import SuiteError, Unavailable
+from common.telemetry import get_logger, scrub_text
+from notifier.delivery.model import Desk
+from notifier.delivery.notices import Ledger
+from notifier.duty.escalation import Duty
+from notifier.duty.model import OutsideComment, Tracker
+from notifier.incidents.act import patiently
+from notifier.people.model import Directory
+from notifier.tickets.acknowledge_from_comment import HearComment
+
+_log = get_logger()
+_LEASE = timedelta(seconds=30)
+_CALL_SECONDS = 15.0
+_STRANGER = "tracker"
+
+
+class TrackerRefused(SuiteError):
+    """The tracker refuses for good; asking again will not help."""
+
+    code = "tracker_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToCreate:
+    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
+
+    id: int
+    queue: str
+    summary: str
+    description: str
+    unique: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentToSend:
+    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
+
+    id: int
+    key: str
+    text: str
+    summon: tuple[str, ...]
+    link: str | None
+    seen: int
+    attempts: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToRead:
+    """An open ticket whose comments are to be read after ``seen``."""
+
+    id: int
+    key: str
+    seen: int
+    incident_id: int | None
+
+
+class Reading(Protocol):
+    """What a comment that was read is kept with, in one transaction."""
+
+    @property
+    def desk(self) -> Desk: ...
+    @property
+    def ledger(self) -> Ledger: ...
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        ...
+
+    async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
+        """Keep a comment once; returns whether it is new and not one of our own."""
+        ...
+
+
+class TrackerDesk(Protocol):
+    """What is between our tickets and the tracker's. Claims are leases: who dies half-way is followed by another."""
+
+    async def ticket(self, *, lease: timedelta) -> TicketToCreate | None:
+        """Claim a ticket that is to be created."""
+        ...
+
+    async def created(self, ticket: TicketToCreate, key: str) -> None:
+        """Write down the key."""
+        ...
+
+    async def comment(self, *, lease: timedelta) -> CommentToSend | None:
+        """Claim the next comment of a ticket that exists; comments of one ticket go in their order."""
+        ...
+
+    async def sent(self, comment: CommentToSend, outside_id: str) -> None:
+        """Write down that the tracker has it."""
+        ...
+
+    async def later(self, what: TicketToCreate | CommentToSend, *, reason: str, for_good: bool) -> None:
+        """Try again later (doubling, at most five minutes); a comment that is refused for good ends."""
+        ...
+
+    async def to_read(self, *, every: timedelta) -> TicketToRead | None:
+        """Claim a ticket whose comments were not read for that long."""
+        ...
+
+    def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AbstractAsyncContextManager[Reading]:
+        """Open the transaction in which a comment of somebody is kept."""
+        ...
+
+
+class TrackerWatch(Protocol):
+    """Counts what goes to the tracker and comes from it."""
+
+    def tracked(self, what: str, outcome: str) -> None:
+        """``ticket`` or ``comment``: ``done``, ``later``, ``refused``; ``read``: ``done``, ``later``."""
+        ...
+
+
+class SyncTracker:
+    """Exactly one issue a ticket (``unique`` is the incident), and comments at most doubled by nobody: a repeat first looks for itself."""
+
+    def __init__(
+        self,
+        *,
+        desk: TrackerDesk,
+        tracker: Tracker,
+        hear: HearComment,
+        directory: Directory,
+        watch: TrackerWatch,
+        every: timedelta,
+    ) -> None:
+        self._desk = desk
+        self._tracker = tracker
+        self._hear = hear
+        self._directory = directory
+        self._watch = watch
+        self._every = every
+
+    async def create(self) -> bool:
+        """Create one ticket; returns whether there was one."""
+        ticket = await self._desk.ticket(lease=_LEASE)
+        if ticket is None:
+            return False
+        try:
+            key = await self._tracker.create(
+                queue=ticket.queue, summary=ticket.summary, description=ticket.description, unique=ticket.unique
+            )
+        except (Unavailable, TrackerRefused) as error:
+            await self._failed("ticket", ticket, error, for_good=False)  # a queue may be made, rights may be given
+        else:
+            await self._desk.created(ticket, key)
+            self._watch.tracked("ticket", "done")
+        return True
+
+    async def send(self) -> bool:
+        """Send one comment; returns whether there was one."""
+        comment = await self._desk.comment(lease=_LEASE)
+        if comment is None:
+            return False
+        try:
+            found = await self._find(comment) if comment.repeated else None
+            if comment.link is not None:
+                await self._link(comment.key, comment.link)
+            outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
+        except (Unavailable, TrackerRefused) as error:
+            await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
+        else:
+            await self._desk.sent(comment, outside_id)
+            self._watch.tracked("comment", "done")
+        return True
+
+    async def read(self) -> bool:
+        """Read the new comments of one ticket; returns whether there was one."""
+        ticket = await self._desk.to_read(every=self._every)
+        if ticket is None:
+            return False
+        try:
+            comments = await self._tracker.comments(ticket.key, after=ticket.seen)
+        except (Unavailable, TrackerRefused) as error:
+            self._watch.tracked("read", "later")
+            _log.warning("tracker_not_read", ticket=ticket.key, reason=error.detail)
+            return True
+        for comment in comments:
+            await patiently(partial(self._take, ticket, comment), seconds=_CALL_SECONDS)
+        self._watch.tracked("read", "done")
+        return True
+
+    async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:
+        person = self._directory.by_account("tracker", comment.author)
+        author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)
+        text = scrub_text(comment.text)
+        async with self._desk.reading(ticket, author=author, role=role) as reading:
+            if await reading.keep(ticket, comment, author=author, text=text) and person is not None:
+                await self._hear(
+                    reading.desk,
+                    reading.ledger,
+                    ticket_id=ticket.id,
+                    incident_id=ticket.incident_id,
+                    author=person.id,
+                    text=text,
+                    duty=await reading.duty(),
+                )
+
+    async def _link(self, key: str, other: str) -> None:
+        try:
+            await self._tracker.link(key, other)
+        except TrackerRefused as error:  # the comment names it all the same
+            _log.warning("tracker_link_refused", ticket=key, reason=error.detail)
+
+    async def _find(self, comment: CommentToSend) -> str | None:
+        """Return the id of an earlier try of this comment, if it did arrive."""
+        there = await self._tracker.comments(comment.key, after=comment.seen)
+        return next((str(each.id) for each in there if each.text == comment.text), None)
+
+    async def _failed(
+        self, what: str, item: TicketToCreate | CommentToSend, error: SuiteError, *, for_good: bool
+    ) -> None:
+        await self._desk.later(item, reason=error.detail, for_good=for_good)
+        self._watch.tracked(what, "refused" if isinstance(error, TrackerRefused) else "later")
+        _log.warning("tracker_failed", what=what, reason=error.detail, code=error.code)
