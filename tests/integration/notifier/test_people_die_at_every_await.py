@@ -22,16 +22,17 @@ from common.postgres import Connection, Database
 from common.service import running
 from common.testing import eventually
 from notifier.buttons.handle import HandlePress
+from notifier.buttons.model import Press
 from notifier.buttons.store import PostgresPresses, PressHands
 from notifier.buttons.workers import CarryOutPresses
-from notifier.duty.model import Press
 from notifier.incidents.act import ActOnIncident
 from notifier.inputs.events import TakeIn
 from notifier.messages.keyboard import data_of
 from notifier.messages.wording import Words
 from notifier.people.file import read_people
+from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
-from notifier.recipes.store import HttpRecipes, PostgresRecipeBook
+from notifier.recipes.store import PostgresRecipeBook
 from notifier.routing.model import Destination, Routes
 from notifier.silences.silence import silence
 from notifier.tickets.acknowledge_from_comment import HearComment

@@ -9,8 +9,7 @@ import pytest
 
 from common.errors import ConfigurationError
 from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
-from notifier.incidents.model import IncidentState, ProblemFact
-from notifier.incidents.recipe import Recipe, recipe_of
+from notifier.incidents.model import IncidentState, ProblemFact, Recipe, recipe_of
 from notifier.messages.keyboard import Pressed, data_of, incident_buttons, keyboard_of, read_data
 from notifier.messages.wording import Words
 from notifier.people.file import read_people

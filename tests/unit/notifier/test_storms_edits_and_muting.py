@@ -38,9 +38,10 @@ from notifier.messages.incident_status import STANDING_ROOM, IncidentNow, standi
 from notifier.messages.layout import slack, telegram
 from notifier.messages.layout.base import Page
 from notifier.messages.wording import Words
-from notifier.routing.file import read_inhibitions, read_routes
+from notifier.routing.file import read_routes
 from notifier.routing.model import Traits, fits, literal
 from notifier.settings import DEFAULT_ROUTES
+from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition, Silence, why_muted
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -34,21 +34,19 @@ from notifier.incidents.act import ActOnIncident
 from notifier.incidents.routes import Admin
 from notifier.incidents.store import PostgresDesk
 from notifier.inputs.alertmanager import TakeAlerts
-from notifier.inputs.consumers import QUEUES, intake_handler
-from notifier.inputs.events import TakeIn
-from notifier.inputs.routes import http_routes
+from notifier.inputs.events import QUEUES, TakeIn, intake_handler
+from notifier.inputs.routes import http_routes, sentry_routes
 from notifier.inputs.sentry import TakeSentry
-from notifier.inputs.sentry_routes import sentry_routes
 from notifier.messages.channels import CHANNELS
 from notifier.messages.wording import Words
-from notifier.metrics import NotifierMetrics
+from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.model import Directory
-from notifier.people_metrics import PeopleMetrics
 from notifier.providers import configured, open_channels
-from notifier.routing.file import read_inhibitions, read_routes
+from notifier.routing.file import read_routes
 from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
+from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition
 from notifier.silences.routes import Silences
 from notifier.silences.store import PostgresSilences

@@ -17,7 +17,7 @@ from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandlePress
 from notifier.buttons.routes import button_routes
 from notifier.buttons.store import PostgresPresses
-from notifier.buttons.workers import AnswerPresses, CarryOutPresses, Worker
+from notifier.buttons.workers import AnswerPresses, CarryOutPresses
 from notifier.channels.telegram import TelegramSender, bot_id
 from notifier.delivery.dispatcher import every
 from notifier.delivery.limits import telegram_limits
@@ -37,11 +37,12 @@ from notifier.incidents.act import ActOnIncident
 from notifier.incidents.store import PostgresDesk
 from notifier.inputs.events import TakeIn
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
 from notifier.people.model import Directory
-from notifier.people_metrics import PeopleMetrics
+from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
-from notifier.recipes.store import HttpRecipes, PostgresRecipeBook
+from notifier.recipes.store import PostgresRecipeBook
 from notifier.routing.model import Destination, Routes
 from notifier.settings import NotifierSettings
 from notifier.silences.silence import silence
@@ -53,6 +54,7 @@ from notifier.tickets.store import PostgresTickets
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import PostgresTrackerDesk
 from notifier.tickets.yandex import YandexTracker
+from notifier.worker import Worker
 
 _WEBHOOK_SECONDS = 60.0
 _ROSTER_SECONDS = 5.0

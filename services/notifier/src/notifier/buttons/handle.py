@@ -8,16 +8,15 @@ from typing import Protocol
 
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
-from notifier.delivery.model import Desk
+from notifier.buttons.model import Press
 from notifier.delivery.notices import Ledger, NewNotice
-from notifier.duty.model import Press, PressBook, RecipeRequest
-from notifier.incidents.act import Act, ActOnIncident
-from notifier.incidents.model import IncidentState, TakenAlready
-from notifier.incidents.recipe import recipe_of
+from notifier.incidents.act import Act, ActOnIncident, Desk
+from notifier.incidents.model import Incident, IncidentState, TakenAlready, recipe_of
 from notifier.messages.incident_notices import render_question
 from notifier.messages.keyboard import Pressed, question_buttons, read_data
 from notifier.messages.wording import Words
 from notifier.people.model import Directory, Person
+from notifier.recipes.model import RecipeRequest
 from notifier.routing.model import Chosen, Destination
 
 _QUESTION_LASTS = timedelta(minutes=5)
@@ -199,3 +198,41 @@ class HandlePress:
 
     def _named(self, request: RecipeRequest) -> str:
         return self._words[f"recipe.{request.recipe}"].format(target=request.target)
+
+
+class PressBook(Protocol):
+    """Recipes and handovers under a press, inside the press's transaction."""
+
+    async def ask(
+        self,
+        *,
+        incident_id: int,
+        recipe: str,
+        target: str,
+        version: int | None,
+        person: str,
+        channel: str,
+        lasts: timedelta,
+    ) -> tuple[RecipeRequest, bool]:
+        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open."""
+        ...
+
+    async def request(self, request_id: int) -> RecipeRequest | None:
+        """Lock and return a request; one whose time is over is ``expired``."""
+        ...
+
+    async def decide(self, request_id: int, *, state: str, traceparent: str | None) -> None:
+        """Confirm or decline a request."""
+        ...
+
+    async def confirm_handover(self, handover_id: int, *, person: str) -> str | None:
+        """Confirm a handover if it is that person's and not confirmed yet; returns whose it is, None when there is none."""
+        ...
+
+    async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
+        """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
+        ...
+
+    async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
+        """Write a line of the incident's history, to be told."""
+        ...

@@ -10,11 +10,13 @@ from typing import Any
 
 from common.http import Principal
 from common.postgres import Connection, Database
-from notifier.delivery.model import Incident
+from notifier.buttons.model import Press
 from notifier.delivery.notifications import PostgresLedger
-from notifier.duty.model import Press, RecipeRequest
 from notifier.duty.roster_store import confirm_handover
+from notifier.incidents.model import Incident
 from notifier.incidents.store import PostgresDesk
+from notifier.recipes.model import RecipeRequest
+from notifier.recipes.store import request_of
 
 _KEEP = """
 INSERT INTO presses (channel, outside_id, who, data, reply_to, address, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -199,18 +201,3 @@ class PostgresPressBook:
     async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
         """Write a line of the incident's history."""
         await self._connection.execute(_NOTE, incident_id, actor, act, text)
-
-
-def request_of(row: Any) -> RecipeRequest:
-    """Read a request's row."""
-    return RecipeRequest(
-        id=row["id"],
-        incident_id=row["incident_id"],
-        recipe=row["recipe"],
-        target=row["target"],
-        version=row["version"],
-        person=row["person"],
-        state=row["state"],
-        asked_at=row["asked_at"],
-        attempts=row["attempts"],
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -14,8 +12,7 @@ from common.http import Principal
 from common.postgres import Connection, worth_repeating
 from common.telemetry import get_logger
 from notifier.buttons.handle import HandlePress, Hands
-from notifier.delivery.dispatcher import rest
-from notifier.duty.model import Press
+from notifier.buttons.model import Press
 from notifier.incidents.act import patiently
 
 _log = get_logger()
@@ -24,56 +21,6 @@ _CALL_SECONDS = 15.0
 _ANSWER_LEASE = timedelta(seconds=10)
 _ANSWERS_LAST = timedelta(seconds=60)  # afterwards Telegram calls the query too old, and nobody waits for it
 _STRANGER = Principal(name="stranger", role="viewer")
-
-
-class Worker:
-    """Repeats ``work`` while it says that there may be more; then waits to be woken, or for ``idle`` seconds.
-
-    Woken often, it works ten times a second: most of what wakes everybody is somebody else's. Survives the absence of PostgreSQL.
-    ``after`` is called after each piece of work that did something.
-    """
-
-    def __init__(
-        self,
-        work: Callable[[], Awaitable[bool]],
-        *,
-        name: str,
-        idle: float = 1.0,
-        after: Callable[[], None] | None = None,
-    ) -> None:
-        self._work = work
-        self._name = name
-        self._idle = idle
-        self._after = after
-        self._stopping = asyncio.Event()
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Say that there may be something to do."""
-        self._woken.set()
-
-    async def stop(self) -> None:
-        """Begin nothing more; what is under way is finished."""
-        self._stopping.set()
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Work until ``stop``. To be supervised."""
-        while not self._stopping.is_set():
-            self._woken.clear()
-            began = time.monotonic()
-            try:
-                more = await self._work()
-            except Exception as error:
-                if not ((isinstance(error, SuiteError) and error.retryable) or worth_repeating(error)):
-                    raise
-                _log.warning("job_interrupted", job=self._name, reason=type(error).__name__)
-                more = False
-            else:
-                if more and self._after is not None:
-                    self._after()
-            if not more:
-                await rest(self._woken, self._idle, began=began, spacing=_SPACING_S)
 
 
 class PressQueue(Protocol):

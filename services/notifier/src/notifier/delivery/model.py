@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 from common.contracts import Envelope
 from notifier.delivery.limits import Limit
 from notifier.delivery.outcomes import After, AfterEdit, Outcome, Sent
 from notifier.delivery.urgency import USUAL
-from notifier.incidents.model import IncidentState, ProblemFact
 from notifier.messages.buttons import Keyboard
 from notifier.messages.incident_status import IncidentNow
 from notifier.messages.layout import Page
@@ -326,50 +325,4 @@ class Sender(Protocol):
 
     async def send(self, message: Message, *, deadline: float) -> Outcome:
         """Send one message."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """An incident as people act on it."""
-
-    id: int
-    state: IncidentState
-    fact: ProblemFact
-    version: int
-    holder: str | None = None
-    """Who acknowledged it last."""
-    ack_until: datetime | None = None
-
-
-class Desk(Protocol):
-    """Incidents under a person's hands, inside one transaction."""
-
-    async def incident(self, incident_id: int) -> Incident:
-        """Lock and return an incident. Raises ``NotFound``."""
-        ...
-
-    async def nobody_is_called(self, incident: Incident) -> None:
-        """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
-        ...
-
-    async def change(
-        self,
-        incident: Incident,
-        state: IncidentState,
-        *,
-        act: str,
-        actor: str,
-        text: str,
-        ack_lasts: timedelta | None = None,
-        origin: str | None = None,
-    ) -> None:
-        """Write the new state and a line of the incident's history; set the escalation's timer to the end of an acknowledgement.
-
-        ``origin`` is where it was said; the line is not told there again.
-        """
-        ...
-
-    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
-        """Leave an audit record."""
         ...

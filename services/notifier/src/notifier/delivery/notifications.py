@@ -17,7 +17,9 @@ from notifier.delivery.notices import Kept, Ledger, NewNotice
 from notifier.delivery.urgency import CRITICAL, EDIT, urgency_of
 from notifier.incidents.model import ProblemFact, Reported
 from notifier.routing.model import Traits
+from notifier.routing.rows import like, traits_of
 from notifier.silences.model import Inhibition, Silence
+from notifier.silences.store import silence_of
 
 _SEEN = """
 SELECT DISTINCT n.order_number, n.sequence
@@ -292,41 +294,6 @@ def problem_of(row: Any) -> ProblemFact:
         alert=row["details"].get("alert"),
         responsible=tuple(row["responsible"]),
     )
-
-
-def traits_of(row: Any) -> Traits:
-    """Read an incident's row as routes see it."""
-    return Traits(
-        environment=row["environment"],
-        kind=row["kind"],
-        severity=row["severity"],
-        source=row["source"],
-        store_id=row["store_id"],
-        zone=row["zone"],
-        service=row["service"],
-        alert=row["details"].get("alert"),
-        order_number=row["order_number"],
-        fingerprint=row["fingerprint"],
-    )
-
-
-def silence_of(row: Any) -> Silence:
-    """Read a silence's row."""
-    return Silence(
-        id=row["id"],
-        match={trait: tuple(patterns) for trait, patterns in row["match"].items()},
-        purpose=row["purpose"],
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-    )
-
-
-def like(pattern: str) -> str:
-    """Return a pattern of the routes file as SQL's LIKE has it, never narrower: what it finds is looked at again."""
-    if pattern.startswith("!") or "[" in pattern:
-        return "%"
-    kept = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return kept.replace("*", "%").replace("?", "_")
 
 
 def _traits_json(traits: Traits) -> dict[str, str]:

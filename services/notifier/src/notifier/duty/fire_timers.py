@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from notifier.duty.escalation import Firing, Policy, fire, people_of
-from notifier.duty.model import Timer, Timers
+from notifier.duty.escalation import Duty, Firing, Policy, fire, people_of
+from notifier.incidents.model import Incident
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
 
@@ -88,3 +91,49 @@ class FireTimers:
             await timer.call(person, occasion=f"{timer.round}.{timer.step}@{timer.due_at.isoformat()}")
         self._watch.escalated("call")
         return True
+
+
+class Timer(Protocol):
+    """A due timer, its incident locked, inside one transaction."""
+
+    incident: Incident
+    step: int
+    round: int
+    due_at: datetime
+    now: datetime
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        ...
+
+    async def reopen(self) -> None:
+        """End the acknowledgement: the incident is open again."""
+        ...
+
+    async def note(self, act: str, text: str) -> None:
+        """Write a line of the incident's history, to be told."""
+        ...
+
+    async def call(self, person: str, *, occasion: str) -> None:
+        """Have somebody phoned; the same (incident, person, occasion) is one call."""
+        ...
+
+    async def set(self, *, step: int, round_: int, due: datetime | None) -> None:
+        """Set the timer."""
+        ...
+
+
+class Timers(Protocol):
+    """The timers of all incidents. Any number of replicas may fire them; each due time fires once."""
+
+    async def start(self, *, first_after: timedelta | None) -> int:
+        """Give a timer to critical incidents that have none yet; returns how many."""
+        ...
+
+    async def due(self, *, limit: int) -> Sequence[int]:
+        """Return incidents whose timer is due, the oldest first."""
+        ...
+
+    def open(self, incident_id: int) -> AbstractAsyncContextManager[Timer | None]:
+        """Lock an incident and its due timer; None when it is not due any more or somebody else has it."""
+        ...

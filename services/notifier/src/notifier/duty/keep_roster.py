@@ -9,8 +9,8 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
-from notifier.delivery.notices import NewNotice
-from notifier.duty.model import Rosters
+from notifier.delivery.notices import Ledger, NewNotice
+from notifier.duty.model import Handover
 from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Over, Report
@@ -237,3 +237,36 @@ class KeepRoster:
 
 def _local(moment: datetime, plan: Plan) -> str:
     return moment.astimezone(ZoneInfo(plan.zone)).strftime("%d.%m %H:%M")
+
+
+class Rosters(Protocol):
+    """The roster and its handovers, inside one transaction that no other replica has at the same time."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def now(self) -> datetime: ...
+
+    async def plan(self) -> Plan | None:
+        """Return the plan, None before anybody made one."""
+        ...
+
+    async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
+        """Return the overrides that touch that time."""
+        ...
+
+    async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
+        """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
+        ...
+
+    async def unconfirmed(self) -> Sequence[Handover]:
+        """Return announced handovers that nobody confirmed in time, each once."""
+        ...
+
+    async def give_back(self, handover: Handover, *, occasion: str) -> None:
+        """Have the previous person answer again, and be phoned."""
+        ...
+
+    async def is_open(self, fingerprint: str) -> bool:
+        """Whether an incident with this fingerprint is not resolved."""
+        ...

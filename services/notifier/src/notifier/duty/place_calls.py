@@ -8,15 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from common.telemetry import get_logger
-from notifier.duty.model import (
-    CallClaim,
-    CallOutcome,
-    Calls,
-    Placed,
-    Robot,
-    TryLater,
-    Unreachable,
-)
+from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
 from notifier.messages.document import one_line, shorten
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
@@ -95,3 +87,26 @@ class PlaceCalls:
 
 
 _NAMES: dict[type[object], str] = {Placed: "placed", Unreachable: "unreachable", TryLater: "later"}
+
+
+class Calls(Protocol):
+    """The calls that are to be made."""
+
+    async def claim(self, *, lease: timedelta, pause: timedelta, taken_at: float) -> CallClaim | None:
+        """Claim the next call under its incident's lock, if that is still open; None when there is none to make now.
+
+        A person is not phoned again within ``pause`` of the last call. What needs no call any more is ended on the way.
+        """
+        ...
+
+    async def record(self, claim: CallClaim, outcome: CallOutcome, *, give_up_after: int) -> str:
+        """Write down what came of it; returns the call's state. Unreachable makes the chain's next step due at once."""
+        ...
+
+
+class Robot(Protocol):
+    """The call webhook. Never raises for what it says."""
+
+    async def call(self, *, key: str, phone: str, text: str, deadline: float) -> CallOutcome:
+        """Ask for one call; the same ``key`` rings once."""
+        ...

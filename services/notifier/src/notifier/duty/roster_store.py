@@ -12,7 +12,8 @@ from common.ids import new_id
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import PostgresLedger
 from notifier.duty.escalation import Duty
-from notifier.duty.model import Handover, Rosters
+from notifier.duty.keep_roster import Rosters
+from notifier.duty.model import Handover
 from notifier.duty.roster import Override, Place, Plan, Shift, Week, shift_at
 
 _LOCK = 7_003_001

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from common.ids import new_id
 from common.postgres import Connection, Database
-from notifier.delivery.model import Incident
 from notifier.duty.escalation import Duty
-from notifier.duty.model import Timer
+from notifier.duty.fire_timers import Timer
 from notifier.duty.roster_store import RosterReader
+from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
 
 # The incidents are locked before the rows that refer to them, as everywhere; one that somebody acts on gets its timer a round later.

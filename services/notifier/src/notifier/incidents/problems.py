@@ -8,8 +8,7 @@ from datetime import datetime
 
 from common.ids import new_id
 from notifier.delivery.notices import Ledger, NewNotice
-from notifier.incidents.model import ProblemFact, Reported, worth_telling
-from notifier.incidents.recipe import recipe_of
+from notifier.incidents.model import ProblemFact, Reported, recipe_of, worth_telling
 from notifier.messages.buttons import Button
 from notifier.messages.document import Document
 from notifier.messages.incident_notices import render_problem, render_told

@@ -10,13 +10,15 @@ from common.errors import Conflict, InvalidInput, NotFound
 from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import inject
-from notifier.delivery.model import Desk
 from notifier.delivery.notices import Ledger
 from notifier.delivery.send_test import SendTest
+from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted, uuid_text
 from notifier.incidents import views as models
-from notifier.incidents.act import Act, ActOnIncident, CallUnderWay, patiently
+from notifier.incidents.act import Act, ActOnIncident, Desk, patiently
+from notifier.incidents.model import CallUnderWay
 from notifier.messages.document import Document, text_of
 from notifier.routing.trial import RouteTrials
+from notifier.routing.views import RouteAnswer, RouteQuestion
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
@@ -72,7 +74,7 @@ class Admin:
         self._clock = clock
         self._wake = wake
 
-    async def notifications(self, request: Request[None, models.NotificationQuery]) -> Page[models.Notification]:
+    async def notifications(self, request: Request[None, NotificationQuery]) -> Page[Notification]:
         """Answer what was sent where, when, and why or why not."""
         query = request.query
         position = decode_cursor(query.cursor, str, int)
@@ -80,7 +82,7 @@ class Admin:
             incident=query.incident,
             order=query.order,
             state=query.state,
-            before=None if position is None else (models.uuid_text(position[0]), position[1]),
+            before=None if position is None else (uuid_text(position[0]), position[1]),
             limit=query.limit + 1,
         )
         return page_of(
@@ -139,7 +141,7 @@ class Admin:
 
         return handle
 
-    async def test_message(self, request: Request[models.TestMessage, None]) -> Any:
+    async def test_message(self, request: Request[TestMessage, None]) -> Any:
         """Put a test message into a destination's lane."""
         body = request.body
         destination = self._send_test.destination(body.destination)
@@ -148,7 +150,7 @@ class Admin:
 
         async with self._database.transaction() as connection:
 
-            async def work() -> models.TestMessageAccepted:
+            async def work() -> TestMessageAccepted:
                 """Put the message into its lane, in the transaction of the key."""
                 notice_id = None
                 if not body.dry_run:
@@ -169,7 +171,7 @@ class Admin:
                         after={"notice": notice_id},
                         request_id=request.request_id,
                     )
-                return models.TestMessageAccepted(
+                return TestMessageAccepted(
                     notice_id=notice_id,
                     channel=destination.channel,
                     address=destination.address,
@@ -188,8 +190,8 @@ class Admin:
                 path="/admin/v1/notifications",
                 handler=self.notifications,
                 summary="What was sent where, when, and why or why not",
-                query=models.NotificationQuery,
-                response=Page[models.Notification],
+                query=NotificationQuery,
+                response=Page[Notification],
                 roles=VIEWER,
                 tags=_ADMIN,
             ),
@@ -208,8 +210,8 @@ class Admin:
                 path="/admin/v1/routes/dry-run",
                 handler=self._trials.dry_run,
                 summary="Who would be told of such an event, and of the events of the past?",
-                request=models.RouteQuestion,
-                response=models.RouteAnswer,
+                request=RouteQuestion,
+                response=RouteAnswer,
                 errors=(InvalidInput,),
                 roles=VIEWER,
                 tags=_ADMIN,
@@ -219,8 +221,8 @@ class Admin:
                 path="/admin/v1/test-message",
                 handler=self.test_message,
                 summary="Send a test message to a destination",
-                request=models.TestMessage,
-                response=models.TestMessageAccepted,
+                request=TestMessage,
+                response=TestMessageAccepted,
                 status=202,
                 errors=(NotFound, Conflict),
                 roles=OPERATOR,
@@ -250,10 +252,10 @@ class Admin:
         ]
 
 
-def _notification(row: Mapping[str, Any]) -> models.Notification:
+def _notification(row: Mapping[str, Any]) -> Notification:
     document = row["document"]
     text = None if document is None else "\n".join(text_of(line) for line in Document.from_json(document).flatten())
-    return models.Notification(
+    return Notification(
         notice_id=row["notice_id"],
         delivery_id=row["delivery_id"] or None,
         kind=row["kind"],

@@ -8,10 +8,8 @@ from typing import Any
 from common.errors import NotFound
 from common.http import Principal, audit
 from common.postgres import Connection
-from notifier.delivery.model import Incident
 from notifier.delivery.notifications import problem_of
-from notifier.incidents.act import CallUnderWay
-from notifier.incidents.model import IncidentState
+from notifier.incidents.model import CallUnderWay, Incident, IncidentState
 
 _LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
 _CHANGE = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,6 +22,9 @@ from common.contracts.orders import (
 )
 from common.contracts.refunds import RefundRejectedV1
 from common.ids import new_id
+from common.messaging import Handler
+from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
+from common.postgres import Connection
 from notifier.delivery.notices import Ledger, NewNotice
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import NO_ROUTE, Over, Problems, Report, Taken
@@ -235,3 +238,16 @@ class TakeIn:
             else notice
             for notice in notices
         ]
+
+
+QUEUES = (NOTIFIER_ORDERS, NOTIFIER_REFUNDS, NOTIFIER_ALERTS)
+
+
+def intake_handler(take_in: TakeIn, *, ledger_on: Callable[[Connection], Ledger]) -> Handler:
+    """Return the handler of every queue: events become notices in the transaction of the inbox."""
+
+    async def handle(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+        """Take a batch in."""
+        await take_in(ledger_on(connection), envelopes)
+
+    return handle

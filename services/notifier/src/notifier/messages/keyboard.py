@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from notifier.incidents.model import IncidentState
-from notifier.incidents.recipe import Recipe
+from notifier.incidents.model import IncidentState, Recipe
 from notifier.messages.buttons import Button, Keyboard
 from notifier.messages.document import buttons_from
 from notifier.messages.wording import Words

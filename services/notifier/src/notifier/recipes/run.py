@@ -7,16 +7,9 @@ from typing import Protocol
 
 from common.ids import derived_id
 from common.telemetry import get_logger
-from notifier.duty.model import (
-    RecipeBook,
-    RecipeDone,
-    RecipeOutcome,
-    RecipeRefused,
-    RecipeRequest,
-    RecipeRunner,
-)
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest
 
 _log = get_logger()
 _GIVE_UP_AFTER = 6
@@ -75,3 +68,23 @@ class RunRecipes:
             key=derived_id("notifier.recipe", str(request.id)),
             deadline=self._deadline,
         )
+
+
+class RecipeBook(Protocol):
+    """Confirmed recipes that are to be carried out."""
+
+    async def claim(self, *, lease: timedelta) -> RecipeRequest | None:
+        """Claim the next one, None when there is none."""
+        ...
+
+    async def record(self, request: RecipeRequest, outcome: RecipeOutcome, *, text: str, give_up_after: int) -> str:
+        """Write down what came of it, with a line of history; returns the request's state. Done ends the incident it was for."""
+        ...
+
+
+class RecipeRunner(Protocol):
+    """The services' admin addresses. Never raises for what they say."""
+
+    async def run(self, request: RecipeRequest, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
+        """Carry a recipe out with somebody's own token; the same ``key`` acts once."""
+        ...

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
-from aiohttp import ClientError, ClientSession
-
-from common.http import new_session
 from common.ids import derived_id
 from common.postgres import Database
-from notifier.buttons.store import request_of
 from notifier.delivery.notifications import PostgresLedger
-from notifier.duty.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest, TryLater
+from notifier.duty.model import TryLater
 from notifier.incidents.problems import Over
-from notifier.incidents.recipe import Recipe, RecipeName
 from notifier.inputs.events import TakeIn
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest
 
 _CLAIM = """
 UPDATE recipe_requests SET state = 'running', attempts = attempts + 1, began_at = coalesce(began_at, clock_timestamp()),
@@ -82,50 +76,16 @@ class PostgresRecipeBook:
         return state
 
 
-class HttpRecipes:
-    """The orchestrator's and the refunds service's admin addresses. Without an address a recipe is refused."""
-
-    def __init__(self, *, orchestrator_url: str | None, refunds_url: str | None) -> None:
-        self._urls = {"retry_workflow": orchestrator_url, "restart_refund": refunds_url}
-        self._session: ClientSession | None = None
-
-    async def run(self, request: RecipeRequest, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
-        """Carry a recipe out with somebody's own token."""
-        base = self._urls.get(request.recipe)
-        if base is None:
-            return RecipeRefused("the service's address is not configured")
-        recipe = Recipe(name=cast("RecipeName", request.recipe), target=request.target, version=request.version)
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
-        if self._session is None:
-            self._session = new_session(service="notifier")
-        try:
-            async with (
-                asyncio.timeout(deadline),
-                self._session.post(
-                    base.rstrip("/") + recipe.path, json=dict(recipe.body(reason)), headers=headers
-                ) as answer,
-            ):
-                if answer.status < 300:
-                    return RecipeDone()
-                detail = await _detail(answer)
-                if answer.status in {408, 425, 429} or answer.status >= 500:
-                    return TryLater(detail)
-                return RecipeRefused(detail)
-        except (TimeoutError, ClientError, OSError) as error:
-            return TryLater(f"no answer ({type(error).__name__})")
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-
-async def _detail(answer: Any) -> str:
-    """The service's own sentence (RFC 9457), which holds no customer's data."""
-    try:
-        body = await answer.json(content_type=None)
-    except (ValueError, ClientError):
-        body = None
-    if isinstance(body, Mapping) and isinstance(body.get("detail"), str):
-        return f"{answer.status} {body['detail'][:200]}"
-    return f"{answer.status}"
+def request_of(row: Any) -> RecipeRequest:
+    """Read a request's row."""
+    return RecipeRequest(
+        id=row["id"],
+        incident_id=row["incident_id"],
+        recipe=row["recipe"],
+        target=row["target"],
+        version=row["version"],
+        person=row["person"],
+        state=row["state"],
+        asked_at=row["asked_at"],
+        attempts=row["attempts"],
+    )

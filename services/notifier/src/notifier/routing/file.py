@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.errors import ConfigurationError
 from notifier.messages.channels import CHANNELS
 from notifier.routing.model import Destination, Route, Routes
-from notifier.silences.model import Inhibition
 
 Trait = Literal[
     "environment",
@@ -45,26 +44,22 @@ class _Route(_Strict):
     to: Annotated[list[str], Field(min_length=1)]
 
 
-class _Inhibition(_Strict):
+class InhibitionRule(_Strict):
+    """While a problem fits ``source``, one that fits ``target`` and has the same ``equal`` labels is not notified."""
+
     name: Annotated[str, Field(min_length=1)]
     source: Annotated[Match, Field(min_length=1)]
     target: Annotated[Match, Field(min_length=1)]
     equal: list[_Equal] = Field(default_factory=list)
 
 
-class _File(_Strict):
+class RoutesFile(_Strict):
+    """The whole file."""
+
     destinations: dict[str, _Destination]
     stores: dict[str, dict[str, str]] = Field(default_factory=dict)
     routes: list[_Route]
-    inhibit: list[_Inhibition] = Field(default_factory=list)
-
-
-def read_inhibitions(text: str | bytes, *, name: str) -> tuple[Inhibition, ...]:
-    """Return the inhibitions of a routes file. Raises like ``read_routes``."""
-    return tuple(
-        Inhibition(name=rule.name, source=frozen(rule.source), target=frozen(rule.target), equal=tuple(rule.equal))
-        for rule in _read(text, name=name).inhibit
-    )
+    inhibit: list[InhibitionRule] = Field(default_factory=list)
 
 
 def frozen(match: Mapping[Trait, list[str]]) -> dict[str, tuple[str, ...]]:
@@ -72,9 +67,10 @@ def frozen(match: Mapping[Trait, list[str]]) -> dict[str, tuple[str, ...]]:
     return {trait: tuple(patterns) for trait, patterns in match.items()}
 
 
-def _read(text: str | bytes, *, name: str) -> _File:
+def read_file(text: str | bytes, *, name: str) -> RoutesFile:
+    """Parse the file. ``name`` is what it is called in the message of a ``ConfigurationError``."""
     try:
-        return _File.model_validate_json(text)
+        return RoutesFile.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
@@ -86,7 +82,7 @@ def read_routes(text: str | bytes, *, name: str) -> Routes:
 
     ``stores`` maps store ids to ``{"pickers": destination, "store": destination}``; the store ``default`` serves the others.
     """
-    file = _read(text, name=name)
+    file = read_file(text, name=name)
     for key, destination in file.destinations.items():
         rules = CHANNELS.get(destination.channel)
         if rules is None:

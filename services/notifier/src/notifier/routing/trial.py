@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from common.errors import ConfigurationError, InvalidInput
 from common.http import Request
-from notifier.incidents import views as models
 from notifier.routing.file import read_routes
 from notifier.routing.model import Routes, Traits
+from notifier.routing.views import PastAnswer, RouteAnswer, RouteDifference, RouteQuestion, RouteTarget
 
 _MOST_DIFFERENCES = 100
 
@@ -33,11 +33,11 @@ class RouteTrials:
         self._environment = environment
         self._past = past
 
-    async def dry_run(self, request: Request[models.RouteQuestion, None]) -> models.RouteAnswer:
+    async def dry_run(self, request: Request[RouteQuestion, None]) -> RouteAnswer:
         """Answer who would be told. A routes file that is wrong is a 400 with the line that the start would give."""
         question = request.body
         table = self._table if question.routes is None else _on_trial(question.routes)
-        targets: list[models.RouteTarget] = []
+        targets: list[RouteTarget] = []
         if question.kind is not None:
             traits = Traits(
                 environment=question.environment or self._environment,
@@ -50,7 +50,7 @@ class RouteTrials:
                 alert=question.alert,
             )
             targets = [
-                models.RouteTarget(
+                RouteTarget(
                     destination=each.destination.name,
                     channel=each.destination.channel,
                     address=each.destination.address,
@@ -65,7 +65,7 @@ class RouteTrials:
                 since=question.past.since, until=question.past.until, limit=question.past.limit
             )
             past = _compare(table, rows)
-        return models.RouteAnswer(targets=targets, past=past)
+        return RouteAnswer(targets=targets, past=past)
 
 
 def _on_trial(routes: dict[str, Any]) -> Routes:
@@ -75,10 +75,10 @@ def _on_trial(routes: dict[str, Any]) -> Routes:
         raise InvalidInput(error.detail) from None
 
 
-def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> models.PastAnswer:
+def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> PastAnswer:
     counts: Counter[str] = Counter()
     unrouted = changed = 0
-    differences: list[models.RouteDifference] = []
+    differences: list[RouteDifference] = []
     for row in rows:
         would = [each.destination.name for each in table.choose(Traits(**row["traits"]))]
         counts.update(would)
@@ -90,7 +90,7 @@ def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> models.PastAns
         changed += 1
         if len(differences) < _MOST_DIFFERENCES:
             differences.append(
-                models.RouteDifference(
+                RouteDifference(
                     notice_id=row["notice_id"],
                     kind=row["kind"],
                     order_number=row["order_number"],
@@ -100,7 +100,7 @@ def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> models.PastAns
                     would=would,
                 )
             )
-    return models.PastAnswer(
+    return PastAnswer(
         events=len(rows),
         unrouted=unrouted,
         by_destination=dict(sorted(counts.items())),

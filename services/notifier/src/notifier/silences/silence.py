@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.postgres import Connection
-from notifier.delivery.model import Incident
+from notifier.incidents.model import Incident
 from notifier.routing.model import literal
 from notifier.silences.store import PostgresSilences
 

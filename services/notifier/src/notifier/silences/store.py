@@ -8,8 +8,9 @@ from typing import Any
 
 from common.errors import NotFound
 from common.postgres import Connection
-from notifier.delivery.notifications import like, traits_of
 from notifier.routing.model import fits
+from notifier.routing.rows import like, traits_of
+from notifier.silences.model import Silence
 
 _ADD = """
 INSERT INTO silences (match, purpose, starts_at, ends_at, reason, created_by)
@@ -66,3 +67,14 @@ class PostgresSilences:
         patterns = {trait: tuple(values) for trait, values in match.items()}
         rows = await self._connection.fetch(_OPEN, [like(each) for each in patterns.get("kind", ("*",))])
         return [row["id"] for row in rows if fits(patterns, traits_of(row))]
+
+
+def silence_of(row: Any) -> Silence:
+    """Read a silence's row."""
+    return Silence(
+        id=row["id"],
+        match={trait: tuple(patterns) for trait, patterns in row["match"].items()},
+        purpose=row["purpose"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+    )

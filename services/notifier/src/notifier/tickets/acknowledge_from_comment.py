@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import Conflict
-from notifier.delivery.model import Desk
 from notifier.delivery.notices import Ledger
 from notifier.duty.escalation import Duty, may_be_called
-from notifier.incidents.act import ActOnIncident
+from notifier.incidents.act import ActOnIncident, Desk
 from notifier.people.model import Directory
 from notifier.tickets.no_call import says_no_call
 

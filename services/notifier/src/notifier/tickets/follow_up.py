@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
-from notifier.delivery.notices import NewNotice
-from notifier.duty.model import FollowUps, FollowUpsOpen, HistoryLine, TicketComment
-from notifier.incidents.model import IncidentState
+from notifier.delivery.notices import Ledger, NewNotice
+from notifier.duty.escalation import Duty
+from notifier.incidents.model import Incident, IncidentState
 from notifier.inputs.events import TakeIn
 from notifier.messages.document import shorten
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
-from notifier.tickets.model import PROBLEMS, ticket_for, wants_ticket
+from notifier.tickets.model import (
+    PROBLEMS,
+    HistoryLine,
+    Instruction,
+    NewTicket,
+    TicketComment,
+    ticket_for,
+    wants_ticket,
+)
 
 _AT_A_TIME = 200
 _LATER_THAN_ANY_REPORT = 2**30
@@ -175,3 +186,56 @@ def _still_matters(line: HistoryLine) -> bool:
     if line.act in {"reminded", "ack_expired"}:
         return line.incident.state is IncidentState.OPEN
     return True
+
+
+class FollowUps(Protocol):
+    """What is to be followed up, inside one transaction that no other replica has at the same time."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def now(self) -> datetime: ...
+
+    async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
+        """Lock and return incidents for which no ticket was decided on, the oldest first."""
+        ...
+
+    async def followed(self, incident_ids: Sequence[int]) -> None:
+        """Mark them as decided on."""
+        ...
+
+    async def instructions(self) -> Sequence[Instruction]:
+        """Return what operators are to do, by kind."""
+        ...
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        ...
+
+    async def open_tickets(self, tickets: Sequence[NewTicket]) -> Mapping[int, str]:
+        """Open a ticket for each incident that has none; returns incident → key (or number) of the new ones."""
+        ...
+
+    async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
+        """Return lines of history that are to be told, in order."""
+        ...
+
+    async def comment(self, comments: Sequence[TicketComment]) -> None:
+        """Add remarks to tickets, each line of history once."""
+        ...
+
+    async def close_tickets(self, ticket_ids: Sequence[int]) -> None:
+        """Close tickets whose problem is over."""
+        ...
+
+    async def told(self, line_ids: Sequence[int]) -> None:
+        """Mark lines as told."""
+        ...
+
+
+class FollowUpsOpen(Protocol):
+    """Opens the follow-up transaction."""
+
+    def transaction(self) -> AbstractAsyncContextManager[FollowUps | None]:
+        """None while another replica has it."""
+        ...

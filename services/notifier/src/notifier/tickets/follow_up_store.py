@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from common.postgres import Connection, Database
-from notifier.delivery.model import Incident
 from notifier.delivery.notifications import PostgresLedger
 from notifier.duty.escalation import Duty
-from notifier.duty.model import FollowUps, HistoryLine, TicketComment
 from notifier.duty.roster_store import RosterReader
+from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
-from notifier.tickets.model import Instruction, NewTicket
+from notifier.tickets.follow_up import FollowUps
+from notifier.tickets.model import HistoryLine, Instruction, NewTicket, TicketComment
 from notifier.tickets.store import add_comments, add_tickets, instructions_on
 
 _LOCK = 7_003_002

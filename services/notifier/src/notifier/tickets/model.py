@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 
+from common.errors import SuiteError
 from notifier.duty.escalation import Duty
-from notifier.incidents.model import ProblemFact
+from notifier.incidents.model import Incident, ProblemFact
 from notifier.messages.document import one_line, shorten
 from notifier.messages.wording import Words
 from notifier.people.model import Directory, Person
@@ -110,3 +112,79 @@ def whom_to_phone(fact: ProblemFact, *, duty: Duty, directory: Directory, words:
 
 def _reach(person: Person) -> str:
     return f"{person.name}, {person.phone}" if person.phone else person.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLine:
+    """A line of an incident's history that ticket, other chats and timeline do not know yet."""
+
+    id: int
+    incident: Incident
+    actor: str
+    act: str
+    text: str
+    at: datetime
+    origin: str | None
+    ticket_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketComment:
+    """A remark to a ticket. ``history_id`` makes it unique where it tells a line of history; ``summon`` are people to be tagged."""
+
+    ticket_id: int
+    author: str
+    text: str
+    history_id: int | None = None
+    summon: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideComment:
+    """A comment as the outside tracker has it."""
+
+    id: int
+    author: str
+    text: str
+
+
+class TrackerRefused(SuiteError):
+    """The tracker refuses for good; asking again will not help."""
+
+    code = "tracker_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToCreate:
+    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
+
+    id: int
+    queue: str
+    summary: str
+    description: str
+    unique: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentToSend:
+    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
+
+    id: int
+    key: str
+    text: str
+    summon: tuple[str, ...]
+    link: str | None
+    seen: int
+    attempts: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToRead:
+    """An open ticket whose comments are to be read after ``seen``."""
+
+    id: int
+    key: str
+    seen: int
+    incident_id: int | None

@@ -12,16 +12,28 @@ from common.errors import Conflict, NotFound
 from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import scrub_text
-from notifier.delivery.model import Desk
 from notifier.delivery.notices import Ledger
-from notifier.duty import views as models
 from notifier.duty.escalation import Duty
-from notifier.duty.model import TicketComment
-from notifier.incidents.act import CallUnderWay, patiently
+from notifier.incidents.act import Desk, patiently
+from notifier.incidents.model import CallUnderWay
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import HearComment
-from notifier.tickets.model import REQUESTS, NewTicket
+from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
+from notifier.tickets.views import (
+    CommentBody,
+    Commented,
+    InstructionBody,
+    InstructionChanged,
+    InstructionList,
+    InstructionView,
+    LinkBody,
+    Linked,
+    NewTicketBody,
+    TicketOpened,
+    TicketQuery,
+    TicketView,
+)
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
@@ -106,7 +118,7 @@ class TicketDesk:
         self._words = words
         self._wake = wake
 
-    async def find(self, request: Request[None, models.TicketQuery]) -> Page[models.TicketView]:
+    async def find(self, request: Request[None, TicketQuery]) -> Page[TicketView]:
         """Answer tickets with their comments."""
         query = request.query
         position = decode_cursor(query.cursor, int)
@@ -119,9 +131,9 @@ class TicketDesk:
                 before=None if position is None else position[0],
                 limit=query.limit + 1,
             )
-        return page_of(rows, limit=query.limit, item=lambda row: models.TicketView(**row), key=lambda row: (row["id"],))
+        return page_of(rows, limit=query.limit, item=lambda row: TicketView(**row), key=lambda row: (row["id"],))
 
-    async def open(self, request: Request[models.NewTicketBody, None]) -> Any:
+    async def open(self, request: Request[NewTicketBody, None]) -> Any:
         """Open a support ticket."""
         body = request.body
         queue = body.queue or REQUESTS
@@ -129,7 +141,7 @@ class TicketDesk:
         async def work(connection: Connection) -> BaseModel:
             """Do it, in the transaction of the key."""
             if body.dry_run:
-                return models.TicketOpened(id=None, key=None, queue=queue, dry_run=True)
+                return TicketOpened(id=None, key=None, queue=queue, dry_run=True)
             row = await self._tickets_on(connection).add(
                 NewTicket(
                     queue=queue,
@@ -141,11 +153,11 @@ class TicketDesk:
                 )
             )
             await self._audit(connection, request, "ticket.open", row["id"], None, {"queue": queue, "key": row["key"]})
-            return models.TicketOpened(id=row["id"], key=row["key"], queue=queue, dry_run=False)
+            return TicketOpened(id=row["id"], key=row["key"], queue=queue, dry_run=False)
 
         return await self._once(request, work)
 
-    async def comment(self, request: Request[models.CommentBody, None]) -> Any:
+    async def comment(self, request: Request[CommentBody, None]) -> Any:
         """Add a remark; it may take the incident (M12)."""
         body, author = request.body, request.principal.name
         text = scrub_text(body.said)
@@ -157,7 +169,7 @@ class TicketDesk:
             ticket = await tickets.ticket(request.path["key"])
             shown = ticket["key"] or str(ticket["id"])
             if body.dry_run:
-                return models.Commented(id=None, ticket=shown, acknowledged=False, dry_run=True)
+                return Commented(id=None, ticket=shown, acknowledged=False, dry_run=True)
             row = await tickets.comment(
                 TicketComment(
                     ticket_id=ticket["id"],
@@ -176,11 +188,11 @@ class TicketDesk:
                 text=text,
                 duty=await tickets.duty(),
             )
-            return models.Commented(id=row["id"], ticket=shown, acknowledged=acknowledged, dry_run=False)
+            return Commented(id=row["id"], ticket=shown, acknowledged=acknowledged, dry_run=False)
 
         return await self._once(request, work)
 
-    async def link(self, request: Request[models.LinkBody, None]) -> Any:
+    async def link(self, request: Request[LinkBody, None]) -> Any:
         """Link a ticket to a development ticket, and say so in a comment."""
         body = request.body
 
@@ -196,19 +208,17 @@ class TicketDesk:
                 )
                 await tickets.comment(comment, link=after)
                 await self._audit(connection, request, "ticket.link", ticket["id"], before, after)
-            return models.Linked(
-                ticket=ticket["key"] or str(ticket["id"]), before=before, after=after, dry_run=body.dry_run
-            )
+            return Linked(ticket=ticket["key"] or str(ticket["id"]), before=before, after=after, dry_run=body.dry_run)
 
         return await self._once(request, work)
 
-    async def instructions(self, _request: Request[None, None]) -> models.InstructionList:
+    async def instructions(self, _request: Request[None, None]) -> InstructionList:
         """Answer what operators do, by kind."""
         async with self._database.acquire() as connection:
             rows = await self._tickets_on(connection).instructions()
-        return models.InstructionList(items=[models.InstructionView(**row) for row in rows])
+        return InstructionList(items=[InstructionView(**row) for row in rows])
 
-    async def instruct(self, request: Request[models.InstructionBody, None]) -> Any:
+    async def instruct(self, request: Request[InstructionBody, None]) -> Any:
         """Write or remove an instruction."""
         body, kind = request.body, request.path["kind"]
         if len(kind) > 200:
@@ -218,10 +228,10 @@ class TicketDesk:
             """Do it, in the transaction of the key."""
             tickets = self._tickets_on(connection)
             row = await tickets.instruction(kind)
-            before = None if row is None else models.InstructionView(**row)
-            after: models.InstructionView | None = None
+            before = None if row is None else InstructionView(**row)
+            after: InstructionView | None = None
             if body.text is not None and body.dry_run:
-                after = models.InstructionView(
+                after = InstructionView(
                     kind=kind,
                     text=body.text,
                     call=body.call,
@@ -231,7 +241,7 @@ class TicketDesk:
                     updated_by=request.principal.name,
                 )
             elif body.text is not None:
-                after = models.InstructionView(
+                after = InstructionView(
                     **await tickets.put_instruction(
                         kind, text=body.text, call=body.call, queue=body.queue, by=request.principal.name
                     )
@@ -249,7 +259,7 @@ class TicketDesk:
                     after=after,
                     request_id=request.request_id,
                 )
-            return models.InstructionChanged(kind=kind, before=before, after=after, dry_run=body.dry_run)
+            return InstructionChanged(kind=kind, before=before, after=after, dry_run=body.dry_run)
 
         return await self._once(request, work)
 
@@ -295,8 +305,8 @@ class TicketDesk:
                 path="/admin/v1/tickets",
                 handler=self.find,
                 summary="Tickets with their comments, newest first",
-                query=models.TicketQuery,
-                response=Page[models.TicketView],
+                query=TicketQuery,
+                response=Page[TicketView],
                 roles=VIEWER,
                 tags=_ADMIN,
             ),
@@ -305,8 +315,8 @@ class TicketDesk:
                 "/admin/v1/tickets",
                 self.open,
                 "Open a support ticket (TRAVELSUP)",
-                models.NewTicketBody,
-                models.TicketOpened,
+                NewTicketBody,
+                TicketOpened,
                 status=201,
             ),
             self._change(
@@ -314,8 +324,8 @@ class TicketDesk:
                 "/admin/v1/tickets/{key}/comments",
                 self.comment,
                 "Remark on a ticket; 'no need to call' takes the incident",
-                models.CommentBody,
-                models.Commented,
+                CommentBody,
+                Commented,
                 status=201,
             ),
             self._change(
@@ -323,15 +333,15 @@ class TicketDesk:
                 "/admin/v1/tickets/{key}/links",
                 self.link,
                 "Link a ticket to a development ticket",
-                models.LinkBody,
-                models.Linked,
+                LinkBody,
+                Linked,
             ),
             Route(
                 method="GET",
                 path="/admin/v1/instructions",
                 handler=self.instructions,
                 summary="What operators do, by kind of problem",
-                response=models.InstructionList,
+                response=InstructionList,
                 roles=VIEWER,
                 tags=_ADMIN,
             ),
@@ -340,8 +350,8 @@ class TicketDesk:
                 "/admin/v1/instructions/{kind}",
                 self.instruct,
                 "Write or remove an instruction",
-                models.InstructionBody,
-                models.InstructionChanged,
+                InstructionBody,
+                InstructionChanged,
             ),
         ]
 

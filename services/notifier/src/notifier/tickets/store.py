@@ -9,9 +9,8 @@ from typing import Any
 from common.errors import NotFound
 from common.postgres import Connection
 from notifier.duty.escalation import Duty
-from notifier.duty.model import TicketComment
 from notifier.duty.roster_store import RosterReader
-from notifier.tickets.model import Instruction, NewTicket
+from notifier.tickets.model import Instruction, NewTicket, TicketComment
 
 _NUMBERS = """
 INSERT INTO ticket_queues AS q (queue, last) VALUES ($1, $2)

@@ -2,68 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
 from common.errors import SuiteError, Unavailable
 from common.telemetry import get_logger, scrub_text
-from notifier.delivery.model import Desk
 from notifier.delivery.notices import Ledger
 from notifier.duty.escalation import Duty
-from notifier.duty.model import OutsideComment, Tracker
-from notifier.incidents.act import patiently
+from notifier.incidents.act import Desk, patiently
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import HearComment
+from notifier.tickets.model import (
+    CommentToSend,
+    OutsideComment,
+    TicketToCreate,
+    TicketToRead,
+    TrackerRefused,
+)
 
 _log = get_logger()
 _LEASE = timedelta(seconds=30)
 _CALL_SECONDS = 15.0
 _STRANGER = "tracker"
-
-
-class TrackerRefused(SuiteError):
-    """The tracker refuses for good; asking again will not help."""
-
-    code = "tracker_refused"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketToCreate:
-    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
-
-    id: int
-    queue: str
-    summary: str
-    description: str
-    unique: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommentToSend:
-    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
-
-    id: int
-    key: str
-    text: str
-    summon: tuple[str, ...]
-    link: str | None
-    seen: int
-    attempts: int
-    repeated: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketToRead:
-    """An open ticket whose comments are to be read after ``seen``."""
-
-    id: int
-    key: str
-    seen: int
-    incident_id: int | None
 
 
 class Reading(Protocol):
@@ -225,3 +188,23 @@ class SyncTracker:
         await self._desk.later(item, reason=error.detail, for_good=for_good)
         self._watch.tracked(what, "refused" if isinstance(error, TrackerRefused) else "later")
         _log.warning("tracker_failed", what=what, reason=error.detail, code=error.code)
+
+
+class Tracker(Protocol):
+    """The outside tracker. Raises ``Unavailable`` for what may work later and ``TrackerRefused`` for what will not."""
+
+    async def create(self, *, queue: str, summary: str, description: str, unique: str) -> str:
+        """Return the key of the issue with this ``unique``, made now or before."""
+        ...
+
+    async def comment(self, key: str, text: str, *, summon: Sequence[str]) -> str:
+        """Add a comment; returns its id."""
+        ...
+
+    async def comments(self, key: str, *, after: int) -> Sequence[OutsideComment]:
+        """Return the comments after one."""
+        ...
+
+    async def link(self, key: str, other: str) -> None:
+        """Link an issue to another; a link that is there already is fine."""
+        ...

@@ -10,10 +10,10 @@ from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import PostgresLedger
 from notifier.duty.escalation import Duty
-from notifier.duty.model import OutsideComment
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import PostgresDesk
-from notifier.tickets.sync_tracker import CommentToSend, Reading, TicketToCreate, TicketToRead
+from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
+from notifier.tickets.sync_tracker import Reading
 
 _TICKET = """
 UPDATE tickets SET outside = 'creating', attempts = attempts + 1, not_before = clock_timestamp() + $1::interval

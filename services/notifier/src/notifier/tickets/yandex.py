@@ -11,8 +11,7 @@ from aiohttp import ClientError, ClientSession
 
 from common.errors import Unavailable
 from common.http import new_session
-from notifier.duty.model import OutsideComment
-from notifier.tickets.sync_tracker import TrackerRefused
+from notifier.tickets.model import OutsideComment, TrackerRefused
 
 _PAGE = 50
 _MOST_PAGES = 20
