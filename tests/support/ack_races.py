@@ -17,8 +17,8 @@ from notifier.duty.call_store import PostgresCalls
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.place_calls import PlaceCalls
 from notifier.incidents.act import ActOnIncident, patiently
+from notifier.incidents.problems import Problems
 from notifier.incidents.store import PostgresDesk
-from notifier.inputs.events import TakeIn
 from notifier.messages.wording import Words
 from notifier.people.model import Directory, Person
 from notifier.routing.model import Routes
@@ -77,7 +77,7 @@ async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> R
             for replica, robot in zip(replicas, robots, strict=True)
         ]
         act = ActOnIncident(
-            take_in=TakeIn(routes=Routes(destinations={}, routes=()), words=words, environment="testing")
+            problems=Problems(routes=Routes(destinations={}, routes=()), words=words, environment="testing")
         )
         # Some answers are late, so that acknowledgements meet calls that are on their way.
         await sandbox.fault("calls", mode="slow", share=0.3, delay_s=0.05)

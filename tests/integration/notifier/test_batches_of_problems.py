@@ -12,6 +12,7 @@ from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Message
 from common.postgres import Database
 from notifier.delivery.notifications import PostgresLedger
+from notifier.incidents.problems import Problems
 from notifier.inputs.events import TakeIn
 from notifier.messages.wording import Words
 from notifier.routing.file import read_routes
@@ -30,7 +31,9 @@ def over(fingerprint: str, *, minutes: int) -> ProblemResolvedV1:
 
 async def take(database: Database, *messages: Message | Envelope) -> None:
     """Take a batch in, in one transaction."""
-    take_in = TakeIn(routes=read_routes(json.dumps(ONE_CHAT), name="test"), words=Words("en"), environment="production")
+    routes, words = read_routes(json.dumps(ONE_CHAT), name="test"), Words("en")
+    problems = Problems(routes=routes, words=words, environment="production")
+    take_in = TakeIn(routes=routes, words=words, environment="production", problems=problems)
     async with database.transaction() as connection:
         envelopes = [message if isinstance(message, Envelope) else enveloped(message) for message in messages]
         await take_in(PostgresLedger(connection), envelopes)

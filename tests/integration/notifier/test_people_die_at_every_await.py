@@ -26,7 +26,7 @@ from notifier.buttons.model import Press
 from notifier.buttons.store import PostgresPresses, PressHands
 from notifier.buttons.workers import CarryOutPresses
 from notifier.incidents.act import ActOnIncident
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Problems
 from notifier.messages.keyboard import data_of
 from notifier.messages.wording import Words
 from notifier.people.file import read_people
@@ -49,8 +49,8 @@ from .test_a_crash_and_a_failed_refund_end_to_end import TOKENS, created_hook
 
 PEOPLE = read_people(json.dumps(DIRECTORY), name="test")
 WORDS = Words("en")
-TAKE_IN = TakeIn(routes=Routes(destinations={}, routes=()), words=WORDS, environment="testing")
-ACT = ActOnIncident(take_in=TAKE_IN, ack_lasts=timedelta(hours=1))
+PROBLEMS = Problems(routes=Routes(destinations={}, routes=()), words=WORDS, environment="testing")
+ACT = ActOnIncident(problems=PROBLEMS, ack_lasts=timedelta(hours=1))
 INCIDENT = """
 INSERT INTO incidents (fingerprint, kind, severity, summary, details, service, environment, first_seen_at, last_seen_at)
 VALUES ($1, $2, 'critical', 'for a test', '{}', 'test', 'testing', now(), now()) RETURNING id
@@ -245,7 +245,7 @@ async def test_a_recipe_retries_its_workflow_once_whenever_the_process_dies(
         http = HttpRecipes(orchestrator_url=orchestrator.url, refunds_url=None)
 
         def recipes(crash_point: CrashPoint) -> RunRecipes:
-            book: Any = WithCrashPoints(PostgresRecipeBook(database, take_in=TAKE_IN), crash_point)
+            book: Any = WithCrashPoints(PostgresRecipeBook(database, problems=PROBLEMS), crash_point)
             runner: Any = WithCrashPoints(http, crash_point)
             return RunRecipes(book=book, runner=runner, directory=PEOPLE, words=WORDS, watch=Silent(), deadline=5.0)
 

@@ -8,15 +8,13 @@ from typing import Any
 
 from common.clock import SystemClock
 from common.errors import ConfigurationError, Unavailable
-from common.health import Health
-from common.http import HttpServer, Route, TokenBook, audit_routes, build_app
-from common.http.app import DOCUMENT
+from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
 from common.service import Application, Lifecycle, required
-from common.service.dead_letters import dead_letter_routes
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
+from notifier.api import DESCRIPTION, NAME, VERSION, people_routes, routes_of
 from notifier.channels.telegram import TelegramSender
 from notifier.delivery.deliver import Deliver
 from notifier.delivery.dispatcher import Dispatcher, every
@@ -29,34 +27,19 @@ from notifier.delivery.outcomes import Patience
 from notifier.delivery.queue import PostgresQueues
 from notifier.delivery.reads import PostgresReader
 from notifier.delivery.retention import Retention
-from notifier.delivery.send_test import SendTest
-from notifier.incidents.act import ActOnIncident
-from notifier.incidents.routes import Admin
-from notifier.incidents.store import PostgresDesk
-from notifier.inputs.alertmanager import TakeAlerts
+from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, TakeIn, intake_handler
-from notifier.inputs.routes import http_routes, sentry_routes
-from notifier.inputs.sentry import TakeSentry
 from notifier.messages.channels import CHANNELS
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
-from notifier.people.model import Directory
 from notifier.providers import configured, open_channels
 from notifier.routing.file import read_routes
 from notifier.routing.model import Routes
-from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition
-from notifier.silences.routes import Silences
-from notifier.silences.store import PostgresSilences
-from notifier.workers import load_people, people_of, people_routes, start_people
+from notifier.workers import load_people, people_of, start_people
 
-NAME = "notifier"
-VERSION = "0.1.0"
-DESCRIPTION = (
-    "Brings events to the right person in Telegram, Slack and mail, and knows what was sent where, when and why."
-)
 _SWEEP_SECONDS = 1.0
 _GAUGES_SECONDS = 5.0
 _RETENTION_SECONDS = 300.0
@@ -93,12 +76,12 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             waker()
 
     directory = load_people(settings)
-    take_in = TakeIn(
+    problems = Problems(
         routes=table, words=words, environment=settings.environment, directory=directory, inhibitions=inhibitions
     )
-    people = people_of(settings, directory=directory, take_in=take_in, database=database)
+    people = people_of(settings, directory=directory, problems=problems, database=database)
     routes = [
-        *routes_of(settings, table=table, words=words, take_in=take_in, act=people.act, database=database, wake=wake),
+        *routes_of(settings, table=table, words=words, problems=problems, act=people.act, database=database, wake=wake),
         *people_routes(settings, people, database=database, words=words, wake=wake),
     ]
     app = build_app(
@@ -154,7 +137,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         people,
         lifecycle,
         database=database,
-        take_in=take_in,
+        problems=problems,
         table=table,
         words=words,
         metrics=people_metrics,
@@ -189,7 +172,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     async def unmute() -> None:
         """Tell of what is not over although its silence is."""
         async with open_ledger() as ledger:
-            told = await take_in.unmute(ledger, limit=_UNMUTED_AT_A_TIME)
+            told = await problems.unmute(ledger, limit=_UNMUTED_AT_A_TIME)
         if told:
             wake()
 
@@ -223,6 +206,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     reader = PostgresReader(database)
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
 
+    take_in = TakeIn(routes=table, words=words, environment=settings.environment, problems=problems)
     handler = intake_handler(take_in, ledger_on=PostgresLedger)
     for spec in QUEUES:
         consumer = Consumer(
@@ -240,41 +224,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         lifecycle.supervise(f"consumer-{spec.name}", consumer.run, stop=consumer.stop)
         lifecycle.health.add_check(spec.name, connected_check(consumer))
     return Application(server=server, lifecycle=lifecycle)
-
-
-def routes_of(
-    settings: NotifierSettings,
-    *,
-    table: Routes,
-    words: Words,
-    take_in: TakeIn,
-    act: ActOnIncident,
-    database: Database,
-    wake: Callable[[], None],
-) -> list[Route]:
-    """Return every HTTP route; opens nothing."""
-    admin = Admin(
-        database=database,
-        reader=PostgresReader(database),
-        desk_on=PostgresDesk,
-        ledger_on=PostgresLedger,
-        act=act,
-        send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
-        trials=RouteTrials(table=table, environment=settings.environment, past=PostgresReader(database)),
-        clock=SystemClock(),
-        wake=wake,
-    )
-    take_alerts = TakeAlerts(take_in=take_in, open_ledger=ledgers(database), wake=wake)
-    return [
-        *http_routes(take_alerts=take_alerts),
-        *sentry_routes(
-            take_sentry=TakeSentry(take_in=take_in, open_ledger=ledgers(database), clock=SystemClock(), wake=wake)
-        ),
-        *admin.routes(),
-        *Silences(database=database, store_on=PostgresSilences, clock=SystemClock(), wake=wake).routes(),
-        *dead_letter_routes(database, after_commit=wake),
-        *audit_routes(database),
-    ]
 
 
 def load_routes(settings: NotifierSettings) -> tuple[Routes, tuple[Inhibition, ...]]:
@@ -326,34 +275,3 @@ def connected_check(consumer: Consumer) -> Callable[[], Any]:
             raise Unavailable("the queue is not being read")
 
     return check
-
-
-def openapi() -> dict[str, Any]:
-    """Return the OpenAPI document; opens and reads nothing."""
-    settings = NotifierSettings.model_construct(
-        environment="production", telegram_token=None, slack_token=None, smtp_host=None
-    )
-    table = Routes(destinations={}, routes=())
-    words = Words("ru")
-    database = Database("postgresql://", application_name=NAME)
-    take_in = TakeIn(routes=table, words=words, environment="production")
-    people = people_of(settings, directory=Directory(), take_in=take_in, database=database)
-
-    def wake() -> None:
-        """Nothing is sent."""
-
-    app = build_app(
-        service=NAME,
-        version=VERSION,
-        description=DESCRIPTION,
-        routes=[
-            *routes_of(
-                settings, table=table, words=words, take_in=take_in, act=people.act, database=database, wake=wake
-            ),
-            *people_routes(settings, people, database=database, words=words, wake=wake),
-        ],
-        health=Health(),
-        registry=new_registry(),
-        tokens=TokenBook(()),
-    )
-    return app[DOCUMENT]

@@ -11,6 +11,9 @@ from common.postgres import worth_repeating
 from common.telemetry import get_logger
 from notifier.delivery.dispatcher import rest
 
+_log = get_logger()
+_SPACING_S = 0.1
+
 
 class Worker:
     """Repeats ``work`` while it says that there may be more; then waits to be woken, or for ``idle`` seconds.
@@ -60,9 +63,3 @@ class Worker:
                     self._after()
             if not more:
                 await rest(self._woken, self._idle, began=began, spacing=_SPACING_S)
-
-
-_log = get_logger()
-
-
-_SPACING_S = 0.1

@@ -8,34 +8,26 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from common.clock import SystemClock
 from common.errors import ConfigurationError
-from common.http import Route
 from common.postgres import Database
 from common.service import Lifecycle
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandlePress
-from notifier.buttons.routes import button_routes
 from notifier.buttons.store import PostgresPresses
 from notifier.buttons.workers import AnswerPresses, CarryOutPresses
 from notifier.channels.telegram import TelegramSender, bot_id
 from notifier.delivery.dispatcher import every
 from notifier.delivery.limits import telegram_limits
-from notifier.delivery.notifications import PostgresLedger
-from notifier.duty.calendar_routes import Mirror
 from notifier.duty.call_store import PostgresCalls
 from notifier.duty.call_webhook import CallWebhook
-from notifier.duty.change_roster import ChangeRoster
 from notifier.duty.escalation import Policy, Step
 from notifier.duty.fire_timers import FireTimers
 from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
-from notifier.duty.roster_store import PostgresRosterDesk, PostgresRosters, RosterReader, confirm_handover
-from notifier.duty.routes import RosterRoutes
+from notifier.duty.roster_store import PostgresRosters
 from notifier.duty.timer_store import PostgresTimers
 from notifier.incidents.act import ActOnIncident
-from notifier.incidents.store import PostgresDesk
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Problems
 from notifier.messages.wording import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
@@ -49,8 +41,6 @@ from notifier.silences.silence import silence
 from notifier.tickets.acknowledge_from_comment import HearComment
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import PostgresFollowUps
-from notifier.tickets.routes import TicketDesk
-from notifier.tickets.store import PostgresTickets
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import PostgresTrackerDesk
 from notifier.tickets.yandex import YandexTracker
@@ -75,7 +65,7 @@ class People:
     outside: bool
 
 
-def people_of(settings: NotifierSettings, *, directory: Directory, take_in: TakeIn, database: Database) -> People:
+def people_of(settings: NotifierSettings, *, directory: Directory, problems: Problems, database: Database) -> People:
     """Return what the people's part is made of; opens nothing."""
     policy = Policy(
         steps=tuple(
@@ -85,7 +75,7 @@ def people_of(settings: NotifierSettings, *, directory: Directory, take_in: Take
         pause=timedelta(seconds=settings.escalation_pause),
         ack_lasts=timedelta(seconds=settings.ack_lasts),
     )
-    act = ActOnIncident(take_in=take_in, ack_lasts=policy.ack_lasts)
+    act = ActOnIncident(problems=problems, ack_lasts=policy.ack_lasts)
     return People(
         directory=directory,
         policy=policy,
@@ -108,53 +98,13 @@ def load_people(settings: NotifierSettings) -> Directory:
     return read_people(text, name=str(path))
 
 
-def people_routes(
-    settings: NotifierSettings, people: People, *, database: Database, words: Words, wake: Callable[[], None]
-) -> list[Route]:
-    """Return the routes of buttons, tickets and roster; opens nothing."""
-    tickets = TicketDesk(
-        database=database,
-        tickets_on=partial(PostgresTickets, outside=people.outside),
-        desk_on=PostgresDesk,
-        ledger_on=PostgresLedger,
-        hear=people.hear,
-        directory=people.directory,
-        words=words,
-        wake=wake,
-    )
-    roster = RosterRoutes(
-        database=database,
-        reader_on=RosterReader,
-        desk_on=PostgresRosterDesk,
-        confirm=confirm_handover,
-        change=ChangeRoster(directory=people.directory),
-        directory=people.directory,
-        clock=SystemClock(),
-        wake=wake,
-    )
-    mirror = Mirror(
-        database=database, reader_on=RosterReader, directory=people.directory, words=words, clock=SystemClock()
-    )
-    return [
-        *button_routes(
-            presses=people.presses,
-            telegram_secret=settings.telegram_webhook_secret,
-            slack_secret=settings.slack_signing_secret,
-            wake=wake,
-        ),
-        *tickets.routes(),
-        *roster.routes(),
-        *mirror.routes(),
-    ]
-
-
 def start_people(
     settings: NotifierSettings,
     people: People,
     lifecycle: Lifecycle,
     *,
     database: Database,
-    take_in: TakeIn,
+    problems: Problems,
     table: Routes,
     words: Words,
     metrics: PeopleMetrics,
@@ -172,7 +122,7 @@ def start_people(
     follow_ups = PostgresFollowUps(database, outside=people.outside)
     follow_up = FollowUp(
         follow_ups=follow_ups,
-        take_in=take_in,
+        problems=problems,
         directory=directory,
         words=words,
         environment=settings.environment,
@@ -225,7 +175,7 @@ def start_people(
     recipes = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
     lifecycle.on_stop(recipes.close, name="recipes")
     run_recipes = RunRecipes(
-        book=PostgresRecipeBook(database, take_in=take_in),
+        book=PostgresRecipeBook(database, problems=problems),
         runner=recipes,
         directory=directory,
         words=words,
@@ -236,7 +186,7 @@ def start_people(
 
     keep_roster = KeepRoster(
         rosters=PostgresRosters(database),
-        take_in=take_in,
+        problems=problems,
         routes=table,
         directory=directory,
         words=words,

@@ -13,8 +13,7 @@ from notifier.delivery.notices import Ledger, NewNotice
 from notifier.duty.model import Handover
 from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
 from notifier.incidents.model import ProblemFact
-from notifier.incidents.problems import Over, Report
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Over, Problems, Report
 from notifier.messages.buttons import Button
 from notifier.messages.document import Document
 from notifier.messages.incident_notices import render_handover
@@ -55,7 +54,7 @@ class KeepRoster:
         self,
         *,
         rosters: RostersOpen,
-        take_in: TakeIn,
+        problems: Problems,
         routes: Routes,
         directory: Directory,
         words: Words,
@@ -65,7 +64,7 @@ class KeepRoster:
         preflight: timedelta,
     ) -> None:
         self._rosters = rosters
-        self._take_in = take_in
+        self._problems = problems
         self._routes = routes
         self._directory = directory
         self._words = words
@@ -198,7 +197,7 @@ class KeepRoster:
                     at=rosters.now,
                     event_id=derived_id("notifier.roster-mended", fingerprint, rosters.now.isoformat()),
                 )
-                await self._take_in.problems(rosters.ledger, [over])
+                await self._problems.ingest(rosters.ledger, [over])
             elif summary is not None and not standing:
                 fact = ProblemFact(
                     kind="problem.roster",
@@ -210,7 +209,7 @@ class KeepRoster:
                     instruction=self._words["roster.do"],
                 )
                 event_id = derived_id("notifier.roster-gap", fingerprint, rosters.now.isoformat())
-                await self._take_in.problems(rosters.ledger, [Report(fact=fact, event_id=event_id)])
+                await self._problems.ingest(rosters.ledger, [Report(fact=fact, event_id=event_id)])
 
     def _notice(
         self, handover: int, *, transition: str, sequence: int, severity: str, document: Document, now: datetime

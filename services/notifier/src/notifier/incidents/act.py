@@ -13,7 +13,7 @@ from notifier.delivery.notices import Ledger
 from notifier.delivery.urgency import ACT
 from notifier.incidents import model as incidents
 from notifier.incidents.model import CallUnderWay, Incident, IncidentState
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Problems
 
 Act = Literal["ack", "resolve", "comment"]
 Answer = TypeVar("Answer")
@@ -28,8 +28,8 @@ class ActOnIncident:
     holds, for each is claimed under the incident's lock.
     """
 
-    def __init__(self, *, take_in: TakeIn, ack_lasts: timedelta = _ACK_LASTS) -> None:
-        self._take_in = take_in
+    def __init__(self, *, problems: Problems, ack_lasts: timedelta = _ACK_LASTS) -> None:
+        self._problems = problems
         self._ack_lasts = ack_lasts
 
     async def __call__(
@@ -70,9 +70,7 @@ class ActOnIncident:
         )
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
-            await ledger.add(
-                [self._take_in.resolved_notice(incident_id, incident.fact, event_id=event_id, traceparent=None)]
-            )
+            await ledger.add([self._problems.resolved(incident_id, incident.fact, event_id=event_id, traceparent=None)])
         await ledger.refresh([incident_id], priority=ACT)  # last: lanes are locked before posts
         return incident, state
 

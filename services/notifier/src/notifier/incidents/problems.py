@@ -63,10 +63,10 @@ class Problems:
         routes: Routes,
         words: Words,
         environment: str,
-        directory: Directory,
+        directory: Directory | None = None,
         inhibitions: tuple[Inhibition, ...] = (),
     ) -> None:
-        self._directory = directory
+        self._directory = directory or Directory()
         self._routes = routes
         self._words = words
         self._environment = environment
@@ -167,6 +167,18 @@ class Problems:
             traceparent=traceparent,
             muted=None if muted is None else f"{_NEVER_TOLD} ({muted})",
         )
+
+    async def ingest(self, ledger: Ledger, entries: Sequence[Report | Over]) -> tuple[int | None, ...]:
+        """Take reports and ends in that came alone, their notices too; returns their incidents' ids (None: over already, or none open)."""
+        taken = await self(ledger, entries)
+        await ledger.add(taken.notices)
+        await self.refresh(ledger, taken)
+        return taken.incidents
+
+    async def refresh(self, ledger: Ledger, taken: Taken) -> None:
+        """Have messages edited about what is over. Last: in a storm every batch changes the same digests, and others wait for them."""
+        if taken.over:
+            await ledger.refresh(taken.over)
 
     async def unmute(self, ledger: Ledger, *, limit: int) -> int:
         """Tell of problems that are not over although what kept them from being told is; returns how many."""

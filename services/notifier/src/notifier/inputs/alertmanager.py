@@ -12,8 +12,7 @@ from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.delivery.notices import Ledger
 from notifier.incidents.model import ProblemFact, Severity
-from notifier.incidents.problems import Over, Report
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Over, Problems, Report
 
 _SEVERITIES: Mapping[str, Severity] = {"critical": "critical", "page": "critical", "info": "info", "none": "info"}
 _SHOWN_LABELS = 15
@@ -44,11 +43,11 @@ class TakeAlerts:
     def __init__(
         self,
         *,
-        take_in: TakeIn,
+        problems: Problems,
         open_ledger: Callable[[], AbstractAsyncContextManager[Ledger]],
         wake: Callable[[], None],
     ) -> None:
-        self._take_in = take_in
+        self._problems = problems
         self._open_ledger = open_ledger
         self._wake = wake
 
@@ -79,7 +78,7 @@ class TakeAlerts:
             else:
                 entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
         async with self._open_ledger() as ledger:
-            incidents = await self._take_in.problems(ledger, entries)
+            incidents = await self._problems.ingest(ledger, entries)
         return [incident for incident in incidents if incident is not None]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from common.contracts import Envelope, parse
 from common.contracts.alerts import HeartbeatV1, ProblemRaisedV1, ProblemResolvedV1
@@ -26,16 +25,13 @@ from common.messaging import Handler
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
 from notifier.delivery.notices import Ledger, NewNotice
-from notifier.incidents.model import ProblemFact
-from notifier.incidents.problems import NO_ROUTE, Over, Problems, Report, Taken
+from notifier.incidents.problems import NO_ROUTE, Over, Problems, Report
 from notifier.inputs import facts
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.messages.order_notices import render_order
 from notifier.messages.orders import OrderFact
 from notifier.messages.wording import Words
-from notifier.people.model import Directory
 from notifier.routing.model import Routes, Traits
-from notifier.silences.model import Inhibition
 
 _ORDER_EVENTS: dict[str, type[OrderEvent]] = {
     model.TYPE: model
@@ -68,19 +64,12 @@ class TakeIn:
         routes: Routes,
         words: Words,
         environment: str,
-        directory: Directory | None = None,
-        inhibitions: tuple[Inhibition, ...] = (),
+        problems: Problems,
     ) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
-        self._problems = Problems(
-            routes=routes,
-            words=words,
-            environment=environment,
-            directory=directory or Directory(),
-            inhibitions=inhibitions,
-        )
+        self._problems = problems
 
     async def __call__(self, ledger: Ledger, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in: orders in its order, each problem's reports and ends in theirs. Types that nobody is told of are left alone."""
@@ -88,55 +77,7 @@ class TakeIn:
         orders = [entry for entry in read if isinstance(entry, NewNotice)]
         taken = await self._problems(ledger, [entry for entry in read if not isinstance(entry, NewNotice)])
         await ledger.add(await self._behind_their_past(ledger, [*orders, *taken.notices]))
-        await self._show(ledger, taken)
-
-    async def problems(self, ledger: Ledger, entries: Sequence[Report | Over]) -> tuple[int | None, ...]:
-        """Take in problems and ends that came by HTTP; returns their incidents' ids (None: over already, or none open)."""
-        taken = await self._problems(ledger, entries)
-        await ledger.add(taken.notices)
-        await self._show(ledger, taken)
-        return taken.incidents
-
-    async def _show(self, ledger: Ledger, taken: Taken) -> None:
-        """Have messages edited about what is over. Last: in a storm every batch changes the same digests, and others wait for them."""
-        if taken.over:
-            await ledger.refresh(taken.over)
-
-    async def unmute(self, ledger: Ledger, *, limit: int) -> int:
-        """Tell of problems whose silence or inhibition is over; returns how many."""
-        return await self._problems.unmute(ledger, limit=limit)
-
-    def resolved_notice(
-        self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None
-    ) -> NewNotice:
-        """Return the notice that a problem is over; it goes wherever the problem itself was told."""
-        return self._problems.resolved(incident_id, fact, event_id=event_id, traceparent=traceparent)
-
-    def told(
-        self,
-        incident_id: int,
-        fact: ProblemFact,
-        *,
-        sentence: str,
-        act: str,
-        needs_somebody: bool,
-        transition: str,
-        sequence: int,
-        event_id: str,
-        at: datetime,
-    ) -> NewNotice:
-        """Return the notice of what happened to an incident since; see ``Problems.told``."""
-        return self._problems.told(
-            incident_id,
-            fact,
-            sentence=sentence,
-            act=act,
-            needs_somebody=needs_somebody,
-            transition=transition,
-            sequence=sequence,
-            event_id=event_id,
-            at=at,
-        )
+        await self._problems.refresh(ledger, taken)
 
     def _read(self, envelope: Envelope) -> Report | Over | NewNotice | None:
         event_id, trace = envelope.id, envelope.traceparent

@@ -17,8 +17,7 @@ from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.delivery.notices import Ledger
 from notifier.incidents.model import ProblemFact, Severity
-from notifier.incidents.problems import Over, Report
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Over, Problems, Report
 from notifier.inputs.sentry_event import LostBasket, SentryEvent, read
 
 _SEVERITIES: Mapping[str, Severity] = {"fatal": "critical", "warning": "warning", "info": "info", "debug": "info"}
@@ -30,12 +29,12 @@ class TakeSentry:
     def __init__(
         self,
         *,
-        take_in: TakeIn,
+        problems: Problems,
         open_ledger: Callable[[], AbstractAsyncContextManager[Ledger]],
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        self._take_in = take_in
+        self._problems = problems
         self._open_ledger = open_ledger
         self._clock = clock
         self._wake = wake
@@ -81,7 +80,7 @@ class TakeSentry:
                 responsible=event.responsible,
             )
             entry = Report(fact=fact, event_id=derived_id("sentry", event.event_id), traceparent=traceparent)
-        [incident] = await self._take_in.problems(ledger, [entry])
+        [incident] = await self._problems.ingest(ledger, [entry])
         return incident
 
 

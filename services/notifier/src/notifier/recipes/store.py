@@ -9,8 +9,7 @@ from common.ids import derived_id
 from common.postgres import Database
 from notifier.delivery.notifications import PostgresLedger
 from notifier.duty.model import TryLater
-from notifier.incidents.problems import Over
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Over, Problems
 from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest
 
 _CLAIM = """
@@ -33,9 +32,9 @@ _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1
 class PostgresRecipeBook:
     """See ``application.people_ports.RecipeBook``."""
 
-    def __init__(self, database: Database, *, take_in: TakeIn) -> None:
+    def __init__(self, database: Database, *, problems: Problems) -> None:
         self._database = database
-        self._take_in = take_in
+        self._problems = problems
 
     async def claim(self, *, lease: timedelta) -> RecipeRequest | None:
         """Claim the next one; a claim whose owner died is due again after its lease."""
@@ -72,7 +71,7 @@ class PostgresRecipeBook:
                     at=ours["began_at"],
                     event_id=derived_id("notifier.recipe-done", str(request.id)),
                 )
-                await self._take_in.problems(PostgresLedger(connection), [over])
+                await self._problems.ingest(PostgresLedger(connection), [over])
         return state
 
 

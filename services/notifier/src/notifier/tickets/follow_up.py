@@ -13,7 +13,7 @@ from common.ids import derived_id
 from notifier.delivery.notices import Ledger, NewNotice
 from notifier.duty.escalation import Duty
 from notifier.incidents.model import Incident, IncidentState
-from notifier.inputs.events import TakeIn
+from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
@@ -43,10 +43,10 @@ class FollowUp:
     """
 
     def __init__(
-        self, *, follow_ups: FollowUpsOpen, take_in: TakeIn, directory: Directory, words: Words, environment: str
+        self, *, follow_ups: FollowUpsOpen, problems: Problems, directory: Directory, words: Words, environment: str
     ) -> None:
         self._follow_ups = follow_ups
-        self._take_in = take_in
+        self._problems = problems
         self._directory = directory
         self._words = words
         self._environment = environment
@@ -144,7 +144,7 @@ class FollowUp:
 
     def _notice(self, line: HistoryLine) -> NewNotice:
         """Return the notice for every place that was told of the problem."""
-        return self._take_in.told(
+        return self._problems.told(
             line.incident.id,
             line.incident.fact,
             sentence=self._sentence(line),
