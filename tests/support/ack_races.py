@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from common.http import Principal
 from common.ids import new_id
 from common.postgres import Database
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.call_store import PostgresCalls
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.place_calls import PlaceCalls
 from notifier.incidents.act import ActOnIncident, patiently
 from notifier.incidents.problems import Problems
-from notifier.incidents.store import PostgresDesk
+from notifier.incidents.store import IncidentStore
 from notifier.messages.wording import Words
 from notifier.people.model import Directory, Person
 from notifier.routing.model import Routes
@@ -110,10 +110,10 @@ async def _round(
             nonlocal tries
             tries += 1
             async with database.transaction() as connection:
-                desk = PostgresDesk(connection, principal=Principal(name, "operator"), request_id="race")
+                desk = IncidentStore(connection, principal=Principal(name, "operator"), request_id="race")
                 await act(
                     desk,
-                    PostgresLedger(connection),
+                    NotificationStore(connection),
                     incident_id=incidents[name],
                     act="ack",
                     actor=name,

@@ -11,7 +11,7 @@ from common.contracts import Envelope
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Message
 from common.postgres import Database
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import TakeIn
 from notifier.messages.wording import Words
@@ -36,7 +36,7 @@ async def take(database: Database, *messages: Message | Envelope) -> None:
     take_in = TakeIn(routes=routes, words=words, environment="production", problems=problems)
     async with database.transaction() as connection:
         envelopes = [message if isinstance(message, Envelope) else enveloped(message) for message in messages]
-        await take_in(PostgresLedger(connection), envelopes)
+        await take_in(NotificationStore(connection), envelopes)
 
 
 async def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from notifier.delivery.deliver import Deliver
 from notifier.delivery.limits import telegram_limits
 from notifier.delivery.model import Claim, Digesting, Editing, Posting
 from notifier.delivery.outcomes import Sent
-from notifier.delivery.queue import PostgresQueues
+from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics
 
@@ -37,7 +37,7 @@ async def die(kit: Kit, work: type[Any], *, after_the_call: bool, storm_above: i
     sender = TelegramSender(token="4242:test-token", api_url=kit.sandbox.telegram_url)
     deliver = Deliver(
         channel="telegram",
-        queues=PostgresQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
+        queues=DeliveryQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
         sender=sender,
         words=Words("ru"),
         watch=NotifierMetrics(CollectorRegistry()),

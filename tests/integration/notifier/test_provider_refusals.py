@@ -21,7 +21,7 @@ from notifier.delivery.deliver import Deliver
 from notifier.delivery.limits import telegram_limits
 from notifier.delivery.model import Message
 from notifier.delivery.outcomes import NotSent
-from notifier.delivery.queue import PostgresQueues
+from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.document import plain
 from notifier.messages.layout import Page
 from notifier.messages.wording import Words
@@ -203,7 +203,7 @@ async def test_a_sender_that_was_held_up_beyond_its_deadline_calls_no_more(make_
     sender = TelegramSender(token="4242:test-token", api_url=kit.sandbox.telegram_url)
     deliver = Deliver(
         channel="telegram",
-        queues=PostgresQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
+        queues=DeliveryQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
         sender=sender,
         words=Words("ru"),
         watch=NotifierMetrics(CollectorRegistry()),

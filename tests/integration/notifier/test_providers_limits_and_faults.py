@@ -18,7 +18,7 @@ from notifier.channels.telegram import TelegramSender
 from notifier.delivery.deliver import Deliver
 from notifier.delivery.limits import telegram_limits
 from notifier.delivery.outcomes import Sent
-from notifier.delivery.queue import PostgresQueues
+from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics
 
@@ -163,7 +163,7 @@ async def send_and_die(kit: Kit) -> None:
     sender = TelegramSender(token="4242:test-token", api_url=kit.sandbox.telegram_url)
     deliver = Deliver(
         channel="telegram",
-        queues=PostgresQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
+        queues=DeliveryQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
         sender=sender,
         words=Words("ru"),
         watch=NotifierMetrics(CollectorRegistry()),

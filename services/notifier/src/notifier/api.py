@@ -14,7 +14,7 @@ from common.postgres import Database
 from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from notifier.buttons.routes import button_routes
-from notifier.delivery.notifications import PostgresLedger, ledgers
+from notifier.delivery.notifications import NotificationStore, ledgers
 from notifier.delivery.reads import PostgresReader
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import Mirror
@@ -24,7 +24,7 @@ from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.incidents.routes import Admin
-from notifier.incidents.store import PostgresDesk
+from notifier.incidents.store import IncidentStore
 from notifier.inputs.alertmanager import TakeAlerts
 from notifier.inputs.routes import http_routes, sentry_routes
 from notifier.inputs.sentry import TakeSentry
@@ -61,8 +61,8 @@ def routes_of(
     admin = Admin(
         database=database,
         reader=PostgresReader(database),
-        desk_on=PostgresDesk,
-        ledger_on=PostgresLedger,
+        desk_on=IncidentStore,
+        ledger_on=NotificationStore,
         act=act,
         send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
         trials=RouteTrials(table=table, environment=settings.environment, past=PostgresReader(database)),
@@ -120,8 +120,8 @@ def people_routes(
     tickets = TicketDesk(
         database=database,
         tickets_on=partial(PostgresTickets, outside=people.outside),
-        desk_on=PostgresDesk,
-        ledger_on=PostgresLedger,
+        desk_on=IncidentStore,
+        ledger_on=NotificationStore,
         hear=people.hear,
         directory=people.directory,
         words=words,

@@ -22,9 +22,9 @@ from notifier.delivery.fail_over import FailOver
 from notifier.delivery.failover_store import failovers
 from notifier.delivery.heartbeat import Beat
 from notifier.delivery.heartbeat_store import PostgresPulses, pinger
-from notifier.delivery.notifications import PostgresLedger, ledgers
+from notifier.delivery.notifications import NotificationStore, ledgers
 from notifier.delivery.outcomes import Patience
-from notifier.delivery.queue import PostgresQueues
+from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import PostgresReader
 from notifier.delivery.retention import Retention
 from notifier.incidents.problems import Problems
@@ -107,7 +107,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     if silent:
         _log.warning("destinations_without_a_channel", destinations=silent)  # what is routed there waits in the log
     for channel in channels:
-        queues = PostgresQueues(database, channel=channel.name, limits=channel.limits, edit_limits=channel.edit_limits)
+        queues = DeliveryQueues(database, channel=channel.name, limits=channel.limits, edit_limits=channel.edit_limits)
         deliver = Deliver(
             channel=channel.name,
             queues=queues,
@@ -146,7 +146,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         wakers=wakers,
     )
 
-    any_queue = PostgresQueues(database, channel="", limits=lambda _: ())
+    any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())
 
     async def sweep() -> None:
         """Have notices sent again whose sender died; end storms that are over."""
@@ -207,7 +207,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
 
     take_in = TakeIn(routes=table, words=words, environment=settings.environment, problems=problems)
-    handler = intake_handler(take_in, ledger_on=PostgresLedger)
+    handler = intake_handler(take_in, ledger_on=NotificationStore)
     for spec in QUEUES:
         consumer = Consumer(
             amqp_url,

@@ -9,9 +9,11 @@ from typing import Protocol
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from notifier.buttons.model import Press
-from notifier.delivery.notices import Ledger, NewNotice
-from notifier.incidents.act import Act, ActOnIncident, Desk
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.act import Act, ActOnIncident
 from notifier.incidents.model import Incident, IncidentState, TakenAlready, recipe_of
+from notifier.incidents.store import IncidentStore
 from notifier.messages.incident_notices import render_question
 from notifier.messages.keyboard import Pressed, question_buttons, read_data
 from notifier.messages.wording import Words
@@ -27,9 +29,9 @@ class Hands(Protocol):
     """What a press works with, all in one transaction."""
 
     @property
-    def desk(self) -> Desk: ...
+    def desk(self) -> IncidentStore: ...
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> NotificationStore: ...
     @property
     def book(self) -> PressBook: ...
 

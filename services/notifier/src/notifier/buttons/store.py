@@ -11,10 +11,10 @@ from typing import Any
 from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.buttons.model import Press
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import confirm_handover
 from notifier.incidents.model import Incident
-from notifier.incidents.store import PostgresDesk
+from notifier.incidents.store import IncidentStore
 from notifier.recipes.model import RecipeRequest
 from notifier.recipes.store import request_of
 
@@ -80,8 +80,8 @@ class ToAnswer:
 class PressHands:
     """See ``application.handle_press.Hands``."""
 
-    desk: PostgresDesk
-    ledger: PostgresLedger
+    desk: IncidentStore
+    ledger: NotificationStore
     book: PostgresPressBook
 
 
@@ -121,8 +121,8 @@ class PostgresPresses:
     def hands(self, connection: Connection, press: Press, principal: Principal) -> PressHands:
         """Return what a press works with, for one person."""
         return PressHands(
-            desk=PostgresDesk(connection, principal=principal, request_id=f"press-{press.id}"),
-            ledger=PostgresLedger(connection),
+            desk=IncidentStore(connection, principal=principal, request_id=f"press-{press.id}"),
+            ledger=NotificationStore(connection),
             book=PostgresPressBook(connection, silencer=self._silencer),
         )
 

@@ -14,22 +14,10 @@ from common.telemetry import extract, get_logger, span, trace_id
 from notifier.delivery import limits as rate
 from notifier.delivery.journal import Stories
 from notifier.delivery.limits import Limit
-from notifier.delivery.model import (
-    Claim,
-    Digest,
-    Digesting,
-    Editing,
-    Lane,
-    Message,
-    Posting,
-    Queue,
-    Queues,
-    Sender,
-    Standing,
-    Work,
-)
+from notifier.delivery.model import Claim, Digest, Digesting, Editing, Lane, Message, Posting, Sender, Standing, Work
 from notifier.delivery.next_message import NextMessage, Option
 from notifier.delivery.outcomes import NotSent, Outcome, Patience, Refused, Sent, State, Unclear
+from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
 from notifier.delivery.record import Outcomes
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import MOST_WORST, render_digest
@@ -69,7 +57,7 @@ class Deliver:
         self,
         *,
         channel: str,
-        queues: Queues,
+        queues: DeliveryQueues,
         sender: Sender,
         words: Words,
         watch: Watch,
@@ -112,7 +100,7 @@ class Deliver:
                 if claim is not None:
                     return claim
 
-    async def _claim_in(self, queue: Queue, lane: Lane, *, taken_at: float) -> Claim | None:
+    async def _claim_in(self, queue: DeliveryQueue, lane: Lane, *, taken_at: float) -> Claim | None:
         storms = self._next.storms(lane)
         if storms:
             for topic in storms:
@@ -129,7 +117,7 @@ class Deliver:
         await self._wait(queue, lane, options)
         return None
 
-    async def _wait(self, queue: Queue, lane: Lane, options: Sequence[Option]) -> None:
+    async def _wait(self, queue: DeliveryQueue, lane: Lane, options: Sequence[Option]) -> None:
         """Leave alone what has no free place: an edit by itself; new notices with the whole lane, or with all that is not urgent."""
         for option in options:
             until = _opens(lane, option.limits) + _ROOM
@@ -140,7 +128,7 @@ class Deliver:
             else:
                 await queue.urgent_only(lane, until)
 
-    async def _claim_option(self, queue: Queue, lane: Lane, option: Option, *, taken_at: float) -> Claim | None:
+    async def _claim_option(self, queue: DeliveryQueue, lane: Lane, option: Option, *, taken_at: float) -> Claim | None:
         made: tuple[Message, Work] | None
         if isinstance(option.what, Digest):
             made = await self._digest(queue, lane, option.what)
@@ -173,7 +161,7 @@ class Deliver:
         await queue.claim(lane, claim, windows=windows, lease_until=lease)
         return claim
 
-    async def _post(self, queue: Queue, lane: Lane) -> tuple[Message, Work] | None:
+    async def _post(self, queue: DeliveryQueue, lane: Lane) -> tuple[Message, Work] | None:
         entries, spoilt = self._next.entries(lane)
         if spoilt:
             await queue.spoil({waiting.id: reason for waiting, reason in spoilt})
@@ -201,7 +189,7 @@ class Deliver:
         )
         return message, Posting(entries=entries)
 
-    async def _edit(self, queue: Queue, lane: Lane, post: Standing) -> tuple[Message, Work] | None:
+    async def _edit(self, queue: DeliveryQueue, lane: Lane, post: Standing) -> tuple[Message, Work] | None:
         if not post.parts:
             await queue.forget_post(post)  # its notices were deleted as too old
             return None
@@ -227,7 +215,7 @@ class Deliver:
         )
         return message, Editing(standing=post)
 
-    async def _digest(self, queue: Queue, lane: Lane, digest: Digest) -> tuple[Message, Work]:
+    async def _digest(self, queue: DeliveryQueue, lane: Lane, digest: Digest) -> tuple[Message, Work]:
         document = render_digest(
             tally=await queue.tally(digest),
             worst=await queue.worst(digest, MOST_WORST),

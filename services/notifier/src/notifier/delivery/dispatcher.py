@@ -12,7 +12,8 @@ from common.errors import SuiteError
 from common.postgres import worth_repeating
 from common.telemetry import get_logger
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.model import Claim, Queues
+from notifier.delivery.model import Claim
+from notifier.delivery.queue import DeliveryQueues
 
 _log = get_logger()
 _SPACING_S = 0.05
@@ -29,7 +30,7 @@ class Dispatcher:
     def __init__(
         self,
         deliver: Deliver,
-        queues: Queues,
+        queues: DeliveryQueues,
         *,
         concurrency: int,
         after_commit: Callable[[], None],

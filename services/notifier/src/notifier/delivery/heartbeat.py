@@ -13,7 +13,7 @@ from common.contracts import Envelope
 from common.contracts.alerts import HeartbeatV1
 from common.ids import derived_id
 from common.telemetry import get_logger
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 
 _log = get_logger()
 
@@ -40,7 +40,7 @@ class Beat:
     def __init__(
         self,
         *,
-        open_ledger: Callable[[], AbstractAsyncContextManager[Ledger]],
+        open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
         pulses: Pulses,
         clock: Clock,
         every: timedelta,

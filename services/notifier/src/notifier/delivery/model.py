@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from common.contracts import Envelope
 from notifier.delivery.limits import Limit
-from notifier.delivery.outcomes import After, AfterEdit, Outcome, Sent
+from notifier.delivery.outcomes import Outcome
 from notifier.delivery.urgency import USUAL
 from notifier.messages.buttons import Keyboard
 from notifier.messages.incident_status import IncidentNow
@@ -185,139 +183,6 @@ class Claim:
     def entries(self) -> tuple[Entry, ...]:
         """The deliveries that this message carries; edits and digests have none of their own."""
         return self.work.entries if isinstance(self.work, Posting) else ()
-
-
-class Queue(Protocol):
-    """The waiting deliveries of one channel, inside one transaction."""
-
-    async def next_lane(self) -> Lane | None:
-        """Lock a lane that has something to send and is not in use; None when there is none. Other replicas skip it.
-
-        Lanes with something urgent come first, then the one that was used longest ago.
-        """
-        ...
-
-    async def postpone(self, lane: Lane, until: datetime) -> None:
-        """Leave the lane alone until then."""
-        ...
-
-    async def urgent_only(self, lane: Lane, until: datetime) -> None:
-        """Send nothing but what is urgent in this lane until then."""
-        ...
-
-    async def hold(self, what: Standing | Digest, until: datetime) -> None:
-        """Make this edit, or this digest's next turn, not before then."""
-        ...
-
-    async def look_again(self, lane: Lane) -> Lane:
-        """Return the locked lane as it is after something was changed in this transaction."""
-        ...
-
-    async def claim(
-        self, lane: Lane, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
-    ) -> None:
-        """Mark the claim's deliveries as being sent and the windows as used.
-
-        A digest, or a message that is posted anew, may have arrived from now on until its outcome is recorded: whoever claims it again
-        after this sender's death says so.
-        """
-        ...
-
-    async def open_digest(self, lane: Lane, topic: int | None) -> Digest:
-        """Open the digest of a storm, or return the one that is open."""
-        ...
-
-    async def absorb(self, lane: Lane, digest: Digest) -> int:
-        """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
-
-        They are on their way (``sending``, without a lease) until the digest shows them.
-        """
-        ...
-
-    async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
-        """Return what a digest has to tell, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
-        ...
-
-    async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return its gravest problems that are not over, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
-        ...
-
-    async def spoil(self, deliveries: Mapping[int, str]) -> None:
-        """End deliveries that can never be sent, each with its reason."""
-        ...
-
-    async def now(self) -> datetime:
-        """Return the database's time: replicas share it."""
-        ...
-
-    async def record(
-        self, claim: Claim, results: Sequence[tuple[Entry, After]], *, message_id: str | None, at: datetime
-    ) -> set[int]:
-        """Write down what became of the deliveries, free the lane, date the windows' places at ``at``.
-
-        Returns the ids that were still this claim's; of the others somebody else decides.
-        """
-        ...
-
-    async def keep_post(self, claim: Claim, entries: Sequence[Entry], *, sent: Sent, seen: Mapping[int, int]) -> None:
-        """Remember a message with problems in it, so that it can be edited. ``seen`` is incident → the version that it shows.
-
-        To be called before ``record`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
-        """
-        ...
-
-    async def forget_post(self, standing: Standing) -> None:
-        """Edit that message no more."""
-        ...
-
-    async def record_edit(self, claim: Claim, standing: Standing, after: AfterEdit, *, at: datetime) -> None:
-        """Write down what became of an edit, and free the lane."""
-        ...
-
-    async def record_digest(
-        self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
-    ) -> int:
-        """Write down what became of a digest and of what it shows, and free the lane; it has its next turn at ``again_at`` at the earliest.
-
-        Returns how many deliveries came to their end.
-        """
-        ...
-
-    async def pause(self, claim: Claim, until: datetime) -> None:
-        """Keep the lane shut until then (a provider's 429)."""
-        ...
-
-    async def refuses(self, claim: Claim, refused: bool) -> None:
-        """Remember whether the lane's chat takes anything."""
-        ...
-
-    async def move(self, claim: Claim, address: str) -> None:
-        """Send everything of this lane to another address from now on."""
-        ...
-
-    async def receipt(self, entry: Entry, text: str) -> None:
-        """Write into its incident's history that a delivery which stands in for another one arrived."""
-        ...
-
-    async def promise(self, *envelopes: Envelope) -> None:
-        """Put events into the outbox."""
-        ...
-
-
-class Queues(Protocol):
-    """Opens a transaction on the deliveries of a channel."""
-
-    def transaction(self) -> AbstractAsyncContextManager[Queue]:
-        """Commit at the end of the block, roll back on an exception."""
-        ...
-
-    async def wait_until(self) -> float:
-        """Return in how many seconds something may be due, at most a second."""
-        ...
-
-    async def expire(self) -> int:
-        """Make deliveries whose sender died unknown, so that they are sent again; returns how many."""
-        ...
 
 
 class Sender(Protocol):

@@ -13,7 +13,7 @@ from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.delivery import posts
-from notifier.delivery.notices import Kept, Ledger, NewNotice
+from notifier.delivery.notices import Kept, NewNotice
 from notifier.delivery.urgency import CRITICAL, EDIT, urgency_of
 from notifier.incidents.model import ProblemFact, Reported
 from notifier.routing.model import Traits
@@ -123,21 +123,21 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS new (incident_i
 """
 
 
-class PostgresLedger:
-    """See ``application.ports.Ledger``. One connection inside a transaction."""
+class NotificationStore:
+    """The notification log and the incidents, inside one transaction that the caller commits. One connection inside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def versions_seen(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Return those (order number, version) of which there is a notice."""
+        """Return those (order number, version) of which there is a notice, told or not."""
         rows = await self._connection.fetch(
             _SEEN, [number for number, _ in versions], [version for _, version in versions]
         )
         return {(row["order_number"], row["sequence"]) for row in rows}
 
     async def add(self, notices: Sequence[NewNotice]) -> set[str]:
-        """Keep notices that are not there yet, and their deliveries, in four statements at most."""
+        """Keep notices and their deliveries, in this order; returns the ids of those that were not there yet."""
         if not notices:
             return set()
         rows = await self._connection.fetch(
@@ -196,12 +196,18 @@ class PostgresLedger:
             )
 
     async def lock(self, fingerprints: Sequence[str]) -> None:
-        """Have these problems to oneself until the transaction ends."""
+        """Have these problems to oneself until the transaction ends; taken in one order, so that nobody waits crosswise.
+
+        To be called before ``report`` and ``settle``, once, with all that the transaction reports or ends.
+        """
         if fingerprints:
             await self._connection.execute(_LOCK, sorted(set(fingerprints)))
 
     async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
-        """Open incidents or count further occurrences, in two statements."""
+        """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
+
+        None: the problem was reported as over before, at a later moment than this report's; it is not opened.
+        """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(
             _REPORT,
@@ -235,7 +241,11 @@ class PostgresLedger:
         return [_reported(found.get(fact.fingerprint)) for fact in facts]
 
     async def settle(self, ends: Sequence[tuple[str, str, str, datetime]]) -> list[Kept | None]:
-        """Resolve live incidents, unless they were reported again since, in three statements."""
+        """Resolve the live incidents of (fingerprint, actor, summary, at), each fingerprint once; returns what they were, in that order.
+
+        None: there is none, or it was reported again after ``at``. The end is remembered: reports of the problem that are older
+        and still on their way in (another replica's, another Alertmanager's) open nothing.
+        """
         fingerprints, actors, moments = ([end[place] for end in ends] for place in (0, 1, 3))
         await self._connection.execute(_REMEMBER_OVER, fingerprints, moments)
         rows = await self._connection.fetch(_SETTLE, fingerprints, moments, actors)
@@ -246,27 +256,31 @@ class PostgresLedger:
         return [None if (row := found.get(fingerprint)) is None else _kept(row) for fingerprint in fingerprints]
 
     async def silences(self) -> tuple[Sequence[Silence], datetime]:
-        """Return the silences that are not over."""
+        """Return the silences that are not over, and the database's time."""
         rows = await self._connection.fetch(_SILENCES)
         return [silence_of(row) for row in rows if row["id"] is not None], rows[0]["asked_at"]
 
     async def standing(self, rules: Sequence[Inhibition], target: Traits) -> Sequence[tuple[int, Traits]]:
-        """Return incidents of the kinds that the rules name."""
+        """Return incidents (with their ids) that are not over and might explain a problem by one of these rules; some hundred at most."""
         kinds = [like(pattern) for rule in rules for pattern in rule.source.get("kind", ("*",))]
         rows = await self._connection.fetch(_STANDING, target.fingerprint or "", kinds)
         return [(row["id"], traits_of(row)) for row in rows]
 
     async def mute(self, why: Mapping[int, str | None]) -> None:
-        """Remember why nobody was told."""
+        """Remember why nobody was told of these incidents; None: they were told."""
         if why:
             await self._connection.execute(_MUTE, list(why), list(why.values()))
 
     async def muted(self, limit: int) -> Sequence[Kept]:
-        """Lock open incidents of which nobody was told."""
+        """Lock and return open incidents of which nobody was told; other replicas skip them."""
         return [_kept(row) for row in await self._connection.fetch(_MUTED, limit)]
 
     async def refresh(self, incident_ids: Sequence[int], *, priority: int = EDIT) -> None:
-        """Have every message about these incidents edited."""
+        """Have every message that was sent about these incidents edited until it says how they stand.
+
+        To be called after the change of the incident's row, in its transaction. Any number of changes before the edit is made are one edit.
+        ``priority`` is ``urgency.ACT`` where a person has just done something and looks at the message.
+        """
         await posts.refresh(self._connection, incident_ids, priority=priority)
 
     async def promise(self, *envelopes: Envelope) -> None:
@@ -316,14 +330,14 @@ def _reported(row: Any) -> Reported | None:
     )
 
 
-def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[Ledger]]:
+def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[NotificationStore]]:
     """Return a function that opens a ledger in a transaction of its own."""
 
     @asynccontextmanager
-    async def open_ledger() -> AsyncIterator[Ledger]:
+    async def open_ledger() -> AsyncIterator[NotificationStore]:
         """Lend a ledger; commit at the end of the block."""
         async with database.transaction() as connection:
-            yield PostgresLedger(connection)
+            yield NotificationStore(connection)
 
     return open_ledger
 

@@ -17,7 +17,7 @@ from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.delivery import digests, posts
 from notifier.delivery.limits import Limit
-from notifier.delivery.model import Claim, Digest, Digesting, Editing, Entry, Lane, Queue, Standing
+from notifier.delivery.model import Claim, Digest, Digesting, Editing, Entry, Lane, Standing
 from notifier.delivery.outcomes import After, AfterEdit, Sent, State
 from notifier.delivery.urgency import CRITICAL
 from notifier.delivery.waiting import DELIVERY, waiting_of
@@ -137,8 +137,8 @@ WHERE l.channel = $1 AND w.first IS NOT NULL AND (l.lease_until IS NULL OR l.lea
 """
 
 
-class PostgresQueues:
-    """See ``application.ports.Queues``: the deliveries of one channel."""
+class DeliveryQueues:
+    """Opens a transaction on the deliveries of a channel."""
 
     def __init__(
         self, database: Database, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf | None = None
@@ -149,10 +149,10 @@ class PostgresQueues:
         self._edit_limits = edit_limits or limits
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Queue]:
-        """Open a transaction on the queue."""
+    async def transaction(self) -> AsyncIterator[DeliveryQueue]:
+        """Commit at the end of the block, roll back on an exception."""
         async with self._database.transaction() as connection:
-            yield PostgresQueue(connection, channel=self._channel, limits=self._limits, edit_limits=self._edit_limits)
+            yield DeliveryQueue(connection, channel=self._channel, limits=self._limits, edit_limits=self._edit_limits)
 
     async def wait_until(self) -> float:
         """Return in how many seconds something may be due, at most a second."""
@@ -161,7 +161,7 @@ class PostgresQueues:
         return _LONGEST_IDLE if seconds is None else min(_LONGEST_IDLE, max(0.005, seconds))
 
     async def expire(self) -> int:
-        """Make deliveries whose lease ran out unknown."""
+        """Make deliveries whose sender died unknown, so that they are sent again; returns how many."""
         async with self._database.transaction() as connection:
             return len(await connection.fetch(_EXPIRE))
 
@@ -171,8 +171,8 @@ class PostgresQueues:
             return await digests.close_quiet(connection, seconds)
 
 
-class PostgresQueue:
-    """See ``application.ports.Queue``."""
+class DeliveryQueue:
+    """The waiting deliveries of one channel, inside one transaction."""
 
     def __init__(self, connection: Connection, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf) -> None:
         self._connection = connection
@@ -181,7 +181,10 @@ class PostgresQueue:
         self._edit_limits = edit_limits
 
     async def next_lane(self) -> Lane | None:
-        """Lock the lane that was used longest ago among those with something due."""
+        """Lock a lane that has something to send and is not in use; None when there is none. Other replicas skip it.
+
+        Lanes with something urgent come first, then the one that was used longest ago.
+        """
         row = await self._connection.fetchrow(_NEXT_LANE, self._channel)
         if row is None:
             return None
@@ -201,7 +204,7 @@ class PostgresQueue:
         return await self.look_again(lane)
 
     async def look_again(self, lane: Lane) -> Lane:
-        """Read what waits in the locked lane."""
+        """Return the locked lane as it is after something was changed in this transaction."""
         waiting = await self._connection.fetch(_WAITING, lane.key, lane.now, _HEAD)
         problems = await self._connection.fetch(_PROBLEMS, lane.key, _COUNTED)
         return replace(
@@ -224,11 +227,11 @@ class PostgresQueue:
         await self._connection.execute(_POSTPONE, lane.key, until)
 
     async def urgent_only(self, lane: Lane, until: datetime) -> None:
-        """Keep what is not urgent back until then."""
+        """Send nothing but what is urgent in this lane until then."""
         await self._connection.execute(_URGENT_ONLY, lane.key, until)
 
     async def hold(self, what: Standing | Digest, until: datetime) -> None:
-        """Make an edit or a digest's turn later."""
+        """Make this edit, or this digest's next turn, not before then."""
         if isinstance(what, Standing):
             await self._connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", what.post_id, until)
         else:
@@ -239,21 +242,28 @@ class PostgresQueue:
         return await digests.open_or_find(self._connection, lane.key, topic, lane.now)
 
     async def absorb(self, lane: Lane, digest: Digest) -> int:
-        """Give the digest what waits about problems, but for pages."""
+        """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
+
+        They are on their way (``sending``, without a lease) until the digest shows them.
+        """
         return await digests.absorb(self._connection, lane.key, digest)
 
     async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
-        """Count a digest's problems."""
+        """Return what a digest has to tell, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
         return await digests.tally(self._connection, digest)
 
     async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return a digest's gravest problems."""
+        """Return its gravest problems that are not over, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
         return await digests.worst(self._connection, digest, limit)
 
     async def claim(
         self, lane: Lane, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
     ) -> None:
-        """Lease lane and deliveries, take places in the windows."""
+        """Mark the claim's deliveries as being sent and the windows as used.
+
+        A digest, or a message that is posted anew, may have arrived from now on until its outcome is recorded: whoever claims it again
+        after this sender's death says so.
+        """
         await self._connection.execute(_LEASE_LANE, lane.key, claim.id, lease_until)
         for key in sorted(windows):
             await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
@@ -269,18 +279,21 @@ class PostgresQueue:
                 await digests.paged(self._connection, lane.key, [str(waiting.group) for waiting in pages])
 
     async def spoil(self, deliveries: Mapping[int, str]) -> None:
-        """End deliveries that can never be sent."""
+        """End deliveries that can never be sent, each with its reason."""
         await self._connection.execute(_SPOIL, list(deliveries), list(deliveries.values()))
 
     async def now(self) -> datetime:
-        """Return the database's clock."""
+        """Return the database's time: replicas share it."""
         moment: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
         return moment
 
     async def record(
         self, claim: Claim, results: Sequence[tuple[Entry, After]], *, message_id: str | None, at: datetime
     ) -> set[int]:
-        """Free the lane, date the windows, write the deliveries' states."""
+        """Write down what became of the deliveries, free the lane, date the windows' places at ``at``.
+
+        Returns the ids that were still this claim's; of the others somebody else decides.
+        """
         await self._free(claim, at)
         rows = await self._connection.fetch(
             _RECORD,
@@ -303,7 +316,10 @@ class PostgresQueue:
             await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
 
     async def keep_post(self, claim: Claim, entries: Sequence[Entry], *, sent: Sent, seen: Mapping[int, int]) -> None:
-        """Remember a message that may be edited."""
+        """Remember a message with problems in it, so that it can be edited. ``seen`` is incident → the version that it shows.
+
+        To be called before ``record`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
+        """
         await posts.keep(self._connection, claim, entries, sent=sent, seen=seen)
 
     async def forget_post(self, standing: Standing) -> None:
@@ -311,25 +327,28 @@ class PostgresQueue:
         await posts.forget(self._connection, standing)
 
     async def record_edit(self, claim: Claim, standing: Standing, after: AfterEdit, *, at: datetime) -> None:
-        """Free the lane, write down what the message says now."""
+        """Write down what became of an edit, and free the lane."""
         await self._free(claim, at)
         await posts.record(self._connection, standing, after)
 
     async def record_digest(
         self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
     ) -> int:
-        """Free the lane, end what the digest shows."""
+        """Write down what became of a digest and of what it shows, and free the lane; it has its next turn at ``again_at`` at the earliest.
+
+        Returns how many deliveries came to their end.
+        """
         await self._free(claim, at)
         return await digests.record(self._connection, digest, after, at=at, again_at=again_at)
 
     async def receipt(self, entry: Entry, text: str) -> None:
-        """Write into the incident's history that another channel had to do."""
+        """Write into its incident's history that a delivery which stands in for another one arrived."""
         incident = entry.waiting.incident
         if incident is not None:
             await self._connection.execute(_RECEIPT, incident.id, text)
 
     async def pause(self, claim: Claim, until: datetime) -> None:
-        """Keep the lane shut until then."""
+        """Keep the lane shut until then (a provider's 429)."""
         await self._connection.execute(_PAUSE, claim.lane, claim.id, until)
 
     async def refuses(self, claim: Claim, refused: bool) -> None:
@@ -337,7 +356,7 @@ class PostgresQueue:
         await self._connection.execute(_REFUSES, claim.lane, refused)
 
     async def move(self, claim: Claim, address: str) -> None:
-        """Give the lane another address."""
+        """Send everything of this lane to another address from now on."""
         await self._connection.execute(_MOVE, claim.lane, address)
 
     async def promise(self, *envelopes: Envelope) -> None:

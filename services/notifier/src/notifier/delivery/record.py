@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from notifier.delivery.journal import Stories
-from notifier.delivery.model import Claim, Digesting, Editing, Entry, Posting, Queue, Waiting
+from notifier.delivery.model import Claim, Digesting, Editing, Entry, Posting, Waiting
 from notifier.delivery.outcomes import (
     After,
     AfterEdit,
@@ -20,6 +20,7 @@ from notifier.delivery.outcomes import (
     after_edit,
     pause_for,
 )
+from notifier.delivery.queue import DeliveryQueue
 from notifier.incidents.model import IncidentState
 from notifier.messages.channels import ChannelRules
 from notifier.messages.wording import Words
@@ -38,7 +39,7 @@ class Outcomes:
         self._words = words
 
     async def record(
-        self, queue: Queue, claim: Claim, outcome: Outcome, *, now: datetime, pause: timedelta
+        self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime, pause: timedelta
     ) -> list[tuple[Waiting, State]]:
         """Write an outcome down; returns the deliveries that are ``sent``, ``failed`` or ``unknown`` by it."""
         if isinstance(claim.work, Posting):
@@ -54,7 +55,7 @@ class Outcomes:
         return ended
 
     async def _posting(
-        self, queue: Queue, claim: Claim, work: Posting, outcome: Outcome, *, now: datetime
+        self, queue: DeliveryQueue, claim: Claim, work: Posting, outcome: Outcome, *, now: datetime
     ) -> list[tuple[Waiting, State]]:
         results = [(entry, self._after(entry, outcome, now, shared=len(work.entries) > 1)) for entry in work.entries]
         if isinstance(outcome, Sent) and self._rules.edits:
@@ -83,7 +84,7 @@ class Outcomes:
         return [(entry.waiting, result.state) for entry, result in mine if result.state in ends]
 
     async def _editing(
-        self, queue: Queue, claim: Claim, work: Editing, outcome: Outcome, *, now: datetime
+        self, queue: DeliveryQueue, claim: Claim, work: Editing, outcome: Outcome, *, now: datetime
     ) -> list[tuple[Waiting, State]]:
         post = work.standing
         decided = self._after_edit(claim, outcome, now, created_at=post.created_at, attempts=post.attempts + 1)
@@ -99,7 +100,7 @@ class Outcomes:
         return []
 
     async def _digesting(
-        self, queue: Queue, claim: Claim, work: Digesting, outcome: Outcome, *, now: datetime
+        self, queue: DeliveryQueue, claim: Claim, work: Digesting, outcome: Outcome, *, now: datetime
     ) -> list[tuple[Waiting, State]]:
         digest = work.digest
         decided = self._after_edit(claim, outcome, now, created_at=digest.opened_at, attempts=digest.attempts + 1)

@@ -8,7 +8,8 @@ from datetime import datetime
 from common.errors import Conflict, NotFound
 from common.ids import new_id
 from common.telemetry import scrub_text
-from notifier.delivery.notices import Ledger, NewNotice
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
 from notifier.messages.incident_notices import render_test
 from notifier.messages.wording import Words
 from notifier.routing.model import Chosen, Destination, Routes
@@ -32,7 +33,9 @@ class SendTest:
             raise Conflict(f"the channel {destination.channel} is not configured")
         return destination
 
-    async def __call__(self, ledger: Ledger, *, name: str, text: str, now: datetime, traceparent: str | None) -> str:
+    async def __call__(
+        self, ledger: NotificationStore, *, name: str, text: str, now: datetime, traceparent: str | None
+    ) -> str:
         """Put a test message into the destination's lane, in the caller's transaction; returns the notice's id."""
         destination = self.destination(name)
         notice_id = new_id()

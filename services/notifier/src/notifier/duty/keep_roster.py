@@ -9,7 +9,8 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
-from notifier.delivery.notices import Ledger, NewNotice
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import Handover
 from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
 from notifier.incidents.model import ProblemFact
@@ -242,7 +243,7 @@ class Rosters(Protocol):
     """The roster and its handovers, inside one transaction that no other replica has at the same time."""
 
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> NotificationStore: ...
     @property
     def now(self) -> datetime: ...
 

@@ -10,7 +10,7 @@ from typing import Any
 from common.http import Principal, audit
 from common.ids import new_id
 from common.postgres import Connection, Database
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
 from notifier.duty.keep_roster import Rosters
 from notifier.duty.model import Handover
@@ -167,7 +167,7 @@ class PostgresRosters:
 class _OpenRoster(RosterReader):
     def __init__(self, connection: Connection, now: datetime) -> None:
         super().__init__(connection)
-        self.ledger = PostgresLedger(connection)
+        self.ledger = NotificationStore(connection)
         self.now = now
 
     async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:

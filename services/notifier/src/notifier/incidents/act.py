@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from common.ids import derived_id
 from common.telemetry import scrub_text
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.urgency import ACT
 from notifier.incidents import model as incidents
 from notifier.incidents.model import CallUnderWay, Incident, IncidentState
 from notifier.incidents.problems import Problems
+from notifier.incidents.store import IncidentStore
 
 Act = Literal["ack", "resolve", "comment"]
 Answer = TypeVar("Answer")
@@ -34,8 +35,8 @@ class ActOnIncident:
 
     async def __call__(
         self,
-        desk: Desk,
-        ledger: Ledger,
+        desk: IncidentStore,
+        ledger: NotificationStore,
         *,
         incident_id: int,
         act: Act,
@@ -88,36 +89,3 @@ async def patiently(act: Callable[[], Awaitable[Answer]], *, seconds: float) -> 
             if asyncio.get_running_loop().time() >= deadline:
                 raise
         await asyncio.sleep(_ASK_AGAIN)
-
-
-class Desk(Protocol):
-    """Incidents under a person's hands, inside one transaction."""
-
-    async def incident(self, incident_id: int) -> Incident:
-        """Lock and return an incident. Raises ``NotFound``."""
-        ...
-
-    async def nobody_is_called(self, incident: Incident) -> None:
-        """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
-        ...
-
-    async def change(
-        self,
-        incident: Incident,
-        state: IncidentState,
-        *,
-        act: str,
-        actor: str,
-        text: str,
-        ack_lasts: timedelta | None = None,
-        origin: str | None = None,
-    ) -> None:
-        """Write the new state and a line of the incident's history; set the escalation's timer to the end of an acknowledgement.
-
-        ``origin`` is where it was said; the line is not told there again.
-        """
-        ...
-
-    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
-        """Leave an audit record."""
-        ...

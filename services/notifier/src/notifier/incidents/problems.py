@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from common.ids import new_id
-from notifier.delivery.notices import Ledger, NewNotice
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Reported, recipe_of, worth_telling
 from notifier.messages.buttons import Button
 from notifier.messages.document import Document
@@ -72,7 +73,7 @@ class Problems:
         self._environment = environment
         self._inhibitions = inhibitions
 
-    async def __call__(self, ledger: Ledger, entries: Sequence[Report | Over]) -> Taken:
+    async def __call__(self, ledger: NotificationStore, entries: Sequence[Report | Over]) -> Taken:
         """Take reports and ends in, each problem's in their order.
 
         All problems of the transaction are locked first, so it is called once in each.
@@ -94,7 +95,7 @@ class Problems:
         return Taken(incidents=tuple(incidents), notices=tuple(notices), over=tuple(sorted(set(over))))
 
     async def _report(
-        self, ledger: Ledger, entries: Sequence[Report | Over], turn: Sequence[int]
+        self, ledger: NotificationStore, entries: Sequence[Report | Over], turn: Sequence[int]
     ) -> list[tuple[int, int | None, NewNotice | None]]:
         reports = [(index, entry) for index in turn if isinstance(entry := entries[index], Report)]
         if not reports:
@@ -132,7 +133,7 @@ class Problems:
         ]
 
     async def _settle(
-        self, ledger: Ledger, entries: Sequence[Report | Over], turn: Sequence[int]
+        self, ledger: NotificationStore, entries: Sequence[Report | Over], turn: Sequence[int]
     ) -> list[tuple[int, int | None, NewNotice | None]]:
         ends = [(index, entry) for index in turn if isinstance(entry := entries[index], Over)]
         if not ends:
@@ -168,19 +169,19 @@ class Problems:
             muted=None if muted is None else f"{_NEVER_TOLD} ({muted})",
         )
 
-    async def ingest(self, ledger: Ledger, entries: Sequence[Report | Over]) -> tuple[int | None, ...]:
+    async def ingest(self, ledger: NotificationStore, entries: Sequence[Report | Over]) -> tuple[int | None, ...]:
         """Take reports and ends in that came alone, their notices too; returns their incidents' ids (None: over already, or none open)."""
         taken = await self(ledger, entries)
         await ledger.add(taken.notices)
         await self.refresh(ledger, taken)
         return taken.incidents
 
-    async def refresh(self, ledger: Ledger, taken: Taken) -> None:
+    async def refresh(self, ledger: NotificationStore, taken: Taken) -> None:
         """Have messages edited about what is over. Last: in a storm every batch changes the same digests, and others wait for them."""
         if taken.over:
             await ledger.refresh(taken.over)
 
-    async def unmute(self, ledger: Ledger, *, limit: int) -> int:
+    async def unmute(self, ledger: NotificationStore, *, limit: int) -> int:
         """Tell of problems that are not over although what kept them from being told is; returns how many."""
         waiting = await ledger.muted(limit)
         still = await self._why_muted(ledger, [settled.fact for settled in waiting])
@@ -208,7 +209,7 @@ class Problems:
         await ledger.add(notices)
         return len(notices)
 
-    async def _why_muted(self, ledger: Ledger, facts: Sequence[ProblemFact]) -> list[str | None]:
+    async def _why_muted(self, ledger: NotificationStore, facts: Sequence[ProblemFact]) -> list[str | None]:
         """Return for each problem why nobody is told of it."""
         if not facts:
             return []

@@ -10,12 +10,13 @@ from common.errors import Conflict, InvalidInput, NotFound
 from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import inject
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.send_test import SendTest
 from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted, uuid_text
 from notifier.incidents import views as models
-from notifier.incidents.act import Act, ActOnIncident, Desk, patiently
+from notifier.incidents.act import Act, ActOnIncident, patiently
 from notifier.incidents.model import CallUnderWay
+from notifier.incidents.store import IncidentStore
 from notifier.messages.document import Document, text_of
 from notifier.routing.trial import RouteTrials
 from notifier.routing.views import RouteAnswer, RouteQuestion
@@ -43,7 +44,7 @@ class Reader(Protocol):
 class DeskOn(Protocol):
     """Opens a desk on a transaction, for one person."""
 
-    def __call__(self, connection: Connection, *, principal: Principal, request_id: str) -> Desk:
+    def __call__(self, connection: Connection, *, principal: Principal, request_id: str) -> IncidentStore:
         """Return the desk."""
         ...
 
@@ -57,7 +58,7 @@ class Admin:
         database: Database,
         reader: Reader,
         desk_on: DeskOn,
-        ledger_on: Callable[[Connection], Ledger],
+        ledger_on: Callable[[Connection], NotificationStore],
         act: ActOnIncident,
         send_test: SendTest,
         trials: RouteTrials,

@@ -33,8 +33,8 @@ ON CONFLICT (incident_id) DO UPDATE SET step = 0, round = 0, due_at = excluded.d
 _END_TIMER = "UPDATE escalations SET due_at = NULL WHERE incident_id = $1"
 
 
-class PostgresDesk:
-    """See ``application.ports.Desk``. One connection inside a transaction, one person."""
+class IncidentStore:
+    """Incidents under a person's hands, inside one transaction. One connection inside a transaction, one person."""
 
     def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
         self._connection = connection
@@ -42,14 +42,14 @@ class PostgresDesk:
         self._request_id = request_id
 
     async def incident(self, incident_id: int) -> Incident:
-        """Lock and return an incident."""
+        """Lock and return an incident. Raises ``NotFound``."""
         row = await self._connection.fetchrow(_LOCK, incident_id)
         if row is None:
             raise NotFound("no such incident")
         return incident_of(row)
 
     async def nobody_is_called(self, incident: Incident) -> None:
-        """Raise ``CallUnderWay`` while a call is on its way."""
+        """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
         if await self._connection.fetchval(_CALL_UNDER_WAY, incident.id):
             raise CallUnderWay("somebody is being phoned because of this incident right now", retry_after=1.0)
 
@@ -64,7 +64,10 @@ class PostgresDesk:
         ack_lasts: timedelta | None = None,
         origin: str | None = None,
     ) -> None:
-        """Write the new state, a line of history, and the timer."""
+        """Write the new state and a line of the incident's history; set the escalation's timer to the end of an acknowledgement.
+
+        ``origin`` is where it was said; the line is not told there again.
+        """
         await self._connection.execute(_CHANGE, incident.id, state.value, act, actor, ack_lasts)
         await self._connection.execute(_HISTORY, incident.id, actor, act, text, origin)
         if act == "ack":

@@ -10,7 +10,7 @@ from typing import Literal
 
 from common.ids import derived_id
 from common.telemetry import scrub_text
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
 from notifier.incidents.problems import Over, Problems, Report
 
@@ -44,7 +44,7 @@ class TakeAlerts:
         self,
         *,
         problems: Problems,
-        open_ledger: Callable[[], AbstractAsyncContextManager[Ledger]],
+        open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
         wake: Callable[[], None],
     ) -> None:
         self._problems = problems

@@ -24,7 +24,8 @@ from common.ids import new_id
 from common.messaging import Handler
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
-from notifier.delivery.notices import Ledger, NewNotice
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import NO_ROUTE, Over, Problems, Report
 from notifier.inputs import facts
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
@@ -71,7 +72,7 @@ class TakeIn:
         self._environment = environment
         self._problems = problems
 
-    async def __call__(self, ledger: Ledger, envelopes: Sequence[Envelope]) -> None:
+    async def __call__(self, ledger: NotificationStore, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in: orders in its order, each problem's reports and ends in theirs. Types that nobody is told of are left alone."""
         read = [entry for envelope in envelopes if (entry := self._read(envelope)) is not None]
         orders = [entry for entry in read if isinstance(entry, NewNotice)]
@@ -157,7 +158,7 @@ class TakeIn:
             traits=traits if fact.tell else None,
         )
 
-    async def _behind_their_past(self, ledger: Ledger, notices: list[NewNotice]) -> list[NewNotice]:
+    async def _behind_their_past(self, ledger: NotificationStore, notices: list[NewNotice]) -> list[NewNotice]:
         """Hold back what follows a version that has not been seen: another replica may be taking that in right now.
 
         Versions may skip, so the hold is short and only once.
@@ -184,7 +185,7 @@ class TakeIn:
 QUEUES = (NOTIFIER_ORDERS, NOTIFIER_REFUNDS, NOTIFIER_ALERTS)
 
 
-def intake_handler(take_in: TakeIn, *, ledger_on: Callable[[Connection], Ledger]) -> Handler:
+def intake_handler(take_in: TakeIn, *, ledger_on: Callable[[Connection], NotificationStore]) -> Handler:
     """Return the handler of every queue: events become notices in the transaction of the inbox."""
 
     async def handle(connection: Connection, envelopes: Sequence[Envelope]) -> None:

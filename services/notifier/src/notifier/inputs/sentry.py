@@ -15,7 +15,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.ids import derived_id
 from common.telemetry import scrub_text
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
 from notifier.incidents.problems import Over, Problems, Report
 from notifier.inputs.sentry_event import LostBasket, SentryEvent, read
@@ -30,7 +30,7 @@ class TakeSentry:
         self,
         *,
         problems: Problems,
-        open_ledger: Callable[[], AbstractAsyncContextManager[Ledger]],
+        open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
@@ -54,7 +54,7 @@ class TakeSentry:
         self._wake()
         return (() if incident is None else (incident,)), endangered
 
-    async def _incident(self, ledger: Ledger, event: SentryEvent, traceparent: str | None) -> int | None:
+    async def _incident(self, ledger: NotificationStore, event: SentryEvent, traceparent: str | None) -> int | None:
         fingerprint = f"sentry:{event.issue}"
         entry: Report | Over
         if event.resolved:

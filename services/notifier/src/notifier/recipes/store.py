@@ -7,7 +7,7 @@ from typing import Any
 
 from common.ids import derived_id
 from common.postgres import Database
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import TryLater
 from notifier.incidents.problems import Over, Problems
 from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest
@@ -71,7 +71,7 @@ class PostgresRecipeBook:
                     at=ours["began_at"],
                     event_id=derived_id("notifier.recipe-done", str(request.id)),
                 )
-                await self._problems.ingest(PostgresLedger(connection), [over])
+                await self._problems.ingest(NotificationStore(connection), [over])
         return state
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.errors import Conflict
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty, may_be_called
-from notifier.incidents.act import ActOnIncident, Desk
+from notifier.incidents.act import ActOnIncident
+from notifier.incidents.store import IncidentStore
 from notifier.people.model import Directory
 from notifier.tickets.no_call import says_no_call
 
@@ -21,7 +22,15 @@ class HearComment:
         self._wordings = tuple(wordings)
 
     async def __call__(
-        self, desk: Desk, ledger: Ledger, *, ticket_id: int, incident_id: int | None, author: str, text: str, duty: Duty
+        self,
+        desk: IncidentStore,
+        ledger: NotificationStore,
+        *,
+        ticket_id: int,
+        incident_id: int | None,
+        author: str,
+        text: str,
+        duty: Duty,
     ) -> bool:
         """Acknowledge the ticket's incident if that is what the comment says; returns whether it did.
 

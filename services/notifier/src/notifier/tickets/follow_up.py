@@ -10,7 +10,8 @@ from typing import Protocol
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
-from notifier.delivery.notices import Ledger, NewNotice
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
 from notifier.incidents.model import Incident, IncidentState
 from notifier.incidents.problems import Problems
@@ -192,7 +193,7 @@ class FollowUps(Protocol):
     """What is to be followed up, inside one transaction that no other replica has at the same time."""
 
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> NotificationStore: ...
     @property
     def now(self) -> datetime: ...
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from common.postgres import Connection, Database
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
@@ -65,7 +65,7 @@ class _OpenFollowUps:
     def __init__(self, connection: Connection, *, now: datetime, outside: bool) -> None:
         self._connection = connection
         self._outside = outside
-        self.ledger = PostgresLedger(connection)
+        self.ledger = NotificationStore(connection)
         self.now = now
 
     async def unfollowed(self, *, limit: int) -> Sequence[Incident]:

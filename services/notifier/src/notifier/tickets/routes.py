@@ -12,10 +12,11 @@ from common.errors import Conflict, NotFound
 from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import scrub_text
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
-from notifier.incidents.act import Desk, patiently
+from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
+from notifier.incidents.store import IncidentStore
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import HearComment
@@ -102,8 +103,8 @@ class TicketDesk:
         *,
         database: Database,
         tickets_on: Callable[[Connection], Tickets],
-        desk_on: Callable[..., Desk],
-        ledger_on: Callable[[Connection], Ledger],
+        desk_on: Callable[..., IncidentStore],
+        ledger_on: Callable[[Connection], NotificationStore],
         hear: HearComment,
         directory: Directory,
         words: Words,

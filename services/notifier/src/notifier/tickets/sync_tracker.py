@@ -10,9 +10,10 @@ from typing import Protocol
 
 from common.errors import SuiteError, Unavailable
 from common.telemetry import get_logger, scrub_text
-from notifier.delivery.notices import Ledger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
-from notifier.incidents.act import Desk, patiently
+from notifier.incidents.act import patiently
+from notifier.incidents.store import IncidentStore
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import HearComment
 from notifier.tickets.model import (
@@ -33,9 +34,9 @@ class Reading(Protocol):
     """What a comment that was read is kept with, in one transaction."""
 
     @property
-    def desk(self) -> Desk: ...
+    def desk(self) -> IncidentStore: ...
     @property
-    def ledger(self) -> Ledger: ...
+    def ledger(self) -> NotificationStore: ...
 
     async def duty(self) -> Duty:
         """Return who answers now."""

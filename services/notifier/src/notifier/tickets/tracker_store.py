@@ -8,10 +8,10 @@ from datetime import timedelta
 
 from common.http import Principal
 from common.postgres import Connection, Database
-from notifier.delivery.notifications import PostgresLedger
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
-from notifier.incidents.store import PostgresDesk
+from notifier.incidents.store import IncidentStore
 from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
 from notifier.tickets.sync_tracker import Reading
 
@@ -137,8 +137,8 @@ class PostgresTrackerDesk:
 class _OpenReading:
     def __init__(self, connection: Connection, *, principal: Principal) -> None:
         self._connection = connection
-        self.desk = PostgresDesk(connection, principal=principal, request_id="tracker")
-        self.ledger = PostgresLedger(connection)
+        self.desk = IncidentStore(connection, principal=principal, request_id="tracker")
+        self.ledger = NotificationStore(connection)
 
     async def duty(self) -> Duty:
         """Return who answers now."""
