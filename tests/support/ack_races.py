@@ -9,17 +9,20 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from prometheus_client import CollectorRegistry
+
 from common.http import Principal
 from common.ids import new_id
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
-from notifier.duty.call_store import PostgresCalls
+from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.place_calls import PlaceCalls
 from notifier.incidents.act import ActOnIncident, patiently
 from notifier.incidents.problems import Problems
 from notifier.incidents.store import IncidentStore
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory, Person
 from notifier.routing.model import Routes
 from sandbox.testing import RunningSandbox
@@ -43,11 +46,6 @@ class Raced:
     waited: int = 0
 
 
-class _Silent:
-    def phoned(self, outcome: str) -> None:
-        """Nobody counts here."""
-
-
 async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> Raced:
     """Run so many races, fifty at a time; each incident has a call that is due and somebody who takes it at the same moment."""
     chance = random.Random(seed)  # noqa: S311 - spreads the moments of a test
@@ -66,11 +64,11 @@ async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> R
             stack.push_async_callback(robot.close)
         callers = [
             PlaceCalls(
-                calls=PostgresCalls(replica),
+                calls=CallStore(replica),
                 robot=robot,
                 directory=Directory(people=people),
                 words=words,
-                watch=_Silent(),
+                watch=PeopleMetrics(CollectorRegistry()),
                 deadline=5.0,
                 pause=timedelta(0),
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from common.http import Principal
@@ -23,21 +24,22 @@ from common.service import running
 from common.testing import eventually
 from notifier.buttons.handle import HandlePress
 from notifier.buttons.model import Press
-from notifier.buttons.store import PostgresPresses, PressHands
+from notifier.buttons.store import ActionStores, ButtonActionStore
 from notifier.buttons.workers import CarryOutPresses
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.messages.keyboard import data_of
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
-from notifier.recipes.store import PostgresRecipeBook
+from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Destination, Routes
 from notifier.silences.silence import silence
 from notifier.tickets.acknowledge_from_comment import HearComment
 from notifier.tickets.sync_tracker import SyncTracker
-from notifier.tickets.tracker_store import PostgresTrackerDesk
+from notifier.tickets.tracker_store import TrackerStore
 from notifier.tickets.yandex import YandexTracker
 from orchestrator.app import build as build_orchestrator
 from orchestrator.settings import OrchestratorSettings
@@ -66,13 +68,6 @@ AND NOT EXISTS (SELECT FROM workflow_ready AS r WHERE r.workflow_id = w.id) RETU
 MOST_DEATHS = 40
 
 
-class Silent:
-    """Nobody counts here."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
-
-
 class PressesWithCrashPoints(WithCrashPoints):
     """Presses with points before and after each await: of the queue, and of everything that a press does in its transaction."""
 
@@ -85,13 +80,13 @@ class PressesWithCrashPoints(WithCrashPoints):
             await self._crash_point.point()
         await self._crash_point.point()
 
-    def hands(self, connection: Connection, press: Press, principal: Principal) -> PressHands:
+    def hands(self, connection: Connection, press: Press, principal: Principal) -> ActionStores:
         """Return hands that die."""
         real = self._real.hands(connection, press, principal)
         mortal: Any = {
             name: WithCrashPoints(getattr(real, name), self._crash_point) for name in ("desk", "ledger", "book")
         }
-        return PressHands(**mortal)
+        return ActionStores(**mortal)
 
 
 @pytest.fixture
@@ -120,7 +115,7 @@ async def dies(work: Callable[[], Awaitable[bool]]) -> bool:
 
 @pytest.mark.parametrize("act", ["ack", "silence", "resolve"])
 async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, database: Database, act: Any) -> None:
-    presses = PostgresPresses(database, silencer=silence)
+    presses = ButtonActionStore(database, silencer=silence)
     handle = HandlePress(
         act=ACT,
         directory=PEOPLE,
@@ -131,7 +126,7 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
 
     def worker(crash_point: CrashPoint) -> CarryOutPresses:
         mortal: Any = PressesWithCrashPoints(presses, crash_point)
-        return CarryOutPresses(presses=mortal, handle=handle, sorry="sorry", watch=Silent())
+        return CarryOutPresses(presses=mortal, handle=handle, sorry="sorry", watch=PeopleMetrics(CollectorRegistry()))
 
     for turn in itertools.count(1):
         [incident] = await kit.fetch(INCIDENT, f"press:{turn}", "problem.test")
@@ -176,11 +171,16 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
     )
 
     def sync(crash_point: CrashPoint) -> SyncTracker:
-        mortal: Any = WithCrashPoints(PostgresTrackerDesk(database), crash_point)
+        mortal: Any = WithCrashPoints(TrackerStore(database), crash_point)
         caller: Any = WithCrashPoints(tracker, crash_point)
         hear = HearComment(act=ACT, directory=PEOPLE, wordings=())
         return SyncTracker(
-            desk=mortal, tracker=caller, hear=hear, directory=PEOPLE, watch=Silent(), every=timedelta(hours=1)
+            desk=mortal,
+            tracker=caller,
+            hear=hear,
+            directory=PEOPLE,
+            watch=PeopleMetrics(CollectorRegistry()),
+            every=timedelta(hours=1),
         )
 
     async def goes_on(table: str, work: str) -> None:
@@ -245,9 +245,16 @@ async def test_a_recipe_retries_its_workflow_once_whenever_the_process_dies(
         http = HttpRecipes(orchestrator_url=orchestrator.url, refunds_url=None)
 
         def recipes(crash_point: CrashPoint) -> RunRecipes:
-            book: Any = WithCrashPoints(PostgresRecipeBook(database, problems=PROBLEMS), crash_point)
+            book: Any = WithCrashPoints(RecipeStore(database, problems=PROBLEMS), crash_point)
             runner: Any = WithCrashPoints(http, crash_point)
-            return RunRecipes(book=book, runner=runner, directory=PEOPLE, words=WORDS, watch=Silent(), deadline=5.0)
+            return RunRecipes(
+                book=book,
+                runner=runner,
+                directory=PEOPLE,
+                words=WORDS,
+                watch=PeopleMetrics(CollectorRegistry()),
+                deadline=5.0,
+            )
 
         for turn in itertools.count(1):
             workflow_id = await crashed_workflow(kit, orders_dsn, f"R{turn}")

@@ -15,11 +15,11 @@ from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from notifier.buttons.routes import button_routes
 from notifier.delivery.notifications import NotificationStore, ledgers
-from notifier.delivery.reads import PostgresReader
+from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import Mirror
 from notifier.duty.change_roster import ChangeRoster
-from notifier.duty.roster_store import PostgresRosterDesk, RosterReader, confirm_handover
+from notifier.duty.roster_store import RosterReader, RosterStore, confirm_handover
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
@@ -35,9 +35,9 @@ from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
 from notifier.silences.routes import Silences
-from notifier.silences.store import PostgresSilences
+from notifier.silences.store import SilenceStore
 from notifier.tickets.routes import TicketDesk
-from notifier.tickets.store import PostgresTickets
+from notifier.tickets.store import TicketStore
 from notifier.workers import People, people_of
 
 NAME = "notifier"
@@ -60,12 +60,12 @@ def routes_of(
     """Return every HTTP route; opens nothing."""
     admin = Admin(
         database=database,
-        reader=PostgresReader(database),
+        reader=NotificationReads(database),
         desk_on=IncidentStore,
         ledger_on=NotificationStore,
         act=act,
         send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
-        trials=RouteTrials(table=table, environment=settings.environment, past=PostgresReader(database)),
+        trials=RouteTrials(table=table, environment=settings.environment, past=NotificationReads(database)),
         clock=SystemClock(),
         wake=wake,
     )
@@ -76,7 +76,7 @@ def routes_of(
             take_sentry=TakeSentry(problems=problems, open_ledger=ledgers(database), clock=SystemClock(), wake=wake)
         ),
         *admin.routes(),
-        *Silences(database=database, store_on=PostgresSilences, clock=SystemClock(), wake=wake).routes(),
+        *Silences(database=database, store_on=SilenceStore, clock=SystemClock(), wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
     ]
@@ -119,7 +119,7 @@ def people_routes(
     """Return the routes of buttons, tickets and roster; opens nothing."""
     tickets = TicketDesk(
         database=database,
-        tickets_on=partial(PostgresTickets, outside=people.outside),
+        tickets_on=partial(TicketStore, outside=people.outside),
         desk_on=IncidentStore,
         ledger_on=NotificationStore,
         hear=people.hear,
@@ -130,7 +130,7 @@ def people_routes(
     roster = RosterRoutes(
         database=database,
         reader_on=RosterReader,
-        desk_on=PostgresRosterDesk,
+        desk_on=RosterStore,
         confirm=confirm_handover,
         change=ChangeRoster(directory=people.directory),
         directory=people.directory,

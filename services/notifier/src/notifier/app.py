@@ -21,11 +21,11 @@ from notifier.delivery.dispatcher import Dispatcher, every
 from notifier.delivery.fail_over import FailOver
 from notifier.delivery.failover_store import failovers
 from notifier.delivery.heartbeat import Beat
-from notifier.delivery.heartbeat_store import PostgresPulses, pinger
+from notifier.delivery.heartbeat_store import HeartbeatStore, pinger
 from notifier.delivery.notifications import NotificationStore, ledgers
 from notifier.delivery.outcomes import Patience
 from notifier.delivery.queue import DeliveryQueues
-from notifier.delivery.reads import PostgresReader
+from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, TakeIn, intake_handler
@@ -190,7 +190,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.supervise("failover", lambda: every(_SWEEP_SECONDS, tell_elsewhere, name="failover"))
     beat = Beat(
         open_ledger=open_ledger,
-        pulses=PostgresPulses(database),
+        pulses=HeartbeatStore(database),
         clock=SystemClock(),
         every=timedelta(seconds=settings.heartbeat_every or 60.0),
         patience=timedelta(seconds=settings.heartbeat_patience),
@@ -203,7 +203,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         metrics.no_heartbeat()
     lifecycle.supervise("pulse", lambda: every(_GAUGES_SECONDS, beat.look, name="pulse"))
     lifecycle.supervise("unmute", lambda: every(_UNMUTE_SECONDS, unmute, name="unmute"))
-    reader = PostgresReader(database)
+    reader = NotificationReads(database)
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
 
     take_in = TakeIn(routes=table, words=words, environment=settings.environment, problems=problems)
@@ -236,7 +236,7 @@ def load_routes(settings: NotifierSettings) -> tuple[Routes, tuple[Inhibition, .
     return read_routes(text, name=name), read_inhibitions(text, name=name)
 
 
-async def show(reader: PostgresReader, metrics: NotifierMetrics) -> None:
+async def show(reader: NotificationReads, metrics: NotifierMetrics) -> None:
     """Set the gauges of the queue and of the incidents."""
     queue, digests = await reader.queue(), await reader.open_digests()
     metrics.muted.set(await reader.muted())

@@ -23,7 +23,7 @@ _CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent",
 
 
 class NotifierMetrics:
-    """See ``application.deliver.Watch``; gauges of the queue are set by a job that asks the database."""
+    """Counts what happens to notices. ; gauges of the queue are set by a job that asks the database."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.notifications = Counter(
@@ -110,21 +110,21 @@ class NotifierMetrics:
                 metric.labels(channel)
 
     def delivered(self, *, channel: str, kind: str, outcome: str, seconds: float | None) -> None:
-        """Count a notice; kinds of problems are one label, services make up their names."""
+        """One notice came to an outcome; ``seconds`` since the event was taken in, when it was sent."""
         label = kind if kind in _KINDS else "problem"
         self.notifications.labels(channel, label, outcome).inc()
         if seconds is not None:
             self.latency.labels(channel).observe(seconds)
 
     def called(self, *, channel: str, outcome: str, notices: int, seconds: float) -> None:
-        """Count a message."""
+        """One message was tried."""
         self.calls.labels(channel, outcome).inc()
         self.call_seconds.labels(channel).observe(seconds)
         if outcome == "sent":
             self.notices_per_message.labels(channel).observe(notices)
 
     def edited(self, *, channel: str, outcome: str) -> None:
-        """Count an edit."""
+        """One message that stands in a chat, or a digest, was tried to be brought up to date."""
         self.edits.labels(channel, outcome).inc()
 
     def heartbeat(self, taken_at: datetime, well: bool) -> None:
@@ -174,7 +174,7 @@ _TRACKED = (
 
 
 class PeopleMetrics:
-    """See the ``…Watch`` protocols of the use cases."""
+    """Counts recipes. See the ``…Watch`` protocols of the use cases."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.steps = Counter(
@@ -221,29 +221,29 @@ class PeopleMetrics:
             self.handovers.labels(outcome)
 
     def escalated(self, act: str) -> None:
-        """Count a step of the chain."""
+        """One step was carried out: ``remind``, ``call``, ``nobody``, or ``reopen``."""
         self.steps.labels(act).inc()
 
     def phoned(self, outcome: str) -> None:
-        """Count a call."""
+        """One try came to an outcome: ``placed``, ``unreachable``, ``later``."""
         self.calls.labels(outcome).inc()
 
     def pressed(self, channel: str, outcome: str) -> None:
-        """Count a press."""
+        """One press came to an outcome."""
         self.presses.labels(channel, outcome).inc()
 
     def cooked(self, recipe: str, outcome: str) -> None:
-        """Count a recipe."""
+        """One request came to an end or is tried again: ``done``, ``failed``, ``running``."""
         self.recipes.labels(recipe, outcome).inc()
 
     def tracked(self, what: str, outcome: str) -> None:
-        """Count a call to the tracker."""
+        """``ticket`` or ``comment``: ``done``, ``later``, ``refused``; ``read``: ``done``, ``later``."""
         self.tracker.labels(what, outcome).inc()
 
     def handed_over(self, outcome: str) -> None:
-        """Count a handover."""
+        """One handover was ``announced`` or went back ``unconfirmed``."""
         self.handovers.labels(outcome).inc()
 
     def roster_gaps(self, count: int) -> None:
-        """Show the gaps ahead."""
+        """So many shifts of the next four weeks have nobody."""
         self.gaps.set(count)

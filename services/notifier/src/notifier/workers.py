@@ -13,19 +13,19 @@ from common.postgres import Database
 from common.service import Lifecycle
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandlePress
-from notifier.buttons.store import PostgresPresses
+from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerPresses, CarryOutPresses
 from notifier.channels.telegram import TelegramSender, bot_id
 from notifier.delivery.dispatcher import every
 from notifier.delivery.limits import telegram_limits
-from notifier.duty.call_store import PostgresCalls
+from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.escalation import Policy, Step
 from notifier.duty.fire_timers import FireTimers
 from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
-from notifier.duty.roster_store import PostgresRosters
-from notifier.duty.timer_store import PostgresTimers
+from notifier.duty.roster_store import Handovers
+from notifier.duty.timer_store import TimerStore
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.messages.wording import Words
@@ -34,15 +34,15 @@ from notifier.people.file import read_people
 from notifier.people.model import Directory
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
-from notifier.recipes.store import PostgresRecipeBook
+from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Destination, Routes
 from notifier.settings import NotifierSettings
 from notifier.silences.silence import silence
 from notifier.tickets.acknowledge_from_comment import HearComment
 from notifier.tickets.follow_up import FollowUp
-from notifier.tickets.follow_up_store import PostgresFollowUps
+from notifier.tickets.follow_up_store import FollowUpStore
 from notifier.tickets.sync_tracker import SyncTracker
-from notifier.tickets.tracker_store import PostgresTrackerDesk
+from notifier.tickets.tracker_store import TrackerStore
 from notifier.tickets.yandex import YandexTracker
 from notifier.worker import Worker
 
@@ -61,7 +61,7 @@ class People:
     policy: Policy
     act: ActOnIncident
     hear: HearComment
-    presses: PostgresPresses
+    presses: ButtonActionStore
     outside: bool
 
 
@@ -81,7 +81,7 @@ def people_of(settings: NotifierSettings, *, directory: Directory, problems: Pro
         policy=policy,
         act=act,
         hear=HearComment(act=act, directory=directory, wordings=settings.no_call_wordings),
-        presses=PostgresPresses(database, silencer=silence),
+        presses=ButtonActionStore(database, silencer=silence),
         outside=settings.tracker != "built-in",
     )
 
@@ -119,7 +119,7 @@ def start_people(
         wakers.append(worker.wake)
         lifecycle.supervise(name, worker.run, stop=worker.stop)
 
-    follow_ups = PostgresFollowUps(database, outside=people.outside)
+    follow_ups = FollowUpStore(database, outside=people.outside)
     follow_up = FollowUp(
         follow_ups=follow_ups,
         problems=problems,
@@ -129,7 +129,7 @@ def start_people(
     )
     work("follow-up", Worker(follow_up, name="follow-up", after=wake))
 
-    timers = PostgresTimers(database)
+    timers = TimerStore(database)
     fire = FireTimers(timers=timers, policy=people.policy, directory=directory, words=words, watch=metrics)
     work("timers", Worker(fire, name="timers", after=wake))
 
@@ -138,7 +138,7 @@ def start_people(
         robot = CallWebhook(url=settings.call_url, token=None if token is None else token.get_secret_value())
         lifecycle.on_stop(robot.close, name="call-webhook")
         calls = PlaceCalls(
-            calls=PostgresCalls(database),
+            calls=CallStore(database),
             robot=robot,
             directory=directory,
             words=words,
@@ -175,7 +175,7 @@ def start_people(
     recipes = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
     lifecycle.on_stop(recipes.close, name="recipes")
     run_recipes = RunRecipes(
-        book=PostgresRecipeBook(database, problems=problems),
+        book=RecipeStore(database, problems=problems),
         runner=recipes,
         directory=directory,
         words=words,
@@ -185,7 +185,7 @@ def start_people(
     work("recipes", Worker(run_recipes, name="recipes", after=wake))
 
     keep_roster = KeepRoster(
-        rosters=PostgresRosters(database),
+        rosters=Handovers(database),
         problems=problems,
         routes=table,
         directory=directory,
@@ -239,7 +239,7 @@ def start_tracker(
     )
     lifecycle.on_stop(tracker.close, name="tracker")
     sync = SyncTracker(
-        desk=PostgresTrackerDesk(database),
+        desk=TrackerStore(database),
         tracker=tracker,
         hear=people.hear,
         directory=people.directory,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
 
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from notifier.buttons.model import Press
+from notifier.buttons.store import ActionStores
 from notifier.delivery.notices import NewNotice
-from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.act import Act, ActOnIncident
-from notifier.incidents.model import Incident, IncidentState, TakenAlready, recipe_of
-from notifier.incidents.store import IncidentStore
+from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
 from notifier.messages.incident_notices import render_question
 from notifier.messages.keyboard import Pressed, question_buttons, read_data
 from notifier.messages.wording import Words
@@ -23,17 +21,6 @@ from notifier.routing.model import Chosen, Destination
 
 _QUESTION_LASTS = timedelta(minutes=5)
 _SILENCE_LASTS = timedelta(hours=1)
-
-
-class Hands(Protocol):
-    """What a press works with, all in one transaction."""
-
-    @property
-    def desk(self) -> IncidentStore: ...
-    @property
-    def ledger(self) -> NotificationStore: ...
-    @property
-    def book(self) -> PressBook: ...
 
 
 class HandlePress:
@@ -61,7 +48,7 @@ class HandlePress:
         """Return who pressed, None for a stranger."""
         return self._directory.by_account(press.channel, press.who)
 
-    async def __call__(self, hands: Hands, press: Press) -> tuple[str, str]:
+    async def __call__(self, hands: ActionStores, press: Press) -> tuple[str, str]:
         """Carry a press out; returns (outcome for the metrics, the answer for the person)."""
         person = self.person_of(press)
         if person is None:
@@ -82,7 +69,7 @@ class HandlePress:
         except Conflict:
             return "over", self._words["press.over"]
 
-    async def _carry_out(self, hands: Hands, press: Press, person: Person, pressed: Pressed) -> tuple[str, str]:
+    async def _carry_out(self, hands: ActionStores, press: Press, person: Person, pressed: Pressed) -> tuple[str, str]:
         if pressed.act == "ack" or pressed.act == "resolve":
             return await self._incident(hands, person, pressed.number, pressed.act)
         if pressed.act == "silence":
@@ -93,7 +80,7 @@ class HandlePress:
             return await self._handover(hands, person, pressed.number)
         return await self._decide(hands, press, person, pressed)
 
-    async def _incident(self, hands: Hands, person: Person, incident_id: int, act: Act) -> tuple[str, str]:
+    async def _incident(self, hands: ActionStores, person: Person, incident_id: int, act: Act) -> tuple[str, str]:
         before = await hands.desk.incident(incident_id)
         mine = before.state is IncidentState.ACKNOWLEDGED and before.holder == person.id
         if not (act == "ack" and mine):  # the same press again, under another update id, is no second deed
@@ -111,7 +98,7 @@ class HandlePress:
         until = (await hands.desk.incident(incident_id)).ack_until
         return "done", self._words["press.ack"].format(until="" if until is None else until.strftime("%H:%M"))
 
-    async def _silence(self, hands: Hands, person: Person, incident_id: int) -> tuple[str, str]:
+    async def _silence(self, hands: ActionStores, person: Person, incident_id: int) -> tuple[str, str]:
         incident = await hands.desk.incident(incident_id)
         if incident.state is IncidentState.RESOLVED:
             return "over", self._words["press.over"]
@@ -119,7 +106,7 @@ class HandlePress:
         await hands.book.silence(incident, person=person.id, lasts=_SILENCE_LASTS, reason=reason)
         return "done", self._words["press.silenced"]
 
-    async def _recipe(self, hands: Hands, press: Press, person: Person, incident_id: int) -> tuple[str, str]:
+    async def _recipe(self, hands: ActionStores, press: Press, person: Person, incident_id: int) -> tuple[str, str]:
         incident = await hands.desk.incident(incident_id)
         recipe = recipe_of(incident.fact)
         if recipe is None:
@@ -163,7 +150,7 @@ class HandlePress:
             chosen=(Chosen(destination, "the button that was pressed"),),
         )
 
-    async def _decide(self, hands: Hands, press: Press, person: Person, pressed: Pressed) -> tuple[str, str]:
+    async def _decide(self, hands: ActionStores, press: Press, person: Person, pressed: Pressed) -> tuple[str, str]:
         request = await hands.book.request(pressed.number)
         if request is None:
             return "unknown_button", self._words["press.unknown_button"]
@@ -190,7 +177,7 @@ class HandlePress:
         await hands.book.decide(request.id, state="confirmed", traceparent=press.traceparent)
         return "done", self._words["recipe.began"].format(recipe=self._named(request))
 
-    async def _handover(self, hands: Hands, person: Person, handover_id: int) -> tuple[str, str]:
+    async def _handover(self, hands: ActionStores, person: Person, handover_id: int) -> tuple[str, str]:
         whose = await hands.book.confirm_handover(handover_id, person=person.id)
         if whose is None:
             return "unknown_button", self._words["press.unknown_button"]
@@ -200,41 +187,3 @@ class HandlePress:
 
     def _named(self, request: RecipeRequest) -> str:
         return self._words[f"recipe.{request.recipe}"].format(target=request.target)
-
-
-class PressBook(Protocol):
-    """Recipes and handovers under a press, inside the press's transaction."""
-
-    async def ask(
-        self,
-        *,
-        incident_id: int,
-        recipe: str,
-        target: str,
-        version: int | None,
-        person: str,
-        channel: str,
-        lasts: timedelta,
-    ) -> tuple[RecipeRequest, bool]:
-        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open."""
-        ...
-
-    async def request(self, request_id: int) -> RecipeRequest | None:
-        """Lock and return a request; one whose time is over is ``expired``."""
-        ...
-
-    async def decide(self, request_id: int, *, state: str, traceparent: str | None) -> None:
-        """Confirm or decline a request."""
-        ...
-
-    async def confirm_handover(self, handover_id: int, *, person: str) -> str | None:
-        """Confirm a handover if it is that person's and not confirmed yet; returns whose it is, None when there is none."""
-        ...
-
-    async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
-        """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
-        ...
-
-    async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
-        """Write a line of the incident's history, to be told."""
-        ...

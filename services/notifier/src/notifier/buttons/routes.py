@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -13,27 +13,10 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from common.errors import InvalidInput, Unauthorized
 from common.http import Route
+from notifier.buttons.store import ButtonActionStore
 
 _SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 _LONGEST = 1000
-
-
-class Keeps(Protocol):
-    """Where presses are kept."""
-
-    async def keep(
-        self,
-        *,
-        channel: str,
-        outside_id: str,
-        who: str,
-        data: str,
-        address: str,
-        reply_to: str | None,
-        traceparent: str | None,
-    ) -> None:
-        """Keep a press; the same one again is kept once."""
-        ...
 
 
 class TelegramUpdate(BaseModel):
@@ -51,7 +34,7 @@ class Taken(BaseModel):
 
 def button_routes(
     *,
-    presses: Keeps,
+    presses: ButtonActionStore,
     telegram_secret: SecretStr | None,
     slack_secret: SecretStr | None,
     wake: Callable[[], None],
@@ -111,7 +94,7 @@ def button_routes(
     ]
 
 
-async def _keep_telegram(presses: Keeps, query: Mapping[str, Any], traceparent: str | None) -> None:
+async def _keep_telegram(presses: ButtonActionStore, query: Mapping[str, Any], traceparent: str | None) -> None:
     chat = _mapping(_mapping(query.get("message")).get("chat"))
     who, outside_id, data = _mapping(query.get("from")).get("id"), query.get("id"), query.get("data")
     if who is None or not outside_id or not isinstance(data, str):
@@ -127,7 +110,7 @@ async def _keep_telegram(presses: Keeps, query: Mapping[str, Any], traceparent: 
     )
 
 
-async def _keep_slack(presses: Keeps, interaction: Mapping[str, Any], traceparent: str | None) -> None:
+async def _keep_slack(presses: ButtonActionStore, interaction: Mapping[str, Any], traceparent: str | None) -> None:
     channel, who = _mapping(interaction.get("channel")), _mapping(interaction.get("user")).get("id")
     actions = interaction.get("actions")
     if not isinstance(actions, list) or not actions or who is None:

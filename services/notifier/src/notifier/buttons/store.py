@@ -77,15 +77,15 @@ class ToAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PressHands:
-    """See ``application.handle_press.Hands``."""
+class ActionStores:
+    """What a press works with, all in one transaction."""
 
     desk: IncidentStore
     ledger: NotificationStore
-    book: PostgresPressBook
+    book: ActionEffects
 
 
-class PostgresPresses:
+class ButtonActionStore:
     """Presses, one transaction each."""
 
     def __init__(self, database: Database, *, silencer: Silencer) -> None:
@@ -118,12 +118,12 @@ class PostgresPresses:
         """Write down what came of a press, in its transaction."""
         await connection.execute(_DONE, press.id, outcome, answer)
 
-    def hands(self, connection: Connection, press: Press, principal: Principal) -> PressHands:
+    def hands(self, connection: Connection, press: Press, principal: Principal) -> ActionStores:
         """Return what a press works with, for one person."""
-        return PressHands(
+        return ActionStores(
             desk=IncidentStore(connection, principal=principal, request_id=f"press-{press.id}"),
             ledger=NotificationStore(connection),
-            book=PostgresPressBook(connection, silencer=self._silencer),
+            book=ActionEffects(connection, silencer=self._silencer),
         )
 
     async def to_answer(self, *, lease: timedelta) -> ToAnswer | None:
@@ -154,8 +154,8 @@ class PostgresPresses:
         return int(status.rpartition(" ")[2])
 
 
-class PostgresPressBook:
-    """See ``application.people_ports.PressBook``."""
+class ActionEffects:
+    """Recipes and handovers under a press, inside the press's transaction."""
 
     def __init__(self, connection: Connection, *, silencer: Silencer) -> None:
         self._connection = connection
@@ -172,7 +172,7 @@ class PostgresPressBook:
         channel: str,
         lasts: timedelta,
     ) -> tuple[RecipeRequest, bool]:
-        """Keep that somebody wants a recipe. The incident is locked by the caller, so two presses cannot both be new."""
+        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open."""
         await self._connection.execute(_EXPIRE, incident_id, recipe)
         row = await self._connection.fetchrow(_ASK, incident_id, recipe, target, version, person, channel, lasts)
         if row is not None:
@@ -180,7 +180,7 @@ class PostgresPressBook:
         return request_of(await self._connection.fetchrow(_OPEN_REQUEST, incident_id, recipe)), False
 
     async def request(self, request_id: int) -> RecipeRequest | None:
-        """Lock and return a request."""
+        """Lock and return a request; one whose time is over is ``expired``."""
         row = await self._connection.fetchrow(_REQUEST, request_id)
         return None if row is None else request_of({**dict(row), "state": row["state_now"]})
 
@@ -189,15 +189,15 @@ class PostgresPressBook:
         await self._connection.execute(_DECIDE, request_id, state, traceparent)
 
     async def confirm_handover(self, handover_id: int, *, person: str) -> str | None:
-        """Confirm a handover if it is that person's."""
+        """Confirm a handover if it is that person's and not confirmed yet; returns whose it is, None when there is none."""
         return await confirm_handover(self._connection, handover_id, person=person)
 
     async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
-        """Keep quiet for a while: a silence on the problem, and the chain waits."""
+        """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
         await self._silencer(self._connection, incident, person, lasts, reason)
         await self._connection.execute(_HOLD, incident.id, lasts)
         await self.note(incident.id, actor=person, act="silenced", text="")
 
     async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
-        """Write a line of the incident's history."""
+        """Write a line of the incident's history, to be told."""
         await self._connection.execute(_NOTE, incident_id, actor, act, text)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from common.errors import SuiteError
 from common.http import Principal
-from common.postgres import Connection, worth_repeating
+from common.postgres import worth_repeating
 from common.telemetry import get_logger
-from notifier.buttons.handle import HandlePress, Hands
-from notifier.buttons.model import Press
+from notifier.buttons.handle import HandlePress
+from notifier.buttons.store import ButtonActionStore
 from notifier.incidents.act import patiently
+from notifier.metrics import PeopleMetrics
 
 _log = get_logger()
 _SPACING_S = 0.1
@@ -23,42 +23,10 @@ _ANSWERS_LAST = timedelta(seconds=60)  # afterwards Telegram calls the query too
 _STRANGER = Principal(name="stranger", role="viewer")
 
 
-class PressQueue(Protocol):
-    """Kept presses."""
-
-    def next(self) -> AbstractAsyncContextManager[tuple[Connection, Press] | None]:
-        """Lock the next press that was not carried out, in a transaction."""
-        ...
-
-    async def done(self, connection: Connection, press: Press, *, outcome: str, answer: str) -> None:
-        """Write down what came of a press."""
-        ...
-
-    def hands(self, connection: Connection, press: Press, principal: Principal) -> Hands:
-        """Return what a press works with."""
-        ...
-
-    async def to_answer(self, *, lease: timedelta) -> Any:
-        """Claim the next press that is to be answered."""
-        ...
-
-    async def answered(self, press_id: int) -> None:
-        """Write down that the person has the answer."""
-        ...
-
-
-class PressWatch(Protocol):
-    """Counts presses."""
-
-    def pressed(self, channel: str, outcome: str) -> None:
-        """One press came to an outcome."""
-        ...
-
-
 class CarryOutPresses:
     """Each press is carried out once, in the order in which they came, whichever replica takes it."""
 
-    def __init__(self, *, presses: PressQueue, handle: HandlePress, sorry: str, watch: PressWatch) -> None:
+    def __init__(self, *, presses: ButtonActionStore, handle: HandlePress, sorry: str, watch: PeopleMetrics) -> None:
         self._presses = presses
         self._handle = handle
         self._sorry = sorry
@@ -97,7 +65,7 @@ class CarryOutPresses:
 class AnswerPresses:
     """Tells each presser what came of it, within the time in which the channel takes answers."""
 
-    def __init__(self, *, presses: PressQueue, answer: dict[str, Callable[[Any], Awaitable[bool]]]) -> None:
+    def __init__(self, *, presses: ButtonActionStore, answer: dict[str, Callable[[Any], Awaitable[bool]]]) -> None:
         self._presses = presses
         self._answer = answer
 

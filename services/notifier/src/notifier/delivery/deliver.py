@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 from uuid import uuid4
 
 from common.ids import derived_id
@@ -22,26 +21,11 @@ from notifier.delivery.record import Outcomes
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import MOST_WORST, render_digest
 from notifier.messages.wording import Words
+from notifier.metrics import NotifierMetrics
 from notifier.people.model import Directory
 
 _log = get_logger()
 _ROOM = timedelta(milliseconds=50)  # the provider's clock may run a little faster than the database's
-
-
-class Watch(Protocol):
-    """Counts what happens to notices."""
-
-    def delivered(self, *, channel: str, kind: str, outcome: str, seconds: float | None) -> None:
-        """One notice came to an outcome; ``seconds`` since the event was taken in, when it was sent."""
-        ...
-
-    def called(self, *, channel: str, outcome: str, notices: int, seconds: float) -> None:
-        """One message was tried."""
-        ...
-
-    def edited(self, *, channel: str, outcome: str) -> None:
-        """One message that stands in a chat, or a digest, was tried to be brought up to date."""
-        ...
 
 
 class Deliver:
@@ -60,7 +44,7 @@ class Deliver:
         queues: DeliveryQueues,
         sender: Sender,
         words: Words,
-        watch: Watch,
+        watch: NotifierMetrics,
         environment: str = "production",
         deadline: float = 10.0,
         patience: Patience | None = None,

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
-from notifier.routing.model import Destination, Routes
+from notifier.delivery.failover_store import FailoverStore
+from notifier.routing.model import Routes
 
 _AT_A_TIME = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stuck:
-    """A delivery about a problem that failed, or a critical one that waits for too long. ``told``: where its notice goes already."""
-
-    delivery_id: int
-    destination: str
-    reason: str | None
-    over: bool
-    told: frozenset[tuple[str, int | None]]
-
-
-class Failovers(Protocol):
-    """Deliveries that did not arrive, inside one transaction."""
-
-    async def stuck(self, destinations: Collection[str], *, patience: timedelta, limit: int) -> Sequence[Stuck]:
-        """Lock and return deliveries to these destinations that failed, or are critical and not sent after ``patience``.
-
-        Each only until ``tell`` or ``leave`` was called for it; other replicas skip what is locked.
-        """
-        ...
-
-    async def tell(self, stuck: Stuck, destination: Destination, *, route: str, text: str) -> None:
-        """Put the same notice into another lane, once, and say so in the incident's history."""
-        ...
-
-    async def leave(self, stuck: Stuck) -> None:
-        """There is nobody else to tell."""
-        ...
 
 
 class FailOver:
@@ -52,7 +21,7 @@ class FailOver:
     def __init__(
         self,
         *,
-        open_failovers: Callable[[], AbstractAsyncContextManager[Failovers]],
+        open_failovers: Callable[[], AbstractAsyncContextManager[FailoverStore]],
         routes: Routes,
         patience: timedelta,
     ) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from common.postgres import Connection, Database
-from notifier.delivery.fail_over import Failovers, Stuck
 from notifier.routing.model import Destination
 
 _STUCK = """
@@ -43,14 +43,17 @@ FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id WHERE d.id = $1
 _LEAVE = "UPDATE deliveries SET failed_over_at = now() WHERE id = $1"
 
 
-class PostgresFailovers:
-    """See ``application.fail_over.Failovers``. One connection inside a transaction."""
+class FailoverStore:
+    """Deliveries that did not arrive, inside one transaction. One connection inside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def stuck(self, destinations: Collection[str], *, patience: timedelta, limit: int) -> Sequence[Stuck]:
-        """Lock what is stuck."""
+        """Lock and return deliveries to these destinations that failed, or are critical and not sent after ``patience``.
+
+        Each only until ``tell`` or ``leave`` was called for it; other replicas skip what is locked.
+        """
         rows = await self._connection.fetch(_STUCK, list(destinations), patience, limit)
         return [
             Stuck(
@@ -64,7 +67,7 @@ class PostgresFailovers:
         ]
 
     async def tell(self, stuck: Stuck, destination: Destination, *, route: str, text: str) -> None:
-        """Put the notice into another lane."""
+        """Put the same notice into another lane, once, and say so in the incident's history."""
         await self._connection.execute(_LANE, destination.lane, destination.channel, destination.address)
         await self._connection.execute(
             _TELL,
@@ -79,17 +82,28 @@ class PostgresFailovers:
         await self.leave(stuck)
 
     async def leave(self, stuck: Stuck) -> None:
-        """Look at it no more."""
+        """There is nobody else to tell."""
         await self._connection.execute(_LEAVE, stuck.delivery_id)
 
 
-def failovers(database: Database) -> Callable[[], AbstractAsyncContextManager[Failovers]]:
+def failovers(database: Database) -> Callable[[], AbstractAsyncContextManager[FailoverStore]]:
     """Return a function that opens them in a transaction of their own."""
 
     @asynccontextmanager
-    async def open_failovers() -> AsyncIterator[Failovers]:
+    async def open_failovers() -> AsyncIterator[FailoverStore]:
         """Commit at the end of the block."""
         async with database.transaction() as connection:
-            yield PostgresFailovers(connection)
+            yield FailoverStore(connection)
 
     return open_failovers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """A delivery about a problem that failed, or a critical one that waits for too long. ``told``: where its notice goes already."""
+
+    delivery_id: int
+    destination: str
+    reason: str | None
+    over: bool
+    told: frozenset[tuple[str, int | None]]

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from common.clock import Clock
 from common.contracts import Envelope
 from common.contracts.alerts import HeartbeatV1
 from common.ids import derived_id
 from common.telemetry import get_logger
+from notifier.delivery.heartbeat_store import HeartbeatStore
 from notifier.delivery.notifications import NotificationStore
 
 _log = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """When the provider took the last synthetic message (None: never), and what is overdue; ``reason`` None means nothing is."""
-
-    taken_at: datetime | None
-    overdue: str | None
-
-
-class Pulses(Protocol):
-    """What has come of the synthetic events."""
-
-    async def pulse(self, *, patience: timedelta) -> Pulse:
-        """Return the last one that arrived, and the first timer or delivery that is later than ``patience``."""
-        ...
 
 
 class Beat:
@@ -41,7 +24,7 @@ class Beat:
         self,
         *,
         open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
-        pulses: Pulses,
+        pulses: HeartbeatStore,
         clock: Clock,
         every: timedelta,
         patience: timedelta,

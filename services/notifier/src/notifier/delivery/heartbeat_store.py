@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from common.postgres import Database
 from common.telemetry import get_logger
-from notifier.delivery.heartbeat import Pulse
 
 _log = get_logger()
 _TAKEN = """
@@ -31,14 +31,14 @@ _TIMERS = {
 }
 
 
-class PostgresPulses:
-    """See ``application.beat.Pulses``."""
+class HeartbeatStore:
+    """What has come of the synthetic events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def pulse(self, *, patience: timedelta) -> Pulse:
-        """Ask for the last synthetic message that was taken, and for what is overdue."""
+        """Return the last one that arrived, and the first timer or delivery that is later than ``patience``."""
         async with self._database.acquire() as connection:
             taken = await connection.fetchval(_TAKEN)
             overdue = await connection.fetchval(_OVERDUE, patience)
@@ -61,3 +61,11 @@ def pinger(url: str, *, seconds: float) -> Callable[[], Awaitable[None]]:
             _log.warning("heartbeat_not_taken", reason=type(error).__name__)
 
     return ping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """When the provider took the last synthetic message (None: never), and what is overdue; ``reason`` None means nothing is."""
+
+    taken_at: datetime | None
+    overdue: str | None

@@ -48,7 +48,7 @@ _MUTED = "SELECT count(*) AS muted FROM incidents WHERE muted IS NOT NULL AND st
 _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolved' GROUP BY severity"
 
 
-class PostgresReader:
+class NotificationReads:
     """Reads only; every answer is one statement."""
 
     def __init__(self, database: Database) -> None:

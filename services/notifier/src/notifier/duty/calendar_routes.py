@@ -15,7 +15,8 @@ from common.postgres import Connection
 from notifier.duty import views as models
 from notifier.duty.calendar import calendar
 from notifier.duty.roster import Shift
-from notifier.duty.routes import Opens, Reader, final_shifts
+from notifier.duty.roster_store import RosterReader
+from notifier.duty.routes import Opens, final_shifts
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
 
@@ -29,7 +30,7 @@ class Mirror:
         self,
         *,
         database: Opens,
-        reader_on: Callable[[Connection], Reader],
+        reader_on: Callable[[Connection], RosterReader],
         directory: Directory,
         words: Words,
         clock: Clock,

@@ -56,14 +56,17 @@ _NEXT_STEP = "UPDATE escalations SET due_at = clock_timestamp() WHERE incident_i
 _LONGEST_WAIT = 60.0
 
 
-class PostgresCalls:
-    """See ``application.people_ports.Calls``. Locks: person → incident (or handover) → call → timer."""
+class CallStore:
+    """The calls that are to be made. Locks: person → incident (or handover) → call → timer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def claim(self, *, lease: timedelta, pause: timedelta, taken_at: float) -> CallClaim | None:
-        """Claim the next call."""
+        """Claim the next call under its incident's lock, if that is still open; None when there is none to make now.
+
+        A person is not phoned again within ``pause`` of the last call. What needs no call any more is ended on the way.
+        """
         async with self._database.acquire() as connection:
             candidates = await connection.fetch(_CANDIDATES)
         for row in candidates:
@@ -104,7 +107,7 @@ class PostgresCalls:
         )
 
     async def record(self, claim: CallClaim, outcome: CallOutcome, *, give_up_after: int) -> str:
-        """Write down what came of a call."""
+        """Write down what came of it; returns the call's state. Unreachable makes the chain's next step due at once."""
         state, reason, outside_id, wait = "placed", None, None, 0.0
         if isinstance(outcome, Placed):
             outside_id = outcome.outside_id

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from common.errors import Conflict, Unprocessable
 from notifier.duty.roster import Override, Place, Plan, swap, week_start
+from notifier.duty.roster_store import RosterStore
 from notifier.people.model import Directory
-
-
-class RosterDesk(Protocol):
-    """The roster under a person's hands, inside one transaction."""
-
-    async def locked(self) -> tuple[Plan | None, int]:
-        """Lock the roster; return the plan (None: there is none) and its version (0 then)."""
-        ...
-
-    async def save(self, plan: Plan, *, by: str) -> int:
-        """Keep a plan; returns its version."""
-        ...
-
-    async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
-        """Return the overrides that touch that time."""
-        ...
-
-    async def add(
-        self, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime, reason: str, by: str
-    ) -> Override:
-        """Keep an override."""
-        ...
-
-    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
-        """Leave an audit record."""
-        ...
 
 
 class ChangeRoster:
@@ -44,7 +19,7 @@ class ChangeRoster:
         self._directory = directory
 
     async def plan(
-        self, desk: RosterDesk, plan: Plan, *, expected_version: int | None, by: str, reason: str, shown: Any
+        self, desk: RosterStore, plan: Plan, *, expected_version: int | None, by: str, reason: str, shown: Any
     ) -> int:
         """Replace the plan; overrides stay. Raises ``Conflict`` when it is at another version than expected."""
         self._known(plan.people())
@@ -63,7 +38,7 @@ class ChangeRoster:
 
     async def override(
         self,
-        desk: RosterDesk,
+        desk: RosterStore,
         *,
         place: Place,
         person: str | None,
@@ -79,7 +54,7 @@ class ChangeRoster:
         await self._told(desk, made, reason=reason, action="roster.override")
         return made
 
-    async def swap(self, desk: RosterDesk, *, one: date, other: date, by: str, reason: str) -> tuple[Override, ...]:
+    async def swap(self, desk: RosterStore, *, one: date, other: date, by: str, reason: str) -> tuple[Override, ...]:
         """Let two weeks change places, as they are now: two overrides in one transaction."""
         plan, _ = await desk.locked()
         if plan is None:
@@ -104,7 +79,7 @@ class ChangeRoster:
             made.append(override)
         return tuple(made)
 
-    async def _told(self, desk: RosterDesk, override: Override, *, reason: str, action: str) -> None:
+    async def _told(self, desk: RosterStore, override: Override, *, reason: str, action: str) -> None:
         await desk.audit(
             action=action,
             target=f"roster_override:{override.id}",

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
-from typing import Protocol
-
-from notifier.duty.escalation import Duty, Firing, Policy, fire, people_of
-from notifier.incidents.model import Incident
+from notifier.duty.escalation import Firing, Policy, fire, people_of
+from notifier.duty.timer_store import DueTimer, TimerStore
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 
 _AT_A_TIME = 100
-
-
-class TimerWatch(Protocol):
-    """Counts steps of the chain."""
-
-    def escalated(self, act: str) -> None:
-        """One step was carried out: ``remind``, ``call``, ``nobody``, or ``reopen``."""
-        ...
 
 
 class FireTimers:
@@ -30,7 +18,7 @@ class FireTimers:
     """
 
     def __init__(
-        self, *, timers: Timers, policy: Policy, directory: Directory, words: Words, watch: TimerWatch
+        self, *, timers: TimerStore, policy: Policy, directory: Directory, words: Words, watch: PeopleMetrics
     ) -> None:
         self._timers = timers
         self._policy = policy
@@ -51,7 +39,7 @@ class FireTimers:
                     fired += 1
         return started > 0 or fired == _AT_A_TIME
 
-    async def _fire(self, timer: Timer) -> None:
+    async def _fire(self, timer: DueTimer) -> None:
         incident = timer.incident
         firing = fire(
             incident.state,
@@ -72,7 +60,7 @@ class FireTimers:
             due = timer.now  # nobody to turn to: the next step at once
         await timer.set(step=firing.step, round_=firing.round, due=due)
 
-    async def _carry_out(self, timer: Timer, firing: Firing) -> bool:
+    async def _carry_out(self, timer: DueTimer, firing: Firing) -> bool:
         """Remind or call; returns False when there is nobody."""
         fact = timer.incident.fact
         whom = firing.whom or "on_duty"
@@ -91,49 +79,3 @@ class FireTimers:
             await timer.call(person, occasion=f"{timer.round}.{timer.step}@{timer.due_at.isoformat()}")
         self._watch.escalated("call")
         return True
-
-
-class Timer(Protocol):
-    """A due timer, its incident locked, inside one transaction."""
-
-    incident: Incident
-    step: int
-    round: int
-    due_at: datetime
-    now: datetime
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        ...
-
-    async def reopen(self) -> None:
-        """End the acknowledgement: the incident is open again."""
-        ...
-
-    async def note(self, act: str, text: str) -> None:
-        """Write a line of the incident's history, to be told."""
-        ...
-
-    async def call(self, person: str, *, occasion: str) -> None:
-        """Have somebody phoned; the same (incident, person, occasion) is one call."""
-        ...
-
-    async def set(self, *, step: int, round_: int, due: datetime | None) -> None:
-        """Set the timer."""
-        ...
-
-
-class Timers(Protocol):
-    """The timers of all incidents. Any number of replicas may fire them; each due time fires once."""
-
-    async def start(self, *, first_after: timedelta | None) -> int:
-        """Give a timer to critical incidents that have none yet; returns how many."""
-        ...
-
-    async def due(self, *, limit: int) -> Sequence[int]:
-        """Return incidents whose timer is due, the oldest first."""
-        ...
-
-    def open(self, incident_id: int) -> AbstractAsyncContextManager[Timer | None]:
-        """Lock an incident and its due timer; None when it is not due any more or somebody else has it."""
-        ...

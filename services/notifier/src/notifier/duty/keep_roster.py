@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
 from notifier.delivery.notices import NewNotice
-from notifier.delivery.notifications import NotificationStore
-from notifier.duty.model import Handover
 from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
+from notifier.duty.roster_store import Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Over, Problems, Report
 from notifier.messages.buttons import Button
@@ -20,6 +17,7 @@ from notifier.messages.document import Document
 from notifier.messages.incident_notices import render_handover
 from notifier.messages.keyboard import data_of
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.routing.model import Routes, Traits
 
@@ -28,39 +26,19 @@ _BEHIND = timedelta(days=8)
 _MOST_GAPS = 3
 
 
-class RostersOpen(Protocol):
-    """Opens the roster's transaction."""
-
-    def transaction(self) -> AbstractAsyncContextManager[Rosters | None]:
-        """None while another replica has it."""
-        ...
-
-
-class RosterWatch(Protocol):
-    """Counts handovers and gaps."""
-
-    def handed_over(self, outcome: str) -> None:
-        """One handover was ``announced`` or went back ``unconfirmed``."""
-        ...
-
-    def roster_gaps(self, count: int) -> None:
-        """So many shifts of the next four weeks have nobody."""
-        ...
-
-
 class KeepRoster:
     """Announcing, sending back and raising are each unique in the database, so any number of replicas may do it at any time."""
 
     def __init__(
         self,
         *,
-        rosters: RostersOpen,
+        rosters: Handovers,
         problems: Problems,
         routes: Routes,
         directory: Directory,
         words: Words,
         environment: str,
-        watch: RosterWatch,
+        watch: PeopleMetrics,
         patience: timedelta,
         preflight: timedelta,
     ) -> None:
@@ -90,7 +68,7 @@ class KeepRoster:
             await self._check(rosters, plan, overrides, found)
         return told
 
-    async def _announce(self, rosters: Rosters, plan: Plan, found: Sequence[Shift]) -> bool:
+    async def _announce(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift]) -> bool:
         now = rosters.now
         current = next((shift for shift in found if shift.starts_at <= now < shift.ends_at), None)
         if current is None or current.on_duty is None:
@@ -144,7 +122,7 @@ class KeepRoster:
             now=now,
         )
 
-    async def _give_back(self, rosters: Rosters) -> bool:
+    async def _give_back(self, rosters: HandoverStore) -> bool:
         told = False
         for handover in await rosters.unconfirmed():
             await rosters.give_back(handover, occasion="unconfirmed")
@@ -173,7 +151,9 @@ class KeepRoster:
             told = True
         return told
 
-    async def _check(self, rosters: Rosters, plan: Plan, overrides: Sequence[Override], found: Sequence[Shift]) -> None:
+    async def _check(
+        self, rosters: HandoverStore, plan: Plan, overrides: Sequence[Override], found: Sequence[Shift]
+    ) -> None:
         """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins; it ends when mended."""
         ahead = [shift for shift in found if shift.ends_at > rosters.now]
         self._watch.roster_gaps(len(gaps(ahead)))
@@ -237,36 +217,3 @@ class KeepRoster:
 
 def _local(moment: datetime, plan: Plan) -> str:
     return moment.astimezone(ZoneInfo(plan.zone)).strftime("%d.%m %H:%M")
-
-
-class Rosters(Protocol):
-    """The roster and its handovers, inside one transaction that no other replica has at the same time."""
-
-    @property
-    def ledger(self) -> NotificationStore: ...
-    @property
-    def now(self) -> datetime: ...
-
-    async def plan(self) -> Plan | None:
-        """Return the plan, None before anybody made one."""
-        ...
-
-    async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
-        """Return the overrides that touch that time."""
-        ...
-
-    async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
-        """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
-        ...
-
-    async def unconfirmed(self) -> Sequence[Handover]:
-        """Return announced handovers that nobody confirmed in time, each once."""
-        ...
-
-    async def give_back(self, handover: Handover, *, occasion: str) -> None:
-        """Have the previous person answer again, and be phoned."""
-        ...
-
-    async def is_open(self, fingerprint: str) -> bool:
-        """Whether an incident with this fingerprint is not resolved."""
-        ...

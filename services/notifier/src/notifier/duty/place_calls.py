@@ -8,23 +8,17 @@ from datetime import timedelta
 from typing import Protocol
 
 from common.telemetry import get_logger
+from notifier.duty.call_store import CallStore
 from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
 from notifier.messages.document import one_line, shorten
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 
 _log = get_logger()
 _GIVE_UP_AFTER = 5
 _MARGIN = timedelta(seconds=2)
 _LONGEST_TEXT = 400
-
-
-class CallWatch(Protocol):
-    """Counts calls."""
-
-    def phoned(self, outcome: str) -> None:
-        """One try came to an outcome: ``placed``, ``unreachable``, ``later``."""
-        ...
 
 
 class PlaceCalls:
@@ -37,11 +31,11 @@ class PlaceCalls:
     def __init__(
         self,
         *,
-        calls: Calls,
+        calls: CallStore,
         robot: Robot,
         directory: Directory,
         words: Words,
-        watch: CallWatch,
+        watch: PeopleMetrics,
         deadline: float,
         pause: timedelta,
         monotonic: Callable[[], float] = time.monotonic,
@@ -87,21 +81,6 @@ class PlaceCalls:
 
 
 _NAMES: dict[type[object], str] = {Placed: "placed", Unreachable: "unreachable", TryLater: "later"}
-
-
-class Calls(Protocol):
-    """The calls that are to be made."""
-
-    async def claim(self, *, lease: timedelta, pause: timedelta, taken_at: float) -> CallClaim | None:
-        """Claim the next call under its incident's lock, if that is still open; None when there is none to make now.
-
-        A person is not phoned again within ``pause`` of the last call. What needs no call any more is ended on the way.
-        """
-        ...
-
-    async def record(self, claim: CallClaim, outcome: CallOutcome, *, give_up_after: int) -> str:
-        """Write down what came of it; returns the call's state. Unreachable makes the chain's next step due at once."""
-        ...
 
 
 class Robot(Protocol):

@@ -12,7 +12,6 @@ from common.ids import new_id
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
-from notifier.duty.keep_roster import Rosters
 from notifier.duty.model import Handover
 from notifier.duty.roster import Override, Place, Plan, Shift, Week, shift_at
 
@@ -109,8 +108,8 @@ async def confirm_handover(connection: Connection, handover_id: int, *, person: 
     return str(row["person"])
 
 
-class PostgresRosterDesk(RosterReader):
-    """See ``application.change_roster.RosterDesk``."""
+class RosterStore(RosterReader):
+    """The roster under a person's hands, inside one transaction."""
 
     def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
         super().__init__(connection)
@@ -118,12 +117,12 @@ class PostgresRosterDesk(RosterReader):
         self._request_id = request_id
 
     async def locked(self) -> tuple[Plan | None, int]:
-        """Lock the roster for this transaction; changes are one after another."""
+        """Lock the roster; return the plan (None: there is none) and its version (0 then)."""
         await self._connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         return await self.versioned()
 
     async def save(self, plan: Plan, *, by: str) -> int:
-        """Keep a plan."""
+        """Keep a plan; returns its version."""
         version: int = await self._connection.fetchval(_SAVE, plan_to(plan), by)
         return version
 
@@ -148,37 +147,39 @@ class PostgresRosterDesk(RosterReader):
         )
 
 
-class PostgresRosters:
-    """See ``application.keep_roster.RostersOpen``."""
+class Handovers:
+    """Opens the roster's transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Rosters | None]:
+    async def transaction(self) -> AsyncIterator[HandoverStore | None]:
         """Open the roster's transaction, unless it is in use."""
         async with self._database.transaction() as connection:
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
                 yield None
                 return
-            yield _OpenRoster(connection, await connection.fetchval("SELECT clock_timestamp()"))
+            yield HandoverStore(connection, await connection.fetchval("SELECT clock_timestamp()"))
 
 
-class _OpenRoster(RosterReader):
+class HandoverStore(RosterReader):
+    """The roster and its handovers, inside one transaction that no other replica has at the same time."""
+
     def __init__(self, connection: Connection, now: datetime) -> None:
         super().__init__(connection)
         self.ledger = NotificationStore(connection)
         self.now = now
 
     async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
-        """Keep that a shift is announced, once."""
+        """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
         found: int | None = await self._connection.fetchval(
             _ANNOUNCED, shift.starts_at, shift.ends_at, shift.on_duty, previous, due
         )
         return found
 
     async def unconfirmed(self) -> Sequence[Handover]:
-        """Lock and return the handovers that nobody confirmed in time."""
+        """Return announced handovers that nobody confirmed in time, each once."""
         return [_handover(row) for row in await self._connection.fetch(_UNCONFIRMED)]
 
     async def give_back(self, handover: Handover, *, occasion: str) -> None:

@@ -12,10 +12,9 @@ from common.errors import Conflict, NotFound, Unprocessable
 from common.http import OPERATOR, VIEWER, AdminChange, Principal, Request, Route, audit, once
 from common.postgres import Connection
 from notifier.duty import views as models
-from notifier.duty.change_roster import ChangeRoster, RosterDesk
-from notifier.duty.escalation import Duty
-from notifier.duty.model import Handover
+from notifier.duty.change_roster import ChangeRoster
 from notifier.duty.roster import Override, Plan, Shift, Week, gaps, shifts
+from notifier.duty.roster_store import RosterReader, RosterStore
 from notifier.people.model import Directory
 
 _ADMIN = ("admin",)
@@ -44,30 +43,10 @@ class Opens(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """The roster, read on one connection."""
-
-    async def versioned(self) -> tuple[Plan | None, int]:
-        """Return plan and version."""
-        ...
-
-    async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
-        """Return the overrides that touch that time."""
-        ...
-
-    async def duty(self, now: datetime | None = None) -> Duty:
-        """Return who answers at a moment."""
-        ...
-
-    async def handover(self, *, starts_at: datetime, person: str) -> Handover | None:
-        """Return the announcement of a shift."""
-        ...
-
-
 class DeskOn(Protocol):
     """Opens the roster's desk on a transaction, for one person."""
 
-    def __call__(self, connection: Connection, *, principal: Principal, request_id: str) -> RosterDesk:
+    def __call__(self, connection: Connection, *, principal: Principal, request_id: str) -> RosterStore:
         """Return the desk."""
         ...
 
@@ -79,7 +58,7 @@ class RosterRoutes:
         self,
         *,
         database: Opens,
-        reader_on: Callable[[Connection], Reader],
+        reader_on: Callable[[Connection], RosterReader],
         desk_on: DeskOn,
         confirm: Callable[..., Any],
         change: ChangeRoster,
@@ -229,7 +208,7 @@ class RosterRoutes:
         self._wake()
         return answer
 
-    async def _view(self, reader: Reader) -> models.RosterView:
+    async def _view(self, reader: RosterReader) -> models.RosterView:
         plan, version = await reader.versioned()
         now = self._clock.now()
         if plan is None:
@@ -252,7 +231,7 @@ class RosterRoutes:
             gaps=[_shift(shift) for shift in gaps(found)],
         )
 
-    async def _shifts(self, reader: Reader, plan: Plan, now: datetime) -> Sequence[Shift]:
+    async def _shifts(self, reader: RosterReader, plan: Plan, now: datetime) -> Sequence[Shift]:
         return await final_shifts(reader, plan, now)
 
     def _person(self, person_id: str | None) -> models.PersonView | None:
@@ -321,7 +300,7 @@ class RosterRoutes:
         ]
 
 
-async def final_shifts(reader: Reader, plan: Plan, now: datetime) -> Sequence[Shift]:
+async def final_shifts(reader: RosterReader, plan: Plan, now: datetime) -> Sequence[Shift]:
     """Return the final shifts from now on, eight weeks of them."""
     # Overrides of the week before too, so that the running shift is cut as it is for everybody else.
     overrides = await reader.overrides(since=now - _BEHIND, until=now + _SHOWN + _BEHIND)

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from common.ids import new_id
 from common.postgres import Connection, Database
 from notifier.duty.escalation import Duty
-from notifier.duty.fire_timers import Timer
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
@@ -37,14 +36,17 @@ _SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident
 _OVERDUE = "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM escalations WHERE due_at < now()"
 
 
-class PostgresTimers:
-    """See ``application.people_ports.Timers``. Locks are taken incident → timer → calls, as everywhere."""
+class TimerStore:
+    """The timers of all incidents. Any number of replicas may fire them; each due time fires once.
+
+    Locks are taken incident → timer → calls, as everywhere.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def start(self, *, first_after: timedelta | None) -> int:
-        """Give a timer to critical incidents that have none yet."""
+        """Give a timer to critical incidents that have none yet; returns how many."""
         if first_after is None:
             return 0
         async with self._database.acquire() as connection:
@@ -52,13 +54,13 @@ class PostgresTimers:
         return int(status.rpartition(" ")[2])
 
     async def due(self, *, limit: int) -> Sequence[int]:
-        """Return incidents whose timer is due."""
+        """Return incidents whose timer is due, the oldest first."""
         async with self._database.acquire() as connection:
             return [row["incident_id"] for row in await connection.fetch(_DUE, limit)]
 
     @asynccontextmanager
-    async def open(self, incident_id: int) -> AsyncIterator[Timer | None]:
-        """Lock an incident and its due timer."""
+    async def open(self, incident_id: int) -> AsyncIterator[DueTimer | None]:
+        """Lock an incident and its due timer; None when it is not due any more or somebody else has it."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_LOCK, incident_id)
             timer = None if row is None else await connection.fetchrow(_TIMER, incident_id)
@@ -66,7 +68,7 @@ class PostgresTimers:
                 yield None
                 return
             now = await connection.fetchval("SELECT clock_timestamp()")
-            yield _OpenTimer(
+            yield DueTimer(
                 connection, incident_of(row), step=timer["step"], round_=timer["round"], due_at=timer["due_at"], now=now
             )
 
@@ -77,7 +79,9 @@ class PostgresTimers:
         return seconds
 
 
-class _OpenTimer:
+class DueTimer:
+    """A due timer, its incident locked, inside one transaction."""
+
     def __init__(
         self,
         connection: Connection,
@@ -100,15 +104,15 @@ class _OpenTimer:
         return await RosterReader(self._connection).duty(self.now)
 
     async def reopen(self) -> None:
-        """End the acknowledgement."""
+        """End the acknowledgement: the incident is open again."""
         await self._connection.execute(_REOPEN, self.incident.id)
 
     async def note(self, act: str, text: str) -> None:
-        """Write a line of history."""
+        """Write a line of the incident's history, to be told."""
         await self._connection.execute(_NOTE, self.incident.id, act, text)
 
     async def call(self, person: str, *, occasion: str) -> None:
-        """Have somebody phoned."""
+        """Have somebody phoned; the same (incident, person, occasion) is one call."""
         await self._connection.execute(_CALL, new_id(), self.incident.id, person, occasion)
 
     async def set(self, *, step: int, round_: int, due: datetime | None) -> None:

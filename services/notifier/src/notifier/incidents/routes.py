@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from common.clock import Clock
@@ -11,6 +11,7 @@ from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit
 from common.postgres import Connection, Database
 from common.telemetry import inject
 from notifier.delivery.notifications import NotificationStore
+from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
 from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted, uuid_text
 from notifier.incidents import views as models
@@ -23,22 +24,6 @@ from notifier.routing.views import RouteAnswer, RouteQuestion
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
-
-
-class Reader(Protocol):
-    """What the lists need."""
-
-    async def notifications(
-        self, *, incident: int | None, order: str | None, state: str | None, before: tuple[str, int] | None, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return rows of the notification log, newest first."""
-        ...
-
-    async def incidents(
-        self, *, state: str | None, severity: str | None, order: str | None, before: int | None, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return incidents, newest first."""
-        ...
 
 
 class DeskOn(Protocol):
@@ -56,7 +41,7 @@ class Admin:
         self,
         *,
         database: Database,
-        reader: Reader,
+        reader: NotificationReads,
         desk_on: DeskOn,
         ledger_on: Callable[[Connection], NotificationStore],
         act: ActOnIncident,

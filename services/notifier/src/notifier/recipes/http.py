@@ -22,7 +22,7 @@ class HttpRecipes:
         self._session: ClientSession | None = None
 
     async def run(self, request: RecipeRequest, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
-        """Carry a recipe out with somebody's own token."""
+        """Carry a recipe out with somebody's own token; the same ``key`` acts once."""
         base = self._urls.get(request.recipe)
         if base is None:
             return RecipeRefused("the service's address is not configured")

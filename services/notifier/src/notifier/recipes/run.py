@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Protocol
 
 from common.ids import derived_id
 from common.telemetry import get_logger
 from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
+from notifier.recipes.http import HttpRecipes
 from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest
+from notifier.recipes.store import RecipeStore
 
 _log = get_logger()
 _GIVE_UP_AFTER = 6
 _MARGIN = timedelta(seconds=5)
-
-
-class RecipeWatch(Protocol):
-    """Counts recipes."""
-
-    def cooked(self, recipe: str, outcome: str) -> None:
-        """One request came to an end or is tried again: ``done``, ``failed``, ``running``."""
-        ...
 
 
 class RunRecipes:
@@ -30,11 +24,11 @@ class RunRecipes:
     def __init__(
         self,
         *,
-        book: RecipeBook,
-        runner: RecipeRunner,
+        book: RecipeStore,
+        runner: HttpRecipes,
         directory: Directory,
         words: Words,
-        watch: RecipeWatch,
+        watch: PeopleMetrics,
         deadline: float,
     ) -> None:
         self._book = book
@@ -68,23 +62,3 @@ class RunRecipes:
             key=derived_id("notifier.recipe", str(request.id)),
             deadline=self._deadline,
         )
-
-
-class RecipeBook(Protocol):
-    """Confirmed recipes that are to be carried out."""
-
-    async def claim(self, *, lease: timedelta) -> RecipeRequest | None:
-        """Claim the next one, None when there is none."""
-        ...
-
-    async def record(self, request: RecipeRequest, outcome: RecipeOutcome, *, text: str, give_up_after: int) -> str:
-        """Write down what came of it, with a line of history; returns the request's state. Done ends the incident it was for."""
-        ...
-
-
-class RecipeRunner(Protocol):
-    """The services' admin addresses. Never raises for what they say."""
-
-    async def run(self, request: RecipeRequest, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
-        """Carry a recipe out with somebody's own token; the same ``key`` acts once."""
-        ...

@@ -29,8 +29,8 @@ _INCIDENT = "SELECT fingerprint, state FROM incidents WHERE id = $1"
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 
 
-class PostgresRecipeBook:
-    """See ``application.people_ports.RecipeBook``."""
+class RecipeStore:
+    """Confirmed recipes that are to be carried out."""
 
     def __init__(self, database: Database, *, problems: Problems) -> None:
         self._database = database

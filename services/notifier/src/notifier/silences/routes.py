@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -26,6 +26,7 @@ from common.http import (
 )
 from common.postgres import Connection, Database
 from notifier.routing.file import Match
+from notifier.silences.store import SilenceStore
 
 _ADMIN = ("admin",)
 _Pattern = Annotated[str, Field(min_length=1, max_length=200)]
@@ -91,35 +92,6 @@ class SilenceEnded(BaseModel):
     dry_run: bool
 
 
-class Store(Protocol):
-    """The silences, inside one transaction."""
-
-    async def add(
-        self,
-        *,
-        match: Mapping[str, Sequence[str]],
-        purpose: str,
-        starts_at: datetime | None,
-        ends_at: datetime,
-        reason: str,
-        by: str,
-    ) -> Mapping[str, Any]:
-        """Keep a silence; it begins now unless told otherwise. Returns its row."""
-        ...
-
-    async def listed(self, *, over_too: bool, before: int | None, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return silences, newest first."""
-        ...
-
-    async def end(self, silence_id: int, *, by: str, dry_run: bool) -> tuple[datetime, datetime]:
-        """End a silence now; returns its end before and after. Raises ``NotFound``."""
-        ...
-
-    async def fitting(self, match: Mapping[str, Sequence[str]]) -> list[int]:
-        """Return the incidents that are not over and fit."""
-        ...
-
-
 class Silences:
     """The handlers; ``routes`` is the table of them."""
 
@@ -127,7 +99,7 @@ class Silences:
         self,
         *,
         database: Database,
-        store_on: Callable[[Connection], Store],
+        store_on: Callable[[Connection], SilenceStore],
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:

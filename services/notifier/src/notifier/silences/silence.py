@@ -7,13 +7,13 @@ from datetime import timedelta
 from common.postgres import Connection
 from notifier.incidents.model import Incident
 from notifier.routing.model import literal
-from notifier.silences.store import PostgresSilences
+from notifier.silences.store import SilenceStore
 
 
 async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:
     """Keep notices of the incident's problem back for a while, in the caller's transaction."""
     now = await connection.fetchval("SELECT now()")
-    await PostgresSilences(connection).add(
+    await SilenceStore(connection).add(
         match={"fingerprint": [literal(incident.fact.fingerprint)]},
         purpose="silence",
         starts_at=None,

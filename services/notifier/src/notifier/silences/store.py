@@ -27,8 +27,8 @@ _END = "UPDATE silences SET ends_at = $2, ended_by = $3 WHERE id = $1 AND ends_a
 _OPEN = "SELECT * FROM incidents WHERE state <> 'resolved' AND kind LIKE ANY($1::text[]) ORDER BY id LIMIT 2000"
 
 
-class PostgresSilences:
-    """See ``entrypoints.silences.Store``. One connection inside a transaction."""
+class SilenceStore:
+    """The silences, inside one transaction. One connection inside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Sequence
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
 from notifier.delivery.notices import NewNotice
-from notifier.delivery.notifications import NotificationStore
-from notifier.duty.escalation import Duty
-from notifier.incidents.model import Incident, IncidentState
+from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
+from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
 from notifier.tickets.model import (
     PROBLEMS,
     HistoryLine,
-    Instruction,
-    NewTicket,
     TicketComment,
     ticket_for,
     wants_ticket,
@@ -44,7 +38,7 @@ class FollowUp:
     """
 
     def __init__(
-        self, *, follow_ups: FollowUpsOpen, problems: Problems, directory: Directory, words: Words, environment: str
+        self, *, follow_ups: FollowUpStore, problems: Problems, directory: Directory, words: Words, environment: str
     ) -> None:
         self._follow_ups = follow_ups
         self._problems = problems
@@ -63,7 +57,7 @@ class FollowUp:
                 await self._tell(open_ones, lines)
         return opened == _AT_A_TIME or len(lines) == _AT_A_TIME
 
-    async def _open_tickets(self, follow_ups: FollowUps) -> int:
+    async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
         incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
         wanted = [incident for incident in incidents if wants_ticket(incident.fact)]
         if wanted:
@@ -101,7 +95,7 @@ class FollowUp:
             await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
 
-    async def _tell(self, follow_ups: FollowUps, lines: Sequence[HistoryLine]) -> None:
+    async def _tell(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
         await follow_ups.comment(
             [
                 TicketComment(
@@ -166,7 +160,7 @@ class FollowUp:
         summary: str,
         details: dict[str, str],
         event_id: str,
-        follow_ups: FollowUps,
+        follow_ups: FollowUpBatch,
     ) -> Envelope:
         entry = JournalEntryV1(
             order_number=order_number,
@@ -187,56 +181,3 @@ def _still_matters(line: HistoryLine) -> bool:
     if line.act in {"reminded", "ack_expired"}:
         return line.incident.state is IncidentState.OPEN
     return True
-
-
-class FollowUps(Protocol):
-    """What is to be followed up, inside one transaction that no other replica has at the same time."""
-
-    @property
-    def ledger(self) -> NotificationStore: ...
-    @property
-    def now(self) -> datetime: ...
-
-    async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
-        """Lock and return incidents for which no ticket was decided on, the oldest first."""
-        ...
-
-    async def followed(self, incident_ids: Sequence[int]) -> None:
-        """Mark them as decided on."""
-        ...
-
-    async def instructions(self) -> Sequence[Instruction]:
-        """Return what operators are to do, by kind."""
-        ...
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        ...
-
-    async def open_tickets(self, tickets: Sequence[NewTicket]) -> Mapping[int, str]:
-        """Open a ticket for each incident that has none; returns incident → key (or number) of the new ones."""
-        ...
-
-    async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
-        """Return lines of history that are to be told, in order."""
-        ...
-
-    async def comment(self, comments: Sequence[TicketComment]) -> None:
-        """Add remarks to tickets, each line of history once."""
-        ...
-
-    async def close_tickets(self, ticket_ids: Sequence[int]) -> None:
-        """Close tickets whose problem is over."""
-        ...
-
-    async def told(self, line_ids: Sequence[int]) -> None:
-        """Mark lines as told."""
-        ...
-
-
-class FollowUpsOpen(Protocol):
-    """Opens the follow-up transaction."""
-
-    def transaction(self) -> AbstractAsyncContextManager[FollowUps | None]:
-        """None while another replica has it."""
-        ...

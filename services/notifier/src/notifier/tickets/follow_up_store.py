@@ -12,7 +12,6 @@ from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
-from notifier.tickets.follow_up import FollowUps
 from notifier.tickets.model import HistoryLine, Instruction, NewTicket, TicketComment
 from notifier.tickets.store import add_comments, add_tickets, instructions_on
 
@@ -37,22 +36,22 @@ _TOLD = "UPDATE incident_history SET told = true WHERE id = ANY($1::bigint[])"
 _CLOSE = "UPDATE tickets SET state = 'closed', closed_at = now() WHERE id = ANY($1::bigint[]) AND state <> 'closed'"
 
 
-class PostgresFollowUps:
-    """See ``application.people_ports.FollowUpsOpen``."""
+class FollowUpStore:
+    """Opens the follow-up transaction."""
 
     def __init__(self, database: Database, *, outside: bool) -> None:
         self._database = database
         self._outside = outside
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[FollowUps | None]:
+    async def transaction(self) -> AsyncIterator[FollowUpBatch | None]:
         """Open the transaction, unless another replica has it."""
         async with self._database.transaction() as connection:
             if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
                 yield None
                 return
             now = await connection.fetchval("SELECT clock_timestamp()")
-            yield _OpenFollowUps(connection, now=now, outside=self._outside)
+            yield FollowUpBatch(connection, now=now, outside=self._outside)
 
     async def backlog(self) -> tuple[float, int]:
         """Return the age (seconds) of the oldest line that was not told, and how many tickets the outside tracker does not have."""
@@ -61,7 +60,9 @@ class PostgresFollowUps:
         return (0.0, 0) if row is None else (row["oldest"], row["tickets"])
 
 
-class _OpenFollowUps:
+class FollowUpBatch:
+    """What is to be followed up, inside one transaction that no other replica has at the same time."""
+
     def __init__(self, connection: Connection, *, now: datetime, outside: bool) -> None:
         self._connection = connection
         self._outside = outside
@@ -69,7 +70,7 @@ class _OpenFollowUps:
         self.now = now
 
     async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
-        """Lock and return incidents for which no ticket was decided on."""
+        """Lock and return incidents for which no ticket was decided on, the oldest first."""
         return [incident_of(row) for row in await self._connection.fetch(_UNFOLLOWED, limit)]
 
     async def followed(self, incident_ids: Sequence[int]) -> None:
@@ -85,12 +86,12 @@ class _OpenFollowUps:
         return await RosterReader(self._connection).duty(self.now)
 
     async def open_tickets(self, tickets: Sequence[NewTicket]) -> Mapping[int, str]:
-        """Open a ticket for each incident that has none."""
+        """Open a ticket for each incident that has none; returns incident → key (or number) of the new ones."""
         made = await add_tickets(self._connection, tickets, outside=self._outside)
         return {row["incident_id"]: row["key"] or f"#{row['id']}" for row in made}
 
     async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
-        """Return lines of history that are to be told."""
+        """Return lines of history that are to be told, in order."""
         return [
             HistoryLine(
                 id=row["line_id"],
@@ -106,11 +107,11 @@ class _OpenFollowUps:
         ]
 
     async def comment(self, comments: Sequence[TicketComment]) -> None:
-        """Add remarks to tickets."""
+        """Add remarks to tickets, each line of history once."""
         await add_comments(self._connection, comments, outside=self._outside)
 
     async def close_tickets(self, ticket_ids: Sequence[int]) -> None:
-        """Close tickets."""
+        """Close tickets whose problem is over."""
         if ticket_ids:
             await self._connection.execute(_CLOSE, list(ticket_ids))
 

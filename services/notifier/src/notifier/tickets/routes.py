@@ -1,10 +1,10 @@
-"""Tickets and operators' instructions by HTTP (CONTRACT 7, M11, M12)."""
+"""TicketStore and operators' instructions by HTTP (CONTRACT 7, M11, M12)."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -13,7 +13,6 @@ from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit
 from common.postgres import Connection, Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
-from notifier.duty.escalation import Duty
 from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.store import IncidentStore
@@ -21,6 +20,7 @@ from notifier.messages.wording import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import HearComment
 from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
+from notifier.tickets.store import TicketStore
 from notifier.tickets.views import (
     CommentBody,
     Commented,
@@ -40,61 +40,6 @@ _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
 
 
-class Tickets(Protocol):
-    """Tickets on a connection."""
-
-    async def page(
-        self,
-        *,
-        queue: str | None,
-        state: str | None,
-        order: str | None,
-        incident: int | None,
-        before: int | None,
-        limit: int,
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return tickets with their comments, newest first."""
-        ...
-
-    async def ticket(self, key: str) -> Mapping[str, Any]:
-        """Lock and return a ticket by its key or our number."""
-        ...
-
-    async def add(self, ticket: NewTicket) -> Mapping[str, Any]:
-        """Open a ticket."""
-        ...
-
-    async def comment(self, comment: TicketComment, *, link: str | None = None) -> Mapping[str, Any]:
-        """Add a remark."""
-        ...
-
-    async def develop(self, ticket_id: int, key: str) -> None:
-        """Link a ticket to a development ticket."""
-        ...
-
-    async def instructions(self) -> Sequence[Mapping[str, Any]]:
-        """Return the instructions."""
-        ...
-
-    async def instruction(self, kind: str) -> Mapping[str, Any] | None:
-        """Lock and return one instruction."""
-        ...
-
-    async def put_instruction(
-        self, kind: str, *, text: str, call: bool, queue: str | None, by: str
-    ) -> Mapping[str, Any]:
-        """Keep an instruction."""
-        ...
-
-    async def drop_instruction(self, kind: str) -> None:
-        """Forget an instruction."""
-        ...
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        ...
-
-
 class TicketDesk:
     """The handlers; ``routes`` is the table of them."""
 
@@ -102,7 +47,7 @@ class TicketDesk:
         self,
         *,
         database: Database,
-        tickets_on: Callable[[Connection], Tickets],
+        tickets_on: Callable[[Connection], TicketStore],
         desk_on: Callable[..., IncidentStore],
         ledger_on: Callable[[Connection], NotificationStore],
         hear: HearComment,
@@ -305,7 +250,7 @@ class TicketDesk:
                 method="GET",
                 path="/admin/v1/tickets",
                 handler=self.find,
-                summary="Tickets with their comments, newest first",
+                summary="TicketStore with their comments, newest first",
                 query=TicketQuery,
                 response=Page[TicketView],
                 roles=VIEWER,

@@ -125,7 +125,7 @@ async def instructions_on(connection: Connection) -> Sequence[Instruction]:
     ]
 
 
-class PostgresTickets:
+class TicketStore:
     """Tickets and instructions under a person's hands, on one connection."""
 
     def __init__(self, connection: Connection, *, outside: bool) -> None:

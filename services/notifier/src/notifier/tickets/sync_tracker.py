@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
 from common.errors import SuiteError, Unavailable
 from common.telemetry import get_logger, scrub_text
-from notifier.delivery.notifications import NotificationStore
-from notifier.duty.escalation import Duty
 from notifier.incidents.act import patiently
-from notifier.incidents.store import IncidentStore
+from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import HearComment
 from notifier.tickets.model import (
@@ -23,68 +20,12 @@ from notifier.tickets.model import (
     TicketToRead,
     TrackerRefused,
 )
+from notifier.tickets.tracker_store import TrackerStore
 
 _log = get_logger()
 _LEASE = timedelta(seconds=30)
 _CALL_SECONDS = 15.0
 _STRANGER = "tracker"
-
-
-class Reading(Protocol):
-    """What a comment that was read is kept with, in one transaction."""
-
-    @property
-    def desk(self) -> IncidentStore: ...
-    @property
-    def ledger(self) -> NotificationStore: ...
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        ...
-
-    async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
-        """Keep a comment once; returns whether it is new and not one of our own."""
-        ...
-
-
-class TrackerDesk(Protocol):
-    """What is between our tickets and the tracker's. Claims are leases: who dies half-way is followed by another."""
-
-    async def ticket(self, *, lease: timedelta) -> TicketToCreate | None:
-        """Claim a ticket that is to be created."""
-        ...
-
-    async def created(self, ticket: TicketToCreate, key: str) -> None:
-        """Write down the key."""
-        ...
-
-    async def comment(self, *, lease: timedelta) -> CommentToSend | None:
-        """Claim the next comment of a ticket that exists; comments of one ticket go in their order."""
-        ...
-
-    async def sent(self, comment: CommentToSend, outside_id: str) -> None:
-        """Write down that the tracker has it."""
-        ...
-
-    async def later(self, what: TicketToCreate | CommentToSend, *, reason: str, for_good: bool) -> None:
-        """Try again later (doubling, at most five minutes); a comment that is refused for good ends."""
-        ...
-
-    async def to_read(self, *, every: timedelta) -> TicketToRead | None:
-        """Claim a ticket whose comments were not read for that long."""
-        ...
-
-    def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AbstractAsyncContextManager[Reading]:
-        """Open the transaction in which a comment of somebody is kept."""
-        ...
-
-
-class TrackerWatch(Protocol):
-    """Counts what goes to the tracker and comes from it."""
-
-    def tracked(self, what: str, outcome: str) -> None:
-        """``ticket`` or ``comment``: ``done``, ``later``, ``refused``; ``read``: ``done``, ``later``."""
-        ...
 
 
 class SyncTracker:
@@ -93,11 +34,11 @@ class SyncTracker:
     def __init__(
         self,
         *,
-        desk: TrackerDesk,
+        desk: TrackerStore,
         tracker: Tracker,
         hear: HearComment,
         directory: Directory,
-        watch: TrackerWatch,
+        watch: PeopleMetrics,
         every: timedelta,
     ) -> None:
         self._desk = desk

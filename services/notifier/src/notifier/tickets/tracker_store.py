@@ -13,7 +13,6 @@ from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
 from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
-from notifier.tickets.sync_tracker import Reading
 
 _TICKET = """
 UPDATE tickets SET outside = 'creating', attempts = attempts + 1, not_before = clock_timestamp() + $1::interval
@@ -63,8 +62,8 @@ ON CONFLICT (ticket_id, outside_id) DO NOTHING RETURNING id
 _LONGEST_WAIT = timedelta(minutes=5)
 
 
-class PostgresTrackerDesk:
-    """See ``application.sync_tracker.TrackerDesk``."""
+class TrackerStore:
+    """What is between our tickets and the tracker's. Claims are leases: who dies half-way is followed by another."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -91,7 +90,7 @@ class PostgresTrackerDesk:
             await connection.execute(_CREATED, ticket.id, key)
 
     async def comment(self, *, lease: timedelta) -> CommentToSend | None:
-        """Claim the next comment of a ticket that exists."""
+        """Claim the next comment of a ticket that exists; comments of one ticket go in their order."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_COMMENT, lease)
         if row is None:
@@ -113,7 +112,7 @@ class PostgresTrackerDesk:
             await connection.execute(_SENT, comment.id, outside_id)
 
     async def later(self, what: TicketToCreate | CommentToSend, *, reason: str, for_good: bool) -> None:
-        """Try again later."""
+        """Try again later (doubling, at most five minutes); a comment that is refused for good ends."""
         wait = min(_LONGEST_WAIT, timedelta(seconds=2 ** min(what.attempts, 9)))
         async with self._database.acquire() as connection:
             if isinstance(what, TicketToCreate):
@@ -128,13 +127,15 @@ class PostgresTrackerDesk:
         return None if row is None else TicketToRead(**dict(row))
 
     @asynccontextmanager
-    async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[Reading]:
+    async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
         """Open the transaction in which a comment of somebody is kept."""
         async with self._database.transaction() as connection:
-            yield _OpenReading(connection, principal=Principal(name=author, role=role))
+            yield TicketReading(connection, principal=Principal(name=author, role=role))
 
 
-class _OpenReading:
+class TicketReading:
+    """What a comment that was read is kept with, in one transaction."""
+
     def __init__(self, connection: Connection, *, principal: Principal) -> None:
         self._connection = connection
         self.desk = IncidentStore(connection, principal=principal, request_id="tracker")
@@ -145,7 +146,7 @@ class _OpenReading:
         return await RosterReader(self._connection).duty()
 
     async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
-        """Keep a comment once, unless we wrote it."""
+        """Keep a comment once; returns whether it is new and not one of our own."""
         await self._connection.execute(_SEEN, ticket.id, comment.id)
         if await self._connection.fetchval(_KNOWN, ticket.id, str(comment.id)):
             return False
