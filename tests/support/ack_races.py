@@ -58,21 +58,21 @@ async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> R
     async with AsyncExitStack() as stack:
         replicas = [Database(dsn, application_name=f"racer-{number}", max_size=20) for number in range(2)]
         robots = [CallWebhook(url=f"{sandbox.url}/calls/v1/calls", token=None) for _ in replicas]
-        for replica, robot in zip(replicas, robots, strict=True):
+        for replica, provider in zip(replicas, robots, strict=True):
             await replica.open()
             stack.push_async_callback(replica.close)
-            stack.push_async_callback(robot.close)
+            stack.push_async_callback(provider.close)
         callers = [
             PlaceCalls(
                 calls=CallStore(replica),
-                robot=robot,
+                provider=provider,
                 directory=Directory(people=people),
                 words=words,
                 watch=PeopleMetrics(CollectorRegistry()),
                 deadline=5.0,
                 pause=timedelta(0),
             )
-            for replica, robot in zip(replicas, robots, strict=True)
+            for replica, provider in zip(replicas, robots, strict=True)
         ]
         act = ActOnIncident(
             problems=Problems(routes=Routes(destinations={}, routes=()), words=words, environment="testing")
@@ -108,9 +108,9 @@ async def _round(
             nonlocal tries
             tries += 1
             async with database.transaction() as connection:
-                desk = IncidentStore(connection, principal=Principal(name, "operator"), request_id="race")
+                incident_store = IncidentStore(connection, principal=Principal(name, "operator"), request_id="race")
                 await act(
-                    desk,
+                    incident_store,
                     NotificationStore(connection),
                     incident_id=incidents[name],
                     act="ack",

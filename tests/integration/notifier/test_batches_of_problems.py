@@ -13,7 +13,7 @@ from common.contracts.envelope import Message
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import Problems
-from notifier.inputs.events import TakeIn
+from notifier.inputs.events import IngestEvents
 from notifier.messages.wording import Words
 from notifier.routing.file import read_routes
 
@@ -33,10 +33,10 @@ async def take(database: Database, *messages: Message | Envelope) -> None:
     """Take a batch in, in one transaction."""
     routes, words = read_routes(json.dumps(ONE_CHAT), name="test"), Words("en")
     problems = Problems(routes=routes, words=words, environment="production")
-    take_in = TakeIn(routes=routes, words=words, environment="production", problems=problems)
+    ingest_events = IngestEvents(routes=routes, words=words, environment="production", problems=problems)
     async with database.transaction() as connection:
         envelopes = [message if isinstance(message, Envelope) else enveloped(message) for message in messages]
-        await take_in(NotificationStore(connection), envelopes)
+        await ingest_events(NotificationStore(connection), envelopes)
 
 
 async def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:

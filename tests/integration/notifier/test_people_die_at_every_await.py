@@ -22,10 +22,10 @@ from common.ids import order_number
 from common.postgres import Connection, Database
 from common.service import running
 from common.testing import eventually
-from notifier.buttons.handle import HandlePress
-from notifier.buttons.model import Press
+from notifier.buttons.handle import HandleButtonAction
+from notifier.buttons.model import ButtonAction
 from notifier.buttons.store import ActionStores, ButtonActionStore
-from notifier.buttons.workers import CarryOutPresses
+from notifier.buttons.workers import CarryOutButtonActions
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.messages.keyboard import data_of
@@ -37,7 +37,7 @@ from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Destination, Routes
 from notifier.silences.silence import silence
-from notifier.tickets.acknowledge_from_comment import HearComment
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.tickets.yandex import YandexTracker
@@ -72,7 +72,7 @@ class PressesWithCrashPoints(WithCrashPoints):
     """Presses with points before and after each await: of the queue, and of everything that a press does in its transaction."""
 
     @asynccontextmanager
-    async def next(self) -> AsyncIterator[tuple[Connection, Press] | None]:
+    async def next(self) -> AsyncIterator[tuple[Connection, ButtonAction] | None]:
         """Lock the next press."""
         await self._crash_point.point()
         async with self._real.next() as found:
@@ -80,11 +80,12 @@ class PressesWithCrashPoints(WithCrashPoints):
             await self._crash_point.point()
         await self._crash_point.point()
 
-    def hands(self, connection: Connection, press: Press, principal: Principal) -> ActionStores:
-        """Return hands that die."""
-        real = self._real.hands(connection, press, principal)
+    def stores(self, connection: Connection, press: ButtonAction, principal: Principal) -> ActionStores:
+        """Return stores that die."""
+        real = self._real.stores(connection, press, principal)
         mortal: Any = {
-            name: WithCrashPoints(getattr(real, name), self._crash_point) for name in ("desk", "ledger", "book")
+            name: WithCrashPoints(getattr(real, name), self._crash_point)
+            for name in ("incident_store", "notifications", "effects")
         }
         return ActionStores(**mortal)
 
@@ -115,8 +116,8 @@ async def dies(work: Callable[[], Awaitable[bool]]) -> bool:
 
 @pytest.mark.parametrize("act", ["ack", "silence", "resolve"])
 async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, database: Database, act: Any) -> None:
-    presses = ButtonActionStore(database, silencer=silence)
-    handle = HandlePress(
+    actions = ButtonActionStore(database, silencer=silence)
+    handle = HandleButtonAction(
         act=ACT,
         directory=PEOPLE,
         words=WORDS,
@@ -124,13 +125,15 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
         destination_at=lambda channel, address: Destination(name="pressed", channel="telegram", address=address),
     )
 
-    def worker(crash_point: CrashPoint) -> CarryOutPresses:
-        mortal: Any = PressesWithCrashPoints(presses, crash_point)
-        return CarryOutPresses(presses=mortal, handle=handle, sorry="sorry", watch=PeopleMetrics(CollectorRegistry()))
+    def worker(crash_point: CrashPoint) -> CarryOutButtonActions:
+        mortal: Any = PressesWithCrashPoints(actions, crash_point)
+        return CarryOutButtonActions(
+            actions=mortal, handle=handle, failure_text="sorry", watch=PeopleMetrics(CollectorRegistry())
+        )
 
     for turn in itertools.count(1):
         [incident] = await kit.fetch(INCIDENT, f"press:{turn}", "problem.test")
-        await presses.keep(
+        await actions.keep(
             channel="telegram",
             outside_id=f"query-{turn}",
             who=str(telegram_id("oleg")),
@@ -173,11 +176,11 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
     def sync(crash_point: CrashPoint) -> SyncTracker:
         mortal: Any = WithCrashPoints(TrackerStore(database), crash_point)
         caller: Any = WithCrashPoints(tracker, crash_point)
-        hear = HearComment(act=ACT, directory=PEOPLE, wordings=())
+        acknowledge = AcknowledgeFromComment(act=ACT, directory=PEOPLE, wordings=())
         return SyncTracker(
-            desk=mortal,
+            store=mortal,
             tracker=caller,
-            hear=hear,
+            acknowledge=acknowledge,
             directory=PEOPLE,
             watch=PeopleMetrics(CollectorRegistry()),
             every=timedelta(hours=1),

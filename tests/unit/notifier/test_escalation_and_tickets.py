@@ -10,7 +10,7 @@ import pytest
 from common.errors import ConfigurationError
 from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
 from notifier.incidents.model import IncidentState, ProblemFact, Recipe, recipe_of
-from notifier.messages.keyboard import Pressed, data_of, incident_buttons, keyboard_of, read_data
+from notifier.messages.keyboard import ButtonData, data_of, incident_buttons, keyboard_of, read_data
 from notifier.messages.wording import Words
 from notifier.people.file import read_people
 from notifier.people.model import Directory, Person
@@ -84,7 +84,7 @@ def test_only_an_explicit_phrase_says_that_nobody_needs_to_call(text: str, heard
 
 def test_a_buttons_data_fits_telegram_and_only_ours_is_understood() -> None:
     assert len(data_of("recipe", 2**63 - 1).encode()) <= 64
-    assert read_data(data_of("ack", 12)) == Pressed("ack", 12)
+    assert read_data(data_of("ack", 12)) == ButtonData("ack", 12)
     for wrong in ("", "n1:a:", "n1:x:1", "n2:a:1", "n1:a:-1", f"n1:a:{2**63}", "n1:a:1 ", "n1:a:１"):
         assert read_data(wrong) is None, wrong
 

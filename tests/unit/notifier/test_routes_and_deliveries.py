@@ -17,8 +17,8 @@ from notifier.delivery.outcomes import (
     Moved,
     NotSent,
     Outcome,
-    Patience,
     Refused,
+    RetryPolicy,
     Sent,
     State,
     Throttled,
@@ -28,13 +28,13 @@ from notifier.delivery.outcomes import (
     pause_for,
 )
 from notifier.incidents import model as incidents
-from notifier.incidents.model import IncidentState, Reported, worth_telling
+from notifier.incidents.model import IncidentState, Reported, should_notify
 from notifier.inputs.facts import problem_fact, rejection_fact, workflow_fact
 from notifier.messages.document import text_of
 from notifier.messages.incident_notices import render_problem
 from notifier.messages.wording import Words
 from notifier.routing.file import read_routes
-from notifier.routing.model import Traits
+from notifier.routing.model import Labels
 from notifier.settings import DEFAULT_ROUTES
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -42,7 +42,7 @@ ROUTES = read_routes(DEFAULT_ROUTES.read_bytes(), name="default")
 
 
 @pytest.mark.parametrize(
-    ("traits", "told"),
+    ("labels", "told"),
     [
         ({"kind": "order.created", "store_id": "17"}, ["pickers-17", "store-17"]),
         ({"kind": "order.cancelled", "store_id": "999"}, ["pickers", "store"]),
@@ -54,8 +54,8 @@ ROUTES = read_routes(DEFAULT_ROUTES.read_bytes(), name="default")
         ({"kind": "something.else"}, []),
     ],
 )
-def test_the_default_routes_tell_those_whom_the_mission_names(traits: dict[str, str], told: list[str]) -> None:
-    chosen = ROUTES.choose(Traits(**{"environment": "production", **traits}))
+def test_the_default_routes_tell_those_whom_the_mission_names(labels: dict[str, str], told: list[str]) -> None:
+    chosen = ROUTES.choose(Labels(**{"environment": "production", **labels}))
     assert [each.destination.name for each in chosen] == told
 
 
@@ -139,14 +139,14 @@ def test_a_wrong_routes_file_is_refused_with_one_line(text: str, line: str) -> N
     ],
 )
 def test_each_outcome_has_its_consequence(outcome: Outcome, shared: bool, expected: After) -> None:
-    decided = after(outcome, now=NOW, created_at=NOW, attempts=3, shared=shared, jitter=0.0, patience=Patience())
+    decided = after(outcome, now=NOW, created_at=NOW, attempts=3, shared=shared, jitter=0.0, retry_policy=RetryPolicy())
     assert decided == expected
 
 
 def test_what_cannot_be_sent_for_too_long_fails_and_is_a_problem() -> None:
     old = NOW - timedelta(hours=7)
     decided = after(
-        Unclear("silence"), now=NOW, created_at=old, attempts=90, shared=False, jitter=0.5, patience=Patience()
+        Unclear("silence"), now=NOW, created_at=old, attempts=90, shared=False, jitter=0.5, retry_policy=RetryPolicy()
     )
     assert decided == After(state=State.FAILED, not_before=NOW, reason="given up: silence", problem="channel")
 
@@ -155,7 +155,9 @@ def test_what_waited_while_nothing_ran_is_tried_for_a_while_before_it_is_given_u
     old = NOW - timedelta(
         hours=9
     )  # nobody was there for a night; the first call fails because the network is not up yet
-    decided = after(NotSent("away"), now=NOW, created_at=old, attempts=1, shared=False, jitter=0.0, patience=Patience())
+    decided = after(
+        NotSent("away"), now=NOW, created_at=old, attempts=1, shared=False, jitter=0.0, retry_policy=RetryPolicy()
+    )
     assert decided.state is State.PENDING
 
 
@@ -165,7 +167,9 @@ def test_a_senseless_wait_of_a_provider_is_a_short_wait(seconds: float) -> None:
 
 
 def test_a_chat_that_keeps_moving_is_not_chased_for_ever() -> None:
-    decided = after(Moved("-2"), now=NOW, created_at=NOW, attempts=9, shared=False, jitter=0.0, patience=Patience())
+    decided = after(
+        Moved("-2"), now=NOW, created_at=NOW, attempts=9, shared=False, jitter=0.0, retry_policy=RetryPolicy()
+    )
     assert decided.not_before > NOW
     old = after(
         Moved("-2"),
@@ -174,7 +178,7 @@ def test_a_chat_that_keeps_moving_is_not_chased_for_ever() -> None:
         attempts=90,
         shared=False,
         jitter=0.0,
-        patience=Patience(),
+        retry_policy=RetryPolicy(),
     )
     assert (old.state, old.problem) == (State.FAILED, "channel")
 
@@ -191,7 +195,7 @@ def test_two_names_of_one_chat_are_told_once() -> None:
         ),
         name="f",
     )
-    chosen = table.choose(Traits(environment="production", kind="order.created"))
+    chosen = table.choose(Labels(environment="production", kind="order.created"))
     assert [each.destination.name for each in chosen] == ["pickers", "topic"]
 
 
@@ -204,10 +208,10 @@ def test_only_news_are_told_of_an_incident() -> None:
     def report(*, opened: bool, before: str | None) -> Reported:
         return Reported(incident_id=1, opened=opened, severity_before=before, occurrences=2)
 
-    assert worth_telling(report(opened=True, before=None), "info") == "opened"
-    assert worth_telling(report(opened=False, before="warning"), "critical") == "escalated"
-    assert worth_telling(report(opened=False, before="critical"), "critical") is None
-    assert worth_telling(report(opened=False, before="warning"), "warning") is None
+    assert should_notify(report(opened=True, before=None), "info") == "opened"
+    assert should_notify(report(opened=False, before="warning"), "critical") == "escalated"
+    assert should_notify(report(opened=False, before="critical"), "critical") is None
+    assert should_notify(report(opened=False, before="warning"), "warning") is None
 
 
 def test_every_act_on_every_state_is_a_transition_or_a_conflict() -> None:

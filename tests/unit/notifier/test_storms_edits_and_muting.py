@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import ConfigurationError
 from notifier.delivery.limits import calm, slack_edit_limits, telegram_limits
-from notifier.delivery.model import Digest, Lane, Standing, Waiting
+from notifier.delivery.model import ChatQueue, Digest, StaleMessage, Waiting
 from notifier.delivery.next_message import NextMessage
 from notifier.delivery.outcomes import (
     After,
@@ -18,8 +18,8 @@ from notifier.delivery.outcomes import (
     Moved,
     NotSent,
     Outcome,
-    Patience,
     Refused,
+    RetryPolicy,
     Sent,
     State,
     Throttled,
@@ -34,12 +34,12 @@ from notifier.messages.buttons import Button
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import render_digest
 from notifier.messages.document import Document, Span, text_of
-from notifier.messages.incident_status import STANDING_ROOM, IncidentNow, standing
+from notifier.messages.incident_status import STATUS_LINE_ROOM, IncidentNow, status_line
 from notifier.messages.layout import slack, telegram
 from notifier.messages.layout.base import Page
 from notifier.messages.wording import Words
 from notifier.routing.file import read_routes
-from notifier.routing.model import Traits, fits, literal
+from notifier.routing.model import Labels, fits, literal
 from notifier.settings import DEFAULT_ROUTES
 from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition, Silence, why_muted
@@ -89,7 +89,7 @@ def a_digest(**changes: Any) -> Digest:
     return Digest(**{**values, **changes})
 
 
-def a_lane(**changes: Any) -> Lane:
+def a_lane(**changes: Any) -> ChatQueue:
     """A Telegram group's lane."""
     limits = telegram_limits(bot="1", chat="-1")
     values: dict[str, Any] = {
@@ -101,7 +101,7 @@ def a_lane(**changes: Any) -> Lane:
         "limits": limits,
         "edit_limits": limits,
     }
-    return Lane(**{**values, **changes})
+    return ChatQueue(**{**values, **changes})
 
 
 def chooser(channel: str = "telegram") -> NextMessage:
@@ -139,7 +139,7 @@ def test_what_is_about_problems_leaves_places_to_pages_and_orders_keep_theirs() 
 
 
 def test_a_page_goes_before_an_edit_and_an_edit_before_a_warning() -> None:
-    post = Standing(
+    post = StaleMessage(
         post_id=1,
         message_id="3",
         place=None,
@@ -154,11 +154,11 @@ def test_a_page_goes_before_an_edit_and_an_edit_before_a_warning() -> None:
     order = [
         option.priority
         for option in chooser().options(
-            a_lane(waiting=(waiting(2, priority=CRITICAL),), standing=post, digests=(a_digest(),))
+            a_lane(waiting=(waiting(2, priority=CRITICAL),), stale=post, digests=(a_digest(),))
         )
     ]
     assert order == [CRITICAL, EDIT, EDIT]
-    order = [option.priority for option in chooser().options(a_lane(waiting=(waiting(2),), standing=post))]
+    order = [option.priority for option in chooser().options(a_lane(waiting=(waiting(2),), stale=post))]
     assert order == [EDIT, USUAL]
 
 
@@ -203,7 +203,7 @@ def test_a_mail_digest_is_another_mail_and_a_chat_digest_is_an_edit() -> None:
 )
 def test_each_outcome_of_an_edit_has_its_consequence(outcome: Outcome, was_edit: bool, expected: AfterEdit) -> None:
     decided = after_edit(
-        outcome, now=NOW, created_at=NOW, attempts=2, was_edit=was_edit, jitter=0.0, patience=Patience()
+        outcome, now=NOW, created_at=NOW, attempts=2, was_edit=was_edit, jitter=0.0, retry_policy=RetryPolicy()
     )
     assert decided == expected
 
@@ -211,7 +211,7 @@ def test_each_outcome_of_an_edit_has_its_consequence(outcome: Outcome, was_edit:
 def test_a_stale_edit_is_dropped_and_a_message_that_is_too_long_shrinks_before_it_fails() -> None:
     old = NOW - timedelta(hours=7)
     stale = after_edit(
-        Unclear("silence"), now=NOW, created_at=old, attempts=90, was_edit=True, jitter=0.0, patience=Patience()
+        Unclear("silence"), now=NOW, created_at=old, attempts=90, was_edit=True, jitter=0.0, retry_policy=RetryPolicy()
     )
     assert (stale.given_up, stale.reason) == (True, "given up: silence")
     results = [
@@ -222,7 +222,7 @@ def test_a_stale_edit_is_dropped_and_a_message_that_is_too_long_shrinks_before_i
             attempts=1,
             shared=shared,
             jitter=0.0,
-            patience=Patience(),
+            retry_policy=RetryPolicy(),
             shrunk=shrunk,
         )
         for shared, shrunk in ((True, 0), (False, 0), (False, 3))
@@ -251,11 +251,11 @@ def test_a_standing_says_who_and_when_and_fits_its_room() -> None:
         acknowledged_at=NOW,
     )
     for language in ("ru", "en"):
-        text = standing(taken, Words("ru" if language == "ru" else "en"))
+        text = status_line(taken, Words("ru" if language == "ru" else "en"))
         assert text is not None
         assert text.endswith("…, 12:00 UTC")
-        assert len(text) + len("<i></i>\n") <= STANDING_ROOM
-    assert standing(None, Words("ru")) is None
+        assert len(text) + len("<i></i>\n") <= STATUS_LINE_ROOM
+    assert status_line(None, Words("ru")) is None
 
 
 def test_a_button_that_no_provider_takes_is_refused() -> None:
@@ -307,7 +307,7 @@ def test_a_digest_counts_by_kind_and_names_the_gravest() -> None:
     ]
 
 
-def problem(**changes: Any) -> Traits:
+def problem(**changes: Any) -> Labels:
     """A problem as routes see it."""
     values: dict[str, Any] = {
         "environment": "production",
@@ -315,7 +315,7 @@ def problem(**changes: Any) -> Traits:
         "fingerprint": "f",
         "service": "tips",
     }
-    return Traits(**{**values, **changes})
+    return Labels(**{**values, **changes})
 
 
 def test_a_silence_holds_in_its_time_for_what_fits_and_an_empty_one_for_nothing() -> None:
@@ -323,8 +323,8 @@ def test_a_silence_holds_in_its_time_for_what_fits_and_an_empty_one_for_nothing(
         id=3, match={"service": ("tips",)}, purpose="silence", starts_at=NOW, ends_at=NOW + timedelta(hours=1)
     )
 
-    def why(traits: Traits, now: datetime, *silences: Silence) -> str | None:
-        return why_muted(traits, now=now, silences=silences, inhibitions=(), standing=())
+    def why(labels: Labels, now: datetime, *silences: Silence) -> str | None:
+        return why_muted(labels, now=now, silences=silences, inhibitions=(), open_incidents=())
 
     assert why(problem(), NOW, silence) == "silenced by silence 3 until 2026-11-21T13:00:00Z"
     assert why(problem(service="refunds"), NOW, silence) is None
@@ -338,7 +338,7 @@ def test_the_default_inhibition_is_a_service_that_is_down() -> None:
     down, slow = problem(alert="TipsDown", fingerprint="d"), problem(alert="TipsSlow")
     assert [rule.explains(down, slow), rule.explains(slow, down), rule.explains(down, down)] == [True, False, False]
     assert rule.explains(down, problem(alert="RefundsSlow", service="refunds")) is False
-    told = why_muted(slow, now=NOW, silences=(), inhibitions=(rule,), standing=((9, down),))
+    told = why_muted(slow, now=NOW, silences=(), inhibitions=(rule,), open_incidents=((9, down),))
     assert told == "inhibited by incident 9 (a service that is down explains its other alerts)"
 
 

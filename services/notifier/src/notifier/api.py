@@ -14,29 +14,29 @@ from common.postgres import Database
 from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from notifier.buttons.routes import button_routes
-from notifier.delivery.notifications import NotificationStore, ledgers
+from notifier.delivery.notifications import NotificationStore, notification_opener
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
-from notifier.duty.calendar_routes import Mirror
+from notifier.duty.calendar_routes import OnCallCalendar
 from notifier.duty.change_roster import ChangeRoster
 from notifier.duty.roster_store import RosterReader, RosterStore, confirm_handover
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
-from notifier.incidents.routes import Admin
+from notifier.incidents.routes import IncidentRoutes
 from notifier.incidents.store import IncidentStore
-from notifier.inputs.alertmanager import TakeAlerts
+from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.routes import http_routes, sentry_routes
-from notifier.inputs.sentry import TakeSentry
+from notifier.inputs.sentry import IngestSentry
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
 from notifier.providers import configured
 from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
-from notifier.silences.routes import Silences
+from notifier.silences.routes import SilenceRoutes
 from notifier.silences.store import SilenceStore
-from notifier.tickets.routes import TicketDesk
+from notifier.tickets.routes import TicketRoutes
 from notifier.tickets.store import TicketStore
 from notifier.workers import People, people_of
 
@@ -58,25 +58,27 @@ def routes_of(
     wake: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
-    admin = Admin(
+    admin = IncidentRoutes(
         database=database,
         reader=NotificationReads(database),
-        desk_on=IncidentStore,
-        ledger_on=NotificationStore,
+        incident_store_on=IncidentStore,
+        notifications_on=NotificationStore,
         act=act,
         send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
         trials=RouteTrials(table=table, environment=settings.environment, past=NotificationReads(database)),
         clock=SystemClock(),
         wake=wake,
     )
-    take_alerts = TakeAlerts(problems=problems, open_ledger=ledgers(database), wake=wake)
+    ingest_alerts = IngestAlerts(problems=problems, open_notifications=notification_opener(database), wake=wake)
     return [
-        *http_routes(take_alerts=take_alerts),
+        *http_routes(ingest_alerts=ingest_alerts),
         *sentry_routes(
-            take_sentry=TakeSentry(problems=problems, open_ledger=ledgers(database), clock=SystemClock(), wake=wake)
+            ingest_sentry=IngestSentry(
+                problems=problems, open_notifications=notification_opener(database), clock=SystemClock(), wake=wake
+            )
         ),
         *admin.routes(),
-        *Silences(database=database, store_on=SilenceStore, clock=SystemClock(), wake=wake).routes(),
+        *SilenceRoutes(database=database, store_on=SilenceStore, clock=SystemClock(), wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
     ]
@@ -117,12 +119,12 @@ def people_routes(
     settings: NotifierSettings, people: People, *, database: Database, words: Words, wake: Callable[[], None]
 ) -> list[Route]:
     """Return the routes of buttons, tickets and roster; opens nothing."""
-    tickets = TicketDesk(
+    tickets = TicketRoutes(
         database=database,
         tickets_on=partial(TicketStore, outside=people.outside),
-        desk_on=IncidentStore,
-        ledger_on=NotificationStore,
-        hear=people.hear,
+        incident_store_on=IncidentStore,
+        notifications_on=NotificationStore,
+        acknowledge=people.acknowledge,
         directory=people.directory,
         words=words,
         wake=wake,
@@ -130,19 +132,19 @@ def people_routes(
     roster = RosterRoutes(
         database=database,
         reader_on=RosterReader,
-        desk_on=RosterStore,
+        store_on=RosterStore,
         confirm=confirm_handover,
         change=ChangeRoster(directory=people.directory),
         directory=people.directory,
         clock=SystemClock(),
         wake=wake,
     )
-    mirror = Mirror(
+    mirror = OnCallCalendar(
         database=database, reader_on=RosterReader, directory=people.directory, words=words, clock=SystemClock()
     )
     return [
         *button_routes(
-            presses=people.presses,
+            store=people.actions,
             telegram_secret=settings.telegram_webhook_secret,
             slack_secret=settings.slack_signing_secret,
             wake=wake,

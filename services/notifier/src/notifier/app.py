@@ -22,13 +22,13 @@ from notifier.delivery.fail_over import FailOver
 from notifier.delivery.failover_store import failovers
 from notifier.delivery.heartbeat import Beat
 from notifier.delivery.heartbeat_store import HeartbeatStore, pinger
-from notifier.delivery.notifications import NotificationStore, ledgers
-from notifier.delivery.outcomes import Patience
+from notifier.delivery.notifications import NotificationStore, notification_opener
+from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
 from notifier.incidents.problems import Problems
-from notifier.inputs.events import QUEUES, TakeIn, intake_handler
+from notifier.inputs.events import QUEUES, IngestEvents, intake_handler
 from notifier.messages.channels import CHANNELS
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
@@ -116,7 +116,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             watch=metrics,
             environment=settings.environment,
             deadline=settings.call_deadline,
-            patience=Patience(give_up_after=timedelta(seconds=settings.give_up_after)),
+            retry_policy=RetryPolicy(give_up_after=timedelta(seconds=settings.give_up_after)),
             combine_above=settings.combine_above,
             storm_above=settings.storm_above,
             directory=directory,
@@ -167,12 +167,12 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             _log.info("old_rows_forgotten", rows=gone)
 
     lifecycle.supervise("retention", lambda: every(_RETENTION_SECONDS, forget, name="retention"))
-    open_ledger = ledgers(database)
+    open_notifications = notification_opener(database)
 
     async def unmute() -> None:
         """Tell of what is not over although its silence is."""
-        async with open_ledger() as ledger:
-            told = await problems.unmute(ledger, limit=_UNMUTED_AT_A_TIME)
+        async with open_notifications() as notifications:
+            told = await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)
         if told:
             wake()
 
@@ -189,7 +189,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     lifecycle.supervise("failover", lambda: every(_SWEEP_SECONDS, tell_elsewhere, name="failover"))
     beat = Beat(
-        open_ledger=open_ledger,
+        open_notifications=open_notifications,
         pulses=HeartbeatStore(database),
         clock=SystemClock(),
         every=timedelta(seconds=settings.heartbeat_every or 60.0),
@@ -206,8 +206,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     reader = NotificationReads(database)
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
 
-    take_in = TakeIn(routes=table, words=words, environment=settings.environment, problems=problems)
-    handler = intake_handler(take_in, ledger_on=NotificationStore)
+    ingest_events = IngestEvents(routes=table, words=words, environment=settings.environment, problems=problems)
+    handler = intake_handler(ingest_events, notifications_on=NotificationStore)
     for spec in QUEUES:
         consumer = Consumer(
             amqp_url,
@@ -245,9 +245,9 @@ async def show(reader: NotificationReads, metrics: NotifierMetrics) -> None:
         waiting, oldest = queue.get(channel, (0, 0.0))
         metrics.waiting.labels(channel).set(waiting)
         metrics.oldest.labels(channel).set(oldest)
-    standing = await reader.open_incidents()
+    open_incidents = await reader.open_incidents()
     for severity in ("critical", "warning", "info"):
-        metrics.incidents.labels(severity).set(standing.get(severity, 0))
+        metrics.incidents.labels(severity).set(open_incidents.get(severity, 0))
 
 
 class Gate:

@@ -23,7 +23,7 @@ _CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent",
 
 
 class NotifierMetrics:
-    """Counts what happens to notices. ; gauges of the queue are set by a job that asks the database."""
+    """Counts what happens to notices and messages; gauges of the queue are set by a job that asks the database."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.notifications = Counter(
@@ -174,7 +174,7 @@ _TRACKED = (
 
 
 class PeopleMetrics:
-    """Counts recipes. See the ``…Watch`` protocols of the use cases."""
+    """Counts escalation, calls, buttons, recipes, tickets and handovers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.steps = Counter(

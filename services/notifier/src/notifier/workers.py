@@ -12,9 +12,9 @@ from common.errors import ConfigurationError
 from common.postgres import Database
 from common.service import Lifecycle
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
-from notifier.buttons.handle import HandlePress
+from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
-from notifier.buttons.workers import AnswerPresses, CarryOutPresses
+from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
 from notifier.channels.telegram import TelegramSender, bot_id
 from notifier.delivery.dispatcher import every
 from notifier.delivery.limits import telegram_limits
@@ -38,7 +38,7 @@ from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Destination, Routes
 from notifier.settings import NotifierSettings
 from notifier.silences.silence import silence
-from notifier.tickets.acknowledge_from_comment import HearComment
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import FollowUpStore
 from notifier.tickets.sync_tracker import SyncTracker
@@ -60,8 +60,8 @@ class People:
     directory: Directory
     policy: Policy
     act: ActOnIncident
-    hear: HearComment
-    presses: ButtonActionStore
+    acknowledge: AcknowledgeFromComment
+    actions: ButtonActionStore
     outside: bool
 
 
@@ -80,8 +80,8 @@ def people_of(settings: NotifierSettings, *, directory: Directory, problems: Pro
         directory=directory,
         policy=policy,
         act=act,
-        hear=HearComment(act=act, directory=directory, wordings=settings.no_call_wordings),
-        presses=ButtonActionStore(database, silencer=silence),
+        acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings),
+        actions=ButtonActionStore(database, silencer=silence),
         outside=settings.tracker != "built-in",
     )
 
@@ -135,11 +135,11 @@ def start_people(
 
     if settings.call_url is not None:
         token = settings.call_token
-        robot = CallWebhook(url=settings.call_url, token=None if token is None else token.get_secret_value())
-        lifecycle.on_stop(robot.close, name="call-webhook")
+        provider = CallWebhook(url=settings.call_url, token=None if token is None else token.get_secret_value())
+        lifecycle.on_stop(provider.close, name="call-webhook")
         calls = PlaceCalls(
             calls=CallStore(database),
-            robot=robot,
+            provider=provider,
             directory=directory,
             words=words,
             watch=metrics,
@@ -148,14 +148,16 @@ def start_people(
         )
         work("calls", Worker(calls, name="calls", after=wake))
 
-    handle = HandlePress(
+    handle = HandleButtonAction(
         act=people.act,
         directory=directory,
         words=words,
         environment=settings.environment,
         destination_at=partial(place_of, table),
     )
-    carry_out = CarryOutPresses(presses=people.presses, handle=handle, sorry=words["press.failed"], watch=metrics)
+    carry_out = CarryOutButtonActions(
+        actions=people.actions, handle=handle, failure_text=words["press.failed"], watch=metrics
+    )
     work("presses", Worker(carry_out, name="presses", after=wake))
     slack = SlackAnswers(deadline=deadline)
     lifecycle.on_stop(slack.close, name="slack-answers")
@@ -170,7 +172,7 @@ def start_people(
         if url is not None and secret is not None:
             register = partial(answers.register, url=url, secret=secret.get_secret_value())
             lifecycle.supervise("telegram-webhook", lambda: every(_WEBHOOK_SECONDS, register, name="telegram-webhook"))
-    work("press-answers", Worker(AnswerPresses(presses=people.presses, answer=answer), name="press-answers"))
+    work("press-answers", Worker(AnswerButtonActions(actions=people.actions, answer=answer), name="press-answers"))
 
     recipes = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
     lifecycle.on_stop(recipes.close, name="recipes")
@@ -210,7 +212,7 @@ def start_people(
 
     async def forget() -> None:
         """Delete presses that were answered long ago."""
-        await people.presses.forget(older_than=_PRESSES_KEPT)
+        await people.actions.forget(older_than=_PRESSES_KEPT)
 
     lifecycle.supervise("presses-kept", lambda: every(_FORGET_SECONDS, forget, name="presses-kept"))
 
@@ -239,9 +241,9 @@ def start_tracker(
     )
     lifecycle.on_stop(tracker.close, name="tracker")
     sync = SyncTracker(
-        desk=TrackerStore(database),
+        store=TrackerStore(database),
         tracker=tracker,
-        hear=people.hear,
+        acknowledge=people.acknowledge,
         directory=people.directory,
         watch=metrics,
         every=timedelta(seconds=settings.tracker_poll),

@@ -12,7 +12,7 @@ from aiohttp import ClientError, ClientSession
 from common.http import new_session
 from common.postgres import Database
 from common.telemetry import get_logger
-from notifier.buttons.store import ToAnswer
+from notifier.buttons.store import ActionToAnswer
 from notifier.delivery import limits as rate
 from notifier.delivery.limits import Limit
 from notifier.messages.document import shorten
@@ -42,7 +42,7 @@ class TelegramAnswers:
         self._limit = limit
         self._deadline = deadline
 
-    async def answer(self, press: ToAnswer) -> bool:
+    async def answer(self, action: ActionToAnswer) -> bool:
         """Answer one press; False means: try again. A query that is too old can never be answered, and nobody waits for it."""
         from aiogram import exceptions as said
 
@@ -51,17 +51,17 @@ class TelegramAnswers:
         try:
             async with asyncio.timeout(self._deadline):
                 await bot.answer_callback_query(
-                    press.outside_id, text=shorten(press.text, _LONGEST) or None, show_alert=press.alert
+                    action.outside_id, text=shorten(action.text, _LONGEST) or None, show_alert=action.alert
                 )
         except said.TelegramRetryAfter as error:
             await asyncio.sleep(min(float(error.retry_after), 5.0))
             return False
         except said.TelegramBadRequest as error:
             benign = any(sign in error.message.lower() for sign in _BENIGN)
-            _log.info("press_answer_refused", benign=benign, press_id=str(press.id))
+            _log.info("press_answer_refused", benign=benign, press_id=str(action.id))
             return True
         except (TimeoutError, said.TelegramAPIError) as error:
-            _log.warning("press_not_answered", reason=type(error).__name__, press_id=str(press.id))
+            _log.warning("press_not_answered", reason=type(error).__name__, press_id=str(action.id))
             return False
         return True
 
@@ -104,17 +104,17 @@ class SlackAnswers:
         self._deadline = deadline
         self._session: ClientSession | None = None
 
-    async def answer(self, press: ToAnswer) -> bool:
+    async def answer(self, action: ActionToAnswer) -> bool:
         """Answer one press; False means: try again."""
-        if press.reply_to is None or not press.text:
+        if action.reply_to is None or not action.text:
             return True
         if self._session is None:
             self._session = new_session(service="notifier")
-        body = {"response_type": "ephemeral", "replace_original": False, "text": press.text}
+        body = {"response_type": "ephemeral", "replace_original": False, "text": action.text}
         with contextlib.suppress(TimeoutError, ClientError, OSError):
             async with (
                 asyncio.timeout(self._deadline),
-                self._session.post(press.reply_to, json=body, allow_redirects=False) as answer,
+                self._session.post(action.reply_to, json=body, allow_redirects=False) as answer,
             ):
                 return answer.status < 500 and answer.status != 429
         return False

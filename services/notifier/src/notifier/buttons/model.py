@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Press:
+class ButtonAction:
     """A pressed button, as it was kept."""
 
     id: int

@@ -34,7 +34,7 @@ class Taken(BaseModel):
 
 def button_routes(
     *,
-    presses: ButtonActionStore,
+    store: ButtonActionStore,
     telegram_secret: SecretStr | None,
     slack_secret: SecretStr | None,
     wake: Callable[[], None],
@@ -49,7 +49,7 @@ def button_routes(
             raise Unauthorized("the secret header does not fit")
         query = _object(await request.read()).get("callback_query")
         if isinstance(query, Mapping):
-            await _keep_telegram(presses, query, request.headers.get("traceparent"))
+            await _keep_telegram(store, query, request.headers.get("traceparent"))
             wake()
         return web.json_response({}, headers={"Cache-Control": "no-store"})
 
@@ -64,7 +64,7 @@ def button_routes(
             raise InvalidInput("there is no payload") from None
         interaction = _object(payload)
         if interaction.get("type") == "block_actions":
-            await _keep_slack(presses, interaction, request.headers.get("traceparent"))
+            await _keep_slack(store, interaction, request.headers.get("traceparent"))
             wake()
         return web.Response(status=200, headers={"Cache-Control": "no-store"})
 
@@ -94,12 +94,12 @@ def button_routes(
     ]
 
 
-async def _keep_telegram(presses: ButtonActionStore, query: Mapping[str, Any], traceparent: str | None) -> None:
+async def _keep_telegram(store: ButtonActionStore, query: Mapping[str, Any], traceparent: str | None) -> None:
     chat = _mapping(_mapping(query.get("message")).get("chat"))
     who, outside_id, data = _mapping(query.get("from")).get("id"), query.get("id"), query.get("data")
     if who is None or not outside_id or not isinstance(data, str):
         return  # a press of something that is none of ours (a game, an inline message)
-    await presses.keep(
+    await store.keep(
         channel="telegram",
         outside_id=_text(outside_id),
         who=_text(who),
@@ -110,7 +110,7 @@ async def _keep_telegram(presses: ButtonActionStore, query: Mapping[str, Any], t
     )
 
 
-async def _keep_slack(presses: ButtonActionStore, interaction: Mapping[str, Any], traceparent: str | None) -> None:
+async def _keep_slack(store: ButtonActionStore, interaction: Mapping[str, Any], traceparent: str | None) -> None:
     channel, who = _mapping(interaction.get("channel")), _mapping(interaction.get("user")).get("id")
     actions = interaction.get("actions")
     if not isinstance(actions, list) or not actions or who is None:
@@ -118,7 +118,7 @@ async def _keep_slack(presses: ButtonActionStore, interaction: Mapping[str, Any]
     action = _mapping(actions[0])
     address = f"#{channel['name']}" if channel.get("name") else channel.get("id", "")
     reply_to = interaction.get("response_url")
-    await presses.keep(
+    await store.keep(
         channel="slack",
         outside_id=f"{_text(interaction.get('trigger_id', ''))}:{_text(action.get('action_ts', ''))}",
         who=_text(who),

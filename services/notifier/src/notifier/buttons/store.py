@@ -10,7 +10,7 @@ from typing import Any
 
 from common.http import Principal
 from common.postgres import Connection, Database
-from notifier.buttons.model import Press
+from notifier.buttons.model import ButtonAction
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import confirm_handover
 from notifier.incidents.model import Incident
@@ -64,7 +64,7 @@ Silencer = Callable[[Connection, Incident, str, timedelta, str], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToAnswer:
+class ActionToAnswer:
     """A press that was carried out and not answered yet."""
 
     id: int
@@ -80,9 +80,9 @@ class ToAnswer:
 class ActionStores:
     """What a press works with, all in one transaction."""
 
-    desk: IncidentStore
-    ledger: NotificationStore
-    book: ActionEffects
+    incident_store: IncidentStore
+    notifications: NotificationStore
+    effects: ActionEffects
 
 
 class ButtonActionStore:
@@ -108,31 +108,31 @@ class ButtonActionStore:
             await connection.execute(_KEEP, channel, outside_id, who, data, reply_to, address, traceparent)
 
     @asynccontextmanager
-    async def next(self) -> AsyncIterator[tuple[Connection, Press] | None]:
+    async def next(self) -> AsyncIterator[tuple[Connection, ButtonAction] | None]:
         """Lock the next press that was not carried out, in a transaction; None when there is none."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_NEXT)
-            yield None if row is None else (connection, Press(**dict(row)))
+            yield None if row is None else (connection, ButtonAction(**dict(row)))
 
-    async def done(self, connection: Connection, press: Press, *, outcome: str, answer: str) -> None:
+    async def done(self, connection: Connection, action: ButtonAction, *, outcome: str, answer: str) -> None:
         """Write down what came of a press, in its transaction."""
-        await connection.execute(_DONE, press.id, outcome, answer)
+        await connection.execute(_DONE, action.id, outcome, answer)
 
-    def hands(self, connection: Connection, press: Press, principal: Principal) -> ActionStores:
+    def stores(self, connection: Connection, action: ButtonAction, principal: Principal) -> ActionStores:
         """Return what a press works with, for one person."""
         return ActionStores(
-            desk=IncidentStore(connection, principal=principal, request_id=f"press-{press.id}"),
-            ledger=NotificationStore(connection),
-            book=ActionEffects(connection, silencer=self._silencer),
+            incident_store=IncidentStore(connection, principal=principal, request_id=f"press-{action.id}"),
+            notifications=NotificationStore(connection),
+            effects=ActionEffects(connection, silencer=self._silencer),
         )
 
-    async def to_answer(self, *, lease: timedelta) -> ToAnswer | None:
+    async def to_answer(self, *, lease: timedelta) -> ActionToAnswer | None:
         """Claim the next press that is to be answered."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_TO_ANSWER, lease)
         if row is None:
             return None
-        return ToAnswer(
+        return ActionToAnswer(
             id=row["id"],
             channel=row["channel"],
             outside_id=row["outside_id"],

@@ -10,7 +10,7 @@ from common.errors import SuiteError
 from common.http import Principal
 from common.postgres import worth_repeating
 from common.telemetry import get_logger
-from notifier.buttons.handle import HandlePress
+from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
 from notifier.incidents.act import patiently
 from notifier.metrics import PeopleMetrics
@@ -23,13 +23,15 @@ _ANSWERS_LAST = timedelta(seconds=60)  # afterwards Telegram calls the query too
 _STRANGER = Principal(name="stranger", role="viewer")
 
 
-class CarryOutPresses:
+class CarryOutButtonActions:
     """Each press is carried out once, in the order in which they came, whichever replica takes it."""
 
-    def __init__(self, *, presses: ButtonActionStore, handle: HandlePress, sorry: str, watch: PeopleMetrics) -> None:
-        self._presses = presses
+    def __init__(
+        self, *, actions: ButtonActionStore, handle: HandleButtonAction, failure_text: str, watch: PeopleMetrics
+    ) -> None:
+        self._actions = actions
         self._handle = handle
-        self._sorry = sorry
+        self._failure_text = failure_text
         self._watch = watch
 
     async def __call__(self) -> bool:
@@ -37,45 +39,45 @@ class CarryOutPresses:
         return await patiently(self._once, seconds=_CALL_SECONDS)
 
     async def _once(self) -> bool:
-        async with self._presses.next() as found:
+        async with self._actions.next() as found:
             if found is None:
                 return False
-            connection, press = found
-            person = self._handle.person_of(press)
+            connection, action = found
+            person = self._handle.person_of(action)
             principal = _STRANGER if person is None else Principal(name=person.id, role=person.role)
             savepoint = connection.transaction()
             await savepoint.start()
             try:
-                outcome, answer = await self._handle(self._presses.hands(connection, press, principal), press)
+                outcome, answer = await self._handle(self._actions.stores(connection, action, principal), action)
             except Exception as error:
                 await savepoint.rollback()
                 if isinstance(error, SuiteError) or worth_repeating(error):
                     raise
                 # A fault of ours in one press must not stop the others behind it.
-                _log.error("press_failed", press_id=str(press.id), exc_info=error)
-                outcome, answer = "failed", self._sorry
+                _log.error("press_failed", press_id=str(action.id), exc_info=error)
+                outcome, answer = "failed", self._failure_text
             else:
                 await savepoint.commit()
-            await self._presses.done(connection, press, outcome=outcome, answer=answer)
-        self._watch.pressed(press.channel, outcome)
-        _log.info("button_pressed", channel=press.channel, outcome=outcome, press_id=str(press.id))
+            await self._actions.done(connection, action, outcome=outcome, answer=answer)
+        self._watch.pressed(action.channel, outcome)
+        _log.info("button_pressed", channel=action.channel, outcome=outcome, press_id=str(action.id))
         return True
 
 
-class AnswerPresses:
+class AnswerButtonActions:
     """Tells each presser what came of it, within the time in which the channel takes answers."""
 
-    def __init__(self, *, presses: ButtonActionStore, answer: dict[str, Callable[[Any], Awaitable[bool]]]) -> None:
-        self._presses = presses
+    def __init__(self, *, actions: ButtonActionStore, answer: dict[str, Callable[[Any], Awaitable[bool]]]) -> None:
+        self._actions = actions
         self._answer = answer
 
     async def __call__(self) -> bool:
         """Answer the next press; returns whether there was one."""
-        press = await self._presses.to_answer(lease=_ANSWER_LEASE)
-        if press is None:
+        action = await self._actions.to_answer(lease=_ANSWER_LEASE)
+        if action is None:
             return False
-        answer = self._answer.get(press.channel)
-        late = datetime.now(UTC) - press.received_at > _ANSWERS_LAST
-        if late or answer is None or await answer(press):
-            await self._presses.answered(press.id)
+        answer = self._answer.get(action.channel)
+        late = datetime.now(UTC) - action.received_at > _ANSWERS_LAST
+        if late or answer is None or await answer(action):
+            await self._actions.answered(action.id)
         return True

@@ -11,11 +11,22 @@ from uuid import uuid4
 from common.ids import derived_id
 from common.telemetry import extract, get_logger, span, trace_id
 from notifier.delivery import limits as rate
-from notifier.delivery.journal import Stories
+from notifier.delivery.journal import DeliveryJournal
 from notifier.delivery.limits import Limit
-from notifier.delivery.model import Claim, Digest, Digesting, Editing, Lane, Message, Posting, Sender, Standing, Work
+from notifier.delivery.model import (
+    ChatQueue,
+    Claim,
+    Digest,
+    Digesting,
+    Editing,
+    Message,
+    Posting,
+    Sender,
+    StaleMessage,
+    Work,
+)
 from notifier.delivery.next_message import NextMessage, Option
-from notifier.delivery.outcomes import NotSent, Outcome, Patience, Refused, Sent, State, Unclear
+from notifier.delivery.outcomes import NotSent, Outcome, Refused, RetryPolicy, Sent, State, Unclear
 from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
 from notifier.delivery.record import Outcomes
 from notifier.messages.channels import CHANNELS
@@ -47,7 +58,7 @@ class Deliver:
         watch: NotifierMetrics,
         environment: str = "production",
         deadline: float = 10.0,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         combine_above: int = 3,
         storm_above: int = 20,
         directory: Directory | None = None,
@@ -67,9 +78,9 @@ class Deliver:
         self._next = NextMessage(
             words=words, combine_above=combine_above, storm_above=storm_above, rules=rules, directory=directory
         )
-        self._stories = Stories(channel=channel, words=words)
+        self._journal = DeliveryJournal(channel=channel, words=words)
         self._outcomes = Outcomes(
-            rules=rules, stories=self._stories, jitter=jitter, patience=patience or Patience(), words=words
+            rules=rules, journal=self._journal, jitter=jitter, retry_policy=retry_policy or RetryPolicy(), words=words
         )
 
     async def claim(self) -> Claim | None:
@@ -84,7 +95,7 @@ class Deliver:
                 if claim is not None:
                     return claim
 
-    async def _claim_in(self, queue: DeliveryQueue, lane: Lane, *, taken_at: float) -> Claim | None:
+    async def _claim_in(self, queue: DeliveryQueue, lane: ChatQueue, *, taken_at: float) -> Claim | None:
         storms = self._next.storms(lane)
         if storms:
             for topic in storms:
@@ -101,7 +112,7 @@ class Deliver:
         await self._wait(queue, lane, options)
         return None
 
-    async def _wait(self, queue: DeliveryQueue, lane: Lane, options: Sequence[Option]) -> None:
+    async def _wait(self, queue: DeliveryQueue, lane: ChatQueue, options: Sequence[Option]) -> None:
         """Leave alone what has no free place: an edit by itself; new notices with the whole lane, or with all that is not urgent."""
         for option in options:
             until = _opens(lane, option.limits) + _ROOM
@@ -112,11 +123,13 @@ class Deliver:
             else:
                 await queue.urgent_only(lane, until)
 
-    async def _claim_option(self, queue: DeliveryQueue, lane: Lane, option: Option, *, taken_at: float) -> Claim | None:
+    async def _claim_option(
+        self, queue: DeliveryQueue, lane: ChatQueue, option: Option, *, taken_at: float
+    ) -> Claim | None:
         made: tuple[Message, Work] | None
         if isinstance(option.what, Digest):
             made = await self._digest(queue, lane, option.what)
-        elif isinstance(option.what, Standing):
+        elif isinstance(option.what, StaleMessage):
             made = await self._edit(queue, lane, option.what)
         else:
             made = await self._post(queue, lane)
@@ -145,11 +158,11 @@ class Deliver:
         await queue.claim(lane, claim, windows=windows, lease_until=lease)
         return claim
 
-    async def _post(self, queue: DeliveryQueue, lane: Lane) -> tuple[Message, Work] | None:
+    async def _post(self, queue: DeliveryQueue, lane: ChatQueue) -> tuple[Message, Work] | None:
         entries, spoilt = self._next.entries(lane)
         if spoilt:
-            await queue.spoil({waiting.id: reason for waiting, reason in spoilt})
-            await queue.promise(*self._stories.spoilt(lane.key, spoilt, lane.now))
+            await queue.fail_permanently({waiting.id: reason for waiting, reason in spoilt})
+            await queue.add_to_outbox(*self._journal.spoilt(lane.key, spoilt, lane.now))
             for waiting, _ in spoilt:
                 self._watch.delivered(
                     channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
@@ -173,7 +186,7 @@ class Deliver:
         )
         return message, Posting(entries=entries)
 
-    async def _edit(self, queue: DeliveryQueue, lane: Lane, post: Standing) -> tuple[Message, Work] | None:
+    async def _edit(self, queue: DeliveryQueue, lane: ChatQueue, post: StaleMessage) -> tuple[Message, Work] | None:
         if not post.parts:
             await queue.forget_post(post)  # its notices were deleted as too old
             return None
@@ -197,9 +210,9 @@ class Deliver:
             buttons=buttons,
             edits=post.message_id,
         )
-        return message, Editing(standing=post)
+        return message, Editing(stale=post)
 
-    async def _digest(self, queue: DeliveryQueue, lane: Lane, digest: Digest) -> tuple[Message, Work]:
+    async def _digest(self, queue: DeliveryQueue, lane: ChatQueue, digest: Digest) -> tuple[Message, Work]:
         document = render_digest(
             tally=await queue.tally(digest),
             worst=await queue.worst(digest, MOST_WORST),
@@ -303,7 +316,7 @@ class Deliver:
                 _log.warning("notification_not_sent", outcome=name, reason=reason, **fields)
 
 
-def _opens(lane: Lane, limits: Sequence[Limit]) -> datetime:
+def _opens(lane: ChatQueue, limits: Sequence[Limit]) -> datetime:
     return max((rate.opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in limits), default=lane.now)
 
 

@@ -44,7 +44,7 @@ _LEAVE = "UPDATE deliveries SET failed_over_at = now() WHERE id = $1"
 
 
 class FailoverStore:
-    """Deliveries that did not arrive, inside one transaction. One connection inside a transaction."""
+    """Deliveries that did not arrive, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

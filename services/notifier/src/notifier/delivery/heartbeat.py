@@ -23,7 +23,7 @@ class Beat:
     def __init__(
         self,
         *,
-        open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
         pulses: HeartbeatStore,
         clock: Clock,
         every: timedelta,
@@ -31,7 +31,7 @@ class Beat:
         show: Callable[[datetime, bool], None],
         ping: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        self._open_ledger = open_ledger
+        self._open_notifications = open_notifications
         self._pulses = pulses
         self._clock = clock
         self._every = every
@@ -51,8 +51,8 @@ class Beat:
             subject=None,
             time=now,
         )
-        async with self._open_ledger() as ledger:
-            await ledger.promise(envelope)
+        async with self._open_notifications() as notifications:
+            await notifications.add_to_outbox(envelope)
 
     async def look(self) -> None:
         """Show the last one that the provider took; tell the outside, once for each, if nothing else is overdue."""

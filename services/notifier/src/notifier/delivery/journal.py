@@ -17,7 +17,7 @@ _SOURCE = "/notifier"
 _MOST_ORDERS = 10
 
 
-class Stories:
+class DeliveryJournal:
     """Makes the events of one channel. The same outcome always gives events of the same ids."""
 
     def __init__(self, *, channel: str, words: Words) -> None:

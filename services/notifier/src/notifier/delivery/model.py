@@ -52,7 +52,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class StaleMessage:
     """A message in a chat that no longer says what is true. ``parts`` are its deliveries with their pages (first, past).
 
     No ``message_id``: it is gone, and is posted anew. ``wanted`` is what recording compares with: what changed since is shown by
@@ -89,7 +89,7 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class ChatQueue:
     """A locked lane: what waits there (in order, the head of it) and how the providers' limits stand.
 
     ``problems`` counts the problem notices that wait, up to one more than the storm's threshold, by topic (0: none). ``refused``: its chat
@@ -104,7 +104,7 @@ class Lane:
     limits: tuple[Limit, ...]
     edit_limits: tuple[Limit, ...] = ()
     refused: bool = False
-    standing: Standing | None = None
+    stale: StaleMessage | None = None
     digests: tuple[Digest, ...] = ()
     problems: Mapping[int, int] = field(default_factory=dict)
 
@@ -151,7 +151,7 @@ class Posting:
 class Editing:
     """A message that stands in the chat gets its present text."""
 
-    standing: Standing
+    stale: StaleMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

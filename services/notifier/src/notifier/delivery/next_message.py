@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from common.telemetry import get_logger
 from notifier.delivery import limits as rate
 from notifier.delivery.limits import Limit
-from notifier.delivery.model import Digest, Entry, Lane, Standing, Waiting
+from notifier.delivery.model import ChatQueue, Digest, Entry, StaleMessage, Waiting
 from notifier.delivery.urgency import CRITICAL, EDIT, KEPT_FOR_PAGES
 from notifier.messages.buttons import Keyboard
 from notifier.messages.channels import ChannelRules
 from notifier.messages.document import Document
-from notifier.messages.incident_status import STANDING_ROOM, standing
+from notifier.messages.incident_status import STATUS_LINE_ROOM, status_line
 from notifier.messages.keyboard import keyboard_of
 from notifier.messages.layout import Page
 from notifier.messages.packing import Candidate, must_combine, pack
@@ -27,7 +27,7 @@ _log = get_logger()
 class Option:
     """Something that could go next, and the limits that hold for it. ``what`` None stands for new notices, beginning with ``head``."""
 
-    what: Standing | Digest | None
+    what: StaleMessage | Digest | None
     head: Waiting | None
     priority: int
     limits: tuple[Limit, ...]
@@ -57,7 +57,7 @@ class NextMessage:
         self._rules = rules
         self._directory = directory or Directory()
 
-    def storms(self, lane: Lane) -> list[int | None]:
+    def storms(self, lane: ChatQueue) -> list[int | None]:
         """Return the topics of the lane in which more problems wait than anybody can read, or where a digest is open."""
         if not self._rules.digests:
             return []
@@ -71,7 +71,7 @@ class NextMessage:
         """Return whether a digest's next turn is an edit; where messages cannot be edited it is another message."""
         return self._rules.edits and digest.message_id is not None
 
-    def options(self, lane: Lane) -> list[Option]:
+    def options(self, lane: ChatQueue) -> list[Option]:
         """Return what could go next, the most urgent first."""
         found: list[Option] = []
         if lane.waiting:
@@ -79,17 +79,17 @@ class NextMessage:
             # Orders keep their limits whole; what is about problems leaves places for the next critical one.
             bounds = lane.limits if not head.problem or head.priority <= CRITICAL else _calm(lane.limits)
             found.append(Option(None, head, head.priority, bounds))
-        if lane.standing is not None:
-            priority = lane.standing.priority
-            bounds = lane.limits if lane.standing.message_id is None else lane.edit_limits
-            found.append(Option(lane.standing, None, priority, bounds if priority <= CRITICAL else _calm(bounds)))
+        if lane.stale is not None:
+            priority = lane.stale.priority
+            bounds = lane.limits if lane.stale.message_id is None else lane.edit_limits
+            found.append(Option(lane.stale, None, priority, bounds if priority <= CRITICAL else _calm(bounds)))
         for digest in lane.digests:
             if digest.due:
                 bounds = lane.edit_limits if self.edits(digest) else lane.limits
                 found.append(Option(digest, None, EDIT, _calm(bounds)))
         return sorted(found, key=lambda option: option.priority)
 
-    def entries(self, lane: Lane) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
+    def entries(self, lane: ChatQueue) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
         """Return what goes into the next message, and what of the lane's head can never be rendered, with the reason."""
         head = lane.waiting[0]
         mates = list(self._mates(lane, head))
@@ -123,7 +123,7 @@ class NextMessage:
         )
         return entries, spoilt
 
-    def again(self, post: Standing) -> tuple[tuple[tuple[Page, str | None], ...], Keyboard]:
+    def again(self, post: StaleMessage) -> tuple[tuple[tuple[Page, str | None], ...], Keyboard]:
         """Return the present pages and buttons of a message that stands in a chat. Raises whatever a broken document makes."""
         pages: list[tuple[Page, str | None]] = []
         ends: list[Waiting] = []
@@ -145,7 +145,7 @@ class NextMessage:
             [(waiting.document, None if waiting.incident is None else waiting.incident.state) for waiting in ends]
         )
 
-    def _mates(self, lane: Lane, head: Waiting) -> Iterator[Waiting]:
+    def _mates(self, lane: ChatQueue, head: Waiting) -> Iterator[Waiting]:
         """Yield what may share the head's message. In a storm one critical problem of each group pages; the digest has the others."""
         storm = any(digest.topic == head.topic for digest in lane.digests)
         paging: set[str] = set()
@@ -168,13 +168,13 @@ class NextMessage:
             mark=self._mark(waiting),
             alone=waiting.alone,
             shrink=waiting.shrink,
-            room=STANDING_ROOM if self._rules.edits and waiting.incident is not None else 0,
+            room=STATUS_LINE_ROOM if self._rules.edits and waiting.incident is not None else 0,
         )
         # Writes every line out: what cannot be written shows here, not in the call.
         return candidate, sum(self._layout.cost(page, candidate.mark) for page in pages[candidate.done :])
 
     def _mark(self, waiting: Waiting) -> str | None:
-        stands = standing(waiting.incident, self._words, name_of=self._directory.name_of)
+        stands = status_line(waiting.incident, self._words, name_of=self._directory.name_of)
         marks = [mark for mark in (self._repeated(waiting), stands) if mark]
         return " · ".join(marks) or None
 

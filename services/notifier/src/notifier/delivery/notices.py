@@ -7,7 +7,7 @@ from datetime import datetime
 
 from notifier.incidents.model import ProblemFact
 from notifier.messages.document import Document
-from notifier.routing.model import Chosen, Traits
+from notifier.routing.model import Chosen, Labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class NewNotice:
     chosen: tuple[Chosen, ...] = ()
     hold_for: float = 0.0
     group: str | None = None
-    traits: Traits | None = None
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from notifier.delivery import posts
 from notifier.delivery.notices import Kept, NewNotice
 from notifier.delivery.urgency import CRITICAL, EDIT, urgency_of
 from notifier.incidents.model import ProblemFact, Reported
-from notifier.routing.model import Traits
-from notifier.routing.rows import like, traits_of
+from notifier.routing.model import Labels
+from notifier.routing.rows import labels_of, like
 from notifier.silences.model import Inhibition, Silence
 from notifier.silences.store import silence_of
 
@@ -51,7 +51,7 @@ FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::te
 ORDER BY position
 """
 # What comes before a critical notice of the same problem must not keep it waiting behind a crowd of orders.
-_HASTEN = """
+_RAISE_PRIORITY = """
 UPDATE deliveries AS d SET priority = h.priority
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::smallint[]) AS h (lane, subject, sequence, priority)
 WHERE d.lane = h.lane AND d.subject = h.subject AND d.sequence < h.sequence AND d.priority > h.priority
@@ -155,7 +155,7 @@ class NotificationStore:
             [notice.event_id for notice in notices],
             [notice.traceparent for notice in notices],
             [notice.occurred_at for notice in notices],
-            [None if notice.traits is None else _traits_json(notice.traits) for notice in notices],
+            [None if notice.labels is None else _labels_json(notice.labels) for notice in notices],
         )
         added = {str(row["id"]) for row in rows}
         await self._add_deliveries([notice for notice in notices if notice.id in added])
@@ -188,7 +188,7 @@ class NotificationStore:
         urgent = [(notice, chosen) for notice, chosen in pairs if notice.incident_id and _priority(notice) == CRITICAL]
         if urgent:
             await self._connection.execute(
-                _HASTEN,
+                _RAISE_PRIORITY,
                 [chosen.destination.lane for _, chosen in urgent],
                 [notice.subject for notice, _ in urgent],
                 [notice.sequence for notice, _ in urgent],
@@ -260,11 +260,11 @@ class NotificationStore:
         rows = await self._connection.fetch(_SILENCES)
         return [silence_of(row) for row in rows if row["id"] is not None], rows[0]["asked_at"]
 
-    async def standing(self, rules: Sequence[Inhibition], target: Traits) -> Sequence[tuple[int, Traits]]:
+    async def open_incidents(self, rules: Sequence[Inhibition], target: Labels) -> Sequence[tuple[int, Labels]]:
         """Return incidents (with their ids) that are not over and might explain a problem by one of these rules; some hundred at most."""
         kinds = [like(pattern) for rule in rules for pattern in rule.source.get("kind", ("*",))]
         rows = await self._connection.fetch(_STANDING, target.fingerprint or "", kinds)
-        return [(row["id"], traits_of(row)) for row in rows]
+        return [(row["id"], labels_of(row)) for row in rows]
 
     async def mute(self, why: Mapping[int, str | None]) -> None:
         """Remember why nobody was told of these incidents; None: they were told."""
@@ -283,7 +283,7 @@ class NotificationStore:
         """
         await posts.refresh(self._connection, incident_ids, priority=priority)
 
-    async def promise(self, *envelopes: Envelope) -> None:
+    async def add_to_outbox(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""
         await outbox.add(self._connection, *envelopes)
 
@@ -310,8 +310,8 @@ def problem_of(row: Any) -> ProblemFact:
     )
 
 
-def _traits_json(traits: Traits) -> dict[str, str]:
-    return {name: value for name, value in asdict(traits).items() if value is not None}
+def _labels_json(labels: Labels) -> dict[str, str]:
+    return {name: value for name, value in asdict(labels).items() if value is not None}
 
 
 def _kept(row: Any) -> Kept:
@@ -330,16 +330,16 @@ def _reported(row: Any) -> Reported | None:
     )
 
 
-def ledgers(database: Database) -> Callable[[], AbstractAsyncContextManager[NotificationStore]]:
+def notification_opener(database: Database) -> Callable[[], AbstractAsyncContextManager[NotificationStore]]:
     """Return a function that opens a ledger in a transaction of its own."""
 
     @asynccontextmanager
-    async def open_ledger() -> AsyncIterator[NotificationStore]:
+    async def open_notifications() -> AsyncIterator[NotificationStore]:
         """Lend a ledger; commit at the end of the block."""
         async with database.transaction() as connection:
             yield NotificationStore(connection)
 
-    return open_ledger
+    return open_notifications
 
 
 def _priority(notice: NewNotice) -> int:

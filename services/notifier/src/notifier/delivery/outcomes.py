@@ -93,7 +93,7 @@ Outcome: TypeAlias = Sent | Gone | TooLong | Throttled | Moved | Refused | NotSe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long a delivery is tried: ``give_up_after`` its creation, but never before ``least_attempts``.
 
     What waited while nothing was running must not be given up because the first call afterwards fails.
@@ -126,7 +126,7 @@ def after(
     attempts: int,
     shared: bool,
     jitter: float,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     shrunk: int = 0,
 ) -> After:
     """Decide what an outcome means for one delivery of the message.
@@ -149,7 +149,7 @@ def after(
             reason=outcome.reason,
             problem="channel" if outcome.whole_channel else "notice",
         )
-    if now - created_at >= patience.give_up_after and attempts >= patience.least_attempts:
+    if now - created_at >= retry_policy.give_up_after and attempts >= retry_policy.least_attempts:
         return After(state=State.FAILED, not_before=now, reason=f"given up: {_reason(outcome)}", problem="channel")
     if isinstance(outcome, Throttled):
         return After(state=State.PENDING, not_before=now, reason="the provider's limit")
@@ -187,7 +187,7 @@ def after_edit(
     attempts: int,
     was_edit: bool,
     jitter: float,
-    patience: Patience,
+    retry_policy: RetryPolicy,
 ) -> AfterEdit:
     """Decide what an outcome means for an edit, or for a message that is posted in place of one that is gone.
 
@@ -200,7 +200,7 @@ def after_edit(
     if isinstance(outcome, Refused | TooLong | Gone):
         whole = isinstance(outcome, Refused) and outcome.whole_channel
         return AfterEdit(not_before=now, given_up=True, reason=outcome.reason, problem=whole)
-    if now - created_at >= patience.give_up_after and attempts >= patience.least_attempts:
+    if now - created_at >= retry_policy.give_up_after and attempts >= retry_policy.least_attempts:
         return AfterEdit(not_before=now, given_up=True, reason=f"given up: {_reason(outcome)}")
     if isinstance(outcome, Throttled | Moved):
         return AfterEdit(not_before=now, reason=_reason(outcome))

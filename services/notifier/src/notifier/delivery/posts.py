@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from common.postgres import Connection
-from notifier.delivery.model import Claim, Entry, Standing
+from notifier.delivery.model import Claim, Entry, StaleMessage
 from notifier.delivery.outcomes import AfterEdit, Sent
 from notifier.delivery.urgency import ACT
 from notifier.delivery.waiting import DELIVERY, waiting_of
@@ -61,13 +61,13 @@ SELECT DISTINCT digest_id FROM told WHERE digest_id IS NOT NULL ORDER BY digest_
 _REFRESH_DIGESTS = "UPDATE digests SET wanted = wanted + 1 WHERE closed_at IS NULL AND id = ANY($1::bigint[])"
 
 
-async def stalest(connection: Connection, lane: str, now: datetime) -> Standing | None:
+async def stalest(connection: Connection, lane: str, now: datetime) -> StaleMessage | None:
     """Return the message of a lane whose edit is the most urgent, or None when none is due."""
     row = await connection.fetchrow(_STALEST, lane, now)
     if row is None:
         return None
     parts = await connection.fetch(_PARTS, row["id"])
-    return Standing(
+    return StaleMessage(
         post_id=row["id"],
         message_id=row["message_id"],
         place=row["place"],
@@ -99,31 +99,31 @@ async def keep(
     )
 
 
-async def forget(connection: Connection, standing: Standing) -> None:
+async def forget(connection: Connection, stale: StaleMessage) -> None:
     """Edit that message no more."""
-    await connection.execute(_FORGET, standing.post_id)
+    await connection.execute(_FORGET, stale.post_id)
 
 
-async def may_arrive(connection: Connection, standing: Standing) -> None:
+async def may_arrive(connection: Connection, stale: StaleMessage) -> None:
     """Say that the message may be in the chat: it is posted anew right now."""
-    await connection.execute("UPDATE posts SET possibly_repeated = true WHERE id = $1", standing.post_id)
+    await connection.execute("UPDATE posts SET possibly_repeated = true WHERE id = $1", stale.post_id)
 
 
-async def record(connection: Connection, standing: Standing, after: AfterEdit) -> None:
+async def record(connection: Connection, stale: StaleMessage, after: AfterEdit) -> None:
     """Write down what the message says now; what has become wanted since stays wanted."""
     if after.given_up:
-        await forget(connection, standing)
+        await forget(connection, stale)
         return
     await connection.execute(
         _RECORD,
-        standing.post_id,
-        standing.wanted,
+        stale.post_id,
+        stale.wanted,
         after.done,
         after.gone,
         after.message_id,
         after.place,
         after.not_before,
-        not after.done and (standing.possibly_repeated or after.unclear),
+        not after.done and (stale.possibly_repeated or after.unclear),
     )
 
 

@@ -17,7 +17,7 @@ from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.delivery import digests, posts
 from notifier.delivery.limits import Limit
-from notifier.delivery.model import Claim, Digest, Digesting, Editing, Entry, Lane, Standing
+from notifier.delivery.model import ChatQueue, Claim, Digest, Digesting, Editing, Entry, StaleMessage
 from notifier.delivery.outcomes import After, AfterEdit, Sent, State
 from notifier.delivery.urgency import CRITICAL
 from notifier.delivery.waiting import DELIVERY, waiting_of
@@ -180,7 +180,7 @@ class DeliveryQueue:
         self._limits = limits
         self._edit_limits = edit_limits
 
-    async def next_lane(self) -> Lane | None:
+    async def next_lane(self) -> ChatQueue | None:
         """Lock a lane that has something to send and is not in use; None when there is none. Other replicas skip it.
 
         Lanes with something urgent come first, then the one that was used longest ago.
@@ -191,7 +191,7 @@ class DeliveryQueue:
         limits, edit_limits = self._limits(row["address"]), self._edit_limits(row["address"])
         windows = await self._windows(sorted({limit.key for limit in (*limits, *edit_limits)}))
         now = await self.now()  # after the locks were had: waiting for them took time
-        lane = Lane(
+        lane = ChatQueue(
             key=row["key"],
             address=row["address"],
             now=now,
@@ -203,14 +203,14 @@ class DeliveryQueue:
         )
         return await self.look_again(lane)
 
-    async def look_again(self, lane: Lane) -> Lane:
+    async def look_again(self, lane: ChatQueue) -> ChatQueue:
         """Return the locked lane as it is after something was changed in this transaction."""
         waiting = await self._connection.fetch(_WAITING, lane.key, lane.now, _HEAD)
         problems = await self._connection.fetch(_PROBLEMS, lane.key, _COUNTED)
         return replace(
             lane,
             waiting=tuple(waiting_of(each) for each in waiting),
-            standing=await posts.stalest(self._connection, lane.key, lane.now),
+            stale=await posts.stalest(self._connection, lane.key, lane.now),
             digests=await digests.live(self._connection, lane.key, lane.now),
             problems={row["topic"]: row["waiting"] for row in problems},
         )
@@ -222,26 +222,26 @@ class DeliveryQueue:
             rows = await self._connection.fetch(_WINDOWS, keys)
         return {row["key"]: tuple(row["stamps"]) for row in rows}
 
-    async def postpone(self, lane: Lane, until: datetime) -> None:
+    async def postpone(self, lane: ChatQueue, until: datetime) -> None:
         """Leave the lane alone until then."""
         await self._connection.execute(_POSTPONE, lane.key, until)
 
-    async def urgent_only(self, lane: Lane, until: datetime) -> None:
+    async def urgent_only(self, lane: ChatQueue, until: datetime) -> None:
         """Send nothing but what is urgent in this lane until then."""
         await self._connection.execute(_URGENT_ONLY, lane.key, until)
 
-    async def hold(self, what: Standing | Digest, until: datetime) -> None:
+    async def hold(self, what: StaleMessage | Digest, until: datetime) -> None:
         """Make this edit, or this digest's next turn, not before then."""
-        if isinstance(what, Standing):
+        if isinstance(what, StaleMessage):
             await self._connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", what.post_id, until)
         else:
             await self._connection.execute("UPDATE digests SET not_before = $2 WHERE id = $1", what.id, until)
 
-    async def open_digest(self, lane: Lane, topic: int | None) -> Digest:
+    async def open_digest(self, lane: ChatQueue, topic: int | None) -> Digest:
         """Open the digest of a storm, or return the one that is open."""
         return await digests.open_or_find(self._connection, lane.key, topic, lane.now)
 
-    async def absorb(self, lane: Lane, digest: Digest) -> int:
+    async def absorb(self, lane: ChatQueue, digest: Digest) -> int:
         """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
 
         They are on their way (``sending``, without a lease) until the digest shows them.
@@ -257,7 +257,7 @@ class DeliveryQueue:
         return await digests.worst(self._connection, digest, limit)
 
     async def claim(
-        self, lane: Lane, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
+        self, lane: ChatQueue, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
     ) -> None:
         """Mark the claim's deliveries as being sent and the windows as used.
 
@@ -268,7 +268,7 @@ class DeliveryQueue:
         for key in sorted(windows):
             await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
         if claim.message.edits is None and isinstance(claim.work, Editing):
-            await posts.may_arrive(self._connection, claim.work.standing)
+            await posts.may_arrive(self._connection, claim.work.stale)
         if claim.message.edits is None and isinstance(claim.work, Digesting):
             await digests.may_arrive(self._connection, claim.work.digest)
         if claim.entries:
@@ -278,7 +278,7 @@ class DeliveryQueue:
             if pages and lane.digests:
                 await digests.paged(self._connection, lane.key, [str(waiting.group) for waiting in pages])
 
-    async def spoil(self, deliveries: Mapping[int, str]) -> None:
+    async def fail_permanently(self, deliveries: Mapping[int, str]) -> None:
         """End deliveries that can never be sent, each with its reason."""
         await self._connection.execute(_SPOIL, list(deliveries), list(deliveries.values()))
 
@@ -322,14 +322,14 @@ class DeliveryQueue:
         """
         await posts.keep(self._connection, claim, entries, sent=sent, seen=seen)
 
-    async def forget_post(self, standing: Standing) -> None:
+    async def forget_post(self, stale: StaleMessage) -> None:
         """Edit that message no more."""
-        await posts.forget(self._connection, standing)
+        await posts.forget(self._connection, stale)
 
-    async def record_edit(self, claim: Claim, standing: Standing, after: AfterEdit, *, at: datetime) -> None:
+    async def record_edit(self, claim: Claim, stale: StaleMessage, after: AfterEdit, *, at: datetime) -> None:
         """Write down what became of an edit, and free the lane."""
         await self._free(claim, at)
-        await posts.record(self._connection, standing, after)
+        await posts.record(self._connection, stale, after)
 
     async def record_digest(
         self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
@@ -359,6 +359,6 @@ class DeliveryQueue:
         """Send everything of this lane to another address from now on."""
         await self._connection.execute(_MOVE, claim.lane, address)
 
-    async def promise(self, *envelopes: Envelope) -> None:
+    async def add_to_outbox(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""
         await outbox.add(self._connection, *envelopes)

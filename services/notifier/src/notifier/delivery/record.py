@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from notifier.delivery.journal import Stories
+from notifier.delivery.journal import DeliveryJournal
 from notifier.delivery.model import Claim, Digesting, Editing, Entry, Posting, Waiting
 from notifier.delivery.outcomes import (
     After,
     AfterEdit,
     Moved,
     Outcome,
-    Patience,
+    RetryPolicy,
     Sent,
     State,
     Throttled,
@@ -30,12 +30,18 @@ class Outcomes:
     """Writes outcomes of one channel down."""
 
     def __init__(
-        self, *, rules: ChannelRules, stories: Stories, jitter: Callable[[], float], patience: Patience, words: Words
+        self,
+        *,
+        rules: ChannelRules,
+        journal: DeliveryJournal,
+        jitter: Callable[[], float],
+        retry_policy: RetryPolicy,
+        words: Words,
     ) -> None:
         self._rules = rules
-        self._stories = stories
+        self._journal = journal
         self._jitter = jitter
-        self._patience = patience
+        self._retry_policy = retry_policy
         self._words = words
 
     async def record(
@@ -69,24 +75,24 @@ class Outcomes:
         message_id = outcome.message_id if isinstance(outcome, Sent) else None
         ours = await queue.record(claim, results, message_id=message_id, at=now)
         mine = [(entry, result) for entry, result in results if entry.waiting.id in ours]
-        events = self._stories.of(claim, mine, message_id=message_id, now=now)
+        events = self._journal.of(claim, mine, message_id=message_id, now=now)
         refused = any(result.problem == "channel" for _, result in mine)
         if refused and not claim.refused:
             await queue.refuses(claim, True)
         elif claim.refused and isinstance(outcome, Sent):
             await queue.refuses(claim, False)
-            events.append(self._stories.works_again(claim, now))
+            events.append(self._journal.works_again(claim, now))
         for entry, result in mine:
             if entry.waiting.fallback_of is not None and result.state is State.SENT:
                 await queue.receipt(entry, f"{self._words['told.instead']}: {entry.waiting.destination}, {message_id}")
-        await queue.promise(*events)
+        await queue.add_to_outbox(*events)
         ends = {State.SENT, State.FAILED, State.UNKNOWN}
         return [(entry.waiting, result.state) for entry, result in mine if result.state in ends]
 
     async def _editing(
         self, queue: DeliveryQueue, claim: Claim, work: Editing, outcome: Outcome, *, now: datetime
     ) -> list[tuple[Waiting, State]]:
-        post = work.standing
+        post = work.stale
         decided = self._after_edit(claim, outcome, now, created_at=post.created_at, attempts=post.attempts + 1)
         open_ones = [
             waiting.incident
@@ -109,10 +115,10 @@ class Outcomes:
         )
         if decided.problem and not claim.refused:
             await queue.refuses(claim, True)
-            await queue.promise(self._stories.digest_refused(claim, decided.reason or "", told, now))
+            await queue.add_to_outbox(self._journal.digest_refused(claim, decided.reason or "", told, now))
         elif claim.refused and decided.done:
             await queue.refuses(claim, False)
-            await queue.promise(self._stories.works_again(claim, now))
+            await queue.add_to_outbox(self._journal.works_again(claim, now))
         return []
 
     def _after_edit(
@@ -125,7 +131,7 @@ class Outcomes:
             attempts=attempts,
             was_edit=claim.message.edits is not None,
             jitter=self._jitter(),
-            patience=self._patience,
+            retry_policy=self._retry_policy,
         )
 
     def _after(self, entry: Entry, outcome: Outcome, now: datetime, *, shared: bool) -> After:
@@ -138,6 +144,6 @@ class Outcomes:
             attempts=entry.waiting.attempts + 1,
             shared=shared,
             jitter=self._jitter(),
-            patience=self._patience,
+            retry_policy=self._retry_policy,
             shrunk=entry.waiting.shrink,
         )

@@ -34,12 +34,12 @@ class SendTest:
         return destination
 
     async def __call__(
-        self, ledger: NotificationStore, *, name: str, text: str, now: datetime, traceparent: str | None
+        self, notifications: NotificationStore, *, name: str, text: str, now: datetime, traceparent: str | None
     ) -> str:
         """Put a test message into the destination's lane, in the caller's transaction; returns the notice's id."""
         destination = self.destination(name)
         notice_id = new_id()
-        await ledger.add(
+        await notifications.add(
             [
                 NewNotice(
                     id=notice_id,

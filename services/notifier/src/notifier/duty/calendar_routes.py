@@ -11,25 +11,25 @@ from aiohttp import web
 
 from common.clock import Clock
 from common.http import Request, Route
-from common.postgres import Connection
+from common.postgres import Connection, Database
 from notifier.duty import views as models
 from notifier.duty.calendar import calendar
 from notifier.duty.roster import Shift
 from notifier.duty.roster_store import RosterReader
-from notifier.duty.routes import Opens, final_shifts
+from notifier.duty.routes import final_shifts
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
 
 _DAY_AND_TIME = "%d.%m.%Y %H:%M"
 
 
-class Mirror:
+class OnCallCalendar:
     """The handlers; ``routes`` is the table of them."""
 
     def __init__(
         self,
         *,
-        database: Opens,
+        database: Database,
         reader_on: Callable[[Connection], RosterReader],
         directory: Directory,
         words: Words,

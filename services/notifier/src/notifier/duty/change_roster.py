@@ -19,15 +19,15 @@ class ChangeRoster:
         self._directory = directory
 
     async def plan(
-        self, desk: RosterStore, plan: Plan, *, expected_version: int | None, by: str, reason: str, shown: Any
+        self, store: RosterStore, plan: Plan, *, expected_version: int | None, by: str, reason: str, shown: Any
     ) -> int:
         """Replace the plan; overrides stay. Raises ``Conflict`` when it is at another version than expected."""
         self._known(plan.people())
-        before, version = await desk.locked()
+        before, version = await store.locked()
         if expected_version is not None and expected_version != version:
             raise Conflict(f"the roster is at version {version}")
-        after = await desk.save(plan, by=by)
-        await desk.audit(
+        after = await store.save(plan, by=by)
+        await store.audit(
             action="roster.change",
             target="roster",
             reason=reason,
@@ -38,7 +38,7 @@ class ChangeRoster:
 
     async def override(
         self,
-        desk: RosterStore,
+        store: RosterStore,
         *,
         place: Place,
         person: str | None,
@@ -49,25 +49,25 @@ class ChangeRoster:
     ) -> Override:
         """Put somebody (or nobody) over the plan for a while."""
         self._known(() if person is None else (person,))
-        await desk.locked()
-        made = await desk.add(place=place, person=person, starts_at=starts_at, ends_at=ends_at, reason=reason, by=by)
-        await self._told(desk, made, reason=reason, action="roster.override")
+        await store.locked()
+        made = await store.add(place=place, person=person, starts_at=starts_at, ends_at=ends_at, reason=reason, by=by)
+        await self._told(store, made, reason=reason, action="roster.override")
         return made
 
-    async def swap(self, desk: RosterStore, *, one: date, other: date, by: str, reason: str) -> tuple[Override, ...]:
+    async def swap(self, store: RosterStore, *, one: date, other: date, by: str, reason: str) -> tuple[Override, ...]:
         """Let two weeks change places, as they are now: two overrides in one transaction."""
-        plan, _ = await desk.locked()
+        plan, _ = await store.locked()
         if plan is None:
             raise Conflict("there is no roster yet")
         since = week_start(plan, min(one, other)) - timedelta(days=8)
         until = week_start(plan, max(one, other)) + timedelta(days=15)
         try:
-            wanted = swap(plan, await desk.overrides(since=since, until=until), one, other)
+            wanted = swap(plan, await store.overrides(since=since, until=until), one, other)
         except ValueError as error:
             raise Unprocessable(str(error)) from None
         made: list[Override] = []
         for place, person, monday in wanted:
-            override = await desk.add(
+            override = await store.add(
                 place=place,
                 person=person,
                 starts_at=week_start(plan, monday),
@@ -75,12 +75,12 @@ class ChangeRoster:
                 reason=reason,
                 by=by,
             )
-            await self._told(desk, override, reason=reason, action="roster.swap")
+            await self._told(store, override, reason=reason, action="roster.swap")
             made.append(override)
         return tuple(made)
 
-    async def _told(self, desk: RosterStore, override: Override, *, reason: str, action: str) -> None:
-        await desk.audit(
+    async def _told(self, store: RosterStore, override: Override, *, reason: str, action: str) -> None:
+        await store.audit(
             action=action,
             target=f"roster_override:{override.id}",
             reason=reason,

@@ -11,7 +11,7 @@ from notifier.delivery.notices import NewNotice
 from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
 from notifier.duty.roster_store import Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
-from notifier.incidents.problems import Over, Problems, Report
+from notifier.incidents.problems import Problems, Report, Resolution
 from notifier.messages.buttons import Button
 from notifier.messages.document import Document
 from notifier.messages.incident_notices import render_handover
@@ -19,7 +19,7 @@ from notifier.messages.keyboard import data_of
 from notifier.messages.wording import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
-from notifier.routing.model import Routes, Traits
+from notifier.routing.model import Labels, Routes
 
 _AHEAD = timedelta(weeks=4)
 _BEHIND = timedelta(days=8)
@@ -78,7 +78,7 @@ class KeepRoster:
         handover = await rosters.announced(current, previous=previous, due=now + self._patience)
         if handover is None:
             return False
-        await rosters.ledger.add([self._announcement(handover, current, previous, plan, found, now)])
+        await rosters.notifications.add([self._announcement(handover, current, previous, plan, found, now)])
         self._watch.handed_over("announced")
         return True
 
@@ -146,7 +146,7 @@ class KeepRoster:
                 document=document,
                 now=rosters.now,
             )
-            await rosters.ledger.add([notice])
+            await rosters.notifications.add([notice])
             self._watch.handed_over("unconfirmed")
             told = True
         return told
@@ -169,17 +169,17 @@ class KeepRoster:
             elif person is None or person.phone is None:
                 summary = self._words["roster.unreachable"].format(person=self._directory.name_of(shift.on_duty))
             fingerprint = f"roster:{plan.zone}:{shift.ends_at.isoformat()}"
-            standing = await rosters.is_open(fingerprint)
-            if summary is None and standing:
-                over = Over(
+            still_open = await rosters.is_open(fingerprint)
+            if summary is None and still_open:
+                over = Resolution(
                     fingerprint=fingerprint,
                     actor="notifier",
                     summary="roster",
                     at=rosters.now,
                     event_id=derived_id("notifier.roster-mended", fingerprint, rosters.now.isoformat()),
                 )
-                await self._problems.ingest(rosters.ledger, [over])
-            elif summary is not None and not standing:
+                await self._problems.ingest(rosters.notifications, [over])
+            elif summary is not None and not still_open:
                 fact = ProblemFact(
                     kind="problem.roster",
                     severity="critical",
@@ -190,12 +190,12 @@ class KeepRoster:
                     instruction=self._words["roster.do"],
                 )
                 event_id = derived_id("notifier.roster-gap", fingerprint, rosters.now.isoformat())
-                await self._problems.ingest(rosters.ledger, [Report(fact=fact, event_id=event_id)])
+                await self._problems.ingest(rosters.notifications, [Report(fact=fact, event_id=event_id)])
 
     def _notice(
         self, handover: int, *, transition: str, sequence: int, severity: str, document: Document, now: datetime
     ) -> NewNotice:
-        chosen = self._routes.choose(Traits(environment=self._environment, kind="roster.handover", severity=severity))
+        chosen = self._routes.choose(Labels(environment=self._environment, kind="roster.handover", severity=severity))
         return NewNotice(
             id=new_id(),
             subject=f"handover:{handover}",

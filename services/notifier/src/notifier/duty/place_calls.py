@@ -32,7 +32,7 @@ class PlaceCalls:
         self,
         *,
         calls: CallStore,
-        robot: Robot,
+        provider: CallProvider,
         directory: Directory,
         words: Words,
         watch: PeopleMetrics,
@@ -41,7 +41,7 @@ class PlaceCalls:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
-        self._robot = robot
+        self._provider = provider
         self._directory = directory
         self._words = words
         self._watch = watch
@@ -69,7 +69,7 @@ class PlaceCalls:
         left = claim.taken_at + self._deadline - self._monotonic()
         if left <= 0:
             return TryLater("the caller was held up for too long")
-        return await self._robot.call(key=claim.id, phone=person.phone, text=self._text(claim), deadline=left)
+        return await self._provider.call(key=claim.id, phone=person.phone, text=self._text(claim), deadline=left)
 
     def _text(self, claim: CallClaim) -> str:
         text = one_line(claim.summary)
@@ -83,7 +83,7 @@ class PlaceCalls:
 _NAMES: dict[type[object], str] = {Placed: "placed", Unreachable: "unreachable", TryLater: "later"}
 
 
-class Robot(Protocol):
+class CallProvider(Protocol):
     """The call webhook. Never raises for what it says."""
 
     async def call(self, *, key: str, phone: str, text: str, deadline: float) -> CallOutcome:

@@ -168,7 +168,7 @@ class HandoverStore(RosterReader):
 
     def __init__(self, connection: Connection, now: datetime) -> None:
         super().__init__(connection)
-        self.ledger = NotificationStore(connection)
+        self.notifications = NotificationStore(connection)
         self.now = now
 
     async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import OPERATOR, VIEWER, AdminChange, Principal, Request, Route, audit, once
-from common.postgres import Connection
+from common.http import OPERATOR, VIEWER, AdminChange, Request, Route, audit, once
+from common.postgres import Connection, Database
 from notifier.duty import views as models
 from notifier.duty.change_roster import ChangeRoster
 from notifier.duty.roster import Override, Plan, Shift, Week, gaps, shifts
@@ -31,35 +30,15 @@ class _DryRunError(Exception):
         self.answer = answer
 
 
-class Opens(Protocol):
-    """What the handlers need of a database."""
-
-    def acquire(self) -> AbstractAsyncContextManager[Connection]:
-        """Lend a connection."""
-        ...
-
-    def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """Open a transaction."""
-        ...
-
-
-class DeskOn(Protocol):
-    """Opens the roster's desk on a transaction, for one person."""
-
-    def __call__(self, connection: Connection, *, principal: Principal, request_id: str) -> RosterStore:
-        """Return the desk."""
-        ...
-
-
 class RosterRoutes:
     """The handlers; ``routes`` is the table of them."""
 
     def __init__(
         self,
         *,
-        database: Opens,
+        database: Database,
         reader_on: Callable[[Connection], RosterReader],
-        desk_on: DeskOn,
+        store_on: type[RosterStore],
         confirm: Callable[..., Any],
         change: ChangeRoster,
         directory: Directory,
@@ -68,7 +47,7 @@ class RosterRoutes:
     ) -> None:
         self._database = database
         self._reader_on = reader_on
-        self._desk_on = desk_on
+        self._store_on = store_on
         self._confirm = confirm
         self._change = change
         self._directory = directory
@@ -98,7 +77,7 @@ class RosterRoutes:
         async def work(connection: Connection) -> models.RosterView:
             """Do it, in the transaction of the key."""
             await self._change.plan(
-                self._desk_on(connection, principal=request.principal, request_id=request.request_id),
+                self._store_on(connection, principal=request.principal, request_id=request.request_id),
                 plan,
                 expected_version=body.expected_version,
                 by=request.principal.name,
@@ -116,15 +95,15 @@ class RosterRoutes:
 
         async def work(connection: Connection) -> models.Overridden:
             """Do it, in the transaction of the key."""
-            desk = self._desk_on(connection, principal=request.principal, request_id=request.request_id)
+            store = self._store_on(connection, principal=request.principal, request_id=request.request_id)
             if body.swap is not None:
-                made = await self._change.swap(desk, one=body.swap[0], other=body.swap[1], by=by, reason=body.reason)
+                made = await self._change.swap(store, one=body.swap[0], other=body.swap[1], by=by, reason=body.reason)
             else:
                 if body.starts_at is None or body.ends_at is None:
                     raise Unprocessable("starts_at and ends_at are needed")
                 made = (
                     await self._change.override(
-                        desk,
+                        store,
                         place=body.place,
                         person=body.person,
                         starts_at=body.starts_at,

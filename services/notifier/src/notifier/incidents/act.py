@@ -35,8 +35,8 @@ class ActOnIncident:
 
     async def __call__(
         self,
-        desk: IncidentStore,
-        ledger: NotificationStore,
+        incident_store: IncidentStore,
+        notifications: NotificationStore,
         *,
         incident_id: int,
         act: Act,
@@ -50,7 +50,7 @@ class ActOnIncident:
 
         A resolved incident is told as over wherever it was told; every message about it is edited. A dry run changes nothing.
         """
-        incident = await desk.incident(incident_id)
+        incident = await incident_store.incident(incident_id)
         if act == "ack":
             state = incidents.acknowledge(incident.state, by=actor, holder=incident.holder, take_over=take_over)
         else:
@@ -58,11 +58,11 @@ class ActOnIncident:
         if dry_run:
             return incident, state
         if act != "comment":
-            await desk.nobody_is_called(incident)
-        await desk.change(
+            await incident_store.ensure_no_call_in_progress(incident)
+        await incident_store.change(
             incident, state, act=act, actor=actor, text=scrub_text(text), ack_lasts=self._ack_lasts, origin=origin
         )
-        await desk.audit(
+        await incident_store.audit(
             action=f"incident.{act}",
             target=f"incident:{incident_id}",
             reason=text,
@@ -71,8 +71,10 @@ class ActOnIncident:
         )
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
-            await ledger.add([self._problems.resolved(incident_id, incident.fact, event_id=event_id, traceparent=None)])
-        await ledger.refresh([incident_id], priority=ACT)  # last: lanes are locked before posts
+            await notifications.add(
+                [self._problems.resolved(incident_id, incident.fact, event_id=event_id, traceparent=None)]
+            )
+        await notifications.refresh([incident_id], priority=ACT)  # last: lanes are locked before posts
         return incident, state
 
 

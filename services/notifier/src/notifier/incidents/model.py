@@ -62,7 +62,7 @@ class Reported:
     muted: str | None = None
 
 
-def worth_telling(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:
+def should_notify(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:
     """Whether people hear of a report: when it opens an incident or makes it critical. Repeats are only counted."""
     if report.opened:
         return "opened"

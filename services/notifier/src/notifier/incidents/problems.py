@@ -9,14 +9,14 @@ from datetime import datetime
 from common.ids import new_id
 from notifier.delivery.notices import NewNotice
 from notifier.delivery.notifications import NotificationStore
-from notifier.incidents.model import ProblemFact, Reported, recipe_of, worth_telling
+from notifier.incidents.model import ProblemFact, Reported, recipe_of, should_notify
 from notifier.messages.buttons import Button
 from notifier.messages.document import Document
-from notifier.messages.incident_notices import render_problem, render_told
+from notifier.messages.incident_notices import render_follow_up, render_problem
 from notifier.messages.keyboard import incident_buttons
 from notifier.messages.wording import Words
 from notifier.people.model import Directory, Person
-from notifier.routing.model import Chosen, Routes, Traits, fits
+from notifier.routing.model import Chosen, Labels, Routes, fits
 from notifier.silences.model import Inhibition, why_muted
 
 NO_ROUTE = "no route matches"
@@ -35,7 +35,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Over:
+class Resolution:
     """The end of a problem, reported by an event."""
 
     fingerprint: str
@@ -47,7 +47,7 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class IngestResult:
     """What came of entries: the incident of each (None: over already, or none open), what is to be kept, which incidents are over now."""
 
     incidents: tuple[int | None, ...]
@@ -73,47 +73,47 @@ class Problems:
         self._environment = environment
         self._inhibitions = inhibitions
 
-    async def __call__(self, ledger: NotificationStore, entries: Sequence[Report | Over]) -> Taken:
+    async def __call__(self, notifications: NotificationStore, entries: Sequence[Report | Resolution]) -> IngestResult:
         """Take reports and ends in, each problem's in their order.
 
         All problems of the transaction are locked first, so it is called once in each.
         """
-        await ledger.lock([fingerprint_of(entry) for entry in entries])
+        await notifications.lock([fingerprint_of(entry) for entry in entries])
         incidents: list[int | None] = [None] * len(entries)
         notices: list[NewNotice] = []
         # Round by round: the first entry of every problem, then the second. A batch of a storm is one round or two.
         for turn in _rounds(entries):
-            reported = await self._report(ledger, entries, turn)
-            for index, incident, notice in (*reported, *await self._settle(ledger, entries, turn)):
+            reported = await self._report(notifications, entries, turn)
+            for index, incident, notice in (*reported, *await self._settle(notifications, entries, turn)):
                 incidents[index] = incident
                 notices += [] if notice is None else [notice]
         over = [
             incident
             for incident, entry in zip(incidents, entries, strict=True)
-            if incident is not None and isinstance(entry, Over)
+            if incident is not None and isinstance(entry, Resolution)
         ]
-        return Taken(incidents=tuple(incidents), notices=tuple(notices), over=tuple(sorted(set(over))))
+        return IngestResult(incidents=tuple(incidents), notices=tuple(notices), over=tuple(sorted(set(over))))
 
     async def _report(
-        self, ledger: NotificationStore, entries: Sequence[Report | Over], turn: Sequence[int]
+        self, notifications: NotificationStore, entries: Sequence[Report | Resolution], turn: Sequence[int]
     ) -> list[tuple[int, int | None, NewNotice | None]]:
         reports = [(index, entry) for index in turn if isinstance(entry := entries[index], Report)]
         if not reports:
             return []
-        made = await ledger.report(
+        made = await notifications.report(
             [(report.fact, report.fact.environment or self._environment) for _, report in reports]
         )
-        told: list[tuple[int, Report, Reported, str]] = []
+        to_tell: list[tuple[int, Report, Reported, str]] = []
         for (index, report), reported in zip(reports, made, strict=True):
             transition: str | None = None
             if reported is not None:
-                transition = "opened" if report.always else worth_telling(reported, report.fact.severity)
+                transition = "opened" if report.always else should_notify(reported, report.fact.severity)
             if reported is not None and transition is not None:
-                told.append((index, report, reported, transition))
-        muted = await self._why_muted(ledger, [report.fact for _, report, _, _ in told])
+                to_tell.append((index, report, reported, transition))
+        muted = await self._why_muted(notifications, [report.fact for _, report, _, _ in to_tell])
         notices: dict[int, NewNotice] = {}
         changes: dict[int, str | None] = {}
-        for (index, report, reported, rendered), why in zip(told, muted, strict=True):
+        for (index, report, reported, rendered), why in zip(to_tell, muted, strict=True):
             if why != reported.muted:
                 changes[reported.incident_id] = why
             notices[index] = self.notice(
@@ -126,19 +126,21 @@ class Problems:
                 traceparent=report.traceparent,
                 muted=why,
             )
-        await ledger.mute(changes)
+        await notifications.mute(changes)
         return [
             (index, None if reported is None else reported.incident_id, notices.get(index))
             for (index, _), reported in zip(reports, made, strict=True)
         ]
 
     async def _settle(
-        self, ledger: NotificationStore, entries: Sequence[Report | Over], turn: Sequence[int]
+        self, notifications: NotificationStore, entries: Sequence[Report | Resolution], turn: Sequence[int]
     ) -> list[tuple[int, int | None, NewNotice | None]]:
-        ends = [(index, entry) for index in turn if isinstance(entry := entries[index], Over)]
+        ends = [(index, entry) for index in turn if isinstance(entry := entries[index], Resolution)]
         if not ends:
             return []
-        settled = await ledger.settle([(over.fingerprint, over.actor, over.summary, over.at) for _, over in ends])
+        settled = await notifications.settle(
+            [(over.fingerprint, over.actor, over.summary, over.at) for _, over in ends]
+        )
         made: list[tuple[int, int | None, NewNotice | None]] = []
         for (index, over), kept in zip(ends, settled, strict=True):
             if kept is None:
@@ -169,22 +171,24 @@ class Problems:
             muted=None if muted is None else f"{_NEVER_TOLD} ({muted})",
         )
 
-    async def ingest(self, ledger: NotificationStore, entries: Sequence[Report | Over]) -> tuple[int | None, ...]:
+    async def ingest(
+        self, notifications: NotificationStore, entries: Sequence[Report | Resolution]
+    ) -> tuple[int | None, ...]:
         """Take reports and ends in that came alone, their notices too; returns their incidents' ids (None: over already, or none open)."""
-        taken = await self(ledger, entries)
-        await ledger.add(taken.notices)
-        await self.refresh(ledger, taken)
+        taken = await self(notifications, entries)
+        await notifications.add(taken.notices)
+        await self.refresh(notifications, taken)
         return taken.incidents
 
-    async def refresh(self, ledger: NotificationStore, taken: Taken) -> None:
+    async def refresh(self, notifications: NotificationStore, taken: IngestResult) -> None:
         """Have messages edited about what is over. Last: in a storm every batch changes the same digests, and others wait for them."""
         if taken.over:
-            await ledger.refresh(taken.over)
+            await notifications.refresh(taken.over)
 
-    async def unmute(self, ledger: NotificationStore, *, limit: int) -> int:
+    async def unmute(self, notifications: NotificationStore, *, limit: int) -> int:
         """Tell of problems that are not over although what kept them from being told is; returns how many."""
-        waiting = await ledger.muted(limit)
-        still = await self._why_muted(ledger, [settled.fact for settled in waiting])
+        waiting = await notifications.muted(limit)
+        still = await self._why_muted(notifications, [settled.fact for settled in waiting])
         notices: list[NewNotice] = []
         changes: dict[int, str | None] = {}
         for settled, why in zip(waiting, still, strict=True):
@@ -205,26 +209,28 @@ class Problems:
                         muted=None,
                     )
                 )
-        await ledger.mute(changes)
-        await ledger.add(notices)
+        await notifications.mute(changes)
+        await notifications.add(notices)
         return len(notices)
 
-    async def _why_muted(self, ledger: NotificationStore, facts: Sequence[ProblemFact]) -> list[str | None]:
+    async def _why_muted(self, notifications: NotificationStore, facts: Sequence[ProblemFact]) -> list[str | None]:
         """Return for each problem why nobody is told of it."""
         if not facts:
             return []
-        silences, now = await ledger.silences()
-        traits = [self.traits(fact) for fact in facts]
+        silences, now = await notifications.silences()
+        labels = [self.labels(fact) for fact in facts]
         reasons: list[str | None] = []
-        for each in traits:
+        for each in labels:
             rules = [rule for rule in self._inhibitions if fits(rule.target, each)]
-            standing = await ledger.standing(rules, each) if rules else ()
-            reasons.append(why_muted(each, now=now, silences=silences, inhibitions=rules, standing=standing))
+            open_incidents = await notifications.open_incidents(rules, each) if rules else ()
+            reasons.append(
+                why_muted(each, now=now, silences=silences, inhibitions=rules, open_incidents=open_incidents)
+            )
         return reasons
 
-    def traits(self, fact: ProblemFact) -> Traits:
+    def labels(self, fact: ProblemFact) -> Labels:
         """Return what routes see of a problem."""
-        return Traits(
+        return Labels(
             environment=fact.environment or self._environment,
             kind=fact.kind,
             severity=fact.severity,
@@ -250,14 +256,14 @@ class Problems:
         muted: str | None,
     ) -> NewNotice:
         """Return a notice about a problem, rendered as one that was ``opened``, ``escalated`` or ``resolved``."""
-        traits = self.traits(fact)
-        chosen: tuple[Chosen, ...] = () if muted is not None else self._routes.choose(traits)
+        labels = self.labels(fact)
+        chosen: tuple[Chosen, ...] = () if muted is not None else self._routes.choose(labels)
         document: Document | None = None
         if chosen:
             document = render_problem(
                 fact,
                 transition=rendered,
-                environment=traits.environment,
+                environment=labels.environment,
                 words=self._words,
                 people=self._people(fact),
             )
@@ -278,11 +284,11 @@ class Problems:
             reason=None if chosen else muted or NO_ROUTE,
             traceparent=traceparent,
             chosen=chosen,
-            group=f"{fact.kind}:{fact.alert or ''}:{fact.service}:{traits.environment}",
-            traits=traits,
+            group=f"{fact.kind}:{fact.alert or ''}:{fact.service}:{labels.environment}",
+            labels=labels,
         )
 
-    def told(
+    def follow_up_notice(
         self,
         incident_id: int,
         fact: ProblemFact,
@@ -311,11 +317,11 @@ class Problems:
         )
         if notice.document is None:
             return replace(notice, occurred_at=at)
-        document = render_told(
+        document = render_follow_up(
             fact,
             sentence=sentence,
             act=act,
-            environment=self.traits(fact).environment,
+            environment=self.labels(fact).environment,
             words=self._words,
             buttons=self._buttons(incident_id, fact) if needs_somebody else (),
         )
@@ -329,12 +335,12 @@ class Problems:
         return tuple(dict.fromkeys(tagged))
 
 
-def fingerprint_of(entry: Report | Over) -> str:
+def fingerprint_of(entry: Report | Resolution) -> str:
     """Return whose problem it is."""
     return entry.fact.fingerprint if isinstance(entry, Report) else entry.fingerprint
 
 
-def _rounds(entries: Sequence[Report | Over]) -> list[list[int]]:
+def _rounds(entries: Sequence[Report | Resolution]) -> list[list[int]]:
     """Return the places of the entries so that a round has each problem once, and a problem's entries keep their order."""
     seen: dict[str, int] = {}
     rounds: list[list[int]] = []

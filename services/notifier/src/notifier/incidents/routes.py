@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound
-from common.http import OPERATOR, VIEWER, Page, Principal, Request, Route, audit, decode_cursor, once, page_of
+from common.http import OPERATOR, VIEWER, Page, Request, Route, audit, decode_cursor, once, page_of
 from common.postgres import Connection, Database
 from common.telemetry import inject
 from notifier.delivery.notifications import NotificationStore
@@ -26,15 +26,7 @@ _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
 
 
-class DeskOn(Protocol):
-    """Opens a desk on a transaction, for one person."""
-
-    def __call__(self, connection: Connection, *, principal: Principal, request_id: str) -> IncidentStore:
-        """Return the desk."""
-        ...
-
-
-class Admin:
+class IncidentRoutes:
     """The handlers; ``routes`` is the table of them."""
 
     def __init__(
@@ -42,8 +34,8 @@ class Admin:
         *,
         database: Database,
         reader: NotificationReads,
-        desk_on: DeskOn,
-        ledger_on: Callable[[Connection], NotificationStore],
+        incident_store_on: type[IncidentStore],
+        notifications_on: Callable[[Connection], NotificationStore],
         act: ActOnIncident,
         send_test: SendTest,
         trials: RouteTrials,
@@ -52,8 +44,8 @@ class Admin:
     ) -> None:
         self._database = database
         self._reader = reader
-        self._desk_on = desk_on
-        self._ledger_on = ledger_on
+        self._incident_store_on = incident_store_on
+        self._notifications_on = notifications_on
         self._act = act
         self._send_test = send_test
         self._trials = trials
@@ -104,10 +96,12 @@ class Admin:
 
                     async def work() -> models.IncidentChanged:
                         """Act, in the transaction of the key."""
-                        desk = self._desk_on(connection, principal=request.principal, request_id=request.request_id)
+                        incident_store = self._incident_store_on(
+                            connection, principal=request.principal, request_id=request.request_id
+                        )
                         incident, state = await self._act(
-                            desk,
-                            self._ledger_on(connection),
+                            incident_store,
+                            self._notifications_on(connection),
                             incident_id=incident_id,
                             act=act,
                             actor=request.principal.name,
@@ -141,7 +135,7 @@ class Admin:
                 notice_id = None
                 if not body.dry_run:
                     notice_id = await self._send_test(
-                        self._ledger_on(connection),
+                        self._notifications_on(connection),
                         name=body.destination,
                         text=body.text,
                         now=self._clock.now(),

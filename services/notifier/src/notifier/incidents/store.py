@@ -34,7 +34,7 @@ _END_TIMER = "UPDATE escalations SET due_at = NULL WHERE incident_id = $1"
 
 
 class IncidentStore:
-    """Incidents under a person's hands, inside one transaction. One connection inside a transaction, one person."""
+    """Incidents that one person acts on, inside one transaction."""
 
     def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class IncidentStore:
             raise NotFound("no such incident")
         return incident_of(row)
 
-    async def nobody_is_called(self, incident: Incident) -> None:
+    async def ensure_no_call_in_progress(self, incident: Incident) -> None:
         """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
         if await self._connection.fetchval(_CALL_UNDER_WAY, incident.id):
             raise CallUnderWay("somebody is being phoned because of this incident right now", retry_after=1.0)

@@ -12,7 +12,7 @@ from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
-from notifier.incidents.problems import Over, Problems, Report
+from notifier.incidents.problems import Problems, Report, Resolution
 
 _SEVERITIES: Mapping[str, Severity] = {"critical": "critical", "page": "critical", "info": "info", "none": "info"}
 _SHOWN_LABELS = 15
@@ -37,18 +37,18 @@ class Alert:
     url: str | None
 
 
-class TakeAlerts:
+class IngestAlerts:
     """Alertmanager repeats a notification until it gets a 2xx, and while an alert lasts: repeats change nothing but counters."""
 
     def __init__(
         self,
         *,
         problems: Problems,
-        open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
         wake: Callable[[], None],
     ) -> None:
         self._problems = problems
-        self._open_ledger = open_ledger
+        self._open_notifications = open_notifications
         self._wake = wake
 
     async def __call__(self, alerts: tuple[Alert, ...], *, traceparent: str | None) -> tuple[int, ...]:
@@ -66,19 +66,21 @@ class TakeAlerts:
         return tuple(incidents)
 
     async def _take(self, alerts: Sequence[Alert], *, traceparent: str | None) -> list[int]:
-        entries: list[Report | Over] = []
+        entries: list[Report | Resolution] = []
         for alert in alerts:
             fingerprint = f"alertmanager:{alert.fingerprint}"
             event_id = derived_id("alertmanager", alert.fingerprint, alert.starts_at.isoformat(), alert.status)
             if alert.status == "resolved":
                 at = alert.ends_at or alert.starts_at
                 entries.append(
-                    Over(fingerprint=fingerprint, actor="alertmanager", summary="resolved", at=at, event_id=event_id)
+                    Resolution(
+                        fingerprint=fingerprint, actor="alertmanager", summary="resolved", at=at, event_id=event_id
+                    )
                 )
             else:
                 entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
-        async with self._open_ledger() as ledger:
-            incidents = await self._problems.ingest(ledger, entries)
+        async with self._open_notifications() as notifications:
+            incidents = await self._problems.ingest(notifications, entries)
         return [incident for incident in incidents if incident is not None]
 
 

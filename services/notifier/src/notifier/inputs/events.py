@@ -26,13 +26,13 @@ from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER
 from common.postgres import Connection
 from notifier.delivery.notices import NewNotice
 from notifier.delivery.notifications import NotificationStore
-from notifier.incidents.problems import NO_ROUTE, Over, Problems, Report
+from notifier.incidents.problems import NO_ROUTE, Problems, Report, Resolution
 from notifier.inputs import facts
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.messages.order_notices import render_order
 from notifier.messages.orders import OrderFact
 from notifier.messages.wording import Words
-from notifier.routing.model import Routes, Traits
+from notifier.routing.model import Labels, Routes
 
 _ORDER_EVENTS: dict[str, type[OrderEvent]] = {
     model.TYPE: model
@@ -52,7 +52,7 @@ _HOLD_SECONDS = 2.0
 _NOT_TOLD = "the orchestrator decided that nobody is told (M7)"
 
 
-class TakeIn:
+class IngestEvents:
     """Turns events into notices.
 
     The effect of one event is the same however often it comes (the inbox and the unique (subject, transition) see to that). An
@@ -72,15 +72,15 @@ class TakeIn:
         self._environment = environment
         self._problems = problems
 
-    async def __call__(self, ledger: NotificationStore, envelopes: Sequence[Envelope]) -> None:
+    async def __call__(self, notifications: NotificationStore, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in: orders in its order, each problem's reports and ends in theirs. Types that nobody is told of are left alone."""
         read = [entry for envelope in envelopes if (entry := self._read(envelope)) is not None]
         orders = [entry for entry in read if isinstance(entry, NewNotice)]
-        taken = await self._problems(ledger, [entry for entry in read if not isinstance(entry, NewNotice)])
-        await ledger.add(await self._behind_their_past(ledger, [*orders, *taken.notices]))
-        await self._problems.refresh(ledger, taken)
+        taken = await self._problems(notifications, [entry for entry in read if not isinstance(entry, NewNotice)])
+        await notifications.add(await self._behind_their_past(notifications, [*orders, *taken.notices]))
+        await self._problems.refresh(notifications, taken)
 
-    def _read(self, envelope: Envelope) -> Report | Over | NewNotice | None:
+    def _read(self, envelope: Envelope) -> Report | Resolution | NewNotice | None:
         event_id, trace = envelope.id, envelope.traceparent
         if (model := _ORDER_EVENTS.get(envelope.type)) is not None:
             return self._order_notice(facts.order_fact(parse(envelope, model)), envelope)
@@ -100,7 +100,7 @@ class TakeIn:
             return self._heartbeat(parse(envelope, HeartbeatV1), envelope)
         if envelope.type == ProblemResolvedV1.TYPE:
             over = parse(envelope, ProblemResolvedV1)
-            return Over(
+            return Resolution(
                 fingerprint=over.fingerprint,
                 actor=over.service,
                 summary=over.summary,
@@ -112,8 +112,8 @@ class TakeIn:
 
     def _heartbeat(self, beat: HeartbeatV1, envelope: Envelope) -> NewNotice:
         """The dead-man's switch: a notice like any other, to whom the routes send ``heartbeat``."""
-        traits = Traits(environment=self._environment, kind=HEARTBEAT, service=beat.service)
-        chosen = self._routes.choose(traits)
+        labels = Labels(environment=self._environment, kind=HEARTBEAT, service=beat.service)
+        chosen = self._routes.choose(labels)
         return NewNotice(
             id=new_id(),
             subject=f"heartbeat:{envelope.id}",
@@ -127,12 +127,12 @@ class TakeIn:
             reason=None if chosen else NO_ROUTE,
             traceparent=envelope.traceparent,
             chosen=chosen,
-            traits=traits,
+            labels=labels,
         )
 
     def _order_notice(self, fact: OrderFact, envelope: Envelope) -> NewNotice:
         order = fact.order
-        traits = Traits(
+        labels = Labels(
             environment=self._environment,
             kind=fact.kind,
             source=order.source,
@@ -140,7 +140,7 @@ class TakeIn:
             zone=order.zone,
             order_number=order.number,
         )
-        chosen = self._routes.choose(traits) if fact.tell else ()
+        chosen = self._routes.choose(labels) if fact.tell else ()
         return NewNotice(
             id=new_id(),
             subject=f"order:{order.number}",
@@ -155,10 +155,10 @@ class TakeIn:
             reason=None if chosen else (NO_ROUTE if fact.tell else _NOT_TOLD),
             traceparent=envelope.traceparent,
             chosen=chosen,
-            traits=traits if fact.tell else None,
+            labels=labels if fact.tell else None,
         )
 
-    async def _behind_their_past(self, ledger: NotificationStore, notices: list[NewNotice]) -> list[NewNotice]:
+    async def _behind_their_past(self, notifications: NotificationStore, notices: list[NewNotice]) -> list[NewNotice]:
         """Hold back what follows a version that has not been seen: another replica may be taking that in right now.
 
         Versions may skip, so the hold is short and only once.
@@ -171,7 +171,7 @@ class TakeIn:
         } - here
         if not gaps:
             return notices
-        unseen = gaps - await ledger.versions_seen([(str(number), version) for number, version in sorted(gaps)])
+        unseen = gaps - await notifications.versions_seen([(str(number), version) for number, version in sorted(gaps)])
         return [
             replace(notice, hold_for=_HOLD_SECONDS)
             if notice.kind.startswith(_ORDER)
@@ -185,11 +185,13 @@ class TakeIn:
 QUEUES = (NOTIFIER_ORDERS, NOTIFIER_REFUNDS, NOTIFIER_ALERTS)
 
 
-def intake_handler(take_in: TakeIn, *, ledger_on: Callable[[Connection], NotificationStore]) -> Handler:
+def intake_handler(
+    ingest_events: IngestEvents, *, notifications_on: Callable[[Connection], NotificationStore]
+) -> Handler:
     """Return the handler of every queue: events become notices in the transaction of the inbox."""
 
     async def handle(connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in."""
-        await take_in(ledger_on(connection), envelopes)
+        await ingest_events(notifications_on(connection), envelopes)
 
     return handle

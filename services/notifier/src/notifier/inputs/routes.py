@@ -7,11 +7,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.http import INTERNAL, Moment, Request, Route
-from notifier.inputs.alertmanager import Alert, TakeAlerts
-from notifier.inputs.sentry import TakeSentry
+from notifier.inputs.alertmanager import Alert, IngestAlerts
+from notifier.inputs.sentry import IngestSentry
 
 
-def http_routes(*, take_alerts: TakeAlerts) -> list[Route]:
+def http_routes(*, ingest_alerts: IngestAlerts) -> list[Route]:
     """Return the routes of other systems."""
 
     async def alertmanager(request: Request[AlertmanagerNotification, None]) -> AlertsTaken:
@@ -28,7 +28,7 @@ def http_routes(*, take_alerts: TakeAlerts) -> list[Route]:
             )
             for alert in request.body.alerts
         )
-        incidents = await take_alerts(alerts, traceparent=request.raw.headers.get("traceparent"))
+        incidents = await ingest_alerts(alerts, traceparent=request.raw.headers.get("traceparent"))
         return AlertsTaken(incidents=list(incidents))
 
     return [
@@ -93,12 +93,12 @@ class SentryTaken(BaseModel):
     endangered_order: str | None
 
 
-def sentry_routes(*, take_sentry: TakeSentry) -> list[Route]:
+def sentry_routes(*, ingest_sentry: IngestSentry) -> list[Route]:
     """Return the route."""
 
     async def sentry(request: Request[SentryNotification, None]) -> SentryTaken:
         """Take a notification in; a repeat changes nothing but counters."""
-        incidents, endangered = await take_sentry(
+        incidents, endangered = await ingest_sentry(
             request.body.model_dump(), traceparent=request.raw.headers.get("traceparent")
         )
         return SentryTaken(incidents=list(incidents), endangered_order=endangered)

@@ -17,25 +17,25 @@ from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
-from notifier.incidents.problems import Over, Problems, Report
+from notifier.incidents.problems import Problems, Report, Resolution
 from notifier.inputs.sentry_event import LostBasket, SentryEvent, read
 
 _SEVERITIES: Mapping[str, Severity] = {"fatal": "critical", "warning": "warning", "info": "info", "debug": "info"}
 
 
-class TakeSentry:
+class IngestSentry:
     """A repeated notification changes nothing but counters. The basket goes to the gateway whole; chats are told nothing of it."""
 
     def __init__(
         self,
         *,
         problems: Problems,
-        open_ledger: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
         self._problems = problems
-        self._open_ledger = open_ledger
+        self._open_notifications = open_notifications
         self._clock = clock
         self._wake = wake
 
@@ -47,19 +47,21 @@ class TakeSentry:
         if event is None:
             return (), None
         endangered = None if event.basket is None else str(uuid.UUID(derived_id("sentry-basket", event.event_id)))
-        async with self._open_ledger() as ledger:
-            incident = await self._incident(ledger, event, traceparent)
+        async with self._open_notifications() as notifications:
+            incident = await self._incident(notifications, event, traceparent)
             if event.basket is not None and endangered is not None:
-                await ledger.promise(_endangered(event, event.basket, endangered, traceparent))
+                await notifications.add_to_outbox(_endangered(event, event.basket, endangered, traceparent))
         self._wake()
         return (() if incident is None else (incident,)), endangered
 
-    async def _incident(self, ledger: NotificationStore, event: SentryEvent, traceparent: str | None) -> int | None:
+    async def _incident(
+        self, notifications: NotificationStore, event: SentryEvent, traceparent: str | None
+    ) -> int | None:
         fingerprint = f"sentry:{event.issue}"
-        entry: Report | Over
+        entry: Report | Resolution
         if event.resolved:
             event_id = derived_id("sentry", event.event_id, "resolved")
-            entry = Over(
+            entry = Resolution(
                 fingerprint=fingerprint, actor="sentry", summary="resolved", at=event.occurred_at, event_id=event_id
             )
         else:
@@ -80,7 +82,7 @@ class TakeSentry:
                 responsible=event.responsible,
             )
             entry = Report(fact=fact, event_id=derived_id("sentry", event.event_id), traceparent=traceparent)
-        [incident] = await self._problems.ingest(ledger, [entry])
+        [incident] = await self._problems.ingest(notifications, [entry])
         return incident
 
 

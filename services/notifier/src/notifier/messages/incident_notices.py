@@ -56,7 +56,7 @@ def render_problem(
     return Document(title=title, sections=(Section(lines=tuple(lines)),))
 
 
-def render_told(
+def render_follow_up(
     fact: ProblemFact, *, sentence: str, act: str, environment: str, words: Words, buttons: tuple[Button, ...]
 ) -> Document:
     """Return the notice of what happened to an incident since: who took it, that it waits again, what a recipe did."""

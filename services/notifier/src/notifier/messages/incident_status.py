@@ -11,7 +11,7 @@ from notifier.messages.document import shorten
 from notifier.messages.wording import Words
 
 _LONGEST_NAME = 40
-STANDING_ROOM = 160
+STATUS_LINE_ROOM = 160
 """What a status may add to a message's cost later: kept free when problems share a message, so that every edit of it fits."""
 
 
@@ -30,7 +30,7 @@ class IncidentNow:
     version: int = 1
 
 
-def standing(incident: IncidentNow | None, words: Words, *, name_of: Callable[[str], str] = str) -> str | None:
+def status_line(incident: IncidentNow | None, words: Words, *, name_of: Callable[[str], str] = str) -> str | None:
     """Return what a message says of who took the problem or that it is over; None while it is simply open. At most 100 characters.
 
     ``name_of``: from the id that the incident keeps to the name that people know.

@@ -27,7 +27,7 @@ _DATA = re.compile(r"n1:([arswynh]):([0-9]{1,19})")
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
+class ButtonData:
     """What a press means. ``number``: the incident's; of yes and no the asked recipe's; of a handover the handover's."""
 
     act: Act
@@ -39,12 +39,12 @@ def data_of(act: Act, number: int) -> str:
     return f"n1:{_CODES[act]}:{number}"
 
 
-def read_data(data: str) -> Pressed | None:
+def read_data(data: str) -> ButtonData | None:
     """Read a button's data; None for anything that we never made."""
     found = _DATA.fullmatch(data)
     if found is None or int(found[2]) >= 2**63:
         return None
-    return Pressed(_ACTS[found[1]], int(found[2]))
+    return ButtonData(_ACTS[found[1]], int(found[2]))
 
 
 def incident_buttons(incident_id: int, *, recipe: Recipe | None, words: Words) -> tuple[Button, ...]:

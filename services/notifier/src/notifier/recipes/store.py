@@ -9,7 +9,7 @@ from common.ids import derived_id
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import TryLater
-from notifier.incidents.problems import Over, Problems
+from notifier.incidents.problems import Problems, Resolution
 from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest
 
 _CLAIM = """
@@ -64,7 +64,7 @@ class RecipeStore:
             if state != "running":
                 await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
             if state == "done" and incident is not None and incident["state"] != "resolved":
-                over = Over(
+                over = Resolution(
                     fingerprint=incident["fingerprint"],
                     actor=request.person,
                     summary=text,

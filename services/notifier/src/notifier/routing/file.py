@@ -11,7 +11,7 @@ from common.errors import ConfigurationError
 from notifier.messages.channels import CHANNELS
 from notifier.routing.model import Destination, Route, Routes
 
-Trait = Literal[
+Label = Literal[
     "environment",
     "kind",
     "severity",
@@ -24,7 +24,7 @@ Trait = Literal[
     "fingerprint",
 ]
 _Equal = Literal["environment", "service", "source", "store_id", "zone", "order_number"]
-Match = dict[Trait, list[str]]
+Match = dict[Label, list[str]]
 
 
 class _Strict(BaseModel):
@@ -62,9 +62,9 @@ class RoutesFile(_Strict):
     inhibit: list[InhibitionRule] = Field(default_factory=list)
 
 
-def frozen(match: Mapping[Trait, list[str]]) -> dict[str, tuple[str, ...]]:
+def frozen(match: Mapping[Label, list[str]]) -> dict[str, tuple[str, ...]]:
     """Return what a file or a request says of traits as the domain has it."""
-    return {trait: tuple(patterns) for trait, patterns in match.items()}
+    return {label: tuple(patterns) for label, patterns in match.items()}
 
 
 def read_file(text: str | bytes, *, name: str) -> RoutesFile:

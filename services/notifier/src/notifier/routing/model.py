@@ -27,7 +27,7 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
+class Labels:
     """What routes, silences and inhibitions look at. ``alert`` is an alert's own name at Alertmanager."""
 
     environment: str
@@ -50,9 +50,9 @@ class Route:
     match: Mapping[str, tuple[str, ...]]
     to: tuple[str, ...]
 
-    def matches(self, traits: Traits) -> bool:
+    def matches(self, labels: Labels) -> bool:
         """Whether every named trait has a value that fits its patterns."""
-        return fits(self.match, traits)
+        return fits(self.match, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +102,13 @@ class Routes:
             following = chain[-1].fallback
         return tuple(chain)
 
-    def choose(self, traits: Traits) -> tuple[Chosen, ...]:
+    def choose(self, labels: Labels) -> tuple[Chosen, ...]:
         """Return the destinations for an event, each once, in the order of the table. Empty: no route matches."""
         chosen: dict[tuple[str, int | None], Chosen] = {}  # by place: two names of one chat are one
         for route in self.routes:
-            if route.matches(traits):
+            if route.matches(labels):
                 for target in route.to:
-                    name = self._resolve(target, traits.store_id)
+                    name = self._resolve(target, labels.store_id)
                     if name is None:
                         continue
                     destination = self.destinations[name]
@@ -123,7 +123,7 @@ class Routes:
         return own.get(role) or self.default_store.get(role)
 
 
-TRAITS = (
+LABELS = (
     "environment",
     "kind",
     "severity",
@@ -143,9 +143,9 @@ def literal(value: str) -> str:
     return "".join("?" if sign in "*?[]" or (sign == "!" and index == 0) else sign for index, sign in enumerate(value))
 
 
-def fits(match: Mapping[str, tuple[str, ...]], traits: Traits) -> bool:
+def fits(match: Mapping[str, tuple[str, ...]], labels: Labels) -> bool:
     """Whether every named trait has a value that fits one of its patterns."""
-    return all(_fits(getattr(traits, trait), patterns) for trait, patterns in match.items())
+    return all(_fits(getattr(labels, label), patterns) for label, patterns in match.items())
 
 
 def _fits(value: str | None, patterns: tuple[str, ...]) -> bool:

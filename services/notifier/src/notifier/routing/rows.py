@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from notifier.routing.model import Traits
+from notifier.routing.model import Labels
 
 
-def traits_of(row: Any) -> Traits:
+def labels_of(row: Any) -> Labels:
     """Read an incident's row as routes see it."""
-    return Traits(
+    return Labels(
         environment=row["environment"],
         kind=row["kind"],
         severity=row["severity"],

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from common.errors import ConfigurationError, InvalidInput
 from common.http import Request
 from notifier.routing.file import read_routes
-from notifier.routing.model import Routes, Traits
+from notifier.routing.model import Labels, Routes
 from notifier.routing.views import PastAnswer, RouteAnswer, RouteDifference, RouteQuestion, RouteTarget
 
 _MOST_DIFFERENCES = 100
@@ -39,7 +39,7 @@ class RouteTrials:
         table = self._table if question.routes is None else _on_trial(question.routes)
         targets: list[RouteTarget] = []
         if question.kind is not None:
-            traits = Traits(
+            labels = Labels(
                 environment=question.environment or self._environment,
                 kind=question.kind,
                 severity=question.severity,
@@ -57,7 +57,7 @@ class RouteTrials:
                     topic=each.destination.topic,
                     route=each.route,
                 )
-                for each in table.choose(traits)
+                for each in table.choose(labels)
             ]
         past = None
         if question.past is not None:
@@ -80,7 +80,7 @@ def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> PastAnswer:
     unrouted = changed = 0
     differences: list[RouteDifference] = []
     for row in rows:
-        would = [each.destination.name for each in table.choose(Traits(**row["traits"]))]
+        would = [each.destination.name for each in table.choose(Labels(**row["traits"]))]
         counts.update(would)
         unrouted += not would
         was = list(row["was"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from notifier.routing.model import Traits, fits
+from notifier.routing.model import Labels, fits
 
 Purpose = Literal["silence", "maintenance"]
 EQUALS = ("environment", "service", "source", "store_id", "zone", "order_number")
@@ -24,9 +24,9 @@ class Silence:
     starts_at: datetime
     ends_at: datetime
 
-    def covers(self, traits: Traits, now: datetime) -> bool:
+    def covers(self, labels: Labels, now: datetime) -> bool:
         """Whether it holds now and fits. One that names nothing fits nothing: it would silence everything."""
-        return bool(self.match) and self.starts_at <= now < self.ends_at and fits(self.match, traits)
+        return bool(self.match) and self.starts_at <= now < self.ends_at and fits(self.match, labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class Inhibition:
     target: Mapping[str, tuple[str, ...]]
     equal: tuple[str, ...] = ()
 
-    def explains(self, source: Traits, target: Traits) -> bool:
+    def explains(self, source: Labels, target: Labels) -> bool:
         """Whether one problem keeps the other from being told; none does so to itself."""
         return (
             source.fingerprint != target.fingerprint
@@ -49,21 +49,21 @@ class Inhibition:
 
 
 def why_muted(
-    traits: Traits,
+    labels: Labels,
     *,
     now: datetime,
     silences: Sequence[Silence],
     inhibitions: Sequence[Inhibition],
-    standing: Sequence[tuple[int, Traits]],
+    open_incidents: Sequence[tuple[int, Labels]],
 ) -> str | None:
-    """Return why nobody is told of a problem, or None. ``standing`` are problems that are not over, with their ids."""
+    """Return why nobody is told of a problem, or None. ``open_incidents`` are problems that are not over, with their ids."""
     for silence in silences:
-        if silence.covers(traits, now):
+        if silence.covers(labels, now):
             return f"silenced by {silence.purpose} {silence.id} until {silence.ends_at:%Y-%m-%dT%H:%M:%SZ}"
     for rule in inhibitions:
-        if not fits(rule.target, traits):
+        if not fits(rule.target, labels):
             continue
-        for incident_id, source in standing:
-            if rule.explains(source, traits):
+        for incident_id, source in open_incidents:
+            if rule.explains(source, labels):
                 return f"inhibited by incident {incident_id} ({rule.name})"
     return None

@@ -92,7 +92,7 @@ class SilenceEnded(BaseModel):
     dry_run: bool
 
 
-class Silences:
+class SilenceRoutes:
     """The handlers; ``routes`` is the table of them."""
 
     def __init__(
@@ -131,11 +131,11 @@ class Silences:
                 """Keep it, with its audit record. Raises ``Unprocessable`` where it would be over from the beginning."""
                 if body.ends_at <= self._clock.now():
                     raise Unprocessable("ends_at is in the past")
-                fitting = await store.fitting({str(trait): patterns for trait, patterns in body.match.items()})
+                fitting = await store.fitting({str(label): patterns for label, patterns in body.match.items()})
                 if body.dry_run:
                     return SilenceKept(id=None, ends_at=body.ends_at, incidents=fitting, dry_run=True)
                 row = await store.add(
-                    match={str(trait): patterns for trait, patterns in body.match.items()},
+                    match={str(label): patterns for label, patterns in body.match.items()},
                     purpose=body.purpose,
                     starts_at=body.starts_at,
                     ends_at=body.ends_at,

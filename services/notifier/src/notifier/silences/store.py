@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import NotFound
 from common.postgres import Connection
 from notifier.routing.model import fits
-from notifier.routing.rows import like, traits_of
+from notifier.routing.rows import labels_of, like
 from notifier.silences.model import Silence
 
 _ADD = """
@@ -44,7 +44,7 @@ class SilenceStore:
         by: str,
     ) -> dict[str, Any]:
         """Keep a silence; it begins now unless told otherwise. Returns its row."""
-        kept = {trait: list(patterns) for trait, patterns in match.items()}
+        kept = {label: list(patterns) for label, patterns in match.items()}
         row = await self._connection.fetchrow(_ADD, kept, purpose, starts_at, ends_at, reason, by)
         assert row is not None  # noqa: S101 - INSERT … RETURNING gives its row
         return dict(row)
@@ -64,16 +64,16 @@ class SilenceStore:
 
     async def fitting(self, match: Mapping[str, Sequence[str]]) -> list[int]:
         """Return the incidents that are not over and fit; of very many, the oldest."""
-        patterns = {trait: tuple(values) for trait, values in match.items()}
+        patterns = {label: tuple(values) for label, values in match.items()}
         rows = await self._connection.fetch(_OPEN, [like(each) for each in patterns.get("kind", ("*",))])
-        return [row["id"] for row in rows if fits(patterns, traits_of(row))]
+        return [row["id"] for row in rows if fits(patterns, labels_of(row))]
 
 
 def silence_of(row: Any) -> Silence:
     """Read a silence's row."""
     return Silence(
         id=row["id"],
-        match={trait: tuple(patterns) for trait, patterns in row["match"].items()},
+        match={label: tuple(patterns) for label, patterns in row["match"].items()},
         purpose=row["purpose"],
         starts_at=row["starts_at"],
         ends_at=row["ends_at"],

@@ -13,7 +13,7 @@ from notifier.people.model import Directory
 from notifier.tickets.no_call import says_no_call
 
 
-class HearComment:
+class AcknowledgeFromComment:
     """Raises ``CallUnderWay`` (see ``patiently``); nothing else for what a person writes."""
 
     def __init__(self, *, act: ActOnIncident, directory: Directory, wordings: Sequence[str]) -> None:
@@ -23,8 +23,8 @@ class HearComment:
 
     async def __call__(
         self,
-        desk: IncidentStore,
-        ledger: NotificationStore,
+        incident_store: IncidentStore,
+        notifications: NotificationStore,
         *,
         ticket_id: int,
         incident_id: int | None,
@@ -38,13 +38,13 @@ class HearComment:
         """
         if incident_id is None or not says_no_call(text, self._wordings):
             return False
-        fact = (await desk.incident(incident_id)).fact
+        fact = (await incident_store.incident(incident_id)).fact
         if author not in may_be_called(duty, self._directory, source=fact.source, service=fact.service):
             return False
         try:
             await self._act(
-                desk,
-                ledger,
+                incident_store,
+                notifications,
                 incident_id=incident_id,
                 act="ack",
                 actor=author,

@@ -76,7 +76,7 @@ class FollowUp:
             ]
             made = await follow_ups.open_tickets(tickets)
             queues = {ticket.incident_id: ticket.queue for ticket in tickets}
-            await follow_ups.ledger.promise(
+            await follow_ups.notifications.add_to_outbox(
                 *(
                     self._journal(
                         str(incident.fact.order_number),
@@ -110,10 +110,10 @@ class FollowUp:
         await follow_ups.close_tickets(
             [line.ticket_id for line in lines if line.ticket_id is not None and line.act in _ENDS]
         )
-        await follow_ups.ledger.add(
+        await follow_ups.notifications.add(
             [self._notice(line) for line in lines if line.act in _TOLD_IN_CHATS and _still_matters(line)]
         )
-        await follow_ups.ledger.promise(
+        await follow_ups.notifications.add_to_outbox(
             *(
                 self._journal(
                     str(line.incident.fact.order_number),
@@ -128,7 +128,7 @@ class FollowUp:
                 if line.incident.fact.order_number is not None
             )
         )
-        await follow_ups.told([line.id for line in lines])
+        await follow_ups.mark_notified([line.id for line in lines])
 
     def _sentence(self, line: HistoryLine) -> str:
         key = f"told.{line.act}"
@@ -139,7 +139,7 @@ class FollowUp:
 
     def _notice(self, line: HistoryLine) -> NewNotice:
         """Return the notice for every place that was told of the problem."""
-        return self._problems.told(
+        return self._problems.follow_up_notice(
             line.incident.id,
             line.incident.fact,
             sentence=self._sentence(line),

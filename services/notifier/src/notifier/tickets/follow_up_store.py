@@ -66,7 +66,7 @@ class FollowUpBatch:
     def __init__(self, connection: Connection, *, now: datetime, outside: bool) -> None:
         self._connection = connection
         self._outside = outside
-        self.ledger = NotificationStore(connection)
+        self.notifications = NotificationStore(connection)
         self.now = now
 
     async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
@@ -115,6 +115,6 @@ class FollowUpBatch:
         if ticket_ids:
             await self._connection.execute(_CLOSE, list(ticket_ids))
 
-    async def told(self, line_ids: Sequence[int]) -> None:
+    async def mark_notified(self, line_ids: Sequence[int]) -> None:
         """Mark lines as told."""
         await self._connection.execute(_TOLD, list(line_ids))

@@ -1,4 +1,4 @@
-"""TicketStore and operators' instructions by HTTP (CONTRACT 7, M11, M12)."""
+"""Tickets and operators' instructions by HTTP (CONTRACT 7, M11, M12)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from notifier.incidents.model import CallUnderWay
 from notifier.incidents.store import IncidentStore
 from notifier.messages.wording import Words
 from notifier.people.model import Directory
-from notifier.tickets.acknowledge_from_comment import HearComment
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
 from notifier.tickets.store import TicketStore
 from notifier.tickets.views import (
@@ -40,7 +40,7 @@ _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
 
 
-class TicketDesk:
+class TicketRoutes:
     """The handlers; ``routes`` is the table of them."""
 
     def __init__(
@@ -48,18 +48,18 @@ class TicketDesk:
         *,
         database: Database,
         tickets_on: Callable[[Connection], TicketStore],
-        desk_on: Callable[..., IncidentStore],
-        ledger_on: Callable[[Connection], NotificationStore],
-        hear: HearComment,
+        incident_store_on: Callable[..., IncidentStore],
+        notifications_on: Callable[[Connection], NotificationStore],
+        acknowledge: AcknowledgeFromComment,
         directory: Directory,
         words: Words,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._tickets_on = tickets_on
-        self._desk_on = desk_on
-        self._ledger_on = ledger_on
-        self._hear = hear
+        self._incident_store_on = incident_store_on
+        self._notifications_on = notifications_on
+        self._acknowledge = acknowledge
         self._directory = directory
         self._words = words
         self._wake = wake
@@ -125,9 +125,9 @@ class TicketDesk:
                 )
             )
             await self._audit(connection, request, "ticket.comment", ticket["id"], None, {"comment": row["id"]})
-            acknowledged = await self._hear(
-                self._desk_on(connection, principal=request.principal, request_id=request.request_id),
-                self._ledger_on(connection),
+            acknowledged = await self._acknowledge(
+                self._incident_store_on(connection, principal=request.principal, request_id=request.request_id),
+                self._notifications_on(connection),
                 ticket_id=ticket["id"],
                 incident_id=ticket["incident_id"],
                 author=author,
@@ -250,7 +250,7 @@ class TicketDesk:
                 method="GET",
                 path="/admin/v1/tickets",
                 handler=self.find,
-                summary="TicketStore with their comments, newest first",
+                summary="Tickets with their comments, newest first",
                 query=TicketQuery,
                 response=Page[TicketView],
                 roles=VIEWER,

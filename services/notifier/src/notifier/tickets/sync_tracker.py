@@ -12,7 +12,7 @@ from common.telemetry import get_logger, scrub_text
 from notifier.incidents.act import patiently
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
-from notifier.tickets.acknowledge_from_comment import HearComment
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.model import (
     CommentToSend,
     OutsideComment,
@@ -34,23 +34,23 @@ class SyncTracker:
     def __init__(
         self,
         *,
-        desk: TrackerStore,
+        store: TrackerStore,
         tracker: Tracker,
-        hear: HearComment,
+        acknowledge: AcknowledgeFromComment,
         directory: Directory,
         watch: PeopleMetrics,
         every: timedelta,
     ) -> None:
-        self._desk = desk
+        self._store = store
         self._tracker = tracker
-        self._hear = hear
+        self._acknowledge = acknowledge
         self._directory = directory
         self._watch = watch
         self._every = every
 
     async def create(self) -> bool:
         """Create one ticket; returns whether there was one."""
-        ticket = await self._desk.ticket(lease=_LEASE)
+        ticket = await self._store.ticket(lease=_LEASE)
         if ticket is None:
             return False
         try:
@@ -60,13 +60,13 @@ class SyncTracker:
         except (Unavailable, TrackerRefused) as error:
             await self._failed("ticket", ticket, error, for_good=False)  # a queue may be made, rights may be given
         else:
-            await self._desk.created(ticket, key)
+            await self._store.created(ticket, key)
             self._watch.tracked("ticket", "done")
         return True
 
     async def send(self) -> bool:
         """Send one comment; returns whether there was one."""
-        comment = await self._desk.comment(lease=_LEASE)
+        comment = await self._store.comment(lease=_LEASE)
         if comment is None:
             return False
         try:
@@ -77,13 +77,13 @@ class SyncTracker:
         except (Unavailable, TrackerRefused) as error:
             await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
         else:
-            await self._desk.sent(comment, outside_id)
+            await self._store.sent(comment, outside_id)
             self._watch.tracked("comment", "done")
         return True
 
     async def read(self) -> bool:
         """Read the new comments of one ticket; returns whether there was one."""
-        ticket = await self._desk.to_read(every=self._every)
+        ticket = await self._store.to_read(every=self._every)
         if ticket is None:
             return False
         try:
@@ -101,11 +101,11 @@ class SyncTracker:
         person = self._directory.by_account("tracker", comment.author)
         author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)
         text = scrub_text(comment.text)
-        async with self._desk.reading(ticket, author=author, role=role) as reading:
+        async with self._store.reading(ticket, author=author, role=role) as reading:
             if await reading.keep(ticket, comment, author=author, text=text) and person is not None:
-                await self._hear(
-                    reading.desk,
-                    reading.ledger,
+                await self._acknowledge(
+                    reading.incident_store,
+                    reading.notifications,
                     ticket_id=ticket.id,
                     incident_id=ticket.incident_id,
                     author=person.id,
@@ -127,7 +127,7 @@ class SyncTracker:
     async def _failed(
         self, what: str, item: TicketToCreate | CommentToSend, error: SuiteError, *, for_good: bool
     ) -> None:
-        await self._desk.later(item, reason=error.detail, for_good=for_good)
+        await self._store.later(item, reason=error.detail, for_good=for_good)
         self._watch.tracked(what, "refused" if isinstance(error, TrackerRefused) else "later")
         _log.warning("tracker_failed", what=what, reason=error.detail, code=error.code)
 

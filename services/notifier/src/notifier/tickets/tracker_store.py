@@ -138,8 +138,8 @@ class TicketReading:
 
     def __init__(self, connection: Connection, *, principal: Principal) -> None:
         self._connection = connection
-        self.desk = IncidentStore(connection, principal=principal, request_id="tracker")
-        self.ledger = NotificationStore(connection)
+        self.incident_store = IncidentStore(connection, principal=principal, request_id="tracker")
+        self.notifications = NotificationStore(connection)
 
     async def duty(self) -> Duty:
         """Return who answers now."""
