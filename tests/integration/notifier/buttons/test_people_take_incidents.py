@@ -11,9 +11,8 @@ from urllib.parse import urlencode
 from slack_sdk.signature import SignatureVerifier
 
 from common.testing import eventually
-
-from .conftest import Kit, MakeKit
-from .people import (
+from tests.integration.notifier.factories import Kit, MakeKit
+from tests.integration.notifier.people import (
     FAST_CHAIN,
     REFUND,
     SIGNING,

@@ -10,10 +10,16 @@ import pytest
 from common.contracts.orders import Position
 from notifier.messages.layout import SlackLayout, TelegramLayout
 from notifier.messages.layout.telegram import compose
-
-from .conftest import PICKERS, MakeKit, an_order, created
-from .test_operators_see_and_act import ALERT
-from .test_providers_limits_and_faults import ONE_GROUP, SLACK_ONLY, ended
+from tests.integration.notifier.factories import (
+    ALERT,
+    ONE_GROUP,
+    PICKERS,
+    SLACK_ONLY,
+    MakeKit,
+    an_order,
+    created,
+    ended,
+)
 
 
 async def test_a_notice_that_cannot_be_read_fails_aloud_and_the_others_are_sent(make_kit: MakeKit) -> None:

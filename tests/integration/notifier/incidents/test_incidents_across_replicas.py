@@ -8,10 +8,7 @@ from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
-
-from .conftest import NOW, STORE, Kit, MakeKit, created
-from .test_operators_see_and_act import ALERT
-from .test_providers_limits_and_faults import SLACK_ONLY, a_problem, ended
+from tests.integration.notifier.factories import ALERT, NOW, SLACK_ONLY, STORE, Kit, MakeKit, a_problem, created, ended
 
 
 def over(fingerprint: str = "p:1", *, minutes: int = 60) -> ProblemResolvedV1:

@@ -6,8 +6,7 @@ from typing import Any
 
 from common.contracts.orders import OrderChangedV1, OrderDifference, Position, PositionChange, WorkflowCrashedV1
 from common.testing import eventually
-
-from .conftest import NOW, PICKERS, STORE, TRACE, MakeKit, an_order, created, enveloped
+from tests.integration.notifier.factories import NOW, PICKERS, STORE, TRACE, MakeKit, an_order, created, enveloped
 
 NEW_ORDER = (
     "<b>🆕 Новый заказ H123</b>\n"

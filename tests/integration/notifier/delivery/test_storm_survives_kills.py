@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 
 from common.testing import eventually
-
-from .conftest import Kit, MakeKit
-from .test_a_storm_is_a_digest import many
-from .test_killed_in_mid_send import MARK, notifier
-from .test_messages_are_edited import BOTH
-from .test_providers_limits_and_faults import a_problem
+from tests.integration.notifier.factories import BOTH, MARK, Kit, MakeKit, a_problem, many, notifier
 
 pytestmark = pytest.mark.chaos
 EVENTS, PAGES = 1500, 4

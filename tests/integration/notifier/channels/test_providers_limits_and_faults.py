@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
+from common.contracts.alerts import ProblemResolvedV1
 from common.postgres import Database
 from common.service import running
 from common.testing import eventually
@@ -21,48 +20,20 @@ from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics
-
-from .conftest import NOW, PICKERS, STORE, Kit, MakeKit, an_order, created
-
-ONE_GROUP = {
-    "destinations": {"all": {"channel": "telegram", "address": "-1001000000001"}},
-    "routes": [{"name": "orders", "match": {"kind": ["order.*"]}, "to": ["all"]}],
-}
-SLACK_ONLY = {
-    "destinations": {"team": {"channel": "slack", "address": "#orders-notifications"}},
-    "routes": [{"name": "everything", "to": ["team"]}],
-}
-MAIL_ONLY = {
-    "destinations": {"owner": {"channel": "mail", "address": "owner@example.org"}},
-    "routes": [{"name": "everything", "to": ["owner"]}],
-}
-
-
-def a_problem(fingerprint: str = "p:1", **changes: Any) -> ProblemRaisedV1:
-    """A problem of an order."""
-    values: dict[str, Any] = {
-        "kind": "order_conflict",
-        "severity": "warning",
-        "fingerprint": fingerprint,
-        "summary": "A change came after the order was closed",
-        "details": {"late": "order.changed"},
-        "service": "orchestrator",
-        "order_number": an_order().number,
-        "occurred_at": NOW,
-    }
-    return ProblemRaisedV1(**{**values, **changes})
-
-
-async def ended(kit: Kit, count: int, *, within: float = 60.0) -> list[dict[str, Any]]:
-    """Wait until so many deliveries are at their end, and none is on its way; return them."""
-
-    async def probe() -> list[dict[str, Any]]:
-        rows = await kit.fetch("SELECT * FROM deliveries ORDER BY id")
-        assert len(rows) == count
-        assert {row["state"] for row in rows} <= {"sent", "failed"}
-        return rows
-
-    return await eventually(probe, within=within)
+from tests.integration.notifier.factories import (
+    MAIL_ONLY,
+    NOW,
+    ONE_GROUP,
+    PICKERS,
+    SLACK_ONLY,
+    STORE,
+    Kit,
+    MakeKit,
+    a_problem,
+    an_order,
+    created,
+    ended,
+)
 
 
 async def test_a_429_of_telegram_pauses_the_lane_and_nothing_is_lost_or_doubled(make_kit: MakeKit) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from common.testing import eventually
-
-from .conftest import PICKERS, STORE, Kit, MakeKit
-from .test_providers_limits_and_faults import a_problem, ended
+from tests.integration.notifier.factories import PICKERS, STORE, Kit, MakeKit, a_problem, ended
 
 CHAIN = {
     "destinations": {

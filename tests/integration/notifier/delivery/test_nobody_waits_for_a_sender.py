@@ -8,9 +8,7 @@ from typing import Any
 import asyncpg
 
 from common.testing import eventually
-
-from .conftest import Kit, MakeKit, created
-from .test_operators_see_and_act import ALERT
+from tests.integration.notifier.factories import ALERT, Kit, MakeKit, created
 
 REASON = {"reason": "Разбираюсь с проблемой. Звонить не нужно."}
 

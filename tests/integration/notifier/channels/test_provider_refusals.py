@@ -27,10 +27,18 @@ from notifier.messages.layout import Page
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics
 from notifier.settings import NotifierSettings
+from tests.integration.notifier.factories import (
+    MAIL_ONLY,
+    NOW,
+    ONE_GROUP,
+    PICKERS,
+    SLACK_ONLY,
+    Kit,
+    MakeKit,
+    created,
+    ended,
+)
 from tests.support.mail_servers import HELLO, mail_server
-
-from .conftest import NOW, PICKERS, Kit, MakeKit, created
-from .test_providers_limits_and_faults import MAIL_ONLY, ONE_GROUP, SLACK_ONLY, ended
 
 
 async def tried(kit: Kit, attempts: int) -> dict[str, Any]:

@@ -7,29 +7,7 @@ from typing import Any
 import pytest
 
 from common.testing import eventually
-
-from .conftest import PICKERS, Kit, MakeKit
-from .test_providers_limits_and_faults import a_problem, ended
-
-BOTH: dict[str, Any] = {
-    "destinations": {
-        "all": {"channel": "telegram", "address": str(PICKERS)},
-        "team": {"channel": "slack", "address": "#orders-notifications"},
-    },
-    "routes": [{"name": "everywhere", "to": ["all", "team"]}],
-}
-ONE_CHAT: dict[str, Any] = {
-    "destinations": {"all": {"channel": "telegram", "address": str(PICKERS)}},
-    "routes": [{"name": "everywhere", "to": ["all"]}],
-}
-
-
-async def act(kit: Kit, act: str, incident: int = 1) -> None:
-    """Do something to an incident as an operator."""
-    status, answer = await kit.call(
-        "POST", f"/admin/v1/incidents/{incident}/{act}", body={"reason": "said in the chat"}
-    )
-    assert status == 200, answer
+from tests.integration.notifier.factories import BOTH, ONE_CHAT, Kit, MakeKit, a_problem, act, ended
 
 
 async def shown(kit: Kit) -> dict[str, list[str]]:

@@ -114,7 +114,7 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
     ),
 }
 _WIDTH = 52
-SAMPLES = Path(__file__).parents[3] / "docs" / "samples"
+SAMPLES = Path(__file__).parents[4] / "docs" / "samples"
 
 
 def order_as_known(order: Order | None, title: str) -> list[str]:

@@ -9,9 +9,8 @@ from pydantic import SecretStr
 
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
-
-from .conftest import NOW, Kit, MakeKit
-from .people import ORDER, REFUND, crashed, put_roster, refund_failed, settings_for
+from tests.integration.notifier.factories import NOW, Kit, MakeKit
+from tests.integration.notifier.people import ORDER, REFUND, crashed, put_roster, refund_failed, settings_for
 
 YANDEX: dict[str, Any] = {
     "tracker": "yandex",

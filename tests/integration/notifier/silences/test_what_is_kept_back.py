@@ -10,11 +10,7 @@ from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
-
-from .conftest import NOW, PICKERS, Kit, MakeKit, created
-from .test_messages_are_edited import ONE_CHAT
-from .test_operators_see_and_act import ALERT
-from .test_providers_limits_and_faults import a_problem, ended
+from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 
 INHIBITING: dict[str, Any] = {
     **ONE_CHAT,

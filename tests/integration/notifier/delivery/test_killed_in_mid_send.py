@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from common.testing import eventually
+from tests.integration.notifier.factories import (
+    MARK,
+    ONE_GROUP,
+    PICKERS,
+    Kit,
+    MakeKit,
+    an_order,
+    created,
+    ended,
+    notifier,
+)
 
-from .conftest import PICKERS, Kit, MakeKit, an_order, created
-from .test_providers_limits_and_faults import ONE_GROUP, ended
-
-MARK = "возможно, повторно"
 EVERYWHERE = {
     "destinations": {
         "all": {"channel": "telegram", "address": str(PICKERS)},
@@ -27,35 +30,6 @@ EVERYWHERE = {
     },
     "routes": [{"name": "everywhere", "to": ["all", "team", "owner"]}],
 }
-
-
-@asynccontextmanager
-async def notifier(kit: Kit) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A notifier in a process of its own, with the kit's settings; killed at the end if it still runs."""
-    values = kit.settings.model_dump(exclude_none=True, exclude_unset=True)
-    shown = {
-        name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
-        for name, value in values.items()
-    }
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("NOTIFIER_")},
-        **{f"NOTIFIER_{name.upper()}": str(value) for name, value in shown.items()},
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "notifier",
-        "serve",
-        env=environment,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def calls(kit: Kit, system: str, count: int) -> list[dict[str, Any]]:

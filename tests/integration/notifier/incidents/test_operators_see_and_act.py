@@ -5,30 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.testing import eventually
-
-from .conftest import MakeKit, an_order, created
-
-ALERT: dict[str, Any] = {
-    "version": "4",
-    "groupKey": "{}:{}",
-    "status": "firing",
-    "receiver": "notifier",
-    "alerts": [
-        {
-            "status": "firing",
-            "labels": {"alertname": "QueueTooOld", "severity": "critical", "service": "notifier", "owner": "oleg"},
-            "annotations": {
-                "summary": "Notices wait",
-                "description": "See the runbook",
-                "runbook_url": "https://runbooks/q",
-            },
-            "startsAt": "2026-11-21T10:00:00+03:00",
-            "endsAt": "0001-01-01T00:00:00Z",
-            "generatorURL": "https://prometheus/graph",
-            "fingerprint": "abc123",
-        }
-    ],
-}
+from tests.integration.notifier.factories import ALERT, MakeKit, an_order, created
 
 
 async def test_an_alert_becomes_an_incident_that_is_acknowledged_and_resolved_with_an_audit(make_kit: MakeKit) -> None:

@@ -16,10 +16,7 @@ from notifier.incidents.problems import Problems
 from notifier.inputs.events import IngestEvents
 from notifier.messages.wording import Words
 from notifier.routing.file import read_routes
-
-from .conftest import NOW, created, enveloped
-from .test_messages_are_edited import ONE_CHAT
-from .test_providers_limits_and_faults import a_problem
+from tests.integration.notifier.factories import NOW, ONE_CHAT, a_problem, created, enveloped
 
 
 def over(fingerprint: str, *, minutes: int) -> ProblemResolvedV1:

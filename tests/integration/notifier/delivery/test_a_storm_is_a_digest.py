@@ -5,18 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
+from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
-
-from .conftest import NOW, PICKERS, Kit, MakeKit
-from .test_messages_are_edited import ONE_CHAT
-from .test_providers_limits_and_faults import a_problem
-
-
-def many(count: int, **changes: Any) -> list[ProblemRaisedV1]:
-    """So many different problems."""
-    kind = changes.get("kind", "order_conflict")
-    return [a_problem(f"{kind}:{number}", order_number=None, **changes) for number in range(count)]
+from tests.integration.notifier.factories import NOW, ONE_CHAT, PICKERS, Kit, MakeKit, an_order, created, many
 
 
 async def over(kit: Kit, count: int, *, within: float = 60.0) -> list[dict[str, Any]]:
@@ -100,8 +91,6 @@ async def make_replica(kit: Kit) -> Any:
 
 
 async def test_orders_in_the_same_chat_are_told_one_by_one_whatever_the_storm(make_kit: MakeKit) -> None:
-    from .conftest import an_order, created
-
     kit = await make_kit(routes=ONE_CHAT, storm_above=3)
     await kit.publish(*many(20), created("H1"), created("H2"), *many(20, kind="late"))
     rows = await over(kit, 42)

@@ -20,11 +20,7 @@ from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.wording import Words
 from notifier.metrics import NotifierMetrics
-
-from .conftest import Kit, MakeKit
-from .test_a_storm_is_a_digest import many
-from .test_messages_are_edited import ONE_CHAT, act
-from .test_providers_limits_and_faults import a_problem
+from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, a_problem, act, many
 
 MARK = "возможно, повторно"
 SENDING = {"telegram_token": SecretStr("4242:test-token")}

@@ -43,11 +43,9 @@ from notifier.tickets.tracker_store import TrackerStore
 from notifier.tickets.yandex import YandexTracker
 from orchestrator.app import build as build_orchestrator
 from orchestrator.settings import OrchestratorSettings
+from tests.integration.notifier.factories import SUITE_TOKENS, Kit, MakeKit, created_hook
+from tests.integration.notifier.people import DIRECTORY, settings_for, telegram_id
 from tests.support.crash_points import CrashPoint, KilledError, WithCrashPoints
-
-from .conftest import Kit, MakeKit
-from .people import DIRECTORY, settings_for, telegram_id
-from .test_a_crash_and_a_failed_refund_end_to_end import TOKENS, created_hook
 
 PEOPLE = read_people(json.dumps(DIRECTORY), name="test")
 WORDS = Words("en")
@@ -240,7 +238,7 @@ async def test_a_recipe_retries_its_workflow_once_whenever_the_process_dies(
 ) -> None:
     orders_dsn = await database_for("orchestrator")
     tokens = tmp_path / "suite-tokens.json"
-    tokens.write_text(json.dumps(TOKENS))
+    tokens.write_text(json.dumps(SUITE_TOKENS))
     settings = OrchestratorSettings(
         postgres_dsn=SecretStr(orders_dsn), poll=0.1, port=0, amqp_url=SecretStr(amqp_url), tokens_file=tokens
     )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from pydantic import SecretStr
 
-from common.contracts.intake import HOOK_RECEIVED, Hook
-from common.ids import derived_id, new_id, order_number
 from common.service import Application, running
 from common.testing import eventually
 from notifier.app import build
@@ -22,42 +18,10 @@ from orchestrator.app import build as build_orchestrator
 from orchestrator.settings import OrchestratorSettings
 from refunds.app import build as build_refunds
 from refunds.settings import RefundsSettings
-
-from .conftest import Kit, MakeKit
-from .people import ORDER, SIGNING, crashed, press, put_roster, settings_for
+from tests.integration.notifier.factories import SUITE_TOKENS, Kit, MakeKit, created_hook
+from tests.integration.notifier.people import ORDER, SIGNING, crashed, press, put_roster, settings_for
 
 ON_CALL = -1001000000901
-TOKENS = {
-    "tokens": [
-        {"name": "oleg", "token": "oleg-token", "role": "operator"},
-        {"name": "anna", "token": "anna-token", "role": "viewer"},
-        {"name": "vera", "token": "viewer-token", "role": "viewer"},
-        {"name": "machine", "token": "internal-token", "role": "internal"},
-    ]
-}
-
-
-def created_hook(external_id: str = "H123") -> Hook:
-    """The marketplace's `order.created`, as the gateway publishes it."""
-    position = {"id": "sku-1", "originalQuantity": 2, "quantity": 2, "price": "85.00"}
-    payload = {"originalOrderId": external_id, "storeID": "17", "positions": [position]}
-    sent_at = "2026-11-21T10:00:00+03:00"
-    body = json.dumps({"event_type": "order.created", "timestamp": sent_at, "payload": payload}).encode()
-    return Hook(
-        type=HOOK_RECEIVED,
-        event_id=derived_id("sbermarket", external_id, "order.created"),
-        delivery_id=new_id(),
-        source="sbermarket",
-        event="order.created",
-        body_form="envelope",
-        body=body,
-        received_at=datetime.now(UTC),
-        replica="test",
-        number=order_number("sbermarket", external_id),
-        external_id=external_id,
-        sent_at=sent_at,
-        digest=hashlib.sha256(body).hexdigest(),
-    )
 
 
 class Suite:
@@ -69,7 +33,9 @@ class Suite:
         self.refunds = refunds.url
         self.orders_dsn = orders_dsn
 
-    async def call(self, method: str, url: str, *, token: str = TOKENS["tokens"][2]["token"], body: Any = None) -> Any:
+    async def call(
+        self, method: str, url: str, *, token: str = SUITE_TOKENS["tokens"][2]["token"], body: Any = None
+    ) -> Any:
         """Call a service; returns the JSON of a success."""
         headers = {"Authorization": f"Bearer {token}"}
         async with self.kit.sandbox.session.request(method, url, json=body, headers=headers) as answer:
@@ -122,7 +88,7 @@ async def test_a_crash_and_a_refund_in_error_are_one_incident_and_ticket_each_an
     async with AsyncExitStack() as stack:
         orders_dsn = await database_for("orchestrator")
         tokens = tmp_path / "suite-tokens.json"
-        tokens.write_text(json.dumps(TOKENS))
+        tokens.write_text(json.dumps(SUITE_TOKENS))
         shared: dict[str, Any] = {"port": 0, "amqp_url": amqp_url, "tokens_file": tokens}
         orchestrator = await stack.enter_async_context(
             running(build_orchestrator, OrchestratorSettings(postgres_dsn=SecretStr(orders_dsn), poll=0.1, **shared))

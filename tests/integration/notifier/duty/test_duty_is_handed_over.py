@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from common.testing import eventually
-
-from .conftest import Kit, MakeKit
-from .people import answers, monday, phoned, press, put_roster, settings_for
+from tests.integration.notifier.factories import Kit, MakeKit
+from tests.integration.notifier.people import answers, monday, phoned, press, put_roster, settings_for
 
 ON_CALL = -1001000000901
 

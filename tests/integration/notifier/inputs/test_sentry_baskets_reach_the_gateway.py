@@ -12,8 +12,7 @@ from common.contracts import Envelope
 from common.contracts.intake import FRONTEND_ERROR_REPORTED, Hook
 from common.messaging.topology import RECORDER
 from common.testing import eventually
-
-from .conftest import Kit, MakeKit
+from tests.integration.notifier.factories import Kit, MakeKit
 
 ORDER = {
     "externalId": "W-7",
