@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from common.errors import ConfigurationError, SchemaTooOld, Unavailable
-from common.postgres.pool import AWAY, Database
+from common.postgres.pool import SERVER_UNAVAILABLE, Database
 
 _log = structlog.get_logger(__name__)
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -78,7 +78,7 @@ async def require_schema(database: Database, package: str) -> None:
                     }
                 except asyncpg.UndefinedTableError:
                     present = set()
-        except (Unavailable, *AWAY) as error:
+        except (Unavailable, *SERVER_UNAVAILABLE) as error:
             _log.warning(
                 "database_awaited", reason=error.detail if isinstance(error, Unavailable) else type(error).__name__
             )

@@ -1,4 +1,4 @@
-"""Links to RabbitMQ: opened under a time limit, given up at once on a stop, and never mistaken for a cancelled task when they die."""
+"""Connections to RabbitMQ: opened under a time limit, given up at once on a stop, and never mistaken for a cancelled task when they die."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 Declare = Callable[[AbstractChannel], Awaitable[object]]
 
 
-class LinkLostError(ConnectionError):
+class ConnectionLostError(ConnectionError):
     """The link died under what was being done."""
 
 
@@ -31,47 +31,48 @@ class StoppedError(Exception):
     """The work was given up because its owner is to stop."""
 
 
-LOST = (AMQPError, OSError, TimeoutError)
-"""What using a link that has gone raises, inside ``as_lost``."""
+CONNECTION_ERRORS = (AMQPError, OSError, TimeoutError)
+"""What using a connection that has gone raises, inside ``translate_connection_errors``."""
 
 
-class Link:
-    """An open connection with one channel. ``lost`` turns true when either dies; ``stir`` is set at that moment."""
+class BrokerConnection:
+    """An open connection with one channel. ``lost`` turns true when either dies; ``wakeup`` is set at that moment."""
 
-    def __init__(self, connection: AbstractConnection, channel: AbstractChannel, stir: asyncio.Event) -> None:
+    def __init__(self, connection: AbstractConnection, channel: AbstractChannel, wakeup: asyncio.Event) -> None:
         self.connection = connection
         self.channel = channel
         self.lost = False
-        self._stir = stir
+        self._wakeup = wakeup
         connection.close_callbacks.add(self.lose)
         channel.close_callbacks.add(self.lose)
 
     def lose(self, *_: object) -> None:
         """Give the link up. May be called by whoever notices first, any number of times."""
         self.lost = True
-        self._stir.set()
+        self._wakeup.set()
 
 
 @asynccontextmanager
-async def linked(
-    url: str, *, name: str, confirms: bool, declare: Declare, stopping: asyncio.Event, stir: asyncio.Event
-) -> AsyncIterator[Link]:
+async def open_connection(
+    url: str, *, name: str, confirms: bool, declare: Declare, stopping: asyncio.Event, wakeup: asyncio.Event
+) -> AsyncIterator[BrokerConnection]:
     """Open a link with its topology declared, and close it at the end.
 
     A plain connection, not aio-pika's robust one: whoever loses it starts again from the topology, so that there is one
-    way of recovering, and it is the way of starting. Raises one of ``LOST``, or ``StoppedError`` when ``stopping`` is set meanwhile.
+    way of recovering, and it is the way of starting. Raises one of ``CONNECTION_ERRORS``, or ``StoppedError`` when ``stopping`` is
+    set meanwhile.
     """
     opened: list[AbstractConnection] = []  # known here from the first moment, whatever ends the opening
     try:
-        yield await _unless(stopping, _open(opened, url, name=name, confirms=confirms, declare=declare, stir=stir))
+        yield await _unless(stopping, _open(opened, url, name=name, confirms=confirms, declare=declare, wakeup=wakeup))
     finally:
         for connection in opened:
             await _close(connection)
 
 
 @contextmanager
-def as_lost() -> Iterator[None]:
-    """Raise ``LinkLostError`` for everything by which aiormq says that the link has gone.
+def translate_connection_errors() -> Iterator[None]:
+    """Raise ``ConnectionLostError`` for everything by which aiormq says that the link has gone.
 
     What waits on a connection that is closed, or found silent, is rejected with ``CancelledError``: the task that waits was never
     cancelled, but would end as if it had been, and nobody would notice. ``RuntimeError`` is what it says of a wrong state.
@@ -82,9 +83,9 @@ def as_lost() -> Iterator[None]:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise LinkLostError("the link to RabbitMQ was closed") from None
+        raise ConnectionLostError("the link to RabbitMQ was closed") from None
     except RuntimeError as error:
-        raise LinkLostError(f"the link to RabbitMQ is in a wrong state ({type(error).__name__})") from error
+        raise ConnectionLostError(f"the link to RabbitMQ is in a wrong state ({type(error).__name__})") from error
 
 
 def reason_of(error: BaseException) -> str:
@@ -105,27 +106,27 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
 
 
 async def _open(
-    opened: list[AbstractConnection], url: str, *, name: str, confirms: bool, declare: Declare, stir: asyncio.Event
-) -> Link:
+    opened: list[AbstractConnection], url: str, *, name: str, confirms: bool, declare: Declare, wakeup: asyncio.Event
+) -> BrokerConnection:
     address = URL(url).update_query(heartbeat=str(_HEARTBEAT_S), name=name)
-    with as_lost():
+    with translate_connection_errors():
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             connection = await aio_pika.connect(address)
             opened.append(connection)
         # A broker that answers heartbeats and nothing else would be waited for without end.
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
-            link = Link(connection, channel, stir)
+            link = BrokerConnection(connection, channel, wakeup)
             await declare(channel)
     return link
 
 
 async def _close(connection: AbstractConnection) -> None:
     try:
-        with as_lost():
+        with translate_connection_errors():
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await connection.close()
-    except LOST as error:
+    except CONNECTION_ERRORS as error:
         _log.debug("broker_close_failed", reason=type(error).__name__)
 
 
@@ -138,7 +139,7 @@ async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
         if not task.done():
             raise StoppedError
         if task.cancelled():
-            raise LinkLostError("the link to RabbitMQ was closed")
+            raise ConnectionLostError("the link to RabbitMQ was closed")
         return task.result()
     finally:
         waiter.cancel()

@@ -12,7 +12,8 @@ import pytest
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.errors import Unavailable
-from common.messaging import Broker, BrokerAway, Consumer, MessagingMetrics, links
+from common.messaging import Broker, BrokerAway, Consumer, MessagingMetrics
+from common.messaging import connection as broker_connection
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.testing import eventually, proxied
@@ -51,10 +52,10 @@ def a_consumer(url: str, database: Database, metrics: MessagingMetrics, sink: Si
 @pytest.fixture
 def short_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     """A silent connection is given up after six seconds instead of thirty-three."""
-    monkeypatch.setattr(links, "_HEARTBEAT_S", 1)
+    monkeypatch.setattr(broker_connection, "_HEARTBEAT_S", 1)
 
 
-async def test_a_publish_that_a_dead_link_swallowed_fails_and_does_not_look_cancelled(
+async def test_a_publish_that_a_dead_connection_swallowed_does_not_look_cancelled(
     amqp_url: str, short_heartbeat: None
 ) -> None:
     """aiormq rejects what is pending on a silent connection with CancelledError: a task that publishes would end unnoticed."""
