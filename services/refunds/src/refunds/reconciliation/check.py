@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from common.checks import Finding
 from refunds.refunds.states import TABLE, TERMINAL, Move, RefundState
 
 
@@ -32,15 +33,6 @@ class Payout:
     amount: int
     paid: int
     alive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something is wrong. ``waiting`` may mend itself: it is not over yet."""
-
-    kind: str
-    what: str
-    waiting: bool = False
 
 
 _MOVES = frozenset(
