@@ -25,8 +25,7 @@ from common.testing import eventually
 from refunds.reconciliation.check import check
 from refunds.reconciliation.check_refunds import read_books, read_ledgers
 from refunds.reconciliation.store import SENT_SINCE
-from refunds.refunds.lists import IN_ERROR, PAGE, UNFINISHED
-from refunds.refunds.queue import CLAIM
+from refunds.refunds.queries import CLAIM, IN_ERROR, PAGE, UNFINISHED
 from refunds.refunds.statements import BY_KEY
 from suite_local.ports import free_port
 from tests.bench.figures import figure

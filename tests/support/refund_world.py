@@ -43,7 +43,7 @@ from refunds.refunds.attempt import begin_attempt
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.model import Restarted
-from refunds.refunds.queue import RefundQueue
+from refunds.refunds.queries import RefundQueue
 from refunds.refunds.request import RefundRequest, request_refund
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.retry import RetryPolicy

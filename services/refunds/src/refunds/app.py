@@ -33,9 +33,8 @@ from refunds.reconciliation.store import ReconciliationStore, count_differences
 from refunds.refunds.advance import AdvanceRefund
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.consumers import RefundConsumers, attempt_key
-from refunds.refunds.lists import count_unfinished
 from refunds.refunds.metrics import RefundMetrics
-from refunds.refunds.queue import RefundQueue
+from refunds.refunds.queries import RefundQueue, count_unfinished
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.worker import RefundWorker

@@ -27,7 +27,7 @@ from common.http import (
 from common.postgres import Database
 from refunds.payments.model import ExceedsCaptured, NothingLeft
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
-from refunds.refunds.lists import find_page
+from refunds.refunds.queries import find_page
 from refunds.refunds.restart import Restart, RestartRefund
 from refunds.refunds.restart_many import RestartMany
 from refunds.refunds.store import RefundTransactions

@@ -9,7 +9,7 @@ from uuid import UUID
 from common.errors import Conflict, NotFound, SuiteError
 from common.http import Change, Done, NotDone
 from common.postgres import Database
-from refunds.refunds.lists import find_in_error
+from refunds.refunds.queries import find_in_error
 from refunds.refunds.restart import Evidence, Restart, RestartRefund
 
 _AT_ONCE = 8

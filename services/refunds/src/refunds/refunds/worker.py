@@ -10,7 +10,7 @@ from contextlib import suppress
 from common.clock import Clock
 from common.postgres import is_retryable
 from common.telemetry import get_logger, report_exception
-from refunds.refunds.queue import RefundQueue
+from refunds.refunds.queries import RefundQueue
 
 _log = get_logger()
 
