@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from common.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
 LONGEST = 400
+TAG = re.compile(r"newTag: \"(.*)\"")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 ANCHOR_LINK = re.compile(r"\]\(([^)#\s:]*\.md)?#([^)\s]+)\)")
 ANCHOR_NAMED = re.compile(r"\b((?:docs|deploy|services|tests|libs)/[\w./-]+\.md)#([\w-]+)")
@@ -31,7 +35,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def test_no_source_file_is_too_long_to_read() -> None:
-    """A file past 400 lines wants to be two (ARCHITECTURE)."""
+    """A file past 400 lines wants to be two."""
     long = {
         str(path.relative_to(ROOT)): lines
         for path in tracked("*.py")
@@ -62,8 +66,19 @@ def test_every_service_ships_what_operators_need(service: str) -> None:
     assert len(pages) == len(alerts)
 
 
+def test_all_packages_and_images_have_one_version() -> None:
+    """``common.version`` holds it; what is released has it too."""
+    for project in tracked("*/*/pyproject.toml"):
+        settings = tomllib.loads(project.read_text())
+        source = project.parent / settings["tool"]["hatch"]["version"]["path"]
+        assert settings["project"]["dynamic"] == ["version"]
+        assert source.resolve() == ROOT / "libs/common/src/common/version.py"
+    tags = {tag for path in tracked("deploy/k8s/**/kustomization.yaml") for tag in TAG.findall(path.read_text())}
+    assert tags == {VERSION}
+
+
 def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
-    """Module level holds definitions: no call to open, connect, getenv, and no reading of os.environ (STYLE 6)."""
+    """Module level holds definitions: no call to open, connect, getenv, and no reading of os.environ."""
     found = []
     for path in tracked("libs/**/*.py", "services/**/*.py"):
         for statement in ast.parse(path.read_text()).body:
@@ -76,7 +91,7 @@ def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
 
 
 def test_every_ignore_says_why() -> None:
-    """A reason stands beside every lint or type ignore (STYLE 28)."""
+    """A reason stands beside every lint or type ignore."""
     bare = []
     for path in tracked("*.py"):
         for number, line in enumerate(path.read_text().splitlines(), start=1):
