@@ -12,7 +12,7 @@ import pytest
 from common import checks
 from common.checks import Finding, Report, check_parser, database_of, run_check
 from common.errors import ConfigurationError, Unavailable
-from common.service import Application, ServiceSettings, service_cli
+from common.service import Application, Lifecycle, ServiceSettings, service_cli
 
 LOST = Finding("lost", "order A")
 LATE = Finding("late", "order B", waiting=True)
