@@ -129,7 +129,7 @@ async def test_it_dies_before_and_after_every_await_of_the_engine(
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-async def test_two_replicas_killed_at_random_and_asleep_past_their_leases_lose_and_double_nothing(
+async def test_replicas_killed_or_asleep_past_their_leases_lose_and_double_nothing(
     tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - chooses faults
@@ -158,7 +158,7 @@ async def test_two_replicas_killed_at_random_and_asleep_past_their_leases_lose_a
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-async def test_a_rolling_restart_of_two_replicas_under_load_loses_nothing_and_crashes_nothing(
+async def test_a_rolling_restart_under_load_loses_nothing_and_crashes_no_workflow(
     tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
 ) -> None:
     dsn = await database_for("orchestrator")
