@@ -40,7 +40,7 @@ VIOLATIONS = {
         "the domain knows no framework, no database, no broker",
     ),
     "use cases reach the world through ports, also by a detour": (
-        "services/webhook-gateway/src/webhook_gateway/application/seeded.py",
+        "services/notifier/src/notifier/application/seeded.py",
         "from common.postgres import Database",
         "use cases reach the world through ports",
     ),

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from common.errors import Unavailable
-from webhook_gateway.entrypoints.jobs import Every
+from webhook_gateway.jobs import Every
 
 AWAY = (
     Unavailable("the database does not answer"),

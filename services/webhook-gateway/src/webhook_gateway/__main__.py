@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from common.service import service_cli
-from webhook_gateway.adapters.evidence import gather
 from webhook_gateway.app import VERSION, build, migrate_database
-from webhook_gateway.entrypoints.ledger_command import check_ledger
+from webhook_gateway.deliveries.evidence import gather
+from webhook_gateway.deliveries.ledger_command import check_ledger
 from webhook_gateway.settings import Settings
 
 _service = service_cli(

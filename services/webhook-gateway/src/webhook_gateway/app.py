@@ -16,47 +16,47 @@ from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry.metrics import new_registry
-from webhook_gateway.adapters import created_orders
-from webhook_gateway.adapters.broker import RabbitLane
-from webhook_gateway.adapters.countdowns import PostgresCountdowns
-from webhook_gateway.adapters.delivery_reads import DeliveryReads
-from webhook_gateway.adapters.dismissals import Dismissals
-from webhook_gateway.adapters.endangered import PostgresReports, PostgresRescue, RescueQueries
-from webhook_gateway.adapters.mail import SmtpMailer
-from webhook_gateway.adapters.manager_tokens import ManagerTokens
-from webhook_gateway.adapters.metrics import GatewayMetrics
-from webhook_gateway.adapters.order_limits import PostgresOrderLimits
-from webhook_gateway.adapters.postgres import (
+from webhook_gateway.countdowns.metrics import WatchMetrics
+from webhook_gateway.countdowns.routes import WatchDesk
+from webhook_gateway.countdowns.store import PostgresCountdowns
+from webhook_gateway.countdowns.watch import WatchAnswers
+from webhook_gateway.deliveries import unarrived as created_orders
+from webhook_gateway.deliveries.consumers import make_arrivals, make_recorder
+from webhook_gateway.deliveries.dismiss import Dismissals
+from webhook_gateway.deliveries.record import SERVICE, RecordDeliveries
+from webhook_gateway.deliveries.retention import Retention
+from webhook_gateway.deliveries.routes import Desk
+from webhook_gateway.deliveries.search import DeliveryReads
+from webhook_gateway.deliveries.store import (
     PostgresDesk,
     PostgresLastResort,
     PostgresRecorder,
     PostgresRefusals,
 )
-from webhook_gateway.adapters.record_budget import HourlyBudget
-from webhook_gateway.adapters.retention import Retention
-from webhook_gateway.adapters.sources import load_sources
-from webhook_gateway.adapters.spool import Spool
-from webhook_gateway.adapters.watch_metrics import WatchMetrics
-from webhook_gateway.adapters.website_metrics import WebsiteMetrics
-from webhook_gateway.application.accept_hook import AcceptHook
-from webhook_gateway.application.accept_website_order import AcceptWebsiteOrder
-from webhook_gateway.application.count_refusals import CountRefusals
-from webhook_gateway.application.keep_safe import KeepSafe
-from webhook_gateway.application.record_deliveries import SERVICE, RecordDeliveries
-from webhook_gateway.application.relay_spool import RelaySpool
-from webhook_gateway.application.report_endangered import Addresses
-from webhook_gateway.application.send_reports import SendReports
-from webhook_gateway.application.watch_answers import WatchAnswers
-from webhook_gateway.domain.breaker import CircuitBreaker
-from webhook_gateway.domain.callers import trusted_networks
-from webhook_gateway.entrypoints.admin import Desk
-from webhook_gateway.entrypoints.admin_watch import WatchDesk
-from webhook_gateway.entrypoints.consumers import make_arrivals, make_recorder
-from webhook_gateway.entrypoints.http import Intake, Limits
-from webhook_gateway.entrypoints.jobs import Every
-from webhook_gateway.entrypoints.rescue import RescueDesk
-from webhook_gateway.entrypoints.website import WebsiteOrders
+from webhook_gateway.durable.breaker import CircuitBreaker
+from webhook_gateway.durable.broker import RabbitLane
+from webhook_gateway.durable.keep_safe import KeepSafe
+from webhook_gateway.durable.relay import RelaySpool
+from webhook_gateway.durable.spool import Spool
+from webhook_gateway.hooks.accept import AcceptHook
+from webhook_gateway.hooks.metrics import GatewayMetrics
+from webhook_gateway.hooks.refusals import CountRefusals
+from webhook_gateway.hooks.routes import Intake, Limits
+from webhook_gateway.hooks.sources import load_sources
+from webhook_gateway.jobs import Every
+from webhook_gateway.rescue.mail import SmtpMailer
+from webhook_gateway.rescue.routes import RescueDesk
+from webhook_gateway.rescue.send_reports import SendReports
+from webhook_gateway.rescue.store import PostgresReports, PostgresRescue, RescueQueries
+from webhook_gateway.rescue.write_report import Addresses
 from webhook_gateway.settings import Settings
+from webhook_gateway.website.accept import AcceptWebsiteOrder
+from webhook_gateway.website.budget import HourlyBudget
+from webhook_gateway.website.callers import trusted_networks
+from webhook_gateway.website.limits import PostgresOrderLimits
+from webhook_gateway.website.manager_tokens import ManagerTokens
+from webhook_gateway.website.metrics import WebsiteMetrics
+from webhook_gateway.website.routes import WebsiteOrders
 
 PACKAGE = "webhook_gateway"
 VERSION = version("suite-webhook-gateway")

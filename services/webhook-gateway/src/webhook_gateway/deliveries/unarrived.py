@@ -1,0 +1,70 @@
+"""Orders on their way from an acknowledged ``order.created`` to the orchestrator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from common.postgres import Connection, Database, Record
+from webhook_gateway.database import told_as_unavailable
+from webhook_gateway.hooks.ports import AwaitedOrder
+
+# Both sides insert in the order of the numbers, so that they cannot deadlock.
+_EXPECT = """
+INSERT INTO created_orders AS c (number, source, external_id, acknowledged_at)
+SELECT number, min(source), min(external_id), min(acknowledged_at)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS new (number, source, external_id, acknowledged_at)
+GROUP BY number ORDER BY number
+ON CONFLICT (number) DO UPDATE
+SET acknowledged_at = excluded.acknowledged_at, source = excluded.source, external_id = excluded.external_id
+WHERE c.acknowledged_at IS NULL
+"""
+_ARRIVED = """
+INSERT INTO created_orders AS c (number, arrived_at)
+SELECT DISTINCT number, now() FROM unnest($1::text[]) AS new (number) ORDER BY number
+ON CONFLICT (number) DO UPDATE SET arrived_at = excluded.arrived_at WHERE c.arrived_at IS NULL
+"""
+_AWAITED = "acknowledged_at IS NOT NULL AND arrived_at IS NULL AND released_at IS NULL"
+_STANDING = f"SELECT count(*) AS count, min(acknowledged_at) AS oldest FROM created_orders WHERE {_AWAITED}"  # noqa: S608 - a constant
+_PAGE = f"""
+SELECT number, source, external_id, acknowledged_at, extract(epoch FROM now() - acknowledged_at)::float8 AS age_seconds
+FROM created_orders
+WHERE {_AWAITED} AND ($1::timestamptz IS NULL OR (acknowledged_at, number) > ($1, $2::text))
+ORDER BY acknowledged_at, number LIMIT $3
+"""  # noqa: S608 - a constant
+
+
+async def expect(connection: Connection, orders: Sequence[AwaitedOrder]) -> None:
+    """Note acknowledged orders, in the caller's transaction; the first acknowledgement counts."""
+    await connection.execute(
+        _EXPECT,
+        [order.number for order in orders],
+        [order.source for order in orders],
+        [order.external_id for order in orders],
+        [order.acknowledged_at for order in orders],
+    )
+
+
+async def arrived(connection: Connection, numbers: Sequence[str]) -> None:
+    """Note that the orchestrator has told of these orders, in the caller's transaction."""
+    await connection.execute(_ARRIVED, list(numbers))
+
+
+class AwaitedOrders:
+    """What is acknowledged and not yet at the orchestrator."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def standing(self) -> tuple[int, datetime | None]:
+        """Return how many there are, and when the oldest was acknowledged. Raises ``Unavailable``."""
+        with told_as_unavailable():
+            async with self._database.acquire() as connection:
+                row = await connection.fetchrow(_STANDING)
+        return (0, None) if row is None else (row["count"], row["oldest"])
+
+    async def page(self, *, after: tuple[datetime, str] | None, limit: int) -> Sequence[Record]:
+        """Return them, the oldest first, behind the position (acknowledged_at, number)."""
+        position = (None, None) if after is None else after
+        async with self._database.acquire() as connection:
+            return await connection.fetch(_PAGE, *position, limit)

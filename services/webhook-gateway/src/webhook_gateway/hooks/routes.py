@@ -1,0 +1,208 @@
+"""The addresses that marketplaces call. Raw routes: bytes in, one parse, no model on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from time import perf_counter
+from typing import Literal
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict
+
+from common.clock import Clock
+from common.errors import Forbidden, InvalidInput, NotFound, Unauthorized, Unavailable, Unprocessable
+from common.http import Route, problem
+from common.telemetry import current_request_id, get_logger, inject, report_exception
+from webhook_gateway.countdowns.watch import Reason, WatchAnswers
+from webhook_gateway.hooks import events
+from webhook_gateway.hooks.accept import AcceptHook, Verdict
+from webhook_gateway.hooks.authentication import UNAUTHORIZED
+from webhook_gateway.hooks.masking import mask_headers
+from webhook_gateway.hooks.model import UNKNOWN_SOURCE, Outcome
+from webhook_gateway.hooks.ports import NoLane, RequestObserver, Source
+from webhook_gateway.hooks.refusals import CountRefusals
+from webhook_gateway.hooks.request import BodyState, read_body
+
+_log = get_logger()
+_SBERMARKET = "sbermarket"
+_NOT_GOOD = 300
+_BASIC_CHALLENGE = {"WWW-Authenticate": 'Basic realm="hooks", charset="UTF-8"'}
+
+
+class HookBody(BaseModel):
+    """A hook, as far as the gateway needs it; unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event_type: str
+    timestamp: str | None = None
+    payload: dict[str, object]
+
+
+class HookAnswer(BaseModel):
+    """What a marketplace is told: always the same number for the same order."""
+
+    status: Literal["created", "ok", "ignored"]
+    number: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """``body`` and ``kept`` are bytes (of a larger hook only ``kept`` bytes are stored), ``slowest`` is seconds for a whole body."""
+
+    body: int = 1024 * 1024
+    kept: int = 64 * 1024
+    slowest: float = 4.0
+
+
+@dataclass(slots=True)
+class _Heard:
+    """When a request came, and what was read of it once it was known to be genuine."""
+
+    at: datetime
+    body: bytes | None = None
+
+
+class Intake:
+    """Serves the two addresses. Every request ends with exactly one outcome, counted when it is answered."""
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Source],
+        accept_hook: AcceptHook,
+        refusals: CountRefusals,
+        watch: WatchAnswers,
+        observer: RequestObserver,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._sources = sources
+        self._accept_hook = accept_hook
+        self._refusals = refusals
+        self._watch = watch
+        self._observer = observer
+        self._clock = clock
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        """Return the table of routes."""
+        hook = partial(
+            Route,
+            method="POST",
+            description="Authentication is the source's own: `Client-token`, Standard Webhooks, or HTTP Basic.",
+            request=HookBody,
+            response=HookAnswer,
+            errors=(InvalidInput, Unauthorized, Forbidden, NotFound, Unprocessable, Unavailable),
+            raw=True,
+            tags=("hooks",),
+        )
+        return [
+            hook(path="/hooks/v1/{source}", handler=self.hook, summary="Take a marketplace's hook"),
+            hook(path="/sbermarket/orders/hook/", handler=self.sbermarket_hook, summary="Take a hook of SberMarket"),
+        ]
+
+    async def hook(self, request: web.Request) -> web.StreamResponse:
+        """Take a hook of the source named in the path."""
+        return await self._take_hook(request, request.match_info["source"])
+
+    async def sbermarket_hook(self, request: web.Request) -> web.StreamResponse:
+        """Take a hook at the address that SberMarket's own documentation prescribes."""
+        return await self._take_hook(request, _SBERMARKET)
+
+    async def _take_hook(self, request: web.Request, name: str) -> web.StreamResponse:
+        started = perf_counter()
+        heard = _Heard(self._clock.now())
+        source = self._sources.get(name)
+        if source is None:
+            return self._answer(_refusal(404, "not_found", "no such source"), UNKNOWN_SOURCE, started)
+        try:
+            verdict = await self._judge_hook(request, source, heard)
+        except NoLane:
+            verdict = _refusal(503, "no_lane", "the hook cannot be stored now; try again")
+        except Exception as error:  # noqa: BLE001 - 503 is the only 5xx there is
+            verdict = _unexpected(error, name)
+        answer = self._answer(verdict, name, started)
+        late: Reason | None = None
+        if perf_counter() - started > source.schedule.answer_within:
+            late = "slow"
+        elif request.transport is None:
+            late = "hung_up"
+        if heard.body is not None and (late or verdict.status >= _NOT_GOOD or self._watch.waiting):
+            self._watch.heard(name, heard.body, received_at=heard.at, status=verdict.status, late=late)
+        return answer
+
+    async def _judge_hook(self, request: web.Request, source: Source, heard: _Heard) -> Verdict:
+        authenticator = source.authenticator
+        headers = request.headers
+        now = heard.at
+        if not authenticator.needs_body and not authenticator.genuine(headers, b"", now=now):
+            return _not_genuine(authenticator.refusal)
+        limits = self._limits
+        body = await read_body(request, limit=limits.body, kept=limits.kept, deadline=limits.slowest)
+        if not authenticator.needs_body:
+            heard.body = body.content
+        if body.state is BodyState.TOO_SLOW:
+            return _refusal(408, "request_timeout", "the body did not arrive in time")
+        if body.state is BodyState.BROKEN:
+            return _refusal(400, "broken_body", "the body did not arrive whole")
+        if body.state is BodyState.TOO_LARGE and authenticator.needs_body:
+            # Its signature covers all of it, so nobody can say whose it is: not kept.
+            return _refusal(413, "payload_too_large", "the body is larger than what one hook may be")
+        if authenticator.needs_body and not authenticator.genuine(headers, body.content, now=now):
+            return _not_genuine(authenticator.refusal)
+        heard.body = body.content
+        take = self._accept_hook if body.state is BodyState.COMPLETE else self._accept_hook.oversized
+        return await take(source, body.content, headers=_masked(request), received_at=now, traceparent=_traceparent())
+
+    def _answer(self, verdict: Verdict, source: str, started: float) -> web.StreamResponse:
+        if verdict.outcome is Outcome.REFUSED:
+            self._refusals.count(source, verdict.code)
+        self._observer.answered(source, verdict.event, verdict.outcome, perf_counter() - started)
+        if verdict.body is not None:
+            return web.Response(
+                status=verdict.status, body=orjson.dumps(verdict.body), headers={"Content-Type": "application/json"}
+            )
+        headers: Mapping[str, str] = {}
+        if verdict.status == 503:
+            headers = {"Retry-After": "1"}
+        elif verdict.status == UNAUTHORIZED:
+            headers = _BASIC_CHALLENGE
+        return problem(
+            status=verdict.status,
+            code=verdict.code,
+            detail=verdict.detail,
+            request_id=current_request_id() or "",
+            retryable=verdict.status in {408, 503},
+            fields=verdict.fields,
+            headers=headers,
+        )
+
+
+def _masked(request: web.Request) -> str:
+    return orjson.dumps(mask_headers(request.headers.items())).decode()
+
+
+def _traceparent() -> str | None:
+    carrier: dict[str, str] = {}
+    inject(carrier)
+    return carrier.get("traceparent")
+
+
+def _refusal(status: int, code: str, detail: str) -> Verdict:
+    return Verdict(status=status, event=events.UNREADABLE, outcome=Outcome.REFUSED, code=code, detail=detail)
+
+
+def _not_genuine(status: int) -> Verdict:
+    code = "unauthorized" if status == UNAUTHORIZED else "forbidden"
+    return _refusal(status, code, "the request does not prove that it comes from this source")
+
+
+def _unexpected(error: Exception, source: str) -> Verdict:
+    _log.error("intake_failed", source=source, exc_info=error)
+    report_exception(error, source=source)
+    return _refusal(503, "internal_error", "an unexpected error; it has been reported; try again")
