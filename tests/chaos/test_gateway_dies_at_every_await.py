@@ -21,23 +21,22 @@ from tests.support.processes import Program, created, read, send, stand
 ALWAYS = {
     "common.http.edge make_edge.edge: handler": "the edge waits for the route: nothing is stored, or all of it is",
     "common.http.app _endpoint.endpoint: handler": "the same one step further in",
-    "webhook_gateway.hooks.routes Intake.hook: self._take_hook": "the route by the source's name",
-    "webhook_gateway.hooks.routes Intake._take_hook: self._judge_hook": "judged, not yet counted",
-    "webhook_gateway.hooks.routes Intake._judge_hook: read_body": "authenticated, the body not read or just read",
-    "webhook_gateway.hooks.routes Intake._judge_hook: take": "the body is here and nowhere else, or it is durable",
+    "webhook_gateway.hooks.routes HookRoutes.hook: self._take": "the route by the source's name",
+    "webhook_gateway.hooks.routes HookRoutes._take: self._judge": "judged, not yet counted",
+    "webhook_gateway.hooks.routes HookRoutes._judge: read_body": "authenticated, the body not read or just read",
+    "webhook_gateway.hooks.routes HookRoutes._judge: take": "the body is here and nowhere else, or it is durable",
     "webhook_gateway.hooks.accept AcceptHook.__call__: self._keep_safe": "read and numbered; durable or not",
     "aiohttp.web_protocol RequestHandler.finish_response: prepare_meth": "durable; the head of the answer is made",
     "aiohttp.web_protocol RequestHandler.finish_response: resp.write_eof": "durable; the answer may be out",
 }
 BROKER = {
-    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_broker": "the circuit is closed: first lane",
-    "webhook_gateway.durable.keep_safe KeepSafe._by_broker: self._broker.send": "encoded, not sent; or confirmed",
-    "webhook_gateway.durable.broker RabbitLane.send: self._publisher.publish_raw": "the same one step further in",
+    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_broker": "the circuit is closed: first path",
+    "webhook_gateway.durable.keep_safe KeepSafe._by_broker: self._publisher.publish_raw": "encoded, not sent; or confirmed",
     "common.messaging.publisher Publisher.publish_raw: confirmed": "handed to the writer, not on the wire; or confirmed",
     f"common.messaging.confirms {hot_path.WRITE}": "before and after the frames are given to the connection",
 }
 SPOOL_FIRST_HOOK = {
-    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_spool": "the broker has just failed: second lane",
+    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_spool": "the broker has just failed: second path",
 }
 SPOOL = {
     "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_spool #2": "the circuit is open: the spool first",
@@ -50,7 +49,7 @@ SPOOL_FULL = {
     "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_broker #2": "circuit open, spool full: a try",
 }
 OTHER_ADDRESS = {
-    "webhook_gateway.hooks.routes Intake.sbermarket_hook: self._take_hook": "the marketplace's own address",
+    "webhook_gateway.hooks.routes HookRoutes.sbermarket_hook: self._take": "the marketplace's own address",
 }
 CHUNKED = {"webhook_gateway.hooks.request read_body: content.readany": "a body that comes after its head"}
 OVERSIZED = {
@@ -80,8 +79,7 @@ NOT_ON_THE_WAY = {
     "webhook_gateway.hooks.routes": set[str](),
     "webhook_gateway.hooks.request": set[str](),
     "webhook_gateway.hooks.accept": set[str](),
-    "webhook_gateway.durable.keep_safe": set[str](),
-    "webhook_gateway.durable.broker": set[str](),
+    "webhook_gateway.durable.keep_safe": {"KeepSafe.check"},
     "common.messaging.publisher": {
         "Publisher.wait_ready",
         "Publisher.using",

@@ -129,7 +129,7 @@ async def test_no_token_phone_name_or_address_stands_in_any_log_line_of_a_whole_
     assert "order_limits_away" not in text
     found = {secret for secret in SECRETS if secret in text or json.dumps(secret).strip('"') in text}
     assert found == set(), [line for line in text.splitlines() if any(secret in line for secret in found)][:3]
-    assert "NoLane" in seen
+    assert "NoStoragePath" in seen
     assert [secret for secret in SECRETS if secret in seen] == []
 
 

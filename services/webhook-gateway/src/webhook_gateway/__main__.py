@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from common.service import service_cli
 from webhook_gateway.app import VERSION, build, migrate_database
-from webhook_gateway.deliveries.evidence import gather
 from webhook_gateway.deliveries.ledger_command import check_ledger
 from webhook_gateway.settings import Settings
 
@@ -24,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. ``check-ledger`` has options of its own and needs none of the service's settings."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["check-ledger"]:
-        sys.exit(check_ledger(words[1:], gather))
+        sys.exit(check_ledger(words[1:]))
     _service(words)
 
 

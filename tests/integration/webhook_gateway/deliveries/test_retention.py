@@ -13,8 +13,7 @@ import pytest
 from common.ids import new_id
 from common.postgres import Connection, Database
 from webhook_gateway.deliveries.retention import Retention, Upkept
-from webhook_gateway.deliveries.search import DeliveryReads, search
-from webhook_gateway.hooks.ports import DeliveryFilter
+from webhook_gateway.deliveries.search import DeliveryFilter, DeliverySearch, search
 
 _INSERT = """
 INSERT INTO deliveries (delivery_id, received_at, recorded_at, type, event_id, source, event, number, external_id, outcome, lane, replica,
@@ -119,7 +118,7 @@ async def test_a_late_delivery_of_a_dropped_day_finds_a_place(database: Database
 
 async def ledger(database: Database) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for row in await DeliveryReads(database).ledger(NOW - timedelta(days=100), NOW + timedelta(days=100)):
+    for row in await DeliverySearch(database).ledger(NOW - timedelta(days=100), NOW + timedelta(days=100)):
         sums[row["outcome"]] = sums.get(row["outcome"], 0) + row["count"]
     return sums
 
@@ -189,7 +188,7 @@ async def test_a_page_of_an_order_known_by_both_names_shows_each_delivery_once(d
     async with database.acquire() as connection:
         for minute in range(5):
             await insert(connection, NOW - timedelta(minutes=minute), number="SAME")
-    reads = DeliveryReads(database)
+    reads = DeliverySearch(database)
     wanted = DeliveryFilter(
         order="SAME", source="sbermarket", event="order.paid", outcome="confirmed", since=None, until=None
     )

@@ -1,4 +1,4 @@
-"""A failed order request reaches Sentry with stack, answer and basket, without the customer (M26): the real SDK, the sandbox's ingest."""
+"""A failed order request reaches Sentry with stack, answer and basket, without the customer: the real SDK, the sandbox's ingest."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from common.messaging.publisher import Publisher
 from common.telemetry.sentry import setup_sentry
 from common.testing import eventually, proxied
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.webhook_gateway.conftest import Start, bearer
-from webhook_gateway.durable.broker import RabbitLane
 
 ORDERS = "/api/v1/orders/"
 ORDER: dict[str, Any] = {
@@ -69,7 +69,7 @@ async def test_an_order_that_failed_unexpectedly_is_reported_kept_and_answered_5
         raise ZeroDivisionError(SAID)
 
     async with reporting() as sandbox, start() as gateway:
-        monkeypatch.setattr(RabbitLane, "send", send)
+        monkeypatch.setattr(Publisher, "publish_raw", send)
         status, problem, _ = await gateway.send(ORDER, path=ORDERS, headers=bearer("website"))
         assert (status, problem["code"]) == (503, "internal_error")
         event, text = await reported(sandbox)
@@ -87,7 +87,7 @@ async def test_an_order_that_failed_unexpectedly_is_reported_kept_and_answered_5
         assert event["tags"]["service"] == "webhook-gateway"
         for secret in SECRETS:
             assert secret not in text
-        # The lanes are what failed, so it went straight into the database: with the customer.
+        # The storage paths are what failed, so it went straight into the database: with the customer.
         [item] = (await gateway.get("/admin/v1/endangered-orders"))["items"]
         assert (item["status"], item["category"], item["customer"]) == (503, "back_end", ORDER["customer"])
 
@@ -100,7 +100,7 @@ async def test_an_order_that_nothing_can_store_is_reported_too(start: Start, amq
             assert (await gateway.send(large, path=ORDERS, headers=bearer("website")))[0] == 503
             event, text = await reported(sandbox)
             [value] = event["exception"]["values"]
-            assert (value["type"], value["stacktrace"]["frames"][-1]["function"]) == ("NoLane", "__call__")
+            assert (value["type"], value["stacktrace"]["frames"][-1]["function"]) == ("NoStoragePath", "__call__")
             assert event["contexts"]["suite"]["answer"]["code"] == "no_lane"
             assert "sku-2" in event["contexts"]["suite"]["basket_state"]
             for secret in SECRETS:

@@ -1,8 +1,7 @@
-"""When a countdown starts, runs on and stops in memory; whose order it was when only a part of the body came."""
+"""When a countdown starts, runs on and stops in memory."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,14 +13,13 @@ from prometheus_client import CollectorRegistry
 from common.clock import ManualClock
 from common.errors import Unavailable
 from common.ids import order_number
-from webhook_gateway.countdowns.metrics import WatchMetrics
-from webhook_gateway.countdowns.model import Schedule
-from webhook_gateway.countdowns.watch import Miss, RefusedCreated, Standing, WatchAnswers
-from webhook_gateway.hooks.glimpse import created_order
+from webhook_gateway.countdowns.metrics import CountdownMetrics
+from webhook_gateway.countdowns.model import Miss, OpenCountdowns, RefusedCreated, Schedule
+from webhook_gateway.countdowns.store import CountdownStore
+from webhook_gateway.countdowns.watch import WatchAnswers
 
 AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 SCHEDULE = Schedule(answer_within=5, repeats=(10, 20, 30))
-BODY = json.dumps({"event_type": "order.created", "payload": {"originalOrderId": "H1", "positions": []}}).encode()
 MISS = Miss(
     source="sbermarket",
     external_id="H1",
@@ -35,7 +33,9 @@ MISS = Miss(
 )
 
 
-class Store:
+class Store(CountdownStore):
+    """Keeps countdowns in memory, and is away on command."""
+
     def __init__(self) -> None:
         self.away = False
         self.blind = False
@@ -51,16 +51,16 @@ class Store:
         found, self.recorded = self.recorded, []
         return found
 
-    async def standing(self) -> Sequence[Standing]:
+    async def open_countdowns(self) -> Sequence[OpenCountdowns]:
         if self.blind:
             raise Unavailable("away")
-        return [Standing(source="sbermarket", running=2, nearest=AT + timedelta(days=36500), expired=1)]
+        return [OpenCountdowns(source="sbermarket", running=2, nearest=AT + timedelta(days=36500), expired=1)]
 
 
 def watch() -> tuple[WatchAnswers, Store, ManualClock, CollectorRegistry]:
     store, clock, registry = Store(), ManualClock(AT), CollectorRegistry()
-    metrics = WatchMetrics(registry, schedules={"sbermarket": SCHEDULE, "kuper": SCHEDULE}, spool_oldest_allowed=86400)
-    watching = WatchAnswers(store, schedules={"sbermarket": SCHEDULE}, replica="gw-1", now=clock.now, observer=metrics)
+    metrics = CountdownMetrics(registry, schedules={"sbermarket": SCHEDULE, "kuper": SCHEDULE})
+    watching = WatchAnswers(store, schedules={"sbermarket": SCHEDULE}, replica="gw-1", now=clock.now, metrics=metrics)
     return watching, store, clock, registry
 
 
@@ -70,14 +70,14 @@ def waits(watching: WatchAnswers) -> bool:
 
 async def test_a_refused_created_is_remembered_until_it_is_written() -> None:
     watching, store, clock, registry = watch()
-    watching.heard("sbermarket", BODY, received_at=AT, status=503, late=None)
+    watching.answered("sbermarket", "H1", received_at=AT, status=503, late=None)
     assert waits(watching)
     store.away = True
     with pytest.raises(Unavailable):
         await watching.step()
     assert registry.get_sample_value("gateway_countdown_running", {"source": "sbermarket"}) == 1
     clock.move_to(AT + timedelta(seconds=9))
-    watching.heard("sbermarket", BODY, received_at=AT + timedelta(seconds=8), status=503, late=None)
+    watching.answered("sbermarket", "H1", received_at=AT + timedelta(seconds=8), status=503, late=None)
     store.away = False
     await watching.step()
     assert store.saved == [replace(MISS, missed_at=AT + timedelta(seconds=8))]
@@ -89,7 +89,7 @@ async def test_a_refused_created_is_remembered_until_it_is_written() -> None:
 
 async def test_a_countdown_is_shown_also_when_the_database_goes_away_between_writing_and_reading() -> None:
     watching, store, _, registry = watch()
-    watching.heard("sbermarket", BODY, received_at=AT, status=503, late=None)
+    watching.answered("sbermarket", "H1", received_at=AT, status=503, late=None)
     store.blind = True
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -105,12 +105,12 @@ async def test_a_countdown_is_shown_also_when_the_database_goes_away_between_wri
 
 async def test_a_good_answer_ends_what_only_memory_knows_and_a_late_one_does_not() -> None:
     watching, store, _, registry = watch()
-    watching.heard("sbermarket", BODY, received_at=AT, status=503, late=None)
-    watching.heard("sbermarket", BODY, received_at=AT + timedelta(seconds=1), status=200, late="hung_up")
+    watching.answered("sbermarket", "H1", received_at=AT, status=503, late=None)
+    watching.answered("sbermarket", "H1", received_at=AT + timedelta(seconds=1), status=200, late="hung_up")
     assert waits(watching)
-    watching.heard("sbermarket", BODY, received_at=AT + timedelta(seconds=1), status=200, late=None)
+    watching.answered("sbermarket", "H1", received_at=AT + timedelta(seconds=1), status=200, late=None)
     assert waits(watching)  # no younger than the miss
-    watching.heard("sbermarket", BODY, received_at=AT + timedelta(seconds=2), status=200, late=None)
+    watching.answered("sbermarket", "H1", received_at=AT + timedelta(seconds=2), status=200, late=None)
     assert not waits(watching)
     await watching.step()
     assert store.saved == []
@@ -124,24 +124,6 @@ async def test_a_refusal_that_only_the_recorder_knows_of_starts_a_countdown_too(
     store.recorded = [known, replace(known, source="gone")]
     await watching.step()
     assert store.saved == [MISS]
-
-
-@pytest.mark.parametrize(
-    ("body", "order"),
-    [
-        (BODY, "H1"),
-        (BODY[:-10], "H1"),
-        (b'{"event_type" : "order.created", "payload": {"originalOrderId": 17, "comm', "17"),
-        (b'{"event_type":"order.created","payload":{"originalOrderId":"\\u0417\\"1","comm', 'З"1'),
-        (b'{"event_type":"order.paid","payload":{"originalOrderId":"H1","comm', None),
-        (b'{"event_type":"order.created","payload":{"comm', None),
-        (BODY.replace(b"created", b"paid"), None),
-        (b"", None),
-        (b"\xff\x00", None),
-    ],
-)
-def test_whose_created_it_was_is_read_also_from_a_part(body: bytes, order: str | None) -> None:
-    assert created_order(body) == order
 
 
 def test_the_marketplace_cancels_after_the_last_repeat_has_failed() -> None:

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from common.clock import ManualClock
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
-from common.contracts.envelope import Envelope, parse
+from common.contracts.envelope import parse
 from common.contracts.intake import Hook
 from common.contracts.journal import JournalEntryV1
-from common.errors import NotFound, Unavailable, Unprocessable
+from common.errors import Unprocessable
 from common.ids import derived_id, order_number
-from webhook_gateway.deliveries.record import RecordDeliveries, endangered_fingerprint, outcome_of
-from webhook_gateway.deliveries.replay import replay_delivery
+from webhook_gateway.deliveries.record import RecordDeliveries, Recording, outcome_of
+from webhook_gateway.deliveries.replay import replayed
+from webhook_gateway.deliveries.store import DeliveryRow, StoredDelivery
+from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import (
-    ArrivedOrder,
-    AwaitedOrder,
-    DeliveryRow,
-    Disowned,
-    EndangeredRow,
-    Refusals,
-    StoredDelivery,
-)
-from webhook_gateway.hooks.refusals import CountRefusals
+from webhook_gateway.rescue.model import endangered_fingerprint
+from webhook_gateway.rescue.record import ArrivedOrder, mask_contact, no_longer_endangered
 
 AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PAYLOAD: dict[str, Any] = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2}]}
@@ -65,53 +57,14 @@ REFUSED = replace(
 )
 
 
-class Unit:
-    def __init__(self) -> None:
-        self.deliveries: list[DeliveryRow] = []
-        self.endangered: list[EndangeredRow] = []
-        self.awaited: list[AwaitedOrder] = []
-        self.names: list[str] = []
-        self.events: list[Envelope] = []
-
-    async def save_deliveries(self, rows: Sequence[DeliveryRow]) -> None:
-        self.deliveries += rows
-
-    async def save_endangered(self, rows: Sequence[EndangeredRow]) -> None:
-        self.endangered += rows
-
-    async def settle_arrived(self, names: Sequence[str]) -> Sequence[ArrivedOrder]:
-        self.names += names
-        return [ArrivedOrder(endangered_id="e-1", number=NUMBER, arrived_at=AT) for name in names if name == "W-1"]
-
-    async def expect_orders(self, orders: Sequence[AwaitedOrder]) -> None:
-        self.awaited += orders
-
-    async def publish(self, events: Sequence[Envelope]) -> None:
-        self.events += events
+def recorded(*hooks: Hook) -> Recording:
+    return RecordDeliveries(public_url="https://gw/").plan(hooks)
 
 
-class Desk:
-    def __init__(self, *, delivery: StoredDelivery | None = None) -> None:
-        self.stored = delivery
-        self.events: list[Envelope] = []
-
-    async def delivery(self, delivery_id: str) -> StoredDelivery | None:
-        return self.stored
-
-    async def publish(self, events: Sequence[Envelope]) -> None:
-        self.events += events
-
-
-async def recorded(*hooks: Hook) -> Unit:
-    unit = Unit()
-    await RecordDeliveries(public_url="https://gw/")(unit, hooks)
-    return unit
-
-
-async def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of_the_hook() -> None:
-    unit = await recorded(HOOK)
-    assert unit.deliveries == [DeliveryRow(hook=HOOK, outcome="confirmed", replay_of=None, headers={"host": "x"})]
-    [event] = unit.events
+def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of_the_hook() -> None:
+    recording = recorded(HOOK)
+    assert recording.deliveries == [DeliveryRow(hook=HOOK, outcome="confirmed", replay_of=None, headers={"host": "x"})]
+    [event] = recording.events
     assert (event.id, event.traceparent, event.subject) == (
         derived_id("journal", "webhook-gateway", HOOK.delivery_id),
         HOOK.traceparent,
@@ -135,32 +88,32 @@ async def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of
     )
 
 
-async def test_every_acknowledged_created_order_is_awaited_from_the_orchestrator() -> None:
+def test_every_acknowledged_created_order_is_awaited_from_the_orchestrator() -> None:
     accepted = replace(HOOK, type=intake.HOOK_QUARANTINED, reason="missing:payload.positions")
     changed = replace(HOOK, event="order.changed")
-    unit = await recorded(HOOK, accepted, replace(accepted, status=422), changed, QUARANTINED, REFUSED)
+    recording = recorded(HOOK, accepted, replace(accepted, status=422), changed, QUARANTINED, REFUSED)
     order = AwaitedOrder(number=NUMBER, source="sbermarket", external_id="H1", acknowledged_at=AT)
-    assert unit.awaited == [order, order]
+    assert recording.awaited == [order, order]
 
 
-async def test_a_quarantined_delivery_raises_one_incident_per_source_and_reason() -> None:
-    unit = await recorded(QUARANTINED, replace(QUARANTINED, delivery_id="another"))
-    problems = [parse(event, ProblemRaisedV1) for event in unit.events]
+def test_a_quarantined_delivery_raises_one_incident_per_source_and_reason() -> None:
+    recording = recorded(QUARANTINED, replace(QUARANTINED, delivery_id="another"))
+    problems = [parse(event, ProblemRaisedV1) for event in recording.events]
     assert [problem.kind for problem in problems] == ["hook.quarantined", "hook.quarantined"]
     assert len({problem.fingerprint for problem in problems}) == 1
     assert problems[0].link == f"https://gw/admin/v1/deliveries/{HOOK.delivery_id}"
 
 
-async def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> None:
-    unit = await recorded(REFUSED)
-    [row] = unit.endangered
+def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> None:
+    recording = recorded(REFUSED)
+    [row] = recording.endangered
     assert (row.status, row.category, row.answer, row.rescue.customer) == (
         429,
         "banned",
         {"code": "too_many_requests"},
         {"phone": "+79990001122"},
     )
-    [event] = unit.events
+    [event] = recording.events
     problem = parse(event, ProblemRaisedV1)
     assert (problem.kind, problem.severity, problem.details["phone"]) == (
         "website_order.endangered",
@@ -170,7 +123,7 @@ async def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data
     assert b"79990001122" not in event.encode()
 
 
-async def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> None:
+def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> None:
     reported = replace(
         REFUSED,
         type=intake.FRONTEND_ERROR_REPORTED,
@@ -179,25 +132,25 @@ async def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() 
         answer=None,
         headers='{"link": "https://sentry.example/17"}',
     )
-    unit = await recorded(reported)
-    assert unit.deliveries == []
-    [row] = unit.endangered
+    recording = recorded(reported)
+    assert recording.deliveries == []
+    [row] = recording.endangered
     assert (row.origin, row.link, row.category, row.status) == (
         "front_end",
         "https://sentry.example/17",
         "front_end",
         0,
     )
-    [problem] = [parse(event, ProblemRaisedV1) for event in unit.events]
+    [problem] = [parse(event, ProblemRaisedV1) for event in recording.events]
     assert problem.summary.startswith("Заказ с сайта под угрозой: сайт сообщил об ошибке с корзиной.")
 
 
-async def test_an_endangered_order_that_the_website_sends_again_ends_its_incident() -> None:
+def test_an_endangered_order_that_the_website_sends_again_ends_its_incident() -> None:
     taken = replace(HOOK, source="website", external_id="W-1")
-    unit = await recorded(taken, replace(taken, delivery_id="again", reason="replay:x"), HOOK)
-    assert unit.names == ["W-1"]
-    [over] = [parse(event, ProblemResolvedV1) for event in unit.events if event.type == ProblemResolvedV1.TYPE]
-    assert over.fingerprint == endangered_fingerprint("e-1")
+    recording = recorded(taken, replace(taken, delivery_id="again", reason="replay:x"), HOOK)
+    assert recording.tried_again == ["W-1"]
+    over = no_longer_endangered(ArrivedOrder(endangered_id="e-1", number=NUMBER, arrived_at=AT))
+    assert parse(over, ProblemResolvedV1).fingerprint == endangered_fingerprint("e-1")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +166,11 @@ async def test_an_endangered_order_that_the_website_sends_again_ends_its_inciden
 )
 def test_every_delivery_has_one_outcome(hook: Hook, outcome: Outcome) -> None:
     assert outcome_of(hook) is outcome
+
+
+@pytest.mark.parametrize(("value", "masked"), [("+79990001122", "***22"), ("1234", "***"), ("", "-"), (None, "-")])
+def test_contacts_are_masked_for_chats(value: str | None, masked: str) -> None:
+    assert mask_contact(value) == masked
 
 
 def stored(body: bytes = BODY) -> StoredDelivery:
@@ -232,9 +190,8 @@ def stored(body: bytes = BODY) -> StoredDelivery:
     )
 
 
-async def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None:
-    desk = Desk(delivery=stored())
-    hook = await replay_delivery(desk, HOOK.delivery_id, mended=None, now=AT, replica="gw-1", traceparent=None)
+def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None:
+    hook = replayed(stored(), None, now=AT, replica="gw-1")
     assert (hook.type, hook.number, hook.body, hook.reason) == (
         intake.HOOK_RECEIVED,
         NUMBER,
@@ -242,77 +199,12 @@ async def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None
         f"replay:{HOOK.delivery_id}",
     )
     assert hook.event_id != HOOK.event_id
-    assert [Hook.from_envelope(event) for event in desk.events] == [hook]
+    assert Hook.from_envelope(hook.to_envelope()) == hook
 
 
-async def test_a_broken_delivery_is_replayed_only_mended() -> None:
-    desk = Desk(delivery=stored(b"{"))
+def test_a_broken_delivery_is_replayed_only_mended() -> None:
     with pytest.raises(Unprocessable):
-        await replay_delivery(desk, HOOK.delivery_id, mended=None, now=AT, replica="gw-1", traceparent=None)
-    assert desk.events == []
+        replayed(stored(b"{"), None, now=AT, replica="gw-1")
     mended = {"event_type": "order.paid", "payload": PAYLOAD}
-    hook = await replay_delivery(desk, HOOK.delivery_id, mended=mended, now=AT, replica="gw-1", traceparent=None)
-    assert (hook.event, hook.number, len(desk.events)) == ("order.paid", NUMBER, 1)
-
-
-async def test_what_is_not_kept_cannot_be_replayed() -> None:
-    with pytest.raises(NotFound):
-        await replay_delivery(Desk(), "x", mended=None, now=AT, replica="gw-1", traceparent=None)
-
-
-class Store:
-    def __init__(self) -> None:
-        self.rows: dict[tuple[datetime, str, str], int] = {}
-        self.disowned: list[Disowned] = []
-        self.away = False
-        self.loses_answer = False
-
-    async def save(self, replica: str, run: str, rows: Sequence[Refusals]) -> None:
-        if self.away:
-            raise Unavailable("away")
-        for row in rows:
-            self.rows[row.bucket, row.source, row.reason] = row.count
-        if self.loses_answer:
-            self.loses_answer = False
-            raise Unavailable("the answer was lost")
-
-    async def disown(self, deliveries: Sequence[Disowned]) -> None:
-        if self.away:
-            raise Unavailable("away")
-        self.disowned += deliveries
-
-
-async def test_refusals_are_counted_once_whatever_the_database_does() -> None:
-    store, clock = Store(), ManualClock(AT)
-    refusals = CountRefusals(store, replica="gw-1", clock=clock)
-    refusals.count("sbermarket", "forbidden")
-    store.away = True
-    with pytest.raises(Unavailable):
-        await refusals.flush()
-    store.away, store.loses_answer = False, True
-    refusals.count("sbermarket", "forbidden")
-    with pytest.raises(Unavailable):
-        await refusals.flush()
-    await refusals.flush()
-    refusals.count("sbermarket", "forbidden")
-    await refusals.flush()
-    clock.move_to(AT + timedelta(seconds=10))
-    refusals.count("website", "unprocessable")
-    await refusals.flush()
-    assert store.rows == {
-        (AT, "sbermarket", "forbidden"): 3,
-        (AT + timedelta(seconds=10), "website", "unprocessable"): 1,
-    }
-
-
-async def test_what_is_answered_503_after_a_lane_may_have_taken_it_is_disowned_once() -> None:
-    store = Store()
-    refusals = CountRefusals(store, replica="gw-1", clock=ManualClock(AT))
-    refusals.disown(HOOK)
-    store.away = True
-    with pytest.raises(Unavailable):
-        await refusals.flush()
-    store.away = False
-    await refusals.flush()
-    await refusals.flush()
-    assert store.disowned == [Disowned(HOOK.delivery_id, AT)]
+    hook = replayed(stored(b"{"), mended, now=AT, replica="gw-1")
+    assert (hook.event, hook.number) == ("order.paid", NUMBER)

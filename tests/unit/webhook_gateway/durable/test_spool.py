@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.errors import ConfigurationError
+from webhook_gateway.durable.metrics import DurabilityMetrics
+from webhook_gateway.durable.model import SpoolRecord, SpoolUnavailable
 from webhook_gateway.durable.spool import Spool
 from webhook_gateway.durable.spool_file import SpoolFile
-from webhook_gateway.hooks.metrics import GatewayMetrics
-from webhook_gateway.hooks.ports import SpoolRecord, SpoolUnavailable
 
 MEGABYTE = 1024**2
 
@@ -25,7 +25,7 @@ MEGABYTE = 1024**2
 async def opened(
     directory: Path, *, limit: int = MEGABYTE, registry: CollectorRegistry | None = None, deadline: float = 60.0
 ) -> AsyncIterator[Spool]:
-    metrics = GatewayMetrics(registry or CollectorRegistry(), sources=["sbermarket"])
+    metrics = DurabilityMetrics(registry or CollectorRegistry(), spool_oldest_allowed=86400)
     spool = Spool(directory, limit=limit, deadline=deadline, metrics=metrics)
     await spool.open()
     try:

@@ -12,28 +12,31 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.ids import order_number
 from tests.support.hook_fuzz import bodies
-from webhook_gateway.durable import wire
+from webhook_gateway.durable.keep_safe import KeepSafe
+from webhook_gateway.durable.model import StoragePath
 from webhook_gateway.hooks.accept import AcceptHook
 from webhook_gateway.hooks.authentication import ClientToken
-from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import Lane, Source
+from webhook_gateway.hooks.model import Outcome, Source
 from webhook_gateway.hooks.reading import Reading, read_hook
 
 SOURCE = Source(name="sbermarket", authenticator=ClientToken(["token"]))
 ORDER = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2, "price": "0"}]}
 
 
-class Encoding:
+class Encoding(KeepSafe):
     """A safe place that holds the encoding against the contract."""
 
-    async def __call__(self, hook: Hook) -> Lane:
-        assert Hook.from_envelope(Envelope.decode(wire.encode(hook))) == hook
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    async def __call__(self, hook: Hook) -> StoragePath:
+        assert Hook.from_envelope(Envelope.decode(hook.encode())) == hook
         return "broker"
 
 
 async def accepted(count: int, seed: int) -> Counter[tuple[int, Outcome]]:
     """Take so many bodies and count the answers."""
-    accept = AcceptHook(Encoding(), replica="gw-1")  # type: ignore[arg-type]  # its one method is all that is called
+    accept = AcceptHook(Encoding(), replica="gw-1")
     answers: Counter[tuple[int, Outcome]] = Counter()
     now = datetime(2026, 11, 21, tzinfo=UTC)
     for body in bodies(count, seed=seed):

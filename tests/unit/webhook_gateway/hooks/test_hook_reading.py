@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import FieldError
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.canonical import digest
-from webhook_gateway.hooks.reading import Reading, read_hook, read_time
+from webhook_gateway.hooks.model import HOOKS, NEED_POSITIONS, UNREADABLE
+from webhook_gateway.hooks.reading import Reading, created_order, digest, event_name, read_hook, read_time
 
 PAYLOAD: dict[str, Any] = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2, "price": "85.00"}]}
 
@@ -25,7 +24,7 @@ def body(event: object = "order.created", payload: object = None, **more: object
 def test_everything_needed_is_read() -> None:
     raw = body("order.updated", timestamp="2026-11-21T10:00:00+03:00")
     assert read_hook(raw) == Reading(
-        event=events.CHANGED,
+        event="order.changed",
         external_id="H1",
         sent_at="2026-11-21T07:00:00+00:00",
         digest=digest(PAYLOAD),
@@ -36,19 +35,19 @@ def test_everything_needed_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        *((name, name) for name in sorted(events.KNOWN)),
+        *((name, name) for name in sorted(HOOKS)),
         ("order.updated", "order.changed"),
         ("order.canceled", "order.cancelled"),
         ("courier.assigned", "courier.assigned"),
-        ("", events.UNREADABLE),
-        ("a\x00b", events.UNREADABLE),
-        ("x" * 101, events.UNREADABLE),
-        (None, events.UNREADABLE),
-        (7, events.UNREADABLE),
+        ("", UNREADABLE),
+        ("a\x00b", UNREADABLE),
+        ("x" * 101, UNREADABLE),
+        (None, UNREADABLE),
+        (7, UNREADABLE),
     ],
 )
 def test_event_names_have_one_spelling(name: object, expected: str) -> None:
-    assert events.canonical(name) == expected
+    assert event_name(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,7 +71,7 @@ def test_an_order_id_may_be_a_number_and_must_be_printable(order_id: object, exp
     assert read_hook(body(payload={**PAYLOAD, "originalOrderId": order_id})).external_id == expected
 
 
-@pytest.mark.parametrize("event", sorted(events.KNOWN - events.NEED_POSITIONS))
+@pytest.mark.parametrize("event", sorted(HOOKS - NEED_POSITIONS))
 def test_the_others_need_only_the_order_id(event: str) -> None:
     assert read_hook(body(event, {"originalOrderId": "H1"})).problems == ()
 
@@ -132,7 +131,7 @@ def test_what_does_not_fit_is_named_and_the_order_is_still_known(raw: bytes, fie
 @pytest.mark.parametrize("raw", [b"", b"{", b"\x00", b"nonsense", b"[" * 100_000])
 def test_what_is_no_json_has_only_the_digest_of_its_bytes(raw: bytes) -> None:
     assert read_hook(raw) == Reading(
-        event=events.UNREADABLE,
+        event=UNREADABLE,
         external_id=None,
         sent_at=None,
         digest=hashlib.sha256(raw).hexdigest(),
@@ -182,3 +181,24 @@ def test_no_json_makes_the_reader_raise(document: object) -> None:
 )
 def test_times_are_moments_however_they_are_written(value: object, expected: str | None) -> None:
     assert read_time(value) == expected
+
+
+CREATED = json.dumps({"event_type": "order.created", "payload": {"originalOrderId": "H1", "positions": []}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "order"),
+    [
+        (CREATED, "H1"),
+        (CREATED[:-10], "H1"),
+        (b'{"event_type" : "order.created", "payload": {"originalOrderId": 17, "comm', "17"),
+        (b'{"event_type":"order.created","payload":{"originalOrderId":"\\u0417\\"1","comm', 'З"1'),
+        (b'{"event_type":"order.paid","payload":{"originalOrderId":"H1","comm', None),
+        (b'{"event_type":"order.created","payload":{"comm', None),
+        (CREATED.replace(b"created", b"paid"), None),
+        (b"", None),
+        (b"\xff\x00", None),
+    ],
+)
+def test_whose_created_it_was_is_read_also_from_a_part(body: bytes, order: str | None) -> None:
+    assert created_order(body) == order

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook_gateway.hooks.canonical import DEEPEST, NUMERIC, TEXTUAL, TooDeep, canonical, digest, number_text
+from webhook_gateway.hooks.reading import DEEPEST, NUMERIC, TEXTUAL, TooDeep, canonical, digest, number_text
 
 PAYLOAD = {
     "originalOrderId": "H123",

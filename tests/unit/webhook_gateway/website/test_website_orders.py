@@ -1,4 +1,4 @@
-"""Website orders: what is taken, what it is called, and what is kept of one that is not taken (M5)."""
+"""Website orders: what is taken, what it is called, and what is kept of one that is not taken."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from common.contracts import intake
 from common.contracts.intake import Hook
 from common.errors import Unavailable
 from common.ids import order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
-from webhook_gateway.hooks.accept import Verdict
-from webhook_gateway.hooks.masking import mask_contact, mask_headers
-from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import Lane, NoLane
+from webhook_gateway.durable.model import NoStoragePath, StoragePath
+from webhook_gateway.hooks.model import Outcome, Verdict
+from webhook_gateway.hooks.request import masked_headers
 from webhook_gateway.website import model as website
 from webhook_gateway.website.accept import AcceptWebsiteOrder, Refusal, Submission
+from webhook_gateway.website.budget import RecordBudget
 from webhook_gateway.website.callers import Caller
-from webhook_gateway.website.model import Category, Rescue
-from webhook_gateway.website.ports import Admission
+from webhook_gateway.website.limits import OrderLimits
+from webhook_gateway.website.metrics import WebsiteMetrics
+from webhook_gateway.website.model import Admission, Category, Rescue
 
 ORDER: dict[str, Any] = {
     "positions": [{"id": "1", "quantity": "2", "price": 85}],
@@ -39,77 +41,70 @@ SUBMISSION = Submission(
 )
 
 
-class Lanes(KeepSafe):
+class Paths(KeepSafe):
     """Remembers what it was given; refuses on command."""
 
     def __init__(self) -> None:
         self.kept: list[Hook] = []
         self.dead = False
 
-    async def __call__(self, hook: Hook) -> Lane:
+    async def __call__(self, hook: Hook) -> StoragePath:
         if self.dead:
-            raise NoLane("both lanes are dead")
+            raise NoStoragePath("both paths are dead")
         self.kept.append(hook)
         return "broker"
 
 
 class Direct:
+    """Takes what no path takes; refuses on command."""
+
     def __init__(self) -> None:
         self.kept: list[Hook] = []
         self.dead = False
 
-    async def keep(self, hook: Hook) -> None:
+    async def __call__(self, hook: Hook) -> None:
         if self.dead:
             raise Unavailable("the database is away")
         self.kept.append(hook)
 
 
-class Gatekeeper:
-    """The limits and the budget on command; remembers what it was asked and told."""
+class Limits(OrderLimits):
+    """The limits on command; remembers what it was asked."""
 
-    def __init__(self) -> None:
-        self.answer = Admission(outcome="passed")
-        self.room = True
+    def __init__(self, answer: Admission | Exception | None = None) -> None:
+        self.answer = answer or Admission(outcome="passed")
         self.asked: list[tuple[Caller, str | None]] = []
-        self.told: list[str] = []
 
     async def admit(self, caller: Caller, *, order: str | None) -> Admission:
         self.asked.append((caller, order))
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer
 
-    def take(self, *, proven: bool, ip: str | None, size: int) -> bool:
-        self.told.append(f"budget proven={proven}")
-        return self.room
 
-    def admitted(self, admission: Admission) -> None:
-        self.told.append(admission.outcome)
-
-    def endangered(self, category: str) -> None:
-        self.told.append(category)
-
-    def not_kept(self, reason: str) -> None:
-        self.told.append(f"not kept: {reason}")
-
-    def reported(self, outcome: str) -> None:
-        raise AssertionError(outcome)
-
-
-def desk(keeper: Gatekeeper | None = None) -> tuple[AcceptWebsiteOrder, Lanes, Direct]:
-    lanes, direct = Lanes(), Direct()
-    keeper = keeper or Gatekeeper()
+def accepting(
+    limits: Limits | None = None, *, registry: CollectorRegistry | None = None, unproven: int = 1024**2
+) -> tuple[AcceptWebsiteOrder, Paths, Direct]:
+    paths, direct = Paths(), Direct()
     accept = AcceptWebsiteOrder(
-        lanes, direct, limits=keeper, budget=keeper, observer=keeper, replica="gw-1", currency="RUB"
+        paths,
+        direct,
+        limits=limits or Limits(),
+        budget=RecordBudget(proven=1024**2, unproven=unproven, monotonic=lambda: 0.0),
+        metrics=WebsiteMetrics(registry or CollectorRegistry()),
+        replica="gw-1",
+        currency="RUB",
     )
-    return accept, lanes, direct
+    return accept, paths, direct
 
 
 async def test_a_good_order_is_created_and_published_as_its_payload() -> None:
-    accept, lanes, _ = desk()
+    accept, paths, _ = accepting()
     body = json.dumps({**ORDER, "externalId": "W-1"}).encode()
     verdict = await accept(replace(SUBMISSION, body=body))
     number = order_number("website", "W-1")
     assert verdict == Verdict(status=201, event="order.created", outcome=Outcome.CONFIRMED, body={"number": number})
-    [hook] = lanes.kept
+    [hook] = paths.kept
     assert (hook.type, hook.body_form, hook.external_id, hook.number, hook.body) == (
         intake.HOOK_RECEIVED,
         "payload",
@@ -120,18 +115,18 @@ async def test_a_good_order_is_created_and_published_as_its_payload() -> None:
 
 
 async def test_the_same_idempotency_key_gives_the_same_order_and_the_same_event() -> None:
-    accept, lanes, _ = desk()
+    accept, paths, _ = accepting()
     verdicts = [await accept(replace(SUBMISSION, idempotency_key="k-1")) for _ in range(2)]
     assert verdicts[0] == verdicts[1]
-    assert lanes.kept[0].event_id == lanes.kept[1].event_id
-    assert lanes.kept[0].delivery_id != lanes.kept[1].delivery_id
+    assert paths.kept[0].event_id == paths.kept[1].event_id
+    assert paths.kept[0].delivery_id != paths.kept[1].delivery_id
 
 
 async def test_orders_without_id_and_key_are_different_orders() -> None:
-    accept, lanes, _ = desk()
+    accept, paths, _ = accepting()
     for _ in range(2):
         await accept(SUBMISSION)
-    assert lanes.kept[0].number != lanes.kept[1].number
+    assert paths.kept[0].number != paths.kept[1].number
 
 
 @pytest.mark.parametrize(
@@ -149,27 +144,27 @@ async def test_orders_without_id_and_key_are_different_orders() -> None:
 async def test_what_does_not_fit_is_422_with_the_field_at_fault_and_endangered(
     change: dict[str, Any], field: str
 ) -> None:
-    accept, lanes, _ = desk()
+    accept, paths, _ = accepting()
     verdict = await accept(replace(SUBMISSION, body=json.dumps({**ORDER, **change}).encode()))
     assert (verdict.status, verdict.outcome, [fault.field for fault in verdict.fields]) == (
         422,
         Outcome.REFUSED,
         [field],
     )
-    [hook] = lanes.kept
+    [hook] = paths.kept
     assert (hook.type, hook.status, hook.reason) == (intake.WEBSITE_ORDER_REFUSED, 422, "front_end")
     assert json.loads(hook.answer or "")["fields"][0]["field"] == field
 
 
 async def test_what_is_no_json_is_400_and_endangered() -> None:
-    accept, lanes, _ = desk()
+    accept, paths, _ = accepting()
     verdict = await accept(replace(SUBMISSION, body=b"nonsense"))
-    assert (verdict.status, [hook.body for hook in lanes.kept]) == (400, [b"nonsense"])
+    assert (verdict.status, [hook.body for hook in paths.kept]) == (400, [b"nonsense"])
 
 
-async def test_with_both_lanes_dead_the_order_goes_into_the_database_and_the_answer_is_503() -> None:
-    accept, lanes, direct = desk()
-    lanes.dead = True
+async def test_with_both_paths_dead_the_order_goes_into_the_database_and_the_answer_is_503() -> None:
+    accept, paths, direct = accepting()
+    paths.dead = True
     verdict = await accept(replace(SUBMISSION, idempotency_key="k-1"))
     assert (verdict.status, verdict.outcome) == (503, Outcome.REFUSED)
     [hook] = direct.kept
@@ -182,8 +177,8 @@ async def test_with_both_lanes_dead_the_order_goes_into_the_database_and_the_ans
 
 
 async def test_a_nameless_order_that_could_not_be_stored_becomes_the_same_order_when_it_is_resubmitted() -> None:
-    accept, lanes, direct = desk()
-    lanes.dead = True
+    accept, paths, direct = accepting()
+    paths.dead = True
     await accept(SUBMISSION)
     [hook] = direct.kept
     assert hook.external_id is not None
@@ -191,17 +186,16 @@ async def test_a_nameless_order_that_could_not_be_stored_becomes_the_same_order_
 
 
 async def test_with_everything_dead_the_answer_is_still_503_and_the_loss_is_counted() -> None:
-    keeper = Gatekeeper()
-    accept, lanes, direct = desk(keeper)
-    lanes.dead = direct.dead = True
+    registry = CollectorRegistry()
+    accept, paths, direct = accepting(registry=registry)
+    paths.dead = direct.dead = True
     assert (await accept(SUBMISSION)).status == 503
-    assert keeper.told[-1] == "not kept: nowhere"
+    assert registry.get_sample_value("gateway_endangered_not_kept_total", {"reason": "nowhere"}) == 1
 
 
 async def test_too_many_orders_are_429_with_the_time_to_wait_and_endangered() -> None:
-    keeper = Gatekeeper()
-    keeper.answer = Admission(outcome="limited", by=("address", "phone"), retry_after=17)
-    accept, lanes, _ = desk(keeper)
+    limits = Limits(Admission(outcome="limited", by=("address", "phone"), retry_after=17))
+    accept, paths, _ = accepting(limits)
     verdict = await accept(replace(SUBMISSION, ip="2001:db8::7", idempotency_key="k-1"))
     assert verdict == Verdict(
         status=429,
@@ -211,44 +205,40 @@ async def test_too_many_orders_are_429_with_the_time_to_wait_and_endangered() ->
         detail="too many orders by one address and phone",
         retry_after=17,
     )
-    assert [(hook.status, hook.reason) for hook in lanes.kept] == [(429, "banned")]
+    assert [(hook.status, hook.reason) for hook in paths.kept] == [(429, "banned")]
     caller = Caller(phone="79990001122", address="москва тверская 1", ip="2001:db8::/64")
-    assert keeper.asked == [(caller, website.external_id_from_key("k-1"))]
+    assert limits.asked == [(caller, website.external_id_from_key("k-1"))]
 
 
 async def test_a_managers_token_never_meets_the_limits() -> None:
-    keeper = Gatekeeper()
-    keeper.answer = Admission(outcome="limited", by=("phone",), retry_after=17)
-    accept, _, _ = desk(keeper)
+    limits = Limits(Admission(outcome="limited", by=("phone",), retry_after=17))
+    accept, _, _ = accepting(limits)
     assert (await accept(replace(SUBMISSION, manager=True))).status == 201
-    assert keeper.asked == []
+    assert limits.asked == []
 
 
 async def test_an_order_that_does_not_fit_is_not_counted_by_the_limits() -> None:
-    keeper = Gatekeeper()
-    accept, _, _ = desk(keeper)
+    limits = Limits()
+    accept, _, _ = accepting(limits)
     assert (await accept(replace(SUBMISSION, body=b"{}"))).status == 422
-    assert keeper.asked == []
+    assert limits.asked == []
 
 
 async def test_a_flood_is_counted_and_no_longer_kept() -> None:
-    keeper = Gatekeeper()
-    keeper.room = False
-    accept, lanes, _ = desk(keeper)
+    registry = CollectorRegistry()
+    accept, paths, _ = accepting(registry=registry, unproven=1)
     refusal = Refusal(status=401, code="unauthorized", detail="a valid bearer token is needed")
     assert (await accept.refuse(SUBMISSION, refusal)).status == 401
-    assert (lanes.kept, keeper.told) == ([], ["front_end", "budget proven=False", "not kept: flood"])
+    assert paths.kept == []
+    assert registry.get_sample_value("gateway_endangered_not_kept_total", {"reason": "flood"}) == 1
+    assert registry.get_sample_value("gateway_endangered_orders_total", {"category": "front_end"}) == 1
 
 
 async def test_what_nobody_expected_is_503_kept_and_a_person_is_told() -> None:
-    class Broken(Gatekeeper):
-        async def admit(self, caller: Caller, *, order: str | None) -> Admission:
-            raise ZeroDivisionError
-
-    accept, lanes, _ = desk(Broken())
+    accept, paths, _ = accepting(Limits(ZeroDivisionError()))
     verdict = await accept(SUBMISSION)
     assert (verdict.status, verdict.code) == (503, "internal_error")
-    assert [(hook.status, hook.reason, hook.body) for hook in lanes.kept] == [(503, "back_end", SUBMISSION.body)]
+    assert [(hook.status, hook.reason, hook.body) for hook in paths.kept] == [(503, "back_end", SUBMISSION.body)]
 
 
 @pytest.mark.parametrize(
@@ -265,10 +255,10 @@ async def test_what_nobody_expected_is_503_kept_and_a_person_is_told() -> None:
 async def test_a_denied_order_that_a_manager_placed_says_that_the_bypass_is_broken(
     change: dict[str, Any], category: str
 ) -> None:
-    accept, lanes, _ = desk()
+    accept, paths, _ = accepting()
     refusal = Refusal(status=401, code="unauthorized", detail="a valid bearer token is needed")
     await accept.refuse(replace(SUBMISSION, **change), refusal)
-    assert [hook.reason for hook in lanes.kept] == [category]
+    assert [hook.reason for hook in paths.kept] == [category]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +323,7 @@ def test_secrets_never_leave_the_headers() -> None:
         ("Content-Type", "application/json"),
         ("X-Odd", "a\x00\udcff" + "b" * 400),
     ]
-    assert mask_headers(headers) == {
+    assert json.loads(masked_headers(headers)) == {
         "client-token": "***",
         "authorization": "***",
         "webhook-signature": "***",
@@ -342,8 +332,3 @@ def test_secrets_never_leave_the_headers() -> None:
         "content-type": "application/json",
         "x-odd": "a\ufffd?" + "b" * 297,
     }
-
-
-@pytest.mark.parametrize(("value", "masked"), [("+79990001122", "***22"), ("1234", "***"), ("", "-"), (None, "-")])
-def test_contacts_are_masked_for_chats(value: str | None, masked: str) -> None:
-    assert mask_contact(value) == masked

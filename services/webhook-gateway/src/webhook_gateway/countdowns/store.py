@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from common.postgres import Database, Record
-from webhook_gateway.countdowns.watch import Miss, RefusedCreated, Standing
-from webhook_gateway.database import told_as_unavailable
+from webhook_gateway.countdowns.model import Miss, OpenCountdowns, RefusedCreated
 
 # A countdown that ran out, or was stopped and would have run out by now, belongs to the past: a new miss starts anew.
 _SAVE = """
@@ -53,7 +52,7 @@ WHERE d.outcome = 'quarantined' AND d.received_at > now() - interval '1 hour' AN
   )
 GROUP BY d.source, d.external_id
 """
-_STANDING = f"""
+_OPEN = f"""
 SELECT c.source, count(*) FILTER (WHERE c.cancels_at > now()) AS running, min(c.cancels_at) FILTER (WHERE c.cancels_at > now()) AS nearest,
        count(*) FILTER (WHERE c.cancels_at <= now()) AS expired
 FROM countdowns AS c WHERE {_RUNNING} AND c.cancels_at > now() - interval '1 day' GROUP BY c.source
@@ -73,47 +72,44 @@ ORDER BY c.cancels_at, c.number LIMIT $3
 """
 
 
-class PostgresCountdowns:
-    """Implements ``Countdowns`` and the operators' list."""
+class CountdownStore:
+    """Countdowns of all replicas; each method is a transaction of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def save(self, misses: Sequence[Miss]) -> None:
-        """Start countdowns, or let them run on. Each order at most once in ``misses``."""
+        """Start countdowns, or let them run on. Each order at most once in ``misses``; writing the same again changes nothing."""
         if not misses:
             return
-        with told_as_unavailable():
-            async with self._database.acquire() as connection:
-                await connection.execute(
-                    _SAVE,
-                    [miss.source for miss in misses],
-                    [miss.external_id for miss in misses],
-                    [miss.number for miss in misses],
-                    [miss.started_at for miss in misses],
-                    [miss.cancels_at for miss in misses],
-                    [miss.missed_at for miss in misses],
-                    [miss.status for miss in misses],
-                    [miss.reason for miss in misses],
-                    [miss.replica for miss in misses],
-                )
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                _SAVE,
+                [miss.source for miss in misses],
+                [miss.external_id for miss in misses],
+                [miss.number for miss in misses],
+                [miss.started_at for miss in misses],
+                [miss.cancels_at for miss in misses],
+                [miss.missed_at for miss in misses],
+                [miss.status for miss in misses],
+                [miss.reason for miss in misses],
+                [miss.replica for miss in misses],
+            )
 
     async def settle(self) -> Sequence[RefusedCreated]:
         """Stop what was answered well since; return recorded refusals without a countdown. Only one replica at a time does it."""
-        with told_as_unavailable():
-            async with self._database.transaction() as connection:
-                if not await connection.fetchval(_LOCK):
-                    return ()
-                await connection.execute(_STOP)
-                rows = await connection.fetch(_REFUSED)
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval(_LOCK):
+                return ()
+            await connection.execute(_STOP)
+            rows = await connection.fetch(_REFUSED)
         return [RefusedCreated(**dict(row)) for row in rows]
 
-    async def standing(self) -> Sequence[Standing]:
+    async def open_countdowns(self) -> Sequence[OpenCountdowns]:
         """Return how things stand, by source."""
-        with told_as_unavailable():
-            async with self._database.acquire() as connection:
-                rows = await connection.fetch(_STANDING)
-        return [Standing(**dict(row)) for row in rows]
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_OPEN)
+        return [OpenCountdowns(**dict(row)) for row in rows]
 
     async def page(self, *, state: str | None, after: tuple[datetime, str] | None, limit: int) -> Sequence[Record]:
         """Return countdowns, those that end first at the top, behind the position (cancels_at, number)."""

@@ -1,89 +1,18 @@
-"""Watches over orders that the marketplace may cancel by itself because we did not answer their ``order.created`` (M2)."""
+"""Watches over orders that a marketplace may cancel by itself because we did not answer their ``order.created`` in time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Literal, Protocol
 
 from common.ids import order_number
-from webhook_gateway.countdowns.model import Schedule
-from webhook_gateway.hooks.glimpse import created_order
-
-Reason = Literal["refused", "slow", "hung_up"]
-"""Not a 2xx; later than the marketplace waits; the marketplace had hung up before the answer."""
+from webhook_gateway.countdowns.metrics import CountdownMetrics
+from webhook_gateway.countdowns.model import Miss, OpenCountdowns, Reason, Schedule
+from webhook_gateway.countdowns.store import CountdownStore
 
 _MOST_WAITING = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miss:
-    """An ``order.created`` that was not answered 2xx in time. ``started_at``: our first such answer; ``missed_at``: when the newest such
-    request came in; ``status``: what it was answered, too late or not."""
-
-    source: str
-    external_id: str
-    number: str
-    started_at: datetime
-    cancels_at: datetime
-    missed_at: datetime
-    status: int
-    reason: Reason
-    replica: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The countdowns of one source: how many run, when the nearest ends, how many ran out within the last day."""
-
-    source: str
-    running: int
-    nearest: datetime | None
-    expired: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedCreated:
-    """A quarantined ``order.created`` that was answered negatively, as the recorder has kept it."""
-
-    source: str
-    external_id: str
-    received_at: datetime
-    status: int
-
-
-class Countdowns(Protocol):
-    """Where countdowns are kept, for all replicas. Every method raises ``Unavailable`` when the database is away."""
-
-    async def save(self, misses: Sequence[Miss]) -> None:
-        """Start countdowns, or let them run on. Writing the same twice changes nothing, in whatever order."""
-        ...
-
-    async def settle(self) -> Sequence[RefusedCreated]:
-        """Stop those that were answered well since; return recorded refusals that have no countdown yet."""
-        ...
-
-    async def standing(self) -> Sequence[Standing]:
-        """Return how things stand, by source."""
-        ...
-
-
-class AnswerObserver(Protocol):
-    """Hears of answers that came too late, and of how the countdowns stand."""
-
-    def answered_late(self, source: str, reason: Reason) -> None:
-        """Count an answer that the sender did not wait for, whatever the hook."""
-        ...
-
-    def countdown_lost(self) -> None:
-        """Count a countdown that could not be remembered."""
-        ...
-
-    def countdowns(self, standing: Sequence[Standing] | None, unsaved: Sequence[Miss]) -> None:
-        """Show how things stand: in the database (None: as last known) and, besides, in this process's memory only."""
-        ...
 
 
 class WatchAnswers:
@@ -96,49 +25,50 @@ class WatchAnswers:
 
     def __init__(
         self,
-        store: Countdowns,
+        store: CountdownStore,
         *,
         schedules: Mapping[str, Schedule],
         replica: str,
         now: Callable[[], datetime],
-        observer: AnswerObserver,
+        metrics: CountdownMetrics,
     ) -> None:
         self._store = store
         self._schedules = schedules
         self._replica = replica
         self._now = now
-        self._observer = observer
+        self._metrics = metrics
         self._unsaved: dict[tuple[str, str], Miss] = {}
 
     @property
     def waiting(self) -> bool:
-        """Whether anything is remembered in memory only, so that good answers have to be heard of as well."""
+        """Whether anything is remembered in memory only, so that good answers matter as well."""
         return bool(self._unsaved)
 
-    def heard(self, source: str, body: bytes, *, received_at: datetime, status: int, late: Reason | None) -> None:
-        """Take note of an answer to a genuine request. ``body`` may be cut off. To be called for every answer that is late or no 2xx,
-        and for all others while ``waiting``. Never raises."""
+    def answered(
+        self, source: str, created: str | None, *, received_at: datetime, status: int, late: Reason | None
+    ) -> None:
+        """Take note of an answer to a genuine request: of every answer that is late or no 2xx, and of all others while ``waiting``.
+
+        ``created`` is the source's id of the order whose ``order.created`` it was, None for anything else. Never raises.
+        """
         if late is not None:
-            self._observer.answered_late(source, late)
-        good = late is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-        if good and not self._unsaved:
+            self._metrics.answered_late(source, late)
+        if created is None:
             return
-        external_id = created_order(body)
-        if external_id is None:
-            return
-        key = (source, external_id)
-        if good:
+        key = (source, created)
+        if late is None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             known = self._unsaved.get(key)
             if known is not None and known.missed_at < received_at:
                 del self._unsaved[key]
             return
-        self._remember(
-            self._miss(source, external_id, received_at=received_at, status=status, reason=late or "refused")
-        )
+        self._remember(self._miss(source, created, received_at=received_at, status=status, reason=late or "refused"))
 
     async def step(self) -> None:
-        """Write what is unsaved, stop what was answered, show how things stand. Raises ``Unavailable``; nothing is forgotten then."""
-        standing: Sequence[Standing] | None = None
+        """Write what is unsaved, stop what was answered, show how things stand.
+
+        When the database is away this raises, and nothing is forgotten.
+        """
+        open_countdowns: Sequence[OpenCountdowns] | None = None
         written = list(self._unsaved.values())
         try:
             if written:
@@ -158,11 +88,11 @@ class WatchAnswers:
                     if found.source in self._schedules
                 ]
             )
-            standing = await self._store.standing()
+            open_countdowns = await self._store.open_countdowns()
             # Only now: should the database go away between the two, they would be written and shown nowhere.
             self._forget(written)
         finally:
-            self._observer.countdowns(standing, list(self._unsaved.values()))
+            self._metrics.countdowns(open_countdowns, list(self._unsaved.values()))
 
     def _forget(self, misses: Sequence[Miss]) -> None:
         for miss in misses:
@@ -176,7 +106,7 @@ class WatchAnswers:
         if known is not None:
             miss = replace(miss, started_at=known.started_at, cancels_at=known.cancels_at)
         elif len(self._unsaved) >= _MOST_WAITING:
-            self._observer.countdown_lost()
+            self._metrics.countdown_lost()
             return
         self._unsaved[key] = miss
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from common.contracts import intake
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.model import LEDGER, Outcome
+from webhook_gateway.hooks.model import LEDGER, ORDER_CREATED, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ class Kept:
     @property
     def known_as(self) -> str:
         """What the orchestrator knows it by: a repeated ``created`` with another content is an event of its own there."""
-        return f"{self.event_id}:{self.digest}" if self.event == events.CREATED and self.digest else self.event_id
+        return f"{self.event_id}:{self.digest}" if self.event == ORDER_CREATED and self.digest else self.event_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +161,7 @@ def _at_the_orchestrator(evidence: Evidence, orders: Orders) -> Iterator[Differe
     )
     yield from _repeated("two_orders_of_one", (f"{source} {external_id}" for _, source, external_id in orders.orders))
     numbers = {number for number, _, _ in orders.orders}
-    created = {hook.number for hook in orders.carried if hook.event == events.CREATED}
+    created = {hook.number for hook in orders.carried if hook.event == ORDER_CREATED}
     for number in sorted(created - numbers):
         yield Difference("created_and_no_order", number, waiting=True)
 

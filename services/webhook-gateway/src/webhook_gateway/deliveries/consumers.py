@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from opentelemetry.trace import SpanKind
 
@@ -14,12 +14,13 @@ from common.messaging.consumer import Consumer
 from common.messaging.metrics import MessagingMetrics
 from common.postgres import Connection, Database
 from common.telemetry import extract, get_logger, span
-from webhook_gateway.deliveries.record import SERVICE, RecordDeliveries
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.ports import RecorderUnit
+from webhook_gateway.deliveries import unarrived
+from webhook_gateway.deliveries.record import RecordDeliveries
+from webhook_gateway.hooks.metrics import event_label
+from webhook_gateway.hooks.model import SERVICE
 
 _log = get_logger()
-_TOLD_ONE_BY_ONE = 10
+_LOGGED_ONE_BY_ONE = 10
 _LINGER_S = 0.1  # nobody waits for what is recorded, and a transaction for ten hooks costs little more than one for one
 
 
@@ -28,7 +29,6 @@ def make_recorder(
     *,
     database: Database,
     record: RecordDeliveries,
-    unit: Callable[[Connection], RecorderUnit],
     metrics: MessagingMetrics,
     after_commit: Callable[[], None],
 ) -> Consumer:
@@ -37,8 +37,8 @@ def make_recorder(
     async def handle(connection: Connection, arrived: Sequence[Envelope]) -> None:
         """Record a batch in the consumer's transaction."""
         hooks = [Hook.from_envelope(event) for event in arrived]
-        await record(unit(connection), hooks)
-        _tell(hooks)
+        await record(connection, hooks)
+        _log_deliveries(hooks)
 
     return Consumer(
         url,
@@ -58,7 +58,6 @@ def make_arrivals(
     url: str,
     *,
     database: Database,
-    note: Callable[[Connection, Sequence[str]], Awaitable[None]],
     metrics: MessagingMetrics,
     after_commit: Callable[[], None],
 ) -> Consumer:
@@ -66,7 +65,7 @@ def make_arrivals(
 
     async def handle(connection: Connection, arrived: Sequence[Envelope]) -> None:
         """Note a batch in the consumer's transaction."""
-        await note(connection, [parse(event, OrderCreatedV1).order.number for event in arrived])
+        await unarrived.arrived(connection, [parse(event, OrderCreatedV1).order.number for event in arrived])
 
     return Consumer(
         url,
@@ -86,9 +85,9 @@ def delivery_key(envelope: Envelope) -> str:
     return f"{envelope.extension('deliveryid')}:{envelope.extension('lane')}"
 
 
-def _tell(hooks: Sequence[Hook]) -> None:
+def _log_deliveries(hooks: Sequence[Hook]) -> None:
     """Log what came in, in the trace of each hook. The hot path itself logs nothing; under load one line tells of many."""
-    if len(hooks) > _TOLD_ONE_BY_ONE:
+    if len(hooks) > _LOGGED_ONE_BY_ONE:
         traces = [hook.traceparent.split("-")[1] for hook in hooks if hook.traceparent]
         _log.info("hooks_recorded", count=len(hooks), traces=traces)
         return
@@ -98,7 +97,7 @@ def _tell(hooks: Sequence[Hook]) -> None:
             _log.info(
                 "hook_recorded",
                 source=hook.source,
-                hook=events.label(hook.event),
+                hook=event_label(hook.event),
                 order_number=hook.number,
                 delivery_id=hook.delivery_id,
                 lane=hook.lane,

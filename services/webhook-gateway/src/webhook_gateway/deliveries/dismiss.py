@@ -1,16 +1,20 @@
-"""Deciding that a quarantined delivery needs nothing more, in the caller's transaction."""
+"""A person decides that a quarantined delivery needs nothing more."""
 
 from __future__ import annotations
 
 import uuid
 
-from common.postgres import Connection, Record
+from common.errors import Conflict, NotFound
+from common.http import Change
+from webhook_gateway.deliveries.views import Dismissed
+from webhook_gateway.hooks.model import ORDER_CREATED, Outcome
 
 _FIND = """
 SELECT d.outcome, d.event, d.number, k.actor AS dismissed_by FROM deliveries AS d
 LEFT JOIN delivery_dismissals AS k USING (delivery_id) WHERE d.delivery_id = $1
 """
 _DISMISS = "INSERT INTO delivery_dismissals (delivery_id, actor) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+# Nobody waits any more for the order that it was to create, unless another delivery creates it.
 _RELEASE = """
 UPDATE created_orders SET released_at = now()
 WHERE number = $1 AND arrived_at IS NULL AND released_at IS NULL
@@ -20,16 +24,23 @@ WHERE number = $1 AND arrived_at IS NULL AND released_at IS NULL
 """
 
 
-class Dismissals:
-    """Both methods work in the transaction of the connection they are given."""
-
-    async def find(self, connection: Connection, delivery_id: uuid.UUID) -> Record | None:
-        """Return outcome, event, number and ``dismissed_by`` of a delivery, or None."""
-        return await connection.fetchrow(_FIND, delivery_id)
-
-    async def dismiss(self, connection: Connection, delivery_id: uuid.UUID, *, actor: str, created: str | None) -> None:
-        """Dismiss a delivery. ``created``: the number of the order that it was to create, which nobody waits for any more, unless
-        another delivery creates it."""
-        await connection.execute(_DISMISS, delivery_id, actor)
-        if created is not None:
-            await connection.execute(_RELEASE, created)
+async def dismiss(change: Change, delivery_id: uuid.UUID) -> Dismissed:
+    """Dismiss a delivery; retention may drop it from now on. Raises ``NotFound``, ``Conflict`` unless it is quarantined and undecided."""
+    connection = change.connection
+    found = await connection.fetchrow(_FIND, delivery_id)
+    if found is None:
+        raise NotFound("no such delivery")
+    if found["outcome"] != Outcome.QUARANTINED:
+        raise Conflict(f"this delivery is not quarantined but {found['outcome']}")
+    if found["dismissed_by"] is not None:
+        raise Conflict(f"{found['dismissed_by']} has dismissed it already")
+    await connection.execute(_DISMISS, delivery_id, change.principal.name)
+    if found["event"] == ORDER_CREATED and found["number"] is not None:
+        await connection.execute(_RELEASE, found["number"])
+    await change.record(
+        "delivery.dismiss",
+        f"delivery:{delivery_id}",
+        before={"outcome": found["outcome"]},
+        after={"dismissed": True},
+    )
+    return Dismissed(delivery_id=str(delivery_id), dismissed=not change.dry_run)

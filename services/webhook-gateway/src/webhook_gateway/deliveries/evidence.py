@@ -14,9 +14,9 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.errors import ConfigurationError
 from common.postgres import Connection, Database
-from webhook_gateway.database import told_as_unavailable
 from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders, Period
-from webhook_gateway.hooks import events
+from webhook_gateway.hooks.model import HOOKS
+from webhook_gateway.hooks.reading import event_name
 
 _IN_PERIOD = "($1::timestamptz IS NULL OR {at} >= $1) AND ($2::timestamptz IS NULL OR {at} < $2)"
 _DELIVERIES = f"""
@@ -113,13 +113,12 @@ class _open:  # noqa: N801 - reads as the function it replaces
 
 
 async def _orders(dsn: str, period: Period) -> Orders:
-    with told_as_unavailable():
-        async with _open(dsn) as connection:
-            rows = await connection.fetch(_CARRIED, period.since, period.until, sorted(events.KNOWN))
-            carried = [Carried(**dict(row)) for row in rows]
-            numbers = sorted({one.number for one in carried})
-            found = await connection.fetch(_ORDERS, numbers)
-            dead = _letters(await connection.fetch(_DEAD, "orchestrator.intake"))
+    async with _open(dsn) as connection:
+        rows = await connection.fetch(_CARRIED, period.since, period.until, sorted(HOOKS))
+        carried = [Carried(**dict(row)) for row in rows]
+        numbers = sorted({one.number for one in carried})
+        found = await connection.fetch(_ORDERS, numbers)
+        dead = _letters(await connection.fetch(_DEAD, "orchestrator.intake"))
     return Orders(
         carried=carried,
         orders=[(row["number"], row["source"], row["external_id"]) for row in found],
@@ -185,7 +184,7 @@ def _acknowledged(file: Path) -> list[tuple[str, str]]:
     """Read lines like ``{"number": "…", "event": "order.created"}``: what callers were answered positively."""
     try:
         lines = [orjson.loads(line) for line in file.read_bytes().splitlines() if line.strip()]
-        return [(line["number"], events.canonical(line["event"])) for line in lines]
+        return [(line["number"], event_name(line["event"])) for line in lines]
     except OSError as error:
         raise ConfigurationError(f"the file {file} cannot be read: {error.strerror}") from None
     except (orjson.JSONDecodeError, TypeError, KeyError):

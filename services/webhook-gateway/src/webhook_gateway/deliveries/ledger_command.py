@@ -7,31 +7,36 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from common.errors import SuiteError
+from common.postgres import is_retryable
 from webhook_gateway.deliveries.check_ledger import Difference, Evidence, Period, balance, check
-
-Gather = Callable[..., Awaitable[Evidence]]
+from webhook_gateway.deliveries.evidence import gather
 
 EXIT_EQUAL, EXIT_DIFFERENT, EXIT_CANNOT = 0, 1, 2
 _SHOWN = 20
 _PREFIX = "WEBHOOK_GATEWAY_"
 
 
-def check_ledger(arguments: Sequence[str], gather: Gather) -> int:
+def check_ledger(arguments: Sequence[str]) -> int:
     """Compare, print, and return the exit code: 0 nothing differs, 1 something does, 2 it could not be found out."""
     options = _parser().parse_args(arguments)
     try:
-        return asyncio.run(_run(options, gather))
+        return asyncio.run(_run(options))
     except SuiteError as error:
         sys.stderr.write(f"check-ledger: {error.detail}\n")
         return EXIT_CANNOT
+    except Exception as error:
+        if not is_retryable(error):
+            raise
+        sys.stderr.write(f"check-ledger: a database does not answer ({type(error).__name__})\n")
+        return EXIT_CANNOT
 
 
-async def _run(options: argparse.Namespace, gather: Gather) -> int:
+async def _run(options: argparse.Namespace) -> int:
     databases = _databases(options.suite)
     dsn = options.postgres_dsn or databases.get("webhook-gateway")
     if not dsn:

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
-
-import orjson
 
 from common.contracts import intake
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1, Severity
+from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope, Message
 from common.contracts.intake import Hook
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.masking import mask_contact, mask_name
-from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import ArrivedOrder, AwaitedOrder, DeliveryRow, EndangeredRow, RecorderUnit
-from webhook_gateway.website import model as website
-from webhook_gateway.website.model import Category
+from common.messaging import outbox
+from common.postgres import Connection, Database
+from webhook_gateway.deliveries import store, unarrived
+from webhook_gateway.deliveries.store import DeliveryRow
+from webhook_gateway.deliveries.unarrived import AwaitedOrder
+from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
+from webhook_gateway.rescue import record as rescue
+from webhook_gateway.rescue.record import EndangeredRow, json_or_none
 
-SERVICE = "webhook-gateway"
-_ENDANGERING = frozenset({intake.WEBSITE_ORDER_REFUSED, intake.FRONTEND_ERROR_REPORTED})
-_WHERE_TO_LOOK: Mapping[str, str] = {
-    Category.FRONT_END: "Искать на фронтенде: чем заказ не понравился серверу",
-    Category.BACK_END: "Искать на бэкенде",
-    Category.BANNED: "Слишком частые заказы: спам или сломан обход лимитов для менеджеров",
-    Category.MANAGER_BYPASS_BROKEN: "Сломан механизм, который разрешает менеджерам заказы без ограничений",
-}
-REPLAY_OF = "replay:"
-"""Marks, in a hook's reason, what an operator sent again; the id of the origin follows."""
+_DIRECTLY_S = 3.0
+_CONNECTION_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a batch of deliveries comes to. ``tried_again`` names website orders that may not be endangered any more."""
+
+    deliveries: Sequence[DeliveryRow]
+    awaited: Sequence[AwaitedOrder]
+    endangered: Sequence[EndangeredRow]
+    tried_again: Sequence[str]
+    events: Sequence[Envelope]
 
 
 class RecordDeliveries:
@@ -40,93 +44,54 @@ class RecordDeliveries:
         """``public_url`` is where people reach this service's admin addresses; alerts link there."""
         self._public_url = public_url.rstrip("/")
 
-    async def __call__(self, unit: RecorderUnit, hooks: Sequence[Hook]) -> None:
-        """Keep the deliveries and promise what follows from them."""
-        deliveries = [hook for hook in hooks if hook.type != intake.FRONTEND_ERROR_REPORTED]  # that never came to us
-        if deliveries:
-            await unit.save_deliveries([_row(hook) for hook in deliveries])
-        awaited = [order for order in map(_awaited, hooks) if order is not None]
-        if awaited:
-            await unit.expect_orders(awaited)
-        endangered = [_endangered(hook) for hook in hooks if hook.type in _ENDANGERING]
-        if endangered:
-            await unit.save_endangered(endangered)
-        names = {name for hook in hooks if (name := _website_name(hook)) is not None}
-        arrived = await unit.settle_arrived(sorted(names)) if names else ()
-        follow: list[Envelope] = []
-        for hook in deliveries:
+    async def __call__(self, connection: Connection, hooks: Sequence[Hook]) -> None:
+        """Keep the deliveries, and put what follows from them into the outbox."""
+        recording = self.plan(hooks)
+        await store.save_deliveries(connection, recording.deliveries)
+        await unarrived.expect(connection, recording.awaited)
+        await rescue.save_endangered(connection, recording.endangered)
+        arrived = await rescue.settle_arrived(connection, recording.tried_again)
+        await outbox.add(connection, *recording.events, *map(rescue.no_longer_endangered, arrived))
+
+    async def directly(self, database: Database, hook: Hook) -> None:
+        """Record one hook without broker and spool, within three seconds: a website waits for its answer."""
+        async with asyncio.timeout(_DIRECTLY_S), database.transaction(timeout=_CONNECTION_S) as connection:
+            await self(connection, [hook])
+
+    def plan(self, hooks: Sequence[Hook]) -> Recording:
+        """Say what is to be kept of the deliveries, and what follows."""
+        came_here = [hook for hook in hooks if hook.type != intake.FRONTEND_ERROR_REPORTED]
+        endangered = rescue.endangered_rows(hooks)
+        events: list[Envelope] = []
+        for hook in came_here:
             if hook.number is not None:
-                follow.append(_journal(hook))
+                events.append(_journal(hook))
             if hook.type == intake.HOOK_QUARANTINED:
-                follow.append(self._quarantined(hook))
-        follow += [self._endangered_alert(row) for row in endangered]
-        follow += [_no_longer_endangered(order) for order in arrived]
-        if follow:
-            await unit.publish(follow)
+                events.append(self._quarantined(hook))
+        events += [rescue.endangered_alert(row, public_url=self._public_url) for row in endangered]
+        return Recording(
+            deliveries=[_row(hook) for hook in came_here],
+            awaited=[order for order in map(_awaited, hooks) if order is not None],
+            endangered=endangered,
+            tried_again=rescue.tried_again(hooks),
+            events=events,
+        )
 
     def _quarantined(self, hook: Hook) -> Envelope:
         reason = (hook.reason or "unknown").partition(":")[0]
-        return _problem(
-            hook,
+        problem = ProblemRaisedV1(
             kind="hook.quarantined",
             severity="critical" if hook.number is None else "warning",
             fingerprint=derived_id("quarantine", hook.source, reason),
             summary=f"Хук источника {hook.source} не удалось разобрать и отложен в карантин ({hook.reason}), ответ {hook.status}",
             details={"delivery_id": hook.delivery_id, "event": hook.event, "reason": hook.reason or "unknown"},
+            service=SERVICE,
+            order_number=hook.number,
+            source=hook.source,
             link=f"{self._public_url}/admin/v1/deliveries/{hook.delivery_id}",
+            occurred_at=hook.received_at,
         )
-
-    def _endangered_alert(self, row: EndangeredRow) -> Envelope:
-        return _problem(
-            row.hook,
-            kind="website_order.endangered",
-            severity="critical",
-            fingerprint=endangered_fingerprint(row.hook.delivery_id),
-            summary=f"Заказ с сайта под угрозой: {_told(row)}. {_WHERE_TO_LOOK[row.category]}",
-            details={
-                "endangered_id": row.hook.delivery_id,
-                "category": row.category,
-                "status": str(row.status),
-                "name": mask_name(row.rescue.customer.get("name")),
-                "phone": mask_contact(row.rescue.customer.get("phone")),
-                "email": mask_contact(row.rescue.customer.get("email")),
-                "positions": str(len(row.rescue.basket)),
-            },
-            link=f"{self._public_url}/admin/v1/endangered-orders?id={row.hook.delivery_id}",
-        )
-
-
-def endangered_fingerprint(endangered_id: str) -> str:
-    """Return what the incident of an endangered order is known by."""
-    return derived_id("endangered", endangered_id)
-
-
-def _told(row: EndangeredRow) -> str:
-    if row.hook.type == intake.FRONTEND_ERROR_REPORTED:
-        return "сайт сообщил об ошибке с корзиной"
-    return f"POST /api/v1/orders/ отвечен {row.status}"
-
-
-def _website_name(hook: Hook) -> str | None:
-    """Return what a website's order is called by, if this tells of a try to place it."""
-    tried = hook.type in _ENDANGERING or (hook.type == intake.HOOK_RECEIVED and hook.source == website.SOURCE)
-    return hook.external_id if tried and outcome_of(hook) is not Outcome.REPLAYED else None
-
-
-def _no_longer_endangered(order: ArrivedOrder) -> Envelope:
-    over = ProblemResolvedV1(
-        fingerprint=endangered_fingerprint(order.endangered_id),
-        summary="Сайт прислал этот заказ снова, и он принят",
-        service=SERVICE,
-        occurred_at=order.arrived_at,
-    )
-    return Envelope.of(
-        over,
-        event_id=derived_id("problem-resolved", order.endangered_id, "arrived"),
-        source=f"/{SERVICE}",
-        subject=order.number,
-        time=order.arrived_at,
-    )
+        return _envelope(hook, problem, derived_id("problem", "hook.quarantined", hook.delivery_id))
 
 
 def outcome_of(hook: Hook) -> Outcome:
@@ -145,7 +110,7 @@ def _awaited(hook: Hook) -> AwaitedOrder | None:
     acknowledged = hook.type == intake.HOOK_RECEIVED or (
         hook.type == intake.HOOK_QUARANTINED and hook.status is not None and hook.status < HTTPStatus.MULTIPLE_CHOICES
     )
-    if hook.event != events.CREATED or hook.number is None or not acknowledged:
+    if hook.event != ORDER_CREATED or hook.number is None or not acknowledged:
         return None
     return AwaitedOrder(
         number=hook.number, source=hook.source, external_id=hook.external_id, acknowledged_at=hook.received_at
@@ -157,34 +122,10 @@ def _row(hook: Hook) -> DeliveryRow:
     origin = None
     if outcome is Outcome.REPLAYED and hook.reason is not None:
         origin = hook.reason.removeprefix(REPLAY_OF)
-    headers = _json(hook.headers)
+    headers = json_or_none(hook.headers)
     return DeliveryRow(
         hook=hook, outcome=outcome.value, replay_of=origin, headers=headers if isinstance(headers, dict) else {}
     )
-
-
-def _endangered(hook: Hook) -> EndangeredRow:
-    status = hook.status or 0
-    reported = hook.type == intake.FRONTEND_ERROR_REPORTED
-    named = hook.reason if hook.reason in _WHERE_TO_LOOK else None
-    notes = _json(hook.headers)
-    link = notes.get("link") if reported and isinstance(notes, dict) else None
-    return EndangeredRow(
-        hook=hook,
-        status=status,
-        category=named or (Category.FRONT_END if reported else website.category_of(status, manager=False)).value,
-        answer=_json(hook.answer),
-        rescue=website.rescue_from(hook.body),
-        origin="front_end" if reported else "server",
-        link=link if isinstance(link, str) else None,
-    )
-
-
-def _json(text: str | None) -> Any:
-    try:
-        return None if text is None else orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _journal(hook: Hook) -> Envelope:
@@ -206,24 +147,6 @@ def _journal(hook: Hook) -> Envelope:
         occurred_at=hook.received_at,
     )
     return _envelope(hook, entry, derived_id("journal", SERVICE, hook.delivery_id))
-
-
-def _problem(
-    hook: Hook, *, kind: str, severity: Severity, fingerprint: str, summary: str, details: dict[str, str], link: str
-) -> Envelope:
-    problem = ProblemRaisedV1(
-        kind=kind,
-        severity=severity,
-        fingerprint=fingerprint,
-        summary=summary,
-        details=details,
-        service=SERVICE,
-        order_number=hook.number,
-        source=hook.source,
-        link=link,
-        occurred_at=hook.received_at,
-    )
-    return _envelope(hook, problem, derived_id("problem", kind, hook.delivery_id))
 
 
 def _envelope(hook: Hook, message: Message, event_id: str) -> Envelope:

@@ -1,44 +1,55 @@
-"""Sends again what is kept: a delivery as it came, or mended."""
+"""A person sends a kept delivery again, as it came or mended."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import datetime
 
 import orjson
 
-from common.contracts import intake
-from common.contracts.intake import Hook
+from common.contracts.intake import HOOK_RECEIVED, Hook
 from common.errors import NotFound, Unprocessable
+from common.http import Change
 from common.ids import derived_id, new_id, order_number
-from webhook_gateway.deliveries.record import REPLAY_OF
-from webhook_gateway.hooks.ports import DeskUnit
+from common.messaging import outbox
+from common.telemetry import current_traceparent
+from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
+from webhook_gateway.deliveries.views import Resent
+from webhook_gateway.hooks.model import REPLAY_OF
 from webhook_gateway.hooks.reading import read_hook
-from webhook_gateway.website import model as website
+from webhook_gateway.website.model import read_order
 
 
-async def replay_delivery(
-    unit: DeskUnit, delivery_id: str, *, mended: object | None, now: datetime, replica: str, traceparent: str | None
-) -> Hook:
-    """Publish a kept delivery as a new one, so that consumers do not take it for a repeat; return it.
+async def replay(
+    change: Change, delivery_id: uuid.UUID, *, mended: object | None, now: datetime, replica: str
+) -> Resent:
+    """Publish a kept delivery as a new one, so that consumers do not take it for a repeat.
 
     The orchestrator recognises an order or a change that it already has by its content, so replaying what was carried out before
-    does no harm. ``mended`` replaces the body (a JSON value). Raises ``NotFound``, or ``Unprocessable`` when the body still cannot
-    be used.
+    does no harm. Raises ``NotFound``, or ``Unprocessable`` when the body still cannot be used.
     """
-    stored = await unit.delivery(delivery_id)
+    stored = await find_delivery(change.connection, delivery_id)
     if stored is None:
         raise NotFound("no such delivery")
-    body = stored.body if mended is None else orjson.dumps(mended)
+    hook = replayed(stored, mended, now=now, replica=replica)
+    await outbox.add(change.connection, hook.to_envelope())
+    answer = Resent(delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run)
+    await change.record("delivery.replay", f"delivery:{delivery_id}", after=answer)
+    return answer
+
+
+def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, replica: str) -> Hook:
+    """Return the new delivery. ``mended`` replaces the body (a JSON value)."""
     fresh = new_id()
     hook = Hook(
-        type=intake.HOOK_RECEIVED,
+        type=HOOK_RECEIVED,
         event_id=derived_id("replay", fresh),
         delivery_id=fresh,
         source=stored.source,
         event=stored.event,
         body_form=stored.body_form,
-        body=body,
+        body=stored.body if mended is None else orjson.dumps(mended),
         received_at=now,
         replica=replica,
         number=stored.number,
@@ -47,14 +58,12 @@ async def replay_delivery(
         digest=stored.digest,
         reason=REPLAY_OF + stored.id,
         currency=stored.currency,
-        traceparent=traceparent,
+        traceparent=current_traceparent(),
     )
-    hook = _reread_website(hook, stored.id) if stored.body_form == "payload" else _reread(hook)
-    await unit.publish([hook.to_envelope()])
-    return hook
+    return _reread_order(hook, stored.id) if stored.body_form == "payload" else _reread_hook(hook)
 
 
-def _reread(hook: Hook) -> Hook:
+def _reread_hook(hook: Hook) -> Hook:
     reading = read_hook(hook.body)
     if not reading.known or reading.external_id is None or reading.problems:
         raise Unprocessable("the delivery's body cannot be used; send a mended one", fields=reading.problems)
@@ -68,8 +77,8 @@ def _reread(hook: Hook) -> Hook:
     )
 
 
-def _reread_website(hook: Hook, origin: str) -> Hook:
-    order = website.read_order(hook.body)
+def _reread_order(hook: Hook, origin: str) -> Hook:
+    order = read_order(hook.body)
     if order is None:
         raise Unprocessable("the order's body is no JSON object; send a mended one")
     if order.problems:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from common.clock import Clock
 from common.postgres import Database
 from common.telemetry import get_logger
-from webhook_gateway.database import told_as_unavailable
+from webhook_gateway.deliveries.metrics import DeliveryMetrics
 
 _log = get_logger()
 
@@ -77,7 +78,7 @@ class Upkept:
 
 
 class Retention:
-    """Keeps deliveries for ``keep`` and not much longer, but for what is undecided (``delivery_undecided`` of migration 0120): that moves
+    """Keeps deliveries for ``keep`` and not much longer, but for what is undecided (``delivery_undecided`` in the migrations): that moves
     to the default partition and goes when it is decided. What goes stays in the ledger, by the hour. Safe to run in every replica: an
     advisory lock lets one at a time do the work.
     """
@@ -87,23 +88,22 @@ class Retention:
         self._keep = keep
 
     async def __call__(self, now: datetime) -> Upkept:
-        """Make the coming week's partitions, drop old days, delete what is old elsewhere. Raises ``Unavailable``; repeat it then."""
+        """Make the coming week's partitions, drop old days, delete what is old elsewhere. Safe to repeat after any error."""
         cutoff = now - self._keep
         dropped = 0
-        with told_as_unavailable():
-            async with self._database.acquire() as connection:
-                await connection.execute(_MAKE, _DAYS_AHEAD)
-                days = [row["name"] for row in await connection.fetch(_DAYS)]
-                misplaced = await connection.fetchval(_MISPLACED, max(cutoff, now - timedelta(days=_DAYS_AHEAD)))
-            for name in days:
-                if _day(name) + timedelta(days=1) <= cutoff:
-                    dropped += await self._drop(name, cutoff)
-            await self._delete(_PURGE, cutoff)
-            for table, condition in _OLD.items():
-                await self._delete(_DELETE.format(table=table, condition=condition), cutoff)
-            async with self._database.transaction() as connection:
-                if await connection.fetchval(_LOCK):
-                    await connection.execute(_REFUSALS, cutoff)
+        async with self._database.acquire() as connection:
+            await connection.execute(_MAKE, _DAYS_AHEAD)
+            days = [row["name"] for row in await connection.fetch(_DAYS)]
+            misplaced = await connection.fetchval(_MISPLACED, max(cutoff, now - timedelta(days=_DAYS_AHEAD)))
+        for name in days:
+            if _day(name) + timedelta(days=1) <= cutoff:
+                dropped += await self._drop(name, cutoff)
+        await self._delete(_PURGE, cutoff)
+        for table, condition in _OLD.items():
+            await self._delete(_DELETE.format(table=table, condition=condition), cutoff)
+        async with self._database.transaction() as connection:
+            if await connection.fetchval(_LOCK):
+                await connection.execute(_REFUSALS, cutoff)
         return Upkept(ahead=sum(1 for name in days if _day(name) > now), misplaced=misplaced, dropped=dropped)
 
     async def _drop(self, day: str, cutoff: datetime) -> int:
@@ -135,3 +135,9 @@ class Retention:
 
 def _day(name: str) -> datetime:
     return datetime.strptime(name.removeprefix("deliveries_"), "%Y%m%d").replace(tzinfo=UTC)
+
+
+async def retention_job(retention: Retention, clock: Clock, metrics: DeliveryMetrics) -> None:
+    """Run the retention once, and show the partitions."""
+    kept = await retention(clock.now())
+    metrics.partitions(ahead=kept.ahead, misplaced=kept.misplaced)

@@ -1,60 +1,62 @@
-"""The operators' desk over HTTP: deliveries, the ledger, the audit log."""
+"""The addresses at which deliveries, the ledger and orders on their way are looked at, and deliveries decided about."""
 
 from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import OPERATOR, VIEWER, Page, Request, Route, audit, audit_routes, decode_cursor, once, page_of
-from common.postgres import Connection, Database
-from common.telemetry import inject
-from webhook_gateway.deliveries.replay import replay_delivery
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    decode_cursor,
+    page_of,
+)
+from webhook_gateway.deliveries.dismiss import dismiss
+from webhook_gateway.deliveries.replay import replay
+from webhook_gateway.deliveries.search import DeliveryFilter, DeliverySearch
+from webhook_gateway.deliveries.unarrived import UnarrivedOrders
 from webhook_gateway.deliveries.views import (
     DeliveriesQuery,
     Delivery,
     DeliveryItem,
+    Dismissed,
     Ledger,
     LedgerQuery,
     Replay,
     ReplicaSums,
     Resent,
     SourceSums,
+    UnarrivedOrder,
 )
-from webhook_gateway.hooks.ports import DeliveryFilter, DeskReads, DeskUnit
 
 
-class Desk:
-    """Serves ``/admin/v1``. Every change leaves an audit record in its own transaction (CONTRACT 2)."""
+class DeliveryRoutes:
+    """Every change leaves an audit record in its own transaction."""
 
     def __init__(
-        self,
-        database: Database,
-        *,
-        reads: DeskReads,
-        unit: Callable[[Connection, bool], DeskUnit],
-        clock: Clock,
-        replica: str,
-        wake: Callable[[], None],
+        self, changes: Changes, search: DeliverySearch, unarrived: UnarrivedOrders, *, clock: Clock, replica: str
     ) -> None:
-        """``unit`` makes the unit of work of a transaction; its flag says that nothing is to change (dry run).
-
-        ``wake`` is called after a commit that promised events.
-        """
-        self._database = database
-        self._queries = reads
-        self._unit = unit
+        self._changes = changes
+        self._search = search
+        self._unarrived = unarrived
         self._clock = clock
         self._replica = replica
-        self._wake = wake
 
     def routes(self) -> list[Route]:
-        """Return the table of routes."""
+        """Return the addresses; lists and sums are for viewers, changes for operators."""
         read = partial(Route, method="GET", roles=VIEWER, tags=("admin",))
         change = partial(
             Route,
@@ -93,11 +95,26 @@ class Desk:
                 query=LedgerQuery,
                 response=Ledger,
             ),
-            *audit_routes(self._database),
+            read(
+                path="/admin/v1/unarrived-orders",
+                handler=self.unarrived,
+                summary="Orders that were acknowledged and are not at the orchestrator, the oldest first",
+                query=PageQuery,
+                response=Page[UnarrivedOrder],
+            ),
+            change(
+                path="/admin/v1/deliveries/{id}/dismiss",
+                handler=self.dismiss,
+                summary="Decide that a quarantined delivery needs nothing more",
+                description="Retention keeps a quarantined delivery until it is replayed or dismissed.",
+                request=AdminChange,
+                response=Dismissed,
+                errors=(NotFound, Conflict),
+            ),
         ]
 
     async def deliveries(self, request: Request[None, DeliveriesQuery]) -> Page[DeliveryItem]:
-        """List deliveries."""
+        """List deliveries, the newest first."""
         query = request.query
         wanted = DeliveryFilter(
             order=query.order,
@@ -108,47 +125,38 @@ class Desk:
             until=query.until,
         )
         after = decode_cursor(query.cursor, datetime, str)
-        rows = await self._queries.deliveries(wanted, after=after, limit=query.limit + 1)
+        rows = await self._search.deliveries(wanted, after=after, limit=query.limit + 1)
         page = page_of(rows, limit=query.limit, item=lambda row: DeliveryItem(**dict(row)), key=_position)
         return Page[DeliveryItem](items=page.items, next_cursor=page.next_cursor)
 
     async def delivery(self, request: Request[None, None]) -> Delivery:
-        """Show one delivery."""
-        row = await self._queries.delivery(request.path_uuid("id"))
+        """Show one delivery with its body."""
+        row = await self._search.delivery(request.path_uuid("id"))
         if row is None:
             raise NotFound("no such delivery")
         values = dict(row)
         raw: bytes = values.pop("body")
         return Delivery(**values, body=_text(raw), body_base64=base64.b64encode(raw).decode("ascii"))
 
-    async def replay(self, request: Request[Replay, None]) -> Any:
+    async def replay(self, request: Request[Replay, None]) -> Answer:
         """Send a delivery again."""
-        delivery_id = str(request.path_uuid("id"))
+        delivery_id = request.path_uuid("id")
+        return await self._changes.carry_out(
+            request,
+            lambda change: replay(
+                change, delivery_id, mended=request.body.body, now=self._clock.now(), replica=self._replica
+            ),
+        )
 
-        async def work(connection: Connection) -> Resent:
-            """Send and audit, in one transaction."""
-            change = request.body
-            hook = await replay_delivery(
-                self._unit(connection, change.dry_run),
-                delivery_id,
-                mended=change.body,
-                now=self._clock.now(),
-                replica=self._replica,
-                traceparent=_traceparent(),
-            )
-            answer = Resent(
-                delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run
-            )
-            if not change.dry_run:
-                await self._audit(connection, request, "delivery.replay", f"delivery:{delivery_id}", None, answer)
-            return answer
-
-        return await self._change(request, work)
+    async def dismiss(self, request: Request[AdminChange, None]) -> Answer:
+        """Dismiss a quarantined delivery."""
+        delivery_id = request.path_uuid("id")
+        return await self._changes.carry_out(request, lambda change: dismiss(change, delivery_id))
 
     async def ledger(self, request: Request[None, LedgerQuery]) -> Ledger:
         """Add up a period."""
         since, until = request.query.period(self._clock.now())
-        rows = await self._queries.ledger(since, until)
+        rows = await self._search.ledger(since, until)
         return Ledger(
             since=since,
             until=until,
@@ -163,24 +171,17 @@ class Desk:
             ],
         )
 
-    async def _change(self, request: Request[Replay, None], work: Callable[[Connection], Any]) -> Any:
-        async with self._database.transaction() as connection:
-            answer = await once(connection, request, lambda: work(connection))
-        self._wake()
-        return answer
-
-    async def _audit(
-        self, connection: Connection, request: Request[Replay, None], action: str, target: str, before: Any, after: Any
-    ) -> None:
-        await audit.record(
-            connection,
-            principal=request.principal,
-            action=action,
-            target=target,
-            reason=request.body.reason,
-            before=before,
-            after=after,
-            request_id=request.request_id,
+    async def unarrived(self, request: Request[None, PageQuery]) -> Page[UnarrivedOrder]:
+        """List orders on their way, the oldest first."""
+        query = request.query
+        position = decode_cursor(query.cursor, datetime, str)
+        after = None if position is None else (position[0], position[1])
+        rows = await self._unarrived.page(after=after, limit=query.limit + 1)
+        return page_of(
+            rows,
+            limit=query.limit,
+            item=lambda row: UnarrivedOrder(**dict(row)),
+            key=lambda row: (row["acknowledged_at"], row["number"]),
         )
 
 
@@ -201,9 +202,3 @@ def _text(raw: bytes) -> str | None:
         return raw.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _traceparent() -> str | None:
-    carrier: dict[str, str] = {}
-    inject(carrier)
-    return carrier.get("traceparent")

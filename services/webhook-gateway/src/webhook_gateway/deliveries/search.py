@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from common.postgres import Database, Record
 from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import DeliveryFilter
 
 _ITEM = """
 SELECT delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
@@ -42,8 +42,20 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
 
-class DeliveryReads:
-    """Each method raises ``Unavailable`` when the database is away."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Every condition that is not None must hold. ``order`` is our number or the source's own id."""
+
+    order: str | None
+    source: str | None
+    event: str | None
+    outcome: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+class DeliverySearch:
+    """For people. Nothing here is on the way of a hook."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

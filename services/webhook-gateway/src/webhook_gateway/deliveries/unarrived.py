@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from common.postgres import Connection, Database, Record
-from webhook_gateway.database import told_as_unavailable
-from webhook_gateway.hooks.ports import AwaitedOrder
 
 # Both sides insert in the order of the numbers, so that they cannot deadlock.
 _EXPECT = """
@@ -25,7 +24,7 @@ SELECT DISTINCT number, now() FROM unnest($1::text[]) AS new (number) ORDER BY n
 ON CONFLICT (number) DO UPDATE SET arrived_at = excluded.arrived_at WHERE c.arrived_at IS NULL
 """
 _AWAITED = "acknowledged_at IS NOT NULL AND arrived_at IS NULL AND released_at IS NULL"
-_STANDING = f"SELECT count(*) AS count, min(acknowledged_at) AS oldest FROM created_orders WHERE {_AWAITED}"  # noqa: S608 - a constant
+_COUNT = f"SELECT count(*) AS count, min(acknowledged_at) AS oldest FROM created_orders WHERE {_AWAITED}"  # noqa: S608 - a constant
 _PAGE = f"""
 SELECT number, source, external_id, acknowledged_at, extract(epoch FROM now() - acknowledged_at)::float8 AS age_seconds
 FROM created_orders
@@ -34,8 +33,20 @@ ORDER BY acknowledged_at, number LIMIT $3
 """  # noqa: S608 - a constant
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitedOrder:
+    """An order whose ``order.created`` was acknowledged: the orchestrator has to tell of it."""
+
+    number: str
+    source: str
+    external_id: str | None
+    acknowledged_at: datetime
+
+
 async def expect(connection: Connection, orders: Sequence[AwaitedOrder]) -> None:
     """Note acknowledged orders, in the caller's transaction; the first acknowledgement counts."""
+    if not orders:
+        return
     await connection.execute(
         _EXPECT,
         [order.number for order in orders],
@@ -50,17 +61,16 @@ async def arrived(connection: Connection, numbers: Sequence[str]) -> None:
     await connection.execute(_ARRIVED, list(numbers))
 
 
-class AwaitedOrders:
+class UnarrivedOrders:
     """What is acknowledged and not yet at the orchestrator."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def standing(self) -> tuple[int, datetime | None]:
-        """Return how many there are, and when the oldest was acknowledged. Raises ``Unavailable``."""
-        with told_as_unavailable():
-            async with self._database.acquire() as connection:
-                row = await connection.fetchrow(_STANDING)
+    async def count(self) -> tuple[int, datetime | None]:
+        """Return how many there are, and when the oldest was acknowledged."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(_COUNT)
         return (0, None) if row is None else (row["count"], row["oldest"])
 
     async def page(self, *, after: tuple[datetime, str] | None, limit: int) -> Sequence[Record]:

@@ -118,3 +118,20 @@ class Ledger(LedgerSums):
     until: datetime = Field(serialization_alias="to")
     by_replica: list[ReplicaSums]
     by_source: list[SourceSums]
+
+
+class UnarrivedOrder(BaseModel):
+    """An order that was acknowledged and of which the orchestrator has not told."""
+
+    number: str
+    source: str | None
+    external_id: str | None
+    acknowledged_at: datetime
+    age_seconds: float
+
+
+class Dismissed(BaseModel):
+    """What a dismissal did; with `dry_run` what it would do."""
+
+    delivery_id: str
+    dismissed: bool

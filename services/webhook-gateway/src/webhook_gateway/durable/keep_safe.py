@@ -1,4 +1,4 @@
-"""Makes an event durable: confirmed by the broker, else synced to the spool (CONTRACT 3)."""
+"""Makes an event durable: confirmed by the broker, else synced to the spool."""
 
 from __future__ import annotations
 
@@ -7,45 +7,48 @@ from dataclasses import replace
 
 from common.contracts.intake import Hook
 from common.errors import Unavailable
-from webhook_gateway.durable import wire
-from webhook_gateway.durable.breaker import CircuitBreaker
-from webhook_gateway.hooks.ports import BrokerLane, DurabilityObserver, Lane, NoLane, SpoolLane
+from common.messaging.publisher import Publisher
+from common.resilience import CircuitBreaker
+from webhook_gateway.durable.metrics import DurabilityMetrics
+from webhook_gateway.durable.model import EXCHANGE, NoStoragePath, StoragePath
+from webhook_gateway.durable.spool import Spool
 
 _CERTAIN = "broker_away"  # the code of common.messaging's error for "no connection at all"
 
 
 class KeepSafe:
-    """Two lanes and a breaker.
+    """Two storage paths and a breaker.
 
     When a call returns, the event is on disk: in a quorum queue, or in this replica's spool, from which it is relayed in order. It may
-    be in both (the broker took it but its confirmation came late): consumers recognise the event's id. Safe for concurrent use within
+    be in both (the broker took it but its confirmation came late): consumers recognise the event's id. Events go to the broker only
+    while the breaker is closed; the relay probes, so that no marketplace waits for a broker that hangs. Safe for concurrent use within
     one event loop.
     """
 
     def __init__(
         self,
         *,
-        broker: BrokerLane,
-        spool: SpoolLane,
+        publisher: Publisher,
+        spool: Spool,
         breaker: CircuitBreaker,
-        observer: DurabilityObserver,
+        metrics: DurabilityMetrics,
         monotonic: Callable[[], float],
         deadline: float,
         disown: Callable[[Hook], None] = lambda hook: None,
     ) -> None:
-        """``deadline`` (seconds, well under one) is how long the broker has to confirm. ``disown`` hears of an event that no lane
+        """``deadline`` (seconds, well under one) is how long the broker has to confirm. ``disown`` is called with an event that no path
         confirmed: one that timed out may have taken it all the same."""
-        self._broker = broker
+        self._publisher = publisher
         self._spool = spool
         self._breaker = breaker
-        self._observer = observer
+        self._metrics = metrics
         self._monotonic = monotonic
         self._deadline = deadline
         self._disown = disown
 
-    async def __call__(self, hook: Hook) -> Lane:
-        """Store the event and say by which lane. Raises ``NoLane`` when neither can take it."""
-        if self._breaker.closed:
+    async def __call__(self, hook: Hook) -> StoragePath:
+        """Store the event and say by which path. Raises ``NoStoragePath`` when neither can take it."""
+        if not self._breaker.is_open:
             if await self._by_broker(hook):
                 return "broker"
             if await self._by_spool(hook):
@@ -56,27 +59,34 @@ class KeepSafe:
             if await self._by_broker(hook):  # better a slow try than a refusal
                 return "broker"
         self._disown(hook)
-        raise NoLane("neither the broker nor the spool can take the event", retry_after=1)
+        raise NoStoragePath("neither the broker nor the spool can take the event", retry_after=1)
+
+    async def check(self) -> None:
+        """Readiness: one path must be able to take an order. Raises ``Unavailable``."""
+        if not self._publisher.ready:
+            try:
+                await self._spool.check()
+            except Unavailable as error:
+                raise Unavailable(f"no lane can take an order: RabbitMQ is away, and {error.detail}") from error
 
     async def _by_broker(self, hook: Hook) -> bool:
         try:
-            await self._broker.send(hook.type, wire.encode(hook), deadline=self._deadline)
+            await self._publisher.publish_raw(EXCHANGE, hook.type, hook.encode(), deadline=self._deadline)
         except Unavailable as error:
             self._breaker.failed(self._monotonic(), certain=error.code == _CERTAIN)
-            self._observer.lane_failed("broker", error.code)
-            self._observer.breaker_is(self._breaker.state)
+            self._metrics.path_failed("broker", error.code)
+            self._metrics.breaker_is(self._breaker.state)
             return False
-        if not self._breaker.closed:
-            self._breaker.succeeded()
-            self._observer.breaker_is(self._breaker.state)
-        else:
-            self._breaker.succeeded()
+        was_open = self._breaker.is_open
+        self._breaker.succeeded()
+        if was_open:
+            self._metrics.breaker_is(self._breaker.state)
         return True
 
     async def _by_spool(self, hook: Hook) -> bool:
         try:
-            await self._spool.append(hook.type, wire.encode(replace(hook, lane="spool")))
+            await self._spool.append(hook.type, replace(hook, lane="spool").encode())
         except Unavailable as error:
-            self._observer.lane_failed("spool", error.code)
+            self._metrics.path_failed("spool", error.code)
             return False
         return True

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from common.errors import Unavailable
+from common.messaging.publisher import Publisher
+from common.resilience import CircuitBreaker
 from common.telemetry import get_logger
-from webhook_gateway.durable.breaker import CircuitBreaker
-from webhook_gateway.hooks.ports import BrokerLane, DurabilityObserver, SpoolLane, SpoolRecord
+from webhook_gateway.durable.metrics import DurabilityMetrics
+from webhook_gateway.durable.model import EXCHANGE, SpoolRecord
+from webhook_gateway.durable.spool import Spool
 
 _log = get_logger()
 _RELAY_DEADLINE_S = 5.0
@@ -25,18 +28,18 @@ class RelaySpool:
     def __init__(
         self,
         *,
-        broker: BrokerLane,
-        spool: SpoolLane,
+        publisher: Publisher,
+        spool: Spool,
         breaker: CircuitBreaker,
-        observer: DurabilityObserver,
+        metrics: DurabilityMetrics,
         monotonic: Callable[[], float],
         batch: int = 100,
         poll: float = 0.2,
     ) -> None:
-        self._broker = broker
+        self._publisher = publisher
         self._spool = spool
         self._breaker = breaker
-        self._observer = observer
+        self._metrics = metrics
         self._monotonic = monotonic
         self._batch = batch
         self._poll = poll
@@ -59,10 +62,10 @@ class RelaySpool:
 
     async def step(self) -> bool:
         """Relay one batch, or probe. Return whether there may be more to do at once."""
-        if not self._broker.ready:
+        if not self._publisher.ready:
             return False
-        closed = self._breaker.closed
-        if not closed and not self._breaker.may_probe(self._monotonic()):
+        closed = not self._breaker.is_open
+        if not closed and not self._breaker.may_call(self._monotonic()):
             return False
         if self._spool.depth == 0:
             self._end_probe_without_record()
@@ -78,18 +81,21 @@ class RelaySpool:
         confirmed = await self._publish(records, deadline=_RELAY_DEADLINE_S if closed else _PROBE_DEADLINE_S)
         if confirmed:
             await self._spool.forget(confirmed)
-            self._observer.relayed(len(confirmed))
+            self._metrics.relayed(len(confirmed))
         return len(confirmed) == len(records)
 
     def _end_probe_without_record(self) -> None:
         """With nothing to probe with, the connection's state decides: the next hooks find out the rest."""
-        if not self._breaker.closed:
+        if self._breaker.is_open:
             self._breaker.succeeded()
-            self._observer.breaker_is(self._breaker.state)
+            self._metrics.breaker_is(self._breaker.state)
 
     async def _publish(self, records: Sequence[SpoolRecord], *, deadline: float) -> list[int]:
         outcomes = await asyncio.gather(
-            *(self._broker.send(record.routing_key, record.body, deadline=deadline) for record in records),
+            *(
+                self._publisher.publish_raw(EXCHANGE, record.routing_key, record.body, deadline=deadline)
+                for record in records
+            ),
             return_exceptions=True,
         )
         confirmed: list[int] = []
@@ -102,6 +108,6 @@ class RelaySpool:
             self._breaker.succeeded()
         else:
             self._breaker.failed(self._monotonic(), certain=True)
-            self._observer.lane_failed("broker", "relay_failed")
-        self._observer.breaker_is(self._breaker.state)
+            self._metrics.path_failed("broker", "relay_failed")
+        self._metrics.breaker_is(self._breaker.state)
         return confirmed

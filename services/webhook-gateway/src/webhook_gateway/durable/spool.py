@@ -1,4 +1,4 @@
-"""The spool lane: one thread, group commit, bounded in bytes."""
+"""The spool: one thread, group commit, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from common.telemetry import get_logger
+from webhook_gateway.durable.metrics import DurabilityMetrics
+from webhook_gateway.durable.model import SpoolRecord, SpoolUnavailable
 from webhook_gateway.durable.spool_file import SpoolFile, cost
-from webhook_gateway.hooks.metrics import GatewayMetrics
-from webhook_gateway.hooks.ports import SpoolRecord, SpoolUnavailable
 
 _log = get_logger()
 _GROUP = 500
@@ -35,13 +35,13 @@ class _Call:
 
 
 class Spool:
-    """Implements ``SpoolLane``. Everything that waits while a commit runs goes into the next one: one sync for many records.
+    """Events on this replica's disk. Everything that waits while a commit runs goes into the next one: one sync for many records.
 
     ``limit`` bounds the bytes in the file, those still waiting for their commit counted in, also those that nobody waits for any more
     because the disk hangs. Safe for concurrent use within the event loop that opened it.
     """
 
-    def __init__(self, directory: Path, *, limit: int, deadline: float, metrics: GatewayMetrics) -> None:
+    def __init__(self, directory: Path, *, limit: int, deadline: float, metrics: DurabilityMetrics) -> None:
         """``deadline`` (seconds) is how long a write may take before the disk counts as failing."""
         self._file = SpoolFile(directory)
         self._limit = limit
@@ -64,7 +64,7 @@ class Spool:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="spool", daemon=True)
         self._thread.start()
-        self._metrics.spool_limit.set(self._limit)
+        self._metrics.spool_limit(self._limit)
         self._show()
 
     async def close(self) -> None:
@@ -91,7 +91,7 @@ class Spool:
         return record
 
     async def peek(self, limit: int) -> Sequence[SpoolRecord]:
-        """Return the oldest intact records. Raises ``SpoolUnavailable`` when the disk fails."""
+        """Return the oldest intact records, in order; torn ones are set aside and counted. Raises ``SpoolUnavailable``."""
         records: list[SpoolRecord] = await self._call(lambda: self._file.peek(limit))
         return records
 
@@ -192,4 +192,4 @@ class Spool:
         self._metrics.spool_holds(records=state.records, size=state.size, oldest_at=state.oldest_at)
         found, self._file.torn_found = self._file.torn_found, 0
         if found:
-            self._metrics.spool_torn.inc(found)
+            self._metrics.spool_torn(found)

@@ -13,7 +13,7 @@ from time import time
 
 from common.errors import ConfigurationError
 from common.telemetry import get_logger
-from webhook_gateway.hooks.ports import SpoolRecord
+from webhook_gateway.durable.model import SpoolRecord
 
 _log = get_logger()
 _FILE = "spool.db"

@@ -1,38 +1,22 @@
-"""Takes a marketplace's hook: reads it, makes it durable, and says what to answer (the table of CONTRACT 3)."""
+"""Takes a marketplace's hook: reads it, makes it durable, and says what to answer."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 
-from common.contracts import intake
-from common.contracts.intake import Hook
+from common.contracts.intake import HOOK_IGNORED, HOOK_QUARANTINED, HOOK_RECEIVED, Hook
 from common.errors import FieldError
 from common.ids import derived_id, new_id, order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.model import IGNORED_ANSWER, Outcome, accepted_answer
-from webhook_gateway.hooks.ports import NoLane, Source
+from webhook_gateway.durable.model import NoStoragePath
+from webhook_gateway.hooks.model import ORDER_CREATED, UNREADABLE, Outcome, Source, Verdict
 from webhook_gateway.hooks.reading import Reading, read_hook
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What is answered. ``body`` for a positive answer, ``code``, ``detail`` and ``fields`` for a problem, ``retry_after``
-    (seconds) for one that may pass. ``outcome`` is final.
-    """
-
-    status: int
-    event: str
-    outcome: Outcome
-    body: Mapping[str, str] | None = None
-    code: str = ""
-    detail: str = ""
-    fields: tuple[FieldError, ...] = ()
-    retry_after: int = 1
+_IGNORED: Mapping[str, str] = {"status": "ignored"}
 
 
 class AcceptHook:
@@ -45,7 +29,7 @@ class AcceptHook:
     async def __call__(
         self, source: Source, body: bytes, *, headers: str, received_at: datetime, traceparent: str | None
     ) -> Verdict:
-        """Take an authenticated body. ``headers`` is JSON, secrets masked. Raises ``NoLane`` when nothing can store it."""
+        """Take an authenticated body. ``headers`` is JSON, secrets masked. Raises ``NoStoragePath`` when nothing can store it."""
         reading = read_hook(body)
         delivery_id = new_id()
         external_id = reading.external_id
@@ -53,9 +37,7 @@ class AcceptHook:
         kind, verdict = self._judge(source, reading, number)
         hook = Hook(
             type=kind,
-            event_id=_event_id(source.name, reading, delivery_id)
-            if kind is intake.HOOK_RECEIVED
-            else derived_id("delivery", delivery_id),
+            event_id=_event_id(kind, source, reading, delivery_id),
             delivery_id=delivery_id,
             source=source.name,
             event=reading.event,
@@ -67,14 +49,14 @@ class AcceptHook:
             external_id=external_id,
             sent_at=reading.sent_at,
             digest=reading.digest,
-            reason=_reason(reading.problems) if kind is intake.HOOK_QUARANTINED else None,
+            reason=_reason(reading.problems) if kind == HOOK_QUARANTINED else None,
             status=verdict.status,
             headers=headers,
             currency=source.currency,
             traceparent=traceparent,
         )
-        lane = await self._keep_safe(hook)
-        if lane == "broker" or kind is intake.HOOK_QUARANTINED:
+        path = await self._keep_safe(hook)
+        if path == "broker" or kind == HOOK_QUARANTINED:
             return verdict
         return replace(verdict, outcome=Outcome.SPOOLED)
 
@@ -84,11 +66,11 @@ class AcceptHook:
         """Keep the first part of a body over the limit. Never raises: the answer is 413 also when nothing could be kept."""
         delivery_id = new_id()
         hook = Hook(
-            type=intake.HOOK_QUARANTINED,
+            type=HOOK_QUARANTINED,
             event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,
             source=source.name,
-            event=events.UNREADABLE,
+            event=UNREADABLE,
             body_form="envelope",
             body=first_part,
             received_at=received_at,
@@ -102,16 +84,16 @@ class AcceptHook:
         )
         try:
             await self._keep_safe(hook)
-        except NoLane:
+        except NoStoragePath:
             return _too_large(Outcome.REFUSED)
         return _too_large(Outcome.QUARANTINED)
 
     def _judge(self, source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
         event = reading.event
         if reading.ignorable:
-            return intake.HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=IGNORED_ANSWER)
+            return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
         if number is None:
-            return intake.HOOK_QUARANTINED, Verdict(
+            return HOOK_QUARANTINED, Verdict(
                 status=400,
                 event=event,
                 outcome=Outcome.QUARANTINED,
@@ -120,12 +102,12 @@ class AcceptHook:
                 fields=reading.problems,
             )
         if not reading.problems:
-            body = accepted_answer(event, number)
-            return intake.HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
+            body = _accepted(event, number)
+            return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
         if source.accept_invalid:
-            body = accepted_answer(event, number)
-            return intake.HOOK_QUARANTINED, Verdict(status=200, event=event, outcome=Outcome.QUARANTINED, body=body)
-        return intake.HOOK_QUARANTINED, Verdict(
+            body = _accepted(event, number)
+            return HOOK_QUARANTINED, Verdict(status=200, event=event, outcome=Outcome.QUARANTINED, body=body)
+        return HOOK_QUARANTINED, Verdict(
             status=422,
             event=event,
             outcome=Outcome.QUARANTINED,
@@ -135,14 +117,23 @@ class AcceptHook:
         )
 
 
-def _event_id(source: str, reading: Reading, delivery_id: str) -> str:
-    """Return what a repeat is recognised by (DECISIONS "Orders")."""
-    external_id = reading.external_id or ""
-    if reading.event == events.CREATED:
-        return derived_id("hook", source, external_id, reading.event)
-    if reading.sent_at is None:
-        return derived_id("delivery", delivery_id)
-    return derived_id("hook", source, external_id, reading.event, reading.digest, reading.sent_at)
+def _event_id(kind: str, source: Source, reading: Reading, delivery_id: str) -> str:
+    """Return what a repeat is recognised by.
+
+    ``created`` by its order alone; the others also by content and time, as quantities may go from A to B and back to A. Without a time,
+    and for what is not acted on, every delivery is an event of its own.
+    """
+    if kind == HOOK_RECEIVED and reading.external_id is not None:
+        if reading.event == ORDER_CREATED:
+            return derived_id("hook", source.name, reading.external_id, reading.event)
+        if reading.sent_at is not None:
+            return derived_id("hook", source.name, reading.external_id, reading.event, reading.digest, reading.sent_at)
+    return derived_id("delivery", delivery_id)
+
+
+def _accepted(event: str, number: str) -> dict[str, str]:
+    """Return a positive answer: a repeat gets the same one, whichever replica answers."""
+    return {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
 
 
 def _reason(problems: tuple[FieldError, ...]) -> str:
@@ -153,7 +144,7 @@ def _reason(problems: tuple[FieldError, ...]) -> str:
 def _too_large(outcome: Outcome) -> Verdict:
     return Verdict(
         status=413,
-        event=events.UNREADABLE,
+        event=UNREADABLE,
         outcome=outcome,
         code="payload_too_large",
         detail="the body is larger than what one hook may be",

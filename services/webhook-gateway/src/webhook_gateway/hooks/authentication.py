@@ -1,4 +1,4 @@
-"""Whether a request comes from the source it names. Three ways (CONTRACT 3), each with rotation, each in constant time.
+"""Whether a request comes from the source it names. Three ways, each with rotation, each in constant time.
 
 Nothing here raises on what a caller sends: garbage, text that is not ASCII and bodies that are not UTF-8 are simply not genuine
 (the reference verifier of Standard Webhooks raises on them, and knows no clock but the machine's, hence our own).
@@ -26,56 +26,67 @@ _LONGEST_CREDENTIAL = 4096
 
 
 class Authenticator(Protocol):
-    """Judges requests of one source. ``headers`` look up names in any case.
+    """Judges requests of one source, in two steps: before the body is read, and with it. ``headers`` look up names in any case.
 
-    ``refusal`` is the status that an unproved request is answered with; ``needs_body`` says that nothing can be judged before the
-    body is there.
+    A request is genuine when both steps say so. Neither raises, whatever was sent.
     """
 
     @property
     def refusal(self) -> int:
-        """403, or 401 where the scheme has a challenge."""
+        """The status that an unproved request is answered with: 403, or 401 where the scheme has a challenge."""
         ...
 
     @property
-    def needs_body(self) -> bool:
-        """Whether ``genuine`` must be given the body."""
+    def signs_body(self) -> bool:
+        """Whether nothing is proved before the whole body is there."""
         ...
 
-    def genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
-        """Say whether the request is genuine. Never raises."""
+    def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
+        """Say whether the headers alone allow the request; True where they cannot tell."""
+        ...
+
+    def body_is_genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+        """Say whether a request whose headers were allowed is genuine, given its whole body."""
         ...
 
 
-class ClientToken:
+class _ByHead:
+    """What the schemes have in common that prove themselves by a header."""
+
+    signs_body = False
+
+    def body_is_genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+        """Return True: the headers have proved it."""
+        return True
+
+
+class ClientToken(_ByHead):
     """Header ``Client-token``. Several tokens may be valid, so that a rotation needs no moment at which both sides switch."""
 
     refusal = FORBIDDEN
-    needs_body = False
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = tuple(_hash(token) for token in tokens)
         if not self._digests:
             raise ValueError("a source needs at least one token")
 
-    def genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+    def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
         """Compare the header with every token; the time taken tells nothing."""
         given = headers.get("Client-token")
         return given is not None and _is_one_of(_hash(given), self._digests)
 
 
-class Basic:
+class Basic(_ByHead):
     """HTTP Basic (RFC 7617), several pairs of user name and password."""
 
     refusal = UNAUTHORIZED
-    needs_body = False
 
     def __init__(self, credentials: Iterable[tuple[str, str]]) -> None:
         self._digests = tuple(_hash(f"{username}:{password}") for username, password in credentials)
         if not self._digests:
             raise ValueError("a source needs at least one pair of user name and password")
 
-    def genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+    def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
         """Compare the decoded pair with every valid one; the time taken tells nothing."""
         given = headers.get("Authorization")
         if given is None or len(given) > _LONGEST_CREDENTIAL:
@@ -94,7 +105,7 @@ class StandardWebhooks:
     """Standard Webhooks 1.0, symmetric: ``v1`` is HMAC-SHA-256 over ``<id>.<timestamp>.<body>``, body byte for byte."""
 
     refusal = FORBIDDEN
-    needs_body = True
+    signs_body = True
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Take secrets as ``whsec_<base64>`` or bare base64, padded or not. Raises ``ValueError`` on any that is none."""
@@ -102,7 +113,11 @@ class StandardWebhooks:
         if not self._keys:
             raise ValueError("a source needs at least one secret")
 
-    def genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
+    def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
+        """Return True: the signature covers the body."""
+        return True
+
+    def body_is_genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
         """Check the stamp against the clock, then every signature of the header against every secret."""
         message_id = headers.get("webhook-id")
         stamp = headers.get("webhook-timestamp")

@@ -1,4 +1,4 @@
-"""Counts what was refused, for the ledger: in memory on the way, in the database once a second (DECISIONS "Gateway")."""
+"""Counts what was refused, for the ledger: in memory on the way, in the database once a second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from common.clock import Clock
 from common.contracts.intake import Hook
 from common.ids import new_id
-from webhook_gateway.hooks.ports import Disowned, Refusals, RefusalStore
+from webhook_gateway.hooks.store import Disowned, Refusals, RefusalStore
 
 _SETTLED = timedelta(seconds=2)
 """A second that is this far gone gets no more counts."""

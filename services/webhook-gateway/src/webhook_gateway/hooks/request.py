@@ -1,13 +1,24 @@
-"""Reads a request's body byte for byte, bounded in bytes and in time."""
+"""What is taken of a request: its body byte for byte, bounded in bytes and in time, and its headers without secrets."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+import orjson
 from aiohttp import http_exceptions, web
+
+from webhook_gateway.hooks.reading import storable
+
+_MASK = "***"
+_SECRET_NAMES = frozenset(
+    {"authorization", "client-token", "webhook-signature", "cookie", "proxy-authorization", "x-api-key"}
+)
+_MOST_HEADERS = 40
+_LONGEST_VALUE = 300
 
 _ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP, _ZLIB, _BARE = 31, 15, -15  # zlib's names for the three forms
@@ -98,3 +109,15 @@ async def read_body(request: web.Request, *, limit: int, kept: int, deadline: fl
     if unfolding is not None and not unfolding.whole:
         return Body(BodyState.BROKEN, b"".join(chunks)[:kept])
     return Body(BodyState.COMPLETE, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+
+def masked_headers(headers: Iterable[tuple[str, str]]) -> str:
+    """Return headers as a JSON object by lower-case name: secrets replaced, long values cut, at most forty of them."""
+    result: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if len(result) >= _MOST_HEADERS:
+            break
+        secret = lower in _SECRET_NAMES or "token" in lower or "secret" in lower
+        result[lower] = _MASK if secret else storable(value[:_LONGEST_VALUE])
+    return orjson.dumps(result).decode()

@@ -16,16 +16,17 @@ from pydantic import BaseModel, ConfigDict
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, NotFound, Unauthorized, Unavailable, Unprocessable
 from common.http import Route, problem
-from common.telemetry import current_request_id, get_logger, inject, report_exception
-from webhook_gateway.countdowns.watch import Reason, WatchAnswers
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.accept import AcceptHook, Verdict
+from common.telemetry import current_request_id, current_traceparent, get_logger, report_exception
+from webhook_gateway.countdowns.model import Reason
+from webhook_gateway.countdowns.watch import WatchAnswers
+from webhook_gateway.durable.model import NoStoragePath
+from webhook_gateway.hooks.accept import AcceptHook
 from webhook_gateway.hooks.authentication import UNAUTHORIZED
-from webhook_gateway.hooks.masking import mask_headers
-from webhook_gateway.hooks.model import UNKNOWN_SOURCE, Outcome
-from webhook_gateway.hooks.ports import NoLane, RequestObserver, Source
+from webhook_gateway.hooks.metrics import RequestMetrics
+from webhook_gateway.hooks.model import UNKNOWN_SOURCE, UNREADABLE, Outcome, Source, Verdict
+from webhook_gateway.hooks.reading import created_order
 from webhook_gateway.hooks.refusals import CountRefusals
-from webhook_gateway.hooks.request import BodyState, read_body
+from webhook_gateway.hooks.request import BodyState, masked_headers, read_body
 
 _log = get_logger()
 _SBERMARKET = "sbermarket"
@@ -60,37 +61,37 @@ class Limits:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _Arrival:
     """When a request came, and what was read of it once it was known to be genuine."""
 
     at: datetime
-    body: bytes | None = None
+    genuine: bytes | None = None
 
 
-class Intake:
+class HookRoutes:
     """Serves the two addresses. Every request ends with exactly one outcome, counted when it is answered."""
 
     def __init__(
         self,
         *,
         sources: Mapping[str, Source],
-        accept_hook: AcceptHook,
+        accept: AcceptHook,
         refusals: CountRefusals,
         watch: WatchAnswers,
-        observer: RequestObserver,
+        metrics: RequestMetrics,
         clock: Clock,
         limits: Limits,
     ) -> None:
         self._sources = sources
-        self._accept_hook = accept_hook
+        self._accept = accept
         self._refusals = refusals
         self._watch = watch
-        self._observer = observer
+        self._metrics = metrics
         self._clock = clock
         self._limits = limits
 
     def routes(self) -> list[Route]:
-        """Return the table of routes."""
+        """Return the two addresses, which differ in how the source is named."""
         hook = partial(
             Route,
             method="POST",
@@ -108,21 +109,21 @@ class Intake:
 
     async def hook(self, request: web.Request) -> web.StreamResponse:
         """Take a hook of the source named in the path."""
-        return await self._take_hook(request, request.match_info["source"])
+        return await self._take(request, request.match_info["source"])
 
     async def sbermarket_hook(self, request: web.Request) -> web.StreamResponse:
         """Take a hook at the address that SberMarket's own documentation prescribes."""
-        return await self._take_hook(request, _SBERMARKET)
+        return await self._take(request, _SBERMARKET)
 
-    async def _take_hook(self, request: web.Request, name: str) -> web.StreamResponse:
+    async def _take(self, request: web.Request, name: str) -> web.StreamResponse:
         started = perf_counter()
-        heard = _Heard(self._clock.now())
+        arrival = _Arrival(self._clock.now())
         source = self._sources.get(name)
         if source is None:
             return self._answer(_refusal(404, "not_found", "no such source"), UNKNOWN_SOURCE, started)
         try:
-            verdict = await self._judge_hook(request, source, heard)
-        except NoLane:
+            verdict = await self._judge(request, source, arrival)
+        except NoStoragePath:
             verdict = _refusal(503, "no_lane", "the hook cannot be stored now; try again")
         except Exception as error:  # noqa: BLE001 - 503 is the only 5xx there is
             verdict = _unexpected(error, name)
@@ -132,37 +133,44 @@ class Intake:
             late = "slow"
         elif request.transport is None:
             late = "hung_up"
-        if heard.body is not None and (late or verdict.status >= _NOT_GOOD or self._watch.waiting):
-            self._watch.heard(name, heard.body, received_at=heard.at, status=verdict.status, late=late)
+        body = arrival.genuine
+        if body is not None and (late or verdict.status >= _NOT_GOOD or self._watch.waiting):
+            self._watch.answered(name, created_order(body), received_at=arrival.at, status=verdict.status, late=late)
         return answer
 
-    async def _judge_hook(self, request: web.Request, source: Source, heard: _Heard) -> Verdict:
-        authenticator = source.authenticator
+    async def _judge(self, request: web.Request, source: Source, arrival: _Arrival) -> Verdict:
         headers = request.headers
-        now = heard.at
-        if not authenticator.needs_body and not authenticator.genuine(headers, b"", now=now):
+        authenticator = source.authenticator
+        if not authenticator.head_is_genuine(headers):
             return _not_genuine(authenticator.refusal)
         limits = self._limits
         body = await read_body(request, limit=limits.body, kept=limits.kept, deadline=limits.slowest)
-        if not authenticator.needs_body:
-            heard.body = body.content
+        proven = not authenticator.signs_body
+        if proven:
+            arrival.genuine = body.content  # also when it is not whole
         if body.state is BodyState.TOO_SLOW:
             return _refusal(408, "request_timeout", "the body did not arrive in time")
         if body.state is BodyState.BROKEN:
             return _refusal(400, "broken_body", "the body did not arrive whole")
-        if body.state is BodyState.TOO_LARGE and authenticator.needs_body:
+        if body.state is BodyState.TOO_LARGE and not proven:
             # Its signature covers all of it, so nobody can say whose it is: not kept.
             return _refusal(413, "payload_too_large", "the body is larger than what one hook may be")
-        if authenticator.needs_body and not authenticator.genuine(headers, body.content, now=now):
+        if not authenticator.body_is_genuine(headers, body.content, now=arrival.at):
             return _not_genuine(authenticator.refusal)
-        heard.body = body.content
-        take = self._accept_hook if body.state is BodyState.COMPLETE else self._accept_hook.oversized
-        return await take(source, body.content, headers=_masked(request), received_at=now, traceparent=_traceparent())
+        arrival.genuine = body.content
+        take = self._accept if body.state is BodyState.COMPLETE else self._accept.oversized
+        return await take(
+            source,
+            body.content,
+            headers=masked_headers(headers.items()),
+            received_at=arrival.at,
+            traceparent=current_traceparent(),
+        )
 
     def _answer(self, verdict: Verdict, source: str, started: float) -> web.StreamResponse:
         if verdict.outcome is Outcome.REFUSED:
             self._refusals.count(source, verdict.code)
-        self._observer.answered(source, verdict.event, verdict.outcome, perf_counter() - started)
+        self._metrics.answered(source, verdict.event, verdict.outcome, perf_counter() - started)
         if verdict.body is not None:
             return web.Response(
                 status=verdict.status, body=orjson.dumps(verdict.body), headers={"Content-Type": "application/json"}
@@ -183,18 +191,8 @@ class Intake:
         )
 
 
-def _masked(request: web.Request) -> str:
-    return orjson.dumps(mask_headers(request.headers.items())).decode()
-
-
-def _traceparent() -> str | None:
-    carrier: dict[str, str] = {}
-    inject(carrier)
-    return carrier.get("traceparent")
-
-
 def _refusal(status: int, code: str, detail: str) -> Verdict:
-    return Verdict(status=status, event=events.UNREADABLE, outcome=Outcome.REFUSED, code=code, detail=detail)
+    return Verdict(status=status, event=UNREADABLE, outcome=Outcome.REFUSED, code=code, detail=detail)
 
 
 def _not_genuine(status: int) -> Verdict:

@@ -14,8 +14,7 @@ from common.errors import ConfigurationError
 from common.money import exponent
 from webhook_gateway.countdowns.model import ANSWER_WITHIN_S, REPEATS_S, Schedule
 from webhook_gateway.hooks.authentication import Authenticator, Basic, ClientToken, StandardWebhooks
-from webhook_gateway.hooks.ports import Source
-from webhook_gateway.website.model import SOURCE as WEBSITE
+from webhook_gateway.hooks.model import WEBSITE, Source
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 

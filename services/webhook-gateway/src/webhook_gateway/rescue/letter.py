@@ -1,12 +1,11 @@
-"""The report on an endangered order (M6): cause in plain language, what is done about it, and the customer's data."""
+"""The report on an endangered order: cause in plain language, what is done about it, and the customer's data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
+from webhook_gateway.rescue.model import LostOrder
 from webhook_gateway.website.model import Category
 
 CAUSE_WANTED = "‹заполнить: причина на человеческом языке, без терминов›"
@@ -21,21 +20,6 @@ _CONTACTS = (("name", "Имя"), ("phone", "Телефон"), ("email", "Поч�
 _TITLES = ("title", "name")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LostOrder:
-    """What the report is about."""
-
-    id: str
-    received_at: datetime
-    status: int
-    category: str
-    customer: Mapping[str, str]
-    address: str | None
-    basket: Sequence[Any]
-    number: str | None
-    link: str
-
-
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A mail's subject and text. The subject names no customer: it is shown where the text is not."""
@@ -44,7 +28,7 @@ class Letter:
     text: str
 
 
-def write(order: LostOrder, *, cause: str | None, remedy: str | None) -> Letter:
+def letter_of(order: LostOrder, *, cause: str | None, remedy: str | None) -> Letter:
     """Return the letter; what a person has not filled in yet stands in angle brackets."""
     at = order.received_at.isoformat(timespec="seconds")
     subject = f"Проблемный заказ с сайта от {at}: ответ {order.status}"

@@ -1,10 +1,15 @@
-"""The way of an endangered order (M5, M6): new, mended or resubmitted, reported, closed."""
+"""An endangered order and its way: new, mended or resubmitted, reported, closed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from common.errors import Conflict
+from common.ids import derived_id
 
 
 class State(StrEnum):
@@ -62,3 +67,53 @@ def after(state: State, act: Act, *, number: str | None) -> State:
 def state_of(text: str) -> State:
     """Read a stored state; ``open`` is what the release before wrote for a new one."""
     return State.NEW if text == "open" else State(text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostOrder:
+    """What the report is about."""
+
+    id: str
+    received_at: datetime
+    status: int
+    category: str
+    customer: Mapping[str, str]
+    address: str | None
+    basket: Sequence[Any]
+    number: str | None
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedOrder:
+    """An endangered order, held by the transaction of a person who works on it. ``body`` is the mended one where there is one."""
+
+    order: LostOrder
+    state: State
+    body: bytes
+    external_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report whose mail is to go. ``attempts`` counts the tries that were begun."""
+
+    id: str
+    endangered_id: str
+    created_at: datetime
+    created_by: str
+    cause: str
+    remedy: str
+    sender: str
+    recipient: str
+    copies: tuple[str, ...]
+    subject: str
+    text: str
+    message_id: str
+    traceparent: str | None
+    attempts: int = 0
+
+
+def endangered_fingerprint(endangered_id: str) -> str:
+    """Return what the incident of an endangered order is known by."""
+    return derived_id("endangered", endangered_id)

@@ -1,111 +1,83 @@
-"""What people do with an endangered order (M5): mend it, make a real order of it, close it."""
+"""A person makes a real order of an endangered one."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 import orjson
 
-from common.contracts import intake
-from common.contracts.alerts import ProblemResolvedV1
-from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
-from common.errors import Unprocessable
+from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.http import Change
 from common.ids import derived_id, new_id, order_number
-from webhook_gateway.deliveries.record import REPLAY_OF, SERVICE
-from webhook_gateway.hooks import events
-from webhook_gateway.rescue.model import Act, State, after
-from webhook_gateway.website import model as website
-from webhook_gateway.website.ports import Endangered, RescueUnit
-
-
-async def mend(unit: RescueUnit, endangered_id: str, *, body: object, now: datetime) -> tuple[Endangered, State]:
-    """Keep a mended body beside the original, to be resubmitted later.
-
-    Returns the order as it was and its new state. Raises ``NotFound``, ``Conflict`` when it is a real order already or closed,
-    ``Unprocessable`` with the fields at fault when it still could not become one.
-    """
-    found = await unit.lock(endangered_id)
-    state = after(found.state, Act.MEND, number=found.order.number)
-    raw = orjson.dumps(body)
-    _readable(raw)
-    await unit.mended(endangered_id, body=raw, state=state, at=now)
-    return found, state
+from common.messaging import outbox
+from common.telemetry import current_traceparent
+from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, WEBSITE
+from webhook_gateway.rescue.mend import read_good_order
+from webhook_gateway.rescue.model import Act, LockedOrder, State, after
+from webhook_gateway.rescue.store import EndangeredStore
+from webhook_gateway.rescue.views import Resubmitted
 
 
 async def resubmit(
-    unit: RescueUnit,
+    change: Change,
+    store: EndangeredStore,
     endangered_id: str,
     *,
     mended: object | None,
     now: datetime,
     replica: str,
     currency: str,
-    traceparent: str | None,
-) -> tuple[Endangered, State, Hook]:
-    """Make a real order of an endangered one; returns it as it was, its new state, and what was published.
+) -> Resubmitted:
+    """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value). Raises as ``mend`` does."""
+    found = await store.lock(change.connection, endangered_id)
+    hook, state = resubmitted(found, mended, now=now, replica=replica, currency=currency)
+    number = hook.number or ""
+    await store.save_resubmitted(change.connection, endangered_id, number=number, body=hook.body, state=state, at=now)
+    await outbox.add(change.connection, hook.to_envelope())
+    await change.record(
+        "endangered_order.resubmit",
+        f"endangered:{endangered_id}",
+        before={"state": found.state},
+        after={"state": state, "number": number, "mended": mended is not None},
+    )
+    return Resubmitted(
+        id=endangered_id,
+        state=state,
+        delivery_id=hook.delivery_id,
+        event=hook.event,
+        number=number,
+        dry_run=change.dry_run,
+    )
+
+
+def resubmitted(
+    found: LockedOrder, mended: object | None, *, now: datetime, replica: str, currency: str
+) -> tuple[Hook, State]:
+    """Return what is published, and the order's new state.
 
     The same endangered order always becomes the same order: it is called by the body's ``externalId``, else by what the first try was
-    called by, else by the id of its record. Raises as ``mend`` does.
+    called by, else by the id of its record.
     """
-    found = await unit.lock(endangered_id)
     state = after(found.state, Act.RESUBMIT, number=found.order.number)
     body = found.body if mended is None else orjson.dumps(mended)
-    order = _readable(body)
-    external_id = order.external_id or found.external_id or endangered_id
-    number = order_number(website.SOURCE, external_id)
+    order = read_good_order(body)
+    external_id = order.external_id or found.external_id or found.order.id
     fresh = new_id()
     hook = Hook(
-        type=intake.HOOK_RECEIVED,
+        type=HOOK_RECEIVED,
         event_id=derived_id("replay", fresh),
         delivery_id=fresh,
-        source=website.SOURCE,
-        event=events.CREATED,
+        source=WEBSITE,
+        event=ORDER_CREATED,
         body_form="payload",
         body=body,
         received_at=now,
         replica=replica,
-        number=number,
+        number=order_number(WEBSITE, external_id),
         external_id=external_id,
         digest=order.digest,
-        reason=REPLAY_OF + endangered_id,
+        reason=REPLAY_OF + found.order.id,
         currency=currency,
-        traceparent=traceparent,
+        traceparent=current_traceparent(),
     )
-    await unit.resubmitted(endangered_id, number=number, body=body, state=state, at=now)
-    await unit.publish([hook.to_envelope()])
-    saved = replace(found, order=replace(found.order, number=number))
-    return saved, state, hook
-
-
-async def close(unit: RescueUnit, endangered_id: str, *, now: datetime, traceparent: str | None) -> Endangered:
-    """Say that nothing more is to be done; the incident ends too. Raises ``NotFound``, ``Conflict`` when it is closed already."""
-    found = await unit.lock(endangered_id)
-    after(found.state, Act.CLOSE, number=found.order.number)
-    await unit.closed(endangered_id, at=now)
-    over = ProblemResolvedV1(
-        fingerprint=found.fingerprint, summary="Заказ с сайта разобран", service=SERVICE, occurred_at=now
-    )
-    await unit.publish(
-        [
-            Envelope.of(
-                over,
-                event_id=derived_id("problem-resolved", endangered_id),
-                source=f"/{SERVICE}",
-                subject=found.order.number,
-                time=now,
-                traceparent=traceparent,
-            )
-        ]
-    )
-    return found
-
-
-def _readable(body: bytes) -> website.WebsiteOrder:
-    order = website.read_order(body)
-    if order is None:
-        raise Unprocessable("the order's body is no JSON object; send a mended one")
-    if order.problems:
-        raise Unprocessable("the order does not fit; send a mended body", fields=order.problems)
-    return order
+    return hook, state

@@ -1,16 +1,21 @@
-"""Mails reports that were written (M6): intention, mail, outcome, each on its own, so that a crash in between is seen and repeated."""
+"""Mails reports that were written: intention, mail, outcome, each on its own, so that a crash in between is seen and repeated."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from email.message import EmailMessage
+from email.utils import format_datetime, getaddresses
 
 from common.clock import Clock
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
 from common.ids import derived_id
+from common.mail import MailSent, SmtpSender
 from common.telemetry import get_logger
-from webhook_gateway.deliveries.record import SERVICE
-from webhook_gateway.website.ports import Mailer, Report, ReportQueue, WebsiteObserver
+from webhook_gateway.hooks.model import SERVICE
+from webhook_gateway.rescue.metrics import RescueMetrics
+from webhook_gateway.rescue.model import Report
+from webhook_gateway.rescue.store import ReportQueue
 
 _log = get_logger()
 _LONGEST_PAUSE = timedelta(minutes=10)
@@ -28,9 +33,9 @@ class SendReports:
     def __init__(
         self,
         queue: ReportQueue,
-        mailer: Mailer,
+        mailer: SmtpSender,
         *,
-        observer: WebsiteObserver,
+        metrics: RescueMetrics,
         clock: Clock,
         deadline: float,
         retry: float,
@@ -40,35 +45,38 @@ class SendReports:
         """``deadline`` is what one mail may take, ``retry`` the first pause, ``patience`` when a report is given up; seconds."""
         self._queue = queue
         self._mailer = mailer
-        self._observer = observer
+        self._metrics = metrics
         self._clock = clock
+        self._deadline = deadline
         self._lease = timedelta(seconds=deadline) + _LEASE_MARGIN
         self._retry = timedelta(seconds=retry)
         self._patience = timedelta(seconds=patience)
         self._public_url = public_url.rstrip("/")
 
     async def __call__(self) -> None:
-        """Send everything that is due. Raises ``Unavailable`` when the database is away."""
+        """Send everything that is due."""
         while (report := await self._queue.claim(lease=self._lease)) is not None:
             await self._send(report)
 
     async def _send(self, report: Report) -> None:
-        outcome = await self._mailer.send(report)
+        mail = compose(report)
+        recipients = [address for _, address in getaddresses([report.recipient, *report.copies])]
+        outcome = await self._mailer.send(mail, recipients=recipients, deadline=self._deadline)
         now = self._clock.now()
-        if outcome.kind == "sent":
+        if isinstance(outcome, MailSent):
             await self._queue.sent(report, at=now)
-            self._observer.reported("sent")
-            if outcome.error:
-                _log.warning("endangered_report_partly_refused", report_id=report.id, reason=outcome.error)
+            self._metrics.reported("sent")
+            if outcome.refused:
+                _log.warning("endangered_report_partly_refused", report_id=report.id, refused=outcome.refused)
             _log.info("endangered_report_sent", report_id=report.id, endangered_id=report.endangered_id)
-        elif outcome.kind == "refused" or now - report.created_at > self._patience:
+        elif outcome.permanent or now - report.created_at > self._patience:
             await self._queue.give_up(report, error=outcome.error, problem=self._problem(report, outcome.error))
-            self._observer.reported("failed")
+            self._metrics.reported("failed")
             _log.error("endangered_report_failed", report_id=report.id, reason=outcome.error)
         else:
             doubled = self._retry * 2 ** min(report.attempts - 1, _MOST_DOUBLINGS)
             await self._queue.postpone(report, pause=min(doubled, _LONGEST_PAUSE), error=outcome.error)
-            self._observer.reported("postponed")
+            self._metrics.reported("postponed")
             _log.warning("endangered_report_postponed", report_id=report.id, reason=outcome.error)
 
     def _problem(self, report: Report, error: str) -> Envelope:
@@ -91,3 +99,20 @@ class SendReports:
             time=now,
             traceparent=report.traceparent,
         )
+
+
+def compose(report: Report) -> EmailMessage:
+    """Return the mail; the same report always gives the same one, Date and Message-ID too."""
+    mail = EmailMessage()
+    mail["From"] = report.sender
+    mail["To"] = report.recipient
+    if report.copies:
+        mail["Cc"] = ", ".join(report.copies)
+    mail["Subject"] = report.subject
+    mail["Date"] = format_datetime(report.created_at)
+    mail["Message-ID"] = report.message_id
+    mail["Auto-Submitted"] = "auto-generated"
+    if report.traceparent is not None:
+        mail["traceparent"] = report.traceparent
+    mail.set_content(report.text)
+    return mail

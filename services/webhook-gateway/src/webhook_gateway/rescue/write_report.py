@@ -1,4 +1,4 @@
-"""Writes the report on an endangered order (M6) and keeps the intention to send it; ``send_reports`` mails it."""
+"""A person completes the report on an endangered order; ``send_reports`` mails it after the answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from common.errors import Conflict
+from common.http import Change
 from common.ids import new_id
-from webhook_gateway.rescue import letter as report
-from webhook_gateway.rescue.model import Act, after
-from webhook_gateway.website.ports import Endangered, Report, RescueUnit
+from common.telemetry import current_traceparent
+from webhook_gateway.rescue.letter import letter_of
+from webhook_gateway.rescue.model import Act, LockedOrder, Report, after
+from webhook_gateway.rescue.store import EndangeredStore
+from webhook_gateway.rescue.views import WrittenReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,31 +31,52 @@ class Addresses:
         return cls(sender=sender, to=to, copies=copies, domain=domain)
 
 
-async def report_endangered(
-    unit: RescueUnit,
+async def write_report(
+    change: Change,
+    store: EndangeredStore,
     endangered_id: str,
     *,
     cause: str,
     remedy: str,
-    author: str,
     addresses: Addresses,
     now: datetime,
-    traceparent: str | None,
-) -> tuple[Endangered, Report]:
-    """Write the report that a person has completed; it goes after the transaction.
-
-    Its Message-ID is fixed here, so that a repeated mail can be recognised as one. Raises ``NotFound``, ``Conflict`` when the order is
-    closed, has a report already, or nobody is configured to get one.
+) -> WrittenReport:
+    """Keep the report, to be mailed. Raises ``NotFound``, ``Conflict`` when the order is closed, has a report already, or nobody is
+    configured to get one.
     """
-    found = await unit.lock(endangered_id)
+    found = await store.lock(change.connection, endangered_id)
+    report = written(found, cause=cause, remedy=remedy, author=change.principal.name, addresses=addresses, now=now)
+    await store.add_report(change.connection, report)
+    await change.record(
+        "endangered_order.report",
+        f"endangered:{endangered_id}",
+        before={"state": found.state},
+        after={"report_id": report.id, "message_id": report.message_id},
+    )
+    return WrittenReport(
+        id=None if change.dry_run else report.id,
+        endangered_id=endangered_id,
+        state="draft" if change.dry_run else "waiting",
+        message_id=None if change.dry_run else report.message_id,
+        sender=report.sender,
+        recipient=report.recipient,
+        copies=list(report.copies),
+        subject=report.subject,
+        text=report.text,
+        dry_run=change.dry_run,
+    )
+
+
+def written(found: LockedOrder, *, cause: str, remedy: str, author: str, addresses: Addresses, now: datetime) -> Report:
+    """Return the report. Its Message-ID is fixed here, so that a repeated mail can be recognised as one."""
     after(found.state, Act.REPORT, number=found.order.number)
     if addresses.to is None:
         raise Conflict("nobody is configured to get reports (REPORT_TO, SMTP_HOST)")
-    letter = report.write(found.order, cause=cause, remedy=remedy)
+    letter = letter_of(found.order, cause=cause, remedy=remedy)
     report_id = new_id()
-    written = Report(
+    return Report(
         id=report_id,
-        endangered_id=endangered_id,
+        endangered_id=found.order.id,
         created_at=now,
         created_by=author,
         cause=cause,
@@ -63,7 +87,5 @@ async def report_endangered(
         subject=letter.subject,
         text=letter.text,
         message_id=f"<endangered-{report_id}@{addresses.domain}>",
-        traceparent=traceparent,
+        traceparent=current_traceparent(),
     )
-    await unit.add_report(written)
-    return found, written

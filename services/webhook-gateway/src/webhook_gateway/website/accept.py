@@ -1,8 +1,9 @@
-"""Takes a website's order, and keeps every one that is not answered 201 as endangered (M5)."""
+"""Takes a website's order, and keeps every one that is not answered 201 as endangered (docs/requirements.md#website-orders)."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
@@ -10,23 +11,20 @@ from typing import Any
 
 import orjson
 
-from common.contracts import intake
-from common.contracts.intake import Hook
+from common.contracts.intake import HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, Hook
 from common.errors import FieldError
 from common.ids import derived_id, new_id, order_number
 from common.telemetry import get_logger, report_exception
 from webhook_gateway.durable.keep_safe import KeepSafe
-from webhook_gateway.hooks import events
-from webhook_gateway.hooks.accept import Verdict
-from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import LastResort, NoLane
-from webhook_gateway.website import callers
-from webhook_gateway.website import model as website
-from webhook_gateway.website.ports import OrderLimits, RecordBudget, WebsiteObserver
+from webhook_gateway.durable.model import NoStoragePath
+from webhook_gateway.hooks.model import ORDER_CREATED, WEBSITE, Outcome, Verdict
+from webhook_gateway.website import callers, model
+from webhook_gateway.website.budget import RecordBudget
+from webhook_gateway.website.limits import OrderLimits
+from webhook_gateway.website.metrics import WebsiteMetrics
 
 _log = get_logger()
 _UNPROVEN = frozenset({401, 403, 413})
-_NOT_PROBLEMS: tuple[FieldError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +52,7 @@ class Refusal:
     status: int
     code: str
     detail: str
-    fields: tuple[FieldError, ...] = _NOT_PROBLEMS
+    fields: tuple[FieldError, ...] = ()
     retry_after: int = 1
     external_id: str | None = None
 
@@ -65,19 +63,20 @@ class AcceptWebsiteOrder:
     def __init__(
         self,
         keep_safe: KeepSafe,
-        last_resort: LastResort,
+        record_directly: Callable[[Hook], Awaitable[None]],
         *,
         limits: OrderLimits,
         budget: RecordBudget,
-        observer: WebsiteObserver,
+        metrics: WebsiteMetrics,
         replica: str,
         currency: str,
     ) -> None:
+        """``record_directly`` puts a refused order straight into the database; it is called when no storage path takes it."""
         self._keep_safe = keep_safe
-        self._last_resort = last_resort
+        self._record_directly = record_directly
         self._limits = limits
         self._budget = budget
-        self._observer = observer
+        self._metrics = metrics
         self._replica = replica
         self._currency = currency
 
@@ -89,7 +88,7 @@ class AcceptWebsiteOrder:
             return await self.broken(submission, error)
 
     async def _take(self, submission: Submission) -> Verdict:
-        order = website.read_order(submission.body)
+        order = model.read_order(submission.body)
         if order is None:
             fault = FieldError("", "not_json", "the body is no JSON object")
             refusal = Refusal(status=400, code="invalid_input", detail="the body is not a JSON object", fields=(fault,))
@@ -103,18 +102,18 @@ class AcceptWebsiteOrder:
             return await self.refuse(submission, refused)
         delivery_id = new_id()
         external_id = named or delivery_id
-        number = order_number(website.SOURCE, external_id)
+        number = order_number(WEBSITE, external_id)
         hook = self._hook(
             submission,
-            kind=intake.HOOK_RECEIVED,
+            kind=HOOK_RECEIVED,
             delivery_id=delivery_id,
-            event_id=derived_id("hook", website.SOURCE, external_id, events.CREATED),
+            event_id=derived_id("hook", WEBSITE, external_id, ORDER_CREATED),
             digest=order.digest,
             status=HTTPStatus.CREATED,
         )
         try:
-            lane = await self._keep_safe(replace(hook, external_id=external_id, number=number))
-        except NoLane as error:
+            path = await self._keep_safe(replace(hook, external_id=external_id, number=number))
+        except NoStoragePath as error:
             refusal = Refusal(
                 status=503,
                 code=error.code,
@@ -125,23 +124,23 @@ class AcceptWebsiteOrder:
             return await self.refuse(submission, refusal)
         return Verdict(
             status=HTTPStatus.CREATED,
-            event=events.CREATED,
-            outcome=Outcome.CONFIRMED if lane == "broker" else Outcome.SPOOLED,
+            event=ORDER_CREATED,
+            outcome=Outcome.CONFIRMED if path == "broker" else Outcome.SPOOLED,
             body={"number": number},
         )
 
     async def _too_many(self, submission: Submission, named: str | None) -> Refusal | None:
-        """Ask the limits; a manager's token is never limited (M5)."""
+        """Ask the limits; a manager's token is never limited."""
         if submission.manager:
             return None
-        rescue = website.rescue_from(submission.body)
+        rescue = model.rescue_from(submission.body)
         caller = callers.Caller(
             phone=callers.phone_of(rescue.customer.get("phone")),
             address=callers.address_of(rescue.address),
             ip=callers.network_of(submission.ip),
         )
         admission = await self._limits.admit(caller, order=named)
-        self._observer.admitted(admission)
+        self._metrics.admitted(admission)
         if admission.outcome != "limited":
             return None
         return Refusal(
@@ -152,29 +151,29 @@ class AcceptWebsiteOrder:
         )
 
     async def broken(self, submission: Submission, error: Exception) -> Verdict:
-        """Answer what nobody expected: 503, reported with stack, answer and basket, and kept (M5, M26)."""
+        """Answer what nobody expected: 503, reported with stack, answer and basket, and kept."""
         refusal = Refusal(
             status=503, code="internal_error", detail="an unexpected error; it has been reported; try again"
         )
-        _log.error("intake_failed", source=website.SOURCE, exc_info=error)
+        _log.error("intake_failed", source=WEBSITE, exc_info=error)
         self._report(error, submission, refusal)
         return await self.refuse(submission, refusal)
 
     async def refuse(self, submission: Submission, refusal: Refusal) -> Verdict:
-        """Keep a refused order: through the lanes, else straight into the database. Never raises."""
-        category = website.category_of(
+        """Keep a refused order: by a storage path, else straight into the database. Never raises."""
+        category = model.category_of(
             refusal.status,
-            manager=submission.manager or submission.manager_sign or website.marked_by_manager(submission.body),
+            manager=submission.manager or submission.manager_sign or model.marked_by_manager(submission.body),
         )
-        self._observer.endangered(category.value)
+        self._metrics.endangered(category)
         proven = refusal.status not in _UNPROVEN
         if self._budget.take(proven=proven, ip=submission.ip, size=len(submission.body)):
             await self._keep_refused(self._refused_hook(submission, refusal, category))
         else:
-            self._observer.not_kept("flood")
+            self._metrics.not_kept("flood")
         return Verdict(
             status=refusal.status,
-            event=events.CREATED,
+            event=ORDER_CREATED,
             outcome=Outcome.REFUSED,
             code=refusal.code,
             detail=refusal.detail,
@@ -182,36 +181,36 @@ class AcceptWebsiteOrder:
             retry_after=refusal.retry_after,
         )
 
-    def _refused_hook(self, submission: Submission, refusal: Refusal, category: website.Category) -> Hook:
+    def _refused_hook(self, submission: Submission, refusal: Refusal, category: model.Category) -> Hook:
         delivery_id = new_id()
         answer = _answer(refusal)
         answer["fields"] = [{"field": f.field, "code": f.code, "message": f.message} for f in refusal.fields]
         hook = self._hook(
             submission,
-            kind=intake.WEBSITE_ORDER_REFUSED,
+            kind=WEBSITE_ORDER_REFUSED,
             delivery_id=delivery_id,
             event_id=derived_id("delivery", delivery_id),
             digest=hashlib.sha256(submission.body).hexdigest(),
             status=refusal.status,
         )
         hook = replace(hook, reason=category.value, answer=orjson.dumps(answer).decode())
-        external_id = refusal.external_id or _external_id(submission, website.read_order(submission.body))
+        external_id = refusal.external_id or _external_id(submission, model.read_order(submission.body))
         if external_id is None:
             return hook
         # The number that the order gets when the customer, or an operator, tries again.
-        return replace(hook, external_id=external_id, number=order_number(website.SOURCE, external_id))
+        return replace(hook, external_id=external_id, number=order_number(WEBSITE, external_id))
 
     async def _keep_refused(self, hook: Hook) -> None:
         try:
             await self._keep_safe(hook)
-        except Exception as lanes:  # noqa: BLE001 - also what nobody expected of the lanes leaves the database to try
+        except Exception as refused:  # noqa: BLE001 - also what nobody expected of the storage paths leaves the database to try
             try:
-                await self._last_resort.keep(hook)
+                await self._record_directly(hook)
             except Exception as error:  # noqa: BLE001 - the website has its answer to get; its own record is all that is left
-                self._observer.not_kept("nowhere")
+                self._metrics.not_kept("nowhere")
                 _log.error(
                     "endangered_order_not_kept",
-                    lanes=type(lanes).__name__,
+                    lanes=type(refused).__name__,
                     error=type(error).__name__,
                     delivery_id=hook.delivery_id,
                 )
@@ -219,9 +218,9 @@ class AcceptWebsiteOrder:
     def _report(self, error: Exception, submission: Submission, refusal: Refusal) -> None:
         report_exception(
             error,
-            source=website.SOURCE,
+            source=WEBSITE,
             answer=_answer(refusal),
-            basket_state=website.basket_state(submission.body),
+            basket_state=model.basket_state(submission.body),
         )
 
     def _hook(
@@ -238,8 +237,8 @@ class AcceptWebsiteOrder:
             type=kind,
             event_id=event_id,
             delivery_id=delivery_id,
-            source=website.SOURCE,
-            event=events.CREATED,
+            source=WEBSITE,
+            event=ORDER_CREATED,
             body_form="payload",
             body=submission.body,
             received_at=submission.received_at,
@@ -256,10 +255,10 @@ def _answer(refusal: Refusal) -> dict[str, Any]:
     return {"status": refusal.status, "code": refusal.code, "detail": refusal.detail}
 
 
-def _external_id(submission: Submission, order: website.WebsiteOrder | None) -> str | None:
-    """Return what the order is called by (DECISIONS "Orders"), None when nothing names it."""
+def _external_id(submission: Submission, order: model.WebsiteOrder | None) -> str | None:
+    """Return what the order is called by, None when nothing names it."""
     if order is not None and order.external_id is not None:
         return order.external_id
     if submission.idempotency_key is not None:
-        return website.external_id_from_key(submission.idempotency_key)
+        return model.external_id_from_key(submission.idempotency_key)
     return None

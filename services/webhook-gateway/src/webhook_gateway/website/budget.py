@@ -1,4 +1,4 @@
-"""How much refused requests may put into the database (DECISIONS "Gateway"): in memory, of this replica alone."""
+"""How much refused requests may put into the database: in memory, of this replica alone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _CALLER_SHARE = 4  # one address gets a quarter at most, so that it cannot take 
 _ALGORITHM = GCRA()
 
 
-class HourlyBudget:
-    """Implements ``RecordBudget``: so many bytes an hour, of which unproven senders have a part of their own.
+class RecordBudget:
+    """So many bytes an hour, so that a flood cannot fill the database; unproven senders have a part of their own.
 
     ``proven`` and ``unproven`` are bytes an hour. A flood of strangers leaves the records of real customers alone, and one address
     leaves those of other strangers alone.
@@ -30,7 +30,7 @@ class HourlyBudget:
         self._callers: OrderedDict[tuple[bool, str], tuple[float, ...]] = OrderedDict()
 
     def take(self, *, proven: bool, ip: str | None, size: int) -> bool:
-        """Spend the bytes, or say that there is no room."""
+        """Spend ``size`` bytes; False when there is no room. ``proven``: the sender had a valid token and an order of usual size."""
         now = int(self._monotonic() * 1000)
         weight = _ROW_KIB + -(-size // _KIB)
         caller = (proven, ip or "")

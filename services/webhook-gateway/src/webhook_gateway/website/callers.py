@@ -1,4 +1,4 @@
-"""Who orders: the things by which too many orders are recognised (M5), each in one spelling."""
+"""Who orders: the things by which too many orders are recognised, each in one spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often one phone, address and network may order, counted in the gateway's database by all replicas together (M5).
+"""How often one phone, address and network may order, counted in the gateway's database by all replicas together.
 
 The algorithm is pyrate-limiter's GCRA, the store is ours: that library's PostgreSQL bucket speaks psycopg, blocks, wants a table for
 each key, and refuses whenever two requests meet (``LOCK TABLE … NOWAIT``).
@@ -16,10 +16,10 @@ from typing import Any
 from pyrate_limiter import GCRA, Rate
 
 from common.postgres import Database
+from common.resilience import CircuitBreaker
 from common.telemetry import get_logger
-from webhook_gateway.durable.breaker import CircuitBreaker
 from webhook_gateway.website.callers import Caller
-from webhook_gateway.website.ports import Admission
+from webhook_gateway.website.model import Admission
 
 _log = get_logger()
 
@@ -46,8 +46,8 @@ _FAILURES = 3
 _ALGORITHM = GCRA()
 
 
-class PostgresOrderLimits:
-    """Implements ``OrderLimits``. Safe for concurrent use within one event loop.
+class OrderLimits:
+    """How often one phone, address and network may order; all replicas count together. Safe for concurrent use within one event loop.
 
     ``limits`` are orders a window by kind (``phone``, ``address``, ``ip``); a kind that is missing is not limited. ``secret`` keys the
     digests that stand in the table; replicas share it. ``deadline`` and ``pause`` are seconds: how long an order waits for the
@@ -75,14 +75,18 @@ class PostgresOrderLimits:
         self._running: set[asyncio.Task[Admission]] = set()
 
     async def admit(self, caller: Caller, *, order: str | None) -> Admission:
-        """Count an order, or say that there are too many. Never raises."""
+        """Count an order, or say that there are too many. A refusal counts nothing.
+
+        ``order`` is what the order is called by, if anything: its repeats pass without being counted. Never raises, and answers within
+        the deadline: while the database is away orders pass (``failed_open``).
+        """
         keys = {self._key(kind, value): kind for kind in self._rates if (value := getattr(caller, kind)) is not None}
         if not keys:
             return Admission(outcome="passed")
         known = self._known_denial(keys)
         if known is not None and order is None:
             return known
-        if not self._breaker.may_probe(self._monotonic()):
+        if not self._breaker.may_call(self._monotonic()):
             return known or Admission(outcome="failed_open")
         # Not awaited beyond the deadline, not even for its cancellation: a database that hangs holds up the connection, not the order.
         task = asyncio.create_task(self._ask(keys, None if order is None else self._key("order", order)))
@@ -106,7 +110,7 @@ class PostgresOrderLimits:
         return Admission(outcome="failed_open")
 
     async def forget(self) -> None:
-        """Delete what limits nobody any more. Raises ``Unavailable``."""
+        """Delete what limits nobody any more."""
         async with self._database.acquire() as connection:
             await connection.execute(_FORGET)
 

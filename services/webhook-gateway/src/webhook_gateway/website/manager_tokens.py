@@ -1,4 +1,4 @@
-"""Which tokens ever were a manager's: a website that still sends a rotated one has lost the way past the limits (M5)."""
+"""Which tokens ever were a manager's: a website that still sends a rotated one has lost the way past the limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ManagerTokens:
         return digest in self._known
 
     async def refresh(self) -> None:
-        """Write down the tokens of today and read those of all time. Raises ``Unavailable``."""
+        """Write down the tokens of today and read those of all time."""
         async with self._database.acquire() as connection:
             await connection.execute(_REMEMBER, sorted(self._current))
             rows = await connection.fetch(_ALL)

@@ -1,4 +1,4 @@
-"""A website's order: what it must have, what its number is, and what an endangered one is about (M5)."""
+"""A website's order: what it must have, what its number is, and what is read of one that was refused."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from common.errors import FieldError
-from webhook_gateway.hooks import canonical, reading
-from webhook_gateway.hooks.masking import storable
-
-SOURCE = "website"
-"""The source that website orders are numbered under."""
+from webhook_gateway.hooks import reading
+from webhook_gateway.hooks.reading import storable
 
 _CUSTOMER_FIELDS = ("name", "phone", "email")
 _SHOWN_TEXT = 500
@@ -24,12 +21,24 @@ _SHOWN_POSITIONS = 200
 
 
 class Category(StrEnum):
-    """Where to look for the cause (M5): 4xx the front end, 429 a ban, a manager refused the bypass, else the back end."""
+    """Where to look for the cause: 4xx the front end, 429 a ban, a manager refused the bypass, else the back end."""
 
     FRONT_END = "front_end"
     BACK_END = "back_end"
     BANNED = "banned"
     MANAGER_BYPASS_BROKEN = "manager_bypass_broken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """Whether an order may pass the limits. ``by`` names what there are too many of, ``retry_after`` is in seconds.
+
+    ``failed_open``: nobody could be asked, so it passed.
+    """
+
+    outcome: Literal["passed", "repeated", "limited", "failed_open", "manager"]
+    by: tuple[str, ...] = ()
+    retry_after: int = 0
 
 
 _DENIALS = frozenset({401, 403, 429})
@@ -95,7 +104,7 @@ def read_order(body: bytes) -> WebsiteOrder | None:
                 if not isinstance(customer.get(name), str | None)
             )
     try:
-        digest = canonical.digest(document)
+        digest = reading.digest(document)
     except ValueError:
         problems.append(FieldError("", "too_deep", "the body nests too deep"))
         digest = hashlib.sha256(body).hexdigest()
@@ -103,7 +112,7 @@ def read_order(body: bytes) -> WebsiteOrder | None:
 
 
 def external_id_from_key(idempotency_key: str) -> str:
-    """Return the external id of an order that has none of its own but came with an ``Idempotency-Key`` (DECISIONS "Orders")."""
+    """Return the external id of an order that has none of its own but came with an ``Idempotency-Key``."""
     return "key-" + hashlib.sha256(idempotency_key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -156,7 +165,7 @@ _STATE_VALUE = 64
 
 
 def basket_state(body: bytes) -> str:
-    """Return the basket as JSON text for an error report (M26): goods, quantities and prices; nothing that a person wrote."""
+    """Return the basket as JSON text for an error report: goods, quantities and prices; nothing that a person wrote."""
     positions = [
         {name: position[name][:_STATE_VALUE] for name in _STATE_FIELDS if name in position}
         for position in rescue_from(body).basket

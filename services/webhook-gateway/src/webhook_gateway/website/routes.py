@@ -1,4 +1,4 @@
-"""The address that websites place orders at (M5). A raw route: bytes in, one parse, no model on the way."""
+"""The address that websites place orders at. A raw route: bytes in, one parse, no model on the way."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from pydantic import BaseModel, ConfigDict
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, TooMany, Unauthorized, Unavailable, Unprocessable
 from common.http import Principal, Route, TokenBook, problem
-from common.telemetry import current_request_id, inject
-from webhook_gateway.hooks.accept import Verdict
-from webhook_gateway.hooks.masking import mask_headers
-from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.hooks.ports import RequestObserver
+from common.telemetry import current_request_id, current_traceparent
+from webhook_gateway.hooks.metrics import RequestMetrics
+from webhook_gateway.hooks.model import WEBSITE, Outcome, Verdict
 from webhook_gateway.hooks.refusals import CountRefusals
-from webhook_gateway.hooks.request import Body, BodyState, read_body
-from webhook_gateway.website import model as website
+from webhook_gateway.hooks.request import Body, BodyState, masked_headers, read_body
 from webhook_gateway.website.accept import AcceptWebsiteOrder, Refusal, Submission
 from webhook_gateway.website.callers import Network, client_ip
 
@@ -51,7 +48,7 @@ class WebsiteOrderAnswer(BaseModel):
     number: str
 
 
-class WebsiteOrders:
+class WebsiteRoutes:
     """Serves ``POST /api/v1/orders/``. Whatever is not answered 201 has been kept as endangered."""
 
     def __init__(
@@ -61,7 +58,7 @@ class WebsiteOrders:
         was_manager: Callable[[bytes], bool],
         accept: AcceptWebsiteOrder,
         refusals: CountRefusals,
-        observer: RequestObserver,
+        metrics: RequestMetrics,
         clock: Clock,
         trusted: Sequence[Network],
         largest: int,
@@ -75,14 +72,14 @@ class WebsiteOrders:
         self._was_manager = was_manager
         self._accept = accept
         self._refusals = refusals
-        self._observer = observer
+        self._metrics = metrics
         self._clock = clock
         self._trusted = trusted
         self._largest = largest
         self._slowest = slowest
 
     def routes(self) -> list[Route]:
-        """Return the table of routes."""
+        """Return the one address."""
         return [
             Route(
                 method="POST",
@@ -119,13 +116,11 @@ class WebsiteOrders:
 
     def _submission(self, request: web.Request, body: Body, principal: Principal | None) -> Submission:
         headers = request.headers
-        carrier: dict[str, str] = {}
-        inject(carrier)
         return Submission(
             body=body.content,
-            headers=orjson.dumps(mask_headers(headers.items())).decode(),
+            headers=masked_headers(headers.items()),
             received_at=self._clock.now(),
-            traceparent=carrier.get("traceparent"),
+            traceparent=current_traceparent(),
             idempotency_key=headers.get("Idempotency-Key", "").strip()[:_LONGEST_KEY] or None,
             manager=principal is not None and principal.role == "website_manager",
             manager_sign=MANAGER_HEADER in headers
@@ -135,8 +130,8 @@ class WebsiteOrders:
 
     def _answer(self, verdict: Verdict, started: float) -> web.StreamResponse:
         if verdict.outcome is Outcome.REFUSED:
-            self._refusals.count(website.SOURCE, verdict.code)
-        self._observer.answered(website.SOURCE, verdict.event, verdict.outcome, perf_counter() - started)
+            self._refusals.count(WEBSITE, verdict.code)
+        self._metrics.answered(WEBSITE, verdict.event, verdict.outcome, perf_counter() - started)
         if verdict.body is not None:
             return web.Response(
                 status=verdict.status, body=orjson.dumps(verdict.body), headers={"Content-Type": "application/json"}
