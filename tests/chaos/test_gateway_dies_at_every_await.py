@@ -23,7 +23,7 @@ ALWAYS = {
     "common.http.app _endpoint.endpoint: handler": "the same one step further in",
     "webhook_gateway.hooks.routes HookRoutes.hook: self._take": "the route by the source's name",
     "webhook_gateway.hooks.routes HookRoutes._take: self._judge": "judged, not yet counted",
-    "webhook_gateway.hooks.routes HookRoutes._judge: read_body": "authenticated, the body not read or just read",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._read_body": "authenticated, the body not read or just read",
     "webhook_gateway.hooks.routes HookRoutes._judge: take": "the body is here and nowhere else, or it is durable",
     "webhook_gateway.hooks.accept AcceptHook.__call__: self._keep_safe": "read and numbered; durable or not",
     "aiohttp.web_protocol RequestHandler.finish_response: prepare_meth": "durable; the head of the answer is made",

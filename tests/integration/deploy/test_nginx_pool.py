@@ -1,4 +1,4 @@
-"""M4 shown: three real gateways behind a real nginx; one is killed under load, and no hook fails."""
+"""Three real gateways behind a real nginx; one is killed under load, and no hook fails."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Marketplace:
 
     async def run(self) -> None:
         """Send until `stop` is set; every hook that was begun gets its answer first."""
-        timeout = aiohttp.ClientTimeout(total=5)  # M2
+        timeout = aiohttp.ClientTimeout(total=5)  # what the marketplace waits
         async with (
             aiohttp.ClientSession(self.url, timeout=timeout, headers={"Client-token": TOKEN}) as session,
             asyncio.TaskGroup() as callers,

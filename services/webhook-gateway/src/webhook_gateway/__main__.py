@@ -11,11 +11,7 @@ from webhook_gateway.deliveries.ledger_command import check_ledger
 from webhook_gateway.settings import Settings
 
 _service = service_cli(
-    service="webhook-gateway",
-    version=VERSION,
-    settings=Settings,
-    build=build,
-    migrate=migrate_database,
+    service="webhook-gateway", version=VERSION, settings=Settings, build=build, migrate=migrate_database
 )
 
 

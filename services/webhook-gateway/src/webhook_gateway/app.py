@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from time import monotonic
-from typing import Any
 
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, TokenBook, build_app
@@ -38,7 +37,7 @@ from webhook_gateway.hooks.accept import AcceptHook
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
 from webhook_gateway.hooks.refusals import CountRefusals
-from webhook_gateway.hooks.routes import HookRoutes, Limits
+from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.hooks.store import RefusalStore
 from webhook_gateway.rescue.metrics import RescueMetrics
@@ -109,7 +108,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     durability_metrics.watch_broker(lambda: publisher.ready)
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
     outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
-    lifecycle.supervise("outbox-relay", _after(recordable, outbox_relay.run), stop=outbox_relay.stop)
+    lifecycle.supervise("outbox-relay", partial(_after, recordable, outbox_relay.run), stop=outbox_relay.stop)
     spool_relay = RelaySpool(
         publisher=publisher, spool=spool, breaker=breaker, metrics=durability_metrics, monotonic=monotonic
     )
@@ -121,13 +120,15 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
     if settings.record:
-        lifecycle.supervise("recorder", _after(recordable, recorder.run), stop=recorder.stop)
+        lifecycle.supervise("recorder", partial(_after, recordable, recorder.run), stop=recorder.stop)
     dead_letters = recorder.dead_letter_collector
-    lifecycle.supervise("dead-letters", _after(recordable, dead_letters.run), stop=dead_letters.stop)
+    lifecycle.supervise("dead-letters", partial(_after, recordable, dead_letters.run), stop=dead_letters.stop)
     arrivals = make_arrivals(amqp_url, database=database, metrics=messaging, after_commit=outbox_relay.wake)
-    lifecycle.supervise("arrivals", _after(recordable, arrivals.run), stop=arrivals.stop)
+    lifecycle.supervise("arrivals", partial(_after, recordable, arrivals.run), stop=arrivals.stop)
     dead_arrivals = arrivals.dead_letter_collector
-    lifecycle.supervise("arrivals-dead-letters", _after(recordable, dead_arrivals.run), stop=dead_arrivals.stop)
+    lifecycle.supervise(
+        "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
+    )
     retention = partial(
         retention_job, Retention(database, keep=timedelta(days=settings.retention_days)), clock, delivery_metrics
     )
@@ -146,12 +147,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         now=clock.now,
         metrics=CountdownMetrics(registry, schedules=schedules),
     )
-
-    async def watch_job() -> None:
-        await watch.step()
-        await refusal_store.settle_disowned()
-        delivery_metrics.unarrived(*await unarrived.count())
-
+    watch_job = partial(_watch, watch, refusal_store, unarrived, delivery_metrics)
     every(lifecycle, settings.watch_every, watch_job, name="watch", last_round=True)  # also without a database
 
     # Hooks
@@ -172,7 +168,9 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         watch=watch,
         metrics=request_metrics,
         clock=clock,
-        limits=Limits(body=settings.max_body_bytes, kept=settings.kept_body_bytes, slowest=settings.body_deadline),
+        largest=settings.max_body_bytes,
+        kept=settings.kept_body_bytes,
+        slowest=settings.body_deadline,
     )
 
     # Website orders. The limits have a pool of their own: neither a busy recorder nor busy operators may cost a customer's order
@@ -218,9 +216,10 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         slowest=settings.body_deadline,
     )
 
-    # Endangered orders
+    # Endangered orders, and what operators change
+    changes = Changes(database, committed=outbox_relay.wake)
     endangered = EndangeredStore(database, public_url=settings.public_url)
-    wakeups = [outbox_relay.wake]
+    mail_due = None
     if settings.smtp_host is not None:
         password = settings.smtp_password
         send_reports = SendReports(
@@ -242,32 +241,25 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         reports = every(
             lifecycle, _REPORTS_EVERY_S, send_reports, name="endangered-reports", finish=True, after=recordable
         )
-        wakeups.append(reports.wake)
-
-    def wake_all() -> None:
-        for wake in wakeups:
-            wake()
-
-    async def show_endangered() -> None:
-        waiting, oldest_at, unsent, unsent_at = await endangered.waiting()
-        rescue_metrics.show(waiting=waiting, oldest_at=oldest_at, unsent=unsent, unsent_at=unsent_at)
-
+        mail_due = reports.wake
+    show_endangered = partial(_show_endangered, endangered, rescue_metrics)
     every(lifecycle, _GAUGES_EVERY_S, show_endangered, name="endangered-gauges", after=recordable)
     rescue = RescueRoutes(
-        Changes(database, committed=wake_all),
+        changes,
         endangered,
         addresses=Addresses.of(
             sender=settings.mail_from,
             to=settings.report_to if settings.smtp_host is not None else None,
             copies=settings.report_copies,
         ),
+        mail_due=mail_due,
         clock=clock,
         replica=settings.replica,
         currency=settings.website_currency,
     )
 
     deliveries = DeliveryRoutes(
-        Changes(database, committed=outbox_relay.wake),
+        changes,
         DeliverySearch(database),
         unarrived,
         clock=clock,
@@ -303,12 +295,21 @@ async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
     recordable.set()
 
 
-def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def wait_and_run() -> None:
-        await event.wait()
-        await run()
+async def _watch(
+    watch: WatchAnswers, refusals: RefusalStore, unarrived: UnarrivedOrders, metrics: DeliveryMetrics
+) -> None:
+    await watch.step()
+    await refusals.settle_disowned()
+    metrics.unarrived(*await unarrived.count())
 
-    return wait_and_run
+
+async def _show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> None:
+    metrics.show(*await store.waiting())
+
+
+async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
+    await event.wait()
+    await run()
 
 
 def _limit_key(settings: Settings, tokens: TokenBook) -> bytes:

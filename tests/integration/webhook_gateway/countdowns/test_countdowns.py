@@ -1,4 +1,4 @@
-"""Orders that the marketplace may cancel, and orders on their way to the orchestrator (M2): known to all replicas, through restarts."""
+"""Orders that the marketplace may cancel, and orders on their way to the orchestrator: known to all replicas, through restarts."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ import pytest
 from common.ids import new_id
 from common.postgres import Connection, Database
 from webhook_gateway.deliveries.retention import Retention, Upkept
-from webhook_gateway.deliveries.search import DeliveryFilter, DeliverySearch, search
+from webhook_gateway.deliveries.search import DeliverySearch, search
+from webhook_gateway.deliveries.views import DeliveriesQuery
 
 _INSERT = """
 INSERT INTO deliveries (delivery_id, received_at, recorded_at, type, event_id, source, event, number, external_id, outcome, lane, replica,
@@ -134,21 +135,18 @@ async def test_two_replicas_keep_house_at_once(database: Database) -> None:
     assert await ledger(database) == before
 
 
-NOTHING = DeliveryFilter(order=None, source=None, event=None, outcome=None, since=None, until=None)
-
-
 @pytest.mark.parametrize(
     ("changes", "index"),
     [
         ({"order": "N77"}, "number"),
         ({"order": "X77"}, "external_id"),
         ({"outcome": "quarantined"}, "outcome"),
-        ({"since": NOW - timedelta(days=3), "until": NOW - timedelta(days=3) + timedelta(minutes=5)}, "pkey"),
+        ({"from": NOW - timedelta(days=3), "to": NOW - timedelta(days=3) + timedelta(minutes=5)}, "pkey"),
         ({}, "pkey"),
     ],
 )
 async def test_every_search_is_carried_by_an_index(database: Database, changes: dict[str, Any], index: str) -> None:
-    wanted = DeliveryFilter(**{**{name: getattr(NOTHING, name) for name in NOTHING.__slots__}, **changes})
+    wanted = DeliveriesQuery.model_validate(changes)
     statement, values = search(wanted, after=None, limit=51)
     async with database.acquire() as connection:
         await connection.execute(
@@ -189,9 +187,7 @@ async def test_a_page_of_an_order_known_by_both_names_shows_each_delivery_once(d
         for minute in range(5):
             await insert(connection, NOW - timedelta(minutes=minute), number="SAME")
     reads = DeliverySearch(database)
-    wanted = DeliveryFilter(
-        order="SAME", source="sbermarket", event="order.paid", outcome="confirmed", since=None, until=None
-    )
+    wanted = DeliveriesQuery(order="SAME", source="sbermarket", event="order.paid", outcome="confirmed")
     first = await reads.deliveries(wanted, after=None, limit=3)
     rest = await reads.deliveries(wanted, after=(first[-1]["received_at"], first[-1]["id"]), limit=3)
     assert [row["received_at"] for row in [*first, *rest]] == [NOW - timedelta(minutes=minute) for minute in range(5)]

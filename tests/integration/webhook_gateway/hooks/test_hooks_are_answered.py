@@ -1,4 +1,4 @@
-"""The answer table of CONTRACT 3, on real servers; and what is kept of everything that came in."""
+"""What each hook is answered, on real servers; and what is kept of everything that came in."""
 
 from __future__ import annotations
 

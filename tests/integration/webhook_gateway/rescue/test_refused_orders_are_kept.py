@@ -1,4 +1,4 @@
-"""What else endangers an order, and what does not: managers, floods, front ends, clients that hung up (M5)."""
+"""What else endangers an order, and what does not: managers, floods, front ends, clients that hung up."""
 
 from __future__ import annotations
 

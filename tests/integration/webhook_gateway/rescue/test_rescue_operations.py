@@ -1,4 +1,4 @@
-"""Endangered orders from the refusal to the report (M5, M6), on real servers and the sandbox's mail."""
+"""Endangered orders from the refusal to the report, on real servers and the sandbox's mail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often one phone, address and network may order: shared by replicas, never for managers, never at the price of an order (M5)."""
+"""How often one phone, address and network may order: shared by replicas, never for managers, never at the price of an order."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_repeats_of_an_order_and_refused_orders_are_not_counted(start: Sta
         assert [await send(gateway, named) for gateway in (one, two, one)] == [201] * 3
         assert await send(one, order()) == 201
         assert await send(two, order()) == 429
-        # Its answer was lost, and by now the phone is over its limit: still the same yes (M3).
+        # Its answer was lost, and by now the phone is over its limit: still the same yes.
         status, answer, _ = await two.send(named, path=ORDERS, headers=bearer("website"))
         assert (status, answer) == (201, {"number": order_number("website", "W-1")})
         assert [await send(two, named) for _ in range(6)] == [201, 201, 201, 201, 429, 429]  # nobody needs more repeats

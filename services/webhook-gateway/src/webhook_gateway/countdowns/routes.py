@@ -52,14 +52,13 @@ class CountdownRoutes:
                 response=Page[Countdown],
                 roles=VIEWER,
                 tags=("admin",),
-            ),
+            )
         ]
 
     async def countdowns(self, request: Request[None, CountdownQuery]) -> Page[Countdown]:
         """List countdowns, those that end first at the top."""
         query = request.query
-        position = decode_cursor(query.cursor, datetime, str)
-        after = None if position is None else (position[0], position[1])
+        after = decode_cursor(query.cursor, datetime, str)
         rows = await self._store.page(state=query.state, after=after, limit=query.limit + 1)
         return page_of(
             rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import astuple
 from typing import Any
 
 from common.postgres import Database, Record
@@ -83,18 +83,7 @@ class CountdownStore:
         if not misses:
             return
         async with self._database.acquire() as connection:
-            await connection.execute(
-                _SAVE,
-                [miss.source for miss in misses],
-                [miss.external_id for miss in misses],
-                [miss.number for miss in misses],
-                [miss.started_at for miss in misses],
-                [miss.cancels_at for miss in misses],
-                [miss.missed_at for miss in misses],
-                [miss.status for miss in misses],
-                [miss.reason for miss in misses],
-                [miss.replica for miss in misses],
-            )
+            await connection.execute(_SAVE, *zip(*map(astuple, misses), strict=True))  # in the order of the columns
 
     async def settle(self) -> Sequence[RefusedCreated]:
         """Stop what was answered well since; return recorded refusals without a countdown. Only one replica at a time does it."""
@@ -111,9 +100,9 @@ class CountdownStore:
             rows = await connection.fetch(_OPEN)
         return [OpenCountdowns(**dict(row)) for row in rows]
 
-    async def page(self, *, state: str | None, after: tuple[datetime, str] | None, limit: int) -> Sequence[Record]:
+    async def page(self, *, state: str | None, after: tuple[Any, ...] | None, limit: int) -> Sequence[Record]:
         """Return countdowns, those that end first at the top, behind the position (cancels_at, number)."""
         condition = "true" if state is None else _STATES[state]
-        position: tuple[Any, Any] = (None, None) if after is None else after
+        position = (None, None) if after is None else after
         async with self._database.acquire() as connection:
             return await connection.fetch(_PAGE.format(condition=condition), *position, limit)

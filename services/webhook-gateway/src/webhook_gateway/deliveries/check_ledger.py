@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from common.contracts import intake
 from webhook_gateway.hooks.model import LEDGER, ORDER_CREATED, Outcome
@@ -187,11 +186,3 @@ def _repeated(kind: str, names: Iterable[str]) -> Iterator[Difference]:
 
 def _say(one: Kept) -> str:
     return f"{one.event} of {one.number or 'no order'}, delivery {one.delivery_id}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """``[since, until)`` by the time of receiving; None is no bound."""
-
-    since: datetime | None = None
-    until: datetime | None = None

@@ -55,11 +55,7 @@ def make_recorder(
 
 
 def make_arrivals(
-    url: str,
-    *,
-    database: Database,
-    metrics: MessagingMetrics,
-    after_commit: Callable[[], None],
+    url: str, *, database: Database, metrics: MessagingMetrics, after_commit: Callable[[], None]
 ) -> Consumer:
     """Return the consumer that learns which orders are at the orchestrator."""
 

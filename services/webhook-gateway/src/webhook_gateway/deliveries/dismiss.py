@@ -38,9 +38,6 @@ async def dismiss(change: Change, delivery_id: uuid.UUID) -> Dismissed:
     if found["event"] == ORDER_CREATED and found["number"] is not None:
         await connection.execute(_RELEASE, found["number"])
     await change.record(
-        "delivery.dismiss",
-        f"delivery:{delivery_id}",
-        before={"outcome": found["outcome"]},
-        after={"dismissed": True},
+        "delivery.dismiss", f"delivery:{delivery_id}", before={"outcome": found["outcome"]}, after={"dismissed": True}
     )
     return Dismissed(delivery_id=str(delivery_id), dismissed=not change.dry_run)

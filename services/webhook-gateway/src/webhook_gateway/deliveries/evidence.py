@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.errors import ConfigurationError
 from common.postgres import Connection, Database
-from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders, Period
+from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders
 from webhook_gateway.hooks.model import HOOKS
 from webhook_gateway.hooks.reading import event_name
 
@@ -57,9 +58,11 @@ async def gather(
     orders_dsn: str | None,
     spools: Sequence[Path],
     acknowledged: Path | None,
-    period: Period,
+    since: datetime | None,
+    until: datetime | None,
 ) -> Evidence:
-    """Read everything there is. Spools are looked for below the given directories; a spool's records count whatever the period.
+    """Read everything there is. Spools are looked for below the given directories; a spool's records count whatever the period
+    (``[since, until)`` by the time of receiving, None is no bound).
 
     Raises ``Unavailable`` when a database is away, ``ConfigurationError`` when something is not what it should be.
     """
@@ -70,14 +73,10 @@ async def gather(
         lost = _set_aside(file)
         if lost:
             damaged.append((str(file.parent), lost))
-    bounds = (period.since, period.until)
+    bounds = (since, until)
     async with _open(dsn) as connection:
         kept += [Kept(**dict(row)) for row in await connection.fetch(_DELIVERIES, *bounds)]
-        kept += [
-            letter
-            for letter in _letters(await connection.fetch(_DEAD, "webhook-gateway.recorder"))
-            if letter is not None
-        ]
+        kept += _letters(await connection.fetch(_DEAD, "webhook-gateway.recorder"))
         refused = [(row["replica"], row["count"]) for row in await connection.fetch(_REFUSED, *bounds)]
         archived = [
             (row["replica"], row["outcome"], row["count"]) for row in await connection.fetch(_ARCHIVED, *bounds)
@@ -91,30 +90,25 @@ async def gather(
         endangered=endangered,
         unarrived=unarrived,
         damaged=damaged,
-        orders=None if orders_dsn is None else await _orders(orders_dsn, period),
+        orders=None if orders_dsn is None else await _orders(orders_dsn, *bounds),
         acknowledged=None if acknowledged is None else _acknowledged(acknowledged),
     )
 
 
-class _open:  # noqa: N801 - reads as the function it replaces
-    """One connection to a database, as a block; says ``Unavailable`` when the server is away."""
-
-    def __init__(self, dsn: str) -> None:
-        self._database = Database(dsn, application_name="check-ledger", max_size=1, command_timeout=600.0)
-
-    async def __aenter__(self) -> Connection:
-        await self._database.open()
-        self._lent = self._database.acquire()
-        return await self._lent.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._lent.__aexit__(*error)
-        await self._database.close()
+@asynccontextmanager
+async def _open(dsn: str) -> AsyncIterator[Connection]:
+    database = Database(dsn, application_name="check-ledger", max_size=1, command_timeout=600.0)
+    await database.open()
+    try:
+        async with database.acquire() as connection:
+            yield connection
+    finally:
+        await database.close()
 
 
-async def _orders(dsn: str, period: Period) -> Orders:
+async def _orders(dsn: str, since: datetime | None, until: datetime | None) -> Orders:
     async with _open(dsn) as connection:
-        rows = await connection.fetch(_CARRIED, period.since, period.until, sorted(HOOKS))
+        rows = await connection.fetch(_CARRIED, since, until, sorted(HOOKS))
         carried = [Carried(**dict(row)) for row in rows]
         numbers = sorted({one.number for one in carried})
         found = await connection.fetch(_ORDERS, numbers)
@@ -122,13 +116,13 @@ async def _orders(dsn: str, period: Period) -> Orders:
     return Orders(
         carried=carried,
         orders=[(row["number"], row["source"], row["external_id"]) for row in found],
-        dead=frozenset(letter.delivery_id for letter in dead if letter is not None),
+        dead=frozenset(letter.delivery_id for letter in dead),
     )
 
 
-def _letters(rows: Sequence[Any]) -> Iterator[Kept | None]:
-    for row in rows:
-        yield _kept(row["body"], where="dead_letter")
+def _letters(rows: Sequence[Any]) -> list[Kept]:
+    letters = [_kept(row["body"], where="dead_letter") for row in rows]
+    return [letter for letter in letters if letter is not None]
 
 
 def _kept(body: bytes, *, where: str) -> Kept | None:

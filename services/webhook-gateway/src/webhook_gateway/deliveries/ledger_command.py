@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.errors import SuiteError
 from common.postgres import is_retryable
-from webhook_gateway.deliveries.check_ledger import Difference, Evidence, Period, balance, check
+from webhook_gateway.deliveries.check_ledger import Difference, Evidence, balance, check
 from webhook_gateway.deliveries.evidence import gather
 
 EXIT_EQUAL, EXIT_DIFFERENT, EXIT_CANNOT = 0, 1, 2
@@ -42,14 +42,16 @@ async def _run(options: argparse.Namespace) -> int:
     if not dsn:
         sys.stderr.write("check-ledger: give --postgres-dsn, --suite or WEBHOOK_GATEWAY_POSTGRES_DSN\n")
         return EXIT_CANNOT
+    spool_dir = os.environ.get(_PREFIX + "SPOOL_DIR")
     deadline = asyncio.get_running_loop().time() + options.wait
     while True:
         evidence = await gather(
             dsn=dsn,
             orders_dsn=options.orders_dsn or databases.get("orchestrator"),
-            spools=options.spool_dir or _from_environment("SPOOL_DIR"),
+            spools=options.spool_dir or ([Path(spool_dir)] if spool_dir else []),
             acknowledged=options.acknowledged,
-            period=Period(since=options.since, until=options.until),
+            since=options.since,
+            until=options.until,
         )
         found = check(evidence)
         if not found or asyncio.get_running_loop().time() >= deadline:
@@ -97,11 +99,6 @@ def _databases(suite: Path | None) -> dict[str, str]:
         return {}
     databases: dict[str, str] = json.loads(suite.read_text())["databases"]
     return databases
-
-
-def _from_environment(name: str) -> list[Path]:
-    value = os.environ.get(_PREFIX + name)
-    return [Path(value)] if value else []
 
 
 def _moment(text: str) -> datetime:

@@ -84,9 +84,4 @@ def _reread_order(hook: Hook, origin: str) -> Hook:
     if order.problems:
         raise Unprocessable("the order does not fit; send a mended body", fields=order.problems)
     external_id = order.external_id or hook.external_id or origin
-    return replace(
-        hook,
-        external_id=external_id,
-        number=order_number(hook.source, external_id),
-        digest=order.digest,
-    )
+    return replace(hook, external_id=external_id, number=order_number(hook.source, external_id), digest=order.digest)

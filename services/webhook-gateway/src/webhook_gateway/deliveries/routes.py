@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -24,23 +24,12 @@ from common.http import (
     decode_cursor,
     page_of,
 )
+from webhook_gateway.deliveries import views
 from webhook_gateway.deliveries.dismiss import dismiss
 from webhook_gateway.deliveries.replay import replay
-from webhook_gateway.deliveries.search import DeliveryFilter, DeliverySearch
+from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
-from webhook_gateway.deliveries.views import (
-    DeliveriesQuery,
-    Delivery,
-    DeliveryItem,
-    Dismissed,
-    Ledger,
-    LedgerQuery,
-    Replay,
-    ReplicaSums,
-    Resent,
-    SourceSums,
-    UnarrivedOrder,
-)
+from webhook_gateway.rescue.views import text_or_none
 
 
 class DeliveryRoutes:
@@ -64,8 +53,8 @@ class DeliveryRoutes:
             roles=OPERATOR,
             tags=("admin",),
             idempotent=True,
-            request=Replay,
-            response=Resent,
+            request=views.Replay,
+            response=views.Resent,
             errors=(NotFound, Conflict, Unprocessable),
         )
         return [
@@ -73,14 +62,14 @@ class DeliveryRoutes:
                 path="/admin/v1/deliveries",
                 handler=self.deliveries,
                 summary="Everything that came in, newest first",
-                query=DeliveriesQuery,
-                response=Page[DeliveryItem],
+                query=views.DeliveriesQuery,
+                response=Page[views.DeliveryItem],
             ),
             read(
                 path="/admin/v1/deliveries/{id}",
                 handler=self.delivery,
                 summary="One delivery as it came",
-                response=Delivery,
+                response=views.Delivery,
                 errors=(NotFound,),
             ),
             change(
@@ -92,15 +81,15 @@ class DeliveryRoutes:
                 path="/admin/v1/ledger",
                 handler=self.ledger,
                 summary="What came in and what became of it",
-                query=LedgerQuery,
-                response=Ledger,
+                query=views.LedgerQuery,
+                response=views.Ledger,
             ),
             read(
                 path="/admin/v1/unarrived-orders",
                 handler=self.unarrived,
                 summary="Orders that were acknowledged and are not at the orchestrator, the oldest first",
                 query=PageQuery,
-                response=Page[UnarrivedOrder],
+                response=Page[views.UnarrivedOrder],
             ),
             change(
                 path="/admin/v1/deliveries/{id}/dismiss",
@@ -108,37 +97,33 @@ class DeliveryRoutes:
                 summary="Decide that a quarantined delivery needs nothing more",
                 description="Retention keeps a quarantined delivery until it is replayed or dismissed.",
                 request=AdminChange,
-                response=Dismissed,
+                response=views.Dismissed,
                 errors=(NotFound, Conflict),
             ),
         ]
 
-    async def deliveries(self, request: Request[None, DeliveriesQuery]) -> Page[DeliveryItem]:
+    async def deliveries(self, request: Request[None, views.DeliveriesQuery]) -> Page[views.DeliveryItem]:
         """List deliveries, the newest first."""
         query = request.query
-        wanted = DeliveryFilter(
-            order=query.order,
-            source=query.source,
-            event=query.event,
-            outcome=query.outcome,
-            since=query.since,
-            until=query.until,
-        )
         after = decode_cursor(query.cursor, datetime, str)
-        rows = await self._search.deliveries(wanted, after=after, limit=query.limit + 1)
-        page = page_of(rows, limit=query.limit, item=lambda row: DeliveryItem(**dict(row)), key=_position)
-        return Page[DeliveryItem](items=page.items, next_cursor=page.next_cursor)
+        rows = await self._search.deliveries(query, after=after, limit=query.limit + 1)
+        return page_of(
+            rows,
+            limit=query.limit,
+            item=lambda row: views.DeliveryItem(**dict(row)),
+            key=lambda row: (row["received_at"].isoformat(), row["id"]),
+        )
 
-    async def delivery(self, request: Request[None, None]) -> Delivery:
+    async def delivery(self, request: Request[None, None]) -> views.Delivery:
         """Show one delivery with its body."""
         row = await self._search.delivery(request.path_uuid("id"))
         if row is None:
             raise NotFound("no such delivery")
         values = dict(row)
         raw: bytes = values.pop("body")
-        return Delivery(**values, body=_text(raw), body_base64=base64.b64encode(raw).decode("ascii"))
+        return views.Delivery(**values, body=text_or_none(raw), body_base64=base64.b64encode(raw).decode("ascii"))
 
-    async def replay(self, request: Request[Replay, None]) -> Answer:
+    async def replay(self, request: Request[views.Replay, None]) -> Answer:
         """Send a delivery again."""
         delivery_id = request.path_uuid("id")
         return await self._changes.carry_out(
@@ -153,52 +138,36 @@ class DeliveryRoutes:
         delivery_id = request.path_uuid("id")
         return await self._changes.carry_out(request, lambda change: dismiss(change, delivery_id))
 
-    async def ledger(self, request: Request[None, LedgerQuery]) -> Ledger:
+    async def ledger(self, request: Request[None, views.LedgerQuery]) -> views.Ledger:
         """Add up a period."""
         since, until = request.query.period(self._clock.now())
         rows = await self._search.ledger(since, until)
-        return Ledger(
+        replicas, sources = sorted({row["replica"] for row in rows}), sorted({row["source"] for row in rows})
+        return views.Ledger(
             since=since,
             until=until,
-            **_sums((row["outcome"], row["count"]) for row in rows),
-            by_replica=[
-                ReplicaSums(replica=name, **_sums((r["outcome"], r["count"]) for r in rows if r["replica"] == name))
-                for name in sorted({row["replica"] for row in rows})
-            ],
-            by_source=[
-                SourceSums(source=name, **_sums((r["outcome"], r["count"]) for r in rows if r["source"] == name))
-                for name in sorted({row["source"] for row in rows})
-            ],
+            **_sums(rows),
+            by_replica=[views.ReplicaSums(replica=name, **_sums(rows, replica=name)) for name in replicas],
+            by_source=[views.SourceSums(source=name, **_sums(rows, source=name)) for name in sources],
         )
 
-    async def unarrived(self, request: Request[None, PageQuery]) -> Page[UnarrivedOrder]:
+    async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:
         """List orders on their way, the oldest first."""
         query = request.query
-        position = decode_cursor(query.cursor, datetime, str)
-        after = None if position is None else (position[0], position[1])
+        after = decode_cursor(query.cursor, datetime, str)
         rows = await self._unarrived.page(after=after, limit=query.limit + 1)
         return page_of(
             rows,
             limit=query.limit,
-            item=lambda row: UnarrivedOrder(**dict(row)),
+            item=lambda row: views.UnarrivedOrder(**dict(row)),
             key=lambda row: (row["acknowledged_at"], row["number"]),
         )
 
 
-def _sums(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _sums(rows: Sequence[Any], **of: str) -> dict[str, int]:
     sums: Counter[str] = Counter()
-    for outcome, count in counts:
-        sums[outcome] += count
-        sums["received"] += count
+    for row in rows:
+        if all(row[column] == value for column, value in of.items()):
+            sums[row["outcome"]] += row["count"]
+            sums["received"] += row["count"]
     return dict(sums)
-
-
-def _position(row: Any) -> tuple[str, str]:
-    return (row["received_at"].isoformat(), row["id"])
-
-
-def _text(raw: bytes) -> str | None:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return None

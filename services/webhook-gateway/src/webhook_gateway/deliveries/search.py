@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from common.postgres import Database, Record
+from webhook_gateway.deliveries.views import DeliveriesQuery
 from webhook_gateway.hooks.model import Outcome
+from webhook_gateway.rescue.store import cursor_uuid
 
 _ITEM = """
 SELECT delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
@@ -42,18 +43,6 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryFilter:
-    """Every condition that is not None must hold. ``order`` is our number or the source's own id."""
-
-    order: str | None
-    source: str | None
-    event: str | None
-    outcome: str | None
-    since: datetime | None
-    until: datetime | None
-
-
 class DeliverySearch:
     """For people. Nothing here is on the way of a hook."""
 
@@ -61,7 +50,7 @@ class DeliverySearch:
         self._database = database
 
     async def deliveries(
-        self, wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int
+        self, wanted: DeliveriesQuery, *, after: tuple[Any, ...] | None, limit: int
     ) -> Sequence[Record]:
         """Return deliveries, the newest first, behind the position (received_at, id)."""
         statement, values = search(wanted, after=after, limit=limit)
@@ -79,7 +68,7 @@ class DeliverySearch:
             return await connection.fetch(_LEDGER, since, until)
 
 
-def search(wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+def search(wanted: DeliveriesQuery, *, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
     """Return the statement that holds only the conditions asked for, and its values: one plan for all would fit none.
 
     An outcome stands in the statement itself, because only then the planner can use the index that leaves the ordinary outcome out.
@@ -103,7 +92,7 @@ def search(wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int)
     if wanted.until is not None:
         conditions.append(f"received_at < {bind(wanted.until)}")
     if after is not None:
-        conditions.append(f"(received_at, delivery_id) < ({bind(after[0])}, {bind(_uuid(after[1]))})")
+        conditions.append(f"(received_at, delivery_id) < ({bind(after[0])}, {bind(cursor_uuid(after[1]))})")
     rows = bind(limit)
     if wanted.order is None:
         return _ITEM.format(conditions=" AND ".join(conditions), limit=rows), values
@@ -114,10 +103,3 @@ def search(wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int)
         conditions=f"external_id = {name} AND number IS DISTINCT FROM {name} AND {common}", limit=rows
     )
     return _EITHER.format(number=number, external=external, limit=rows), values
-
-
-def _uuid(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return uuid.UUID(int=0)  # a cursor that we did not make: nothing lies behind it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
+from typing import Any
 
 from common.postgres import Connection, Database, Record
 
@@ -45,15 +46,8 @@ class AwaitedOrder:
 
 async def expect(connection: Connection, orders: Sequence[AwaitedOrder]) -> None:
     """Note acknowledged orders, in the caller's transaction; the first acknowledgement counts."""
-    if not orders:
-        return
-    await connection.execute(
-        _EXPECT,
-        [order.number for order in orders],
-        [order.source for order in orders],
-        [order.external_id for order in orders],
-        [order.acknowledged_at for order in orders],
-    )
+    if orders:
+        await connection.execute(_EXPECT, *zip(*map(astuple, orders), strict=True))  # in the order of the columns
 
 
 async def arrived(connection: Connection, numbers: Sequence[str]) -> None:
@@ -73,7 +67,7 @@ class UnarrivedOrders:
             row = await connection.fetchrow(_COUNT)
         return (0, None) if row is None else (row["count"], row["oldest"])
 
-    async def page(self, *, after: tuple[datetime, str] | None, limit: int) -> Sequence[Record]:
+    async def page(self, *, after: tuple[Any, ...] | None, limit: int) -> Sequence[Record]:
         """Return them, the oldest first, behind the position (acknowledged_at, number)."""
         position = (None, None) if after is None else after
         async with self._database.acquire() as connection:

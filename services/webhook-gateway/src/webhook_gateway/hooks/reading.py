@@ -96,11 +96,7 @@ def read_hook(body: bytes) -> Reading:
     if not isinstance(document, dict):
         fault = FieldError("", "not_json" if document is None else "not_an_object", "the body is no JSON object")
         return Reading(
-            event=UNREADABLE,
-            external_id=None,
-            sent_at=None,
-            digest=hashlib.sha256(body).hexdigest(),
-            problems=(fault,),
+            event=UNREADABLE, external_id=None, sent_at=None, digest=hashlib.sha256(body).hexdigest(), problems=(fault,)
         )
     payload = document.get("payload")
     event = event_name(document.get("event_type"))

@@ -51,15 +51,6 @@ class HookAnswer(BaseModel):
     number: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """``body`` and ``kept`` are bytes (of a larger hook only ``kept`` bytes are stored), ``slowest`` is seconds for a whole body."""
-
-    body: int = 1024 * 1024
-    kept: int = 64 * 1024
-    slowest: float = 4.0
-
-
 @dataclass(slots=True)
 class _Arrival:
     """When a request came, and what was read of it once it was known to be genuine."""
@@ -80,15 +71,18 @@ class HookRoutes:
         watch: WatchAnswers,
         metrics: RequestMetrics,
         clock: Clock,
-        limits: Limits,
+        largest: int,
+        kept: int,
+        slowest: float,
     ) -> None:
+        """``largest`` and ``kept`` are bytes (of a larger hook only ``kept`` bytes are stored), ``slowest`` is seconds for a whole body."""
         self._sources = sources
         self._accept = accept
         self._refusals = refusals
         self._watch = watch
         self._metrics = metrics
         self._clock = clock
-        self._limits = limits
+        self._read_body = partial(read_body, limit=largest, kept=kept, deadline=slowest)
 
     def routes(self) -> list[Route]:
         """Return the two addresses, which differ in how the source is named."""
@@ -143,8 +137,7 @@ class HookRoutes:
         authenticator = source.authenticator
         if not authenticator.head_is_genuine(headers):
             return _not_genuine(authenticator.refusal)
-        limits = self._limits
-        body = await read_body(request, limit=limits.body, kept=limits.kept, deadline=limits.slowest)
+        body = await self._read_body(request)
         proven = not authenticator.signs_body
         if proven:
             arrival.genuine = body.content  # also when it is not whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 
 from common.postgres import Database
@@ -52,23 +52,14 @@ class RefusalStore:
     async def save(self, replica: str, run: str, rows: Sequence[Refusals]) -> None:
         """Write absolute counts."""
         async with self._database.acquire() as connection:
-            await connection.execute(
-                _SAVE_REFUSALS,
-                replica,
-                uuid.UUID(run),
-                [row.bucket for row in rows],
-                [row.source for row in rows],
-                [row.reason for row in rows],
-                [row.count for row in rows],
-            )
+            columns = zip(*map(astuple, rows), strict=True)  # in their order
+            await connection.execute(_SAVE_REFUSALS, replica, uuid.UUID(run), *columns)
 
     async def disown(self, deliveries: Sequence[Disowned]) -> None:
         """Make "refused" the outcome of these deliveries, if and whenever they are recorded."""
         async with self._database.acquire() as connection:
             await connection.execute(
-                _DISOWN,
-                [uuid.UUID(one.delivery_id) for one in deliveries],
-                [one.received_at for one in deliveries],
+                _DISOWN, [uuid.UUID(one.delivery_id) for one in deliveries], [one.received_at for one in deliveries]
             )
 
     async def settle_disowned(self) -> None:

@@ -23,10 +23,7 @@ async def close(change: Change, store: EndangeredStore, endangered_id: str, *, n
     await store.save_closed(change.connection, endangered_id, at=now)
     await outbox.add(change.connection, incident_over(found, now=now))
     await change.record(
-        "endangered_order.close",
-        f"endangered:{endangered_id}",
-        before={"state": found.state},
-        after={"state": state},
+        "endangered_order.close", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 

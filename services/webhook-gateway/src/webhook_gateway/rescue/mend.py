@@ -24,10 +24,7 @@ async def mend(change: Change, store: EndangeredStore, endangered_id: str, *, bo
     raw, state = mended(found, body)
     await store.save_mended(change.connection, endangered_id, body=raw, state=state, at=now)
     await change.record(
-        "endangered_order.mend",
-        f"endangered:{endangered_id}",
-        before={"state": found.state},
-        after={"state": state},
+        "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 

@@ -53,7 +53,7 @@ class RescueMetrics:
         self._reports.labels(outcome).inc()
 
     def show(
-        self, *, waiting: Mapping[str, int], oldest_at: datetime | None, unsent: int, unsent_at: datetime | None
+        self, waiting: Mapping[str, int], oldest_at: datetime | None, unsent: int, unsent_at: datetime | None
     ) -> None:
         """Show what waits for people, by category, and what waits for the mail server."""
         for category in Category:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from common.postgres import Connection, Database, Record
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, LostOrder, Report, State, after, state_of
 
+_LOST = ("id", "received_at", "status", "category", "customer", "address", "basket", "number")
 _ORDER = """
 SELECT id::text AS id, received_at, status, category, customer, address, basket, number, state, external_id, coalesce(mended_body, body)
        AS body
@@ -118,22 +120,7 @@ class EndangeredStore:
 
     async def add_report(self, connection: Connection, report: Report) -> None:
         """Keep the intention to send a report. Raises ``Conflict`` when there is one that was not given up."""
-        added = await connection.fetchval(
-            _ADD_REPORT,
-            uuid.UUID(report.id),
-            uuid.UUID(report.endangered_id),
-            report.created_at,
-            report.created_by,
-            report.cause,
-            report.remedy,
-            report.sender,
-            report.recipient,
-            list(report.copies),
-            report.subject,
-            report.text,
-            report.message_id,
-            report.traceparent,
-        )
+        added = await connection.fetchval(_ADD_REPORT, *astuple(report)[:-1])  # in the order of the columns
         if not added:
             raise Conflict("there is a report on this order already")
 
@@ -147,7 +134,7 @@ class EndangeredStore:
         limit: int,
     ) -> Sequence[Record]:
         """Return endangered orders, the newest first, behind the position (received_at, id)."""
-        at, last = (None, None) if after is None else (after[0], _uuid(after[1]))
+        at, last = (None, None) if after is None else (after[0], cursor_uuid(after[1]))
         wanted = None if states is None else [*states, *(("open",) if State.NEW in states else ())]
         async with self._database.acquire() as connection:
             return await connection.fetch(_LIST, wanted, category, only, at, last, limit)
@@ -173,17 +160,8 @@ class EndangeredStore:
         return counts, oldest, 0 if unsent is None else unsent["count"], None if unsent is None else unsent["oldest"]
 
     def _lost(self, row: Record) -> LostOrder:
-        return LostOrder(
-            id=row["id"],
-            received_at=row["received_at"],
-            status=row["status"],
-            category=row["category"],
-            customer=row["customer"],
-            address=row["address"],
-            basket=row["basket"],
-            number=row["number"],
-            link=f"{self._public_url}/admin/v1/endangered-orders?id={row['id']}",
-        )
+        found = {name: row[name] for name in _LOST}
+        return LostOrder(**found, link=f"{self._public_url}/admin/v1/endangered-orders?id={row['id']}")
 
 
 class ReportQueue:
@@ -245,7 +223,8 @@ def _journal(report: Report, number: str, at: datetime) -> Envelope:
     )
 
 
-def _uuid(text: str) -> uuid.UUID:
+def cursor_uuid(text: str) -> uuid.UUID:
+    """Return the id in a page's cursor."""
     try:
         return uuid.UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What people who save endangered orders send and see (M5, M6)."""
+"""What people who save endangered orders send and see."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Resubmitted(Rescued):
 
 
 class WriteReport(AdminChange):
-    """What a person fills in: the cause in plain language, and what was or will be done about it (M6)."""
+    """What a person fills in: the cause in plain language, and what was or will be done about it."""
 
     cause: str = Field(
         min_length=10, max_length=5000, description="not `fails schema validation` but what we did not think of"
@@ -146,3 +146,11 @@ class ReportFile(BaseModel):
 
     draft: Draft
     reports: list[SentReport]
+
+
+def text_or_none(raw: bytes) -> str | None:
+    """Return the bytes as text; None when they are no UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None

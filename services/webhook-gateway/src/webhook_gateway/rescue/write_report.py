@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,14 +40,17 @@ async def write_report(
     cause: str,
     remedy: str,
     addresses: Addresses,
+    mail_due: Callable[[], None] | None,
     now: datetime,
 ) -> WrittenReport:
     """Keep the report, to be mailed. Raises ``NotFound``, ``Conflict`` when the order is closed, has a report already, or nobody is
-    configured to get one.
+    configured to get one. ``mail_due`` is called after the commit.
     """
     found = await store.lock(change.connection, endangered_id)
     report = written(found, cause=cause, remedy=remedy, author=change.principal.name, addresses=addresses, now=now)
     await store.add_report(change.connection, report)
+    if mail_due is not None:
+        change.after_commit(mail_due)
     await change.record(
         "endangered_order.report",
         f"endangered:{endangered_id}",

@@ -100,19 +100,19 @@ class AcceptWebsiteOrder:
         refused = await self._too_many(submission, named)
         if refused is not None:
             return await self.refuse(submission, refused)
-        delivery_id = new_id()
-        external_id = named or delivery_id
+        hook = self._hook(submission, digest=order.digest)
+        external_id = named or hook.delivery_id
         number = order_number(WEBSITE, external_id)
-        hook = self._hook(
-            submission,
-            kind=HOOK_RECEIVED,
-            delivery_id=delivery_id,
+        created = replace(
+            hook,
+            type=HOOK_RECEIVED,
             event_id=derived_id("hook", WEBSITE, external_id, ORDER_CREATED),
-            digest=order.digest,
+            external_id=external_id,
+            number=number,
             status=HTTPStatus.CREATED,
         )
         try:
-            path = await self._keep_safe(replace(hook, external_id=external_id, number=number))
+            path = await self._keep_safe(created)
         except NoStoragePath as error:
             refusal = Refusal(
                 status=503,
@@ -182,23 +182,18 @@ class AcceptWebsiteOrder:
         )
 
     def _refused_hook(self, submission: Submission, refusal: Refusal, category: model.Category) -> Hook:
-        delivery_id = new_id()
         answer = _answer(refusal)
         answer["fields"] = [{"field": f.field, "code": f.code, "message": f.message} for f in refusal.fields]
-        hook = self._hook(
-            submission,
-            kind=WEBSITE_ORDER_REFUSED,
-            delivery_id=delivery_id,
-            event_id=derived_id("delivery", delivery_id),
-            digest=hashlib.sha256(submission.body).hexdigest(),
-            status=refusal.status,
-        )
-        hook = replace(hook, reason=category.value, answer=orjson.dumps(answer).decode())
         external_id = refusal.external_id or _external_id(submission, model.read_order(submission.body))
-        if external_id is None:
-            return hook
-        # The number that the order gets when the customer, or an operator, tries again.
-        return replace(hook, external_id=external_id, number=order_number(WEBSITE, external_id))
+        return replace(
+            self._hook(submission, digest=hashlib.sha256(submission.body).hexdigest()),
+            external_id=external_id,
+            # The number that the order gets when the customer, or an operator, tries again.
+            number=None if external_id is None else order_number(WEBSITE, external_id),
+            status=refusal.status,
+            reason=category.value,
+            answer=orjson.dumps(answer).decode(),
+        )
 
     async def _keep_refused(self, hook: Hook) -> None:
         try:
@@ -217,25 +212,15 @@ class AcceptWebsiteOrder:
 
     def _report(self, error: Exception, submission: Submission, refusal: Refusal) -> None:
         report_exception(
-            error,
-            source=WEBSITE,
-            answer=_answer(refusal),
-            basket_state=model.basket_state(submission.body),
+            error, source=WEBSITE, answer=_answer(refusal), basket_state=model.basket_state(submission.body)
         )
 
-    def _hook(
-        self,
-        submission: Submission,
-        *,
-        kind: str,
-        delivery_id: str,
-        event_id: str,
-        digest: str,
-        status: int,
-    ) -> Hook:
+    def _hook(self, submission: Submission, *, digest: str) -> Hook:
+        """Return a delivery as it is kept of a refused order, but for what was answered."""
+        delivery_id = new_id()
         return Hook(
-            type=kind,
-            event_id=event_id,
+            type=WEBSITE_ORDER_REFUSED,
+            event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,
             source=WEBSITE,
             event=ORDER_CREATED,
@@ -244,7 +229,6 @@ class AcceptWebsiteOrder:
             received_at=submission.received_at,
             replica=self._replica,
             digest=digest,
-            status=status,
             headers=submission.headers,
             currency=self._currency,
             traceparent=submission.traceparent,
