@@ -254,7 +254,7 @@ async def test_an_effect_that_was_rolled_back_leaves_no_mark_in_the_inbox(databa
         assert await inbox.claim(connection, "c", ["x", "y"]) == {"y"}
 
 
-async def test_promises_of_a_committed_transaction_are_published_and_of_a_rolled_back_one_are_not(
+async def test_the_outbox_of_a_committed_transaction_is_published_of_a_rolled_back_one_not(
     broker: Broker, database: Database, make_consumer: MakeConsumer, metrics: MessagingMetrics
 ) -> None:
     """The outbox relay, with a standby beside it: one leads, both committed promises arrive, in order."""

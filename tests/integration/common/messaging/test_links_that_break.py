@@ -71,7 +71,7 @@ async def test_a_publish_that_a_dead_link_swallowed_fails_and_does_not_look_canc
         await task
 
 
-async def test_a_publish_that_is_pending_when_the_link_stops_fails_and_does_not_look_cancelled(amqp_url: str) -> None:
+async def test_a_publish_pending_when_the_connection_stops_fails_and_is_not_cancelled(amqp_url: str) -> None:
     """A service that drains closes its link under whoever still publishes."""
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="stopped")
@@ -169,7 +169,7 @@ async def test_a_consumer_that_asks_anew_loses_neither_its_link_nor_an_event(
     assert (sorted(sink.seen, key=int), same) == ([str(number) for number in range(60)], True)
 
 
-async def test_a_queue_that_was_deleted_while_nobody_reads_it_is_declared_again_by_who_publishes(
+async def test_a_deleted_queue_that_nobody_reads_is_declared_again_by_its_publisher(
     amqp_url: str, broker: Broker
 ) -> None:
     """An unroutable event has the link look at the topology again."""
