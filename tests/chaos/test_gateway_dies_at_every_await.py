@@ -106,7 +106,7 @@ def test_the_table_names_every_await_of_the_source(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(NOT_ON_THE_WAY))
-def test_every_coroutine_of_the_hot_path_s_modules_is_looked_at_or_named_as_beside_the_way(module: str) -> None:
+def test_every_coroutine_of_the_hot_path_is_instrumented_or_named_as_beside_it(module: str) -> None:
     assert hot_path.coroutines_of(module) == NOT_ON_THE_WAY[module] | set(hot_path.FUNCTIONS[module])
 
 
@@ -271,7 +271,7 @@ async def test_it_dies_while_an_open_circuit_and_a_full_spool_leave_one_try_at_t
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-async def test_it_dies_at_the_marketplace_s_own_address_and_with_bodies_that_come_late_or_are_too_large(
+async def test_it_dies_at_the_other_address_and_with_late_or_too_large_bodies(
     tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
 ) -> None:
     async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url) as crashes:

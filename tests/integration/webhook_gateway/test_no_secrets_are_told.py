@@ -1,4 +1,4 @@
-"""No token, phone, name or address in any log line of a whole run (issue 3): two gateways as processes, everything they can be asked."""
+"""No token, phone, name or address in any log line of a whole run: two gateways as processes, everything they can be asked."""
 
 from __future__ import annotations
 

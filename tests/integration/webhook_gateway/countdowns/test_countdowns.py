@@ -87,7 +87,7 @@ async def test_a_countdown_runs_through_a_restart_at_every_replica_until_a_repea
         assert answered["answered_at"] > answered["missed_at"]
 
 
-async def test_with_every_lane_and_the_database_dead_the_countdown_is_in_memory_and_is_written_later(
+async def test_with_everything_dead_a_countdown_is_in_memory_and_written_later(
     start: Start, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
 ) -> None:
     dsn = await database_for("webhook_gateway")

@@ -95,7 +95,7 @@ async def test_after_kill_the_sums_hold_and_nothing_acknowledged_is_missing(
         assert (code, kinds(found)) == (1, {"acknowledged_and_lost": 1})
 
 
-async def test_a_created_that_comes_again_with_another_content_is_kept_and_raises_an_incident(
+async def test_a_created_that_comes_again_with_other_content_raises_an_incident(
     tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
 ) -> None:
     ours, orders = await database_for("webhook_gateway"), await database_for("orchestrator")

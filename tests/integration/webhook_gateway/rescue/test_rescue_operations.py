@@ -72,7 +72,7 @@ async def one(gateway: Gateway, endangered_id: str) -> dict[str, Any]:
     return found
 
 
-async def test_orders_refused_with_401_422_429_and_503_are_mended_become_real_and_are_reported(
+async def test_refused_orders_are_mended_become_real_and_are_reported(
     start: Start, arrived: Arrived, amqp_url: str
 ) -> None:
     async with running_sandbox() as sandbox, proxied(amqp_url) as (proxy, address):

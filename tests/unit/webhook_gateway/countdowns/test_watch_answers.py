@@ -87,7 +87,7 @@ async def test_a_refused_created_is_remembered_until_it_is_written() -> None:
     assert registry.get_sample_value("gateway_countdown_shortest_seconds", {"source": "kuper"}) == inf
 
 
-async def test_a_countdown_is_shown_also_when_the_database_goes_away_between_writing_and_reading() -> None:
+async def test_a_countdown_is_shown_though_the_database_fails_between_write_and_read() -> None:
     watching, store, _, registry = watch()
     watching.answered("sbermarket", "H1", received_at=AT, status=503, late=None)
     store.blind = True

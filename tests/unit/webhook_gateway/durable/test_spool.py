@@ -129,7 +129,7 @@ async def test_a_disk_that_fails_makes_the_lane_unavailable_and_loses_nothing(tm
         assert [record.body for record in await spool.peek(10)] == [b"before", b"after"]
 
 
-async def test_while_the_disk_hangs_what_waits_is_bounded_and_what_was_given_up_is_not_written_later(
+async def test_while_the_disk_hangs_what_waits_is_bounded_and_given_up_for_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hanging, write = threading.Event(), SpoolFile.append
@@ -178,7 +178,7 @@ async def test_on_a_full_disk_every_record_is_still_relayed_and_the_file_is_begu
     assert sqlite3.connect(tmp_path / "spool.db").execute("SELECT count(*) FROM records").fetchone() == (1,)
 
 
-async def test_what_a_full_disk_kept_from_being_deleted_goes_with_the_next_and_torn_records_stay(
+async def test_what_a_full_disk_kept_from_deletion_goes_next_and_torn_records_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(tmp_path) as spool:

@@ -124,7 +124,7 @@ def test_closing_ends_the_incident() -> None:
     assert over.fingerprint == endangered_fingerprint("e-1")
 
 
-def test_the_draft_says_what_a_person_has_to_fill_in_and_names_the_customer_in_the_text_only() -> None:
+def test_the_draft_says_what_to_fill_in_and_names_the_customer_in_its_text_only() -> None:
     letter = letter_of(LOST, cause=None, remedy=None)
     assert letter.subject == "Проблемный заказ с сайта от 2026-11-21T07:00:00+00:00: ответ 422"
     assert letter.text == (

@@ -176,7 +176,7 @@ async def test_with_both_paths_dead_the_order_goes_into_the_database_and_the_ans
     )
 
 
-async def test_a_nameless_order_that_could_not_be_stored_becomes_the_same_order_when_it_is_resubmitted() -> None:
+async def test_a_nameless_order_that_was_not_stored_keeps_its_number_when_resubmitted() -> None:
     accept, paths, direct = accepting()
     paths.dead = True
     await accept(SUBMISSION)

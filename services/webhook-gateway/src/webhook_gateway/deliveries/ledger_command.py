@@ -77,8 +77,7 @@ def _print(evidence: Evidence, found: Sequence[Difference], *, as_json: bool) ->
     lines += [_sums(replica, {"received": sum(c.values()), **c}) for replica, c in sums.by_replica.items()]
     if evidence.orders is None:
         lines.append("the orchestrator's database was not given: its own word (orders.order.created.v1) stands for it")
-    kinds = sorted({one.kind for one in found})
-    for kind in kinds:
+    for kind in sorted({one.kind for one in found}):
         ones = [one for one in found if one.kind == kind]
         lines.append(f"{kind}: {len(ones)}{' (waiting)' if all(one.waiting for one in ones) else ''}")
         lines += [f"  {one.what}" for one in ones[:_SHOWN]]

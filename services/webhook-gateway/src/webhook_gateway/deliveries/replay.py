@@ -18,7 +18,7 @@ from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
 from webhook_gateway.deliveries.views import Resent
 from webhook_gateway.hooks.model import REPLAY_OF
 from webhook_gateway.hooks.reading import read_hook
-from webhook_gateway.website.model import read_order
+from webhook_gateway.rescue.mend import read_good_order
 
 
 async def replay(
@@ -78,10 +78,6 @@ def _reread_hook(hook: Hook) -> Hook:
 
 
 def _reread_order(hook: Hook, origin: str) -> Hook:
-    order = read_order(hook.body)
-    if order is None:
-        raise Unprocessable("the order's body is no JSON object; send a mended one")
-    if order.problems:
-        raise Unprocessable("the order does not fit; send a mended body", fields=order.problems)
+    order = read_good_order(hook.body)
     external_id = order.external_id or hook.external_id or origin
     return replace(hook, external_id=external_id, number=order_number(hook.source, external_id), digest=order.digest)

@@ -82,11 +82,18 @@ class AcceptHook:
             currency=source.currency,
             traceparent=traceparent,
         )
+        verdict = Verdict(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            event=UNREADABLE,
+            outcome=Outcome.QUARANTINED,
+            code="payload_too_large",
+            detail="the body is larger than what one hook may be",
+        )
         try:
             await self._keep_safe(hook)
         except NoStoragePath:
-            return _too_large(Outcome.REFUSED)
-        return _too_large(Outcome.QUARANTINED)
+            return replace(verdict, outcome=Outcome.REFUSED)
+        return verdict
 
     def _judge(self, source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
         event = reading.event
@@ -101,11 +108,10 @@ class AcceptHook:
                 detail="no order id can be read",
                 fields=reading.problems,
             )
+        body = {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
         if not reading.problems:
-            body = _accepted(event, number)
             return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
         if source.accept_invalid:
-            body = _accepted(event, number)
             return HOOK_QUARANTINED, Verdict(status=200, event=event, outcome=Outcome.QUARANTINED, body=body)
         return HOOK_QUARANTINED, Verdict(
             status=422,
@@ -131,21 +137,6 @@ def _event_id(kind: str, source: Source, reading: Reading, delivery_id: str) -> 
     return derived_id("delivery", delivery_id)
 
 
-def _accepted(event: str, number: str) -> dict[str, str]:
-    """Return a positive answer: a repeat gets the same one, whichever replica answers."""
-    return {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
-
-
 def _reason(problems: tuple[FieldError, ...]) -> str:
     first = problems[0]
     return f"{first.code}:{first.field}" if first.field else first.code
-
-
-def _too_large(outcome: Outcome) -> Verdict:
-    return Verdict(
-        status=413,
-        event=UNREADABLE,
-        outcome=outcome,
-        code="payload_too_large",
-        detail="the body is larger than what one hook may be",
-    )

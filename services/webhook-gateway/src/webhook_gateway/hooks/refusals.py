@@ -37,12 +37,12 @@ class CountRefusals:
         self._dirty.add(key)
 
     def disown(self, hook: Hook) -> None:
-        """Take note that this delivery is answered 503 although a lane may have taken it: its one outcome is "refused"."""
+        """Take note that this delivery is answered 503 although a storage path may have taken it: its one outcome is "refused"."""
         if len(self._disowned) < _MOST_DISOWNED:
             self._disowned.append(Disowned(hook.delivery_id, hook.received_at))
 
     async def flush(self) -> None:
-        """Write what changed. Raises ``Unavailable`` when the database is away; nothing is forgotten then."""
+        """Write what changed. When the database is away this raises, and nothing is forgotten."""
         if self._disowned:
             disowned = self._disowned[:_DISOWNED_AT_ONCE]
             await self._store.disown(disowned)
@@ -50,10 +50,7 @@ class CountRefusals:
         if not self._dirty:
             return
         keys = sorted(self._dirty)
-        rows = [
-            Refusals(bucket=bucket, source=source, reason=reason, count=self._counts[bucket, source, reason])
-            for bucket, source, reason in keys
-        ]
+        rows = [Refusals(*key, self._counts[key]) for key in keys]
         await self._store.save(self._replica, self._run, rows)
         for key, row in zip(keys, rows, strict=True):
             if self._counts[key] == row.count:

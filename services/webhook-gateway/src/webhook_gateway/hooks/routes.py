@@ -9,18 +9,18 @@ from functools import partial
 from time import perf_counter
 from typing import Literal
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, NotFound, Unauthorized, Unavailable, Unprocessable
-from common.http import Route, problem
-from common.telemetry import current_request_id, current_traceparent, get_logger, report_exception
+from common.http import Route
+from common.telemetry import current_traceparent, get_logger, report_exception
 from webhook_gateway.countdowns.model import Reason
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.durable.model import NoStoragePath
 from webhook_gateway.hooks.accept import AcceptHook
+from webhook_gateway.hooks.answer import answer
 from webhook_gateway.hooks.authentication import UNAUTHORIZED
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import UNKNOWN_SOURCE, UNREADABLE, Outcome, Source, Verdict
@@ -31,7 +31,7 @@ from webhook_gateway.hooks.request import BodyState, masked_headers, read_body
 _log = get_logger()
 _SBERMARKET = "sbermarket"
 _NOT_GOOD = 300
-_BASIC_CHALLENGE = {"WWW-Authenticate": 'Basic realm="hooks", charset="UTF-8"'}
+_CHALLENGE = 'Basic realm="hooks", charset="UTF-8"'
 
 
 class HookBody(BaseModel):
@@ -121,7 +121,7 @@ class HookRoutes:
             verdict = _refusal(503, "no_lane", "the hook cannot be stored now; try again")
         except Exception as error:  # noqa: BLE001 - 503 is the only 5xx there is
             verdict = _unexpected(error, name)
-        answer = self._answer(verdict, name, started)
+        response = self._answer(verdict, name, started)
         late: Reason | None = None
         if perf_counter() - started > source.schedule.answer_within:
             late = "slow"
@@ -130,7 +130,7 @@ class HookRoutes:
         body = arrival.genuine
         if body is not None and (late or verdict.status >= _NOT_GOOD or self._watch.waiting):
             self._watch.answered(name, created_order(body), received_at=arrival.at, status=verdict.status, late=late)
-        return answer
+        return response
 
     async def _judge(self, request: web.Request, source: Source, arrival: _Arrival) -> Verdict:
         headers = request.headers
@@ -164,24 +164,7 @@ class HookRoutes:
         if verdict.outcome is Outcome.REFUSED:
             self._refusals.count(source, verdict.code)
         self._metrics.answered(source, verdict.event, verdict.outcome, perf_counter() - started)
-        if verdict.body is not None:
-            return web.Response(
-                status=verdict.status, body=orjson.dumps(verdict.body), headers={"Content-Type": "application/json"}
-            )
-        headers: Mapping[str, str] = {}
-        if verdict.status == 503:
-            headers = {"Retry-After": "1"}
-        elif verdict.status == UNAUTHORIZED:
-            headers = _BASIC_CHALLENGE
-        return problem(
-            status=verdict.status,
-            code=verdict.code,
-            detail=verdict.detail,
-            request_id=current_request_id() or "",
-            retryable=verdict.status in {408, 503},
-            fields=verdict.fields,
-            headers=headers,
-        )
+        return answer(verdict, challenge=_CHALLENGE)
 
 
 def _refusal(status: int, code: str, detail: str) -> Verdict:

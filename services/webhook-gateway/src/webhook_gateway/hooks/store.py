@@ -25,7 +25,7 @@ WHERE d.delivery_id = r.delivery_id AND d.received_at = r.received_at AND d.outc
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Refusals:
     """Refusals of one second with one source and reason, an absolute count within one run of one replica."""
 

@@ -8,8 +8,6 @@ from prometheus_client import CollectorRegistry, Counter
 
 from webhook_gateway.website.model import Admission, Category
 
-LIMITED_BY = ("phone", "address", "ip")
-
 
 class WebsiteMetrics:
     """One instance an application."""
@@ -41,7 +39,7 @@ class WebsiteMetrics:
         )
         for outcome in ("passed", "repeated", "limited", "failed_open", "manager"):
             self._limits.labels(outcome)
-        for kind in LIMITED_BY:
+        for kind in ("phone", "address", "ip"):
             self._limited.labels(kind)
         for category in Category:
             self._endangered.labels(category.value)

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
-import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, TooMany, Unauthorized, Unavailable, Unprocessable
-from common.http import Principal, Route, TokenBook, problem
-from common.telemetry import current_request_id, current_traceparent
+from common.http import Principal, Route, TokenBook
+from common.telemetry import current_traceparent
+from webhook_gateway.hooks.answer import answer
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import WEBSITE, Outcome, Verdict
 from webhook_gateway.hooks.refusals import CountRefusals
@@ -24,6 +24,7 @@ from webhook_gateway.website.callers import Network, client_ip
 MANAGER_HEADER = "X-Manager-Id"
 """Names the manager who places an order for a customer; it gives no right, it shows when their own token was not used."""
 
+_CHALLENGE = 'Bearer realm="suite"'
 _ROLES = frozenset({"website", "website_manager"})
 _LONGEST_KEY = 255
 _REFUSED_BODIES: Mapping[BodyState, Refusal] = {
@@ -132,24 +133,7 @@ class WebsiteRoutes:
         if verdict.outcome is Outcome.REFUSED:
             self._refusals.count(WEBSITE, verdict.code)
         self._metrics.answered(WEBSITE, verdict.event, verdict.outcome, perf_counter() - started)
-        if verdict.body is not None:
-            return web.Response(
-                status=verdict.status, body=orjson.dumps(verdict.body), headers={"Content-Type": "application/json"}
-            )
-        headers: dict[str, str] = {}
-        if verdict.status in {429, 503}:
-            headers["Retry-After"] = str(verdict.retry_after)
-        elif verdict.status == 401:
-            headers["WWW-Authenticate"] = 'Bearer realm="suite"'
-        return problem(
-            status=verdict.status,
-            code=verdict.code,
-            detail=verdict.detail,
-            request_id=current_request_id() or "",
-            retryable=verdict.status in {408, 429, 503},
-            fields=verdict.fields,
-            headers=headers,
-        )
+        return answer(verdict, challenge=_CHALLENGE)
 
 
 def _refusal(request: web.Request, body: Body, principal: Principal | None) -> Refusal | None:
