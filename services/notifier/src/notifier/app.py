@@ -18,10 +18,8 @@ from notifier.api import DESCRIPTION, NAME, VERSION, people_routes, routes_of
 from notifier.channels.telegram import TelegramSender
 from notifier.delivery.deliver import Deliver
 from notifier.delivery.dispatcher import Dispatcher, every
-from notifier.delivery.fail_over import FailOver
-from notifier.delivery.failover_store import failovers
-from notifier.delivery.heartbeat import Beat
-from notifier.delivery.heartbeat_store import HeartbeatStore, pinger
+from notifier.delivery.fail_over import FailOver, failovers
+from notifier.delivery.heartbeat import Beat, HeartbeatStore, pinger
 from notifier.delivery.notifications import NotificationStore, notification_opener
 from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues

@@ -20,6 +20,31 @@ _KINDS = (
     "test",
 )
 _CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent", "unclear")
+_STEPS = ("remind", "call", "nobody", "reopen")
+_CALL_OUTCOMES = ("placed", "unreachable", "later")
+_PRESSES = (
+    "done",
+    "asked",
+    "taken",
+    "over",
+    "forbidden",
+    "unknown_person",
+    "unknown_button",
+    "no_recipe",
+    "not_yours",
+    "failed",
+)
+_RECIPES = ("retry_workflow", "restart_refund")
+_TRACKED = (
+    ("ticket", "done"),
+    ("ticket", "later"),
+    ("ticket", "refused"),
+    ("comment", "done"),
+    ("comment", "later"),
+    ("comment", "refused"),
+    ("read", "done"),
+    ("read", "later"),
+)
 
 
 class NotifierMetrics:
@@ -136,41 +161,6 @@ class NotifierMetrics:
     def no_heartbeat(self) -> None:
         """Show that none is to be expected: nobody must be alarmed by its absence."""
         self.heartbeat_at.set(float("inf"))
-
-
-_STEPS = ("remind", "call", "nobody", "reopen")
-
-
-_CALL_OUTCOMES = ("placed", "unreachable", "later")
-
-
-_PRESSES = (
-    "done",
-    "asked",
-    "taken",
-    "over",
-    "forbidden",
-    "unknown_person",
-    "unknown_button",
-    "no_recipe",
-    "not_yours",
-    "failed",
-)
-
-
-_RECIPES = ("retry_workflow", "restart_refund")
-
-
-_TRACKED = (
-    ("ticket", "done"),
-    ("ticket", "later"),
-    ("ticket", "refused"),
-    ("comment", "done"),
-    ("comment", "later"),
-    ("comment", "refused"),
-    ("read", "done"),
-    ("read", "later"),
-)
 
 
 class PeopleMetrics:

@@ -37,7 +37,7 @@ from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Destination, Routes
 from notifier.settings import NotifierSettings
-from notifier.silences.silence import silence
+from notifier.silences.store import silence
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import FollowUpStore

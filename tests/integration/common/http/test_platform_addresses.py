@@ -131,7 +131,7 @@ async def test_head_is_answered_wherever_get_is(demo: Demo) -> None:
 
 
 async def test_no_generated_request_meets_a_5xx_or_leaves_the_document(demo: Demo) -> None:
-    """R5 in small: schemathesis drives the real server with its own idea of good and bad requests."""
+    """Schemathesis drives the real server with its own idea of good and bad requests."""
     document = (await demo.call("GET", "/openapi.json")).json()
     del document["paths"]["/fail/{kind}"]  # it fails on purpose
     loaded = schemathesis.openapi.from_dict(document)

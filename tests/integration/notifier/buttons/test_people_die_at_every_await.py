@@ -36,7 +36,7 @@ from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Destination, Routes
-from notifier.silences.silence import silence
+from notifier.silences.store import silence
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore

@@ -14,8 +14,7 @@ from notifier.messages.keyboard import ButtonData, data_of, incident_buttons, ke
 from notifier.messages.wording import Words
 from notifier.people.file import read_people
 from notifier.people.model import Directory, Person
-from notifier.tickets.model import Instruction, instruction_for, ticket_for, wants_ticket
-from notifier.tickets.no_call import says_no_call
+from notifier.tickets.model import Instruction, instruction_for, says_no_call, ticket_for, wants_ticket
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -7,8 +7,7 @@ import pytest
 from notifier.messages.document import Document, text_of
 from notifier.messages.layout import telegram
 from notifier.messages.layout.base import Page
-from notifier.messages.order_notices import render_order
-from notifier.messages.orders import Difference, Goods, Order, OrderFact
+from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
 from notifier.messages.wording import Words, languages
 
 MILK = Goods(id="sku-1", name="Молоко <3,2 %> & сливки", quantity="2", price=8000)

@@ -15,8 +15,7 @@ import pytest
 
 from notifier.messages.document import Document
 from notifier.messages.layout import LAYOUTS, mail, slack, telegram
-from notifier.messages.order_notices import render_order
-from notifier.messages.orders import Difference, Goods, Order, OrderFact
+from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
 from notifier.messages.wording import Language, Words
 
 MILK = Goods(id="sku-101", name="Молоко 3,2 %, 1 л", quantity="2", price=8900)

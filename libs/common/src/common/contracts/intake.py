@@ -39,10 +39,10 @@ class Hook:
     """What the gateway knows of one delivery.
 
     ``event_id`` recognises a repeat: created = (source, external id, type); the others add the digest of the canonical payload and
-    the envelope's timestamp; without a timestamp it is unique, and only a match with the latest content of that type is a repeat.
-    ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six hooks' names, or the name as it came where we do
-    not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with secrets masked. ``answer`` is what
-    a refused website was told. ``currency`` is the source's (ISO 4217): bodies name none.
+    the envelope's timestamp; without a timestamp it is unique, and only a match with the latest content of that type is a repeat
+    (docs/requirements.md#repeats). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six hooks' names,
+    or the name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
+    secrets masked. ``answer`` is what a refused website was told. ``currency`` is the source's (ISO 4217): bodies name none.
     """
 
     type: str

@@ -12,6 +12,8 @@ from common.errors import Conflict, Unavailable
 
 Severity = Literal["critical", "warning", "info"]
 _RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
+RecipeName: TypeAlias = Literal["retry_workflow", "restart_refund"]
+_WORKFLOW = "workflow:"
 
 
 class IncidentState(StrEnum):
@@ -62,6 +64,39 @@ class Reported:
     muted: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A recipe and its target: a workflow's or a refund's id; ``version`` where the operation wants to know what was looked at."""
+
+    name: RecipeName
+    target: str
+    version: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The admin address that carries it out (CONTRACT 4 and 6)."""
+        if self.name == "retry_workflow":
+            return f"/admin/v1/workflows/{self.target}/retry"
+        return f"/admin/v1/refunds/{self.target}/restart"
+
+    def body(self, reason: str) -> Mapping[str, object]:
+        """The body that the address takes."""
+        return {"reason": reason} if self.version is None else {"reason": reason, "expected_version": self.version}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An incident as people act on it."""
+
+    id: int
+    state: IncidentState
+    fact: ProblemFact
+    version: int
+    holder: str | None = None
+    """Who acknowledged it last."""
+    ack_until: datetime | None = None
+
+
 def should_notify(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:
     """Whether people hear of a report: when it opens an incident or makes it critical. Repeats are only counted."""
     if report.opened:
@@ -102,32 +137,6 @@ def comment(state: IncidentState) -> IncidentState:
     return state
 
 
-RecipeName: TypeAlias = Literal["retry_workflow", "restart_refund"]
-
-
-_WORKFLOW = "workflow:"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A recipe and its target: a workflow's or a refund's id; ``version`` where the operation wants to know what was looked at."""
-
-    name: RecipeName
-    target: str
-    version: int | None = None
-
-    @property
-    def path(self) -> str:
-        """The admin address that carries it out (CONTRACT 4 and 6)."""
-        if self.name == "retry_workflow":
-            return f"/admin/v1/workflows/{self.target}/retry"
-        return f"/admin/v1/refunds/{self.target}/restart"
-
-    def body(self, reason: str) -> Mapping[str, object]:
-        """The body that the address takes."""
-        return {"reason": reason} if self.version is None else {"reason": reason, "expected_version": self.version}
-
-
 def recipe_of(fact: ProblemFact) -> Recipe | None:
     """Return the recipe for an incident: retry a crashed workflow (M9), restart a refund in RS_ERROR (M22), or none."""
     if fact.kind == "workflow.crashed" and fact.fingerprint.startswith(_WORKFLOW):
@@ -149,16 +158,3 @@ class CallUnderWay(Unavailable):
     """Somebody is being phoned because of the incident at this very moment; the act is possible as soon as that call is out."""
 
     code = "call_under_way"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """An incident as people act on it."""
-
-    id: int
-    state: IncidentState
-    fact: ProblemFact
-    version: int
-    holder: str | None = None
-    """Who acknowledged it last."""
-    ack_until: datetime | None = None

@@ -20,8 +20,16 @@ from common.contracts.orders import (
 from common.contracts.refunds import RefundRejectedV1
 from common.telemetry import scrub_text
 from notifier.incidents.model import ProblemFact
-from notifier.messages.orders import Difference, Goods, Order, OrderFact
+from notifier.messages.order_notices import Difference, Goods, Order, OrderFact
 from notifier.messages.wording import Words
+
+_MASK = "[masked]"
+_MOST = 4000  # far more than any notice shows; keeps a text of a megabyte from costing anything
+_GAP = r"[\s().\-\u2010-\u2015/_]{0,3}"
+_TAIL = re.compile(r"[\d\s().\-\u2010-\u2015/_+]+\Z")
+# Ten digits or more, however they are parted, are a phone to us: in a comment nothing else of that length is worth reading.
+_LONG_NUMBER = re.compile(rf"\+?\d(?:{_GAP}\d){{9,}}")
+_DATE = re.compile(r"(?<!\d)(\d{1,2}[./-]\d{1,2}[./-]20[2-4]\d|20[2-4]\d-\d{2}-\d{2})(?!\d)")
 
 
 def order_fact(event: OrderEvent) -> OrderFact:
@@ -129,25 +137,6 @@ def _difference(difference: OrderDifference) -> Difference:
             for name, before, after in difference.fields
         ),
     )
-
-
-_MASK = "[masked]"
-
-
-_MOST = 4000  # far more than any notice shows; keeps a text of a megabyte from costing anything
-
-
-_GAP = r"[\s().\-\u2010-\u2015/_]{0,3}"
-
-
-_TAIL = re.compile(r"[\d\s().\-\u2010-\u2015/_+]+\Z")
-
-
-# Ten digits or more, however they are parted, are a phone to us: in a comment nothing else of that length is worth reading.
-_LONG_NUMBER = re.compile(rf"\+?\d(?:{_GAP}\d){{9,}}")
-
-
-_DATE = re.compile(r"(?<!\d)(\d{1,2}[./-]\d{1,2}[./-]20[2-4]\d|20[2-4]\d-\d{2}-\d{2})(?!\d)")
 
 
 def free_text(text: str) -> str:

@@ -5,13 +5,70 @@ The order's number stands in each exactly once. Goods come first to what a picke
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from notifier.messages.document import Document, Line, Section, bold, code, plain, shorten
-from notifier.messages.orders import Difference, Goods, Order, OrderFact
 from notifier.messages.wording import Words
 
 _LONGEST_TEXT = 1000  # of a comment or a reason; a customer may write a megabyte
 _LONGEST_NAME = 300  # of goods
 _NAMED_FIELDS = {"comment": None, "replacement_policy": "replacement", "shipment_method": "shipment"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goods:
+    """One position. ``quantity`` is a decimal string; prices are minor units of the order's currency."""
+
+    id: str
+    quantity: str
+    name: str | None = None
+    price: int | None = None
+
+    @property
+    def label(self) -> str:
+        """What a picker calls it: the name, else the id."""
+        return self.name or self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An order as it was right after the event."""
+
+    number: str
+    external_id: str
+    version: int
+    status: str
+    source: str
+    store_id: str | None = None
+    zone: str = "other"
+    comment: str | None = None
+    shipment_method: str | None = None
+    replacement_policy: str | None = None
+    currency: str = "RUB"
+    goods: tuple[Goods, ...] = ()
+    total: int | None = None
+    discounted_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What changed: goods by kind, changed ones as (before, after), other fields as (name, before, after)."""
+
+    added: tuple[Goods, ...] = ()
+    removed: tuple[Goods, ...] = ()
+    changed: tuple[tuple[Goods, Goods], ...] = ()
+    fields: tuple[tuple[str, str | None, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFact:
+    """An order event as the notifier sees it. ``kind`` is ``order.created`` and so on; ``tell`` is the orchestrator's decision (M7)."""
+
+    kind: str
+    order: Order
+    tell: bool
+    difference: Difference | None = None
+    reason: str | None = None
 
 
 def render_order(fact: OrderFact, words: Words) -> Document:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from common.errors import NotFound
 from common.postgres import Connection
-from notifier.routing.model import fits
+from notifier.incidents.model import Incident
+from notifier.routing.model import fits, literal
 from notifier.routing.rows import labels_of, like
 from notifier.silences.model import Silence
 
@@ -77,4 +78,17 @@ def silence_of(row: Any) -> Silence:
         purpose=row["purpose"],
         starts_at=row["starts_at"],
         ends_at=row["ends_at"],
+    )
+
+
+async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:
+    """Keep notices of the incident's problem back for a while, in the caller's transaction."""
+    now = await connection.fetchval("SELECT now()")
+    await SilenceStore(connection).add(
+        match={"fingerprint": [literal(incident.fact.fingerprint)]},
+        purpose="silence",
+        starts_at=None,
+        ends_at=now + lasts,
+        reason=reason,
+        by=person,
     )

@@ -10,7 +10,7 @@ from notifier.duty.escalation import Duty, may_be_called
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.store import IncidentStore
 from notifier.people.model import Directory
-from notifier.tickets.no_call import says_no_call
+from notifier.tickets.model import says_no_call
 
 
 class AcknowledgeFromComment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,21 @@ REQUESTS = "TRAVELSUP"
 _NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed, told in chats (M8)
 _LONGEST_SUMMARY = 250
 _LONGEST_DETAIL = 1000
+NO_CALL = (
+    "звонить не нужно",
+    "звонить не надо",
+    "не нужно звонить",
+    "не надо звонить",
+    "не звоните",
+    "no need to call",
+    "no call needed",
+    "do not call",
+    "don't call",
+    "dont call",
+)
+"""What counts unless the settings say otherwise."""
+_NOT_WORDS = re.compile(r"[^\w']+")
+_QUOTED = re.compile(r"^\s*>.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +60,76 @@ class NewTicket:
     created_by: str
     incident_id: int | None = None
     order_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLine:
+    """A line of an incident's history that ticket, other chats and timeline do not know yet."""
+
+    id: int
+    incident: Incident
+    actor: str
+    act: str
+    text: str
+    at: datetime
+    origin: str | None
+    ticket_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketComment:
+    """A remark to a ticket. ``history_id`` makes it unique where it tells a line of history; ``summon`` are people to be tagged."""
+
+    ticket_id: int
+    author: str
+    text: str
+    history_id: int | None = None
+    summon: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideComment:
+    """A comment as the outside tracker has it."""
+
+    id: int
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToCreate:
+    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
+
+    id: int
+    queue: str
+    summary: str
+    description: str
+    unique: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentToSend:
+    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
+
+    id: int
+    key: str
+    text: str
+    summon: tuple[str, ...]
+    link: str | None
+    seen: int
+    attempts: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToRead:
+    """An open ticket whose comments are to be read after ``seen``."""
+
+    id: int
+    key: str
+    seen: int
+    incident_id: int | None
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
@@ -114,77 +200,18 @@ def _reach(person: Person) -> str:
     return f"{person.name}, {person.phone}" if person.phone else person.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryLine:
-    """A line of an incident's history that ticket, other chats and timeline do not know yet."""
-
-    id: int
-    incident: Incident
-    actor: str
-    act: str
-    text: str
-    at: datetime
-    origin: str | None
-    ticket_id: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketComment:
-    """A remark to a ticket. ``history_id`` makes it unique where it tells a line of history; ``summon`` are people to be tagged."""
-
-    ticket_id: int
-    author: str
-    text: str
-    history_id: int | None = None
-    summon: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutsideComment:
-    """A comment as the outside tracker has it."""
-
-    id: int
-    author: str
-    text: str
-
-
 class TrackerRefused(SuiteError):
     """The tracker refuses for good; asking again will not help."""
 
     code = "tracker_refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketToCreate:
-    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
-
-    id: int
-    queue: str
-    summary: str
-    description: str
-    unique: str
-    attempts: int
+def says_no_call(text: str, wordings: Sequence[str] = NO_CALL) -> bool:
+    """Whether one of the wordings stands in the text as whole words. Case, punctuation, ё and quoted lines ("> …") do not count."""
+    said = f" {_plain(_QUOTED.sub(' ', text))} "
+    return any(f" {words} " in said for words in map(_plain, wordings) if words)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommentToSend:
-    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
-
-    id: int
-    key: str
-    text: str
-    summon: tuple[str, ...]
-    link: str | None
-    seen: int
-    attempts: int
-    repeated: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TicketToRead:
-    """An open ticket whose comments are to be read after ``seen``."""
-
-    id: int
-    key: str
-    seen: int
-    incident_id: int | None
+def _plain(text: str) -> str:
+    lowered = text.casefold().replace("ё", "е").replace("\u2019", "'")
+    return " ".join(_NOT_WORDS.sub(" ", lowered).split())
