@@ -189,17 +189,17 @@ async def _orders(session: aiohttp.ClientSession, url: str) -> list[int]:
 
 async def _save(session: aiohttp.ClientSession, url: str, sandbox: RunningSandbox) -> None:
     """Mend, resubmit and report whatever is endangered; the mail server stumbles first."""
-    desk = url + "/admin/v1/endangered-orders"
+    endangered = url + "/admin/v1/endangered-orders"
 
     async def everything() -> list[dict[str, Any]]:
-        async with session.get(desk + "?limit=100", headers=bearer("viewer")) as answer:
+        async with session.get(endangered + "?limit=100", headers=bearer("viewer")) as answer:
             items: list[dict[str, Any]] = (await answer.json())["items"]
             return items if len(items) == 8 else []
 
     await sandbox.fault("mail", mode="error", count=1)
     await sandbox.fault("mail", mode="declined", count=1)
     for item in await eventually(everything, what="eight endangered orders"):
-        path = f"{desk}/{item['id']}"
+        path = f"{endangered}/{item['id']}"
         await _post(session, path + "/mend", {"reason": NAMES[0], "body": {**ORDER, "positions": []}}, "operator")
         await _post(
             session, path + "/resubmit", {"reason": NAMES[0], "body": {**ORDER, "externalId": None}}, "operator"

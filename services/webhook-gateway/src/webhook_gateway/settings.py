@@ -1,4 +1,4 @@
-"""What the gateway can be told, from the environment (prefix ``WEBHOOK_GATEWAY_``)."""
+"""The settings, from the environment (prefix ``WEBHOOK_GATEWAY_``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Website orders and the operators' desk, on real servers."""
+"""Website orders and what operators do with deliveries, on real servers."""
 
 from __future__ import annotations
 
@@ -176,10 +176,10 @@ async def test_what_the_recorder_cannot_take_in_becomes_a_dead_letter_and_holds_
             await exchange.publish(aio_pika.Message(strange.encode()), routing_key=intake.HOOK_IGNORED)
         await gateway.send(hook_body())
 
-        async def buried() -> list[dict[str, Any]]:
+        async def dead_letters() -> list[dict[str, Any]]:
             letters: list[dict[str, Any]] = (await gateway.get("/admin/v1/dead-letters"))["items"]
             return letters
 
-        [letter] = await eventually(buried, within=60, what="a dead letter")
+        [letter] = await eventually(dead_letters, within=60, what="a dead letter")
         assert (letter["event_id"], letter["reason"]) == ("strange", "poison")
         assert len(await gateway.deliveries(1)) == 1

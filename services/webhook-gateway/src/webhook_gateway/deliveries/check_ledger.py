@@ -52,7 +52,7 @@ class Orders:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything known of a period. ``refused`` and ``archived`` are counts by (replica, outcome); ``endangered`` are ids; ``unarrived``
-    are numbers of acknowledged orders that the orchestrator has not told of; ``damaged`` are spool directories with records or files
+    are numbers of acknowledged orders that the orchestrator has not announced; ``damaged`` are spool directories with records or files
     that were set aside, and how many. ``acknowledged``: what callers say they were answered positively, as (number, event)."""
 
     kept: Sequence[Kept]

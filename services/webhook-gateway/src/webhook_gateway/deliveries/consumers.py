@@ -77,7 +77,7 @@ def make_arrivals(
 
 
 def delivery_key(envelope: Envelope) -> str:
-    """Return what the inbox knows a delivery by: its id and lane (one that came by both lanes is recorded as spooled)."""
+    """Return what the inbox knows a delivery by: its id and storage path (one that came by both is recorded as spooled)."""
     return f"{envelope.extension('deliveryid')}:{envelope.extension('lane')}"
 
 

@@ -1,4 +1,4 @@
-"""Keeps every delivery, tells the orders' timelines, raises alerts for what a person has to look at."""
+"""Keeps every delivery, notes it in the orders' timelines, raises alerts for what a person has to look at."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def outcome_of(hook: Hook) -> Outcome:
 
 
 def _awaited(hook: Hook) -> AwaitedOrder | None:
-    """Return what the orchestrator has to tell of: whoever sent the ``created`` was told that we have the order, quarantined or not."""
+    """Return the order that the orchestrator has to announce: whoever sent the ``created`` had a positive answer, quarantined or not."""
     acknowledged = hook.type == intake.HOOK_RECEIVED or (
         hook.type == intake.HOOK_QUARANTINED and hook.status is not None and hook.status < HTTPStatus.MULTIPLE_CHOICES
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from common.contracts.intake import Hook
 from common.postgres import Connection
 
-# One statement for a batch. A copy that came by the spool corrects the lane of the one that came by the broker.
+# One statement for a batch. A copy that came by the spool corrects the storage path of the one that came by the broker.
 _SAVE_DELIVERIES = """
 INSERT INTO deliveries AS kept (
     delivery_id, received_at, type, event_id, source, event, number, external_id, sent_at, digest, currency,

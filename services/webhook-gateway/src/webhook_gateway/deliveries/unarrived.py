@@ -36,7 +36,7 @@ ORDER BY acknowledged_at, number LIMIT $3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwaitedOrder:
-    """An order whose ``order.created`` was acknowledged: the orchestrator has to tell of it."""
+    """An order whose ``order.created`` was acknowledged: the orchestrator has to announce it."""
 
     number: str
     source: str
@@ -51,7 +51,7 @@ async def expect(connection: Connection, orders: Sequence[AwaitedOrder]) -> None
 
 
 async def arrived(connection: Connection, numbers: Sequence[str]) -> None:
-    """Note that the orchestrator has told of these orders, in the caller's transaction."""
+    """Note that the orchestrator has announced these orders, in the caller's transaction."""
     await connection.execute(_ARRIVED, list(numbers))
 
 

@@ -37,7 +37,7 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Disowned:
-    """A delivery that was answered 503 because no lane confirmed it, though one may have taken it."""
+    """A delivery that was answered 503 because no storage path confirmed it, though one may have taken it."""
 
     delivery_id: str
     received_at: datetime

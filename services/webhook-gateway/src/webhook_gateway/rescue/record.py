@@ -88,7 +88,7 @@ def endangered_rows(hooks: Sequence[Hook]) -> list[EndangeredRow]:
 
 
 def tried_again(hooks: Sequence[Hook]) -> list[str]:
-    """Return what the website calls the orders of which these deliveries tell a try to place them."""
+    """Return the external ids of the website orders that somebody tried to place with these deliveries."""
     return sorted({hook.external_id for hook in hooks if hook.external_id is not None and _is_try(hook)})
 
 

@@ -47,7 +47,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What a website is told instead of 201. ``external_id``: what the try was called by, where that is not in the request."""
+    """What a website is answered instead of 201. ``external_id``: what the try was called by, where that is not in the request."""
 
     status: int
     code: str
