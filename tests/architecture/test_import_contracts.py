@@ -29,11 +29,6 @@ VIOLATIONS = {
         "from refunds.application import ports",
         "inside a service, imports point inwards",
     ),
-    "entry points and adapters stay apart": (
-        "services/orchestrator/src/orchestrator/adapters/seeded.py",
-        "from orchestrator.entrypoints import http",
-        "inside a service, imports point inwards",
-    ),
     "the domain knows no framework": (
         "services/tips/src/tips/domain/seeded.py",
         "import asyncpg",

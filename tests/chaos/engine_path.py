@@ -11,12 +11,12 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "common.messaging.consumer": ("Consumer._process", "Consumer._carry_out"),
     "common.messaging.inbox": ("claim",),
     "common.messaging.outbox": ("add_encoded", "OutboxRelay._sweep"),
-    "orchestrator.entrypoints.consumers": ("Taker.take_hooks",),
-    "orchestrator.adapters.intake": ("PostgresIntake.ingest", "tell"),
-    "orchestrator.application.engine": ("Worker.run", "Worker.work_once", "Worker._carry_out", "Worker._complete"),
-    "orchestrator.application.order_life": ("OrderLife.prepare",),
-    "orchestrator.adapters.reader": ("PostgresOrderReader.orders", "PostgresOrderReader.events"),
-    "orchestrator.adapters.workflows": (
+    "orchestrator.refunds.consumers": ("Taker.take_hooks",),
+    "orchestrator.engine.append": ("PostgresIntake.ingest", "tell"),
+    "orchestrator.engine.worker": ("Worker.run", "Worker.work_once", "Worker._carry_out", "Worker._complete"),
+    "orchestrator.orders.life": ("OrderLife.prepare",),
+    "orchestrator.orders.store": ("PostgresOrderReader.orders", "PostgresOrderReader.events"),
+    "orchestrator.engine.store": (
         "PostgresWorkflows.claim",
         "PostgresWorkflows.complete",
         "_write_effects",

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from common.clock import SystemClock
 from common.postgres import Database, worth_repeating
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Worker, WorkerLimits
-from orchestrator.application.ports import ORDER_LIFE, Claim, Outcome, WorkflowState
+from orchestrator.engine.model import ORDER_LIFE, Claim, Outcome, WorkflowState
+from orchestrator.engine.store import PostgresWorkflows
+from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.metrics import OrchestratorMetrics
 
 
 class Nothing:

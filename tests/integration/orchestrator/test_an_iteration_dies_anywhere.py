@@ -12,13 +12,13 @@ import pytest
 from common.clock import ManualClock
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.caller_metrics import TipsCallerMetrics
-from orchestrator.adapters.tips_ledger import PostgresTipsLedger
-from orchestrator.application.tips_caller import TipsCaller, Trigger
-from orchestrator.application.tips_ports import Arm, Explained, Reason, TipsFailed
-from orchestrator.domain.breaker import CircuitBreaker
-from orchestrator.domain.old_tips_rules import OldTipsRules, RulesByPlace, need_hold, write_of
-from orchestrator.domain.tips import Feedback
+from orchestrator.tips.breaker import CircuitBreaker
+from orchestrator.tips.decide import TipsCaller, Trigger
+from orchestrator.tips.metrics import TipsCallerMetrics
+from orchestrator.tips.model import Feedback
+from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace, need_hold, write_of
+from orchestrator.tips.store import PostgresTipsLedger
+from orchestrator.tips.switches import Arm, Explained, Reason, TipsFailed
 
 END = datetime(2026, 11, 21, 10, tzinfo=UTC)
 NOW = END + timedelta(hours=1)

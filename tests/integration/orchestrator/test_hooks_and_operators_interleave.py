@@ -19,12 +19,13 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from common.postgres import Database
 from common.testing import TestDatabases
-from orchestrator.adapters import operations, workflows
-from orchestrator.application import order_life
-from orchestrator.domain import decisions, fold
-from orchestrator.domain.events import Hook
-from orchestrator.domain.order import Status, StockEntry
-from orchestrator.domain.transitions import TRANSITIONS, Act
+from orchestrator.engine import operate as operations
+from orchestrator.engine import store as workflows
+from orchestrator.orders import decisions, fold
+from orchestrator.orders import life as order_life
+from orchestrator.orders.events import Hook
+from orchestrator.orders.model import Status, StockEntry
+from orchestrator.orders.transitions import TRANSITIONS, Act
 from tests.integration.orchestrator.order_machine import OrderMachine
 
 EXAMPLES = int(os.environ.get("ORDER_MACHINE_EXAMPLES", "10"))

@@ -14,20 +14,20 @@ import pytest
 from common.clock import SystemClock
 from common.postgres import worth_repeating
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.bulk import PostgresBulk
-from orchestrator.adapters.drift import Drift
-from orchestrator.adapters.intake import PostgresIntake
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.operations import PostgresOperations
-from orchestrator.adapters.reader import PostgresOrderReader
-from orchestrator.adapters.searches import Searches
-from orchestrator.adapters.upkeep import PostgresUpkeep
-from orchestrator.adapters.wake import Bell
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Worker, WorkerLimits
-from orchestrator.application.order_life import OrderLife, Placement
-from orchestrator.application.ports import ORDER_LIFE, WorkflowState
-from orchestrator.application.read_hook import to_workflow_event
+from orchestrator.engine.append import PostgresIntake
+from orchestrator.engine.bulk import PostgresBulk
+from orchestrator.engine.model import ORDER_LIFE, WorkflowState
+from orchestrator.engine.operate import PostgresOperations
+from orchestrator.engine.searches import Searches
+from orchestrator.engine.store import PostgresWorkflows
+from orchestrator.engine.wakeup import Bell
+from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.aggregate import Drift
+from orchestrator.orders.hooks import to_workflow_event
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.measure import PostgresUpkeep
+from orchestrator.orders.store import PostgresOrderReader
 from tests.integration.orchestrator.plans import WatchedDatabase
 from tests.support.big_database import filled
 from tests.support.order_hooks import hook

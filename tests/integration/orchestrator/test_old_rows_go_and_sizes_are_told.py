@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
-from orchestrator.adapters.drift import Drift
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.retention import Pruned, Retention
-from orchestrator.adapters.upkeep import PostgresUpkeep
+from orchestrator.engine.retention import Pruned, Retention
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.aggregate import Drift
+from orchestrator.orders.measure import PostgresUpkeep
 
 NOW = datetime.now(UTC)
 

@@ -13,8 +13,8 @@ import pytest
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Envelope
 from common.testing import eventually
-from orchestrator.adapters.order_evidence import order_evidence
-from orchestrator.entrypoints.check_command import EXIT_CANNOT, EXIT_RIGHT, EXIT_WRONG, check_orders
+from orchestrator.orders.check_command import EXIT_CANNOT, EXIT_RIGHT, EXIT_WRONG, check_orders
+from orchestrator.orders.evidence import order_evidence
 from tests.support.order_hooks import life, marketplace
 
 ORDERS = 3

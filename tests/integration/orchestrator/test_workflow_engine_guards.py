@@ -16,13 +16,13 @@ from common.errors import Conflict
 from common.postgres import Database, worth_repeating
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
-from orchestrator.adapters.intake import PostgresIntake
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.operations import PostgresOperations
-from orchestrator.adapters.wake import Bell
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Worker, WorkerLimits
-from orchestrator.application.ports import Claim, Lane, NewEvent, Outcome, TimelineEntry, WorkflowState
+from orchestrator.engine.append import PostgresIntake
+from orchestrator.engine.model import Claim, Lane, NewEvent, Outcome, TimelineEntry, WorkflowState
+from orchestrator.engine.operate import PostgresOperations
+from orchestrator.engine.store import PostgresWorkflows
+from orchestrator.engine.wakeup import Bell
+from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.metrics import OrchestratorMetrics
 
 KIND = "order_life"
 LIMITS = WorkerLimits(

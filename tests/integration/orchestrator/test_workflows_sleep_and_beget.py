@@ -11,10 +11,10 @@ import pytest
 
 from common.postgres import Database
 from common.testing import eventually
-from orchestrator.adapters.intake import PostgresIntake
-from orchestrator.adapters.operations import PostgresOperations
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.ports import Claim, Lane, NewEvent, Outcome, WorkflowState
+from orchestrator.engine.append import PostgresIntake
+from orchestrator.engine.model import Claim, Lane, NewEvent, Outcome, WorkflowState
+from orchestrator.engine.operate import PostgresOperations
+from orchestrator.engine.store import PostgresWorkflows
 
 PARENT, CHILD = "order_life", "update_transactions"
 LONG = timedelta(hours=1)

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from common.clock import ManualClock
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
-from orchestrator.application.documents import decode_state, encode_state
-from orchestrator.application.order_life import OrderLife, Placement
-from orchestrator.application.ports import ORDER_LIFE, Claim, StoredOrder, WorkflowEvent
-from orchestrator.application.read_hook import to_fact
-from orchestrator.domain.events import Hook
-from orchestrator.domain.fold import fold
-from orchestrator.domain.order import OrderState
+from orchestrator.engine.model import ORDER_LIFE, Claim, StoredOrder, WorkflowEvent
+from orchestrator.orders.documents import decode_state, encode_state
+from orchestrator.orders.events import Hook
+from orchestrator.orders.fold import fold
+from orchestrator.orders.hooks import to_fact
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.model import OrderState
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 NUMBER = "7Q3M0V9XK2TDW8RC"

@@ -11,10 +11,10 @@ import pytest
 
 from common.contracts.intake import HOOK_RECEIVED, Hook
 from common.ids import order_number
-from orchestrator.application.ports import ORDER_LIFE, NewEvent, WorkflowEvent
-from orchestrator.application.read_hook import UnreadableHook, event_id_of, to_fact, to_workflow_event
-from orchestrator.domain.events import Hook as Name
-from orchestrator.domain.events import Line, OrderFact
+from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
+from orchestrator.orders.events import Hook as Name
+from orchestrator.orders.events import Line, OrderFact
+from orchestrator.orders.hooks import UnreadableHook, event_id_of, to_fact, to_workflow_event
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 

@@ -10,11 +10,11 @@ import pytest
 
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
-from orchestrator.application import messages
-from orchestrator.domain.decisions import Announcement
-from orchestrator.domain.difference import Difference, LineChange
-from orchestrator.domain.events import Hook, Key, Line, OrderFact
-from orchestrator.domain.order import Incident, IncidentKind, OrderState, Status
+from orchestrator.orders import messages
+from orchestrator.orders.decisions import Announcement
+from orchestrator.orders.difference import Difference, LineChange
+from orchestrator.orders.events import Hook, Key, Line, OrderFact
+from orchestrator.orders.model import Incident, IncidentKind, OrderState, Status
 
 NOW = datetime(2026, 11, 21, 7, 0, 0, 123456, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.domain.decisions import Decisions, decide
-from orchestrator.domain.difference import Difference, LineChange
-from orchestrator.domain.events import Hook, Line, OrderFact
-from orchestrator.domain.fold import Step, fold
-from orchestrator.domain.order import IncidentKind, OrderState, Status, StockEntry
-from orchestrator.domain.transitions import CHANGING, INCIDENTS, TRANSITIONS, Act
+from orchestrator.orders.decisions import Decisions, decide
+from orchestrator.orders.difference import Difference, LineChange
+from orchestrator.orders.events import Hook, Line, OrderFact
+from orchestrator.orders.fold import Step, fold
+from orchestrator.orders.model import IncidentKind, OrderState, Status, StockEntry
+from orchestrator.orders.transitions import CHANGING, INCIDENTS, TRANSITIONS, Act
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 TWO_A = (Line(id="a", quantity=Decimal(2), price=100, total_price=200),)

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import Unprocessable
-from orchestrator.application.children import tell_children
-from orchestrator.domain.breaker import CircuitBreaker
-from orchestrator.domain.events import Key, Line
-from orchestrator.domain.old_tips_rules import OldTipsRules
-from orchestrator.domain.order import OrderState, Status
-from orchestrator.domain.refund_sum import sum_of_goods
-from orchestrator.domain.tips import TipsOrder
-from orchestrator.domain.transactions import next_check, sum_to_pay
-from orchestrator.domain.voucher import digest, render
+from orchestrator.documents.model import digest, render
+from orchestrator.orders.children import tell_children
+from orchestrator.orders.events import Key, Line
+from orchestrator.orders.model import OrderState, Status
+from orchestrator.refunds.model import sum_of_goods
+from orchestrator.tips.breaker import CircuitBreaker
+from orchestrator.tips.model import TipsOrder
+from orchestrator.tips.own_rules import OldTipsRules
+from orchestrator.tips.transactions import next_check, sum_to_pay
 
 END = datetime(2026, 11, 21, 10, tzinfo=UTC)
 RULES = OldTipsRules(cashless_methods=frozenset({"card"}))

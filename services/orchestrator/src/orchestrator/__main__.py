@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from orchestrator.adapters.order_evidence import order_evidence
 from orchestrator.app import NAME, VERSION, build, openapi
-from orchestrator.entrypoints.check_command import check_orders
+from orchestrator.orders.check_command import check_orders
+from orchestrator.orders.evidence import order_evidence
 from orchestrator.settings import OrchestratorSettings
 
 

@@ -18,44 +18,44 @@ from common.postgres import Database, require_schema, worth_repeating
 from common.service import Application, Lifecycle, dead_letter_routes, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.bulk import PostgresBulk
-from orchestrator.adapters.caller_metrics import TipsCallerMetrics
-from orchestrator.adapters.drift import Drift
-from orchestrator.adapters.experiment import FlagProvider, FlagRows, OpenFeatureExperiment
-from orchestrator.adapters.feedback import FeedbackClient
-from orchestrator.adapters.life_reader import PostgresLifeReader
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.money import PostgresMoney
-from orchestrator.adapters.operations import PostgresOperations
-from orchestrator.adapters.reader import PostgresOrderReader
-from orchestrator.adapters.refund_intake import PostgresRefundIntake
-from orchestrator.adapters.retention import Retention
-from orchestrator.adapters.searches import Searches
-from orchestrator.adapters.tips_ledger import PostgresTipsLedger
-from orchestrator.adapters.tips_service import TipsClient
-from orchestrator.adapters.upkeep import PostgresUpkeep
-from orchestrator.adapters.wake import Wake
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Handler as EngineHandler
-from orchestrator.application.engine import Worker
-from orchestrator.application.issue_document import IssueDocument
-from orchestrator.application.order_life import OrderLife, Placement
-from orchestrator.application.park import RaiseOverdue
-from orchestrator.application.ports import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, Lane
-from orchestrator.application.read_hook import event_id_of
-from orchestrator.application.refund_request import RefundRequest
-from orchestrator.application.tips_caller import TipsCaller
-from orchestrator.application.update_transactions import UpdateTransactions
-from orchestrator.domain.breaker import CircuitBreaker
-from orchestrator.entrypoints.admin import operation_routes
-from orchestrator.entrypoints.admin_bulk import bulk_routes
-from orchestrator.entrypoints.admin_money import money_admin_routes
-from orchestrator.entrypoints.admin_reads import read_routes
-from orchestrator.entrypoints.consumers import Taker
-from orchestrator.entrypoints.http import order_routes
-from orchestrator.entrypoints.jobs import every, free_leases, prune, raise_overdue
-from orchestrator.entrypoints.money import money_routes
+from orchestrator.documents.issue import IssueDocument
+from orchestrator.engine.bulk import PostgresBulk
+from orchestrator.engine.bulk_routes import bulk_routes
+from orchestrator.engine.model import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, Lane
+from orchestrator.engine.operate import PostgresOperations
+from orchestrator.engine.retention import Retention
+from orchestrator.engine.routes import operation_routes
+from orchestrator.engine.searches import Searches
+from orchestrator.engine.store import PostgresWorkflows
+from orchestrator.engine.wakeup import Wake
+from orchestrator.engine.worker import Handler as EngineHandler
+from orchestrator.engine.worker import Worker
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.admin_reads import read_routes
+from orchestrator.orders.aggregate import Drift
+from orchestrator.orders.hooks import event_id_of
+from orchestrator.orders.jobs import every, free_leases, prune, raise_overdue
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.measure import PostgresUpkeep
+from orchestrator.orders.parked import RaiseOverdue
+from orchestrator.orders.routes import order_routes
+from orchestrator.orders.store import PostgresOrderReader
+from orchestrator.refunds.consumers import Taker
+from orchestrator.refunds.follow import RefundRequest
+from orchestrator.refunds.intake import PostgresRefundIntake
+from orchestrator.refunds.request import PostgresMoney
+from orchestrator.refunds.routes import money_admin_routes
+from orchestrator.refunds.store import PostgresLifeReader
 from orchestrator.settings import OrchestratorSettings, read_token
+from orchestrator.tips.breaker import CircuitBreaker
+from orchestrator.tips.decide import TipsCaller
+from orchestrator.tips.experiment import FlagProvider, FlagRows, OpenFeatureExperiment
+from orchestrator.tips.feedback import FeedbackClient
+from orchestrator.tips.metrics import TipsCallerMetrics
+from orchestrator.tips.routes import money_routes
+from orchestrator.tips.service import TipsClient
+from orchestrator.tips.store import PostgresTipsLedger
+from orchestrator.tips.update_transactions import UpdateTransactions
 
 _log = get_logger()
 NAME = "orchestrator"

@@ -11,8 +11,8 @@ from pydantic_settings import SettingsConfigDict
 
 from common.errors import ConfigurationError
 from common.service import ServiceSettings
-from orchestrator.application.engine import WorkerLimits
-from orchestrator.domain.old_tips_rules import OldTipsRules, RulesByPlace
+from orchestrator.engine.worker import WorkerLimits
+from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace
 
 
 class TipsPlace(BaseModel):

@@ -22,7 +22,7 @@ CREATE TABLE orders (
     payment_method     text,
     payment_id         text,
     cost_total         bigint,                     -- minor units, final cost without tips
-    document           jsonb NOT NULL,             -- the whole state, as orchestrator.application.documents writes it
+    document           jsonb NOT NULL,             -- the whole state, as orchestrator.orders.documents writes it
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
     finished_at        timestamptz,                -- when the customer had it, by the marketplace's clock
