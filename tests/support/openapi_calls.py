@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,17 +48,18 @@ _CHOSEN = ("not_a_server_error", "status_code_conformance", "content_type_confor
 
 
 @asynccontextmanager
-async def serving(package: str, directory: Path, **variables: str) -> AsyncIterator[str]:
+async def serving(package: str, directory: Path, *, runner: Sequence[str] = (), **variables: str) -> AsyncIterator[str]:
     """Run a service as a process that knows ``ADMIN`` and ``MACHINE``; give its address; see it end in order.
 
     Not in this process: Hypothesis watches its own process' random numbers. The variables are named without the service's prefix.
+    ``runner`` is a module, and arguments of its, that runs the service in its own process.
     """
     tokens = directory / "tokens.json"
     tokens.write_text(json.dumps(_TOKENS))
     named = {"PORT": "0", "TOKENS_FILE": str(tokens), **variables}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", package, "serve"),
+        *("-m", *runner, package, "serve"),
         env={**os.environ, **{f"{package.upper()}_{name}": value for name, value in named.items()}},
         stdout=asyncio.subprocess.PIPE,
     )

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from yarl import URL
 
-from common.errors import Unavailable
-from common.postgres import Database, worth_repeating
+from common.errors import Conflict, TooMany, Unavailable
+from common.postgres import Database, is_retryable, is_transient
 from common.testing import eventually, proxied
 
 
@@ -178,9 +178,16 @@ async def test_a_session_of_its_own_ends_with_its_locks(database: Database) -> N
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-def test_what_is_worth_repeating(error: Exception, worth: bool) -> None:
+def test_what_is_transient(error: Exception, worth: bool) -> None:
     """The server's and the neighbours' trouble is; ours is not."""
-    assert worth_repeating(error) is worth
+    assert is_transient(error) is worth
+    assert is_retryable(error) is worth
+
+
+@pytest.mark.parametrize(("error", "worth"), [(Unavailable("x"), True), (TooMany("x"), True), (Conflict("x"), False)])
+def test_an_error_of_ours_says_itself_whether_to_try_again(error: Exception, worth: bool) -> None:
+    """What is transient is only asked of what others raise."""
+    assert (is_retryable(error), is_transient(error)) == (worth, False)
 
 
 async def _why(address: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from opentelemetry import trace
 
-from common.telemetry import extract, follow, inject, span, trace_id
+from common.telemetry import current_traceparent, extract, follow, inject, span, trace_id
 from common.telemetry.tracing import parse_traceparent
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -55,6 +55,14 @@ def test_spans_nest_and_siblings_differ() -> None:
     contexts = [each.get_span_context() for each in (outer, first, second)]
     assert len({context.trace_id for context in contexts}) == 1
     assert len({context.span_id for context in contexts}) == 3
+
+
+def test_the_current_traceparent_is_what_would_be_injected() -> None:
+    headers: dict[str, str] = {}
+    with span("take"):
+        inject(headers)
+        assert current_traceparent() == headers["traceparent"]
+    assert current_traceparent() is None
 
 
 def test_outside_a_span_nothing_is_injected() -> None:

@@ -1,9 +1,10 @@
 """The HTTP kit: a service's entry point is a table of routes, everything around them is the same everywhere."""
 
 from common.http import audit
-from common.http.app import build_app
+from common.http.app import build_app, describe
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
+from common.http.changes import Change, Changes, Done, NotDone
 from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.fields import Moment, PlainDecimal
@@ -11,7 +12,7 @@ from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, 
 from common.http.openapi import openapi_document
 from common.http.pages import Page, PageQuery, decode_cursor, encode_cursor, page_of
 from common.http.problems import InvalidCursor, Problem, UnsupportedMediaType, problem, problem_of
-from common.http.routes import Reply, Request, Route
+from common.http.routes import Answer, Reply, Request, Route
 from common.http.server import HttpServer
 
 __all__ = [
@@ -21,11 +22,16 @@ __all__ = [
     "TIMEOUT_HEADER",
     "VIEWER",
     "AdminChange",
+    "Answer",
     "Attempt",
+    "Change",
+    "Changes",
+    "Done",
     "HttpServer",
     "IdempotencyKeyReused",
     "InvalidCursor",
     "Moment",
+    "NotDone",
     "Page",
     "PageQuery",
     "PlainDecimal",
@@ -40,6 +46,7 @@ __all__ = [
     "audit_routes",
     "build_app",
     "decode_cursor",
+    "describe",
     "encode_cursor",
     "forget_keys",
     "idempotent",

@@ -76,6 +76,12 @@ def build_app(
     return app
 
 
+def describe(*, service: str, version: str, routes: Sequence[Route], description: str = "") -> dict[str, Any]:
+    """Return the OpenAPI document that an application of these routes has; nothing is opened, and no handler is called."""
+    public = [*_platform_routes(Health(), CollectorRegistry()), *routes]
+    return openapi_document(service=service, version=version, description=description, routes=public)
+
+
 def _endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
     if not route.raw:
         return make_endpoint(route, service=service, tokens=tokens)

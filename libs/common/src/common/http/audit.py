@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from common.http.auth import VIEWER, Principal
 from common.http.pages import Page, PageQuery, decode_cursor, page_of
 from common.http.routes import Request, Route
-from common.postgres import Connection
+from common.postgres import Connection, Database
 
 
 class AdminChange(BaseModel):
@@ -54,14 +53,6 @@ class AuditQuery(PageQuery):
     action: str | None = Field(default=None, max_length=200)
 
 
-class Acquires(Protocol):
-    """What the audit log needs of a database."""
-
-    def acquire(self) -> AbstractAsyncContextManager[Connection]:
-        """Lend a connection."""
-        ...
-
-
 _INSERT = """
 INSERT INTO audit_log (actor, role, action, target, reason, before, after, request_id)
 VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7::text::jsonb, $8)
@@ -100,7 +91,7 @@ async def record(
     return int(await connection.fetchval(_INSERT, *values))
 
 
-def audit_routes(database: Acquires | None) -> list[Route]:
+def audit_routes(database: Database | None) -> list[Route]:
     """Return ``GET /admin/v1/audit``, newest first. A service without a database of its own has an empty log."""
 
     async def read(request: Request[None, AuditQuery]) -> Page[AuditRecord]:

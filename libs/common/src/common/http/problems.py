@@ -22,7 +22,7 @@ from common.errors import (
     Unavailable,
     Unprocessable,
 )
-from common.postgres import worth_repeating
+from common.postgres import is_transient
 
 
 class UnsupportedMediaType(InvalidInput):
@@ -107,7 +107,7 @@ def to_suite_error(error: Exception) -> SuiteError | None:
     if isinstance(error, SuiteError):
         return error
     # A file that is missing is our own mistake, not something that is away.
-    if worth_repeating(error) and getattr(error, "filename", None) is None:
+    if is_transient(error) and getattr(error, "filename", None) is None:
         return Unavailable("something needed does not answer in time; try again")
     return None
 

@@ -11,14 +11,14 @@ from aiormq.abc import DeliveredMessage
 
 from common.clock import full_jitter
 from common.contracts.envelope import Envelope
-from common.errors import SuiteError
+from common.errors import Unavailable
 from common.messaging import inbox
 from common.messaging.dead_letters import DeadLetterCollector, bury, delivery_of
 from common.messaging.links import pause
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.reader import BatchReader, StopReadingError
 from common.messaging.topology import QueueSpec
-from common.postgres import Connection, Database, DatabaseAway, worth_repeating
+from common.postgres import Connection, Database, DatabaseAway, is_retryable, is_transient
 
 _log = structlog.get_logger(__name__)
 _BATCH_ATTEMPTS = 4
@@ -92,6 +92,11 @@ class Consumer:
         """Whether the queue is being read."""
         return self._reader.connected
 
+    async def check(self) -> None:
+        """Readiness: raise ``Unavailable`` while the queue is not being read."""
+        if not self._reader.connected:
+            raise Unavailable("the queue is not being read")
+
     async def run(self) -> None:
         """Consume until ``stop``. To be supervised; survives the absence of RabbitMQ and of PostgreSQL."""
         await self._reader.run()
@@ -118,7 +123,7 @@ class Consumer:
                 await self._carry_out(events)
             except Exception as error:  # noqa: BLE001 - every failure is either waited for or sorted out one event at a time
                 _log.warning("batch_failed", queue=self._queue.name, events=len(events), reason=type(error).__name__)
-                if isinstance(error, DatabaseAway) or (worth_repeating(error) and attempt < _BATCH_ATTEMPTS):
+                if isinstance(error, DatabaseAway) or (is_transient(error) and attempt < _BATCH_ATTEMPTS):
                     await self._wait(error, _backoff(attempt))
                     attempt += 1
                     continue
@@ -157,11 +162,11 @@ class Consumer:
                 try:
                     await self._carry_out([event], alone=True)
                 except Exception as error:  # noqa: BLE001 - waited for, or counted and buried
-                    if not _retryable(error) and await self._failed_for_good(event, error):
+                    if not is_retryable(error) and await self._failed_for_good(event, error):
                         continue
                     trouble = error
                     again.append(event)
-                    if worth_repeating(error) or isinstance(error, DatabaseAway):
+                    if is_transient(error) or isinstance(error, DatabaseAway):
                         # Not this event's own trouble, so the rest need not run into it as well; they come first next time.
                         again = [*open_events[position + 1 :], *again]
                         break
@@ -186,7 +191,7 @@ class Consumer:
                     await connection.execute(_FORGET_FAILURE, self._name, event.key)
                     kept = await self._bury(connection, event.message, event.envelope, reason="poison", error=text)
             except Exception as trouble:  # noqa: BLE001 - waited for when the database is away, else the event itself cannot be stored
-                if _retryable(trouble):
+                if is_retryable(trouble):
                     await self._wait(trouble, 0.5)
                     continue
                 await self._give_up(event.message, None, reason="poison", error=text)
@@ -201,7 +206,7 @@ class Consumer:
                 async with self._database.transaction() as connection:
                     kept = await self._bury(connection, message, envelope, reason=reason, error=error)
             except Exception as trouble:
-                if not _retryable(trouble):
+                if not is_retryable(trouble):
                     raise
                 await self._wait(trouble, 0.5)
                 continue
@@ -257,10 +262,6 @@ def _storable(key: str) -> str:
 
 def _backoff(attempt: int) -> float:
     return 0.05 + full_jitter(attempt, base=0.1, cap=5.0)
-
-
-def _retryable(error: Exception) -> bool:
-    return (isinstance(error, SuiteError) and error.retryable) or worth_repeating(error)
 
 
 def _describe(error: BaseException) -> str:

@@ -10,14 +10,14 @@ from aiormq.abc import DeliveredMessage
 
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
-from common.errors import Conflict, NotFound, SuiteError
+from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from common.messaging import inbox, outbox
 from common.messaging.links import pause
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.reader import BatchReader, StopReadingError
 from common.messaging.topology import QueueSpec
-from common.postgres import Connection, Database, Record, worth_repeating
+from common.postgres import Connection, Database, Record, is_retryable
 
 _INSERT = """
 INSERT INTO dead_letters (queue, handler, event_id, event_type, subject, reason, error, body)
@@ -108,18 +108,16 @@ def delivery_of(message: DeliveredMessage) -> str | None:
     return digest.hexdigest()
 
 
-async def replay(connection: Connection, letter_id: int, *, actor: str, dry_run: bool = False) -> Record:
+async def replay(connection: Connection, letter_id: int, *, actor: str) -> Record:
     """Send a dead letter to its queue again, by the outbox, in the caller's transaction. Returns the row as it was.
 
-    With ``dry_run`` it only checks. Raises ``NotFound``, or ``Conflict`` when it was replayed before: two operators at once send it once.
+    Raises ``NotFound``, or ``Conflict`` when it was replayed before: two operators at once send it once.
     """
     letter = await connection.fetchrow(_LOCK, letter_id)
     if letter is None:
         raise NotFound(f"there is no dead letter {letter_id}")
     if letter["replayed_at"] is not None:
         raise Conflict(f"dead letter {letter_id} was replayed before, by {letter['replayed_by']}")
-    if dry_run:
-        return letter
     if letter["event_id"] is not None:
         await connection.execute(_FORGET_FAILURES, letter["handler"], letter["event_id"])
     await outbox.add_raw(connection, exchange="", routing_key=letter["queue"], body=letter["body"])
@@ -170,8 +168,7 @@ class DeadLetterCollector:
                             delivery=delivery_of(message),
                         )
             except Exception as error:
-                retryable = isinstance(error, SuiteError) and error.retryable
-                if not retryable and not worth_repeating(error):
+                if not is_retryable(error):
                     raise
                 await pause(self._reader.stopping, 1.0)
                 if self._reader.stopping.is_set():

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from common.contracts.envelope import Envelope, exchange_of
-from common.errors import SuiteError
 from common.messaging.links import pause
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.publisher import (
@@ -25,7 +24,7 @@ from common.messaging.publisher import (
     PublishFailed,
     PublishTimeout,
 )
-from common.postgres import Connection, Database, Record, worth_repeating
+from common.postgres import Connection, Database, Record, is_retryable
 
 _log = structlog.get_logger(__name__)
 
@@ -133,7 +132,7 @@ class OutboxRelay:
                     async with self._database.session() as connection:
                         await self._take_turns(connection)
                 except Exception as error:
-                    if not (isinstance(error, SuiteError) and error.retryable) and not worth_repeating(error):
+                    if not is_retryable(error):
                         raise
                     _log.warning("outbox_interrupted", reason=type(error).__name__)
                     await pause(self._stopping, 0.5)

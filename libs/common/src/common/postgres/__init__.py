@@ -7,6 +7,8 @@ from common.postgres.pool import (
     Database,
     DatabaseAway,
     Record,
+    is_retryable,
+    is_transient,
     prepare_connection,
     worth_repeating,
 )
@@ -17,6 +19,8 @@ __all__ = [
     "Database",
     "DatabaseAway",
     "Record",
+    "is_retryable",
+    "is_transient",
     "migrate",
     "prepare_connection",
     "require_schema",

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 import structlog
 
-from common.errors import ConfigurationError, Unavailable
+from common.errors import ConfigurationError, SuiteError, Unavailable
 
 if TYPE_CHECKING:
     Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -62,14 +62,23 @@ class DatabaseAway(Unavailable):
     """No connection to the database can be had."""
 
 
-def worth_repeating(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Tell whether the same work may succeed when tried again: the server was away, or a neighbour was in the way.
 
-    asyncpg says ``InterfaceError`` both for a connection that has gone and for a wrong use of it; only the first is worth it.
+    Of errors that PostgreSQL, the network or the clock raise; for the suite's own see ``is_retryable``. asyncpg says
+    ``InterfaceError`` both for a connection that has gone and for a wrong use of it; only the first is transient.
     """
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "closing" in str(error)
     return isinstance(error, (*AWAY, *REPEATABLE))
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Tell whether doing the same again later can help: what raised it says so, or it is transient."""
+    return error.retryable if isinstance(error, SuiteError) else is_transient(error)
+
+
+worth_repeating = is_transient  # its former name, until every service has gone over
 
 
 class Database:

@@ -2,6 +2,7 @@
 
 from common.service.cli import service_cli
 from common.service.dead_letters import dead_letter_routes
+from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
 from common.service.runner import Application, run_service, running
 from common.service.settings import ServiceSettings, load_settings, required
@@ -9,8 +10,11 @@ from common.service.settings import ServiceSettings, load_settings, required
 __all__ = [
     "Application",
     "Lifecycle",
+    "PeriodicJob",
+    "ReadyGate",
     "ServiceSettings",
     "dead_letter_routes",
+    "every",
     "load_settings",
     "required",
     "run_service",

@@ -12,13 +12,14 @@ from common.http import (
     OPERATOR,
     VIEWER,
     AdminChange,
+    Answer,
+    Change,
+    Changes,
     Page,
     PageQuery,
     Request,
     Route,
-    audit,
     decode_cursor,
-    once,
     page_of,
 )
 from common.messaging import dead_letters
@@ -64,8 +65,9 @@ def dead_letter_routes(database: Database, *, after_commit: Callable[[], None] =
     A replay is one transaction with its audit record; two at once send the event once. ``after_commit`` wakes the outbox relay.
     """
 
-    async def read(request: Request[None, DeadLetterQuery]) -> Page[DeadLetter]:
-        """Answer one page."""
+    changes = Changes(database, committed=after_commit)
+
+    async def _read(request: Request[None, DeadLetterQuery]) -> Page[DeadLetter]:
         position = decode_cursor(request.query.cursor, int)
         async with database.acquire() as connection:
             rows = await dead_letters.page(
@@ -76,43 +78,24 @@ def dead_letter_routes(database: Database, *, after_commit: Callable[[], None] =
             )
         return page_of(rows, limit=request.query.limit, item=_letter, key=lambda row: (row["id"],))
 
-    async def replay(request: Request[AdminChange, None]) -> Any:
-        """Replay one letter, in one transaction with its audit record."""
+    async def _replay(request: Request[AdminChange, None]) -> Answer:
         letter_id = request.path_int("id")
-        async with database.transaction() as connection:
 
-            async def work() -> Replayed:
-                """What happens once, however often the request is repeated."""
-                letter = await dead_letters.replay(
-                    connection, letter_id, actor=request.principal.name, dry_run=request.body.dry_run
-                )
-                if not request.body.dry_run:
-                    await audit.record(
-                        connection,
-                        principal=request.principal,
-                        action="dead_letter.replay",
-                        target=f"dead_letter:{letter_id}",
-                        reason=request.body.reason,
-                        before={"replayed_at": None},
-                        after={"queue": letter["queue"], "event_id": letter["event_id"]},
-                        request_id=request.request_id,
-                    )
-                return Replayed(
-                    id=letter_id,
-                    queue=letter["queue"],
-                    event_id=letter["event_id"],
-                    replayed=not request.body.dry_run,
-                )
+        async def _work(change: Change) -> Replayed:
+            letter = await dead_letters.replay(change.connection, letter_id, actor=change.principal.name)
+            sent = {"queue": letter["queue"], "event_id": letter["event_id"]}
+            await change.record(
+                "dead_letter.replay", f"dead_letter:{letter_id}", before={"replayed_at": None}, after=sent
+            )
+            return Replayed(id=letter_id, **sent, replayed=not change.dry_run)
 
-            answer = await once(connection, request, work)
-        after_commit()
-        return answer
+        return await changes.carry_out(request, _work)
 
     return [
         Route(
             method="GET",
             path="/admin/v1/dead-letters",
-            handler=read,
+            handler=_read,
             summary="Events that a consumer gave up on, newest first",
             query=DeadLetterQuery,
             response=Page[DeadLetter],
@@ -122,7 +105,7 @@ def dead_letter_routes(database: Database, *, after_commit: Callable[[], None] =
         Route(
             method="POST",
             path="/admin/v1/dead-letters/{id}/replay",
-            handler=replay,
+            handler=_replay,
             summary="Send a dead letter to its queue again",
             request=AdminChange,
             response=Replayed,

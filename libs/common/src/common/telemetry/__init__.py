@@ -4,13 +4,14 @@ from common.telemetry.logs import bind_request_id, current_request_id, get_logge
 from common.telemetry.masking import MASK, scrub, scrub_text
 from common.telemetry.sentry import report_exception
 from common.telemetry.setup import Telemetry, setup_telemetry
-from common.telemetry.tracing import extract, follow, inject, span, span_id, trace_id
+from common.telemetry.tracing import current_traceparent, extract, follow, inject, span, span_id, trace_id
 
 __all__ = [
     "MASK",
     "Telemetry",
     "bind_request_id",
     "current_request_id",
+    "current_traceparent",
     "extract",
     "follow",
     "get_logger",

@@ -166,6 +166,12 @@ def inject(headers: MutableMapping[str, str]) -> None:
             headers[TRACESTATE] = context.trace_state.to_header()
 
 
+def current_traceparent() -> str | None:
+    """Return the current span's ``traceparent``, for what follows from it later; ``None`` outside a span."""
+    context = trace.get_current_span().get_span_context()
+    return traceparent_of(context) if context.is_valid else None
+
+
 def extract(headers: Mapping[str, Any]) -> Context:
     """Return the context that incoming headers name; an absent or malformed one gives an empty context.
 

@@ -1,0 +1,100 @@
+"""Jobs by the clock: what is away costs a round, a fault ends the service, the end is as it was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from common.errors import Conflict, Unavailable
+from common.service import Lifecycle, PeriodicJob, ReadyGate, every
+from common.testing import eventually
+
+
+class Rounds:
+    """Counts; fails as told."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.done = 0
+        self.hold = asyncio.Event()
+        self.hold.set()
+
+    async def __call__(self) -> None:
+        await self.hold.wait()
+        self.done += 1
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def reached(self, count: int) -> None:
+        async def there() -> bool:
+            return self.done >= count
+
+        await eventually(there, what=f"round {count}")
+
+
+async def test_what_is_away_costs_a_round() -> None:
+    lifecycle, rounds = Lifecycle(), Rounds(Unavailable("away"), ConnectionResetError(), TimeoutError())
+    every(lifecycle, 0.001, rounds, name="job", jitter=0.2)
+    await rounds.reached(5)
+    assert await lifecycle.drain()
+    assert lifecycle.failure is None
+
+
+async def test_a_fault_ends_the_service() -> None:
+    lifecycle, fault = Lifecycle(), Conflict("a fault")
+    every(lifecycle, 0.001, Rounds(fault), name="job")
+    await asyncio.wait_for(lifecycle.stopping.wait(), 60)
+    assert lifecycle.failure is fault
+
+
+async def test_a_woken_job_does_not_wait_for_the_clock() -> None:
+    lifecycle, rounds = Lifecycle(), Rounds()
+    job = every(lifecycle, 3600, rounds, name="job")
+    await rounds.reached(1)
+    job.wake()
+    await rounds.reached(2)
+    await lifecycle.drain()
+
+
+async def test_a_job_that_waits_for_something_begins_with_it() -> None:
+    lifecycle, rounds, ready = Lifecycle(), Rounds(), asyncio.Event()
+    every(lifecycle, 3600, rounds, name="job", after=ready)
+    await asyncio.sleep(0.01)
+    assert rounds.done == 0
+    ready.set()
+    await rounds.reached(1)
+    await lifecycle.drain()
+
+
+@pytest.mark.parametrize(("finish", "last_round", "done"), [(False, False, 0), (True, False, 1), (False, True, 2)])
+async def test_at_the_end_the_round_in_hand_is_cancelled_finished_or_followed(
+    finish: bool, last_round: bool, done: int
+) -> None:
+    lifecycle, rounds = Lifecycle(), Rounds()
+    rounds.hold.clear()
+    every(lifecycle, 3600, rounds, name="job", finish=finish, last_round=last_round)
+    await asyncio.sleep(0.01)
+    drained = asyncio.create_task(lifecycle.drain())
+    await asyncio.sleep(0.01)
+    rounds.hold.set()
+    assert await drained
+    assert rounds.done == done
+
+
+async def test_a_stopped_job_ends_without_another_round() -> None:
+    rounds = Rounds()
+    job = PeriodicJob("job", 3600, rounds)
+    task = asyncio.create_task(job.run())
+    await rounds.reached(1)
+    await job.stop()
+    await asyncio.wait_for(task, 60)
+    assert rounds.done == 1
+
+
+async def test_a_gate_says_why_it_is_closed_until_it_opens() -> None:
+    gate = ReadyGate("the schema is awaited")
+    with pytest.raises(Unavailable, match="the schema is awaited"):
+        await gate.check()
+    gate.open()
+    await gate.check()

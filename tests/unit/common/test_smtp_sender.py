@@ -1,0 +1,91 @@
+"""What is taken for sent, refused or unclear, by a real client, of what a mail server says."""
+
+from __future__ import annotations
+
+from email.message import EmailMessage
+
+import pytest
+
+from common.mail import MailFailed, MailOutcome, MailSent, MailStage, SmtpSender
+from tests.support.mail_servers import HELLO, mail_server
+
+SILENCE = "no answer from the mail server (TimeoutError)"
+
+
+def a_mail() -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"] = "Suite <suite@shop.example>"
+    mail["Subject"] = "Заказ"
+    mail.set_content("Заказ не принят")
+    return mail
+
+
+@pytest.mark.parametrize(
+    ("answers", "deadline", "outcome", "permanent", "unclear"),
+    [
+        ((*HELLO, b"250 taken", b"221 goodbye"), 60.0, MailSent(), None, None),
+        ((*HELLO, b"250 taken", None), 60.0, MailSent(), None, None),
+        ((*HELLO, b"250 taken"), 60.0, MailSent(), None, None),
+        ((*HELLO, None), 0.5, MailFailed(MailStage.TEXT, None, SILENCE), False, True),
+        ((*HELLO[:4], None), 0.5, MailFailed(MailStage.TEXT, None, SILENCE), False, True),
+        ((*HELLO[:3], None), 0.5, MailFailed(MailStage.RECIPIENTS, None, SILENCE), False, False),
+        ((None,), 0.5, MailFailed(MailStage.GREETING, None, SILENCE), False, False),
+        ((*HELLO, b"451 x"), 60.0, MailFailed(MailStage.TEXT, 451, "the mail server refuses the mail (451)"), False, False),
+        ((*HELLO, b"550 x"), 60.0, MailFailed(MailStage.TEXT, 550, "the mail server refuses the mail (550)"), True, False),
+        (
+            (*HELLO[:3], b"550 x"),
+            60.0,
+            MailFailed(MailStage.RECIPIENTS, 550, "the mail server refuses all recipients (550)"),
+            True,
+            False,
+        ),
+        (
+            (*HELLO[:2], b"553 x"),
+            60.0,
+            MailFailed(MailStage.SENDER, 553, "the mail server refuses the sender (553)"),
+            True,
+            False,
+        ),
+        ((b"554 x",), 60.0, MailFailed(MailStage.GREETING, 554, "the mail server refuses us (554)"), True, False),
+    ],
+)  # fmt: skip
+async def test_what_the_server_has_taken_is_sent_and_nothing_else(
+    answers: tuple[bytes | None, ...],
+    deadline: float,
+    outcome: MailOutcome,
+    permanent: bool | None,
+    unclear: bool | None,
+) -> None:
+    async with mail_server(answers) as port:
+        sender = SmtpSender(host="127.0.0.1", port=port, user=None, password=None, tls=False)
+        found = await sender.send(a_mail(), recipients=["owner@shop.example"], deadline=deadline)
+    if isinstance(found, MailFailed):
+        # Two clocks run, the client's own as well; which is first is all one.
+        for name in ("SMTPReadTimeoutError", "SMTPConnectTimeoutError"):
+            found = MailFailed(found.stage, found.code, found.error.replace(name, "TimeoutError"))
+        assert (found.permanent, found.unclear) == (permanent, unclear)
+    assert found == outcome
+
+
+async def test_one_refused_recipient_does_not_keep_the_mail_from_the_others() -> None:
+    answers = (*HELLO[:3], b"550 nobody", b"250 recipient", b"354 go on", b"250 taken", b"221 goodbye")
+    async with mail_server(answers) as port:
+        sender = SmtpSender(host="127.0.0.1", port=port, user=None, password=None, tls=False)
+        found = await sender.send(a_mail(), recipients=["a@shop.example", "b@shop.example"], deadline=60.0)
+    assert found == MailSent(refused=1)
+
+
+async def test_a_server_that_cannot_do_tls_is_given_nothing() -> None:
+    async with mail_server((b"220 here", b"250 hello", b"502 no tls")) as port:
+        sender = SmtpSender(host="127.0.0.1", port=port, user="suite", password="p", tls=True)
+        found = await sender.send(a_mail(), recipients=["a@shop.example"], deadline=60.0)
+    assert isinstance(found, MailFailed)
+    assert (found.stage, found.permanent) == (MailStage.GREETING, False)
+
+
+async def test_a_refused_login_is_for_us_to_mend_and_the_mail_can_wait() -> None:
+    async with mail_server((b"220 here", b"250-here\r\n250 AUTH PLAIN", b"535 wrong", b"535 wrong")) as port:
+        sender = SmtpSender(host="127.0.0.1", port=port, user="suite", password="p", tls=False)
+        found = await sender.send(a_mail(), recipients=["a@shop.example"], deadline=60.0)
+    assert isinstance(found, MailFailed)
+    assert (found.stage, found.code, found.permanent) == (MailStage.LOGIN, 535, False)
