@@ -98,7 +98,7 @@ async def count_notices(client: Client) -> dict[str, Told]:
 
 
 def check_notices(report: dict[str, Any], sent: dict[str, Told], chats: Counter[str], findings: Findings) -> None:
-    """Compare what pickers and stores were told with M7.
+    """Compare what pickers and stores were told with docs/requirements.md#what-each-hook-does.
 
     Where the hooks went out in their true order: each due notice exactly once to each audience and no other. Where they did not:
     the new order exactly once, a correction allowed, and nothing twice but changes and corrections. And whatever the notifier's

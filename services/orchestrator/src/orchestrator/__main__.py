@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from orchestrator.app import NAME, VERSION, build, openapi
+from orchestrator.api import NAME, VERSION, openapi
+from orchestrator.app import build
 from orchestrator.orders.check_command import check_orders
-from orchestrator.orders.evidence import order_evidence
 from orchestrator.settings import OrchestratorSettings
 
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. ``check-orders`` has options of its own and needs none of the service's settings."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["check-orders"]:
-        sys.exit(check_orders(words[1:], order_evidence))
+        sys.exit(check_orders(words[1:]))
     _service(words)
 
 

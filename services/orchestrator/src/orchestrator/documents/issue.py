@@ -1,4 +1,4 @@
-"""The workflow ``order_document`` (M13): issues an order's document (voucher) at closing, when its content changes, and on demand.
+"""The workflow ``order_document``: issues an order's document (voucher) when it is closed, when its content changes, and on demand.
 
 A version is numbered by this workflow alone, under its fence; two versions of one number cannot be.
 """
@@ -7,29 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from common.clock import Clock
-from orchestrator.documents.model import CONTENT_TYPE, digest, render
-from orchestrator.engine.model import Claim, Document, OrderReader, Outcome, StoredOrder, WorkflowState
+from common.postgres import Connection
+from orchestrator.documents.model import CONTENT_TYPE, Document, digest, render
+from orchestrator.documents.store import DocumentStore, write_documents
+from orchestrator.engine.messages import SERVICE, timeline_entry
+from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowState
 from orchestrator.orders.model import Status
-from orchestrator.orders.stories import SERVICE
-from orchestrator.refunds import stories as life_stories
+from orchestrator.orders.store import OrderStore, StoredOrder
 
 REISSUE = "document.reissue"
 
 
-class DocumentReader(Protocol):
-    """Reads documents."""
-
-    async def latest(self, numbers: Sequence[str]) -> dict[str, tuple[int, str]]:
-        """Return version and digest of each order's newest document, where there is one."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class Documents:
-    """What ``prepare`` read, by order number."""
+class DocumentBatch:
+    """What ``prepare`` read, by order number: orders, and version and digest of their newest documents."""
 
     orders: Mapping[str, StoredOrder]
     latest: Mapping[str, tuple[int, str]]
@@ -38,29 +31,29 @@ class Documents:
 class IssueDocument:
     """The handler."""
 
-    def __init__(self, orders: OrderReader, documents: DocumentReader, clock: Clock) -> None:
+    def __init__(self, orders: OrderStore, documents: DocumentStore, clock: Clock) -> None:
         self._orders = orders
         self._documents = documents
         self._clock = clock
 
-    async def prepare(self, claims: Sequence[Claim]) -> Documents:
+    async def prepare(self, claims: Sequence[Claim]) -> DocumentBatch:
         """Read the orders and their newest documents."""
         numbers = [claim.order_number for claim in claims]
-        return Documents(await self._orders.orders(numbers), await self._documents.latest(numbers))
+        return DocumentBatch(await self._orders.orders(numbers), await self._documents.latest(numbers))
 
-    def run(self, claim: Claim, batch: Documents) -> Outcome:
+    def run(self, claim: Claim, batch: DocumentBatch) -> Outcome:
         """Return the next version, if there is to be one. Each reissue is a version of its own, one a step."""
         demand = next((event for event in claim.events if event.type == REISSUE), None)
         upto = claim.upto if demand is None else demand.seq
-        outcome = Outcome(claim=claim, upto=upto, state=WorkflowState.FINISHED)
+        nothing = Outcome(claim=claim, upto=upto, state=WorkflowState.FINISHED)
         stored = batch.orders.get(claim.order_number)
         if stored is None or not stored.state.closed or stored.state.status is Status.CANCELLED:
-            return outcome
+            return nothing
         version, known = batch.latest.get(claim.order_number, (0, ""))
         content = render(stored.state)
         if demand is None and digest(content) == known:
-            return outcome
-        told = {} if demand is None else demand.attributes
+            return nothing
+        asked = {} if demand is None else demand.attributes
         document = Document(
             order_number=claim.order_number,
             version=version + 1,
@@ -69,10 +62,32 @@ class IssueDocument:
             content=content,
             order_revision=stored.revision,
             issued_at=self._clock.now(),
-            issued_by=str(told.get("actor", SERVICE)),
-            reason=str(told.get("reason", "the order was closed" if version == 0 else "the order changed")),
+            issued_by=str(asked.get("actor", SERVICE)),
+            reason=str(asked.get("reason", "the order was closed" if version == 0 else "the order changed")),
         )
-        outcome.document = document
-        trace = claim.events[-1].traceparent if claim.events else None
-        outcome.timeline.append(life_stories.document_issued(document, traceparent=trace))
-        return outcome
+        return Outcome(
+            claim=claim,
+            upto=upto,
+            state=WorkflowState.FINISHED,
+            effect=document,
+            timeline=[_entry(document, claim.traceparent)],
+        )
+
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Write the new versions."""
+        await write_documents(
+            connection, [outcome.effect for outcome in outcomes if isinstance(outcome.effect, Document)]
+        )
+        return []
+
+
+def _entry(document: Document, traceparent: str | None) -> TimelineEntry:
+    return timeline_entry(
+        document.order_number,
+        "document.issued" if document.version == 1 else "document.reissued",
+        f"Version {document.version} of the order's document was issued",
+        now=document.issued_at,
+        traceparent=traceparent,
+        actor=document.issued_by,
+        details={"version": str(document.version), "digest": document.digest, "reason": document.reason},
+    )

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from datetime import datetime
 
 from common.money import to_decimal_string
-from orchestrator.orders.events import Line
-from orchestrator.orders.lines import line_total
-from orchestrator.orders.model import OrderState
+from orchestrator.orders.model import Line, OrderState, line_total
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 _UNKNOWN = "–"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One version of an order's document. Equal content has an equal digest."""
+
+    order_number: str
+    version: int
+    digest: str
+    content_type: str
+    content: str
+    order_revision: int
+    issued_at: datetime
+    issued_by: str
+    reason: str
 
 
 def render(order: OrderState) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.postgres import Database, Record
+
 
 class Filters:
     """Conditions joined by AND, and the values of their parameters. Conditions are constants of ours, values never are part of them."""
@@ -33,3 +35,9 @@ class Filters:
     def where(self) -> str:
         """The WHERE clause, empty without conditions."""
         return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+
+    async def fetch(self, database: Database, query: str, *, order: str, limit: int) -> list[Record]:
+        """Return the rows of ``query`` that fit, one row more than ``limit`` when there is more."""
+        statement = f"{query} {self.where} ORDER BY {order} LIMIT {self.place(limit + 1)}"
+        async with database.acquire() as connection:
+            return await connection.fetch(statement, *self.values)

@@ -6,12 +6,16 @@ they are: the fold needs every one of them when a late one arrives.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from common.clock import Clock
 from common.http import forget_keys
 from common.postgres import Connection, Database
 from common.telemetry import get_logger
+from orchestrator.metrics import OrchestratorMetrics
 
 _log = get_logger()
 
@@ -47,40 +51,37 @@ class Pruned:
     keys: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """Deletes what is older than the operator's settings, in small transactions. Safe to run in every replica: one works at a time.
 
     ``keep_inbox`` must be longer than anything may be delivered again after: the oldest record of a spool, a dead letter's replay.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        *,
-        keep_events: timedelta,
-        keep_inbox: timedelta,
-        keep_keys: timedelta = timedelta(days=2),
-    ) -> None:
-        self._database = database
-        self._keep_events = keep_events
-        self._keep_inbox = keep_inbox
-        self._keep_keys = keep_keys
+    database: Database
+    keep_events: timedelta
+    keep_inbox: timedelta
+    clock: Clock
+    metrics: OrchestratorMetrics
+    keep_keys: timedelta = timedelta(days=2)  # what callers may rely on is one
 
-    async def __call__(self, now: datetime) -> Pruned:
+    async def __call__(self) -> Pruned:
         """Delete what is due."""
+        now = self.clock.now()
         pruned = Pruned(
-            events=await self._events(now - self._keep_events),
-            inbox=await self._batches(_FORGET_INBOX, now - self._keep_inbox),
-            keys=await self._keys(),
+            events=await self._events(now - self.keep_events),
+            inbox=await self._batches(partial(_forget_inbox, before=now - self.keep_inbox)),
+            keys=await self._batches(partial(forget_keys, older_than=self.keep_keys, limit=_BATCH)),
         )
         if pruned.events or pruned.inbox:
             _log.info("rows_pruned", events=pruned.events, inbox=pruned.inbox, keys=pruned.keys)
+        self.metrics.pruned.inc(pruned.events)
         return pruned
 
     async def _events(self, cutoff: datetime) -> int:
         last, total = 0, 0
         while True:
-            async with self._database.transaction() as connection:
+            async with self.database.transaction() as connection:
                 if not await connection.fetchval(_LOCK):
                     return total
                 window = await connection.fetch(_WINDOW, last, _BATCH)
@@ -92,24 +93,17 @@ class Retention:
             if window[0]["created_at"] >= cutoff:
                 return total  # ids grow with time: all that follow are younger
 
-    async def _batches(self, statement: str, cutoff: datetime) -> int:
+    async def _batches(self, delete: Callable[[Connection], Awaitable[int]]) -> int:
         total, done = 0, _BATCH
         while done == _BATCH:
-            async with self._database.transaction() as connection:
-                if not await connection.fetchval(_LOCK):
-                    return total
-                done = int(await connection.fetchval(statement, cutoff, _BATCH))
-            total += done
-        return total
-
-    async def _keys(self) -> int:
-        total, done = 0, _BATCH
-        while done == _BATCH:
-            async with self._database.transaction() as connection:
-                done = await _forget_keys(connection, self._keep_keys)
+            async with self.database.transaction() as connection:
+                done = await delete(connection)
             total += done
         return total
 
 
-async def _forget_keys(connection: Connection, keep: timedelta) -> int:
-    return await forget_keys(connection, older_than=keep, limit=_BATCH)
+async def _forget_inbox(connection: Connection, *, before: datetime) -> int:
+    """Delete some marks, unless another replica is at it."""
+    if not await connection.fetchval(_LOCK):
+        return 0
+    return int(await connection.fetchval(_FORGET_INBOX, before, _BATCH))

@@ -1,20 +1,68 @@
 """The workflow engine's SQL. Every statement works on a whole batch; locks are taken in one order:
-workflows by order number (as the intake's upsert does), then ready rows, then orders by number.
+workflows by order number (as appending does), then ready rows, then orders by number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
+from common.errors import Unavailable
 from common.messaging import outbox
-from common.postgres import Connection, Database
-from orchestrator.engine.append import tell
-from orchestrator.engine.effects import lock_appended, write_life
-from orchestrator.engine.model import Claim, Failure, Lane, OrderRow, Outcome
-from orchestrator.orders.rows import ORDER_COLUMNS, claims_of, order_values
+from common.postgres import Connection, Database, Record, is_transient
+from orchestrator.engine.model import (
+    Claim,
+    Encoded,
+    Failure,
+    NewEvent,
+    Outcome,
+    TimelineEntry,
+    WorkerPool,
+    WorkflowEvent,
+)
 
-# States are spelled as their numbers in SQL (ports.WorkflowState).
+WriteEffects = Callable[[Connection, Sequence[Outcome]], Awaitable[Sequence[Encoded]]]
+"""Writes the effects of outcomes in the transaction that accepts them; returns what it adds to the outbox."""
+
+# Chained in one statement: the workflow's row is locked (by the upsert) before its events get their sequence numbers.
+# A finished workflow runs again when something late arrives; a stopped or crashed one only collects. One that sleeps is woken (the
+# row that is looked at is the newest, not the snapshot's: a timer that is being set right now cannot hide the event); one that waits
+# after a failure is not.
+_APPEND = """
+WITH given AS (
+    SELECT *, row_number() OVER (PARTITION BY order_number, kind, key ORDER BY ord) AS place
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[],
+                $9::timestamptz[])
+         WITH ORDINALITY AS g (order_number, kind, key, type, event_id, attributes, payload, traceparent, received_at, ord)
+), owner AS (
+    INSERT INTO workflow AS w (order_number, kind, key, last_seq)
+    SELECT order_number, kind, key, count(*) FROM given GROUP BY order_number, kind, key ORDER BY order_number, kind, key
+    ON CONFLICT (order_number, kind, key) DO UPDATE
+       SET last_seq = w.last_seq + excluded.last_seq, updated_at = now(),
+           state = CASE WHEN w.state = 3 THEN 1 ELSE w.state END
+    RETURNING w.id, w.order_number, w.kind, w.key, w.last_seq, w.state
+), counted AS (
+    SELECT order_number, kind, key, count(*) AS many FROM given GROUP BY order_number, kind, key
+), event AS (
+    INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, traceparent, received_at)
+    SELECT o.id, o.last_seq - c.many + g.place, g.type, g.event_id, g.attributes, g.payload, g.traceparent, g.received_at
+    FROM given AS g
+    JOIN owner AS o USING (order_number, kind, key)
+    JOIN counted AS c USING (order_number, kind, key)
+)
+INSERT INTO workflow_ready AS q (workflow_id, lane)
+SELECT id, workflow_lane(kind) FROM owner WHERE state = 1 ORDER BY id
+ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
+ WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
+"""
+
+_ADD_TO_TIMELINE = """
+INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary, details, traceparent)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[])
+"""
+
+# States are spelled as their numbers in SQL (model.WorkflowState).
 _CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4, $5)"
 
 # The guard of every result: the ready row must still be this owner's, under this very fence, and the cursor where it was.
@@ -75,28 +123,12 @@ WITH result AS (
 SELECT id FROM noted
 """
 
-_ORDER_NAMES = ", ".join(name for name, _ in ORDER_COLUMNS)
-_WRITE_ORDERS = f"""
-INSERT INTO orders AS o ({_ORDER_NAMES})
-SELECT * FROM unnest({", ".join(f"${place}::{kind}[]" for place, (_, kind) in enumerate(ORDER_COLUMNS, 1))})
-ON CONFLICT (number) DO UPDATE SET
-    {", ".join(f"{name} = excluded.{name}" for name, _ in ORDER_COLUMNS if name not in {"number", "aggregate_state"})},
-    aggregate_state = CASE WHEN o.aggregate_state IN ('stopped', 'crashed') THEN o.aggregate_state
-                           ELSE excluded.aggregate_state END,
-    updated_at = now()
-"""  # noqa: S608 - names and types of columns, from a constant of ours
-
-_MOVE_STOCK = """
-INSERT INTO stock_movements (number, revision, store_id, position_id, quantity, kind, occurred_at)
-SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::numeric[], $6::text[], $7::timestamptz[])
+# A child may append to its parent while the parent appends to the child: whoever takes both locks takes them in one order.
+_LOCK_APPENDED = """
+SELECT FROM workflow AS w
+WHERE (w.order_number, w.kind, w.key) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]))
+ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE
 """
-
-_PARK = """
-INSERT INTO parked_order (workflow_id, order_number, source, hook)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
-ON CONFLICT (workflow_id) DO NOTHING
-"""
-_UNPARK = "DELETE FROM parked_order WHERE workflow_id = ANY($1::bigint[]) RETURNING workflow_id, alerted_at"
 
 # Sorted, as everybody locks ready rows: an intake may be locking some of them to wake sleepers.
 _RELEASE = """
@@ -114,109 +146,137 @@ UPDATE workflow_ready AS q
 """
 
 
-class PostgresWorkflows:
-    """The ``WorkflowStore`` on PostgreSQL."""
+class WorkflowStore:
+    """Where workflows live. Every method is one transaction and may raise a retryable error when the database is away."""
 
-    def __init__(self, database: Database, lane: Lane = Lane.LIFE, *, events_a_claim: int = 200) -> None:
-        """Claim workflows of one lane; everything else works on any."""
+    def __init__(self, database: Database, pool: WorkerPool = WorkerPool.LIFE, *, events_a_claim: int = 200) -> None:
+        """Claim workflows of one pool; everything else works on any."""
         self._database = database
-        self._lane = lane
+        self._pool = pool
         self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
-        """See the port."""
+        """Take up to ``limit`` runnable workflows, the longest ready first. No other owner gets them until the lease ends."""
         async with self._database.acquire() as connection:
-            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._lane))
-        return claims_of(rows)
+            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._pool))
+        return _claims_of(rows)
 
-    async def complete(self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure]) -> set[int]:
-        """See the port."""
+    async def complete(
+        self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure], write: WriteEffects
+    ) -> set[int]:
+        """Write everything of those claims that this owner still holds under their fence; return their workflow ids.
+
+        A claim whose lease was lost, or whose workflow was stopped, leaves no trace.
+        """
         async with self._database.transaction() as connection:
             accepted: set[int] = set()
             if outcomes:
-                await lock_appended(connection, outcomes)
-                rows = await connection.fetch(
-                    _COMPLETE,
-                    owner,
-                    [item.claim.workflow_id for item in outcomes],
-                    [item.claim.fence for item in outcomes],
-                    [item.claim.done_seq for item in outcomes],
-                    [item.upto for item in outcomes],
-                    [int(item.state) for item in outcomes],
-                    [item.wake_at for item in outcomes],
-                )
+                await _lock_appended(connection, outcomes)
+                names = ("claim.workflow_id", "claim.fence", "claim.done_seq", "upto", "state", "wake_at")
+                rows = await connection.fetch(_COMPLETE, owner, *columns(outcomes, *names))
                 accepted.update(row["id"] for row in rows)
-                await _write_effects(connection, [item for item in outcomes if item.claim.workflow_id in accepted])
+                await _write_all(connection, [item for item in outcomes if item.claim.workflow_id in accepted], write)
             if failures:
-                rows = await connection.fetch(
-                    _FAIL,
-                    owner,
-                    [item.claim.workflow_id for item in failures],
-                    [item.claim.fence for item in failures],
-                    [item.error for item in failures],
-                    [item.stack for item in failures],
-                    [item.retry_in for item in failures],
-                    [item.counted for item in failures],
-                )
+                names = ("claim.workflow_id", "claim.fence", "error", "stack", "retry_in", "counted")
+                rows = await connection.fetch(_FAIL, owner, *columns(failures, *names))
                 noted = {row["id"] for row in rows}
                 await outbox.add_encoded(
                     connection,
-                    (item.event for item in failures if item.event is not None and item.claim.workflow_id in noted),
+                    (item.message for item in failures if item.message is not None and item.claim.workflow_id in noted),
                 )
                 accepted |= noted
         return accepted
 
     async def release(self, *, owner: str) -> None:
-        """See the port."""
+        """Give back whatever this owner holds, without counting a failure. Only for an owner that carries nothing out."""
         async with self._database.acquire() as connection:
             await connection.execute(_RELEASE, owner)
 
     async def release_expired(self) -> int:
-        """See the port."""
+        """Free the workflows whose lease has ended, counting a failure each, and return how many there were."""
         async with self._database.acquire() as connection:
             status: str = await connection.execute(_RELEASE_EXPIRED)
         return int(status.rpartition(" ")[2])
 
 
-async def _write_effects(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    orders = sorted((item.order for item in outcomes if item.order is not None), key=lambda order: order.state.number)
-    if orders:
-        await connection.execute(_WRITE_ORDERS, *_columns(orders))
-    moves = [
-        (item.order, entry, "correction" if item.stock_corrects else "shipment")
-        for item in outcomes
-        if item.order is not None
-        for entry in item.stock
-    ]
-    if moves:
-        await connection.execute(
-            _MOVE_STOCK,
-            [order.state.number for order, _, _ in moves],
-            [order.revision for order, _, _ in moves],
-            [entry.store_id for _, entry, _ in moves],
-            [entry.position_id for _, entry, _ in moves],
-            [entry.quantity for _, entry, _ in moves],
-            [kind for _, _, kind in moves],
-            [order.state.shipped_at or order.state.last.moment for order, _, _ in moves],
-        )
-    await tell(connection, [entry for item in outcomes for entry in item.timeline])
-    parked = [(item.claim.workflow_id, item.parked) for item in outcomes if item.parked is not None]
-    if parked:
-        await connection.execute(
-            _PARK,
-            [workflow_id for workflow_id, _ in parked],
-            [item.order_number for _, item in parked],
-            [item.source for _, item in parked],
-            [item.hook for _, item in parked],
-        )
-    events = [event for item in outcomes for event in item.events]
-    unparked = {item.claim.workflow_id: item.unparked for item in outcomes if item.unparked is not None}
-    if unparked:
-        rows = await connection.fetch(_UNPARK, list(unparked))
-        events += [unparked[row["workflow_id"]] for row in rows if row["alerted_at"] is not None]
-    await outbox.add_encoded(connection, events)
-    await write_life(connection, outcomes)
+def is_away(error: BaseException) -> bool:
+    """Tell of an exception whether the database is only away: whatever it hit is tried again and counts as nobody's failure."""
+    return isinstance(error, Unavailable) or is_transient(error)
 
 
-def _columns(orders: Iterable[OrderRow]) -> list[list[Any]]:
-    return [list(column) for column in zip(*map(order_values, orders), strict=True)]
+def columns(rows: Iterable[object], *names: str) -> list[list[Any]]:
+    """Return rows (at least one) as columns of these attributes, for ``unnest``. Names may be dotted; at least two."""
+    return [list(column) for column in zip(*map(attrgetter(*names), rows), strict=True)]
+
+
+async def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
+    """Append events to their workflows, in this order, and make the workflows runnable, in the caller's transaction."""
+    if events:
+        names = ("type", "event_id", "attributes", "payload", "traceparent", "received_at")
+        events_columns = columns(events, "order_number", "kind", "key", *(f"event.{name}" for name in names))
+        await connection.execute(_APPEND, *events_columns)
+
+
+async def add_to_timeline(connection: Connection, entries: Sequence[TimelineEntry]) -> None:
+    """Add lines to timelines, in the caller's transaction."""
+    if entries:
+        names = ("order_number", "occurred_at", "service", "kind", "actor", "summary", "details", "traceparent")
+        await connection.execute(_ADD_TO_TIMELINE, *columns(entries, *names))
+
+
+async def request_derivation(connection: Connection, numbers: Sequence[str]) -> None:
+    """Ask for the aggregate states of orders to be derived again, in the caller's transaction."""
+    await connection.execute("INSERT INTO order_aggregate_change (order_number) SELECT unnest($1::text[])", numbers)
+
+
+def event_of(row: Record) -> WorkflowEvent:
+    """Read one event."""
+    return WorkflowEvent(
+        seq=row["seq"],
+        type=row["type"],
+        event_id=row["event_id"],
+        attributes=row["attributes"],
+        payload=row["payload"],
+        traceparent=row["traceparent"],
+        received_at=row["received_at"],
+    )
+
+
+def _claims_of(rows: Sequence[Record]) -> list[Claim]:
+    """Gather the rows of ``workflow_claim``, one an event, into claims. They come sorted by workflow and sequence."""
+    claims: list[Claim] = []
+    events: list[WorkflowEvent] = []
+    for index, row in enumerate(rows):
+        if row["seq"] is not None:
+            events.append(event_of(row))
+        if index + 1 == len(rows) or rows[index + 1]["workflow_id"] != row["workflow_id"]:
+            claims.append(
+                Claim(
+                    workflow_id=row["workflow_id"],
+                    order_number=row["order_number"],
+                    kind=row["kind"],
+                    key=row["key"],
+                    done_seq=row["done_seq"],
+                    fence=row["fence"],
+                    attempts=row["attempts"],
+                    events=tuple(events),
+                )
+            )
+            events = []
+    return claims
+
+
+async def _lock_appended(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Lock the workflows of these outcomes and those they append to, in the engine's one order. Free where nothing is appended."""
+    if not any(item.appends for item in outcomes):
+        return
+    workflows = [*(item.claim for item in outcomes), *(event for item in outcomes for event in item.appends)]
+    await connection.execute(_LOCK_APPENDED, *columns(workflows, "order_number", "kind", "key"))
+
+
+async def _write_all(connection: Connection, outcomes: Sequence[Outcome], write: WriteEffects) -> None:
+    messages = [message for item in outcomes for message in item.messages]
+    messages += await write(connection, outcomes)
+    await add_to_timeline(connection, [entry for item in outcomes for entry in item.timeline])
+    await outbox.add_encoded(connection, messages)
+    await append_events(connection, [event for item in outcomes for event in item.appends])

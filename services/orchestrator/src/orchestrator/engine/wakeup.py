@@ -1,6 +1,6 @@
 """Waking workers: at once in this process, and by NOTIFY in the others when everybody here is busy, at most once in ten milliseconds.
 
-One worker of each lane is woken, not all: whoever finds nothing has asked the database in vain. NOTIFY takes a lock of the whole
+One worker of each pool is woken, not all: whoever finds nothing has asked the database in vain. NOTIFY takes a lock of the whole
 database at commit, so it comes from the application, coalesced, and never from a trigger. A lost notification costs no more than a poll.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from common.errors import SuiteError
-from common.postgres import Connection, Database, worth_repeating
+from common.postgres import Connection, Database, is_retryable
 from common.telemetry import get_logger
-from orchestrator.engine.model import Lane
+from orchestrator.engine.model import WorkerPool
 
 _log = get_logger()
 _CHANNEL = "workflow_ready"
@@ -20,7 +19,7 @@ _COALESCE_SECONDS = 0.01
 _REDIAL_SECONDS = 1.0
 
 
-class Bell:
+class WakeupListener:
     """What one worker waits for."""
 
     def __init__(self) -> None:
@@ -29,15 +28,15 @@ class Bell:
 
     @property
     def idle(self) -> bool:
-        """Whether its worker waits and has not been rung for."""
+        """Whether its worker waits and has not been notified."""
         return self._waiting and not self._event.is_set()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Report that there may be work."""
         self._event.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return when it rang since the last call, or after so many seconds."""
+        """Return when it was notified since the last call, or after so many seconds."""
         self._waiting = True
         try:
             with suppress(TimeoutError):
@@ -48,23 +47,23 @@ class Bell:
         self._event.clear()
 
 
-class Wake:
-    """Rings for the workers of all replicas. ``run`` is to be supervised."""
+class Wakeup:
+    """Wakes the workers of all replicas. ``run`` is to be supervised."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lanes: dict[Lane, list[Bell]] = {}
+        self._listeners: dict[WorkerPool, list[WakeupListener]] = {}
         self._wanted = asyncio.Event()
 
-    def bell(self, lane: Lane) -> Bell:
-        """Return a bell for one more worker of this process."""
-        bell = Bell()
-        self._lanes.setdefault(lane, []).append(bell)
-        return bell
+    def listener(self, pool: WorkerPool) -> WakeupListener:
+        """Return a listener for one more worker of this process."""
+        listener = WakeupListener()
+        self._listeners.setdefault(pool, []).append(listener)
+        return listener
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Report that a transaction that makes workflows runnable has committed. Cheap."""
-        if not self._ring_here():
+        if not self._notify_here():
             self._wanted.set()
 
     async def run(self) -> None:
@@ -73,7 +72,7 @@ class Wake:
             try:
                 async with self._database.session() as connection:
                     await connection.add_listener(_CHANNEL, self._heard)
-                    self._ring_here()
+                    self._notify_here()
                     while True:
                         # A quiet connection is looked at now and then: one that has gone would not say so.
                         with suppress(TimeoutError):
@@ -86,24 +85,24 @@ class Wake:
                         else:
                             await connection.execute("SELECT 1")
             except Exception as error:
-                if not (isinstance(error, SuiteError) and error.retryable) and not worth_repeating(error):
+                if not is_retryable(error):
                     raise
                 _log.warning("wake_interrupted", reason=type(error).__name__)
                 await asyncio.sleep(_REDIAL_SECONDS)
 
     def _heard(self, connection: Connection, pid: int, *_: object) -> None:
-        if pid != connection.get_server_pid():  # our own cry for help
-            self._ring_here()
+        if pid != connection.get_server_pid():  # our own
+            self._notify_here()
 
-    def _ring_here(self) -> bool:
-        """Wake one worker of each lane; return whether every lane had one that was idle."""
+    def _notify_here(self) -> bool:
+        """Wake one worker of each pool; return whether every pool had one that was idle."""
         answered = True
-        for bells in self._lanes.values():
-            idle = next((bell for bell in bells if bell.idle), None)
+        for listeners in self._listeners.values():
+            idle = next((listener for listener in listeners if listener.idle), None)
             if idle is not None:
-                idle.ring()
+                idle.notify()
                 continue
             answered = False
-            for bell in bells:  # whoever is done first looks again before it waits
-                bell.ring()
+            for listener in listeners:  # whoever is done first looks again before it waits
+                listener.notify()
         return answered

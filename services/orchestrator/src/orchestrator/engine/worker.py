@@ -2,7 +2,7 @@
 
 Guarantees: an event is carried out once, however many workers run, die or fall asleep; events of one workflow are carried out in
 sequence; a workflow that fails is tried again with growing delays and, after ``max_attempts`` failures in a row or at once where
-trying again cannot help, has crashed (M8): it stays as it is until a person acts.
+trying again cannot help, has crashed: it stays as it is until a person acts (docs/requirements.md#workflows-can-fail-or-be-stopped).
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from common.clock import Clock, full_jitter
-from common.contracts.orders import WorkflowCrashedV1
 from common.errors import SuiteError
-from common.ids import derived_id
+from common.postgres import Connection
 from common.telemetry import get_logger, report_exception
-from orchestrator.engine.model import Claim, EngineMetrics, Failure, Outcome, StepLog, WorkflowStore
-from orchestrator.orders.messages import encode_message
+from orchestrator.engine.messages import workflow_crashed
+from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, StepLog
+from orchestrator.engine.store import WorkflowStore, is_away
+from orchestrator.engine.wakeup import WakeupListener
+from orchestrator.metrics import OrchestratorMetrics
 
 _log = get_logger()
-_TOLD_ONE_BY_ONE = 8
+_LOGGED_ONE_BY_ONE = 8
 _UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
 
 
-class Later(Exception):
+class RetryLater(Exception):
     """Raised by a handler: not now, again in ``seconds``. No failure is counted, however often; ``detail`` is shown to operators."""
 
     def __init__(self, detail: str, *, seconds: float) -> None:
@@ -38,13 +40,13 @@ class Later(Exception):
 
 
 class Handler(Protocol):
-    """Carries out the events of one kind of workflow. Both methods may be called again for the same events.
+    """Carries out the events of one kind of workflow. Every method may be called again for the same events.
 
     A claim without events is a timer that has run out, or a person who resumed a workflow.
     """
 
     async def prepare(self, claims: Sequence[Claim]) -> Any:
-        """Read what the claims need, set by set; kinds of the lane of calls also ask other services here, many at a time.
+        """Read what the claims need, set by set; kinds of the pool of calls also ask other services here, many at a time.
 
         What goes wrong with one claim is kept for its ``run``; only the store's absence is raised.
         """
@@ -54,12 +56,8 @@ class Handler(Protocol):
         """Return what follows. Raising fails this workflow alone; a ``SuiteError`` that is not retryable crashes it at once."""
         ...
 
-
-class Alarm(Protocol):
-    """Says that there may be work."""
-
-    async def wait(self, seconds: float) -> None:
-        """Return when somebody reported work since the last call, or after so many seconds."""
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> Sequence[Encoded]:
+        """Write the effects of outcomes that were accepted, in the transaction that accepted them; return more for the outbox."""
         ...
 
 
@@ -78,8 +76,8 @@ class WorkerLimits:
 class Worker:
     """One worker; a process runs a few, and any number of processes share the work.
 
-    ``owner`` is unique among all workers. ``away`` says of an exception that the store is only away. After a commit that makes other
-    workflows runnable ``committed`` is called, after any other ``promised``: to wake other workers and whoever publishes what was promised.
+    ``owner`` is unique among all workers. After a commit that makes other workflows runnable ``notify_workers`` is called, after any other
+    ``notify_relay``, to publish what was put into the outbox.
     """
 
     def __init__(
@@ -88,23 +86,21 @@ class Worker:
         handlers: Mapping[str, Handler],
         *,
         owner: str,
-        alarm: Alarm,
-        metrics: EngineMetrics,
+        wakeup: WakeupListener,
+        metrics: OrchestratorMetrics,
         clock: Clock,
-        away: Callable[[Exception], bool],
-        committed: Callable[[], None],
-        promised: Callable[[], None],
+        notify_workers: Callable[[], None],
+        notify_relay: Callable[[], None],
         limits: WorkerLimits,
     ) -> None:
         self._store = store
         self._handlers = handlers
         self._owner = owner
-        self._alarm = alarm
+        self._wakeup = wakeup
         self._metrics = metrics
         self._clock = clock
-        self._away = away
-        self._committed = committed
-        self._promised = promised
+        self._notify_workers = notify_workers
+        self._notify_relay = notify_relay
         self._limits = limits
         self._stopping = False
 
@@ -120,16 +116,17 @@ class Worker:
                     interrupted = False
                 found = await self.work_once()
             except Exception as error:
-                if not self._away(error):
+                if not is_away(error):
                     raise
                 _log.warning("engine_interrupted", reason=type(error).__name__)
                 interrupted, found = True, 0
             if not found and not self._stopping:
-                await self._alarm.wait(poll * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+                await self._wakeup.wait(poll * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
 
     def stop(self) -> None:
-        """Let ``run`` end after the batch in hand."""
+        """Let ``run`` end, at once if it waits, else after the batch in hand."""
         self._stopping = True
+        self._wakeup.notify()
 
     async def work_once(self) -> int:
         """Claim one batch and carry it out; return how many workflows were claimed."""
@@ -138,7 +135,7 @@ class Worker:
         if not claims:
             return 0
         until = time.monotonic() + limits.lease_seconds
-        self._metrics.claimed(len(claims))
+        self._metrics.claimed.inc(len(claims))
         outcomes: list[Outcome] = []
         failures: list[Failure] = []
         for kind in sorted({claim.kind for claim in claims}):
@@ -160,7 +157,7 @@ class Worker:
         try:
             batch = await handler.prepare(claims)
         except Exception as error:
-            if self._away(error):
+            if is_away(error):
                 raise
             if len(claims) == 1:
                 failures.append(self._failure(claims[0], error))
@@ -174,7 +171,7 @@ class Worker:
                 continue
             try:
                 outcomes.append(handler.run(claim, batch))
-            except Later as later:
+            except RetryLater as later:
                 failures.append(
                     Failure(claim=claim, error=later.detail, stack="", retry_in=later.seconds, counted=False)
                 )
@@ -186,9 +183,11 @@ class Worker:
         attempt = 0
         while True:
             try:
-                accepted = await self._store.complete(owner=self._owner, outcomes=outcomes, failures=failures)
+                accepted = await self._store.complete(
+                    owner=self._owner, outcomes=outcomes, failures=failures, write=self._write
+                )
             except Exception as error:
-                if self._away(error):
+                if is_away(error):
                     if time.monotonic() >= until:
                         _log.warning("engine_results_dropped", workflows=len(outcomes) + len(failures))
                         return
@@ -210,33 +209,44 @@ class Worker:
             self._report(outcomes, failures, accepted)
             return
 
+    async def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Have each kind's handler write the effects of its outcomes; return what they add to the outbox."""
+        messages: list[Encoded] = []
+        for kind, handler in self._handlers.items():
+            if own := [outcome for outcome in outcomes if outcome.claim.kind == kind]:
+                messages += await handler.write(connection, own)
+        return messages
+
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
         if any(outcome.appends for outcome in outcomes):
-            self._committed()
+            self._notify_workers()
         else:
-            self._promised()
+            self._notify_relay()
         now = self._clock.now()
         done: list[tuple[Claim, StepLog]] = []
         for outcome in outcomes:
             claim = outcome.claim
             if claim.workflow_id not in accepted:
                 continue
-            lags = [(now - event.received_at).total_seconds() for event in claim.events]
-            self._metrics.completed(claim.kind, len(claim.events), lags)
-            for entry in outcome.logs:
-                self._metrics.transition(entry.hook, entry.act)
+            self._metrics.completed.labels(claim.kind).inc(len(claim.events))
+            lag = self._metrics.lag.labels(claim.kind)
+            for event in claim.events:
+                lag.observe(max((now - event.received_at).total_seconds(), 0.0))
+            for entry in outcome.steps:
+                self._metrics.transitions[entry.hook, entry.act].inc()
                 done.append((claim, entry))
-        _tell(done)
+        _log_steps(done)
         for failure in failures:
             if failure.counted and failure.claim.workflow_id in accepted:
-                self._metrics.failed(failure.claim.kind, crashed=failure.retry_in is None)
+                outcome_of = "crashed" if failure.retry_in is None else "retried"
+                self._metrics.failures.labels(failure.claim.kind, outcome_of).inc()
         late = len(outcomes) + len(failures) - len(accepted)
         if late:
-            self._metrics.refused(late)
+            self._metrics.refused.inc(late)
             _log.warning("engine_results_late", workflows=late)
 
     def _failure(self, claim: Claim, error: Exception) -> Failure:
-        place = _place(error)
+        place = _place_of(error)
         stack = "".join(traceback.format_tb(error.__traceback__)[-20:])
         permanent = isinstance(error, SuiteError) and not error.retryable
         _log.error(
@@ -254,28 +264,11 @@ class Worker:
         return Failure(claim=claim, error=place, stack=stack, retry_in=0.1 * self._limits.retry_base + delay)
 
     def _crash(self, claim: Claim, error: str, stack: str) -> Failure:
-        event = claim.events[0] if claim.events else None
-        now = self._clock.now()
-        message = WorkflowCrashedV1(
-            workflow_id=claim.workflow_id,
-            kind=claim.kind,
-            order_number=claim.order_number,
-            event_type=event.type if event else "none",
-            error=error,
-            attempts=claim.attempts + 1,
-            occurred_at=now,
-        )
-        encoded = encode_message(
-            message,
-            event_id=derived_id(message.TYPE, str(claim.workflow_id), str(claim.fence)),
-            subject=claim.order_number,
-            now=now,
-            traceparent=event.traceparent if event else None,
-        )
-        return Failure(claim=claim, error=error, stack=stack, retry_in=None, event=encoded)
+        message = workflow_crashed(claim, error, now=self._clock.now())
+        return Failure(claim=claim, error=error, stack=stack, retry_in=None, message=message)
 
 
-def _place(error: BaseException) -> str:
+def _place_of(error: BaseException) -> str:
     """Say what failed and where. An exception's text is taken only from errors of ours: another's may quote a payload."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown place"
@@ -283,9 +276,9 @@ def _place(error: BaseException) -> str:
     return f"{type(error).__name__} at {place}{detail}"
 
 
-def _tell(done: Sequence[tuple[Claim, StepLog]]) -> None:
+def _log_steps(done: Sequence[tuple[Claim, StepLog]]) -> None:
     """Log what was carried out, in the trace of each event; under load one line tells of many, for a line an event costs as much as it."""
-    if len(done) > _TOLD_ONE_BY_ONE:
+    if len(done) > _LOGGED_ONE_BY_ONE:
         traces = [entry.trace_id for _, entry in done if entry.trace_id]
         _log.info("order_events_done", count=len(done), traces=traces)
         return
@@ -299,3 +292,12 @@ def _tell(done: Sequence[tuple[Claim, StepLog]]) -> None:
             status=entry.status,
             trace_id=entry.trace_id,
         )
+
+
+async def free_leases(store: WorkflowStore, metrics: OrchestratorMetrics, notify: Callable[[], None]) -> None:
+    """Give workflows whose worker died to another one. A job of every replica."""
+    freed = await store.release_expired()
+    if freed:
+        metrics.expired.inc(freed)
+        _log.warning("leases_expired", workflows=freed)
+        notify()

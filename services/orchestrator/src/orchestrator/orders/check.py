@@ -1,7 +1,7 @@
 """Whether a database of orders is right, judged from what stands in it: nothing lost, nothing twice, everything at its end.
 
 Each order is folded again from its events and compared with what was written, goods included. What a workflow has done stands in the
-timeline, one line an event; from it follows which messages must have been promised, once each.
+timeline, one line an event; from it follows which messages must be in the outbox or published, once each.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from common.contracts import orders
 from common.ids import derived_id
 from orchestrator.engine.model import WorkflowEvent, WorkflowState
-from orchestrator.orders.documents import decode_state
 from orchestrator.orders.fold import fold
 from orchestrator.orders.hooks import to_fact
 from orchestrator.orders.model import OrderState
+from orchestrator.orders.store import decode_state
 
-_TOLD = {
+_MESSAGES = {
     "order.create": orders.OrderCreatedV1.TYPE,
     "order.change": orders.OrderChangedV1.TYPE,
     "order.pay": orders.OrderPaidV1.TYPE,
@@ -61,14 +61,14 @@ class LifeRecord:
 
 
 @dataclass(slots=True, kw_only=True)
-class Told:
-    """Which messages there are: promised and not published yet, and, where somebody has listened, those published."""
+class SentMessages:
+    """Which messages there are: in the outbox and not published yet, and, where somebody has listened, those published."""
 
-    promised: Counter[str] = field(default_factory=Counter)
+    pending: Counter[str] = field(default_factory=Counter)
     published: set[str] | None = None
 
 
-def check_life(record: LifeRecord, told: Told) -> Iterator[Finding]:
+def check_life(record: LifeRecord, sent: SentMessages) -> Iterator[Finding]:
     """Judge one order."""
     yield from _cursor(record)
     if record.pruned_seq:
@@ -81,7 +81,7 @@ def check_life(record: LifeRecord, told: Told) -> Iterator[Finding]:
         return
     state = steps[-1].after if steps else None
     yield from _order(record, state)
-    yield from _acts(record, {event.event_id for event in done}, told)
+    yield from _acts(record, {event.event_id for event in done}, sent)
 
 
 def _cursor(record: LifeRecord) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ def _order(record: LifeRecord, state: OrderState | None) -> Iterator[Finding]:
         )
 
 
-def _acts(record: LifeRecord, done: set[str], told: Told) -> Iterator[Finding]:
+def _acts(record: LifeRecord, done: set[str], sent: SentMessages) -> Iterator[Finding]:
     acts = [act for act in record.acts if act[0] != "order.park"]
     for (kind, event_id), count in Counter(acts).items():
         if count > 1:
@@ -139,16 +139,18 @@ def _acts(record: LifeRecord, done: set[str], told: Told) -> Iterator[Finding]:
     if record.order is not None and (left := done - {event_id for _, event_id in acts}):
         yield Finding("event_lost", f"{record.number}: the timeline does not know of {', '.join(sorted(left))}")
     for kind, event_id in acts:
-        if kind not in _TOLD:
+        if kind not in _MESSAGES:
             continue
-        message = derived_id(_TOLD[kind], record.number, event_id)
-        promised = told.promised[message]
-        if promised > 1:
-            yield Finding("message_twice", f"{record.number}: {_TOLD[kind]} is promised {promised} times")
-        elif told.published is not None and not promised and message not in told.published:
-            yield Finding("message_lost", f"{record.number}: {_TOLD[kind]} was neither published nor is it promised")
-        elif promised:
-            yield Finding("not_published", f"{record.number}: {_TOLD[kind]} waits in the outbox", waiting=True)
+        message = derived_id(_MESSAGES[kind], record.number, event_id)
+        pending = sent.pending[message]
+        if pending > 1:
+            yield Finding("message_twice", f"{record.number}: {_MESSAGES[kind]} is promised {pending} times")
+        elif sent.published is not None and not pending and message not in sent.published:
+            yield Finding(
+                "message_lost", f"{record.number}: {_MESSAGES[kind]} was neither published nor is it promised"
+            )
+        elif pending:
+            yield Finding("not_published", f"{record.number}: {_MESSAGES[kind]} waits in the outbox", waiting=True)
 
 
 def _substance(state: OrderState) -> OrderState:

@@ -8,39 +8,19 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from common.errors import SuiteError
-from orchestrator.orders.check import Finding, LifeRecord, Told, check_life
+from orchestrator.orders.check import Finding, check_life
+from orchestrator.orders.evidence import order_evidence
 
 EXIT_RIGHT, EXIT_WRONG, EXIT_CANNOT = 0, 1, 2
 _SHOWN = 20
 _DSN = "ORCHESTRATOR_POSTGRES_DSN"
 
 
-class Evidence(Protocol):
-    """What the database says."""
-
-    async def told(self) -> Told:
-        """Return the messages."""
-        ...
-
-    async def strangers(self) -> list[str]:
-        """Return orders without a workflow."""
-        ...
-
-    def lives(self) -> AsyncIterator[LifeRecord]:
-        """Yield every order's life."""
-        ...
-
-
-Open = Callable[[str, Path | None], AbstractAsyncContextManager[Evidence]]
-
-
-def check_orders(arguments: Sequence[str], evidence: Open) -> int:
+def check_orders(arguments: Sequence[str]) -> int:
     """Check, print, and return the exit code: 0 all is right, 1 something is not, 2 it could not be found out."""
     options = _parser().parse_args(arguments)
     dsn = options.postgres_dsn or _from_suite(options.suite)
@@ -48,16 +28,16 @@ def check_orders(arguments: Sequence[str], evidence: Open) -> int:
         sys.stderr.write(f"check-orders: give --postgres-dsn, --suite or {_DSN}\n")
         return EXIT_CANNOT
     try:
-        return asyncio.run(_run(dsn, options, evidence))
+        return asyncio.run(_run(dsn, options))
     except SuiteError as error:
         sys.stderr.write(f"check-orders: {error.detail}\n")
         return EXIT_CANNOT
 
 
-async def _run(dsn: str, options: argparse.Namespace, evidence: Open) -> int:
+async def _run(dsn: str, options: argparse.Namespace) -> int:
     deadline = asyncio.get_running_loop().time() + options.wait
     while True:
-        orders, found = await _look(dsn, options.published, evidence)
+        orders, found = await _look(dsn, options.published)
         failing = [one for one in found if not (one.waiting and options.allow_waiting)]
         if not failing or asyncio.get_running_loop().time() >= deadline:
             break
@@ -66,20 +46,20 @@ async def _run(dsn: str, options: argparse.Namespace, evidence: Open) -> int:
     return EXIT_WRONG if failing else EXIT_RIGHT
 
 
-async def _look(dsn: str, published: Path | None, evidence: Open) -> tuple[int, list[Finding]]:
+async def _look(dsn: str, published: Path | None) -> tuple[int, list[Finding]]:
     orders = 0
     found: list[Finding] = []
-    async with evidence(dsn, published) as snapshot:
-        told = await snapshot.told()
+    async with order_evidence(dsn, published) as snapshot:
+        sent = await snapshot.messages()
         found += [
             Finding("message_twice", f"{name}: promised {count} times")
-            for name, count in told.promised.items()
+            for name, count in sent.pending.items()
             if count > 1
         ]
         found += [Finding("order_without_workflow", number) for number in await snapshot.strangers()]
         async for record in snapshot.lives():
             orders += 1
-            found += check_life(record, told)
+            found += check_life(record, sent)
     return orders, found
 
 

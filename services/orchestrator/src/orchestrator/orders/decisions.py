@@ -9,10 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from orchestrator.orders.difference import NOTHING, Difference, FieldChange, compare
-from orchestrator.orders.events import Hook, OrderFact
 from orchestrator.orders.fold import Step
-from orchestrator.orders.model import Incident, OrderState, StockEntry
+from orchestrator.orders.model import (
+    NOTHING,
+    Difference,
+    FieldChange,
+    Hook,
+    Incident,
+    OrderFact,
+    OrderState,
+    StockEntry,
+    compare,
+)
 from orchestrator.orders.transitions import CHANGING
 
 _TOLD_FIELDS = ("store_id", "comment", "shipment_method", "replacement_policy")
@@ -20,7 +28,7 @@ _TOLD_FIELDS = ("store_id", "comment", "shipment_method", "replacement_policy")
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Something to tell the world. ``notify``: pickers and store are told (M7). ``correction``: it takes earlier words back.
+    """Something to tell the world. ``notify``: pickers and store are told. ``correction``: it takes earlier words back.
 
     ``order`` is the order right after the event.
     """

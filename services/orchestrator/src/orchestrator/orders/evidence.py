@@ -14,10 +14,11 @@ import orjson
 from common.errors import InvalidInput
 from common.postgres import Connection, Database, Record
 from orchestrator.engine.model import ORDER_LIFE
-from orchestrator.orders.check import LifeRecord, Told
-from orchestrator.orders.rows import event_of
+from orchestrator.engine.store import event_of
+from orchestrator.orders.check import LifeRecord, SentMessages
 
 _BATCH = 500
+_OF_WORKFLOW = ("state", "last_seq", "done_seq", "pruned_seq", "ready", "parked", "asked")
 _WORKFLOWS = """
 SELECT w.id, w.order_number, w.state, w.last_seq, w.done_seq, w.pruned_seq,
        EXISTS (SELECT FROM workflow_ready AS q WHERE q.workflow_id = w.id) AS ready,
@@ -55,16 +56,16 @@ class OrderEvidence:
         self._connection = connection
         self._published = published
 
-    async def told(self) -> Told:
-        """Return which messages are promised, and which somebody saw published: a file with one event id a line."""
+    async def messages(self) -> SentMessages:
+        """Return which messages are in the outbox, and which somebody saw published: a file with one event id a line."""
         bodies = [row["body"] for row in await self._connection.fetch(_OUTBOX)]
-        told = Told(promised=Counter(orjson.loads(body)["id"] for body in bodies))
+        sent = SentMessages(pending=Counter(orjson.loads(body)["id"] for body in bodies))
         if self._published is not None:
             try:
-                told.published = set(self._published.read_text(encoding="utf-8").split())
+                sent.published = set(self._published.read_text(encoding="utf-8").split())
             except OSError as error:
                 raise InvalidInput(f"{self._published} cannot be read ({type(error).__name__})") from error
-        return told
+        return sent
 
     async def strangers(self) -> list[str]:
         """Return orders that no workflow made."""
@@ -86,10 +87,7 @@ class OrderEvidence:
                 yield LifeRecord(
                     number=number,
                     workflow_id=row["id"],
-                    **{
-                        name: row[name]
-                        for name in ("state", "last_seq", "done_seq", "pruned_seq", "ready", "parked", "asked")
-                    },
+                    **{name: row[name] for name in _OF_WORKFLOW},
                     events=[event_of(item) for item in events.get(row["id"], [])],
                     order=None if order is None else dict(order),
                     derived_state=None if order is None else order["derived"],

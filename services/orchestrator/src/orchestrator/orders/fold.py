@@ -1,6 +1,6 @@
 """The fold: from the known events of an order to its state, and to what each event did.
 
-The state depends on the set of events only, never on the order in which they arrived (DECISIONS "Orders"); events are recognised by
+The state depends on the set of events only, never on the order in which they arrived; events are recognised by
 their ``event_id``. Adding an event that is newer than all others gives the same as folding everything again, which is what makes
 the incremental way safe.
 """
@@ -12,10 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.orders.difference import NOTHING, Difference, compare
-from orchestrator.orders.events import Hook, Line, OrderFact
-from orchestrator.orders.lines import complete, totals
-from orchestrator.orders.model import Incident, OrderState, Status, StockEntry, evolve
+from orchestrator.orders.model import (
+    NOTHING,
+    Difference,
+    Hook,
+    Incident,
+    Line,
+    OrderFact,
+    OrderState,
+    Status,
+    StockEntry,
+    compare,
+    complete,
+    evolve,
+    totals,
+)
 from orchestrator.orders.transitions import INCIDENTS, TRANSITIONS, Act
 
 NO_STORE = "unknown"

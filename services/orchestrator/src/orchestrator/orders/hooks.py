@@ -1,11 +1,13 @@
-"""From what the gateway sent to a fact about an order: tolerant about form, strict about meaning (CONTRACT "webhook-gateway").
+"""Hooks: appended to the workflows of their orders byte for byte, and read when they are carried out.
 
-Numbers may come as strings and strings as numbers. Unknown fields are ignored here and kept in the workflow event, byte for byte.
+Reading is tolerant about form and strict about meaning: numbers may come as strings and strings as numbers, unknown fields are ignored
+here and stay in the stored event.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -18,10 +20,13 @@ from common.contracts.intake import Hook as IntakeHook
 from common.errors import InvalidInput
 from common.ids import order_number
 from common.money import to_minor
+from common.postgres import Connection
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
-from orchestrator.orders.events import Hook, Line, OrderFact
+from orchestrator.engine.store import append_events
+from orchestrator.orders.model import Hook, Line, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
+_SAID = ("source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency")
 _LARGEST_QUANTITY = Decimal(10) ** 11  # what the column of stock movements holds
 _QUANTITY_DIGITS = Decimal("0.000001")
 
@@ -34,6 +39,14 @@ class UnreadableHook(InvalidInput):
 
 class _UnfitError(ValueError):
     """A value that does not fit; becomes an ``UnreadableHook`` that names the event."""
+
+
+async def append_hooks(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    """Append hooks to the workflows of their orders, in the consumer's transaction.
+
+    Bodies are read later, so that an unreadable one stops its own order and no other.
+    """
+    await append_events(connection, [to_workflow_event(envelope) for envelope in envelopes])
 
 
 def event_id_of(envelope: Envelope) -> str:
@@ -54,26 +67,17 @@ def to_workflow_event(envelope: Envelope) -> NewEvent:
     name = Hook(hook.event)
     if hook.external_id is None:
         raise ValueError(f"intake event {envelope.id} has no attribute externalid")
-    said = {
-        "source": hook.source,
-        "external_id": hook.external_id,
-        "body_form": hook.body_form,
-        "delivery_id": hook.delivery_id,
-        "lane": hook.lane,
-        "sent_at": hook.sent_at,
-        "digest": hook.digest,
-        "currency": hook.currency,
-    }
-    return NewEvent(
-        order_number=hook.number or order_number(hook.source, hook.external_id),
-        kind=ORDER_LIFE,
+    said = ((name, getattr(hook, name)) for name in _SAID)
+    event = WorkflowEvent(
         type=name.value,
         event_id=event_id_of(envelope),
-        attributes={key: value for key, value in said.items() if value is not None},
+        attributes={name: value for name, value in said if value is not None},
         payload=hook.body,
         traceparent=hook.traceparent,
         received_at=hook.received_at,
     )
+    number = hook.number or order_number(hook.source, hook.external_id)
+    return NewEvent(order_number=number, kind=ORDER_LIFE, event=event)
 
 
 def to_fact(event: WorkflowEvent) -> OrderFact:

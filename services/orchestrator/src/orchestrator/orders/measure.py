@@ -1,39 +1,13 @@
-"""SQL of the background jobs: parked orders, aggregate states, what the gauges show."""
+"""Sets the gauges: what waits, what is in trouble, how large the tables are, orders by source (docs/requirements.md#dashboards)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 
-from common.messaging import outbox
-from common.postgres import Connection, Database
-from orchestrator.engine.model import Parked, WorkflowState
+from common.postgres import Database
+from orchestrator.engine.model import WorkflowState
 from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.model import Status
-from orchestrator.orders.parked import AlertOf
-
-_OVERDUE = """
-SELECT workflow_id, order_number, source, hook, since FROM parked_order
-WHERE since < $1 AND alerted_at IS NULL ORDER BY since LIMIT 200 FOR UPDATE SKIP LOCKED
-"""
-_MARK_OVERDUE = "UPDATE parked_order SET alerted_at = now() WHERE workflow_id = ANY($1::bigint[])"
-
-# The rows asked for are gone with the same statement that answers them; orders are locked in the order of their numbers.
-_DERIVE = """
-WITH asked AS (
-    DELETE FROM order_aggregate_change WHERE id IN (
-        SELECT id FROM order_aggregate_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-    ) RETURNING order_number
-), target AS (
-    SELECT number FROM orders WHERE number IN (SELECT order_number FROM asked) ORDER BY number FOR NO KEY UPDATE
-), derived AS (
-    UPDATE orders AS o SET aggregate_state = order_aggregate_state(o.number, o.status)
-      FROM target AS t WHERE o.number = t.number
-       AND o.aggregate_state IS DISTINCT FROM order_aggregate_state(o.number, o.status)
-    RETURNING 1
-)
-SELECT (SELECT count(*) FROM asked) AS asked, (SELECT count(*) FROM derived) AS changed
-"""
 
 _GAUGES = """
 SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= now()) AS ready,
@@ -86,59 +60,36 @@ WHERE w.state IN (2, 4) AND w.state <> 3 GROUP BY o.source, w.state
 """
 
 
-class PostgresUpkeep:
-    """What jobs do in the database. Safe to run in every replica at once."""
+class Measure:
+    """Reads the database and sets the gauges. Safe to run in every replica at once."""
 
     def __init__(self, database: Database, metrics: OrchestratorMetrics) -> None:
         self._database = database
         self._metrics = metrics
 
-    async def raise_overdue(self, *, before: datetime, alert: AlertOf) -> int:
-        """See ``application.park.ParkedOrders``."""
-        async with self._database.transaction() as connection:
-            rows = await connection.fetch(_OVERDUE, before)
-            if rows:
-                events = [
-                    alert(
-                        Parked(order_number=row["order_number"], source=row["source"], hook=row["hook"]), row["since"]
-                    )
-                    for row in rows
-                ]
-                await outbox.add_encoded(connection, events)
-                await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
-        return len(rows)
-
-    async def derive_aggregates(self, *, limit: int = 500, batches: int = 20) -> int:
-        """Work off the change table (M9, M10), some batches of it; return how many orders' aggregate states became others."""
-        changed = 0
-        for _ in range(batches):
-            async with self._database.transaction() as connection:
-                row = await connection.fetchrow(_DERIVE, limit)
-            if row is None or not row["asked"]:
-                break
-            changed += row["changed"]
-        return changed
-
-    async def measure(self) -> None:
-        """Set the gauges."""
+    async def work(self) -> None:
+        """Set the gauges of workflows and orders."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(_GAUGES)
             recent = {item["status"]: item["many"] for item in await connection.fetch(_RECENT)}
         metrics = self._metrics
         if row is not None:
-            metrics.ready.set(row["ready"])
-            metrics.oldest_ready.set(row["oldest_ready"])
-            metrics.calls_oldest_ready.set(row["calls_oldest_ready"])
-            metrics.sleeping.set(row["sleeping"])
-            metrics.workflows.labels("stopped").set(row["stopped"])
-            metrics.workflows.labels("crashed").set(row["crashed"])
-            metrics.parked.set(row["parked"])
-            metrics.parked_oldest.set(row["parked_oldest"])
-            metrics.oldest_snapshot.set(row["oldest_snapshot"])
+            for gauge in (
+                "ready",
+                "oldest_ready",
+                "calls_oldest_ready",
+                "sleeping",
+                "parked",
+                "parked_oldest",
+                "oldest_snapshot",
+            ):
+                getattr(metrics, gauge).set(row[gauge])
+            for state in ("stopped", "crashed"):
+                metrics.workflows.labels(state).set(row[state])
         for status in Status:
             metrics.orders.labels(status.value).set(recent.get(status.value, 0))
 
-    async def measure_tables(self) -> None:
+    async def tables(self) -> None:
         """Set the gauges of table sizes, with indexes and partitions."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_SIZES, TABLES)
@@ -148,8 +99,8 @@ class PostgresUpkeep:
         for row in grown:
             self._metrics.table_growth.labels(row["name"]).set(row["growth"])
 
-    async def measure_sources(self) -> None:
-        """Set the gauges of orders by source (M25: the API by vertical)."""
+    async def sources(self) -> None:
+        """Set the gauges of orders by source."""
         async with self._database.acquire() as connection:
             recent = await connection.fetch(_BY_SOURCE)
             troubled = await connection.fetch(_TROUBLED_BY_SOURCE)
@@ -165,8 +116,3 @@ class PostgresUpkeep:
                 metrics.by_source.labels(source, status.value).set(counts[(source, status.value)])
             for state in ("stopped", "crashed"):
                 metrics.troubled_by_source.labels(source, state).set(trouble[(source, state)])
-
-
-async def ask_to_derive(connection: Connection, numbers: list[str]) -> None:
-    """Ask for the aggregate states of orders to be derived again, in the caller's transaction."""
-    await connection.execute("INSERT INTO order_aggregate_change (order_number) SELECT unnest($1::text[])", numbers)

@@ -2,78 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from common.clock import Clock
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
-from common.ids import derived_id
-from orchestrator.engine.model import Parked
-from orchestrator.orders.messages import SERVICE, Encoded, encode_message
+from common.contracts.alerts import ProblemRaisedV1
+from common.messaging import outbox
+from common.postgres import Database
+from common.telemetry import get_logger
+from orchestrator.engine.messages import SERVICE, encode_message
+from orchestrator.engine.model import Encoded
+from orchestrator.orders.messages import never_created_fingerprint
+from orchestrator.orders.store import Parked
+
+_log = get_logger()
+
+_OVERDUE = """
+SELECT workflow_id, order_number, source, hook, since FROM parked_order
+WHERE since < $1 AND alerted_at IS NULL ORDER BY since LIMIT 200 FOR UPDATE SKIP LOCKED
+"""
+_MARK_OVERDUE = "UPDATE parked_order SET alerted_at = now() WHERE workflow_id = ANY($1::bigint[])"
 
 
-class ParkedOrders(Protocol):
-    """Where parked orders are kept."""
+async def raise_overdue(database: Database, clock: Clock, *, limit: timedelta, notify: Callable[[], None]) -> int:
+    """Raise an incident for each order that has been parked for longer than ``limit``, once; return how many there were.
 
-    async def raise_overdue(self, *, before: datetime, alert: AlertOf) -> int:
-        """Mark those parked before this moment and not marked yet, and promise an alert for each, in one transaction."""
-        ...
-
-
-class AlertOf(Protocol):
-    """Makes the alert of one parked order."""
-
-    def __call__(self, parked: Parked, since: datetime) -> Encoded:
-        """Return the encoded event."""
-        ...
-
-
-class RaiseOverdue:
-    """Raises an incident for each order that has been parked for longer than ``limit``."""
-
-    def __init__(self, orders: ParkedOrders, clock: Clock, *, limit: timedelta) -> None:
-        self._orders = orders
-        self._clock = clock
-        self._limit = limit
-
-    async def __call__(self) -> int:
-        """Raise what is due; return how many there were. An order is raised once."""
-        return await self._orders.raise_overdue(before=self._clock.now() - self._limit, alert=self._alert)
-
-    def _alert(self, parked: Parked, since: datetime) -> Encoded:
-        now = self._clock.now()
-        message = ProblemRaisedV1(
-            kind="order_never_created",
-            severity="critical",
-            fingerprint=parked_fingerprint(parked.order_number),
-            summary="Events of an order arrived, its order.created did not; the order is not known to the store",
-            details={"first_hook": parked.hook, "parked_since": since.isoformat()},
-            service=SERVICE,
-            order_number=parked.order_number,
-            source=parked.source,
-            occurred_at=now,
-        )
-        return encode_message(
-            message,
-            event_id=derived_id(message.TYPE, message.fingerprint),
-            subject=parked.order_number,
-            now=now,
-            traceparent=None,
-        )
+    ``notify`` is called after a commit that put alerts into the outbox. Safe to run in every replica at once.
+    """
+    now = clock.now()
+    async with database.transaction() as connection:
+        rows = await connection.fetch(_OVERDUE, now - limit)
+        if rows:
+            parked = [
+                (Parked(order_number=row["order_number"], source=row["source"], hook=row["hook"]), row["since"])
+                for row in rows
+            ]
+            await outbox.add_encoded(connection, [_alert(item, since, now=now) for item, since in parked])
+            await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
+    if rows:
+        _log.warning("parked_orders_overdue", orders=len(rows))
+        notify()
+    return len(rows)
 
 
-def unparked(number: str, *, now: datetime) -> Encoded:
-    """Return the end of the incident of a parked order whose ``created`` came after all."""
-    message = ProblemResolvedV1(
-        fingerprint=parked_fingerprint(number),
-        summary="order.created arrived",
+def _alert(parked: Parked, since: datetime, *, now: datetime) -> Encoded:
+    message = ProblemRaisedV1(
+        kind="order_never_created",
+        severity="critical",
+        fingerprint=never_created_fingerprint(parked.order_number),
+        summary="Events of an order arrived, its order.created did not; the order is not known to the store",
+        details={"first_hook": parked.hook, "parked_since": since.isoformat()},
         service=SERVICE,
+        order_number=parked.order_number,
+        source=parked.source,
         occurred_at=now,
     )
-    event_id = derived_id(message.TYPE, message.fingerprint)
-    return encode_message(message, event_id=event_id, subject=number, now=now, traceparent=None)
-
-
-def parked_fingerprint(number: str) -> str:
-    """Return what makes alerts about one parked order one problem."""
-    return f"order:{number}:never_created"
+    return encode_message(message, message.fingerprint, subject=parked.order_number, now=now, traceparent=None)

@@ -1,4 +1,7 @@
-"""The total table: what each hook does to an order in each status (M7). Every pair is allowed, a named no-op, or an incident."""
+"""The total table: what each hook does to an order in each status (docs/requirements.md#what-each-hook-does).
+
+Every pair is allowed, a named no-op, or an incident.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from orchestrator.orders.events import Hook
-from orchestrator.orders.model import IncidentKind, Status
+from orchestrator.orders.model import Hook, IncidentKind, Status
 
 
 class Act(StrEnum):

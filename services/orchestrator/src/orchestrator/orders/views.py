@@ -1,31 +1,18 @@
-"""What the orchestrator answers, as models. Sums are integer minor units of ``currency``; quantities are decimal strings."""
+"""Orders and goods as the interface shows them. Sums are integer minor units of ``currency``; quantities are decimal strings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from enum import IntEnum
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from common.contracts.orders import OrderStatus
-from common.postgres import Record as Row
-from orchestrator.engine.model import WorkflowState
-
-
-class EventState(IntEnum):
-    """States of a workflow event, derived from its workflow's cursor; new has the seed's number."""
-
-    NEW = 1
-    DONE = 2
-    FAILED = 3
+from common.postgres import Record
+from orchestrator.orders.store import number_text
 
 
 class PositionView(BaseModel):
     """One position of an order."""
-
-    model_config = ConfigDict(extra="ignore")
 
     id: str
     name: str | None
@@ -134,18 +121,6 @@ class OrderSummary(BaseModel):
     updated_at: datetime
 
 
-class TimelineItem(BaseModel):
-    """One thing that happened to an order."""
-
-    at: datetime
-    service: str
-    kind: str
-    actor: str
-    summary: str
-    details: dict[str, Any]
-    trace_id: str | None
-
-
 class StockMovement(BaseModel):
     """Goods that left a store's balance (negative) or came back to it by a correction (positive)."""
 
@@ -159,186 +134,44 @@ class StockMovement(BaseModel):
     recorded_at: datetime
 
 
-class WorkflowView(BaseModel):
-    """A workflow. `state` carries the seed's number (stopped = 2); `pending` events wait to be carried out.
-
-    `version` grows with everything that happens to it; an operation may name the one it expects.
-    """
-
-    id: int
-    order_number: str
-    kind: str
-    key: str
-    state: int
-    state_name: str
-    version: int
-    last_seq: int
-    done_seq: int
-    pending: int
-    error: str | None
-    error_stack: str | None
-    failed_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class WorkflowEventView(BaseModel):
-    """An event of a workflow; its state is derived from the workflow's cursor (new = 1, done = 2, failed = 3)."""
-
-    id: str = Field(description="`<workflow>-<sequence number>`")
-    workflow_id: int
-    seq: int
-    type: str
-    event_id: str
-    state: int
-    state_name: str
-    attributes: dict[str, Any]
-    received_at: datetime
-    recorded_at: datetime
-
-
-class WorkflowChanged(BaseModel):
-    """What an operation did to a workflow, or would do."""
-
-    dry_run: bool
-    before: WorkflowView
-    after: WorkflowView
-
-
-class Recalculated(BaseModel):
-    """An order's aggregate state before and after."""
-
-    number: str
-    dry_run: bool
-    before: str
-    after: str
-
-
-class FlagView(BaseModel):
-    """A switch. `share` is in hundredths of a percent of orders."""
-
-    name: str
-    enabled: bool
-    share: int
-    version: int
-    updated_at: datetime
-    updated_by: str
-
-
-def order_view(row: Row) -> OrderView:
-    """Show an order's row."""
+def order_view(row: Record) -> OrderView:
+    """Show an order's row, with what its document says."""
     document = row["document"]
-    cancelled = row["status"] == "cancelled"
-    return OrderView(
-        number=row["number"],
-        source=row["source"],
-        external_id=row["external_id"],
-        status=row["status"],
-        aggregate_state=row["aggregate_state"],
-        closed_for_changes=row["closed"],
-        shipped=row["shipped"],
-        version=row["revision"] + row["tips_revision"],
-        positions=[PositionView(**item) for item in document["positions"]],
-        totals=TotalsView(
-            currency=row["currency"],
-            total_price=document["total_price"],
-            total_discount_price=document["total_discount_price"],
-            cost=row["cost_total"],
-        ),
-        payment=PaymentView(
-            method=row["payment_method"],
-            id=row["payment_id"],
-            paid=row["paid"],
-            paid_at=document["paid_at"],
-            refunded=row["refunded"],
-        ),
-        tips=TipsView(
-            amount=row["tips_amount"],
-            type=row["tips_type"],
-            choice=row["tips_choice"],
-            done=row["tips_done"],
-            feedback_at=row["tips_feedback_at"],
-            held_amount=row["tips_held_amount"],
-            held_at=row["tips_held_at"],
-        ),
-        zone=row["zone"],
-        tariff=row["tariff"],
-        store_id=row["store_id"],
-        comment=document["comment"],
-        shipment_method=document["shipment_method"],
-        replacement_policy=document["replacement_policy"],
-        cancellation=CancellationView(slug=document["cancel_slug"], description=document["cancel_description"])
-        if cancelled
-        else None,
-        incidents=[
-            IncidentView(kind=item["kind"], hook=item["hook"], moment=item["moment"]) for item in document["incidents"]
-        ],
-        created_at=document["created_at"],
-        shipped_at=document["shipped_at"],
-        finished_at=row["finished_at"],
-        cancelled_at=document["cancelled_at"],
-        updated_at=row["updated_at"],
+    return OrderView.model_validate(
+        {
+            **document,
+            **row,
+            "closed_for_changes": row["closed"],
+            "version": row["revision"] + row["tips_revision"],
+            "totals": {**document, "currency": row["currency"], "cost": row["cost_total"]},
+            "payment": {
+                "method": row["payment_method"],
+                "id": row["payment_id"],
+                "paid": row["paid"],
+                "paid_at": document["paid_at"],
+                "refunded": row["refunded"],
+            },
+            "tips": {name: row[f"tips_{name}"] for name in TipsView.model_fields},
+            "cancellation": {"slug": document["cancel_slug"], "description": document["cancel_description"]}
+            if row["status"] == "cancelled"
+            else None,
+            "created_at": document["created_at"],
+        }
     )
 
 
-def order_summary(row: Row) -> OrderSummary:
+def order_summary(row: Record) -> OrderSummary:
     """Show an order's row in a list; ``created_at`` is when we learned of it, the list's own order."""
-    return OrderSummary(
-        **{name: row[name] for name in ("number", "source", "external_id", "status", "aggregate_state", "shipped")},
-        **{name: row[name] for name in ("store_id", "zone", "tariff", "currency", "created_at", "updated_at")},
-        closed_for_changes=row["closed"],
-        version=row["revision"] + row["tips_revision"],
-        cost=row["cost_total"],
+    return OrderSummary.model_validate(
+        {
+            **row,
+            "closed_for_changes": row["closed"],
+            "version": row["revision"] + row["tips_revision"],
+            "cost": row["cost_total"],
+        }
     )
 
 
-def timeline_item(row: Row) -> TimelineItem:
-    """Show one thing that happened."""
-    traceparent = row["traceparent"]
-    return TimelineItem(
-        **{name: row[name] for name in ("at", "service", "kind", "actor", "summary", "details")},
-        trace_id=traceparent.split("-")[1] if traceparent and traceparent.count("-") >= 2 else None,
-    )
-
-
-def stock_movement(row: Row) -> StockMovement:
+def stock_movement(row: Record) -> StockMovement:
     """Show a stock movement."""
-    names = ("id", "number", "store_id", "position_id", "kind", "occurred_at", "recorded_at")
-    quantity = f"{row['quantity']:f}"
-    return StockMovement(
-        **{name: row[name] for name in names},
-        quantity=quantity.rstrip("0").rstrip(".") if "." in quantity else quantity,
-    )
-
-
-def workflow_view(row: Row) -> WorkflowView:
-    """Show a workflow."""
-    names = ("id", "order_number", "kind", "key", "state", "last_seq", "done_seq")
-    more = ("error", "error_stack", "failed_at", "created_at", "updated_at")
-    return WorkflowView(
-        **{name: row[name] for name in (*names, *more)},
-        state_name=WorkflowState(row["state"]).name.lower(),
-        version=row["last_seq"] + row["done_seq"] + row["revision"],
-        pending=row["last_seq"] - row["done_seq"],
-    )
-
-
-def workflow_event_view(row: Mapping[str, Any]) -> WorkflowEventView:
-    """Show an event, with the state that follows from its workflow's cursor."""
-    names = ("workflow_id", "seq", "type", "event_id", "attributes", "received_at", "recorded_at")
-    state = EventState.NEW
-    if row["seq"] <= row["done_seq"]:
-        state = EventState.DONE
-    elif row["workflow_state"] == WorkflowState.CRASHED and row["seq"] == row["done_seq"] + 1:
-        state = EventState.FAILED
-    return WorkflowEventView(
-        id=f"{row['workflow_id']}-{row['seq']}",
-        **{key: row[key] for key in names},
-        state=int(state),
-        state_name=state.name.lower(),
-    )
-
-
-def flag_view(row: Row) -> FlagView:
-    """Show a flag."""
-    return FlagView(**{name: row[name] for name in FlagView.model_fields})
+    return StockMovement.model_validate({**row, "quantity": number_text(row["quantity"])})

@@ -1,4 +1,4 @@
-"""The workflow ``refund_request`` (M13): asks for a refund and follows it to its end.
+"""The workflow ``refund_request``: asks for a refund and follows it to its end.
 
 ```
 refund.requested → orders.refund.wanted.v1      refund.published: a cancelled order's life has asked already
@@ -7,21 +7,22 @@ refund.rejected  → the problem is raised here: whoever asked counts on the mon
 timer            → no answer at all for too long: a problem, until one comes
 ```
 
-The wish is an event of the outbox under its business key: asked twice, it is one refund.
+The request is a message of the outbox under its business key: asked twice, it is one refund.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
 from common.clock import Clock
-from orchestrator.engine.model import Claim, Outcome, RefundWish, WorkflowEvent, WorkflowState
-from orchestrator.orders.children import REFUND_PUBLISHED
-from orchestrator.refunds import messages as life_messages
-from orchestrator.refunds import stories as life_stories
+from common.postgres import Connection
+from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowEvent, WorkflowState
+from orchestrator.orders.messages import REFUND_PUBLISHED
+from orchestrator.refunds.messages import refund_entry, refund_problem, refund_problem_over, refund_requested
+from orchestrator.refunds.model import EVENT_FIELDS, KnownRefund, RefundRequest
+from orchestrator.refunds.store import RefundStore, add_requests, reject_requests
 
 REFUND_REQUESTED = "refund.requested"
 REFUND_STATE = "refund.state"
@@ -29,7 +30,7 @@ REFUND_REJECTED = "refund.rejected"
 
 _ENDED = frozenset({"SUCCESS", "REJECTED", "REVERSED", "CANCELLED"})
 _UNANSWERED = "refund.unanswered"
-_SUMMARIES = {
+_STATES = {
     "SUCCESS": ("done", "The money that was asked for went back"),
     "ERROR": ("failed", "The refund came to RS_ERROR and waits for a person to restart it"),
     "CANCELLED": ("done", "Nothing had been captured: the payment was cancelled instead"),
@@ -37,142 +38,118 @@ _SUMMARIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRefund:
-    """What is known of a refund that was asked for: since when it has been wanted, and its newest state."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one event of a refund brings: a request to note, the code of a rejection, a line of the timeline, a message."""
 
-    requested_at: datetime | None
-    state_name: str | None
-    rejected: bool
-
-
-class RefundReader(Protocol):
-    """Reads what became of refunds."""
-
-    async def refunds(self, keys: Sequence[str]) -> dict[str, KnownRefund]:
-        """Return what is known, by business key; every key is in it."""
-        ...
+    request: RefundRequest | None = None
+    rejected: str | None = None
+    entry: TimelineEntry | None = None
+    message: Encoded | None = None
 
 
-class RefundRequest:
+def _requested(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
+    request = _request(claim, event)
+    trace = event.traceparent
+    return Step(
+        request=request,
+        entry=refund_entry(
+            claim, "wanted", "A refund was asked for", now=now, traceparent=trace, actor=request.requested_by
+        ),
+        message=refund_requested(request, source=event.attributes.get("source"), now=now, traceparent=trace),
+    )
+
+
+def _published(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
+    return Step(request=_request(claim, event))  # the order's life has asked, and told the timeline
+
+
+def _moved(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
+    told = _STATES.get(str(event.attributes["state_name"]))
+    return Step() if told is None else Step(entry=refund_entry(claim, *told, now=now, traceparent=event.traceparent))
+
+
+def _rejected(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
+    code, detail = str(event.attributes["code"]), str(event.attributes["detail"])
+    summary, trace = "A refund that was asked for cannot be made", event.traceparent
+    return Step(
+        rejected=code,
+        entry=refund_entry(claim, "rejected", f"{summary}: {detail}", now=now, traceparent=trace),
+        message=refund_problem(
+            claim, "refund.rejected", summary, details={"code": code, "detail": detail}, now=now, traceparent=trace
+        ),
+    )
+
+
+STEPS: Mapping[str, Callable[[Claim, WorkflowEvent, datetime], Step]] = {
+    REFUND_REQUESTED: _requested,
+    REFUND_PUBLISHED: _published,
+    REFUND_STATE: _moved,
+    REFUND_REJECTED: _rejected,
+}
+"""What each event does; others do nothing."""
+
+
+class FollowRefund:
     """The handler; the workflow's key is the business key. ``answer_within``: how long the refunds service may be silent."""
 
-    def __init__(self, reader: RefundReader, clock: Clock, *, answer_within: timedelta) -> None:
-        self._reader = reader
+    def __init__(self, store: RefundStore, clock: Clock, *, answer_within: timedelta) -> None:
+        self._store = store
         self._clock = clock
         self._answer_within = answer_within
 
     async def prepare(self, claims: Sequence[Claim]) -> Mapping[str, KnownRefund]:
         """Read what is known of the refunds."""
-        return await self._reader.refunds([claim.key for claim in claims])
+        return await self._store.known([claim.key for claim in claims])
 
     def run(self, claim: Claim, batch: Mapping[str, KnownRefund]) -> Outcome:
         """Return what follows from what happened to one refund."""
         known, now = batch[claim.key], self._clock.now()
-        outcome = Outcome(claim=claim, upto=claim.upto)
-        for event in claim.events:
-            if event.type in {REFUND_REQUESTED, REFUND_PUBLISHED}:
-                self._asked(outcome, event, now)
-            elif event.type == REFUND_STATE:
-                self._moved(outcome, event, now)
-            elif event.type == REFUND_REJECTED:
-                self._rejected(outcome, event, now)
-        if known.rejected or outcome.refund_rejected is not None or known.state_name in _ENDED:
-            outcome.state = WorkflowState.FINISHED
+        steps = [STEPS[event.type](claim, event, now) for event in claim.events if event.type in STEPS]
+        rejected = known.rejected or any(step.rejected is not None for step in steps)
         since = known.requested_at or now
         late = since + self._answer_within
-        answered = known.state_name is not None or outcome.refund_rejected is not None
-        if not answered and now < late:
-            outcome.wake_at = late
-        elif not answered and not claim.events:
-            self._unanswered(outcome, since, now)
+        answered = known.state_name is not None or any(step.rejected is not None for step in steps)
+        if not answered and now >= late and not claim.events:
+            steps.append(_unanswered(claim, since, now))
         elif answered and any(event.received_at >= late for event in claim.events):
-            trace = claim.events[-1].traceparent
-            outcome.events.append(
-                life_messages.refund_problem_over(
-                    claim.order_number, claim.key, _UNANSWERED, now=now, traceparent=trace
-                )
-            )
-        return outcome
-
-    def _asked(self, outcome: Outcome, event: WorkflowEvent, now: datetime) -> None:
-        claim, asked = outcome.claim, event.attributes
-        wish = RefundWish(
-            business_key=claim.key,
-            order_number=claim.order_number,
-            payment_id=asked["payment_id"],
-            amount=asked["amount"],
-            currency=asked["currency"],
-            reason=asked["reason"],
-            requested_by=asked["requested_by"],
-            requested_at=event.received_at,
-        )
-        outcome.refund_wish = wish
-        if event.type == REFUND_PUBLISHED:
-            return  # the order's life has asked, and told the timeline
-        outcome.events.append(
-            life_messages.refund_wanted(
-                claim.order_number,
-                wish.payment_id,
-                amount=wish.amount,
-                currency=wish.currency,
-                reason=wish.reason,
-                business_key=wish.business_key,
-                source=asked.get("source"),
-                now=now,
-                traceparent=event.traceparent,
-            )
-        )
-        self._tell(outcome, "wanted", "A refund was asked for", event, now=now, actor=wish.requested_by)
-
-    def _moved(self, outcome: Outcome, event: WorkflowEvent, now: datetime) -> None:
-        told = _SUMMARIES.get(str(event.attributes["state_name"]))
-        if told is not None:
-            self._tell(outcome, *told, event, now=now)
-
-    def _rejected(self, outcome: Outcome, event: WorkflowEvent, now: datetime) -> None:
-        code, detail = str(event.attributes["code"]), str(event.attributes["detail"])
-        outcome.refund_rejected = code
-        summary = "A refund that was asked for cannot be made"
-        self._tell(outcome, "rejected", f"{summary}: {detail}", event, now=now)
-        self._raise(outcome, "refund.rejected", summary, {"code": code, "detail": detail}, now=now, event=event)
-
-    def _unanswered(self, outcome: Outcome, since: datetime, now: datetime) -> None:
-        summary = "A refund was asked for, and the refunds service has not answered"
-        self._tell(outcome, "unanswered", summary, None, now=now)
-        self._raise(outcome, _UNANSWERED, summary, {"since": since.isoformat()}, now=now, event=None)
-
-    @staticmethod
-    def _tell(
-        outcome: Outcome, kind: str, summary: str, event: WorkflowEvent | None, *, now: datetime, actor: str = "refunds"
-    ) -> None:
-        claim = outcome.claim
-        trace = None if event is None else event.traceparent
-        outcome.timeline.append(
-            life_stories.refund_step(
-                claim.order_number, claim.key, kind, summary, now=now, actor=actor, traceparent=trace
-            )
+            steps.append(Step(message=refund_problem_over(claim, _UNANSWERED, now=now)))
+        return Outcome(
+            claim=claim,
+            upto=claim.upto,
+            state=WorkflowState.FINISHED if rejected or known.state_name in _ENDED else WorkflowState.RUNNING,
+            wake_at=late if not answered and now < late else None,
+            effect=steps,
+            timeline=[step.entry for step in steps if step.entry is not None],
+            messages=[step.message for step in steps if step.message is not None],
         )
 
-    @staticmethod
-    def _raise(
-        outcome: Outcome,
-        kind: str,
-        summary: str,
-        details: Mapping[str, Any],
-        *,
-        now: datetime,
-        event: WorkflowEvent | None,
-    ) -> None:
-        claim = outcome.claim
-        outcome.events.append(
-            life_messages.refund_problem(
-                claim.order_number,
-                claim.key,
-                kind,
-                summary,
-                details={"business_key": claim.key, **details},
-                now=now,
-                traceparent=None if event is None else event.traceparent,
-            )
-        )
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Note what was asked for, and what cannot be had."""
+        steps = [(outcome.claim.key, step) for outcome in outcomes for step in _steps_of(outcome)]
+        await add_requests(connection, [step.request for _, step in steps if step.request is not None])
+        await reject_requests(connection, {key: step.rejected for key, step in steps if step.rejected is not None})
+        return []
+
+
+def _steps_of(outcome: Outcome) -> Sequence[Step]:
+    return outcome.effect if isinstance(outcome.effect, list) else ()
+
+
+def _unanswered(claim: Claim, since: datetime, now: datetime) -> Step:
+    summary = "A refund was asked for, and the refunds service has not answered"
+    return Step(
+        entry=refund_entry(claim, "unanswered", summary, now=now, traceparent=None),
+        message=refund_problem(
+            claim, _UNANSWERED, summary, details={"since": since.isoformat()}, now=now, traceparent=None
+        ),
+    )
+
+
+def _request(claim: Claim, event: WorkflowEvent) -> RefundRequest:
+    return RefundRequest(
+        business_key=claim.key,
+        order_number=claim.order_number,
+        requested_at=event.received_at,
+        **{name: event.attributes[name] for name in EVENT_FIELDS},
+    )

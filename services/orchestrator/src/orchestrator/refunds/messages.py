@@ -1,114 +1,63 @@
-"""Messages about what happens to an order beyond its hooks, and the events that workflows of one order send each other."""
+"""What is sent and told of a refund that was asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from common.contracts import alerts, orders
-from common.ids import derived_id
-from orchestrator.engine.model import NewEvent
-from orchestrator.orders.messages import SERVICE, Encoded, encode_message
+from orchestrator.engine.messages import SERVICE, encode_message, problem_over, timeline_entry
+from orchestrator.engine.model import Claim, Encoded, TimelineEntry
+from orchestrator.refunds.model import RefundRequest
 
 
-def to_workflow(
-    number: str,
-    kind: str,
-    event_type: str,
-    identity: str,
-    *,
-    key: str = "",
-    attributes: Mapping[str, Any] | None = None,
-    now: datetime,
-    traceparent: str | None,
-) -> NewEvent:
-    """Return an event for another workflow of the same order. ``identity`` tells events of one type and order apart."""
-    return NewEvent(
-        order_number=number,
-        kind=kind,
-        key=key,
-        type=event_type,
-        event_id=derived_id(kind, number, key, event_type, identity),
-        attributes=attributes or {},
-        payload=b"",
-        received_at=now,
-        traceparent=traceparent,
-    )
-
-
-def hold_wanted(
-    number: str, amount: int, currency: str, *, version: int, now: datetime, traceparent: str | None
-) -> Encoded:
-    """Return the wish to hold an order's tips at a sum (DECISIONS "Money"); 0 undoes an earlier hold.
-
-    ``version`` is the order's, with the hold noted: one wish a version.
-    """
-    message = orders.TipsHoldWantedV1(order_number=number, amount=amount, currency=currency, held_at=now)
-    event_id = derived_id(message.TYPE, number, str(version))
-    return encode_message(message, event_id=event_id, subject=number, now=now, traceparent=traceparent)
-
-
-def refund_wanted(
-    number: str,
-    payment_id: str,
-    *,
-    amount: int | None,
-    currency: str,
-    reason: str,
-    business_key: str,
-    source: str | None,
-    now: datetime,
-    traceparent: str | None,
-) -> Encoded:
-    """Return the wish that money goes back. The same business key has the same id, and gives the same refund."""
+def refund_requested(request: RefundRequest, *, source: str | None, now: datetime, traceparent: str | None) -> Encoded:
+    """Return the message that asks for the money. The same business key has the same id, and gives the same refund."""
     message = orders.RefundWantedV1(
-        order_number=number,
-        payment_id=payment_id,
-        amount=amount,
-        currency=currency,
-        reason=reason,
-        business_key=business_key,
+        order_number=request.order_number,
+        payment_id=request.payment_id,
+        amount=request.amount,
+        currency=request.currency,
+        reason=request.reason,
+        business_key=request.business_key,
         source=source,
     )
-    event_id = derived_id(message.TYPE, business_key)
-    return encode_message(message, event_id=event_id, subject=number, now=now, traceparent=traceparent)
+    return encode_message(message, request.business_key, subject=request.order_number, now=now, traceparent=traceparent)
 
 
 def refund_problem(
-    number: str,
-    business_key: str,
-    kind: str,
-    summary: str,
-    *,
-    details: Mapping[str, str],
-    now: datetime,
-    traceparent: str | None,
+    claim: Claim, kind: str, summary: str, *, details: Mapping[str, str], now: datetime, traceparent: str | None
 ) -> Encoded:
-    """Return the problem of a refund that was asked for and does not come about."""
+    """Return the problem of a refund that does not come about."""
     message = alerts.ProblemRaisedV1(
         kind=kind,
         severity="critical",
-        fingerprint=f"{kind}:{business_key}",
+        fingerprint=f"{kind}:{claim.key}",
         summary=summary,
-        details=dict(details),
+        details={"business_key": claim.key, **details},
         service=SERVICE,
-        order_number=number,
+        order_number=claim.order_number,
         occurred_at=now,
     )
-    event_id = derived_id(message.TYPE, message.fingerprint)
-    return encode_message(message, event_id=event_id, subject=number, now=now, traceparent=traceparent)
+    return encode_message(message, message.fingerprint, subject=claim.order_number, now=now, traceparent=traceparent)
 
 
-def refund_problem_over(
-    number: str, business_key: str, kind: str, *, now: datetime, traceparent: str | None
-) -> Encoded:
+def refund_problem_over(claim: Claim, kind: str, *, now: datetime) -> Encoded:
     """Return the end of such a problem."""
-    message = alerts.ProblemResolvedV1(
-        fingerprint=f"{kind}:{business_key}",
-        summary="The refunds service has answered",
-        service=SERVICE,
-        occurred_at=now,
+    summary, trace = "The refunds service has answered", claim.traceparent
+    return problem_over(f"{kind}:{claim.key}", summary, subject=claim.order_number, now=now, traceparent=trace)
+
+
+def refund_entry(
+    claim: Claim, kind: str, summary: str, *, now: datetime, traceparent: str | None, actor: str = "refunds"
+) -> TimelineEntry:
+    """Return a line of the timeline; ``kind`` is wanted, unanswered, answered, failed, rejected or done."""
+    return timeline_entry(
+        claim.order_number,
+        f"refund_request.{kind}",
+        summary,
+        now=now,
+        traceparent=traceparent,
+        actor=actor,
+        details={"business_key": claim.key},
     )
-    event_id = derived_id(message.TYPE, message.fingerprint)
-    return encode_message(message, event_id=event_id, subject=number, now=now, traceparent=traceparent)

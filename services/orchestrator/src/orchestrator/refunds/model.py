@@ -1,13 +1,48 @@
-"""What goods that go back are worth (M13): a sum from positions and quantities."""
+"""Refunds as this service asks for them, and what goods that go back are worth (docs/requirements.md#standard-recipes)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
-from common.errors import Unprocessable
-from orchestrator.orders.events import Line
-from orchestrator.orders.lines import line_total
+from common.errors import Conflict, Unprocessable
+from orchestrator.orders.model import Line, line_total
+
+
+class NoPayment(Conflict):
+    """The order has no payment of ours: whoever took the money gives it back."""
+
+    code = "no_payment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """A refund that was asked for. ``amount`` None: everything captured. ``positions`` are (id, quantity) it was worked out from."""
+
+    business_key: str
+    order_number: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    positions: tuple[tuple[str, str], ...] = ()
+
+
+EVENT_FIELDS = ("payment_id", "amount", "currency", "reason", "requested_by")
+"""What of a request its workflow is told; the rest is the workflow's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRefund:
+    """What is known of a refund that was asked for: since when it has been, and its newest state."""
+
+    requested_at: datetime | None
+    state_name: str | None
+    rejected: bool
 
 
 def sum_of_goods(lines: Sequence[Line], wanted: Mapping[str, Decimal], before: Mapping[str, Decimal]) -> int:

@@ -1,4 +1,6 @@
-"""The tips caller (M16): the tips service where flag and experiment say so, else and on any trouble the caller's own rules.
+"""The tips caller: the tips service where flag and experiment say so, else and on any trouble the caller's own rules.
+
+docs/requirements.md#tips-rollout-and-fallback
 
 Both paths write an absolute sum under the same version check, so one may follow the other at any moment: after a time-out, a crash, a
 lost answer, in another replica.
@@ -11,23 +13,23 @@ from datetime import datetime
 from time import monotonic
 
 from common.clock import Clock
-from orchestrator.tips.breaker import CircuitBreaker
-from orchestrator.tips.model import TipsOrder
-from orchestrator.tips.own_rules import RulesByPlace, need_hold, tips_sum, write_of
-from orchestrator.tips.switches import (
+from common.resilience import CircuitBreaker
+from orchestrator.tips.experiment import Experiment
+from orchestrator.tips.feedback import FeedbackClient
+from orchestrator.tips.metrics import TipsMetrics
+from orchestrator.tips.model import (
     Arm,
-    CallerMetrics,
     Contended,
-    Experiment,
     ExperimentFailed,
     FeedbackSilent,
-    FeedbackSource,
     Reason,
     Shadow,
     TipsFailed,
-    TipsLedger,
-    TipsService,
+    TipsOrder,
 )
+from orchestrator.tips.own_rules import RulesByPlace, need_hold, tips_sum, write_of
+from orchestrator.tips.service import TipsClient
+from orchestrator.tips.store import TipsStore
 
 _ATTEMPTS = 5
 
@@ -51,42 +53,31 @@ class Trigger:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TipsCaller:
     """One order at a time; any number at once. ``service`` None: none is configured."""
 
-    def __init__(
-        self,
-        *,
-        experiment: Experiment,
-        service: TipsService | None,
-        feedback: FeedbackSource,
-        ledger: TipsLedger,
-        breaker: CircuitBreaker,
-        rules: RulesByPlace,
-        clock: Clock,
-        metrics: CallerMetrics,
-    ) -> None:
-        self._experiment = experiment
-        self._service = service
-        self._feedback = feedback
-        self._ledger = ledger
-        self._breaker = breaker
-        self._rules = rules
-        self._clock = clock
-        self._metrics = metrics
+    experiment: Experiment
+    service: TipsClient | None
+    feedback: FeedbackClient
+    store: TipsStore
+    breaker: CircuitBreaker
+    rules: RulesByPlace
+    clock: Clock
+    metrics: TipsMetrics
 
     async def __call__(self, order: TipsOrder, trigger: Trigger) -> Decided:
         """Bring a finished order's tips to what they should be and hold them if they are to be held.
 
         Raises ``FeedbackSilent`` when only the own rules could decide and the feedback does not come, ``Contended`` when the order
-        changed under every attempt, and whatever the ledger raises.
+        changed under every attempt, and whatever the store raises.
         """
         hold: bool | None = None
         reason: Reason | None = None
         after = order
         try:
-            arm = await self._experiment.arm(order.number)
-            self._metrics.exposed(arm)
+            arm = await self.experiment.arm(order.number)
+            self.metrics.exposures.labels(arm.value).inc()
         except ExperimentFailed:
             arm, reason = Arm.OFF, Reason.EXPERIMENT
         if arm is Arm.SERVICE:
@@ -103,9 +94,9 @@ class TipsCaller:
             reason, by_service = Reason.MISMATCH, False
             after, hold = await self._old(after)
         if reason is not None:
-            self._metrics.fell_back(reason)
+            self.metrics.fallbacks.labels(reason.value).inc()
         again = False
-        if hold and await self._ledger.hold(after, now=self._clock.now(), traceparent=trigger.traceparent):
+        if hold and await self.store.hold(after, now=self.clock.now(), traceparent=trigger.traceparent):
             after = replace(after, held_sum=after.tips)
         elif hold:
             again = True
@@ -114,26 +105,26 @@ class TipsCaller:
 
     async def _ask(self, order: TipsOrder, trigger: Trigger) -> tuple[TipsOrder, bool]:
         """The service's way. What it says it did is looked at, for an answer alone pays nobody."""
-        if self._service is None:
+        if self.service is None:
             raise TipsFailed(Reason.NOT_CONFIGURED)
-        if not self._breaker.may_call(monotonic()):
+        if not self.breaker.may_call(monotonic()):
             raise TipsFailed(Reason.BREAKER_OPEN)
         due = await self._due(order, trigger)
         try:
-            await self._service.set_sum(order.number, key=trigger.key)
+            await self.service.set_sum(order.number, key=trigger.key)
             after = await self._read(order)
-            _believe(after, due)
-            hold = await self._service.need_hold(order.number)
+            _require_evidence(after, due)
+            hold = await self.service.need_hold(order.number)
         except TipsFailed as failed:
             if failed.ill:
-                self._breaker.failed(monotonic())
+                self.breaker.failed(monotonic())
             else:
-                self._breaker.succeeded()
+                self.breaker.succeeded()
             raise
         else:
-            self._breaker.succeeded()
+            self.breaker.succeeded()
         finally:
-            self._metrics.breaker(is_open=self._breaker.is_open)
+            self.metrics.breaker_open.set(int(self.breaker.is_open))
         return after, hold and after.tips > 0
 
     async def _due(self, order: TipsOrder, trigger: Trigger) -> datetime | None:
@@ -141,7 +132,7 @@ class TipsCaller:
         if not trigger.feedback_changed:
             return None
         try:
-            feedback = await self._feedback.find(order.number)
+            feedback = await self.feedback.find(order.number)
         except FeedbackSilent:
             return None
         return None if feedback is None else feedback.updated_at
@@ -149,41 +140,41 @@ class TipsCaller:
     async def _old(self, order: TipsOrder) -> tuple[TipsOrder, bool]:
         """The caller's own way. Whoever loses the race for the version reads order and feedback again."""
         for _ in range(_ATTEMPTS):
-            feedback = await self._feedback.find(order.number)
-            write = write_of(order, feedback, self._rules.of(order))
-            if write is None or await self._ledger.write(order, write):
+            feedback = await self.feedback.find(order.number)
+            write = write_of(order, feedback, self.rules.of(order))
+            if write is None or await self.store.write(order, write):
                 after = order if write is None else await self._read(order)
-                return after, need_hold(after, feedback, self._rules.of(after), now=self._clock.now())
+                return after, need_hold(after, feedback, self.rules.of(after), now=self.clock.now())
             order = await self._read(order)
         raise Contended(f"order {order.number} changed under each of {_ATTEMPTS} attempts")
 
     async def _compare(self, order: TipsOrder) -> Shadow | None:
         """Work out what each path would do with the order as it is, and count whether they agree. Nothing is written."""
         try:
-            if self._service is None or not await self._experiment.shadows(order.number):
+            if self.service is None or not await self.experiment.shadows(order.number):
                 return None
         except ExperimentFailed:
             return None
         try:
-            explained = await self._service.explain(order.number)
-            feedback = await self._feedback.find(order.number)
+            explained = await self.service.explain(order.number)
+            feedback = await self.feedback.find(order.number)
         except (TipsFailed, FeedbackSilent):
             result = Shadow.ERROR
         else:
-            rules = self._rules.of(order)
+            rules = self.rules.of(order)
             own = (
                 tips_sum(order, feedback, rules),
-                need_hold(order, feedback, rules, now=self._clock.now()),
+                need_hold(order, feedback, rules, now=self.clock.now()),
             )
             result = Shadow.MATCH if own == (explained.amount, explained.need_hold) else Shadow.MISMATCH
-        self._metrics.compared(result)
+        self.metrics.shadows.labels(result.value).inc()
         return result
 
     async def _read(self, order: TipsOrder) -> TipsOrder:
-        return (await self._ledger.read([order.number])).get(order.number, order)
+        return (await self.store.read([order.number])).get(order.number, order)
 
 
-def _believe(order: TipsOrder, due: datetime | None) -> None:
+def _require_evidence(order: TipsOrder, due: datetime | None) -> None:
     """Raise unless the order shows that a set-tips-sum has written to it, and that the feedback which is due was applied."""
     if not order.seen or (due is not None and (order.feedback_at is None or order.feedback_at < due)):
         raise TipsFailed(Reason.NOT_SET)

@@ -1,4 +1,4 @@
-"""The switches of the tips caller (M16): audited flag rows, polled, served through the OpenFeature SDK by a provider of ours.
+"""The switches of the tips caller: audited flag rows, polled, served through the OpenFeature SDK by a provider of ours.
 
 Order of decision: the config flag ``tips_service`` (the kill switch is turning it off), then the experiment ``tips_service_experiment``.
 An order's bucket is murmur3 of ``salt:order_id`` modulo 10,000 (the flag's name is the salt): it keeps its arm, and a growing share
@@ -8,7 +8,7 @@ only adds orders. ``tests/conformance/buckets.json`` pins the buckets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -23,7 +23,7 @@ from openfeature.provider.no_op_provider import NoOpProvider
 
 from common.postgres import Database
 from common.telemetry import get_logger
-from orchestrator.tips.switches import Arm, ExperimentFailed
+from orchestrator.tips.model import Arm, ExperimentFailed
 
 _log = get_logger()
 CONFIG_FLAG = "tips_service"
@@ -57,12 +57,12 @@ class FlagRows:
         self._read_at: float | None = None
 
     async def poll(self, seconds: float) -> None:
-        """Look again and again until cancelled. To be supervised."""
+        """Read again and again until cancelled. To be supervised."""
         while True:
-            await self.look()
+            await self.read()
             await asyncio.sleep(seconds)
 
-    async def look(self) -> None:
+    async def read(self) -> None:
         """Read the flags now, if they can be read. Survives everything: what cannot be read grows old and means *off*."""
         try:
             async with self._database.acquire() as connection:
@@ -110,36 +110,17 @@ class FlagProvider(AbstractProvider):
             return _error(default_value, ErrorCode.TARGETING_KEY_MISSING, "a share needs a targeting key")
         return FlagResolutionDetails(bucket_of(flag_key, key) < row.share, reason=Reason.SPLIT)
 
-    def resolve_string_details(
-        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
-    ) -> FlagResolutionDetails[str]:
-        """There are no such flags."""
+    def _not_served(
+        self, flag_key: str, default_value: Any, evaluation_context: EvaluationContext | None = None
+    ) -> FlagResolutionDetails[Any]:
         return _error(default_value, ErrorCode.TYPE_MISMATCH, f"{flag_key} is a switch")
 
-    def resolve_integer_details(
-        self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
-    ) -> FlagResolutionDetails[int]:
-        """There are no such flags."""
-        return _error(default_value, ErrorCode.TYPE_MISMATCH, f"{flag_key} is a switch")
-
-    def resolve_float_details(
-        self, flag_key: str, default_value: float, evaluation_context: EvaluationContext | None = None
-    ) -> FlagResolutionDetails[float]:
-        """There are no such flags."""
-        return _error(default_value, ErrorCode.TYPE_MISMATCH, f"{flag_key} is a switch")
-
-    def resolve_object_details(
-        self,
-        flag_key: str,
-        default_value: Sequence[Any] | Mapping[str, Any],
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[Sequence[Any] | Mapping[str, Any]]:
-        """There are no such flags."""
-        return _error(default_value, ErrorCode.TYPE_MISMATCH, f"{flag_key} is a switch")
+    resolve_string_details = resolve_integer_details = _not_served
+    resolve_float_details = resolve_object_details = _not_served
 
 
-class OpenFeatureExperiment:
-    """The ``Experiment``, asked through the OpenFeature SDK, so that another provider (flagd) can take our place.
+class Experiment:
+    """The switches by order, asked through the OpenFeature SDK, so that another provider (flagd) can take our place.
 
     ``domain`` keeps providers of one process apart. A look-up that takes longer than ``deadline`` seconds has failed.
     """
@@ -155,13 +136,13 @@ class OpenFeatureExperiment:
         api.set_provider(NoOpProvider(), self._domain)
 
     async def arm(self, number: str) -> Arm:
-        """See the port."""
+        """Return where the order stands. It keeps its arm while the share stays or grows. Raises ``ExperimentFailed``."""
         if not await self._is_on(CONFIG_FLAG, number):
             return Arm.OFF
         return Arm.SERVICE if await self._is_on(EXPERIMENT_FLAG, number) else Arm.CONTROL
 
     async def shadows(self, number: str) -> bool:
-        """See the port."""
+        """Tell whether both paths are to be compared for this order. Raises ``ExperimentFailed``."""
         return await self._is_on(SHADOW_FLAG, number)
 
     async def _is_on(self, flag: str, number: str) -> bool:

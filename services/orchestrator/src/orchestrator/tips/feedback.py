@@ -1,4 +1,4 @@
-"""The feedback service, over HTTP: ``GET /feedback/v1/orders/{order_id}`` (CONTRACT "tips"), as the caller's own rules read it."""
+"""The feedback service, over HTTP: ``GET /feedback/v1/orders/{order_id}``, as the caller's own rules read it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from common.http import Moment, PlainDecimal
-from orchestrator.tips.model import Feedback
-from orchestrator.tips.switches import FeedbackSilent
+from orchestrator.tips.model import Feedback, FeedbackSilent
 
 
 class _Tips(BaseModel):
-    model_config = ConfigDict(extra="ignore")
     type: Literal["percent", "flat"]
     value: Annotated[PlainDecimal, Field(ge=0, le=10**9, max_digits=24, decimal_places=12, allow_inf_nan=False)]
 
 
 class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore")
     rating: Annotated[int, Field(ge=0, le=100)] | None = None
     tips: _Tips | None = None
     choice: Literal["suggested", "custom", "default"] | None = None
@@ -38,7 +35,7 @@ class FeedbackClient:
         self._deadline = deadline
 
     async def find(self, number: str) -> Feedback | None:
-        """See the port."""
+        """Return the feedback on an order, None when there is none. Raises ``FeedbackSilent``."""
         try:
             async with (
                 asyncio.timeout(self._deadline),

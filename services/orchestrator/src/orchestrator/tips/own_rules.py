@@ -1,8 +1,7 @@
-"""The caller's own rules of tips: what ``update_transactions`` did before the tips service, and does whenever that does not answer (M16).
+"""The caller's own rules of tips: what ``update_transactions`` did before the tips service, and does whenever that does not answer.
 
-They stay until the move is over. They share settings with services/tips and no code (DECISIONS "Money"); the vectors and the
-Hypothesis test in tests/conformance keep both equal. Sources: the seed ``tips-service`` (``_set_tips_sum``, ``_need_hold_tips``), and the
-public rules in research "Refunds and tips".
+They stay until the move is over (docs/requirements.md#tips-rollout-and-fallback). They share settings with services/tips and no code; the
+vectors and the Hypothesis test in tests/conformance keep both equal.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def write_of(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules) -
     """Return what is to be written, or None when nothing is.
 
     Feedback older than what was applied (or gone) is not; newer feedback always is, also when the sum is equal: it bumps the version,
-    so that whoever still holds the older loses (DECISIONS "Money"). An order that no set-tips-sum has seen is written once. Tips that the
+    so that whoever still holds the older loses. An order that no set-tips-sum has seen is written once. Tips that the
     order itself forbids go, whatever the feedback at hand; what was noted of the feedback stays.
     """
     stored = Write(order.tips, order.tips_type, order.choice, order.feedback_at, order.done)
@@ -116,7 +115,7 @@ def write_of(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules) -
 
 
 def need_hold(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules, *, now: datetime) -> bool:
-    """Tell whether the tips that are set are to be held now (M15)."""
+    """Tell whether the tips that are set are to be held now (docs/requirements.md#need-hold-tips)."""
     if not order.finished or order.finished_at is None or not rules.cashless(order):
         return False
     if order.tips <= 0 or order.tips == order.held_sum:

@@ -1,18 +1,21 @@
-"""What other services tell the orchestrator about an order's money: ``/orders/v1/orders/{number}/…`` (DECISIONS "Orders", M17)."""
+"""Tips over HTTP: what other services tell of an order's money, what was worked out, and the switches of the tips caller."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from functools import partial
 
 from pydantic import BaseModel
 
 from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound
-from common.http import INTERNAL, Request, Route
-from common.postgres import Connection, Database
-from orchestrator.engine.changes import Answer, Changes, current_trace
-from orchestrator.engine.lookups import Money
+from common.http import ADMIN, INTERNAL, Answer, Changes, Request, Route
+from common.postgres import Database
+from orchestrator.engine.admin import admin_change, admin_read
+from orchestrator.tips.flags import FlagChange, Flags, FlagView, flag, flags, set_flag
+from orchestrator.tips.recheck import FeedbackTaken, recheck_tips
+from orchestrator.tips.store import TipsStore
+from orchestrator.tips.zero import TipsZeroed, zero_order_tips
 
 _PLACES = {
     "close-with-cash": "The order was closed with cash",
@@ -22,79 +25,99 @@ _PLACES = {
 }
 
 
-class FeedbackTaken(BaseModel):
-    """`started` is false while the order is not finished: its end starts a run anyway."""
+class TransactionsView(BaseModel):
+    """What `update_transactions` worked out last; sums in minor units. `next_check_at` null: nothing is left to check."""
 
     number: str
-    started: bool
+    sum_to_pay: int
+    refunded: int
+    tips: int
+    currency: str
+    decided_by: str
+    fallback: str | None
+    iterations: int
+    computed_at: datetime
+    next_check_at: datetime | None
 
 
-class TipsZeroed(BaseModel):
-    """The tips of the order are zero for good; `changed` is false when they were already."""
+class TipsRoutes:
+    """The handlers."""
 
-    number: str
-    reason: str
-    changed: bool
+    def __init__(self, database: Database, changes: Changes, clock: Clock) -> None:
+        self._database = database
+        self._store = TipsStore(database)
+        self._changes = changes
+        self._clock = clock
 
-
-def money_routes(database: Database, money: Money, *, clock: Clock, committed: Callable[[], None]) -> list[Route]:
-    """Return the routes. All are safe to repeat."""
-    changes = Changes(database, clock=clock, committed=committed)
-
-    async def feedback_changed(request: Request[None, None]) -> Answer:
-        """Begin another run of `update_transactions`."""
-        number = request.path["number"]
-
-        async def _work(connection: Connection) -> BaseModel:
-            started = await money.feedback_changed(connection, number, now=clock.now(), traceparent=current_trace())
-            return FeedbackTaken(number=number, started=started)
-
-        return await changes.carry_out(request, _work)
-
-    def zeroing(reason: str) -> Callable[[Request[None, None]], Any]:
-        async def handle(request: Request[None, None]) -> Answer:
-            """Set the order's tips to zero, for good."""
-            number = request.path["number"]
-
-            async def _work(connection: Connection) -> BaseModel:
-                changed = await money.zero_tips(
-                    connection,
-                    number,
-                    reason,
-                    actor=request.principal.name,
-                    now=clock.now(),
-                    traceparent=current_trace(),
-                )
-                return TipsZeroed(number=number, reason=reason, changed=changed)
-
-            return await changes.carry_out(request, _work)
-
-        return handle
-
-    return [
-        Route(
-            method="POST",
-            path="/orders/v1/orders/{number}/feedback-changed",
-            handler=feedback_changed,
-            summary="The customer's feedback on the order changed: work its tips out again",
-            response=FeedbackTaken,
-            errors=(NotFound, Conflict, InvalidInput),
-            roles=INTERNAL,
-            tags=("orders",),
-            idempotent=True,
-        ),
-        *(
+    def routes(self) -> list[Route]:
+        """The table. All are safe to repeat."""
+        return [
             Route(
                 method="POST",
-                path=f"/orders/v1/orders/{{number}}/{place}",
-                handler=zeroing(place.replace("-", "_")),
-                summary=f"{summary}: its tips are zero, for good",
-                response=TipsZeroed,
+                path="/orders/v1/orders/{number}/feedback-changed",
+                handler=self._feedback_changed,
+                summary="The customer's feedback on the order changed: work its tips out again",
+                response=FeedbackTaken,
                 errors=(NotFound, Conflict, InvalidInput),
                 roles=INTERNAL,
                 tags=("orders",),
                 idempotent=True,
-            )
-            for place, summary in _PLACES.items()
-        ),
-    ]
+            ),
+            *(self._zeroing(place, summary) for place, summary in _PLACES.items()),
+            admin_read(
+                "orders/{number}/transactions",
+                self._transactions,
+                "The sum to pay and the tips",
+                TransactionsView,
+                errors=(NotFound,),
+            ),
+            admin_read("flags", self._flags, "All switches", Flags),
+            admin_read("flags/{name}", self._flag, "One switch", FlagView, errors=(NotFound,)),
+            admin_change(
+                "flags/{name}",
+                self._set_flag,
+                "Set a switch",
+                (FlagChange, FlagView),
+                method="PUT",
+                errors=(NotFound, Conflict),
+                roles=ADMIN,
+            ),
+        ]
+
+    def _zeroing(self, place: str, summary: str) -> Route:
+        return Route(
+            method="POST",
+            path=f"/orders/v1/orders/{{number}}/{place}",
+            handler=partial(self._zero, place.replace("-", "_")),
+            summary=f"{summary}: its tips are zero, for good",
+            response=TipsZeroed,
+            errors=(NotFound, Conflict, InvalidInput),
+            roles=INTERNAL,
+            tags=("orders",),
+            idempotent=True,
+        )
+
+    async def _feedback_changed(self, request: Request[None, None]) -> Answer:
+        work = partial(recheck_tips, number=request.path["number"], now=self._clock.now())
+        return await self._changes.carry_out(request, work)
+
+    async def _zero(self, reason: str, request: Request[None, None]) -> Answer:
+        work = partial(zero_order_tips, number=request.path["number"], reason=reason, now=self._clock.now())
+        return await self._changes.carry_out(request, work)
+
+    async def _transactions(self, request: Request[None, None]) -> TransactionsView:
+        number = request.path["number"]
+        row = await self._store.transactions(number)
+        if row is None:
+            raise NotFound(f"nothing was worked out for an order {number} yet")
+        return TransactionsView.model_validate({**row})
+
+    async def _flags(self, _request: Request[None, None]) -> Flags:
+        return await flags(self._database)
+
+    async def _flag(self, request: Request[None, None]) -> FlagView:
+        return await flag(self._database, request.path["name"])
+
+    async def _set_flag(self, request: Request[FlagChange, None]) -> Answer:
+        work = partial(set_flag, name=request.path["name"], wanted=request.body)
+        return await self._changes.carry_out(request, work)

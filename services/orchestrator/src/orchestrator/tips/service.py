@@ -1,46 +1,43 @@
-"""The tips service, over HTTP (CONTRACT "tips")."""
+"""The tips service, over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from time import perf_counter
 from typing import Any, TypeVar
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, StrictBool, ValidationError
 
 from common.http import timeout_header
-from orchestrator.tips.switches import Explained, Reason, TipsFailed
+from orchestrator.tips.metrics import TipsMetrics
+from orchestrator.tips.model import Explained, Reason, TipsFailed
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _ABOUT_THE_ORDER = frozenset({400, 404, 409})
 
 
 class _Done(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    pass
 
 
 class _Hold(BaseModel):
-    model_config = ConfigDict(extra="ignore")
     need_hold_tips: StrictBool
 
 
 class _Target(BaseModel):
-    model_config = ConfigDict(extra="ignore")
     amount: int
 
 
 class _Explanation(BaseModel):
-    model_config = ConfigDict(extra="ignore")
     tips: _Target
     hold: _Hold
 
 
 class TipsClient:
-    """The ``TipsService``. One request each, under ``deadline`` seconds in all, and never repeated: there is a fallback.
+    """The tips service. One request each, under ``deadline`` seconds in all, and never repeated: there is a fallback.
 
-    How long the caller waits goes along in a header. ``observe`` gets operation and seconds of each call, also of a failed one.
+    How long the caller waits goes along in a header.
     ``token`` has the role internal, ``explain_token`` (for shadow mode; None: no shadows) viewer.
     """
 
@@ -52,17 +49,17 @@ class TipsClient:
         token: str,
         explain_token: str | None,
         deadline: float,
-        observe: Callable[[str, float], None],
+        metrics: TipsMetrics,
     ) -> None:
         self._session = session
         self._url = url.rstrip("/")
         self._token = token
         self._explain_token = explain_token
         self._deadline = deadline
-        self._observe = observe
+        self._metrics = metrics
 
     async def set_sum(self, number: str, *, key: str) -> None:
-        """See the port."""
+        """Bring the order's tips to what they should be. Repeating it is safe; ``key`` is the same for a repeat. Raises ``TipsFailed``."""
         await self._call(
             "set_tips_sum",
             "POST",
@@ -73,14 +70,14 @@ class TipsClient:
         )
 
     async def need_hold(self, number: str) -> bool:
-        """See the port."""
+        """Ask whether the tips are to be held now. Raises ``TipsFailed``."""
         answer = await self._call(
             "need_hold_tips", "GET", "/tips/v1/need-hold-tips", _Hold, params={"order_id": number}
         )
         return answer.need_hold_tips
 
     async def explain(self, number: str) -> Explained:
-        """See the port."""
+        """Ask what it would do; nothing is written. Raises ``TipsFailed``."""
         if self._explain_token is None:
             raise TipsFailed(Reason.NOT_CONFIGURED)
         answer = await self._call(
@@ -121,7 +118,7 @@ class TipsClient:
         except aiohttp.ClientError as error:
             raise TipsFailed(Reason.CONNECTION) from error
         finally:
-            self._observe(operation, perf_counter() - started)
+            self._metrics.duration.labels(operation).observe(perf_counter() - started)
         if status != 200:
             raise TipsFailed(Reason.STATUS, ill=status not in _ABOUT_THE_ORDER)
         try:

@@ -1,4 +1,4 @@
-"""The orders' rows as far as tips go, on PostgreSQL: the ``TipsLedger``, and M17's zero."""
+"""The orders' rows in the database as far as tips go, and what ``update_transactions`` worked out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from common.errors import NotFound
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
-from orchestrator.engine.append import tell
-from orchestrator.refunds import messages as life_messages
-from orchestrator.refunds import stories as life_stories
-from orchestrator.tips.model import TipsOrder
+from orchestrator.engine.store import add_to_timeline, columns
+from orchestrator.tips.messages import hold_entry, hold_requested
+from orchestrator.tips.model import TipsOrder, Transactions
 from orchestrator.tips.own_rules import Write
 
 _READ = """
@@ -34,24 +32,38 @@ WHERE number = $1 AND tips_amount = $2 AND tips_zeroed_at IS NULL AND tips_held_
 RETURNING revision + tips_revision AS version
 """
 _HELD = "SELECT EXISTS (SELECT FROM orders WHERE number = $1 AND tips_amount = $2 AND tips_held_amount = $2)"
-_ZERO = "SELECT * FROM tips_set_zero($1, $2)"
-_VERSION = "SELECT revision + tips_revision FROM orders WHERE number = $1"
+_TRANSACTIONS = "SELECT * FROM order_transactions WHERE number = $1"
+_STATUS = "SELECT status, tips_zeroed_at FROM orders WHERE number = $1"
+_WRITE_TRANSACTIONS = """
+INSERT INTO order_transactions AS t (number, sum_to_pay, refunded, tips, currency, decided_by, fallback, computed_at, next_check_at)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+                     $8::timestamptz[], $9::timestamptz[])
+ON CONFLICT (number) DO UPDATE
+   SET sum_to_pay = excluded.sum_to_pay, refunded = excluded.refunded, tips = excluded.tips, currency = excluded.currency,
+       decided_by = excluded.decided_by, fallback = excluded.fallback, iterations = t.iterations + 1,
+       computed_at = excluded.computed_at, next_check_at = excluded.next_check_at
+"""
+
+_PLAIN = (
+    "number", "version", "finished_at", "payment_method", "zone", "tariff", "refunded", "zeroed", "currency", "cost", "given_back",
+    "next_check_at",
+)  # fmt: skip
 
 
-class PostgresTipsLedger:
-    """Every call is one short transaction."""
+class TipsStore:
+    """The orders' rows as far as tips go. Every call is one short transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, numbers: Sequence[str]) -> dict[str, TipsOrder]:
-        """See the port."""
+        """Return the orders that exist."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_READ, numbers)
         return {row["number"]: _order(row) for row in rows}
 
     async def write(self, order: TipsOrder, write: Write) -> bool:
-        """See the port."""
+        """Write tips if the order still has the version that was read, by the same function as the service; else return False."""
         async with self._database.acquire() as connection:
             outcome = await connection.fetchval(
                 _WRITE,
@@ -66,41 +78,31 @@ class PostgresTipsLedger:
         return outcome not in _LOST
 
     async def hold(self, order: TipsOrder, *, now: datetime, traceparent: str | None) -> bool:
-        """See the port."""
+        """Record that the order's tips are held, and ask for the hold (``orders.tips.hold_wanted.v1``): once for a sum, whoever repeats it.
+
+        Returns False, and does nothing, when the order's tips are another sum by now.
+        """
         async with self._database.transaction() as connection:
             version = await connection.fetchval(_HOLD, order.number, order.tips, now)
             if version is None:
                 return bool(await connection.fetchval(_HELD, order.number, order.tips))
-            await _want_hold(
+            await request_hold(
                 connection, order.number, order.tips, order.currency, version=version, now=now, traceparent=traceparent
             )
         return True
 
-
-async def zero_tips(
-    connection: Connection, number: str, reason: str, *, actor: str, now: datetime, traceparent: str | None
-) -> bool:
-    """Set an order's tips to zero for good (M17), in the caller's transaction; return whether this call did it.
-
-    A repeat, whatever its reason, changes nothing. A hold becomes a hold of nothing. ``update_transactions`` is to be told *before*
-    (``tips_zeroed``): workflows are locked before orders everywhere. Raises ``NotFound``.
-    """
-    row = await connection.fetchrow(_ZERO, number, reason)
-    if row is None or row["outcome"] == "not_found":
-        raise NotFound(f"there is no order {number}")
-    if row["outcome"] != "zeroed":
-        return False
-    if row["held_amount"] > 0:
-        version = await connection.fetchval(_VERSION, number)
-        await _want_hold(connection, number, 0, row["currency"], version=version, now=now, traceparent=traceparent)
-    entry = life_stories.zeroed(
-        number, reason, row["previous_amount"], row["currency"], actor=actor, now=now, traceparent=traceparent
-    )
-    await tell(connection, [entry])
-    return True
+    async def transactions(self, number: str) -> Record | None:
+        """Return what ``update_transactions`` worked out last."""
+        async with self._database.acquire() as connection:
+            return await connection.fetchrow(_TRANSACTIONS, number)
 
 
-async def _want_hold(
+async def status_of(connection: Connection, number: str) -> Record | None:
+    """Return an order's status and when its tips were set to zero for good, in the caller's transaction."""
+    return await connection.fetchrow(_STATUS, number)
+
+
+async def request_hold(
     connection: Connection,
     number: str,
     amount: int,
@@ -110,27 +112,25 @@ async def _want_hold(
     now: datetime,
     traceparent: str | None,
 ) -> None:
-    event = life_messages.hold_wanted(number, amount, currency, version=version, now=now, traceparent=traceparent)
-    await outbox.add_encoded(connection, [event])
-    await tell(connection, [life_stories.hold_wanted(number, amount, currency, now=now, traceparent=traceparent)])
+    """Ask for tips to be held at a sum, and tell the timeline, in the caller's transaction. 0 undoes an earlier hold."""
+    message = hold_requested(number, amount, currency, version=version, now=now, traceparent=traceparent)
+    await outbox.add_encoded(connection, [message])
+    await add_to_timeline(connection, [hold_entry(number, amount, currency, now=now, traceparent=traceparent)])
+
+
+async def write_transactions(connection: Connection, rows: Sequence[Transactions]) -> None:
+    """Write what was worked out, in the caller's transaction. Rows are locked in the order of the numbers."""
+    if rows:
+        rows = sorted(rows, key=lambda row: row.number)
+        await connection.execute(_WRITE_TRANSACTIONS, *columns(rows, *Transactions.__dataclass_fields__))
 
 
 def _order(row: Record) -> TipsOrder:
     known: Any = row["sum_to_pay"]
     return TipsOrder(
-        number=row["number"],
-        version=row["version"],
+        **{name: row[name] for name in _PLAIN},
         finished=row["status"] == "delivered",
-        finished_at=row["finished_at"],
         cancelled=row["status"] == "cancelled",
-        payment_method=row["payment_method"],
-        zone=row["zone"],
-        tariff=row["tariff"],
-        refunded=row["refunded"],
-        zeroed=row["zeroed"],
-        currency=row["currency"],
-        cost=row["cost"],
-        given_back=row["given_back"],
         tips=row["tips_amount"],
         held_sum=row["tips_held_amount"],
         feedback_at=row["tips_feedback_at"],
@@ -138,6 +138,5 @@ def _order(row: Record) -> TipsOrder:
         choice=row["tips_choice"],
         done=row["tips_done"],
         seen=bool(row["seen"]),
-        next_check_at=row["next_check_at"],
         worked_out=None if known is None else (known, row["tips"]),
     )

@@ -1,4 +1,4 @@
-"""The sum to pay of an order, and when to look at it again (the seed's ``_update_transactions_iteration``, ``_calc_next_update_eta``)."""
+"""The sum to pay of an order, and when to look at it again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 
 from orchestrator.tips.model import TipsOrder
 from orchestrator.tips.own_rules import OldTipsRules, forbidden
+
+_AGAIN = timedelta(minutes=5)
 
 
 def sum_to_pay(order: TipsOrder) -> int:
@@ -28,6 +30,3 @@ def next_check(order: TipsOrder, rules: OldTipsRules, *, now: datetime) -> datet
     if now < opens:
         return None if order.done else opens
     return None if now >= closes or order.tips <= 0 or order.done or order.held_sum == order.tips else now + _AGAIN
-
-
-_AGAIN = timedelta(minutes=5)

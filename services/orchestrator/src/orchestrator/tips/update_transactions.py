@@ -1,4 +1,4 @@
-"""The workflow ``update_transactions`` (M16): the sum to pay and the tips of a finished order, again whenever something changes.
+"""The workflow ``update_transactions``: the sum to pay and the tips of a finished order, again whenever something changes.
 
 ```
 order.finished, order.changed, feedback.changed, tips.zeroed, refund.succeeded, or its timer
@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common.clock import Clock
+from common.postgres import Connection
 from common.telemetry import extract, span
-from orchestrator.engine.model import Claim, Outcome, Transactions, WorkflowState
-from orchestrator.engine.worker import Later
-from orchestrator.refunds import stories as life_stories
+from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowState
+from orchestrator.engine.store import is_away
+from orchestrator.engine.worker import RetryLater
 from orchestrator.tips.decide import Decided, TipsCaller, Trigger
-from orchestrator.tips.model import TipsOrder
+from orchestrator.tips.messages import transactions_entry
+from orchestrator.tips.metrics import TipsMetrics
+from orchestrator.tips.model import Contended, FeedbackSilent, TipsOrder, Transactions
 from orchestrator.tips.own_rules import RulesByPlace
-from orchestrator.tips.switches import CallerMetrics, Contended, FeedbackSilent, TipsLedger
+from orchestrator.tips.store import TipsStore, write_transactions
 from orchestrator.tips.transactions import next_check, sum_to_pay
 
 FEEDBACK_CHANGED = "feedback.changed"
@@ -44,34 +47,32 @@ class Iterations:
 class UpdateTransactions:
     """The handler. ``caller`` None: no feedback service is configured, so nobody decides tips and only the sum to pay is worked out.
 
-    ``away`` says of an exception that the database is only away: then the whole batch is given back. ``delay`` is the shortest, in
-    seconds, after which a deferred iteration is tried again; ``concurrency`` bounds how many orders are asked about at once.
+    ``delay`` is the shortest, in seconds, after which a deferred iteration is tried again; ``concurrency`` bounds how many orders are asked
+    about at once.
     """
 
     def __init__(
         self,
-        ledger: TipsLedger,
+        store: TipsStore,
         caller: TipsCaller | None,
         *,
         rules: RulesByPlace,
         clock: Clock,
-        metrics: CallerMetrics,
-        away: Callable[[Exception], bool],
+        metrics: TipsMetrics,
         delay: float,
         concurrency: int,
     ) -> None:
-        self._ledger = ledger
+        self._store = store
         self._caller = caller
         self._rules = rules
         self._clock = clock
         self._metrics = metrics
-        self._away = away
         self._delay = delay
         self._gate = asyncio.Semaphore(concurrency)
 
     async def prepare(self, claims: Sequence[Claim]) -> Iterations:
         """Read the orders and bring their tips up to date. No transaction is open while another service is asked."""
-        orders = await self._ledger.read([claim.order_number for claim in claims])
+        orders = await self._store.read([claim.order_number for claim in claims])
         due = [claim for claim in claims if (order := orders.get(claim.order_number)) is not None and order.finished]
         caller = self._caller
         if caller is None or not due:
@@ -86,20 +87,20 @@ class UpdateTransactions:
 
         found = await asyncio.gather(*map(_one, due), return_exceptions=True)
         for result in found:
-            if isinstance(result, Exception) and self._away(result):
+            if isinstance(result, Exception) and is_away(result):
                 raise result
         return Iterations(orders, {claim.workflow_id: result for claim, result in zip(due, found, strict=True)})
 
     def run(self, claim: Claim, batch: Iterations) -> Outcome:
-        """Return the iteration's outcome. Raises ``Later`` when the tips could not be decided."""
+        """Return the iteration's outcome. Raises ``RetryLater`` when the tips could not be decided."""
         order = batch.orders.get(claim.order_number)
         if order is None:
             return Outcome(claim=claim, upto=claim.upto, state=WorkflowState.FINISHED)
         now = self._clock.now()
         decided = batch.decided.get(claim.workflow_id)
         if isinstance(decided, (FeedbackSilent, Contended)):
-            self._metrics.iterated("deferred")
-            raise Later(f"the tips cannot be decided: {decided.detail}", seconds=self._patience(claim, order, now))
+            self._metrics.iterations.labels("deferred").inc()
+            raise RetryLater(f"the tips cannot be decided: {decided.detail}", seconds=self._delay_of(claim, order, now))
         if isinstance(decided, BaseException):
             raise decided
         after = order if decided is None else decided.order
@@ -119,14 +120,25 @@ class UpdateTransactions:
             computed_at=now,
             next_check_at=again,
         )
-        self._metrics.iterated(row.decided_by)
-        outcome = Outcome(claim=claim, upto=claim.upto, transactions=row, wake_at=again)
-        outcome.state = WorkflowState.FINISHED if again is None else WorkflowState.RUNNING
-        if order.worked_out != (row.sum_to_pay, row.tips) or row.fallback is not None:
-            outcome.timeline.append(life_stories.worked_out(row, traceparent=_trigger(claim).traceparent))
-        return outcome
+        self._metrics.iterations.labels(row.decided_by).inc()
+        news = order.worked_out != (row.sum_to_pay, row.tips) or row.fallback is not None
+        return Outcome(
+            claim=claim,
+            upto=claim.upto,
+            state=WorkflowState.FINISHED if again is None else WorkflowState.RUNNING,
+            wake_at=again,
+            effect=row,
+            timeline=[transactions_entry(row, traceparent=_trigger(claim).traceparent)] if news else (),
+        )
 
-    def _patience(self, claim: Claim, order: TipsOrder, now: datetime) -> float:
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Write what the iterations worked out."""
+        await write_transactions(
+            connection, [outcome.effect for outcome in outcomes if isinstance(outcome.effect, Transactions)]
+        )
+        return []
+
+    def _delay_of(self, claim: Claim, order: TipsOrder, now: datetime) -> float:
         """Half as long as it has been due already, jittered: delays grow, and nothing has to be counted."""
         since = claim.events[0].received_at if claim.events else order.next_check_at or now
         waited = max((now - since).total_seconds(), 0.0)
