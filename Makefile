@@ -35,13 +35,13 @@ status: setup ## what runs where, and whether it is ready
 test: setup-test ## everything CI needs; starts and stops what it needs by itself
 	@$(SUITE) test
 
-bench: setup ## the benchmarks: one line of JSON per figure, and a table
+bench: setup ## the benchmarks: one line of JSON per figure, and a table; BENCH_BASE=<checkout> compares
 	@$(SUITE) bench
 
 chaos: setup-test ## the fault tests
 	@$(SUITE) chaos
 
-lint: setup ## ruff, mypy, import contracts, docstrings
+lint: setup ## ruff, mypy, import contracts, declared dependencies, docstrings
 	@$(SUITE) lint
 
 format: setup ## put the code into its usual shape

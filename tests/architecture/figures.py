@@ -26,11 +26,11 @@ _NO_WORDS = (
     "tests/architecture/figures.py",
     "tests/architecture/test_figures.py",
 )
-_BENCHMARKS = "tests/bench/"  # P1 to P6 are the benchmarks' own names, told in their README
+_BENCHMARKS = "tests/bench/"  # P1 to P6 are the benchmarks' own names, defined in their README
 # What no reader of the project has: pages, issues and case numbers of those who planned it.
 OUTSIDE = re.compile(
     r"\bM[0-9]{1,2}\b|\bCONTRACT\b|\bDECISIONS\b|\bSTYLE\b|\bGOALS\b|\bCASES\b|\bMISSION\b|\bARCHITECTURE\b(?!\.md)"
-    r"|\bresearch/|\b[Tt]he seed\b|\bseed'{1,2}s\b|\(seed\b|\bseed tips-service|\b[Mm]ust show\b|\b[Ii]ssues? #?[0-9]+\b"
+    r"|\bresearch/|\b[Tt]he seed\b|\bseed'{1,2}s\b|(?<=\s)\(seed\b|\bseed tips-service|\b[Mm]ust show\b|\b[Ii]ssues? #?[0-9]+\b"
 )
 CASE = re.compile(r"(?<![\w'\"%-])[PRDCE][0-9]{1,2}\b(?!['\"](?!s\b))")
 
@@ -76,8 +76,8 @@ class Tree:
                 continue
             prose = _prose(text, self._parsed[name]) if name in self._parsed else None
             for number, line in enumerate(text.splitlines(), start=1):
-                told = line if prose is None else prose.get(number, "")
-                if OUTSIDE.search(line) or (not name.startswith(_BENCHMARKS) and _cites(told, name)):
+                cited = line if prose is None else prose.get(number, "")
+                if OUTSIDE.search(line) or (not name.startswith(_BENCHMARKS) and _cites(cited, name)):
                     found.append(f"{name}:{number}: {line.strip()[:120]}")
         return found
 

@@ -8,8 +8,8 @@ from tests.architecture.figures import CASE, OUTSIDE, Tree, figures
 
 # Where a limit is above its aim, the difference is still to be done.
 LIMITS = {
-    "product lines": 47_573,
-    "product files": 398,
+    "product lines": 48_200,
+    "product files": 402,
     "protocols": 106,
     "outside references": 419,
     "port files": 11,

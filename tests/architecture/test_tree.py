@@ -5,14 +5,20 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from common.version import VERSION
+
 ROOT = Path(__file__).parents[2]
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
 LONGEST = 400
+TAG = re.compile(r"newTag: \"(.*)\"")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+ANCHOR_LINK = re.compile(r"\]\(([^)#\s:]*\.md)?#([^)\s]+)\)")
+ANCHOR_NAMED = re.compile(r"\b((?:docs|deploy|services|tests|libs)/[\w./-]+\.md)#([\w-]+)")
 
 
 def tracked(*patterns: str) -> list[Path]:
@@ -29,7 +35,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 def test_no_source_file_is_too_long_to_read() -> None:
-    """A file past 400 lines wants to be two (ARCHITECTURE)."""
+    """A file past 400 lines wants to be two."""
     long = {
         str(path.relative_to(ROOT)): lines
         for path in tracked("*.py")
@@ -60,8 +66,19 @@ def test_every_service_ships_what_operators_need(service: str) -> None:
     assert len(pages) == len(alerts)
 
 
+def test_all_packages_and_images_have_one_version() -> None:
+    """``common.version`` holds it; what is released has it too."""
+    for project in tracked("*/*/pyproject.toml"):
+        settings = tomllib.loads(project.read_text())
+        source = project.parent / settings["tool"]["hatch"]["version"]["path"]
+        assert settings["project"]["dynamic"] == ["version"]
+        assert source.resolve() == ROOT / "libs/common/src/common/version.py"
+    tags = {tag for path in tracked("deploy/k8s/**/kustomization.yaml") for tag in TAG.findall(path.read_text())}
+    assert tags == {VERSION}
+
+
 def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
-    """Module level holds definitions: no call to open, connect, getenv, and no reading of os.environ (STYLE 6)."""
+    """Module level holds definitions: no call to open, connect, getenv, and no reading of os.environ."""
     found = []
     for path in tracked("libs/**/*.py", "services/**/*.py"):
         for statement in ast.parse(path.read_text()).body:
@@ -74,7 +91,7 @@ def test_nothing_opens_connects_or_reads_the_environment_at_import() -> None:
 
 
 def test_every_ignore_says_why() -> None:
-    """A reason stands beside every lint or type ignore (STYLE 28)."""
+    """A reason stands beside every lint or type ignore."""
     bare = []
     for path in tracked("*.py"):
         for number, line in enumerate(path.read_text().splitlines(), start=1):
@@ -94,3 +111,69 @@ def test_every_link_of_a_document_leads_somewhere() -> None:
     ]
     assert broken == []
     assert {"CONTRIBUTING.md", "docs/runbooks", "deploy/compose.yaml"} <= set(links[ROOT / "README.md"])
+
+
+def test_every_anchor_that_is_linked_exists() -> None:
+    """Links of documents, and what code, SQL and settings name as ``docs/requirements.md#repeats``."""
+    linked = [
+        (path, (path.parent / target if target else path), anchor)
+        for path in tracked("*.md")
+        for target, anchor in ANCHOR_LINK.findall(path.read_text())
+    ]
+    linked += [(path, ROOT / target, anchor) for path in tracked() for target, anchor in _named(path)]
+    broken = [
+        f"{path.relative_to(ROOT)}: {target.resolve().relative_to(ROOT)}#{anchor}"
+        for path, target, anchor in linked
+        if not target.is_file() or anchor not in anchors(target.read_text())
+    ]
+    assert broken == []
+    assert any(target.name == "requirements.md" for _, target, _ in linked)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "# Customer, address, window\n## Operators' corrections\n",
+            {"customer-address-window", "operators-corrections"},
+        ),
+        ("## `make up` and [a link](x.md)\n\n```sh\n# no heading\n```\n", {"make-up-and-a-link"}),
+        ("## Twice\n## Twice\n## Дежурство\n", {"twice", "twice-1", "дежурство"}),
+        ('<a id="mine"></a>\n# One two\n', {"mine", "one-two"}),
+    ],
+)
+def test_anchors_are_those_that_github_makes_of_headings(text: str, expected: set[str]) -> None:
+    assert anchors(text) == expected
+
+
+def test_both_readmes_give_the_same_commands() -> None:
+    english, russian = (_commands((ROOT / name).read_text()) for name in ("README.md", "README.ru.md"))
+    assert english == russian
+    assert "make up" in english
+
+
+def _commands(text: str) -> str:
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.sub(r" +#.*", "", "".join(blocks))
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a document: what GitHub makes of its headings, and those that are given by hand."""
+    found = set(re.findall(r'<a id="([^"]+)"', text))
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    for heading in re.findall(r"^#{1,6} (.+)$", prose, re.MULTILINE):
+        shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+        base = slug = re.sub(r"[^\w\- ]", "", shown).replace(" ", "-")
+        number = 0
+        while slug in found:
+            number += 1
+            slug = f"{base}-{number}"
+        found.add(slug)
+    return found
+
+
+def _named(path: Path) -> list[tuple[str, str]]:
+    try:
+        return ANCHOR_NAMED.findall(path.read_text())
+    except UnicodeDecodeError:
+        return []

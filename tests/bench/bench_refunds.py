@@ -95,7 +95,7 @@ async def compare(stand: Servers, trust: str, ours: str, bare: str) -> tuple[lis
 
 
 async def load(trust: str, url: str, count: int) -> float:
-    """Wish for so many refunds, one payment each; return how many a second were made at the gateway, from the first request on."""
+    """Request so many refunds, one payment each; return how many a second were made at the gateway, from the first request on."""
     run = uuid4().hex[:8]
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer internal-token"}) as session:
         for number in range(count):
@@ -117,7 +117,7 @@ async def load(trust: str, url: str, count: int) -> float:
             }
             async with room, session.post(f"{url}/refunds/v1/refunds", json=body) as answer:
                 if answer.status != 202:
-                    raise RuntimeError(f"a wish was answered {answer.status}: {await answer.text()}")
+                    raise RuntimeError(f"a request was answered {answer.status}: {await answer.text()}")
 
         began = time.monotonic()
         await asyncio.gather(*(want(number) for number in range(count)))

@@ -212,7 +212,7 @@ async def send_all(
     for (moment, what), number in zip(due, numbers, strict=False):
         if (ahead := moment - time.monotonic()) > 0:
             await asyncio.sleep(ahead)
-        # Every third set-tips-sum finds newer feedback and writes, as one of an order's two or three iterations does (seed).
+        # Every third set-tips-sum finds newer feedback and writes, as one of an order's two or three iterations does.
         order = f"{'W' if number % 3 == 0 else 'S'}{number}"
         task = asyncio.create_task(call_one(session, url, what, order, moment, calls))
         running.add(task)

@@ -1,4 +1,4 @@
-"""A thousand races of "mine" against the phone, on a real database and two replicas (issue 7, must show 4)."""
+"""A thousand races of "mine" against the phone, on a real database and two replicas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The marketplace plays while something breaks; afterwards acknowledged = in the ledger = at the orchestrator, none twice (R2)."""
+"""The marketplace plays while something breaks; afterwards acknowledged = in the ledger = at the orchestrator, none twice."""
 
 from __future__ import annotations
 

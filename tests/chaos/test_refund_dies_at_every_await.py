@@ -1,4 +1,4 @@
-"""A refund's process dies at each await in turn; the next one carries it on, and the gateway's log shows one payout (GOALS R3)."""
+"""A refund's process dies at each await in turn; the next one carries it on, and the gateway's log shows one payout."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Must show 5: ``kill -9`` of two replicas at random during 500 refunds; the checker finds nothing twice, nothing lost (GOALS R3).
+"""``kill -9`` of two replicas at random during 500 refunds; the checker finds nothing twice, nothing lost.
 
-And must show 1's long run: thousands of histories.
+And thousands of refunds' histories, each against a gateway that answers, loses answers and fails in another order.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ async def replicas(environment: dict[str, str], count: int) -> AsyncIterator[lis
 
 
 async def accepted_refund(session: aiohttp.ClientSession, running: list[Replica], number: int) -> str | None:
-    """Wish for a refund until some replica has answered; its id, None when it was refused (the payment has no more)."""
+    """Request a refund until some replica has answered; its id, None when it was refused (the payment has no more)."""
     body = {
         "order_number": f"N-{number // A_PAYMENT}",
         "payment_id": f"pay-{number // A_PAYMENT}",
         "amount": 10,
         "currency": "RUB",
         "reason": "test",
-        "business_key": f"wish-{number}",
+        "business_key": f"request-{number}",
     }
     while True:
         replica = _chance.choice(running)

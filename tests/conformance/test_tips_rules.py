@@ -1,4 +1,4 @@
-"""The caller's own rules of tips and those of the tips service are equal: on the vectors, and on every input (M16)."""
+"""The caller's own rules of tips and those of the tips service are equal: on the vectors, and on every input."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.tips import model as caller
 from orchestrator.tips import own_rules as old
-from tips.domain import order as theirs
-from tips.domain.change import Write, plan_write
-from tips.domain.rules import TipsRules, need_hold, target_tips
+from tips.rules import order as theirs
+from tips.rules.constants import TipsRules
+from tips.rules.hold import need_hold
+from tips.rules.target import target_tips
+from tips.rules.write import Write, plan_write
 from tips.settings import TipsSettings
 
 VECTORS = json.loads((Path(__file__).parent / "tips_rules.json").read_text())

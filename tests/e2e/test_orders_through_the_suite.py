@@ -19,7 +19,7 @@ import pytest
 
 from common.testing import eventually
 from suite_local.plan import YOOKASSA_PAYMENTS
-from tests.e2e.operator_desk import OperatorDesk
+from tests.e2e.operations import Operator
 from tests.support.order_checker import Findings, Told, check_notices, check_orders, count_notices, numbers_in_chat
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
@@ -29,7 +29,7 @@ CHAT_SERVICES = ("webhook-gateway", "orchestrator", "refunds", "notifier")
 
 
 async def test_an_order_goes_through_all_six_hooks_and_the_right_people_are_told(client: Client) -> None:
-    """Created, changed, paid, received, delivered and a late cancellation: state, timeline, stock and chats are as M7 says."""
+    """The last one is a cancellation that comes too late. State, timeline, stock and chats are compared with what is due."""
     report = await client.play(orders=1, lifecycle="all_six", payments=True, stores=["17"])
     (order,) = report["orders"]
     assert order["certain"], order
@@ -105,7 +105,7 @@ def mentions(line: dict[str, Any], trace_id: str) -> bool:
     return line.get("trace_id") == trace_id or trace_id in (line.get("traces") or ())
 
 
-async def test_a_payment_of_yookassa_is_given_back_through_yookassa_once_and_trust_hears_nothing_of_it(
+async def test_a_yookassa_payment_is_refunded_once_by_yookassa_and_never_by_trust(
     client: Client,
 ) -> None:
     payment = f"{YOOKASSA_PAYMENTS}22d6d597-000f"
@@ -138,50 +138,50 @@ async def test_a_payment_of_yookassa_is_given_back_through_yookassa_once_and_tru
 
 
 async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(client: Client) -> None:
-    """Every recipe of M13 on both; who must not is refused; audit, Slack, ticket and timeline tell of all of it."""
-    desk = OperatorDesk(client)
-    number = await desk.paid_order("crash")
-    good = await desk.poison(number, [{}])  # what reads the order crashes on it
-    assert (await desk.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
-    crashed = await desk.workflow(number, "order_document", "crashed")
+    """Every standard recipe on both; who must not is refused; audit, Slack, ticket and timeline tell of all of it."""
+    operator = Operator(client)
+    number = await operator.paid_order("crash")
+    good = await operator.poison(number, [{}])  # what reads the order crashes on it
+    assert (await operator.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
+    crashed = await operator.workflow(number, "order_document", "crashed")
     path = f"/admin/v1/workflows/{crashed['id']}"
-    assert [await desk.refusals(f"{path}/{act}") for act in ("retry", "stop")] == [[403, 409, 404]] * 2
-    assert (await desk.act(f"{path}/resume"))[0] == 409
-    await eventually(lambda: desk.slack(number, "Workflow упал"), within=60, what="Slack's word of the crash")
-    await eventually(lambda: desk.issues(number), within=60, what="the ticket of the crash")
-    assert (await desk.act(f"{path}/stop"))[0] == 200
-    await eventually(lambda: desk.slack(number, "Workflow остановлен"), within=60, what="Slack's word of the stop")
-    assert [(await desk.act(f"{path}/{act}"))[0] for act in ("retry", "stop")] == [409, 409]
-    assert await desk.refusals(f"{path}/resume") == [403, 409, 404]
-    assert (await desk.act(f"{path}/resume"))[0] == 200
-    await desk.workflow(number, "order_document", "crashed")  # for the same reason
-    await desk.poison(number, good)
-    assert (await desk.act(f"{path}/retry"))[0] == 200
-    await desk.workflow(number, "order_document", "finished")
-    assert await desk.document(number) == 2
-    assert [action for _, action in await desk.audit(f"workflow:{crashed['id']}")] == [
+    assert [await operator.refusals(f"{path}/{act}") for act in ("retry", "stop")] == [[403, 409, 404]] * 2
+    assert (await operator.act(f"{path}/resume"))[0] == 409
+    await eventually(lambda: operator.slack(number, "Workflow упал"), within=60, what="Slack's word of the crash")
+    await eventually(lambda: operator.issues(number), within=60, what="the ticket of the crash")
+    assert (await operator.act(f"{path}/stop"))[0] == 200
+    await eventually(lambda: operator.slack(number, "Workflow остановлен"), within=60, what="Slack's word of the stop")
+    assert [(await operator.act(f"{path}/{act}"))[0] for act in ("retry", "stop")] == [409, 409]
+    assert await operator.refusals(f"{path}/resume") == [403, 409, 404]
+    assert (await operator.act(f"{path}/resume"))[0] == 200
+    await operator.workflow(number, "order_document", "crashed")  # for the same reason
+    await operator.poison(number, good)
+    assert (await operator.act(f"{path}/retry"))[0] == 200
+    await operator.workflow(number, "order_document", "finished")
+    assert await operator.document(number) == 2
+    assert [action for _, action in await operator.audit(f"workflow:{crashed['id']}")] == [
         "workflow.stop", "workflow.resume", "workflow.retry"
     ]  # fmt: skip
 
-    life = await desk.workflow(number, "order_life", "running")
-    assert (await desk.act(f"/admin/v1/workflows/{life['id']}/stop"))[0] == 200
-    assert (await desk.act(f"/admin/v1/orders/{number}/recalculate"))[0] == 200
-    assert (await desk.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
-    assert (await desk.act(f"/admin/v1/orders/{number}/refund", amount=100))[0] == 202
+    life = await operator.workflow(number, "order_life", "running")
+    assert (await operator.act(f"/admin/v1/workflows/{life['id']}/stop"))[0] == 200
+    assert (await operator.act(f"/admin/v1/orders/{number}/recalculate"))[0] == 200
+    assert (await operator.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
+    assert (await operator.act(f"/admin/v1/orders/{number}/refund", amount=100))[0] == 202
     [event] = (await client.get("orchestrator", "/admin/v1/workflow-events", workflow_id=life["id"], limit=1))["items"]
-    assert (await desk.act(f"/admin/v1/workflow-events/{event['id']}/reprocess"))[0] in {200, 202}
-    assert (await desk.act(f"/admin/v1/workflows/{life['id']}/resume"))[0] == 200
+    assert (await operator.act(f"/admin/v1/workflow-events/{event['id']}/reprocess"))[0] in {200, 202}
+    assert (await operator.act(f"/admin/v1/workflows/{life['id']}/resume"))[0] == 200
 
     async def told() -> list[str]:
-        kinds = await desk.story(number)
+        kinds = await operator.story(number)
         acts = "workflow.stop workflow.resume workflow.retry workflow_event.reprocess order.recalculate order.refund"
         wanted = {*acts.split(), "incident.opened", "ticket.opened", "document.reissued", "refund.success"}
         assert wanted <= set(kinds), " ".join(sorted(set(kinds)))
-        assert kinds.count("ticket.opened") == len(await desk.issues(number)) == 2  # it crashed twice
+        assert kinds.count("ticket.opened") == len(await operator.issues(number)) == 2  # it crashed twice
         return kinds
 
     await eventually(told, within=60, what="the whole story")
-    assert {role for role, _ in await desk.audit(f"order:{number}")} == {"operator"}
+    assert {role for role, _ in await operator.audit(f"order:{number}")} == {"operator"}
 
 
 CUSTOMER = {"name": "Анна Каренина", "phone": "+79161112233", "email": "anna@customer.example"}
@@ -189,10 +189,10 @@ PLACE = "Большая Дмитровка 7"
 PRIVATE = ("Каренина", "9161112233", "anna@customer.example", "Большая Дмитровка")
 
 
-async def test_endangered_website_orders_are_told_saved_and_reported_and_no_log_names_the_customer(
+async def test_endangered_website_orders_are_saved_and_reported_but_name_no_customer(
     client: Client,
 ) -> None:
-    """Refused by the server or lost in the front end: alert, mended, a real order, a report in the mail (M5, M6, M26)."""
+    """Refused by the server or lost in the front end: alert, mended, a real order, a report in the mail."""
     refused = f"web-{secrets.token_hex(4)}"
     lost = f"web-{secrets.token_hex(4)}"
     order = {"customer": CUSTOMER, "address": {"full_address": PLACE}, "storeID": "17", "total": TOTAL}
@@ -225,17 +225,17 @@ async def test_endangered_website_orders_are_told_saved_and_reported_and_no_log_
     assert taken["endangered_order"] in {item["id"] for item in endangered}
     assert all((item["customer"], item["address"]) == (CUSTOMER, PLACE) for item in endangered)
 
-    desk = gateway + "/admin/v1/endangered-orders/"
+    orders = gateway + "/admin/v1/endangered-orders/"
     numbers: set[str] = set()
     for item in endangered:
         body = good if item["status"] == 422 else None
         status, saved = await client.post(
-            f"{desk}{item['id']}/resubmit", {"reason": "спасаем заказ", "body": body}, role="operator"
+            f"{orders}{item['id']}/resubmit", {"reason": "спасаем заказ", "body": body}, role="operator"
         )
         assert status == 200, saved
         numbers.add(saved["number"])
         report = {"reason": "инцидент", "cause": "не предусмотрели число словом", "remedy": "форма проверяет числа"}
-        assert (await client.post(f"{desk}{item['id']}/report", report, role="operator"))[0] == 202
+        assert (await client.post(f"{orders}{item['id']}/report", report, role="operator"))[0] == 202
     assert len(numbers) == 2  # two tries of one order are one order
 
     async def real() -> bool:
@@ -293,7 +293,7 @@ async def settled(client: Client, report: dict[str, Any]) -> Findings:
 
 
 async def test_many_orders_with_duplicates_and_shuffles_end_right(client: Client) -> None:
-    """Every order in its right end state, one order a number, stock written off once, notices exactly as M7 says."""
+    """Every order in its right end state, one order a number, stock written off once, exactly the notices that are due."""
     report = await client.play(
         orders=ORDERS, lifecycle="mixed", duplicates=0.1, shuffle=0.2, concurrency=16, seed=1, stores=STORES
     )

@@ -9,19 +9,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from prometheus_client import CollectorRegistry
+
 from common.http import Principal
 from common.ids import new_id
 from common.postgres import Database
-from notifier.adapters.calls import PostgresCalls
-from notifier.adapters.desk import PostgresDesk
-from notifier.adapters.ledger import PostgresLedger
-from notifier.adapters.robot import CallWebhook
-from notifier.application.act_on_incident import ActOnIncident, patiently
-from notifier.application.place_calls import PlaceCalls
-from notifier.application.take_in import TakeIn
-from notifier.domain.people import Directory, Person
-from notifier.domain.routes import Routes
-from notifier.domain.wording import Words
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.call_store import CallStore
+from notifier.duty.call_webhook import CallWebhook
+from notifier.duty.place_calls import PlaceCalls
+from notifier.incidents.act import ActOnIncident, patiently
+from notifier.incidents.problems import Problems
+from notifier.incidents.store import IncidentStore
+from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
+from notifier.people.model import Directory, Person
+from notifier.routing.model import Routes
 from sandbox.testing import RunningSandbox
 
 _AT_ONCE = 50
@@ -43,11 +46,6 @@ class Raced:
     waited: int = 0
 
 
-class _Silent:
-    def phoned(self, outcome: str) -> None:
-        """Nobody counts here."""
-
-
 async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> Raced:
     """Run so many races, fifty at a time; each incident has a call that is due and somebody who takes it at the same moment."""
     chance = random.Random(seed)  # noqa: S311 - spreads the moments of a test
@@ -60,24 +58,24 @@ async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> R
     async with AsyncExitStack() as stack:
         replicas = [Database(dsn, application_name=f"racer-{number}", max_size=20) for number in range(2)]
         robots = [CallWebhook(url=f"{sandbox.url}/calls/v1/calls", token=None) for _ in replicas]
-        for replica, robot in zip(replicas, robots, strict=True):
+        for replica, provider in zip(replicas, robots, strict=True):
             await replica.open()
             stack.push_async_callback(replica.close)
-            stack.push_async_callback(robot.close)
+            stack.push_async_callback(provider.close)
         callers = [
             PlaceCalls(
-                calls=PostgresCalls(replica),
-                robot=robot,
+                calls=CallStore(replica),
+                provider=provider,
                 directory=Directory(people=people),
                 words=words,
-                watch=_Silent(),
+                watch=PeopleMetrics(CollectorRegistry()),
                 deadline=5.0,
                 pause=timedelta(0),
             )
-            for replica, robot in zip(replicas, robots, strict=True)
+            for replica, provider in zip(replicas, robots, strict=True)
         ]
         act = ActOnIncident(
-            take_in=TakeIn(routes=Routes(destinations={}, routes=()), words=words, environment="testing")
+            problems=Problems(routes=Routes(destinations={}, routes=()), words=words, environment="testing")
         )
         # Some answers are late, so that acknowledgements meet calls that are on their way.
         await sandbox.fault("calls", mode="slow", share=0.3, delay_s=0.05)
@@ -110,10 +108,10 @@ async def _round(
             nonlocal tries
             tries += 1
             async with database.transaction() as connection:
-                desk = PostgresDesk(connection, principal=Principal(name, "operator"), request_id="race")
+                incident_store = IncidentStore(connection, principal=Principal(name, "operator"), request_id="race")
                 await act(
-                    desk,
-                    PostgresLedger(connection),
+                    incident_store,
+                    NotificationStore(connection),
                     incident_id=incidents[name],
                     act="ack",
                     actor=name,

@@ -78,7 +78,7 @@ _ODD_BYTES = (b"\x00", b"\xff", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80
 
 
 def valid_hook(chance: random.Random, order: str) -> dict[str, Any]:
-    """A hook as CONTRACT 3 has it."""
+    """A hook as the marketplace sends it."""
     positions = [
         {
             "id": f"sku-{number}",

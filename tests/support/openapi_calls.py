@@ -1,4 +1,4 @@
-"""An OpenAPI document held against the service that serves it: every operation is called with what schemathesis makes up (GOALS R5)."""
+"""An OpenAPI document held against the service that serves it: every operation is called with what schemathesis makes up."""
 
 from __future__ import annotations
 

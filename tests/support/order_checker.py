@@ -1,4 +1,4 @@
-"""Compares what the marketplace was promised with what the suite made of it, after the fact."""
+"""Compares what the marketplace was answered with what the suite made of it, after the fact."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AT_ONCE = 16
 
 @dataclass(slots=True)
 class Findings:
-    """What the checker found wrong, in words; empty means that every promise was kept."""
+    """What the checker found wrong, in words; empty means that every answer was kept to."""
 
     wrong: list[str] = field(default_factory=list)
     orders: int = 0
@@ -98,7 +98,7 @@ async def count_notices(client: Client) -> dict[str, Told]:
 
 
 def check_notices(report: dict[str, Any], sent: dict[str, Told], chats: Counter[str], findings: Findings) -> None:
-    """Compare what pickers and stores were told with docs/requirements.md#what-each-hook-does.
+    """Compare what pickers and stores were told with what is due (docs/requirements.md#what-each-hook-does).
 
     Where the hooks went out in their true order: each due notice exactly once to each audience and no other. Where they did not:
     the new order exactly once, a correction allowed, and nothing twice but changes and corrections. And whatever the notifier's

@@ -104,8 +104,8 @@ class World:
                 self.session, url=self.sandbox.url, shop_id="1", secret_key="key", key_retention=timedelta(days=1)
             ),
         }
-        mortal: Any = {name: WithCrashPoints(gateway, crash_point) for name, gateway in gateways.items()}
-        calls = GatewayCalls(mortal, metrics, self.time, limits=GuardLimits())
+        crashing: Any = {name: WithCrashPoints(gateway, crash_point) for name, gateway in gateways.items()}
+        calls = GatewayCalls(crashing, metrics, self.time, limits=GuardLimits())
         self.number += 1
         owner = f"instance-{self.number}"
         one = ReconcileRefund(transactions, calls, self.time, patience=PATIENCE)
@@ -157,7 +157,7 @@ class World:
         return refund.id
 
     async def deliver(self) -> None:
-        """Take in what the outbox promises: each TCreateRefund twice, each problem once."""
+        """Take in what the outbox holds: each TCreateRefund twice, each problem once."""
         async with self.database.acquire() as connection:
             rows = await connection.fetch("DELETE FROM outbox RETURNING id, body")
         for row in sorted(rows, key=lambda row: row["id"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,25 @@ _TYPED = {"body_form", "body", "received_at", "lane", "status"}
 def test_the_committed_document_is_the_one_that_the_models_make() -> None:
     """Run `python -m common.contracts.asyncapi > docs/asyncapi.yaml` after changing a message."""
     assert (ROOT / "docs" / "asyncapi.yaml").read_text() == asyncapi.render()
+
+
+@pytest.fixture(scope="module")
+def official() -> jsonschema.Draft7Validator:
+    """The schema that AsyncAPI publishes for documents of this version."""
+    return jsonschema.Draft7Validator(json.loads((ROOT / "tests/fixtures/asyncapi/3.0.0.json").read_text()))
+
+
+def test_the_document_is_valid_by_asyncapis_own_schema(official: jsonschema.Draft7Validator) -> None:
+    document = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text())
+    assert document["asyncapi"] == "3.0.0"
+    assert [(list(error.absolute_path), error.message) for error in official.iter_errors(document)] == []
+
+
+def test_a_document_with_an_exchange_of_no_kind_is_refused(official: jsonschema.Draft7Validator) -> None:
+    document = yaml.safe_load((ROOT / "docs" / "asyncapi.yaml").read_text())
+    channel = next(iter(document["channels"].values()))
+    channel["bindings"]["amqp"]["exchange"]["type"] = "topical"
+    assert [error.absolute_path[0] for error in official.iter_errors(document)] == ["channels"]
 
 
 def test_every_reference_in_the_document_leads_somewhere() -> None:
@@ -72,7 +92,7 @@ def test_the_schema_of_the_document_accepts_the_envelope_shape(kind: str) -> Non
     assert Envelope.model_fields["type"].annotation is str
 
 
-def test_every_attribute_of_an_intake_event_is_documented_and_named_as_cloudevents_demands() -> None:
+def test_every_intake_attribute_is_documented_and_named_as_cloudevents_demands() -> None:
     """Extension attributes: lower-case letters and digits, at most twenty (CloudEvents 1.0, "Naming conventions")."""
     names = {field.name: "x" for field in dataclasses.fields(intake.Hook) if field.name not in _TYPED}
     hook = intake.Hook(

@@ -225,7 +225,7 @@ async def test_nothing_but_the_intake_can_be_reached_from_outside(
     assert (stand_ins.seen, (await edge.logged(1))[-1]["path"]) == ([], "other")
 
 
-async def test_what_is_a_little_too_large_is_the_gateways_to_refuse_and_the_rest_ends_at_the_edge(
+async def test_a_slightly_too_large_body_is_refused_by_the_gateway_a_huge_one_by_the_edge(
     stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""M4 shown: three real gateways behind a real nginx; one is killed under load, and no hook fails."""
+"""Three real gateways behind a real nginx; one is killed under load, and no hook fails."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Marketplace:
 
     async def run(self) -> None:
         """Send until `stop` is set; every hook that was begun gets its answer first."""
-        timeout = aiohttp.ClientTimeout(total=5)  # M2
+        timeout = aiohttp.ClientTimeout(total=5)  # so long the marketplace waits
         async with (
             aiohttp.ClientSession(self.url, timeout=timeout, headers={"Client-token": TOKEN}) as session,
             asyncio.TaskGroup() as callers,
@@ -197,7 +197,7 @@ async def _orders_at_the_queue(amqp_url: str, wanted: set[str]) -> set[str]:
 
 
 @pytest.mark.timeout(600)
-async def test_no_hook_fails_while_of_three_gateways_one_is_killed_and_comes_back_and_another_is_stopped(
+async def test_no_hook_fails_while_one_of_three_gateways_is_killed_and_another_stopped(
     gateways: list[Gateway], edge_for: Callable[[Any], Any], amqp_url: str
 ) -> None:
     killed = gateways[1]

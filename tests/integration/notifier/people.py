@@ -13,8 +13,7 @@ from pydantic import SecretStr
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.orders import WorkflowCrashedV1
 from common.ids import order_number
-
-from .conftest import NOW, Kit
+from tests.integration.notifier.factories import NOW, Kit
 
 SECRET = "hook-secret"
 SIGNING = "signing-secret"

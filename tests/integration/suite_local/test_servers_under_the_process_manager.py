@@ -106,7 +106,7 @@ def test_killed_servers_come_back_with_their_data_and_down_leaves_no_process(
 
 
 @pytest.mark.chaos  # every run of tests shows two directories side by side: its own servers, and the end-to-end suite
-def test_two_run_directories_do_not_collide_and_a_dead_process_manager_leaves_nothing_in_the_way(
+def test_two_run_directories_do_not_collide_even_after_a_process_manager_died(
     own_run: RunDirectory, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     # Under pytest's directory, mode 700 above it: as root, the servers' accounts reach it by their one capability only.

@@ -30,7 +30,7 @@ def pids_of(run: RunDirectory) -> dict[str, list[int]]:
     return {name: service["pids"] for name, service in document_of(run)["services"].items()}
 
 
-def test_a_suite_survives_another_up_and_the_death_of_every_service_and_finds_its_data_after_a_down(
+def test_a_suite_survives_a_second_up_the_death_of_every_service_and_a_down(
     own_run: RunDirectory,
 ) -> None:
     """One test, because a suite takes long to start."""

@@ -29,7 +29,7 @@ ENDED = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class Desk:
+class RunningTips:
     """One running service, seen from outside, and the orders database as its owner sees it."""
 
     http: aiohttp.ClientSession
@@ -160,7 +160,7 @@ async def gated_feedback() -> AsyncIterator[GatedFeedback]:
         await runner.cleanup()
 
 
-Start = Callable[..., Awaitable[Desk]]
+Start = Callable[..., Awaitable[RunningTips]]
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ async def start(tmp_path: Path, sandbox: RunningSandbox, orders_dsn: str, tips_d
     tokens.write_text(json.dumps({"tokens": entries}))
     async with AsyncExitStack() as stack:
 
-        async def make(**changes: Any) -> Desk:
+        async def make(**changes: Any) -> RunningTips:
             values: dict[str, Any] = {
                 "port": 0,
                 "postgres_dsn": tips_dsn,
@@ -217,7 +217,7 @@ async def start(tmp_path: Path, sandbox: RunningSandbox, orders_dsn: str, tips_d
 
 
 @asynccontextmanager
-async def serving(settings: TipsSettings, sandbox: RunningSandbox, orders_dsn: str) -> AsyncIterator[Desk]:
+async def serving(settings: TipsSettings, sandbox: RunningSandbox, orders_dsn: str) -> AsyncIterator[RunningTips]:
     """Run the service until the block ends."""
     assert settings.postgres_dsn is not None
     clock = ManualClock(ENDED + timedelta(hours=1))
@@ -231,13 +231,13 @@ async def serving(settings: TipsSettings, sandbox: RunningSandbox, orders_dsn: s
             running(build_at, settings) as application,
             aiohttp.ClientSession(application.url) as session,
         ):
-            desk = Desk(session, sandbox, orders, settings.postgres_dsn.get_secret_value(), clock)
+            service = RunningTips(session, sandbox, orders, settings.postgres_dsn.get_secret_value(), clock)
 
             async def ready() -> bool:
                 async with session.get("/readyz") as response:
                     return response.status == 200
 
             await eventually(ready, what="readiness")
-            yield desk
+            yield service
     finally:
         await orders.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from common.mail import MailFailed, MailOutcome, MailSent, MailStage, SmtpSender
 from tests.support.mail_servers import HELLO, mail_server
@@ -89,3 +92,73 @@ async def test_a_refused_login_is_for_us_to_mend_and_the_mail_can_wait() -> None
         found = await sender.send(a_mail(), recipients=["a@shop.example"], deadline=60.0)
     assert isinstance(found, MailFailed)
     assert (found.stage, found.code, found.permanent) == (MailStage.LOGIN, 535, False)
+
+
+class Postbox:
+    """What a real server got; without some of the extensions that it could offer."""
+
+    def __init__(self, *, without: tuple[str, ...] = ()) -> None:
+        self.mails: list[Envelope] = []
+        self.texts: list[bytes] = []
+        self._without = without
+
+    async def handle_EHLO(  # noqa: N802 - the name that aiosmtpd looks for
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Offer what is not to be left out."""
+        session.host_name = hostname
+        return [line for line in responses if not line.endswith(self._without)]
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - as above
+        """Keep the mail."""
+        self.mails.append(envelope)
+        assert isinstance(envelope.content, bytes)
+        self.texts.append(envelope.content)
+        return "250 taken"
+
+
+async def delivered(postbox: Postbox, recipient: str) -> MailOutcome:
+    """Send one mail to a real server."""
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(postbox, enable_SMTPUTF8=True, loop=asyncio.get_running_loop()), "127.0.0.1", 0
+    )
+    async with server:
+        sender = SmtpSender(
+            host="127.0.0.1", port=server.sockets[0].getsockname()[1], user=None, password=None, tls=False
+        )
+        return await sender.send(a_mail(), recipients=[recipient], deadline=60.0)
+
+
+async def test_text_goes_as_it_is_where_8bitmime_is_offered() -> None:
+    postbox = Postbox()
+    assert await delivered(postbox, "owner@shop.example") == MailSent()
+    assert postbox.mails[0].mail_options[0] == "BODY=8BITMIME"
+    assert "Заказ не принят".encode() in postbox.texts[0]
+
+
+async def test_text_is_encoded_where_8bitmime_is_not_offered() -> None:
+    postbox = Postbox(without=("8BITMIME",))
+    assert await delivered(postbox, "owner@shop.example") == MailSent()
+    assert postbox.texts[0].isascii()
+    assert read(postbox.texts[0]) == "Заказ не принят\n"
+
+
+async def test_a_non_ascii_address_goes_where_smtputf8_is_offered() -> None:
+    postbox = Postbox()
+    assert await delivered(postbox, "хозяин@магазин.example") == MailSent()
+    assert postbox.mails[0].mail_options[:2] == ["SMTPUTF8", "BODY=8BITMIME"]
+    assert postbox.mails[0].rcpt_tos == ["хозяин@магазин.example"]
+    assert "Subject: Заказ".encode() in postbox.texts[0]
+
+
+async def test_a_non_ascii_address_waits_where_smtputf8_is_not_offered() -> None:
+    postbox = Postbox(without=("SMTPUTF8",))
+    outcome = await delivered(postbox, "хозяин@магазин.example")
+    assert isinstance(outcome, MailFailed)
+    assert (outcome.stage, outcome.permanent, outcome.unclear, postbox.mails) == (MailStage.SENDER, False, False, [])
+
+
+def read(content: bytes) -> str:
+    """Return the text of a mail, decoded."""
+    text: str = message_from_bytes(content, policy=policy.default).get_content()
+    return text.replace("\r\n", "\n")

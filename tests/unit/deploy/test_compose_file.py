@@ -52,7 +52,7 @@ def test_compose_file_is_valid_by_the_compose_specification(repository: Path) ->
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
-def test_every_container_of_a_service_is_told_what_its_settings_know_and_nothing_else(
+def test_every_container_is_given_only_settings_that_its_service_knows(
     service: Service, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = _settings_of(service)

@@ -52,7 +52,7 @@ def test_base_image_is_pinned_and_slim(instructions: list[tuple[str, str]]) -> N
     assert bases == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}", "runtime", "runtime"]
 
 
-def test_service_runs_as_an_ordinary_user_as_process_one_and_is_asked_whether_it_lives(
+def test_service_runs_as_an_ordinary_user_as_process_one_with_a_health_check(
     instructions: list[tuple[str, str]],
 ) -> None:
     start = next(index for index, (_, rest) in enumerate(instructions) if rest.endswith("AS runtime"))

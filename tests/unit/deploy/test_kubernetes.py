@@ -166,7 +166,7 @@ def test_a_service_listens_where_its_image_and_its_service_say_and_is_asked_ther
         assert selector == {"app.kubernetes.io/name": service.name}
     assert manifest["spec"]["replicas"] > manifests["PodDisruptionBudget", service.name]["spec"]["maxUnavailable"]
     [_, pause] = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert spec["terminationGracePeriodSeconds"] >= int(pause) + 10  # CONTRACT 2
+    assert spec["terminationGracePeriodSeconds"] >= int(pause) + 10  # a service drains for so long
 
 
 def test_every_pod_is_bounded_unprivileged_and_told_nothing_by_service_links(

@@ -1,4 +1,4 @@
-"""Every alert of tips names whom the notifier is to tag (M20)."""
+"""Every alert of tips names whom the notifier is to tag."""
 
 from __future__ import annotations
 

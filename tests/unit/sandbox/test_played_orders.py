@@ -1,4 +1,4 @@
-"""The orders that the marketplace plays: the same for the same seed, true to CONTRACT.md 3, and with a known end."""
+"""The orders that the marketplace plays: the same for the same seed, as the marketplace writes them, and with a known end."""
 
 import json
 from collections import Counter

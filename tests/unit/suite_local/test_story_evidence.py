@@ -63,7 +63,7 @@ def test_a_whole_life_is_seen_in_every_step() -> None:
     ("changes", "step"),
     [
         ({"order": {}}, "the orchestrator shows the right end state"),
-        ({"timeline": everything().timeline[:-1]}, "the timeline tells of all six hooks"),
+        ({"timeline": everything().timeline[:-1]}, "the timeline shows all six hooks"),
         ({"telegram": everything().telegram[1:]}, "pickers and store hear of the new order"),
         (
             {"telegram": [*everything().telegram[:2], message(-1, "Заказ изменён"), message(-2, "Заказ изменён")]},

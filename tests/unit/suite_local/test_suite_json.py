@@ -1,4 +1,4 @@
-"""The document that the outside reads (CONTRACT 1), and the environment that the services read."""
+"""The document that the outside reads, and the environment that the services read."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_secrets_survive_and_only_their_owner_may_read_them(tmp_path: Path) -> N
     ]
 
 
-def test_tips_reaches_the_orders_database_under_its_own_role_and_the_persons_own_variable_wins(plan: Plan) -> None:
+def test_tips_uses_its_own_database_role_and_a_variable_of_the_person_wins(plan: Plan) -> None:
     environment = service_environment(plan, TIPS)
 
     assert environment["TIPS_POSTGRES_DSN"] == "postgresql://tips:pw@127.0.0.1:5/orders"

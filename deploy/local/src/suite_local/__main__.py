@@ -93,9 +93,9 @@ def chaos() -> None:
 @app.command()
 def bench() -> None:
     """Run the benchmarks."""
-    from suite_local import checks
+    from suite_local import benchmarks
 
-    raise typer.Exit(checks.bench())
+    raise typer.Exit(benchmarks.bench())
 
 
 @app.command()

@@ -41,6 +41,6 @@ SANDBOX_PORT = 8090
 SANDBOX_SMTP_PORT = 8025
 
 ROLES = ("viewer", "operator", "admin", "internal")
-"""Names and roles of the tokens that every service knows (CONTRACT 2)."""
+"""Names and roles of the tokens that every service knows."""
 GATEWAY_ROLES = ("website", "website_manager")
-"""Further ones of the gateway: a website's own, and the one that orders without limit (M5)."""
+"""Further ones of the gateway: a website's own, and the one that orders without limit."""

@@ -1,23 +1,18 @@
-"""What `make test`, `lint`, `format`, `lock`, `bench` and `chaos` run: well-kept tools, one after the other."""
+"""What `make test`, `lint`, `format`, `lock` and `chaos` run: well-kept tools, one after the other."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from suite_local import memory
-from suite_local.errors import SuiteLocalError
 from suite_local.paths import RunDirectory, repository_root
 from suite_local.testing import DATA, test_servers
 
@@ -44,8 +39,17 @@ def _start_checks() -> dict[str, subprocess.Popen[bytes]]:
         "mypy": [_tool("mypy"), *packages, *(["tests"] if (root / "tests").exists() else [])],
         "lint-imports": [_tool("lint-imports"), "--no-cache"],
         "interrogate": [_tool("interrogate"), "--config", "pyproject.toml", "--quiet", *packages],
+        **dependency_checks(packages),
     }
     return {name: _start(command) for name, command in steps.items()}
+
+
+def dependency_checks(packages: Sequence[str]) -> dict[str, list[str]]:
+    """Return how deptry is asked of each package, and of the tests: whether each import is declared, and each declaration used."""
+    command = [_tool("deptry"), "--no-ansi", "--package-module-name-map", "suite-common=common"]
+    own = {Path(source).parts[1]: [source, "--config", f"{Path(source).parent}/pyproject.toml"] for source in packages}
+    asked = {**own, "tests": ["tests", "--config", "pyproject.toml"]}
+    return {f"deptry {name}": [*command, *arguments] for name, arguments in asked.items()}
 
 
 def _report(running: Mapping[str, subprocess.Popen[bytes]]) -> bool:
@@ -114,39 +118,9 @@ def chaos() -> int:
     return _pytest("-m", "chaos", "-n", "0", "-v", "-s")
 
 
-def bench() -> int:
-    """Run every benchmark (`tests/bench/bench_*.py`, or the one that `BENCH_ONLY` names).
-
-    Their lines are passed on and kept in `.run/bench/`; a table of all figures is the end.
-    """
-    root = repository_root()
-    scripts = sorted((root / "tests" / "bench").glob(f"{os.environ.get('BENCH_ONLY') or 'bench_*'}.py"))
-    if not scripts:
-        raise SuiteLocalError("there is no benchmark yet: none in tests/bench/bench_*.py")
-    kept = root / ".run" / "bench"
-    kept.mkdir(parents=True, exist_ok=True)
-    figures: list[dict[str, object]] = []
-    worst = 0
-    with _own_servers(durable=True) as environment:
-        for script in scripts:
-            raw = kept / f"{script.stem}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.jsonl"
-            command = [sys.executable, "-m", f"tests.bench.{script.stem}"]
-            with (
-                raw.open("w", encoding="utf-8") as stream,
-                subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.PIPE, text=True) as process,
-            ):
-                for line in process.stdout or ():
-                    print(line, end="", flush=True)
-                    stream.write(line)
-                    figures.extend(_figure(line))
-            worst = worst or process.returncode
-    _show(figures)
-    return worst
-
-
 def _pytest(*arguments: str, first: Callable[[], bool] = lambda: True) -> int:
     """Run pytest on servers of its own, once they are up and `first` says yes; return its exit code, or 1."""
-    with _own_servers() as environment:
+    with own_servers() as environment:
         if not first():
             return 1
         command = [sys.executable, "-m", "pytest", *arguments]
@@ -156,7 +130,7 @@ def _pytest(*arguments: str, first: Callable[[], bool] = lambda: True) -> int:
 
 
 @contextmanager
-def _own_servers(*, durable: bool = False) -> Iterator[dict[str, str]]:
+def own_servers(*, durable: bool = False) -> Iterator[dict[str, str]]:
     """Give an environment that names fresh servers of this run's own; a directory left by a run that died is removed.
 
     `durable`: PostgreSQL syncs, as in production (RabbitMQ's quorum queues always do).
@@ -182,21 +156,3 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 def _tool(name: str) -> str:
     return str(Path(sys.executable).parent / name)
-
-
-def _figure(line: str) -> list[dict[str, object]]:
-    try:
-        parsed = json.loads(line)
-    except ValueError:
-        return []
-    return [parsed] if isinstance(parsed, dict) else []
-
-
-def _show(figures: Sequence[dict[str, object]]) -> None:
-    main = ("of", "figure", "value", "goal")
-    table = Table(*main, "beside")
-    for figure in figures:
-        beside = ", ".join(f"{name} {value}" for name, value in figure.items() if name not in main)
-        table.add_row(*(str(figure.get(name, "")) for name in main), beside)
-    console = Console()
-    Console(width=max(console.width, 150)).print(table)

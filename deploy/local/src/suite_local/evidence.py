@@ -47,7 +47,7 @@ class Step:
 
 
 def judge(evidence: Evidence) -> list[Step]:
-    """Return the steps of the order's life in order (M1, M3, M7), each with its verdict."""
+    """Return the steps of the order's life in order, each with its verdict."""
     return [*_answers(evidence), _end_state(evidence), _timeline(evidence), *_notices(evidence), _refund(evidence)]
 
 
@@ -85,25 +85,35 @@ def _timeline(evidence: Evidence) -> Step:
     done = {item["details"].get("hook") for item in evidence.timeline if item["service"] == "orchestrator"}
     missing = [hook for hook in HOOKS if hook not in done]
     detail = f"{len(evidence.timeline)} entries" + (f", without {', '.join(missing)}" if missing else "")
-    return Step("the timeline tells of all six hooks", not missing, detail)
+    return Step("the timeline shows all six hooks", not missing, detail)
 
 
 def _notices(evidence: Evidence) -> list[Step]:
     chats = evidence.chats()
 
-    def told(notice: str) -> list[str]:
+    def chats_with(notice: str) -> list[str]:
         return [chat for chat, text in chats.items() if NOTICES[notice] in text]
 
     different = changed_names(evidence.hooks)
-    with_difference = [chat for chat in told("changed") if different and all(name in chats[chat] for name in different)]
+    with_difference = [
+        chat for chat in chats_with("changed") if different and all(name in chats[chat] for name in different)
+    ]
     return [
-        Step("pickers and store hear of the new order", len(told("created")) == AUDIENCES, f"chats {told('created')}"),
+        Step(
+            "pickers and store hear of the new order",
+            len(chats_with("created")) == AUDIENCES,
+            f"chats {chats_with('created')}",
+        ),
         Step(
             "pickers and store hear what was changed",
             len(with_difference) == AUDIENCES,
             f"chats {with_difference}: {', '.join(different) or 'no difference known'}",
         ),
-        Step("nobody hears of a cancellation after shipping", not told("cancelled"), f"chats {told('cancelled')}"),
+        Step(
+            "nobody hears of a cancellation after shipping",
+            not chats_with("cancelled"),
+            f"chats {chats_with('cancelled')}",
+        ),
     ]
 
 

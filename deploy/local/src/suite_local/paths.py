@@ -43,7 +43,7 @@ class RunDirectory:
 
     @property
     def suite_json(self) -> Path:
-        """What the outside reads (CONTRACT 1): addresses, pids, tokens. Mode 600."""
+        """What the outside reads: addresses, pids, tokens. Mode 600."""
         return self.root / "suite.json"
 
     @property

@@ -21,8 +21,8 @@ SEEN_WITHIN_S = 120.0
 QUIET_S = 1.0
 """How long we go on watching after everything was seen, for what must not happen."""
 PATIENT = {"WEBHOOK_GATEWAY_CONFIRM_DEADLINE": "0.9"}
-"""What a gateway is told that plays a story. Where a confirmation is late, a hook goes through the spool, and the next one may overtake
-it: the order ends the same, but a correction is told instead of a change."""
+"""The settings of a gateway that plays a story. Where a confirmation is late, a hook goes through the spool, and the next one may overtake
+it: the order ends the same, but a correction is sent instead of a change."""
 ORDER = {"orders": 1, "lifecycle": "all_six", "positions": 2, "payments": True, "concurrency": 1}
 
 

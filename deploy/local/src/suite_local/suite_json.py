@@ -1,4 +1,4 @@
-"""`suite.json`: the layout that `up` wrote, with the pids that the process manager knows now (CONTRACT 1)."""
+"""`suite.json`: the layout that `up` wrote, with the pids that the process manager knows now."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """supervisord itself, made to look around five times a second instead of once.
 
-It notices an end in one look and spawns anew in the next, or the one after that: up to two seconds at its own pace, which is all
-that CONTRACT 1 allows. Nothing else is changed.
+It notices an end in one look and spawns anew in the next, or the one after that: up to two seconds at its own pace, and two
+seconds are all that a program which died may be away. Nothing else is changed.
 """
 
 from __future__ import annotations

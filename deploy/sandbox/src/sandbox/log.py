@@ -42,7 +42,7 @@ class Entry:
     effect: bool
 
     def as_json(self) -> dict[str, Any]:
-        """The shape of CONTRACT.md 9's logs; `request` and `answer` kept as text are decoded where they are JSON."""
+        """One entry as `/sandbox/<system>/log` shows it; `request` and `answer` kept as text are decoded where they are JSON."""
         return {
             "seq": self.seq,
             "time": self.time.isoformat(),

@@ -22,9 +22,9 @@ class Settings(BaseModel):
     gateway_url: str | None = Field(default=None, description="gateways to send hooks to, separated by commas")
     gateway_path: str = Field(default="/hooks/v1/sbermarket", description="path hooks are sent to")
     marketplace_token: str | None = Field(default=None, description="sent as Client-token with every hook")
-    hook_timeout_s: float = Field(default=5.0, gt=0, description="how long the marketplace waits for an answer (M2)")
+    hook_timeout_s: float = Field(default=5.0, gt=0, description="how long the marketplace waits for an answer")
     hook_schedule: tuple[float, ...] = Field(
-        default=(1, 2, 4, 8, 16, 32, 64), description="intervals before each repeat of a hook; seven in real life (M2)"
+        default=(1, 2, 4, 8, 16, 32, 64), description="intervals before each repeat of a hook; seven in real life"
     )
     stores: tuple[str, ...] = Field(default=("17", "21", "42"), description="store ids of played orders")
 

@@ -1,4 +1,4 @@
-"""Readiness: checks registered with the dependency they watch, run together, each under a deadline (STYLE 19).
+"""Readiness: checks registered with the dependency they watch, run together, each under a deadline.
 
 Liveness touches no dependency at all: it is answered by the HTTP kit as long as the event loop turns.
 """

@@ -14,7 +14,7 @@ _PAIR_SHIFTS = tuple(range(70, -1, -10))  # 80 bits: a hundred million orders co
 def order_number(source: str, external_id: str) -> str:
     """Return our number of an order, e.g. ``7Q3M0V9XK2TDW8RC``.
 
-    A pure function of the source and the source's own id (CONTRACT "webhook-gateway"): every replica gives the same
+    A pure function of the source and the source's own id: every replica gives the same
     answer with no look-up, at the same moment, also after a crash. 16 characters of Crockford's base 32, so that it can
     be read out on the phone. The two parts are length-prefixed, so ("a", "bc") and ("ab", "c") differ.
     """

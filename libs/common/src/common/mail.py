@@ -10,12 +10,9 @@ from email import policy
 from email.message import EmailMessage
 from email.utils import parseaddr
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import aiosmtplib
+import aiosmtplib
 
-_WIRE = policy.SMTP.clone(cte_type="7bit")  # what every server takes
 _GOODBYE_S = 0.5
 _PERMANENT = 500
 
@@ -75,11 +72,11 @@ class SmtpSender:
     async def send(self, mail: EmailMessage, *, recipients: Sequence[str], deadline: float) -> MailOutcome:
         """Send a mail from its ``From`` to the recipients (bare addresses), within ``deadline`` seconds.
 
-        Never raises for what the server says or does not say. What it has taken is sent, whatever becomes of the connection afterwards.
+        Non-ASCII text goes as it is to a server that offers 8BITMIME, encoded to any other; a non-ASCII address needs SMTPUTF8 and
+        fails without it, to be tried again. Never raises for what the server says or does not say. What it has taken is sent, whatever
+        becomes of the connection afterwards.
         Refused for some recipients only, the mail goes to the others.
         """
-        import aiosmtplib  # here, because only who sends mail shall pay for the import
-
         client = aiosmtplib.SMTP(
             hostname=self._host, port=self._port, timeout=deadline, start_tls=self._tls, use_tls=False
         )
@@ -88,6 +85,8 @@ class SmtpSender:
             async with asyncio.timeout(deadline):
                 await dialogue.greet(self._user, self._password)
                 refused = await dialogue.hand_over(mail, recipients)
+        except aiosmtplib.SMTPNotSupported as error:
+            return MailFailed(dialogue.stage, None, f"the mail server cannot do this: {error.message}")
         except aiosmtplib.SMTPResponseException as error:
             return MailFailed(dialogue.stage, error.code, _refusal(dialogue.stage, error.code))
         except (TimeoutError, aiosmtplib.SMTPException, OSError) as error:
@@ -110,30 +109,56 @@ class _Dialogue:
         self._client = client
 
     async def greet(self, user: str | None, password: str | None) -> None:
-        """Connect, and log in if there is a user."""
+        """Connect, ask what the server can do, and log in if there is a user."""
         await self._client.connect()
+        if self._client.is_ehlo_or_helo_needed:
+            try:
+                await self._client.ehlo()
+            except aiosmtplib.SMTPHeloError:
+                if not self._client.is_connected:
+                    raise
+                await self._client.helo()
         if user is not None:
             self.stage = MailStage.LOGIN
             await self._client.login(user, password or "")
 
     async def hand_over(self, mail: EmailMessage, recipients: Sequence[str]) -> int:
         """Hand the mail over; return how many recipients were refused. Raises the worst refusal when all were."""
-        import aiosmtplib
-
         self.stage = MailStage.SENDER
-        await self._client.mail(parseaddr(str(mail["From"]))[1])
+        sender = parseaddr(str(mail["From"]))[1]
+        international = not all(address.isascii() for address in (sender, *recipients))
+        encoding = "utf-8" if international else "ascii"
+        options, text = self._written(mail, international=international)
+        await self._client.mail(sender, options=options, encoding=encoding)
         self.stage = MailStage.RECIPIENTS
         refused: list[aiosmtplib.SMTPRecipientRefused] = []
         for recipient in recipients:
             try:
-                await self._client.rcpt(recipient)
+                await self._client.rcpt(recipient, encoding=encoding)
             except aiosmtplib.SMTPRecipientRefused as error:
                 refused.append(error)
         if refused and len(refused) == len(recipients):
             raise max(refused, key=lambda error: error.code)
         self.stage = MailStage.TEXT
-        await self._client.data(mail.as_bytes(policy=_WIRE))
+        await self._client.data(text)
         return len(refused)
+
+    def _written(self, mail: EmailMessage, *, international: bool) -> tuple[list[str], bytes]:
+        """Return MAIL's options and the text, as this server takes them."""
+        options = []
+        if international:
+            if not self._client.supports_extension("smtputf8"):
+                raise aiosmtplib.SMTPNotSupported("an address is not ASCII, and SMTPUTF8 is not offered")
+            options.append("SMTPUTF8")
+        wire = policy.SMTPUTF8 if international else policy.SMTP
+        if self._client.supports_extension("8bitmime"):
+            options.append("BODY=8BITMIME")
+        else:
+            wire = wire.clone(cte_type="7bit")
+        text = mail.as_bytes(policy=wire)
+        if self._client.supports_extension("size"):
+            options.append(f"SIZE={len(text)}")
+        return options, text
 
 
 def _refusal(stage: MailStage, code: int) -> str:

@@ -21,7 +21,7 @@ def exponent(currency: str) -> int:
 def to_minor(value: str | float | Decimal, currency: str) -> int:
     """Turn ``"85.00"`` into ``8500``.
 
-    Numbers may come as strings and strings as numbers (CONTRACT). A value with more digits than the currency has is
+    Sources send numbers as strings and strings as numbers. A value with more digits than the currency has is
     rounded half up, once. Anything that is not a finite number of a sane size raises ``ValueError``.
     """
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from notifier.app import VERSION, build, openapi
+from notifier.api import VERSION, openapi
+from notifier.app import build
 from notifier.settings import NotifierSettings
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
-from notifier.domain.wordings import NO_CALL
+from notifier.tickets.model import NO_CALL
 
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:\S+")
 DEFAULT_ROUTES = Path(__file__).with_name("default_routes.json")

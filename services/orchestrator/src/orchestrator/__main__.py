@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
 from common.postgres import migrate
 from common.service import required, service_cli
 from orchestrator.api import NAME, VERSION, openapi
@@ -18,22 +15,15 @@ async def migrate_database(settings: OrchestratorSettings) -> None:
     await migrate(required(settings.postgres_dsn, OrchestratorSettings, "postgres_dsn"), NAME)
 
 
-_service = service_cli(
+main = service_cli(
     service=NAME,
     version=VERSION,
     settings=OrchestratorSettings,
     build=build,
     migrate=migrate_database,
     openapi=openapi,
+    checks={"check-orders": check_orders},
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command. ``check-orders`` has options of its own and needs none of the service's settings."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if words[:1] == ["check-orders"]:
-        sys.exit(check_orders(words[1:]))
-    _service(words)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,7 @@ from common.telemetry.metrics import new_registry
 from orchestrator.api import DESCRIPTION, NAME, VERSION, routes
 from orchestrator.documents.issue import IssueDocument
 from orchestrator.documents.store import DocumentStore
-from orchestrator.engine.model import (
-    ORDER_DOCUMENT,
-    ORDER_LIFE,
-    REFUND_REQUEST,
-    UPDATE_TRANSACTIONS,
-    WorkerPool,
-)
+from orchestrator.engine.model import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, WorkerPool
 from orchestrator.engine.retention import Retention
 from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.wakeup import Wakeup
@@ -187,11 +181,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
 
 
 async def _update_transactions(
-    settings: OrchestratorSettings,
-    lifecycle: Lifecycle,
-    database: Database,
-    registry: CollectorRegistry,
-    clock: Clock,
+    settings: OrchestratorSettings, lifecycle: Lifecycle, database: Database, registry: CollectorRegistry, clock: Clock
 ) -> UpdateTransactions:
     """Open what decides tips: the switches, the tips service and the feedback service, where their settings are given."""
     flags = FlagRows(database, max_age=settings.flags_max_age)

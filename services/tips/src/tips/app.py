@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
 
 from common.clock import Clock, SystemClock
-from common.errors import Unavailable
-from common.health import Health
-from common.http import HttpServer, Route, TokenBook, audit_routes, build_app, new_session
-from common.http.app import DOCUMENT
+from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.postgres import Database
-from common.service import Application, Lifecycle, required
+from common.service import Application, Lifecycle, every, required
 from common.telemetry.metrics import new_registry
-from tips.adapters.compartment import Compartment
-from tips.adapters.feedback import FeedbackClient
-from tips.adapters.metrics import TipsMetrics
-from tips.adapters.postgres import PostgresOrders
-from tips.application.count_refunded import CountRefunded
-from tips.application.explain import Explain
-from tips.application.need_hold_tips import NeedHoldTips
-from tips.application.set_tips_sum import SetTipsSum
-from tips.entrypoints import ports
-from tips.entrypoints.admin import admin_routes
-from tips.entrypoints.admission import Admission
-from tips.entrypoints.http import tips_routes
-from tips.entrypoints.jobs import count_refunded_for_ever
+from tips.api import TipsApi
+from tips.count_refunded import count_refunded
+from tips.decide import TipsDecisions
+from tips.feedback import FeedbackClient
+from tips.metrics import TipsMetrics
+from tips.overload.admission import Admission
+from tips.overload.bulkhead import Bulkhead
 from tips.settings import TipsSettings
+from tips.store import TipsStore
 
 NAME = "tips"
 VERSION = "0.1.0"
@@ -42,10 +35,7 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     registry = new_registry()
     metrics = TipsMetrics(registry, zones=settings.zones, tariffs=settings.tariffs, currencies=settings.currencies)
     database = Database(
-        dsn,
-        application_name=NAME,
-        max_size=settings.database_connections,
-        command_timeout=settings.database_deadline,
+        dsn, application_name=NAME, max_size=settings.database_connections, command_timeout=settings.database_deadline
     )
     await database.open()
     lifecycle.on_stop(database.close)
@@ -53,52 +43,43 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
         new_session(total=settings.feedback_deadline, limit=settings.feedback_connections, service=NAME, traced=False)
     )
     book = settings.book
-    orders = PostgresOrders(
+    store = TipsStore(
         database,
         book=book,
         deadline=settings.database_deadline,
         wait=settings.database_wait,
-        compartment=Compartment(
-            "the orders database",
-            limit=settings.requests_at_once,
-            refused=lambda reason: metrics.shed(f"database_{reason}"),
-        ),
-        observe=metrics.observe_database,
+        bulkhead=Bulkhead("the orders database", label="database", limit=settings.requests_at_once, metrics=metrics),
+        metrics=metrics,
     )
-    lifecycle.health.add_check("postgres", orders.check)
+    lifecycle.health.add_check("postgres", store.check)
     feedback = FeedbackClient(
         session,
         url=str(settings.feedback_url),
         deadline=settings.feedback_deadline,
-        compartment=Compartment(
-            "feedback",
-            limit=settings.feedback_connections,
-            refused=lambda reason: metrics.shed(f"feedback_{reason}"),
-        ),
-        observe=metrics.observe_feedback,
+        bulkhead=Bulkhead("feedback", label="feedback", limit=settings.feedback_connections, metrics=metrics),
+        metrics=metrics,
     )
-    clock = clock or SystemClock()
-    count_refunded = CountRefunded(orders, metrics)
-    lifecycle.supervise(
-        "count refunded tips", lambda: count_refunded_for_ever(count_refunded, every=settings.refunds_every)
+    every(lifecycle, settings.refunds_every, partial(count_refunded, store, metrics), name="count refunded tips")
+    decisions = TipsDecisions(
+        store=store,
+        feedback=feedback,
+        metrics=metrics,
+        clock=clock or SystemClock(),
+        book=book,
+        attempts=settings.write_attempts,
     )
-    routes = routes_of(
-        set_tips_sum=SetTipsSum(orders, feedback, metrics, book=book, attempts=settings.write_attempts),
-        need_hold_tips=NeedHoldTips(orders, feedback, clock, book=book),
-        explain=Explain(orders, feedback, clock, book=book),
-        admission=Admission(
-            metrics,
-            at_once=settings.requests_at_once,
-            waiting=settings.requests_waiting,
-            patience=settings.request_patience,
-            longest=settings.request_deadline,
-        ),
+    admission = Admission(
+        metrics,
+        at_once=settings.requests_at_once,
+        waiting=settings.requests_waiting,
+        patience=settings.request_patience,
+        longest=settings.request_deadline,
     )
     app = build_app(
         service=NAME,
         version=VERSION,
         description=DESCRIPTION,
-        routes=routes,
+        routes=TipsApi(decisions, admission).routes(),
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
@@ -107,38 +88,7 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     return Application(server=server, lifecycle=lifecycle)
 
 
-def routes_of(
-    *, set_tips_sum: ports.SetTipsSum, need_hold_tips: ports.NeedHoldTips, explain: ports.Explain, admission: Admission
-) -> list[Route]:
-    """Return every HTTP route."""
-    return [
-        *tips_routes(set_tips_sum=set_tips_sum, need_hold_tips=need_hold_tips, admission=admission),
-        *admin_routes(explain=explain, admission=admission),
-        *audit_routes(None),  # nothing here is changed by a person
-    ]
-
-
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; opens and reads nothing."""
-
-    async def closed(number: str, *, until: float) -> NoReturn:
-        """Say that nothing is open: the document needs no service."""
-        raise Unavailable("this application only describes itself")
-
-    registry = new_registry()
-    metrics = TipsMetrics(registry, zones=frozenset(), tariffs=frozenset(), currencies=frozenset())
-    app = build_app(
-        service=NAME,
-        version=VERSION,
-        description=DESCRIPTION,
-        routes=routes_of(
-            set_tips_sum=closed,
-            need_hold_tips=closed,
-            explain=closed,
-            admission=Admission(metrics, at_once=1, waiting=0, patience=0, longest=1),
-        ),
-        health=Health(),
-        registry=registry,
-        tokens=TokenBook(()),
-    )
-    return app[DOCUMENT]
+    unserved: Any = None  # the document needs the table of routes; no handler is called
+    return describe(service=NAME, version=VERSION, description=DESCRIPTION, routes=TipsApi(unserved, unserved).routes())

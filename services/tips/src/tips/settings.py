@@ -8,8 +8,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
-from tips.domain.book import LocalRules, RuleBook
-from tips.domain.rules import TipsRules
+from tips.rules.constants import LocalRules, RuleBook, TipsRules
 
 Seconds = Annotated[float, Field(ge=0, le=365 * 24 * 3600)]
 Percent = Annotated[Decimal, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -21,13 +20,13 @@ class PlaceRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    zone: str | None = Field(default=None, min_length=1)
-    tariff: str | None = Field(default=None, min_length=1)
+    zone: str | None = Field(None, min_length=1)
+    tariff: str | None = Field(None, min_length=1)
     cashless_methods: frozenset[str] | None = None
     maximum: dict[str, Minor] | None = None
     default_maximum: Minor | None = None
     maximum_share: Percent | None = None
-    negative_rating: int | None = Field(default=None, ge=0)
+    negative_rating: int | None = Field(None, ge=0)
     hold_after: Seconds | None = None
     hold_until: Seconds | None = None
 
@@ -51,31 +50,27 @@ class PlaceRules(BaseModel):
 class TipsSettings(ServiceSettings):
     """``postgres_dsn`` is the orders database, with the role ``tips``. Sums are minor units, times seconds unless said otherwise.
 
-    Every constant of the rules has a default here; what each means stands at ``tips.domain.rules.TipsRules``. ``places`` says what
+    Every constant of the rules has a default here; what each means stands at ``tips.rules.constants.TipsRules``. ``places`` says what
     differs where, as JSON: ``[{"zone": "moscow", "tariff": "express", "negative_rating": 2}]``. The caller's old code shares these
-    settings, not this code (DECISIONS "Money").
+    settings, not this code.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="TIPS_", extra="ignore", env_ignore_empty=True)
 
-    port: int = Field(default=8083, ge=0, le=65535)
+    port: int = Field(8083, ge=0, le=65535)
     feedback_url: AnyHttpUrl
 
-    request_deadline: float = Field(
-        default=2.0, gt=0, le=60, description="of a whole request; its caller may wait less"
-    )
-    requests_at_once: int = Field(default=64, ge=1, le=10_000)
-    requests_waiting: int = Field(default=128, ge=0, le=10_000)
-    request_patience: float = Field(default=0.05, ge=0, le=10, description="wait for a place, then 503")
-    database_deadline: float = Field(default=0.5, gt=0, le=30)
-    database_connections: int = Field(default=8, ge=1, le=100)
-    database_wait: float = Field(default=0.2, gt=0, le=30, description="wait for a connection, then 503")
-    feedback_deadline: float = Field(default=0.5, gt=0, le=30)
-    feedback_connections: int = Field(
-        default=48, ge=1, le=1000, description="calls at once; fewer than requests_at_once"
-    )
-    write_attempts: int = Field(default=5, ge=1, le=20)
-    refunds_every: float = Field(default=10.0, gt=0, le=3600, description="how often refunded tips are counted")
+    request_deadline: float = Field(2.0, gt=0, le=60, description="of a whole request; its caller may wait less")
+    requests_at_once: int = Field(64, ge=1, le=10_000)
+    requests_waiting: int = Field(128, ge=0, le=10_000)
+    request_patience: float = Field(0.05, ge=0, le=10, description="wait for a place, then 503")
+    database_deadline: float = Field(0.5, gt=0, le=30)
+    database_connections: int = Field(8, ge=1, le=100)
+    database_wait: float = Field(0.2, gt=0, le=30, description="wait for a connection, then 503")
+    feedback_deadline: float = Field(0.5, gt=0, le=30)
+    feedback_connections: int = Field(48, ge=1, le=1000, description="calls at once; fewer than requests_at_once")
+    write_attempts: int = Field(5, ge=1, le=20)
+    refunds_every: float = Field(10.0, gt=0, le=3600, description="how often refunded tips are counted")
 
     cashless_methods: frozenset[str] = frozenset(
         {"card", "online", "sbp", "apple_pay", "google_pay", "yandex_pay", "sber_pay", "account"}
@@ -83,16 +78,14 @@ class TipsSettings(ServiceSettings):
     maximum: dict[str, Minor] = Field(default_factory=lambda: {"RUB": 500_000})
     default_maximum: Minor | None = None
     maximum_share: Percent = Decimal(100)
-    negative_rating: int = Field(default=3, ge=0)
+    negative_rating: int = Field(3, ge=0)
     hold_after: Seconds = 30 * 60
     hold_until: Seconds = 24 * 3600
     places: tuple[PlaceRules, ...] = ()
 
-    zones: frozenset[str] = Field(default=frozenset({"moscow", "spb"}), description="metric labels; others are `other`")
-    tariffs: frozenset[str] = Field(
-        default=frozenset({"express", "planned"}), description="metric labels; others are `other`"
-    )
-    currencies: frozenset[str] = Field(default=frozenset({"RUB"}), description="metric labels; others are `other`")
+    zones: frozenset[str] = Field(frozenset({"moscow", "spb"}), description="metric labels; others are `other`")
+    tariffs: frozenset[str] = Field(frozenset({"express", "planned"}), description="metric labels; others are `other`")
+    currencies: frozenset[str] = Field(frozenset({"RUB"}), description="metric labels; others are `other`")
 
     @model_validator(mode="after")
     def _the_rules_fit_together(self) -> Self:

@@ -101,7 +101,7 @@ async def test_who_may_not_call_learns_nothing_about_the_body(demo: Demo) -> Non
             fields=[{"field": "", "code": "model_type", "message": "Input should be an object"}])),
     ],
 )  # fmt: skip
-async def test_a_wrong_body_is_answered_with_the_fields_at_fault_and_never_with_their_values(
+async def test_an_invalid_body_is_answered_with_the_fields_at_fault_but_not_their_values(
     demo: Demo, content: bytes, document: dict[str, Any]
 ) -> None:
     headers = {"Content-Type": "application/json"}

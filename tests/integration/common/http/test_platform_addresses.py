@@ -13,7 +13,7 @@ import schemathesis
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from prometheus_client.parser import text_string_to_metric_families
 
-from common.http import openapi_document
+from common.http import describe, openapi_document
 
 from .conftest import ROUTES, Demo
 
@@ -131,7 +131,7 @@ async def test_head_is_answered_wherever_get_is(demo: Demo) -> None:
 
 
 async def test_no_generated_request_meets_a_5xx_or_leaves_the_document(demo: Demo) -> None:
-    """R5 in small: schemathesis drives the real server with its own idea of good and bad requests."""
+    """Schemathesis drives the real server with its own idea of good and bad requests."""
     document = (await demo.call("GET", "/openapi.json")).json()
     del document["paths"]["/fail/{kind}"]  # it fails on purpose
     loaded = schemathesis.openapi.from_dict(document)
@@ -158,3 +158,8 @@ async def test_no_generated_request_meets_a_5xx_or_leaves_the_document(demo: Dem
 
     await asyncio.to_thread(run)
     assert failures == [], "\n\n".join(failures)
+
+
+async def test_the_document_can_be_had_without_a_service(demo: Demo) -> None:
+    served = (await demo.call("GET", "/openapi.json")).json()
+    assert describe(service="demo", version="1.2.3", routes=ROUTES) == served

@@ -108,11 +108,11 @@ async def test_poison_becomes_a_dead_letter_and_its_neighbours_are_not_harmed(
     async with database.acquire() as connection:
         letter = await connection.fetchrow("SELECT queue, handler, event_id, reason, error FROM dead_letters")
         failures = await connection.fetchval("SELECT count(*) FROM delivery_failures")
-        promised = [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox")]
+        outgoing = [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox")]
     assert await effects_of(database) == ["a", "b"]
     assert letter is not None
     assert "quote" not in letter["error"]
-    assert (letter["queue"], letter["handler"], letter["event_id"], letter["reason"], failures, promised) == (
+    assert (letter["queue"], letter["handler"], letter["event_id"], letter["reason"], failures, outgoing) == (
         "orchestrator.journal",
         "test.journal",
         "poison",
@@ -254,10 +254,10 @@ async def test_an_effect_that_was_rolled_back_leaves_no_mark_in_the_inbox(databa
         assert await inbox.claim(connection, "c", ["x", "y"]) == {"y"}
 
 
-async def test_promises_of_a_committed_transaction_are_published_and_of_a_rolled_back_one_are_not(
+async def test_the_outbox_of_a_committed_transaction_is_published_of_a_rolled_back_one_not(
     broker: Broker, database: Database, make_consumer: MakeConsumer, metrics: MessagingMetrics
 ) -> None:
-    """The outbox relay, with a standby beside it: one leads, both committed promises arrive, in order."""
+    """The outbox relay, with a standby beside it: one leads, both committed events arrive, in order."""
     relays = [OutboxRelay(database, broker.publisher, metrics=metrics) for _ in range(2)]
     tasks = [asyncio.create_task(relay.run()) for relay in relays]
     arrived: list[str] = []

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from common.health import Health
 from common.http import HttpServer, TokenBook, build_app
-from common.messaging.dead_letters import bury
+from common.messaging.dead_letters import store_dead_letter
 from common.postgres import Database
 from common.service import dead_letter_routes
 
@@ -44,7 +44,7 @@ async def letters(database: Database, count: int) -> None:
     """Bury so many events."""
     async with database.transaction() as connection:
         for number in range(count):
-            await bury(
+            await store_dead_letter(
                 connection,
                 queue="orchestrator.journal",
                 handler="test.journal",
@@ -73,10 +73,10 @@ async def test_letters_are_listed_newest_first_and_page_by_page(url: str, databa
     assert "body" not in first["items"][0]
 
 
-async def test_a_replay_is_audited_promised_once_and_answered_the_same_for_the_same_key(
+async def test_a_replay_is_audited_outgoing_once_and_answered_the_same_for_the_same_key(
     url: str, database: Database
 ) -> None:
-    """Two posts with one key: one promise, one audit record, equal answers; without the key 409; a viewer may not."""
+    """Two posts with one key: one event, one audit record, equal answers; without the key 409; a viewer may not."""
     await letters(database, 1)
     address = f"{url}/admin/v1/dead-letters/1/replay"
     reason = {"reason": "the handler was mended"}
@@ -87,7 +87,7 @@ async def test_a_replay_is_audited_promised_once_and_answered_the_same_for_the_s
     other, problem = await call("POST", address, "operator", reason)
     missing, _ = await call("POST", f"{url}/admin/v1/dead-letters/99/replay", "operator", reason)
     async with database.acquire() as connection:
-        promised = await connection.fetchval("SELECT count(*) FROM outbox WHERE routing_key = 'orchestrator.journal'")
+        outgoing = await connection.fetchval("SELECT count(*) FROM outbox WHERE routing_key = 'orchestrator.journal'")
         audited = [dict(row) for row in await connection.fetch("SELECT actor, action, target, reason FROM audit_log")]
     assert (forbidden, tried, first, again, other, missing) == (
         403,
@@ -98,7 +98,7 @@ async def test_a_replay_is_audited_promised_once_and_answered_the_same_for_the_s
         404,
     )
     assert problem["code"] == "conflict"
-    assert promised == 1
+    assert outgoing == 1
     assert audited == [
         {
             "actor": "the-operator",

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 import aio_pika
 import pytest
@@ -14,10 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
-from common.messaging import Broker, MessagingMetrics, OutboxRelay, outbox
+from common.messaging import Broker, MessagingMetrics, OutboxRelay, Publisher, outbox
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
-from common.postgres import Database
-from common.testing import eventually, proxied
+from common.postgres import Connection, Database
+from common.testing import CuttingProxy, eventually, proxied
 
 
 def an_event(event_id: str) -> Envelope:
@@ -40,14 +41,14 @@ async def relaying(*relays: OutboxRelay) -> AsyncIterator[None]:
         await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
-async def promise(database: Database, *names: str) -> None:
-    """Promise events in one transaction."""
+async def add_to_outbox(database: Database, *names: str) -> None:
+    """Add events in one transaction."""
     async with database.transaction() as connection:
         await outbox.add(connection, *(an_event(name) for name in names))
 
 
 async def pending(database: Database) -> list[str]:
-    """Return the routing keys of what is still promised, in order."""
+    """Return the routing keys of what is still in the outbox, in order."""
     async with database.acquire() as connection:
         return [row["routing_key"] for row in await connection.fetch("SELECT routing_key FROM outbox ORDER BY id")]
 
@@ -70,7 +71,7 @@ async def test_a_row_that_closes_the_channel_does_not_hold_up_the_rows_behind_it
     """An exchange that does not exist: the broker answers by closing the channel under the whole batch."""
     async with database.transaction() as connection:
         await outbox.add_raw(connection, exchange="nowhere", routing_key="bad", body=b"{}")
-    await promise(database, *(f"{number:03d}" for number in range(300)))
+    await add_to_outbox(database, *(f"{number:03d}" for number in range(300)))
     async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
         await eventually(lambda: _only(database, ["bad"]), within=60, what="everything but the bad row")
     assert sorted(set(await arrived(amqp_url))) == [f"{number:03d}" for number in range(300)]
@@ -83,7 +84,7 @@ async def test_a_row_that_cannot_be_sent_at_all_does_not_end_the_relay(
     long = "k" * 300
     async with database.transaction() as connection:
         await outbox.add_raw(connection, exchange="journal", routing_key=long, body=b"{}")
-    await promise(database, "sound")
+    await add_to_outbox(database, "sound")
     async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
         await eventually(lambda: _only(database, [long]), what="everything but the bad row")
     assert await arrived(amqp_url) == ["sound"]
@@ -99,7 +100,7 @@ async def test_unroutable_rows_are_not_sent_again_with_every_wake(
     relay = OutboxRelay(database, broker.publisher, metrics=metrics)
     async with relaying(relay):
         for number in range(20):
-            await promise(database, str(number))
+            await add_to_outbox(database, str(number))
             relay.wake()
             await eventually(lambda: _only(database, ["nobody.listens"] * 3), what="the sound rows")
         failed = metrics.outbox_failed.labels("unroutable")._value.get()
@@ -119,19 +120,42 @@ async def test_a_held_row_goes_out_once_its_queue_is_there(
             await eventually(lambda: _only(database, []), what="the row's publication")
 
 
-async def test_a_leader_that_hangs_is_replaced(amqp_url: str, broker: Broker, database: Database) -> None:
-    """Its session is alive for PostgreSQL and holds the lock; the lease ends it."""
+class ObservedRelay(OutboxRelay):
+    """Says when its first round is over: every statement of a round has been prepared then."""
+
+    def __init__(self, database: Database, publisher: Publisher, *, metrics: MessagingMetrics, lease: float) -> None:
+        super().__init__(database, publisher, metrics=metrics, lease=lease)
+        self.first_round = asyncio.Event()
+
+    async def _measure(self, connection: Connection) -> None:
+        await super()._measure(connection)
+        self.first_round.set()
+
+
+@pytest.mark.parametrize("moment", ["between rounds", "in the middle of a statement"])
+async def test_a_leader_that_hangs_is_replaced(
+    amqp_url: str, broker: Broker, database: Database, moment: Literal["between rounds", "in the middle of a statement"]
+) -> None:
+    """Its session is alive for PostgreSQL and holds the lock; the lease ends it, wherever it hangs."""
+    async with database.acquire() as connection:
+        if moment != "between rounds" and connection.get_server_version().major < 17:
+            pytest.skip("before PostgreSQL 17 there is no transaction_timeout")
     first, second = (MessagingMetrics(CollectorRegistry()) for _ in range(2))
     async with proxied(database.dsn) as (proxy, address):
         hanging = Database(address, application_name="hanging", command_timeout=20.0)
         await hanging.open()
-        leader = OutboxRelay(hanging, broker.publisher, metrics=first, lease=2.0)
+        leader = ObservedRelay(hanging, broker.publisher, metrics=first, lease=2.0)
         standby = OutboxRelay(database, broker.publisher, metrics=second, lease=2.0)
+        if moment == "in the middle of a statement":
+            proxy.stall_after(b"FROM outbox WHERE id > ")  # the sweep is parsed, and never bound
         tasks = [asyncio.create_task(leader.run())]
-        await eventually(lambda: _leads(first), what="the first leader")
+        if moment == "between rounds":
+            await asyncio.wait_for(leader.first_round.wait(), 60)
+            proxy.stall()
+        await eventually(lambda: _stalled(proxy), within=60, what="the hanging")
+        assert await _leads(first)
         tasks.append(asyncio.create_task(standby.run()))
-        proxy.stall()
-        await promise(database, "urgent")
+        await add_to_outbox(database, "urgent")
         await eventually(lambda: _only(database, []), within=15, what="the other's taking over")
         assert await _leads(second)
         proxy.refuse()
@@ -147,7 +171,7 @@ async def test_a_leader_that_loses_its_database_publishes_everything_all_the_sam
 ) -> None:
     """Cut again and again between publishing and forgetting: at least once, nothing left."""
     names = [f"{number:04d}" for number in range(2000)]
-    await promise(database, *names)
+    await add_to_outbox(database, *names)
     async with proxied(database.dsn) as (proxy, address):
         cut = Database(address, application_name="cut")
         await cut.open()
@@ -164,7 +188,7 @@ async def test_a_relay_stops_while_the_broker_hangs(
     amqp_url: str, database: Database, metrics: MessagingMetrics
 ) -> None:
     """Twenty batches would each wait for their deadline; the first that fails ends the sweep. Nothing is forgotten."""
-    await promise(database, *(str(number) for number in range(200)))
+    await add_to_outbox(database, *(str(number) for number in range(200)))
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="hanging")
         running = asyncio.create_task(link.run())
@@ -184,7 +208,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
     amqp_url: str, database: Database, metrics: MessagingMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link that goes silent under a batch: the relay is still there when it comes back."""
-    monkeypatch.setattr("common.messaging.links._HEARTBEAT_S", 1)
+    monkeypatch.setattr("common.messaging.connection._HEARTBEAT_S", 1)
     async with proxied(amqp_url) as (proxy, address):
         link = Broker(address, name="silent")
         running = asyncio.create_task(link.run())
@@ -192,7 +216,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
         relay = OutboxRelay(database, link.publisher, metrics=metrics, deadline=30)
         async with relaying(relay):
             proxy.stall()
-            await promise(database, "patient")
+            await add_to_outbox(database, "patient")
             relay.wake()
             await eventually(lambda: _away(link), within=60, what="noticing the silence")
             proxy.heal()
@@ -203,7 +227,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
 
 async def test_the_gauges_tell_how_much_waits_and_for_how_long(database: Database, metrics: MessagingMetrics) -> None:
     """Also while nothing can be published."""
-    await promise(database, "a", "b", "c")
+    await add_to_outbox(database, "a", "b", "c")
     async with database.acquire() as connection:
         await connection.execute("UPDATE outbox SET created_at = now() - interval '1 hour'")
     away = Broker("amqp://127.0.0.1:1/", name="away")
@@ -217,6 +241,10 @@ async def _only(database: Database, keys: list[str]) -> bool:
 
 async def _failed(metrics: MessagingMetrics, code: str) -> bool:
     return bool(metrics.outbox_failed.labels(code)._value.get())
+
+
+async def _stalled(proxy: CuttingProxy) -> bool:
+    return proxy.stalled
 
 
 async def _leads(metrics: MessagingMetrics) -> bool:

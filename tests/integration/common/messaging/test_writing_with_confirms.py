@@ -84,7 +84,7 @@ async def test_a_message_given_up_before_it_was_written_is_never_sent(amqp_url: 
         assert [message.body for message in await everything_in(amqp_url, 2)] == [b"first", b"last"]
 
 
-async def test_while_the_broker_does_not_read_little_is_written_and_what_was_given_up_is_forgotten(
+async def test_while_the_broker_does_not_read_writes_are_bounded_and_given_up_ones_dropped(
     amqp_url: str,
 ) -> None:
     """The socket fills up once; everything behind it waits here, and is gone when its callers have gone."""

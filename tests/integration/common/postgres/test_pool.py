@@ -202,7 +202,7 @@ async def _why(address: str) -> str:
         await pool.close()
 
 
-async def test_a_connection_goes_back_without_a_round_trip_and_only_an_open_transaction_is_rolled_back(
+async def test_a_connection_is_released_without_a_round_trip_unless_a_transaction_is_open(
     database: Database,
 ) -> None:
     """What a session has set stays (the round trip saved is the one that would undo it); what was begun and not committed does not."""

@@ -76,7 +76,7 @@ async def post(port: int, path: str) -> int:
         return response.status
 
 
-async def test_a_failed_request_reaches_sentry_with_its_stack_and_trace_and_without_personal_data(
+async def test_a_failed_request_reaches_sentry_with_stack_and_trace_but_no_personal_data(
     start: Start, collector: Collector
 ) -> None:
     url = collector.url

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from common.checks import EXIT_RIGHT, EXIT_UNKNOWN, EXIT_WRONG
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Envelope
 from common.testing import eventually
-from orchestrator.orders.check_command import EXIT_CANNOT, EXIT_RIGHT, EXIT_WRONG, check_orders
+from orchestrator.orders.check_command import check_orders
 from tests.support.order_hooks import life, marketplace
 
 ORDERS = 3
@@ -106,4 +107,4 @@ async def test_each_thing_that_is_broken_on_purpose_is_named(
         )
     code, found = await findings(capsys, dsn)
     assert (code, "message_twice" in found) == (EXIT_WRONG, True)
-    assert await asyncio.to_thread(check_orders, ["--postgres-dsn", "postgresql://127.0.0.1:1/x"]) == (EXIT_CANNOT)
+    assert await asyncio.to_thread(check_orders, ["--postgres-dsn", "postgresql://127.0.0.1:1/x"]) == EXIT_UNKNOWN

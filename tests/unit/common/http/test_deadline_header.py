@@ -19,7 +19,7 @@ from common.http import TIMEOUT_HEADER, timeout_header, timeout_of
         ),
     ],
 )
-def test_an_answer_may_take_what_the_caller_waits_and_no_more_than_the_service_allows(
+def test_an_answer_takes_no_longer_than_the_caller_waits_or_the_service_allows(
     given: str | None, seconds: float
 ) -> None:
     headers = CIMultiDict({} if given is None else {TIMEOUT_HEADER.lower(): given})

@@ -151,7 +151,7 @@ async def test_asking_to_stop_makes_the_service_not_ready_at_once() -> None:
     await lifecycle.drain()
 
 
-async def test_a_task_that_ends_as_if_cancelled_without_anybody_cancelling_it_stops_the_service() -> None:
+async def test_a_task_that_ends_as_cancelled_without_being_cancelled_stops_the_service() -> None:
     """Libraries reject futures with CancelledError; the task that waited for one would be gone without a word."""
     lifecycle = Lifecycle()
 

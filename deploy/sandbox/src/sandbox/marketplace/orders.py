@@ -104,7 +104,7 @@ _STATUS_AFTER: dict[Event, str | None] = {
 
 
 def expected_outcome(hooks: tuple[Hook, ...]) -> dict[str, Any] | None:
-    """What the order must be once every one of `hooks` (in true order) was accepted, by M7; None without `created`.
+    """What the order must be once every one of `hooks` (in true order) was accepted; None without `created`.
 
     `notices` are those due when the hooks arrive in true order: pickers and store hear of a cancellation only before
     the order was shipped. `total_minor` and `discount_total_minor` are the totals in minor units.

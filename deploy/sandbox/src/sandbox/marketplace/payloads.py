@@ -48,7 +48,7 @@ def plan_orders(order: PlayOrder, *, prefix: str, started_at: datetime, stores: 
 
 
 class _Maker:
-    """Makes one order; its random numbers depend on the seed and the order's index alone."""
+    """Makes one order; its random numbers depend on nothing but its seed and index."""
 
     def __init__(
         self, order: PlayOrder, *, prefix: str, started_at: datetime, stores: tuple[str, ...], index: int

@@ -1,4 +1,4 @@
-"""The marketplace at work: sends each hook, waits five seconds, repeats seven times, cancels what it cannot place (M2)."""
+"""The marketplace at work: sends each hook, waits five seconds, repeats seven times, cancels what it cannot place."""
 
 import asyncio
 import json

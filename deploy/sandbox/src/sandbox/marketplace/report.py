@@ -24,7 +24,7 @@ class AnswerSeen:
 
     @property
     def accepted(self) -> bool:
-        """A 2xx; anything else makes the marketplace repeat (M2)."""
+        """A 2xx; anything else makes the marketplace repeat."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
@@ -73,7 +73,7 @@ class OrderReport:
 
     @property
     def violations(self) -> list[str]:
-        """Answers that break CONTRACT.md 3, in words."""
+        """Answers that break the marketplace's protocol, in words."""
         found = []
         if len(self.numbers) > 1:
             found.append("more than one number for one order")

@@ -1,4 +1,4 @@
-"""The feedback service: what a customer said of an order, and the tips they chose (CONTRACT.md 5)."""
+"""The feedback service: what a customer said of an order, and the tips they chose."""
 
 from datetime import datetime
 from decimal import Decimal, InvalidOperation

@@ -1,4 +1,4 @@
-"""Trust, the payment system: captured payments, and refunds that are created, started and polled (CONTRACT.md 6)."""
+"""Trust, the payment system: captured payments, and refunds that are created, started and polled."""
 
 from datetime import datetime
 from typing import Any, ClassVar, Literal

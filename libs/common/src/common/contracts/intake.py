@@ -20,9 +20,9 @@ HOOK_IGNORED = "intake.hook.ignored.v1"
 HOOK_QUARANTINED = "intake.hook.quarantined.v1"
 """An authenticated request that could not be understood: kept whole, a person looks at it."""
 WEBSITE_ORDER_REFUSED = "intake.website_order.refused.v1"
-"""A website's order that was not answered 201 (M5): one endangered order."""
+"""A website's order that was not answered 201: one endangered order."""
 FRONTEND_ERROR_REPORTED = "intake.frontend_error.reported.v1"
-"""A basket that the front end could not place (M26): the notifier read it from an error report, and the gateway keeps it as endangered.
+"""A basket that the front end could not place: the notifier read it from an error report, and the gateway keeps it as endangered.
 
 A ``Hook`` whose body is the order as the front end had it, ``status`` and ``answer`` what it was told (0 and None: nothing), and whose
 ``headers`` hold ``link``, the address of the error report. It never was a request to the gateway, so the ledger leaves it out.
@@ -38,9 +38,9 @@ class Hook:
 
     ``event_id`` recognises a repeat: created = (source, external id, type); the others add the digest of the canonical payload and
     the envelope's timestamp; without a timestamp it is unique, and only a match with the latest content of that type is a repeat
-    (DECISIONS "Orders"). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six names of M1, or the
-    name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
-    secrets masked. ``answer`` is what a refused website was told (M5 keeps it). ``currency`` is the source's (ISO 4217): bodies name none.
+    (docs/requirements.md#repeats). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six hooks' names,
+    or the name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
+    secrets masked. ``answer`` is what a refused website was told. ``currency`` is the source's (ISO 4217): bodies name none.
     """
 
     type: str

@@ -71,7 +71,7 @@ class OrderDifference(Message):
 
 
 class OrderEvent(Message):
-    """Base of the order events. ``notify`` is the orchestrator's decision whether pickers and store are told (M7)."""
+    """Base of the order events. ``notify`` is the orchestrator's decision whether pickers and store are notified."""
 
     order: OrderSnapshot
     notify: bool
@@ -119,7 +119,7 @@ class OrderCancelledV1(OrderEvent):
 
 
 class OrderCorrectedV1(OrderEvent):
-    """A late, older event changed what the order is; messages sent before are corrected by this one (DECISIONS "Orders")."""
+    """A late, older event changed what the order is; messages sent before are corrected by this one."""
 
     TYPE: ClassVar[str] = "orders.order.corrected.v1"
     difference: OrderDifference
@@ -127,7 +127,7 @@ class OrderCorrectedV1(OrderEvent):
 
 
 class WorkflowStoppedV1(Message):
-    """A person stopped a workflow (M8, M9)."""
+    """A person stopped a workflow. It does nothing from then on."""
 
     TYPE: ClassVar[str] = "orders.workflow.stopped.v1"
     workflow_id: int
@@ -139,7 +139,7 @@ class WorkflowStoppedV1(Message):
 
 
 class WorkflowCrashedV1(Message):
-    """A workflow's handler failed for good (M8)."""
+    """A workflow's handler failed for good: an operator has to act."""
 
     TYPE: ClassVar[str] = "orders.workflow.crashed.v1"
     workflow_id: int
@@ -183,7 +183,7 @@ class RefundWantedV1(Message):
 
 
 class TipsHoldWantedV1(Message):
-    """Tips are to be held at this sum. Nothing calls the payment system for it yet (DECISIONS "Money")."""
+    """Tips are to be held at this sum. Nothing calls the payment system for it yet."""
 
     TYPE: ClassVar[str] = "orders.tips.hold_wanted.v1"
     order_number: str

@@ -10,7 +10,7 @@ from common.contracts.envelope import Message
 
 
 class TCreateRefundV1(Message):
-    """Carry out one attempt of a refund (the seed's TCreateRefund). Consumed once per (refund, attempt)."""
+    """Carry out one attempt of a refund. Consumed once per (refund, attempt)."""
 
     TYPE: ClassVar[str] = "refunds.tcreate_refund.requested.v1"
     refund_id: str
@@ -18,7 +18,7 @@ class TCreateRefundV1(Message):
 
 
 class RefundStateChangedV1(Message):
-    """A refund went into another state. ``state`` is the seed's number where it has one (RS_CREATE = 2, RS_ERROR = 7).
+    """A refund went into another state. ``state`` is the state's number (RS_CREATE = 2, RS_ERROR = 7).
 
     ``amount`` is None only while "everything captured" was asked for and what was captured is not known yet (states CREATE, REJECTED,
     and ERROR before anything was sent).

@@ -47,7 +47,9 @@ def build_app(
     max_body: int = 1024 * 1024,
     description: str = "",
 ) -> web.Application:
-    """Return the application: the given routes, and the five addresses that every service has (CONTRACT 2).
+    """Return the application: the given routes, and the five addresses that every service has.
+
+    They are ``/livez``, ``/readyz``, ``/metrics``, and the document of the routes at ``/openapi.json`` and ``/docs``.
 
     ``max_body`` (bytes, counted as they come, chunked or not) bounds what ``request.read()`` takes; more is a 413. A raw
     route that reads ``request.content`` itself has to count itself. Two routes with the same method and path are a

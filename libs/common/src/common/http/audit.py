@@ -1,4 +1,4 @@
-"""The audit log: every change that a person makes leaves an append-only record in the same transaction (CONTRACT 2)."""
+"""The audit log: every change that a person makes leaves an append-only record in the same transaction."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Idempotency keys: the same key with the same request gives the same answer, and the work happens once.
 
 Key, work and answer are one transaction. When the work raises, everything rolls back and the key is free again, so a
-failed command can be repeated (STYLE, "avoid": a key committed without its effect).
+failed command can be repeated: a key is never committed without its effect.
 """
 
 from __future__ import annotations

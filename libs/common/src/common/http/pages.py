@@ -1,4 +1,4 @@
-"""Lists page by cursor: ``?limit=&cursor=`` → ``{"items": [], "next_cursor": null}`` (CONTRACT 2)."""
+"""Lists page by cursor: ``?limit=&cursor=`` → ``{"items": [], "next_cursor": null}``."""
 
 from __future__ import annotations
 

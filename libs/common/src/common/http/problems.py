@@ -1,4 +1,4 @@
-"""Errors as ``application/problem+json`` (RFC 9457): the one table that turns error classes into statuses (STYLE 16)."""
+"""Errors as ``application/problem+json`` (RFC 9457): the one table that turns error classes into statuses."""
 
 from __future__ import annotations
 

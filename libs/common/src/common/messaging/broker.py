@@ -9,7 +9,15 @@ import structlog
 from common.clock import full_jitter
 from common.errors import Unavailable
 from common.messaging import topology
-from common.messaging.links import LOST, Link, StoppedError, as_lost, linked, pause, reason_of
+from common.messaging.connection import (
+    CONNECTION_ERRORS,
+    BrokerConnection,
+    StoppedError,
+    open_connection,
+    pause,
+    reason_of,
+    translate_connection_errors,
+)
 from common.messaging.publisher import Publisher
 
 _log = structlog.get_logger(__name__)
@@ -29,7 +37,7 @@ class Broker:
         self.name = name
         self.publisher = Publisher()
         self._stopping = asyncio.Event()
-        self._stir = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._reason = "not connected yet"
 
     async def run(self) -> None:
@@ -37,25 +45,25 @@ class Broker:
         attempt = 0
         while not self._stopping.is_set():
             try:
-                async with linked(
+                async with open_connection(
                     self.url,
                     name=f"{self.name}.publish",
                     confirms=True,
                     declare=topology.declare,
                     stopping=self._stopping,
-                    stir=self._stir,
+                    wakeup=self._wakeup,
                 ) as link:
                     attempt = 0
                     self._reason = ""
                     _log.info("broker_connected")
-                    with as_lost():
+                    with translate_connection_errors():
                         channel = await link.channel.get_underlay_channel()
                     async with self.publisher.using(channel):
                         await self._serve(link)
                     self._reason = "connection lost"
             except StoppedError:
                 return
-            except LOST as error:
+            except CONNECTION_ERRORS as error:
                 reason = reason_of(error)
                 if reason != self._reason:  # once for each reason, not once for each attempt
                     _log.warning("broker_away", reason=reason)
@@ -67,7 +75,7 @@ class Broker:
     async def stop(self) -> None:
         """Let ``run`` end. Whatever is still being published fails with ``BrokerAway``."""
         self._stopping.set()
-        self._stir.set()
+        self._wakeup.set()
 
     async def wait_ready(self) -> None:
         """Return when the topology is declared and publishing is possible."""
@@ -78,21 +86,21 @@ class Broker:
         if not self.publisher.ready:
             raise Unavailable(f"RabbitMQ: {self._reason}")
 
-    async def _serve(self, link: Link) -> None:
+    async def _serve(self, link: BrokerConnection) -> None:
         """Return when the link is lost or is to stop; meanwhile mend the topology where something turned out unroutable."""
-        self.publisher.on_unroutable = self._stir.set
+        self.publisher.on_unroutable = self._wakeup.set
         loop = asyncio.get_running_loop()
         next_look = loop.time()
         while True:
-            await self._stir.wait()
-            self._stir.clear()
+            await self._wakeup.wait()
+            self._wakeup.clear()
             if link.lost or self._stopping.is_set():
                 return
             if self.publisher.unroutable and loop.time() >= next_look:
                 next_look = loop.time() + _LOOK_AGAIN_S
                 self.publisher.unroutable = False
                 _log.warning("topology_declared_again")
-                with as_lost():
+                with translate_connection_errors():
                     # On a channel of its own: declaring takes turns with publishing on the other one.
                     async with asyncio.timeout(30.0), link.connection.channel(publisher_confirms=False) as side:
                         await topology.declare(side)

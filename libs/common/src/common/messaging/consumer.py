@@ -13,8 +13,8 @@ from common.clock import full_jitter
 from common.contracts.envelope import Envelope
 from common.errors import Unavailable
 from common.messaging import inbox
-from common.messaging.dead_letters import DeadLetterCollector, bury, delivery_of
-from common.messaging.links import pause
+from common.messaging.connection import pause
+from common.messaging.dead_letters import DeadLetterCollector, delivery_of, store_dead_letter
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.reader import BatchReader, StopReadingError
 from common.messaging.topology import QueueSpec
@@ -161,7 +161,7 @@ class Consumer:
             for position, event in enumerate(open_events):
                 try:
                     await self._carry_out([event], alone=True)
-                except Exception as error:  # noqa: BLE001 - waited for, or counted and buried
+                except Exception as error:  # noqa: BLE001 - waited for, or counted and in the end a dead letter
                     if not is_retryable(error) and await self._failed_for_good(event, error):
                         continue
                     trouble = error
@@ -222,7 +222,7 @@ class Consumer:
         reason: str,
         error: str,
     ) -> bool:
-        return await bury(
+        return await store_dead_letter(
             connection,
             queue=self._queue.name,
             handler=self._name,

@@ -13,7 +13,7 @@ from common.contracts.envelope import Envelope
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from common.messaging import inbox, outbox
-from common.messaging.links import pause
+from common.messaging.connection import pause
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.reader import BatchReader, StopReadingError
 from common.messaging.topology import QueueSpec
@@ -32,7 +32,7 @@ FROM dead_letters WHERE id < $1 AND ($2::boolean IS FALSE OR replayed_at IS NULL
 """
 
 
-async def bury(
+async def store_dead_letter(
     connection: Connection,
     *,
     queue: str,
@@ -156,7 +156,7 @@ class DeadLetterCollector:
             try:
                 async with self._database.transaction() as connection:
                     for message in batch:
-                        kept += await bury(
+                        kept += await store_dead_letter(
                             connection,
                             queue=self._spec.name,
                             handler=self._spec.name,

@@ -1,4 +1,4 @@
-"""The outbox: events are promised in the business transaction and published after it.
+"""The outbox: events are added in the business transaction and published after it.
 
 Sequence order is not commit order: a row with a smaller id may become visible later. So the relay sweeps *all* rows, every time, and
 never remembers how far it got. One replica relays at a time (an advisory lock decides), in the order of ids; events of one order
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from common.contracts.envelope import Envelope, exchange_of
-from common.messaging.links import pause
+from common.messaging.connection import pause
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.publisher import (
     BrokerAway,
@@ -47,19 +47,20 @@ _BACKLOG_LIMIT = 100_000
 _MEASURE_EVERY_S = 5.0
 _LAST_SWEEP_S = 2.0
 _FIRST_HOLD_S = 1.0
-# From PostgreSQL 14 on, the server ends a session that stays silent: so a leader that hangs loses the lock.
+# From PostgreSQL 14 on, the server ends a session that stays silent: so a leader that hangs loses the lock. Between the messages of one
+# statement (Parse is answered, Bind has not come) a session does not count as idle; there, PostgreSQL 17 ends it by its open transaction.
 _SET_LEASE = """
-SELECT set_config('idle_session_timeout', $1, false) WHERE current_setting('server_version_num')::integer >= 140000
+SELECT set_config(name, $1, false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')
 """
 
 
 async def add(connection: Connection, *envelopes: Envelope) -> None:
-    """Promise events, in this order, in the caller's transaction. They are published at least once after it commits."""
+    """Add events, in this order, in the caller's transaction. They are published at least once after it commits."""
     await add_encoded(connection, ((envelope.type, envelope.encode()) for envelope in envelopes))
 
 
 async def add_encoded(connection: Connection, events: Iterable[tuple[str, bytes]]) -> None:
-    """Promise events given as (type, encoded envelope). One statement, however many."""
+    """Add events given as (type, encoded envelope). One statement, however many."""
     pairs = list(events)
     if pairs:
         await connection.execute(
@@ -68,15 +69,16 @@ async def add_encoded(connection: Connection, events: Iterable[tuple[str, bytes]
 
 
 async def add_raw(connection: Connection, *, exchange: str, routing_key: str, body: bytes) -> None:
-    """Promise one encoded event for a named exchange; the empty name with a queue's name as the key goes to that queue alone."""
+    """Add one encoded event for a named exchange; the empty name with a queue's name as the key goes to that queue alone."""
     await connection.execute(_ADD, [exchange], [routing_key], [body])
 
 
 class OutboxRelay:
-    """Publishes what the outbox promises: at least once, in the order of ids, until the broker has confirmed it.
+    """Publishes what is in the outbox: at least once, in the order of ids, until the broker has confirmed it.
 
     Any number of replicas may run; one works, on a database session of its own that holds the lock. A leader that dies loses it with the
-    session; one that hangs loses it ``lease`` seconds after its last statement. A row that cannot be published (nobody takes it, or the
+    session; one that hangs loses it ``lease`` seconds after its last statement (before PostgreSQL 17 not if it hangs in the middle of
+    one). A row that cannot be published (nobody takes it, or the
     broker closes the channel at it) stays, is held back for a second, each time twice as long and at most ``hold`` seconds, and does
     not hold up the rows behind it. ``poll``, ``deadline`` (for the confirmations of a batch), ``hold`` and ``lease`` are in seconds;
     ``lease`` must be longer than ``deadline``.
@@ -111,9 +113,9 @@ class OutboxRelay:
         self._wanted = asyncio.Event()
 
     def wake(self) -> None:
-        """Say that a transaction with promises has committed. Cheap; call it after every commit.
+        """Say that a transaction that added events has committed. Cheap; call it after every commit.
 
-        Where another replica leads, it is told by NOTIFY, at most once in 10 ms: NOTIFY takes a lock of the whole database at commit.
+        Where another replica leads, it is woken by NOTIFY, at most once in 10 ms: NOTIFY takes a lock of the whole database at commit.
         """
         (self._work if self._leading else self._wanted).set()
 
@@ -125,7 +127,7 @@ class OutboxRelay:
 
     async def run(self) -> None:
         """Relay until ``stop``. To be supervised; survives the absence of PostgreSQL and of RabbitMQ."""
-        notifier = asyncio.create_task(self._tell_leader(), name="outbox-notifier")
+        notifier = asyncio.create_task(self._notify_leader(), name="outbox-notifier")
         try:
             while not self._stopping.is_set():
                 try:
@@ -155,7 +157,7 @@ class OutboxRelay:
         self._leading = True
         self._metrics.outbox_leader.set(1)
         try:
-            await connection.add_listener(_CHANNEL, self._heard)
+            await connection.add_listener(_CHANNEL, self._on_notify)
             while True:
                 self._work.clear()
                 stopping = self._stopping.is_set()
@@ -168,7 +170,7 @@ class OutboxRelay:
         finally:
             self._leading = False
             for gauge in (self._metrics.outbox_leader, self._metrics.outbox_pending, self._metrics.outbox_oldest):
-                gauge.set(0)  # the next leader's to tell
+                gauge.set(0)  # the next leader's to measure
 
     async def _sweep(self, connection: Connection) -> None:
         """Publish every row there is, once. Ends early when the broker does not answer: later rows must not overtake earlier ones."""
@@ -230,10 +232,10 @@ class OutboxRelay:
             self._metrics.outbox_pending.set(backlog["pending"])
             self._metrics.outbox_oldest.set(backlog["oldest"])
 
-    def _heard(self, *_: object) -> None:
+    def _on_notify(self, *_: object) -> None:
         self._work.set()
 
-    async def _tell_leader(self) -> None:
+    async def _notify_leader(self) -> None:
         while True:
             await self._wanted.wait()
             self._wanted.clear()

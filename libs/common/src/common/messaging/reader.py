@@ -12,7 +12,15 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from common.clock import full_jitter
 from common.messaging import topology
-from common.messaging.links import LOST, Link, StoppedError, as_lost, linked, pause, reason_of
+from common.messaging.connection import (
+    CONNECTION_ERRORS,
+    BrokerConnection,
+    StoppedError,
+    open_connection,
+    pause,
+    reason_of,
+    translate_connection_errors,
+)
 
 _log = structlog.get_logger(__name__)
 _IDLE_LOOK_S = 5.0
@@ -50,8 +58,8 @@ class BatchReader:
         self._batch_size = batch_size
         self._linger = linger
         self._stopping = asyncio.Event()
-        self._stir = asyncio.Event()
-        self._link: Link | None = None
+        self._wakeup = asyncio.Event()
+        self._link: BrokerConnection | None = None
         self._reason: str | None = ""
 
     @property
@@ -67,20 +75,20 @@ class BatchReader:
     async def stop(self) -> None:
         """Take no new batch. The one in hand is finished and acknowledged before ``run`` returns."""
         self._stopping.set()
-        self._stir.set()
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Read until ``stop``, connecting again whenever the connection is lost. Raises only what ``process`` raises."""
         attempt = 0
         while not self._stopping.is_set():
             try:
-                async with linked(
+                async with open_connection(
                     self._url,
                     name=f"consume.{self._queue}",
                     confirms=False,
                     declare=partial(topology.declare_queue, spec=self._spec),
                     stopping=self._stopping,
-                    stir=self._stir,
+                    wakeup=self._wakeup,
                 ) as link:
                     if await self._read(link):
                         attempt = 0
@@ -91,7 +99,7 @@ class BatchReader:
                 return
             except _ProcessFailedError as failed:
                 raise failed.cause from None
-            except LOST as error:
+            except CONNECTION_ERRORS as error:
                 reason = reason_of(error)
                 if reason != self._reason:  # once for each reason, not once for each attempt
                     _log.warning("consumer_disconnected", queue=self._queue, reason=reason)
@@ -101,7 +109,7 @@ class BatchReader:
             await pause(self._stopping, 0.1 + full_jitter(attempt, base=0.1, cap=2.0))
             attempt += 1
 
-    async def _read(self, link: Link) -> bool:
+    async def _read(self, link: BrokerConnection) -> bool:
         """Read until the link is lost or the reader is to end; return whether anything was acknowledged."""
         self._link = link
         acknowledged = False
@@ -111,7 +119,7 @@ class BatchReader:
             _log.warning("consumer_disconnected", queue=self._queue, reason="connection lost")
         return acknowledged
 
-    async def _read_until_quiet(self, link: Link) -> bool:
+    async def _read_until_quiet(self, link: BrokerConnection) -> bool:
         """Read through a channel of its own until nothing has come for a while; return whether anything was acknowledged.
 
         A queue that is deleted and declared again at the same moment leaves its consumers registered and unserved, with messages in
@@ -122,9 +130,9 @@ class BatchReader:
         async def take(message: DeliveredMessage) -> None:
             """Keep what the broker sends; never waits, so the order of delivery is kept."""
             arrived.append(message)
-            self._stir.set()
+            self._wakeup.set()
 
-        with as_lost():
+        with translate_connection_errors():
             async with asyncio.timeout(_OPEN_TIMEOUT_S):
                 owner = await link.connection.channel(publisher_confirms=False)
                 owner.close_callbacks.add(link.lose)
@@ -141,9 +149,9 @@ class BatchReader:
         acknowledged = False
         while not link.lost and not self._stopping.is_set():
             if not arrived:
-                self._stir.clear()
-                await pause(self._stir, _QUIET_S)
-                if arrived or self._stir.is_set():
+                self._wakeup.clear()
+                await pause(self._wakeup, _QUIET_S)
+                if arrived or self._wakeup.is_set():
                     continue
                 break
             if len(arrived) < self._batch_size:
@@ -159,7 +167,7 @@ class BatchReader:
             await _acknowledge(channel, batch[-1])
             acknowledged = True
         if not link.lost:
-            with as_lost():
+            with translate_connection_errors():
                 async with asyncio.timeout(_CANCEL_TIMEOUT_S):
                     # The answer to this says that the broker has dealt with the last acknowledgement, too.
                     await channel.basic_cancel(tag)
@@ -189,6 +197,6 @@ def _next_batch(arrived: deque[DeliveredMessage], limit: int) -> list[DeliveredM
 async def _acknowledge(channel: AbstractChannel, last: DeliveredMessage) -> None:
     # One acknowledgement for all: batches are dealt with in the order of delivery, so nothing before is open. Lost on a dead link, it
     # costs a redelivery, which the inbox recognises.
-    with as_lost():
+    with translate_connection_errors():
         tag = last.delivery.delivery_tag  # type: ignore[union-attr]  # a delivery has one, an answer to Get might not
         await channel.basic_ack(tag, multiple=True, wait=False)  # type: ignore[arg-type]  # as above

@@ -87,8 +87,8 @@ async def _declare(
     channel: AbstractChannel, spec: QueueSpec, exchange: AbstractExchange, dead: AbstractExchange
 ) -> None:
     # The dead-letter queue comes first: with at-least-once dead-lettering a target bound late took minutes to be noticed.
-    graveyard = await channel.declare_queue(spec.dead, durable=True, arguments={"x-queue-type": "quorum"})
-    await graveyard.bind(dead, routing_key=spec.name)
+    dead_letters = await channel.declare_queue(spec.dead, durable=True, arguments={"x-queue-type": "quorum"})
+    await dead_letters.bind(dead, routing_key=spec.name)
     queue = await channel.declare_queue(
         spec.name,
         durable=True,

@@ -1,8 +1,7 @@
 """PostgreSQL: the pool, transactions, migrations, and the tables that every service has."""
 
-from common.postgres.migrations import migrate, require_schema, required_versions
 from common.postgres.pool import (
-    AWAY,
+    SERVER_UNAVAILABLE,
     Connection,
     Database,
     DatabaseAway,
@@ -12,9 +11,10 @@ from common.postgres.pool import (
     prepare_connection,
     worth_repeating,
 )
+from common.postgres.schema import migrate, require_schema, required_versions
 
 __all__ = [
-    "AWAY",
+    "SERVER_UNAVAILABLE",
     "Connection",
     "Database",
     "DatabaseAway",

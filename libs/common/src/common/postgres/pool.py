@@ -25,12 +25,13 @@ else:
 _log = structlog.get_logger(__name__)
 _CONNECT_TIMEOUT_S = 5.0
 
-AWAY = (
+SERVER_UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, cancelled by somebody, a session timed out
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.PostgresSystemError,  # the server's own input and output failed
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over left us at what is a standby now
@@ -70,7 +71,7 @@ def is_transient(error: BaseException) -> bool:
     """
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "closing" in str(error)
-    return isinstance(error, (*AWAY, *REPEATABLE))
+    return isinstance(error, (*SERVER_UNAVAILABLE, *REPEATABLE))
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -151,7 +152,7 @@ class Database:
         try:
             connection = await pool.acquire(timeout=timeout)
         except Exception as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
         try:
             yield connection
         except asyncpg.ReadOnlySQLTransactionError:
@@ -180,7 +181,7 @@ class Database:
         try:
             connection = await asyncpg.connect(self._dsn, **self._options)
         except Exception as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
         try:
             await prepare_connection(connection)
             yield connection
@@ -223,7 +224,7 @@ async def prepare_connection(connection: Connection) -> None:
     )
 
 
-def _away(error: Exception) -> Exception:
+def _unavailable(error: Exception) -> Exception:
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError("the address of the database cannot be understood")
     if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):

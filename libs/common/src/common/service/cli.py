@@ -23,6 +23,7 @@ from common.service.runner import (
 from common.service.settings import load_settings
 
 Command = Callable[[Any], Awaitable[int | None]]
+Check = Callable[[Sequence[str]], int]
 
 
 def service_cli(
@@ -34,19 +35,25 @@ def service_cli(
     migrate: Command | None = None,
     openapi: Callable[[], Mapping[str, Any]] | None = None,
     commands: Mapping[str, Command] | None = None,
+    checks: Mapping[str, Check] | None = None,
 ) -> Callable[..., None]:
     """Return the ``main`` of a service's ``__main__``; calling it ends the process with the right exit code. It takes the
     arguments, or none at all for those of the command line.
 
     ``migrate`` and each of ``commands`` is an async function of the settings; its docstring is its help, the integer it
-    returns (or ``None`` for 0) the exit code. ``openapi`` returns the document without opening anything. A configuration
-    error is one line on stderr and exit code 2, never a stack.
+    returns (or ``None`` for 0) the exit code. Each of ``checks`` has options of its own (``common.checks``) and needs none of the
+    service's settings: it takes the arguments behind its name. ``openapi`` returns the document without opening anything. A
+    configuration error is one line on stderr and exit code 2, never a stack.
     """
     extra: dict[str, Command] = dict(commands or {})
     if migrate is not None:
         extra["migrate"] = migrate
+    own: Mapping[str, Check] = checks or {}
 
     def main(arguments: Sequence[str] | None = None) -> None:
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        if words and words[0] in own:
+            sys.exit(own[words[0]](words[1:]))
         parser = argparse.ArgumentParser(prog=service, description=f"{service} {version}")
         parser.add_argument("--version", action="version", version=f"{service} {version}")
         choices = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -55,7 +62,9 @@ def service_cli(
             choices.add_parser("openapi", help="print the OpenAPI document")
         for name, command in extra.items():
             choices.add_parser(name, help=_help(name, command))
-        chosen = parser.parse_args(arguments).command
+        for name, check in own.items():
+            choices.add_parser(name, help=_help(name, check), add_help=False)
+        chosen = parser.parse_args(words).command
         sys.exit(_run(chosen))
 
     def _run(chosen: str) -> int:
@@ -82,7 +91,7 @@ async def _once(command: Command, settings: Any) -> int | None:
     return await command(settings)
 
 
-def _help(name: str, command: Command) -> str:
+def _help(name: str, command: Command | Check) -> str:
     if name == "migrate":
         return "bring the database to this release's schema"
     return (command.__doc__ or name).strip().splitlines()[0]

@@ -86,7 +86,7 @@ def every(
     """Do something every so many seconds, supervised, from now (or from when ``after`` is set) until the service ends.
 
     At its turn in the drain the job is cancelled, wherever it is: right for whatever is one transaction. ``finish`` lets the round in
-    hand end first, ``last_round`` also adds one. See ``PeriodicJob`` for what else is promised; its ``wake`` shortens a wait.
+    hand end first, ``last_round`` also adds one. See ``PeriodicJob`` for its guarantees; its ``wake`` shortens a wait.
     """
     job = PeriodicJob(name, seconds, work, jitter=jitter, last_round=last_round)
 

@@ -1,6 +1,6 @@
 """The life of a service: what is opened, what runs beside it, and how all of it ends in order.
 
-Teardown is last in, first out (STYLE 4), so the composition root's order is the drain's order reversed, with one exception:
+Teardown is last in, first out, so the composition root's order is the drain's order reversed, with one exception:
 an HTTP server stops first whenever it was opened, because it is opened early by services that wait for a dependency
 and say so on ``/readyz``. Opened as pool → relay → consumers, a drain makes readiness false, stops accepting, lets consumers
 finish what they hold, flushes the relay and closes the pool. Everything shares one deadline.
@@ -68,7 +68,7 @@ class Lifecycle:
         stop: Stop | None = None,
         may_finish: bool = False,
     ) -> asyncio.Task[None]:
-        """Run a background task that the service cannot do without (STYLE 15).
+        """Run a background task that the service cannot do without.
 
         If it raises, or returns although nobody asked it to (unless ``may_finish``), the service drains and exits with 1.
         At its turn in the drain ``stop`` is called, if given, and the task may finish by itself until the deadline; without

@@ -172,7 +172,9 @@ def _handle_signals(lifecycle: Lifecycle) -> None:
 
 def _give_up() -> None:
     # Told by a thread of its own: the main one may hold stdout's lock for ever.
-    told = threading.Thread(target=_log.error, args=("drain_gave_up",), kwargs={"seconds": _EXIT_DEADLINE}, daemon=True)
-    told.start()
-    told.join(0.2)
+    logged = threading.Thread(
+        target=_log.error, args=("drain_gave_up",), kwargs={"seconds": _EXIT_DEADLINE}, daemon=True
+    )
+    logged.start()
+    logged.join(0.2)
     os._exit(EXIT_CRASH)

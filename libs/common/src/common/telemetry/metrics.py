@@ -1,6 +1,6 @@
 """Metrics: a registry of our own for each application, and the buckets that its histograms share.
 
-Rules (STYLE 18): metrics take a registry, labels are bounded (never an order id), and every series that can be named
+Rules: metrics take a registry, labels are bounded (never an order id), and every series that can be named
 exists at zero from the start.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 FAST_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Buckets, in seconds, for requests and database calls: half a millisecond to ten seconds (M2's deadline is 5)."""
+"""Buckets, in seconds, for requests and database calls: half a millisecond to ten seconds (a hook is answered within five)."""
 
 SLOW_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 """Buckets, in seconds, for things that people or payment systems take part in: a tenth of a second to a day."""

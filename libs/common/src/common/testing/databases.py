@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from common.postgres.migrations import migrate, migration_directories
+from common.postgres.schema import migrate, migration_directories
 
 _TEMPLATE_LOCK = 0x74656D706C617465  # "template": one builder at a time, across processes
 

@@ -22,6 +22,7 @@ class CuttingProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._stall_after: bytes | None = None
         self._delay = 0.0
         self._refusing = False
         self._drop_to_client = False
@@ -54,6 +55,15 @@ class CuttingProxy:
         """Let nothing through any more, and close nothing: the other side seems to hang."""
         self._flowing.clear()
 
+    def stall_after(self, mark: bytes) -> None:
+        """Stall as soon as a piece with this mark in it has gone through, to either side."""
+        self._stall_after = mark
+
+    @property
+    def stalled(self) -> bool:
+        """Whether nothing goes through."""
+        return not self._flowing.is_set()
+
     def delay(self, seconds: float) -> None:
         """Hold every piece back for so long, each way."""
         self._delay = seconds
@@ -79,6 +89,7 @@ class CuttingProxy:
         self._refusing = False
         self._drop_to_client = False
         self._delay = 0.0
+        self._stall_after = None
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,6 +118,8 @@ class CuttingProxy:
                 if to_client and self._drop_to_client:
                     continue
                 sink.write(data)
+                if self._stall_after is not None and self._stall_after in data:
+                    self.stall()
                 await sink.drain()
         except OSError:
             pass

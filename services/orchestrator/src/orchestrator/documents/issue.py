@@ -28,18 +28,18 @@ class DocumentBatch:
     latest: Mapping[str, tuple[int, str]]
 
 
+@dataclass(frozen=True, slots=True)
 class IssueDocument:
     """The handler."""
 
-    def __init__(self, orders: OrderStore, documents: DocumentStore, clock: Clock) -> None:
-        self._orders = orders
-        self._documents = documents
-        self._clock = clock
+    orders: OrderStore
+    documents: DocumentStore
+    clock: Clock
 
     async def prepare(self, claims: Sequence[Claim]) -> DocumentBatch:
         """Read the orders and their newest documents."""
         numbers = [claim.order_number for claim in claims]
-        return DocumentBatch(await self._orders.orders(numbers), await self._documents.latest(numbers))
+        return DocumentBatch(await self.orders.orders(numbers), await self.documents.latest(numbers))
 
     def run(self, claim: Claim, batch: DocumentBatch) -> Outcome:
         """Return the next version, if there is to be one. Each reissue is a version of its own, one a step."""
@@ -61,7 +61,7 @@ class IssueDocument:
             content_type=CONTENT_TYPE,
             content=content,
             order_revision=stored.revision,
-            issued_at=self._clock.now(),
+            issued_at=self.clock.now(),
             issued_by=str(asked.get("actor", SERVICE)),
             reason=str(asked.get("reason", "the order was closed" if version == 0 else "the order changed")),
         )

@@ -10,17 +10,7 @@ from pydantic import Field, field_validator
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound
-from common.http import (
-    AdminChange,
-    Answer,
-    Changes,
-    Page,
-    PageQuery,
-    Request,
-    Route,
-    decode_cursor,
-    page_of,
-)
+from common.http import AdminChange, Answer, Changes, Page, PageQuery, Request, Route, decode_cursor, page_of
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.model import WorkflowState
 from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow

@@ -91,10 +91,5 @@ def workflow_event_view(row: Mapping[str, Any]) -> WorkflowEventView:
     elif row["workflow_state"] == WorkflowState.CRASHED and row["seq"] == row["done_seq"] + 1:
         state = EventState.FAILED
     return WorkflowEventView.model_validate(
-        {
-            **row,
-            "id": f"{row['workflow_id']}-{row['seq']}",
-            "state": int(state),
-            "state_name": state.name.lower(),
-        }
+        {**row, "id": f"{row['workflow_id']}-{row['seq']}", "state": int(state), "state_name": state.name.lower()}
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from common.checks import Finding
 from common.contracts import orders
 from common.ids import derived_id
 from orchestrator.engine.model import WorkflowEvent, WorkflowState
@@ -28,15 +29,6 @@ _MESSAGES = {
     "order.deliver": orders.OrderDeliveredV1.TYPE,
     "order.cancel": orders.OrderCancelledV1.TYPE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong. ``waiting``: it is only not done yet."""
-
-    kind: str
-    what: str
-    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

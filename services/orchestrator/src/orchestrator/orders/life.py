@@ -75,17 +75,17 @@ class Folded:
     late: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class OrderLife:
     """The handler of the workflow kind ``order_life``."""
 
-    def __init__(self, store: OrderStore, clock: Clock, placement: Placement) -> None:
-        self._store = store
-        self._clock = clock
-        self._placement = placement
+    store: OrderStore
+    clock: Clock
+    placement: Placement
 
     async def prepare(self, claims: Sequence[Claim]) -> OrderBatch:
         """Read everything that the claims need, set by set, never one by one."""
-        stored = await self._store.orders([claim.order_number for claim in claims])
+        stored = await self.store.orders([claim.order_number for claim in claims])
         facts: dict[int, list[OrderFact] | Exception] = {}
         history: dict[int, list[WorkflowEvent]] = {}
         late: dict[int, int] = {}
@@ -103,7 +103,7 @@ class OrderLife:
             else:
                 late[claim.workflow_id] = claim.upto
         if late:
-            history.update(await self._store.events(late))
+            history.update(await self.store.events(late))
             for workflow_id, upto in late.items():
                 if len(history[workflow_id]) < upto:
                     facts[workflow_id] = HistoryPruned(
@@ -140,7 +140,7 @@ class OrderLife:
         )
 
     def _outcome(self, claim: Claim, stored: StoredOrder | None, folded: Folded) -> Outcome:
-        now, after = self._clock.now(), folded.after
+        now, after = self.clock.now(), folded.after
         traces, logs, timeline = _trace(claim, folded, now)
         if after is None:
             first = folded.new[0].fact
@@ -174,7 +174,7 @@ class OrderLife:
         self, claim: Claim, stored: StoredOrder | None, after: OrderState, decisions: Decisions, now: datetime
     ) -> OrderChange:
         """Return the order's new row. Its revision grows with each announcement, or by one when it changed and nothing is announced."""
-        zone, tariff = self._placement.of(after)
+        zone, tariff = self.placement.of(after)
         revision = 0 if stored is None else stored.revision
         if decisions.announcements:
             revision += len(decisions.announcements)

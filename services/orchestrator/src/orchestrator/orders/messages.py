@@ -205,12 +205,7 @@ def created_after_all(number: str, *, now: datetime) -> Encoded:
 def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparent: str | None) -> TimelineEntry:
     """Return the line that tells what one event did; ``late``: it came after newer ones."""
     fact, after = taken.fact, taken.after
-    details = {
-        "hook": fact.hook,
-        "act": taken.act,
-        "event_id": fact.event_id,
-        "hook_time": fact.moment.isoformat(),
-    }
+    details = {"hook": fact.hook, "act": taken.act, "event_id": fact.event_id, "hook_time": fact.moment.isoformat()}
     if after is not None:
         details["status"] = after.status
     if late:

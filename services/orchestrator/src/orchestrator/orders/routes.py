@@ -148,10 +148,7 @@ class OrderRoutes:
         query = request.query
         position = decode_cursor(query.cursor, int)
         rows = await self.search.stock_movements(
-            store_id=query.store_id,
-            number=query.number,
-            after=position[0] if position else None,
-            limit=query.limit,
+            store_id=query.store_id, number=query.number, after=position[0] if position else None, limit=query.limit
         )
         return page_of(rows, limit=query.limit, item=stock_movement, key=lambda row: (row["id"],))
 

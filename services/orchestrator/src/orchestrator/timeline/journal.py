@@ -18,13 +18,5 @@ async def add_journal_entries(connection: Connection, envelopes: Sequence[Envelo
 
 def _entry(envelope: Envelope) -> TimelineEntry:
     entry = parse(envelope, JournalEntryV1)
-    return TimelineEntry(
-        order_number=entry.order_number,
-        occurred_at=entry.occurred_at,
-        service=entry.service,
-        kind=entry.kind,
-        actor=entry.actor,
-        summary=entry.summary,
-        details=entry.details,
-        traceparent=envelope.traceparent,
-    )
+    said = {name: getattr(entry, name) for name in JournalEntryV1.model_fields}
+    return TimelineEntry(**said, traceparent=envelope.traceparent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,11 +27,11 @@ class TimelineItem(BaseModel):
     trace_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class TimelineRoutes:
     """The handlers."""
 
-    def __init__(self, store: TimelineStore) -> None:
-        self._store = store
+    store: TimelineStore
 
     def routes(self) -> list[Route]:
         """The table."""
@@ -48,14 +49,11 @@ class TimelineRoutes:
     async def _page(self, request: Request[None, PageQuery]) -> Page[TimelineItem]:
         query, number = request.query, request.path["number"]
         after = decode_cursor(query.cursor, datetime, int, int, int)
-        rows = await self._store.page(number, after=after, limit=query.limit)
+        rows = await self.store.page(number, after=after, limit=query.limit)
         if rows is None:
             raise NotFound(f"nothing is known of an order {number}")
         return page_of(
-            rows,
-            limit=query.limit,
-            item=_item,
-            key=lambda row: (row["at"], row["part"], row["major"], row["minor"]),
+            rows, limit=query.limit, item=_item, key=lambda row: (row["at"], row["part"], row["major"], row["minor"])
         )
 
 

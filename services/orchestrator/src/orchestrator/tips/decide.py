@@ -162,10 +162,7 @@ class TipsCaller:
             result = Shadow.ERROR
         else:
             rules = self.rules.of(order)
-            own = (
-                tips_sum(order, feedback, rules),
-                need_hold(order, feedback, rules, now=self.clock.now()),
-            )
+            own = (tips_sum(order, feedback, rules), need_hold(order, feedback, rules, now=self.clock.now()))
             result = Shadow.MATCH if own == (explained.amount, explained.need_hold) else Shadow.MISMATCH
         self.metrics.shadows.labels(result.value).inc()
         return result

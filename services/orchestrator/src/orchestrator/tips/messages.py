@@ -62,10 +62,5 @@ def transactions_entry(row: Transactions, *, traceparent: str | None) -> Timelin
         details["next_check_at"] = row.next_check_at.isoformat()
     summary = "The sum to pay and the tips were worked out"
     return timeline_entry(
-        row.number,
-        "transactions.updated",
-        summary,
-        now=row.computed_at,
-        traceparent=traceparent,
-        details=details,
+        row.number, "transactions.updated", summary, now=row.computed_at, traceparent=traceparent, details=details
     )

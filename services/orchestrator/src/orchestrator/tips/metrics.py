@@ -42,13 +42,13 @@ class TipsMetrics:
         self.breaker_open = Gauge(
             "tips_breaker_open", "1 while calls of the tips service are turned away", registry=registry
         )
-        for arm in Arm:
-            self.exposures.labels(arm.value)
-        for reason in Reason:
-            self.fallbacks.labels(reason.value)
-        for result in Shadow:
-            self.shadows.labels(result.value)
-        for decider in _DECIDERS:
-            self.iterations.labels(decider)
-        for operation in _OPERATIONS:
-            self.duration.labels(operation)
+        label_values = (
+            (self.exposures, Arm),
+            (self.fallbacks, Reason),
+            (self.shadows, Shadow),
+            (self.iterations, _DECIDERS),
+            (self.duration, _OPERATIONS),
+        )
+        for metric, values in label_values:
+            for value in values:
+                metric.labels(value)

@@ -81,12 +81,7 @@ class TipsClient:
         if self._explain_token is None:
             raise TipsFailed(Reason.NOT_CONFIGURED)
         answer = await self._call(
-            "explain",
-            "GET",
-            "/admin/v1/explain",
-            _Explanation,
-            params={"order_id": number},
-            token=self._explain_token,
+            "explain", "GET", "/admin/v1/explain", _Explanation, params={"order_id": number}, token=self._explain_token
         )
         return Explained(answer.tips.amount, answer.hold.need_hold_tips)
 
@@ -101,11 +96,7 @@ class TipsClient:
         headers: dict[str, str] | None = None,
         **more: Any,
     ) -> ModelT:
-        sent = {
-            "Authorization": f"Bearer {token or self._token}",
-            **timeout_header(self._deadline),
-            **(headers or {}),
-        }
+        sent = {"Authorization": f"Bearer {token or self._token}", **timeout_header(self._deadline), **(headers or {})}
         started = perf_counter()
         try:
             async with (

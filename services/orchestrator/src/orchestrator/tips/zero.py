@@ -39,13 +39,7 @@ async def zero_order_tips(change: Change, number: str, reason: str, *, now: date
         return TipsZeroed(number=number, reason=reason, changed=False)
     trace = current_traceparent()
     event = new_event(
-        number,
-        UPDATE_TRANSACTIONS,
-        "tips.zeroed",
-        reason,
-        attributes={"reason": reason},
-        now=now,
-        traceparent=trace,
+        number, UPDATE_TRANSACTIONS, "tips.zeroed", reason, attributes={"reason": reason}, now=now, traceparent=trace
     )
     await append_events(change.connection, [event])  # workflows are locked before orders
     actor = change.principal.name

@@ -1,7 +1,7 @@
 -- migrate:up
 -- The tables that every service with a database has. A service's own migrations start at 0100.
 
--- Events that a committed transaction has promised to publish. The relay deletes a row when the broker has confirmed it.
+-- Events that a committed transaction wants published. The relay deletes a row when the broker has confirmed it.
 CREATE TABLE outbox (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     exchange    text NOT NULL,

@@ -1,1 +1,0 @@
-"""PostgreSQL, Telegram, Slack, SMTP and Prometheus, behind the ports of the use cases."""

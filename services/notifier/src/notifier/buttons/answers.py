@@ -1,0 +1,125 @@
+"""What the presser of a button sees: Telegram's answerCallbackQuery within the bot's limit, Slack's response_url."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from aiohttp import ClientError, ClientSession
+
+from common.http import new_session
+from common.postgres import Database
+from common.telemetry import get_logger
+from notifier.buttons.store import ActionToAnswer
+from notifier.delivery import limits as rate
+from notifier.delivery.limits import Limit
+from notifier.messages.document import shorten
+
+_log = get_logger()
+_LONGEST = 200  # Telegram's limit of an answer
+_MAKE = "INSERT INTO rate_windows (key) VALUES ($1) ON CONFLICT (key) DO NOTHING"
+_WINDOW = "SELECT stamps FROM rate_windows WHERE key = $1 FOR UPDATE"
+_SET = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
+_BENIGN = ("query is too old", "query id is invalid")
+
+
+class Bots(Protocol):
+    """Lends the bot."""
+
+    async def bot(self) -> Any:
+        """Return aiogram's bot."""
+        ...
+
+
+class TelegramAnswers:
+    """Answers presses and registers the webhook. Every call takes a place in the bot's window, which replicas and senders share."""
+
+    def __init__(self, *, bots: Bots, database: Database, limit: Limit, deadline: float) -> None:
+        self._bots = bots
+        self._database = database
+        self._limit = limit
+        self._deadline = deadline
+
+    async def answer(self, action: ActionToAnswer) -> bool:
+        """Answer one press; False means: try again. A query that is too old can never be answered, and nobody waits for it."""
+        from aiogram import exceptions as said
+
+        bot = await self._bots.bot()
+        await self._place()
+        try:
+            async with asyncio.timeout(self._deadline):
+                await bot.answer_callback_query(
+                    action.outside_id, text=shorten(action.text, _LONGEST) or None, show_alert=action.alert
+                )
+        except said.TelegramRetryAfter as error:
+            await asyncio.sleep(min(float(error.retry_after), 5.0))
+            return False
+        except said.TelegramBadRequest as error:
+            benign = any(sign in error.message.lower() for sign in _BENIGN)
+            _log.info("press_answer_refused", benign=benign, press_id=str(action.id))
+            return True
+        except (TimeoutError, said.TelegramAPIError) as error:
+            _log.warning("press_not_answered", reason=type(error).__name__, press_id=str(action.id))
+            return False
+        return True
+
+    async def register(self, *, url: str, secret: str) -> None:
+        """Have Telegram send presses to us, unless it does already. Never raises for what Telegram says."""
+        from aiogram import exceptions as said
+
+        bot = await self._bots.bot()
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._place()
+                info = await bot.get_webhook_info()
+                if info.url != url:
+                    await self._place()
+                    await bot.set_webhook(url, secret_token=secret, allowed_updates=["callback_query"])
+                    _log.info("telegram_webhook_registered")
+        except (TimeoutError, said.TelegramAPIError) as error:
+            _log.warning("telegram_webhook_not_registered", reason=type(error).__name__)
+
+    async def _place(self) -> None:
+        """Wait for a place in the bot's window and take it for the call's deadline."""
+        while True:
+            async with self._database.transaction() as connection:
+                await connection.execute(_MAKE, self._limit.key)
+                stamps: list[datetime] = await connection.fetchval(_WINDOW, self._limit.key)
+                now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+                opens = rate.opens_at(stamps, self._limit, now)
+                if opens <= now:
+                    # Held for a moment only: the call is short, and its place counts from about now.
+                    taken, _ = rate.take(stamps, self._limit, now, until=now + timedelta(seconds=0.5))
+                    await connection.execute(_SET, self._limit.key, list(taken))
+                    return
+            await asyncio.sleep((opens - now).total_seconds() + 0.01)
+
+
+class SlackAnswers:
+    """Tells the presser, and nobody else, by the interaction's response_url."""
+
+    def __init__(self, *, deadline: float) -> None:
+        self._deadline = deadline
+        self._session: ClientSession | None = None
+
+    async def answer(self, action: ActionToAnswer) -> bool:
+        """Answer one press; False means: try again."""
+        if action.reply_to is None or not action.text:
+            return True
+        if self._session is None:
+            self._session = new_session(service="notifier")
+        body = {"response_type": "ephemeral", "replace_original": False, "text": action.text}
+        with contextlib.suppress(TimeoutError, ClientError, OSError):
+            async with (
+                asyncio.timeout(self._deadline),
+                self._session.post(action.reply_to, json=body, allow_redirects=False) as answer,
+            ):
+                return answer.status < 500 and answer.status != 429
+        return False
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()

@@ -1,0 +1,195 @@
+"""A pressed button: who pressed, may they, what becomes of it, and what they are answered. One transaction a press."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from common.errors import Conflict, NotFound
+from common.ids import derived_id, new_id
+from notifier.buttons.model import ButtonAction
+from notifier.buttons.store import ActionStores
+from notifier.delivery.notices import NewNotice
+from notifier.incidents.act import Act, ActOnIncident
+from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
+from notifier.messages.incident_notices import render_question
+from notifier.messages.keyboard import ButtonData, question_buttons, read_data
+from notifier.messages.wording import Words
+from notifier.people.model import Directory, Person
+from notifier.recipes.model import RecipeRequest
+from notifier.routing.model import Chosen, Destination
+
+_QUESTION_LASTS = timedelta(minutes=5)
+_SILENCE_LASTS = timedelta(hours=1)
+
+
+class HandleButtonAction:
+    """Never raises for what people do: every press has an answer. The same press again finds its deed done and changes nothing.
+
+    Raises ``CallUnderWay`` (nothing is kept then; the press is tried again at once).
+    """
+
+    def __init__(
+        self,
+        *,
+        act: ActOnIncident,
+        directory: Directory,
+        words: Words,
+        environment: str,
+        destination_at: Callable[[str, str], Destination],
+    ) -> None:
+        self._act = act
+        self._directory = directory
+        self._words = words
+        self._environment = environment
+        self._destination_at = destination_at
+
+    def person_of(self, action: ButtonAction) -> Person | None:
+        """Return who pressed, None for a stranger."""
+        return self._directory.by_account(action.channel, action.who)
+
+    async def __call__(self, stores: ActionStores, action: ButtonAction) -> tuple[str, str]:
+        """Carry a press out; returns (outcome for the metrics, the answer for the person)."""
+        person = self.person_of(action)
+        if person is None:
+            return "unknown_person", self._words["press.unknown_person"]
+        if not person.may_act:
+            return "forbidden", self._words["press.too_little"]
+        pressed = read_data(action.data)
+        if pressed is None:
+            return "unknown_button", self._words["press.unknown_button"]
+        try:
+            return await self._carry_out(stores, action, person, pressed)
+        except TakenAlready:
+            incident = await stores.incident_store.incident(pressed.number)
+            holder = self._directory.name_of(incident.holder or "")
+            return "taken", self._words["press.taken"].format(who=holder)
+        except NotFound:
+            return "unknown_button", self._words["press.unknown_button"]
+        except Conflict:
+            return "over", self._words["press.over"]
+
+    async def _carry_out(
+        self, stores: ActionStores, action: ButtonAction, person: Person, pressed: ButtonData
+    ) -> tuple[str, str]:
+        if pressed.act == "ack" or pressed.act == "resolve":
+            return await self._incident(stores, person, pressed.number, pressed.act)
+        if pressed.act == "silence":
+            return await self._silence(stores, person, pressed.number)
+        if pressed.act == "recipe":
+            return await self._recipe(stores, action, person, pressed.number)
+        if pressed.act == "handover":
+            return await self._handover(stores, person, pressed.number)
+        return await self._decide(stores, action, person, pressed)
+
+    async def _incident(self, stores: ActionStores, person: Person, incident_id: int, act: Act) -> tuple[str, str]:
+        before = await stores.incident_store.incident(incident_id)
+        mine = before.state is IncidentState.ACKNOWLEDGED and before.holder == person.id
+        if not (act == "ack" and mine):  # the same press again, under another update id, is no second deed
+            await self._act(
+                stores.incident_store,
+                stores.notifications,
+                incident_id=incident_id,
+                act=act,
+                actor=person.id,
+                text=self._words["button.ack" if act == "ack" else "button.resolve"],
+                dry_run=False,
+            )
+        if act == "resolve":
+            return "done", self._words["press.resolved"]
+        until = (await stores.incident_store.incident(incident_id)).ack_until
+        return "done", self._words["press.ack"].format(until="" if until is None else until.strftime("%H:%M"))
+
+    async def _silence(self, stores: ActionStores, person: Person, incident_id: int) -> tuple[str, str]:
+        incident = await stores.incident_store.incident(incident_id)
+        if incident.state is IncidentState.RESOLVED:
+            return "over", self._words["press.over"]
+        reason = self._words["button.silence"]
+        await stores.effects.silence(incident, person=person.id, lasts=_SILENCE_LASTS, reason=reason)
+        return "done", self._words["press.silenced"]
+
+    async def _recipe(
+        self, stores: ActionStores, action: ButtonAction, person: Person, incident_id: int
+    ) -> tuple[str, str]:
+        incident = await stores.incident_store.incident(incident_id)
+        recipe = recipe_of(incident.fact)
+        if recipe is None:
+            return "no_recipe", self._words["press.no_recipe"]
+        if incident.state is IncidentState.RESOLVED:
+            return "over", self._words["press.over"]
+        request, new = await stores.effects.ask(
+            incident_id=incident_id,
+            recipe=recipe.name,
+            target=recipe.target,
+            version=recipe.version,
+            person=person.id,
+            channel=action.channel,
+            lasts=_QUESTION_LASTS,
+        )
+        if request.person != person.id:
+            return "taken", self._words["recipe.open"].format(who=self._directory.name_of(request.person))
+        if new:
+            await stores.notifications.add([self._question(request, action, person, incident_id)])
+            await stores.effects.note(incident_id, actor=person.id, act="recipe_asked", text=self._named(request))
+        return "asked", self._words["recipe.asked"].format(recipe=self._named(request))
+
+    def _question(self, request: RecipeRequest, action: ButtonAction, person: Person, incident_id: int) -> NewNotice:
+        """Ask back where the button was pressed, in the lane of that chat: its limits hold for questions too."""
+        question = self._words["recipe.ask"].format(who=person.shown, recipe=self._named(request))
+        destination = self._destination_at(action.channel, action.address)
+        return NewNotice(
+            id=new_id(),
+            subject=f"recipe:{request.id}",
+            transition="asked",
+            sequence=0,
+            kind="recipe.question",
+            severity="critical",  # somebody waits for it
+            event_id=derived_id("notifier.recipe-question", str(request.id)),
+            occurred_at=request.asked_at,
+            incident_id=incident_id,
+            document=render_question(
+                question, environment=self._environment, buttons=question_buttons(request.id, words=self._words)
+            ),
+            traceparent=action.traceparent,
+            chosen=(Chosen(destination, "the button that was pressed"),),
+        )
+
+    async def _decide(
+        self, stores: ActionStores, action: ButtonAction, person: Person, pressed: ButtonData
+    ) -> tuple[str, str]:
+        request = await stores.effects.request(pressed.number)
+        if request is None:
+            return "unknown_button", self._words["press.unknown_button"]
+        if request.person != person.id:
+            return "not_yours", self._words["recipe.not_yours"].format(who=self._directory.name_of(request.person))
+        if request.state in {"confirmed", "running", "done"} and pressed.act == "yes":
+            return "done", self._words["recipe.began"].format(recipe=self._named(request))
+        if request.state != "asked":
+            return "over", self._words["recipe.over"]
+        if pressed.act == "no":
+            await stores.effects.decide(request.id, state="declined", traceparent=action.traceparent)
+            return "done", self._words["recipe.declined"]
+        # Whoever runs the recipe has the incident: nobody is phoned about what is being mended.
+        await self._act(
+            stores.incident_store,
+            stores.notifications,
+            incident_id=request.incident_id,
+            act="ack",
+            actor=person.id,
+            text=self._named(request),
+            dry_run=False,
+            take_over=True,
+        )
+        await stores.effects.decide(request.id, state="confirmed", traceparent=action.traceparent)
+        return "done", self._words["recipe.began"].format(recipe=self._named(request))
+
+    async def _handover(self, stores: ActionStores, person: Person, handover_id: int) -> tuple[str, str]:
+        whose = await stores.effects.confirm_handover(handover_id, person=person.id)
+        if whose is None:
+            return "unknown_button", self._words["press.unknown_button"]
+        if whose != person.id:
+            return "not_yours", self._words["press.handover_other"].format(who=self._directory.name_of(whose))
+        return "done", self._words["press.handover"]
+
+    def _named(self, request: RecipeRequest) -> str:
+        return self._words[f"recipe.{request.recipe}"].format(target=request.target)

@@ -1,0 +1,160 @@
+"""Where pressed buttons come in (CONTRACT 7): kept first, answered at once, carried out by a job."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from common.errors import InvalidInput, Unauthorized
+from common.http import Route
+from notifier.buttons.store import ButtonActionStore
+
+_SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+_LONGEST = 1000
+
+
+class TelegramUpdate(BaseModel):
+    """An update of the Bot API; all but a pressed button is left alone."""
+
+    model_config = ConfigDict(extra="allow")
+
+    update_id: int
+    callback_query: dict[str, Any] | None = None
+
+
+class Taken(BaseModel):
+    """The press is kept."""
+
+
+def button_routes(
+    *,
+    store: ButtonActionStore,
+    telegram_secret: SecretStr | None,
+    slack_secret: SecretStr | None,
+    wake: Callable[[], None],
+) -> list[Route]:
+    """Return the two routes. Without a secret of its own a route lets nobody in."""
+
+    async def telegram(request: web.Request) -> web.StreamResponse:
+        """Keep a press that Telegram brings."""
+        given = request.headers.get(_SECRET, "").encode("utf-8", "surrogateescape")
+        expected = b"" if telegram_secret is None else telegram_secret.get_secret_value().encode()
+        if not expected or not hmac.compare_digest(given, expected):
+            raise Unauthorized("the secret header does not fit")
+        query = _object(await request.read()).get("callback_query")
+        if isinstance(query, Mapping):
+            await _keep_telegram(store, query, request.headers.get("traceparent"))
+            wake()
+        return web.json_response({}, headers={"Cache-Control": "no-store"})
+
+    async def slack(request: web.Request) -> web.StreamResponse:
+        """Keep a press that Slack brings; whatever is wrong about the signature is a 401."""
+        body = await request.read()
+        if not _signed(body, request.headers, slack_secret):
+            raise Unauthorized("the signature does not fit")
+        try:
+            payload = parse_qs(body.decode(), strict_parsing=True)["payload"][0]
+        except (UnicodeDecodeError, ValueError, KeyError, IndexError):
+            raise InvalidInput("there is no payload") from None
+        interaction = _object(payload)
+        if interaction.get("type") == "block_actions":
+            await _keep_slack(store, interaction, request.headers.get("traceparent"))
+            wake()
+        return web.Response(status=200, headers={"Cache-Control": "no-store"})
+
+    return [
+        Route(
+            method="POST",
+            path="/telegram/webhook",
+            handler=telegram,
+            summary="Telegram's updates",
+            description="The header `X-Telegram-Bot-Api-Secret-Token` must be the one that the webhook was registered with.",
+            request=TelegramUpdate,
+            response=Taken,
+            errors=(Unauthorized, InvalidInput),
+            raw=True,
+            tags=("buttons",),
+        ),
+        Route(
+            method="POST",
+            path="/slack/interactions",
+            handler=slack,
+            summary="Slack's interactions",
+            description="A form with `payload`, signed as v0 (`X-Slack-Signature`, `X-Slack-Request-Timestamp`, five minutes at most).",
+            errors=(Unauthorized, InvalidInput),
+            raw=True,
+            tags=("buttons",),
+        ),
+    ]
+
+
+async def _keep_telegram(store: ButtonActionStore, query: Mapping[str, Any], traceparent: str | None) -> None:
+    chat = _mapping(_mapping(query.get("message")).get("chat"))
+    who, outside_id, data = _mapping(query.get("from")).get("id"), query.get("id"), query.get("data")
+    if who is None or not outside_id or not isinstance(data, str):
+        return  # a press of something that is none of ours (a game, an inline message)
+    await store.keep(
+        channel="telegram",
+        outside_id=_text(outside_id),
+        who=_text(who),
+        data=_text(data),
+        address=_text(chat.get("id", "")),
+        reply_to=None,
+        traceparent=traceparent,
+    )
+
+
+async def _keep_slack(store: ButtonActionStore, interaction: Mapping[str, Any], traceparent: str | None) -> None:
+    channel, who = _mapping(interaction.get("channel")), _mapping(interaction.get("user")).get("id")
+    actions = interaction.get("actions")
+    if not isinstance(actions, list) or not actions or who is None:
+        return
+    action = _mapping(actions[0])
+    address = f"#{channel['name']}" if channel.get("name") else channel.get("id", "")
+    reply_to = interaction.get("response_url")
+    await store.keep(
+        channel="slack",
+        outside_id=f"{_text(interaction.get('trigger_id', ''))}:{_text(action.get('action_ts', ''))}",
+        who=_text(who),
+        data=_text(action.get("value") or action.get("action_id") or ""),
+        address=_text(address),
+        reply_to=_text(reply_to) if isinstance(reply_to, str) else None,
+        traceparent=traceparent,
+    )
+
+
+def _signed(body: bytes, headers: Mapping[str, str], secret: SecretStr | None) -> bool:
+    from slack_sdk.signature import SignatureVerifier
+
+    stamp, signature = headers.get("X-Slack-Request-Timestamp"), headers.get("X-Slack-Signature")
+    if secret is None or not stamp or not signature:
+        return False
+    try:
+        return SignatureVerifier(secret.get_secret_value()).is_valid(body, stamp, signature)
+    except (TypeError, ValueError, OverflowError):  # not ASCII, no number, no UTF-8, beyond all time (DECISIONS)
+        return False
+
+
+def _object(raw: bytes | str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise InvalidInput("the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidInput("the body is no object")
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    """A value of somebody else's for a column of text: bounded, without what PostgreSQL's text cannot hold."""
+    return str(value).replace("\x00", "").encode("utf-8", "replace").decode()[:_LONGEST]

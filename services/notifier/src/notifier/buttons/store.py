@@ -1,0 +1,203 @@
+"""Pressed buttons in PostgreSQL: kept before anything is done about them, carried out once, answered afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from common.http import Principal
+from common.postgres import Connection, Database
+from notifier.buttons.model import ButtonAction
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.roster_store import confirm_handover
+from notifier.incidents.model import Incident
+from notifier.incidents.store import IncidentStore
+from notifier.recipes.model import RecipeRequest
+from notifier.recipes.store import request_of
+
+_KEEP = """
+INSERT INTO presses (channel, outside_id, who, data, reply_to, address, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (channel, outside_id) DO NOTHING
+"""
+_NEXT = """
+SELECT id, channel, who, data, address, traceparent FROM presses
+WHERE done_at IS NULL AND NOT answered ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+_DONE = "UPDATE presses SET done_at = clock_timestamp(), outcome = $2, answer = $3 WHERE id = $1"
+_TO_ANSWER = """
+UPDATE presses SET lease_until = clock_timestamp() + $1::interval
+WHERE id = (SELECT id FROM presses WHERE done_at IS NOT NULL AND NOT answered AND (lease_until IS NULL OR lease_until < clock_timestamp())
+            ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, channel, outside_id, reply_to, answer, received_at, outcome
+"""
+_ANSWERED = "UPDATE presses SET answered = true WHERE id = $1"
+_FORGET = "DELETE FROM presses WHERE answered AND received_at < now() - $1::interval"
+_EXPIRE = """
+UPDATE recipe_requests SET state = 'expired', ended_at = clock_timestamp()
+WHERE incident_id = $1 AND recipe = $2 AND state = 'asked' AND expires_at <= clock_timestamp()
+"""
+_ASK = """
+INSERT INTO recipe_requests (incident_id, recipe, target, version, person, channel, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7::interval)
+ON CONFLICT (incident_id, recipe) WHERE state IN ('asked', 'confirmed', 'running') DO NOTHING RETURNING *
+"""
+_OPEN_REQUEST = """
+SELECT * FROM recipe_requests WHERE incident_id = $1 AND recipe = $2 AND state IN ('asked', 'confirmed', 'running')
+"""
+_REQUEST = """
+SELECT *, CASE WHEN state = 'asked' AND expires_at <= clock_timestamp() THEN 'expired' ELSE state END AS state_now
+FROM recipe_requests WHERE id = $1 FOR UPDATE
+"""
+_DECIDE = """
+UPDATE recipe_requests SET state = $2, not_before = clock_timestamp(), traceparent = $3,
+    ended_at = CASE WHEN $2 = 'declined' THEN clock_timestamp() END
+WHERE id = $1 AND state = 'asked'
+"""
+_NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
+_HOLD = "UPDATE escalations SET due_at = greatest(due_at, clock_timestamp() + $2::interval) WHERE incident_id = $1 AND due_at IS NOT NULL"
+
+Silencer = Callable[[Connection, Incident, str, timedelta, str], Any]
+"""Writes a silence in the caller's transaction: (connection, incident, person, how long, why)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionToAnswer:
+    """A press that was carried out and not answered yet."""
+
+    id: int
+    channel: str
+    outside_id: str
+    reply_to: str | None
+    text: str
+    alert: bool
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionStores:
+    """What a press works with, all in one transaction."""
+
+    incident_store: IncidentStore
+    notifications: NotificationStore
+    effects: ActionEffects
+
+
+class ButtonActionStore:
+    """Presses, one transaction each."""
+
+    def __init__(self, database: Database, *, silencer: Silencer) -> None:
+        self._database = database
+        self._silencer = silencer
+
+    async def keep(
+        self,
+        *,
+        channel: str,
+        outside_id: str,
+        who: str,
+        data: str,
+        address: str,
+        reply_to: str | None,
+        traceparent: str | None,
+    ) -> None:
+        """Keep a press; the same one again is kept once."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_KEEP, channel, outside_id, who, data, reply_to, address, traceparent)
+
+    @asynccontextmanager
+    async def next(self) -> AsyncIterator[tuple[Connection, ButtonAction] | None]:
+        """Lock the next press that was not carried out, in a transaction; None when there is none."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_NEXT)
+            yield None if row is None else (connection, ButtonAction(**dict(row)))
+
+    async def done(self, connection: Connection, action: ButtonAction, *, outcome: str, answer: str) -> None:
+        """Write down what came of a press, in its transaction."""
+        await connection.execute(_DONE, action.id, outcome, answer)
+
+    def stores(self, connection: Connection, action: ButtonAction, principal: Principal) -> ActionStores:
+        """Return what a press works with, for one person."""
+        return ActionStores(
+            incident_store=IncidentStore(connection, principal=principal, request_id=f"press-{action.id}"),
+            notifications=NotificationStore(connection),
+            effects=ActionEffects(connection, silencer=self._silencer),
+        )
+
+    async def to_answer(self, *, lease: timedelta) -> ActionToAnswer | None:
+        """Claim the next press that is to be answered."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_TO_ANSWER, lease)
+        if row is None:
+            return None
+        return ActionToAnswer(
+            id=row["id"],
+            channel=row["channel"],
+            outside_id=row["outside_id"],
+            reply_to=row["reply_to"],
+            text=row["answer"] or "",
+            alert=row["outcome"] not in {"done", "asked"},
+            received_at=row["received_at"],
+        )
+
+    async def answered(self, press_id: int) -> None:
+        """Write down that the person has the answer, or never can have it."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_ANSWERED, press_id)
+
+    async def forget(self, *, older_than: timedelta) -> int:
+        """Delete answered presses."""
+        async with self._database.acquire() as connection:
+            status = await connection.execute(_FORGET, older_than)
+        return int(status.rpartition(" ")[2])
+
+
+class ActionEffects:
+    """Recipes and handovers under a press, inside the press's transaction."""
+
+    def __init__(self, connection: Connection, *, silencer: Silencer) -> None:
+        self._connection = connection
+        self._silencer = silencer
+
+    async def ask(
+        self,
+        *,
+        incident_id: int,
+        recipe: str,
+        target: str,
+        version: int | None,
+        person: str,
+        channel: str,
+        lasts: timedelta,
+    ) -> tuple[RecipeRequest, bool]:
+        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open."""
+        await self._connection.execute(_EXPIRE, incident_id, recipe)
+        row = await self._connection.fetchrow(_ASK, incident_id, recipe, target, version, person, channel, lasts)
+        if row is not None:
+            return request_of(row), True
+        return request_of(await self._connection.fetchrow(_OPEN_REQUEST, incident_id, recipe)), False
+
+    async def request(self, request_id: int) -> RecipeRequest | None:
+        """Lock and return a request; one whose time is over is ``expired``."""
+        row = await self._connection.fetchrow(_REQUEST, request_id)
+        return None if row is None else request_of({**dict(row), "state": row["state_now"]})
+
+    async def decide(self, request_id: int, *, state: str, traceparent: str | None) -> None:
+        """Confirm or decline a request."""
+        await self._connection.execute(_DECIDE, request_id, state, traceparent)
+
+    async def confirm_handover(self, handover_id: int, *, person: str) -> str | None:
+        """Confirm a handover if it is that person's and not confirmed yet; returns whose it is, None when there is none."""
+        return await confirm_handover(self._connection, handover_id, person=person)
+
+    async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
+        """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
+        await self._silencer(self._connection, incident, person, lasts, reason)
+        await self._connection.execute(_HOLD, incident.id, lasts)
+        await self.note(incident.id, actor=person, act="silenced", text="")
+
+    async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
+        """Write a line of the incident's history, to be told."""
+        await self._connection.execute(_NOTE, incident_id, actor, act, text)

@@ -1,0 +1,1 @@
+"""The providers that carry messages: Telegram, Slack, mail."""

@@ -1,0 +1,121 @@
+"""Slack through slack-sdk. Its own retries are off: the queue decides when to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    ConnectionTimeoutError,
+    DummyCookieJar,
+)
+
+from common.http import tracing_config
+from notifier.delivery.model import Message
+from notifier.delivery.outcomes import Gone, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
+from notifier.messages.document import one_line, shorten
+from notifier.messages.layout.slack import compose
+
+if TYPE_CHECKING:
+    from slack_sdk.web.async_client import AsyncWebClient
+
+_TOKEN = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "missing_scope"}
+_CHANNEL = {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "channel_is_limited_access"}
+_NO_MESSAGE = {"message_not_found", "cant_update_message", "edit_window_closed"}
+_TOO_LONG = {"msg_blocks_too_long", "msg_too_long"}
+_LATER = {"ratelimited", "rate_limited"}
+_UNCLEAR = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+
+
+class SlackSender:
+    """One workspace. 429 waits as ``Retry-After`` says, an archived channel is for good, silence is unclear."""
+
+    def __init__(self, *, token: str, api_url: str, connect_timeout: float = 2.0) -> None:
+        self._connect_timeout = connect_timeout
+        self._token = token
+        self._api_url = api_url
+        self._session: ClientSession | None = None
+        self._client: AsyncWebClient | None = None
+
+    async def send(self, message: Message, *, deadline: float) -> Outcome:
+        """Post or update one message of blocks. Omitted blocks would stay, so an update names all of them, buttons gone included."""
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        blocks, text = compose(message.pages, message.buttons)
+        try:
+            async with asyncio.timeout(deadline):
+                if message.edits is None:
+                    answer = await self._ready().chat_postMessage(
+                        channel=message.address, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False
+                    )
+                else:
+                    answer = await self._ready().chat_update(
+                        channel=message.address, ts=message.edits, text=text, blocks=blocks
+                    )
+        except (ClientConnectorError, ConnectionTimeoutError):
+            return NotSent("no connection to Slack")
+        except TimeoutError:
+            return Unclear(f"no answer within {deadline:g} s")
+        except SlackApiError as error:
+            return _outcome(error)
+        except (ClientError, SlackClientError, OSError):
+            return Unclear("the connection to Slack was lost")
+        stamp, place = answer.get("ts"), answer.get("channel")
+        if not stamp:
+            return Unclear("Slack answered without a ts")
+        return Sent(str(stamp), None if place is None else str(place))
+
+    def _ready(self) -> AsyncWebClient:
+        if self._client is None:
+            from slack_sdk.web.async_client import AsyncWebClient
+
+            self._session = ClientSession(
+                timeout=ClientTimeout(total=30, connect=self._connect_timeout),
+                cookie_jar=DummyCookieJar(),
+                trace_configs=[tracing_config()],
+            )
+            self._client = AsyncWebClient(
+                token=self._token, base_url=self._api_url, session=self._session, retry_handlers=[]
+            )
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def token_digest(token: str) -> str:
+    """Return a name for whatever a token stands for, which tells nothing of it: limits are counted by it."""
+    return hashlib.sha256(token.encode()).hexdigest()[:12]
+
+
+def _outcome(error: object) -> Outcome:
+    """Read what Slack said: ``error.response`` is an AsyncSlackResponse, or a plain dictionary when the body was no JSON."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", 200)
+    headers = {str(name).lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
+    code = str(response.get("error", "")) if response is not None and hasattr(response, "get") else ""
+    if status == 429 or code in _LATER:
+        return Throttled(_seconds(headers.get("retry-after")))
+    if status >= 500 or code in _UNCLEAR:
+        return Unclear(f"Slack answered {code or status}")
+    if code in _NO_MESSAGE:
+        return Gone(f"Slack: {code}")
+    if code in _TOO_LONG:
+        return TooLong(f"Slack: {code}")
+    if code in _TOKEN:
+        return NotSent(f"Slack refuses the token ({code})")
+    return Refused(f"Slack: {shorten(one_line(code), 100) or status}", code in _CHANNEL)
+
+
+def _seconds(value: object) -> float:
+    try:
+        return max(0.0, float(str(value)))
+    except ValueError:
+        return 1.0

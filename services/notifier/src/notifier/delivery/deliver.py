@@ -1,0 +1,325 @@
+"""Send what is due: claim with a lease, call outside any transaction, write the outcome down."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from common.ids import derived_id
+from common.telemetry import extract, get_logger, span, trace_id
+from notifier.delivery import limits as rate
+from notifier.delivery.journal import DeliveryJournal
+from notifier.delivery.limits import Limit
+from notifier.delivery.model import (
+    ChatQueue,
+    Claim,
+    Digest,
+    Digesting,
+    Editing,
+    Message,
+    Posting,
+    Sender,
+    StaleMessage,
+    Work,
+)
+from notifier.delivery.next_message import NextMessage, Option
+from notifier.delivery.outcomes import NotSent, Outcome, Refused, RetryPolicy, Sent, State, Unclear
+from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
+from notifier.delivery.record import Outcomes
+from notifier.messages.channels import CHANNELS
+from notifier.messages.digest_notices import MOST_WORST, render_digest
+from notifier.messages.wording import Words
+from notifier.metrics import NotifierMetrics
+from notifier.people.model import Directory
+
+_log = get_logger()
+_ROOM = timedelta(milliseconds=50)  # the provider's clock may run a little faster than the database's
+
+
+class Deliver:
+    """The sender of one channel. Any number may run, in any number of replicas: a lane is used by one at a time.
+
+    Guarantees: notices of one order reach a destination in the order of their versions; no provider's limit is exceeded; every notice ends
+    ``sent``, ``failed`` (and then on-call hears of it) or ``dropped``; a notice is sent twice only when nobody can know whether the first
+    attempt arrived, and then it says so. A message about a problem is edited until it says how the problem stands. In a storm one digest
+    tells of all problems, but for one critical page a group.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: str,
+        queues: DeliveryQueues,
+        sender: Sender,
+        words: Words,
+        watch: NotifierMetrics,
+        environment: str = "production",
+        deadline: float = 10.0,
+        retry_policy: RetryPolicy | None = None,
+        combine_above: int = 3,
+        storm_above: int = 20,
+        directory: Directory | None = None,
+        jitter: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        rules = CHANNELS[channel]
+        self._channel = channel
+        self._rules = rules
+        self._queues = queues
+        self._sender = sender
+        self._words = words
+        self._watch = watch
+        self._environment = environment
+        self._deadline = deadline
+        self._monotonic = monotonic
+        self._next = NextMessage(
+            words=words, combine_above=combine_above, storm_above=storm_above, rules=rules, directory=directory
+        )
+        self._journal = DeliveryJournal(channel=channel, words=words)
+        self._outcomes = Outcomes(
+            rules=rules, journal=self._journal, jitter=jitter, retry_policy=retry_policy or RetryPolicy(), words=words
+        )
+
+    async def claim(self) -> Claim | None:
+        """Take the next message of any lane, or None when nothing can be sent now."""
+        while True:
+            taken_at = self._monotonic()
+            async with self._queues.transaction() as queue:
+                lane = await queue.next_lane()
+                if lane is None:
+                    return None
+                claim = await self._claim_in(queue, lane, taken_at=taken_at)
+                if claim is not None:
+                    return claim
+
+    async def _claim_in(self, queue: DeliveryQueue, lane: ChatQueue, *, taken_at: float) -> Claim | None:
+        storms = self._next.storms(lane)
+        if storms:
+            for topic in storms:
+                await queue.absorb(lane, await queue.open_digest(lane, topic))
+            lane = await queue.look_again(lane)
+        options = self._next.options(lane)
+        if not options:
+            # Everything here waits for something: its time, or an earlier notice of its order.
+            await queue.postpone(lane, lane.now + timedelta(seconds=0.25))
+            return None
+        for option in options:
+            if _opens(lane, option.limits) <= lane.now:
+                return await self._claim_option(queue, lane, option, taken_at=taken_at)
+        await self._wait(queue, lane, options)
+        return None
+
+    async def _wait(self, queue: DeliveryQueue, lane: ChatQueue, options: Sequence[Option]) -> None:
+        """Leave alone what has no free place: an edit by itself; new notices with the whole lane, or with all that is not urgent."""
+        for option in options:
+            until = _opens(lane, option.limits) + _ROOM
+            if option.what is not None:
+                await queue.hold(option.what, until)
+            elif option.urgent or _opens(lane, lane.limits) > lane.now:
+                await queue.postpone(lane, min(until, _opens(lane, lane.limits) + _ROOM))
+            else:
+                await queue.urgent_only(lane, until)
+
+    async def _claim_option(
+        self, queue: DeliveryQueue, lane: ChatQueue, option: Option, *, taken_at: float
+    ) -> Claim | None:
+        made: tuple[Message, Work] | None
+        if isinstance(option.what, Digest):
+            made = await self._digest(queue, lane, option.what)
+        elif isinstance(option.what, StaleMessage):
+            made = await self._edit(queue, lane, option.what)
+        else:
+            made = await self._post(queue, lane)
+        if made is None:
+            return None
+        message, work = made
+        until = lane.now + timedelta(seconds=self._deadline) + _ROOM
+        windows: dict[str, tuple[datetime, ...]] = {}
+        held: dict[str, datetime] = {}
+        bounds = lane.edit_limits if message.edits is not None else lane.limits
+        for limit in bounds:
+            windows[limit.key], held[limit.key] = rate.take(
+                lane.windows.get(limit.key, ()), limit, lane.now, until=until
+            )
+        claim = Claim(
+            id=str(uuid4()),
+            lane=lane.key,
+            message=message,
+            work=work,
+            held=held,
+            taken_at=taken_at,
+            refused=lane.refused,
+        )
+        # Twice the deadline, so that a slow sender has written its outcome down long before anyone thinks it dead.
+        lease = lane.now + timedelta(seconds=2 * self._deadline + 5)
+        await queue.claim(lane, claim, windows=windows, lease_until=lease)
+        return claim
+
+    async def _post(self, queue: DeliveryQueue, lane: ChatQueue) -> tuple[Message, Work] | None:
+        entries, spoilt = self._next.entries(lane)
+        if spoilt:
+            await queue.fail_permanently({waiting.id: reason for waiting, reason in spoilt})
+            await queue.add_to_outbox(*self._journal.spoilt(lane.key, spoilt, lane.now))
+            for waiting, _ in spoilt:
+                self._watch.delivered(
+                    channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
+                )
+        if not entries:
+            return None
+        head = entries[0].waiting
+        message = Message(
+            key=derived_id("notice", *(f"{entry.waiting.id}:{entry.pages[0].number}" for entry in entries)),
+            channel=self._channel,
+            address=lane.address,
+            topic=head.topic,
+            pages=tuple(
+                (page, entry.mark if page is entry.pages[0] else None) for entry in entries for page in entry.pages
+            ),
+            subject=head.subject,
+            kind=head.kind,
+            severity=head.severity,
+            dated=head.created_at,
+            buttons=self._next.buttons([entry.waiting for entry in entries if entry.last]),
+        )
+        return message, Posting(entries=entries)
+
+    async def _edit(self, queue: DeliveryQueue, lane: ChatQueue, post: StaleMessage) -> tuple[Message, Work] | None:
+        if not post.parts:
+            await queue.forget_post(post)  # its notices were deleted as too old
+            return None
+        try:
+            pages, buttons = self._next.again(post)
+        except Exception as error:  # noqa: BLE001 - a message that cannot be rendered any more must not stop the lane
+            _log.error("post_not_rendered", lane=lane.key, exc_info=error)
+            await queue.forget_post(post)
+            return None
+        head = post.parts[0][0]
+        message = Message(
+            key=derived_id("edit", str(post.post_id), str(post.wanted)),
+            channel=self._channel,
+            address=lane.address if post.place is None or post.message_id is None else post.place,
+            topic=post.topic,
+            pages=pages,
+            subject=head.subject,
+            kind=head.kind,
+            severity=head.severity,
+            dated=post.created_at,
+            buttons=buttons,
+            edits=post.message_id,
+        )
+        return message, Editing(stale=post)
+
+    async def _digest(self, queue: DeliveryQueue, lane: ChatQueue, digest: Digest) -> tuple[Message, Work]:
+        document = render_digest(
+            tally=await queue.tally(digest),
+            worst=await queue.worst(digest, MOST_WORST),
+            opened_at=digest.opened_at,
+            now=lane.now,
+            over=digest.closing,
+            environment=self._environment,
+            words=self._words,
+        )
+        edits = self._next.edits(digest)
+        mark = self._words["possibly_repeated"] if digest.possibly_repeated else None
+        message = Message(
+            key=derived_id("digest", str(digest.id), str(digest.wanted)),
+            channel=self._channel,
+            address=lane.address if digest.place is None or not edits else digest.place,
+            topic=digest.topic,
+            pages=((self._rules.layout.pages(document)[0], mark),),
+            subject=f"digest:{digest.id}",
+            kind="digest",
+            severity="warning",
+            dated=digest.opened_at,
+            edits=digest.message_id if edits else None,
+        )
+        return message, Digesting(digest=digest)
+
+    async def send(self, claim: Claim) -> Outcome:
+        """Make the call. It has a deadline, counted from the claim, and holds no transaction.
+
+        The windows' places are held until that deadline: a sender that was kept from calling for so long (a stopped process, a
+        crowded machine) calls no more, for somebody else may be sending by then.
+        """
+        trace = claim.entries[0].waiting.traceparent if claim.entries else None
+        parent = {"traceparent": trace} if trace else {}
+        started = self._monotonic()
+        left = claim.taken_at + self._deadline - started
+        with span("notification.send", context=extract(parent), channel=self._channel):
+            if left <= 0:
+                outcome: Outcome = NotSent("the sender was held up for too long")
+            else:
+                outcome = await self._called(claim, left)
+            self._log(claim, outcome)
+        name = type(outcome).__name__.lower()
+        self._watch.called(
+            channel=self._channel,
+            outcome=name,
+            notices=max(1, len(claim.entries)),
+            seconds=self._monotonic() - started,
+        )
+        if not isinstance(claim.work, Posting):
+            self._watch.edited(channel=self._channel, outcome=name)
+        return outcome
+
+    async def _called(self, claim: Claim, seconds: float) -> Outcome:
+        try:
+            return await self._sender.send(claim.message, deadline=seconds)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the channel; it is tried, then told
+            _log.error("notification_sender_failed", channel=self._channel, exc_info=error)
+            return Unclear(type(error).__name__)
+
+    async def record(self, claim: Claim, outcome: Outcome) -> None:
+        """Write the outcome down, with the journal entries and problems it means, in one transaction."""
+        async with self._queues.transaction() as queue:
+            now = await queue.now()
+            ended = await self._outcomes.record(queue, claim, outcome, now=now, pause=_ROOM)
+        for waiting, state in ended:
+            waited = (now - waiting.created_at).total_seconds()
+            self._watch.delivered(
+                channel=self._channel,
+                kind=waiting.kind,
+                outcome=state.value,
+                seconds=waited if state is State.SENT else None,
+            )
+
+    def _log(self, claim: Claim, outcome: Outcome) -> None:
+        name = type(outcome).__name__.lower()
+        if not isinstance(claim.work, Posting):
+            _log.info(
+                "notification_edited",
+                channel=self._channel,
+                lane=claim.lane,
+                outcome=name,
+                subject=claim.message.subject,
+            )
+        trace = trace_id()
+        for entry in claim.entries:
+            waiting = entry.waiting
+            fields: dict[str, object] = {
+                "channel": self._channel,
+                "destination": waiting.destination,
+                "kind": waiting.kind,
+                "order_number": waiting.order_number,
+                "delivery_id": str(waiting.id),
+            }
+            own = _trace_of(waiting.traceparent)
+            if own is not None and own != trace:
+                fields["trace_id"] = own  # several orders share this message; each keeps its own trace in the log
+            if isinstance(outcome, Sent):
+                _log.info("notification_sent", message_id=outcome.message_id, **fields)
+            else:
+                reason = outcome.reason if isinstance(outcome, Refused) else name
+                _log.warning("notification_not_sent", outcome=name, reason=reason, **fields)
+
+
+def _opens(lane: ChatQueue, limits: Sequence[Limit]) -> datetime:
+    return max((rate.opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in limits), default=lane.now)
+
+
+def _trace_of(traceparent: str | None) -> str | None:
+    parts = traceparent.split("-") if traceparent else []
+    return parts[1] if len(parts) >= 4 else None

@@ -1,0 +1,166 @@
+"""Digests of storms in PostgreSQL: one open digest a lane and topic, which takes over what waits there about problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from common.postgres import Connection
+from notifier.delivery.model import Digest
+from notifier.delivery.outcomes import AfterEdit
+
+_LIVE = "SELECT * FROM digests WHERE lane = $1 AND closed_at IS NULL ORDER BY id"
+# Groups that have paged in the minutes before need not page again because the storm has a digest now.
+_OPEN = """
+INSERT INTO digests (lane, topic, paged, not_before, opened_at, fed_at)
+SELECT $1, $2, coalesce(array_agg(DISTINCT d.page_group) FILTER (WHERE d.page_group IS NOT NULL), '{}'), $3::timestamptz, $3, $3
+FROM deliveries AS d
+WHERE d.lane = $1 AND d.priority <= 1 AND d.digest_id IS NULL AND d.created_at > $3::timestamptz - interval '10 minutes'
+  AND d.state IN ('sent', 'sending')
+ON CONFLICT (lane, coalesce(topic, 0)) WHERE closed_at IS NULL AND NOT closing DO UPDATE SET fed_at = $3
+RETURNING *
+"""
+_ABSORB = """
+UPDATE deliveries
+SET state = 'sending', digest_id = $2, digest_turn = $3, claim = NULL, lease_until = NULL, reason = 'told in a digest'
+WHERE id IN (
+    SELECT id FROM deliveries
+    WHERE lane = $1 AND coalesce(topic, 0) = $4 AND state IN ('pending', 'unknown') AND subject LIKE 'incident:%'
+      -- A page whose sender died, or that was refused for now, stays the page of its group.
+      AND NOT (priority <= 1 AND page_group IS NOT NULL AND (attempts > 0 OR page_group <> ALL($5::text[])))
+    FOR UPDATE SKIP LOCKED  -- what somebody else holds is taken next time
+)
+"""
+_TURN = "UPDATE digests SET wanted = wanted + 1, fed_at = now() WHERE id = $1 RETURNING wanted"
+# One problem counts once, however many of its transitions the digest took.
+_TALLY = """
+SELECT i.kind, i.severity, i.state, count(*) AS count
+FROM incidents AS i
+WHERE i.id IN (SELECT n.incident_id FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id WHERE d.digest_id = $1)
+GROUP BY i.kind, i.severity, i.state
+"""
+_WORST = """
+SELECT i.id, i.kind, i.summary, i.order_number
+FROM incidents AS i
+WHERE i.state = 'open'
+  AND i.id IN (SELECT n.incident_id FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id WHERE d.digest_id = $1)
+ORDER BY array_position(ARRAY['critical', 'warning', 'info'], i.severity), i.id DESC
+LIMIT $2
+"""
+_SHOWN = """
+UPDATE digests
+SET shown = greatest(shown, $2), message_id = $3, place = coalesce($4, place), not_before = $5, attempts = 0,
+    possibly_repeated = false,
+    closed_at = CASE WHEN closing AND wanted <= $2 THEN $6::timestamptz END
+WHERE id = $1
+"""
+_AGAIN = """
+UPDATE digests
+SET message_id = CASE WHEN $2 THEN NULL ELSE message_id END, possibly_repeated = $3,
+    not_before = $4, attempts = attempts + 1
+WHERE id = $1
+"""
+_CLOSE = "UPDATE digests SET closing = true, closed_at = $2 WHERE id = $1"
+_END = """
+UPDATE deliveries
+SET state = $3, sent_at = CASE WHEN $3 = 'sent' THEN $4::timestamptz END, reason = $5,
+    message_ids = CASE WHEN $6::text IS NULL THEN message_ids ELSE array_append(message_ids, $6) END
+WHERE digest_id = $1 AND state = 'sending' AND digest_turn <= $2
+"""
+_CLOSE_QUIET = """
+UPDATE digests SET closing = true, wanted = wanted + 1
+WHERE closed_at IS NULL AND NOT closing AND fed_at < now() - $1::float8 * interval '1 second'
+  AND id IN (SELECT id FROM digests WHERE closed_at IS NULL AND NOT closing FOR UPDATE SKIP LOCKED)
+"""
+_PAGED = """
+UPDATE digests
+SET paged = (SELECT array_agg(DISTINCT each) FROM unnest(paged || $2::text[]) AS each)
+WHERE lane = $1 AND closed_at IS NULL
+"""
+
+
+async def live(connection: Connection, lane: str, now: datetime) -> tuple[Digest, ...]:
+    """Return the digests of a lane that are not closed."""
+    return tuple(_digest(row, now) for row in await connection.fetch(_LIVE, lane))
+
+
+async def open_or_find(connection: Connection, lane: str, topic: int | None, now: datetime) -> Digest:
+    """Return the open digest of a lane's topic; there is one afterwards."""
+    row = await connection.fetchrow(_OPEN, lane, topic, now)
+    assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
+    return _digest(row, now)
+
+
+async def absorb(connection: Connection, lane: str, digest: Digest) -> int:
+    """Take over what waits; returns how many."""
+    status = await connection.execute(
+        _ABSORB, lane, digest.id, digest.wanted + 1, digest.topic or 0, sorted(digest.paged)
+    )
+    count = int(status.rpartition(" ")[2])
+    if count:
+        await connection.execute(_TURN, digest.id)
+    return count
+
+
+async def may_arrive(connection: Connection, digest: Digest) -> None:
+    """Say that the message may be in the chat: it is posted right now."""
+    await connection.execute("UPDATE digests SET possibly_repeated = true WHERE id = $1", digest.id)
+
+
+async def tally(connection: Connection, digest: Digest) -> Sequence[Mapping[str, Any]]:
+    """Count the digest's problems by kind, severity and present state."""
+    return [dict(row) for row in await connection.fetch(_TALLY, digest.id)]
+
+
+async def worst(connection: Connection, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Return the gravest problems that nobody has taken, newest first."""
+    return [dict(row) for row in await connection.fetch(_WORST, digest.id, limit)]
+
+
+async def paged(connection: Connection, lane: str, groups: Sequence[str]) -> None:
+    """Remember that these groups have paged in this storm."""
+    await connection.execute(_PAGED, lane, list(groups))
+
+
+async def record(connection: Connection, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime) -> int:
+    """Write down what became of a digest's message; returns how many deliveries came to their end by it."""
+    if after.done:
+        await connection.execute(_SHOWN, digest.id, digest.wanted, after.message_id, after.place, again_at, at)
+        return await _end(connection, digest, "sent", at, "told in a digest", after.message_id)
+    if after.given_up:
+        await connection.execute(_CLOSE, digest.id, at)
+        return await _end(connection, digest, "failed", at, after.reason or "the digest was refused", None)
+    repeated = digest.possibly_repeated or after.unclear
+    await connection.execute(_AGAIN, digest.id, after.gone, repeated, after.not_before)
+    return 0
+
+
+async def _end(
+    connection: Connection, digest: Digest, state: str, at: datetime, reason: str, message_id: str | None
+) -> int:
+    turn = digest.wanted if state == "sent" else 2**62
+    status = await connection.execute(_END, digest.id, turn, state, at, reason, message_id)
+    return int(status.rpartition(" ")[2])
+
+
+async def close_quiet(connection: Connection, seconds: float) -> int:
+    """Have digests that took nothing for so long say that the storm is over; returns how many."""
+    status = await connection.execute(_CLOSE_QUIET, seconds)
+    return int(status.rpartition(" ")[2])
+
+
+def _digest(row: Any, now: datetime) -> Digest:
+    return Digest(
+        id=row["id"],
+        message_id=row["message_id"],
+        place=row["place"],
+        topic=row["topic"],
+        attempts=row["attempts"],
+        wanted=row["wanted"],
+        possibly_repeated=row["possibly_repeated"],
+        closing=row["closing"],
+        paged=frozenset(row["paged"]),
+        due=row["wanted"] > row["shown"] and row["not_before"] <= now,
+        opened_at=row["opened_at"],
+    )

@@ -1,0 +1,129 @@
+"""The dead-man's switch (research/notifier.md, design 10): a synthetic event through the whole pipeline, and its heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from common.clock import Clock
+from common.contracts import Envelope
+from common.contracts.alerts import HeartbeatV1
+from common.ids import derived_id
+from common.postgres import Database
+from common.telemetry import get_logger
+from notifier.delivery.notifications import NotificationStore
+
+_log = get_logger()
+_log = get_logger()
+_TAKEN = """
+SELECT max(d.sent_at) FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id
+WHERE n.kind = 'heartbeat' AND d.state = 'sent' AND n.created_at > now() - interval '1 day'
+"""
+# Critical ones, and leases nobody takes back; what only waits for its turn in a full lane is shown by other metrics.
+_OVERDUE = """
+SELECT 'a critical notice waits in ' || lane AS what FROM deliveries
+WHERE state IN ('pending', 'unknown') AND priority <= 1 AND created_at < now() - $1::interval
+UNION ALL
+SELECT 'a lease is not taken back in ' || lane FROM deliveries WHERE state = 'sending' AND lease_until < now() - $1::interval
+LIMIT 1
+"""
+# Timers of escalation are due rows of other tables; each is asked for only where it exists.
+_TIMERS = {
+    "escalations": "SELECT 'a timer of escalation is overdue' FROM escalations WHERE due_at < now() - $1::interval LIMIT 1",
+    "handovers": "SELECT 'a timer of a handover is overdue' FROM handovers WHERE due_at < now() - $1::interval LIMIT 1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """When the provider took the last synthetic message (None: never), and what is overdue; ``reason`` None means nothing is."""
+
+    taken_at: datetime | None
+    overdue: str | None
+
+
+class Beat:
+    """Any number of replicas may run it: an interval's event is the same event, whoever sends it."""
+
+    def __init__(
+        self,
+        *,
+        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        pulses: HeartbeatStore,
+        clock: Clock,
+        every: timedelta,
+        patience: timedelta,
+        show: Callable[[datetime, bool], None],
+        ping: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        self._open_notifications = open_notifications
+        self._pulses = pulses
+        self._clock = clock
+        self._every = every
+        self._patience = patience
+        self._show = show
+        self._ping = ping
+        self._pinged: datetime | None = None
+
+    async def send(self) -> None:
+        """Promise this interval's event: outbox, RabbitMQ, intake, routes, lane, provider, as for any problem."""
+        now = self._clock.now()
+        turn = int(now.timestamp() // self._every.total_seconds())
+        envelope = Envelope.of(
+            HeartbeatV1(service="notifier", occurred_at=now),
+            event_id=derived_id("notifier.heartbeat", str(turn)),
+            source="/notifier",
+            subject=None,
+            time=now,
+        )
+        async with self._open_notifications() as notifications:
+            await notifications.add_to_outbox(envelope)
+
+    async def look(self) -> None:
+        """Show the last one that the provider took; tell the outside, once for each, if nothing else is overdue."""
+        pulse = await self._pulses.pulse(patience=self._patience)
+        if pulse.taken_at is None:
+            return
+        self._show(pulse.taken_at, pulse.overdue is None)
+        if pulse.overdue is not None:
+            _log.warning("heartbeat_withheld", reason=pulse.overdue)
+            return
+        if self._ping is not None and pulse.taken_at != self._pinged:
+            await self._ping()
+            self._pinged = pulse.taken_at
+
+
+class HeartbeatStore:
+    """What has come of the synthetic events."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def pulse(self, *, patience: timedelta) -> Pulse:
+        """Return the last one that arrived, and the first timer or delivery that is later than ``patience``."""
+        async with self._database.acquire() as connection:
+            taken = await connection.fetchval(_TAKEN)
+            overdue = await connection.fetchval(_OVERDUE, patience)
+            for table, statement in _TIMERS.items():
+                if overdue is None and await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table):
+                    overdue = await connection.fetchval(statement, patience)
+        return Pulse(taken_at=taken, overdue=overdue)
+
+
+def pinger(url: str, *, seconds: float) -> Callable[[], Awaitable[None]]:
+    """Return a function that says to a watcher outside that all is well. A watcher that does not answer changes nothing here."""
+
+    async def ping() -> None:
+        """GET the address."""
+        try:
+            async with ClientSession(timeout=ClientTimeout(total=seconds)) as session, session.get(url) as answer:
+                if answer.status >= 400:
+                    _log.warning("heartbeat_not_taken", status=answer.status)
+        except (ClientError, TimeoutError, OSError) as error:
+            _log.warning("heartbeat_not_taken", reason=type(error).__name__)
+
+    return ping

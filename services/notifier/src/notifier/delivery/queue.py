@@ -1,0 +1,364 @@
+"""Waiting deliveries in PostgreSQL: lanes are locked rows, rate windows are rows that replicas share.
+
+Locks are always taken incidents → lane → windows (by key) → deliveries → posts → digests, so that claiming, recording and the taking in of
+events never wait for each other crosswise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from common.contracts import Envelope
+from common.messaging import outbox
+from common.postgres import Connection, Database
+from notifier.delivery import digests, posts
+from notifier.delivery.limits import Limit
+from notifier.delivery.model import ChatQueue, Claim, Digest, Digesting, Editing, Entry, StaleMessage
+from notifier.delivery.outcomes import After, AfterEdit, Sent, State
+from notifier.delivery.urgency import CRITICAL
+from notifier.delivery.waiting import DELIVERY, waiting_of
+
+LimitsOf = Callable[[str], tuple[Limit, ...]]
+"""From a chat's present address to the limits that hold there."""
+
+_HEAD = 40  # about what the largest message can carry
+_COUNTED = 1000
+_LONGEST_IDLE = 1.0
+# Urgent first: the limits of a bot are shared by all its chats. Then the lane that was used longest ago.
+_NEXT_LANE = """
+SELECT l.key, l.address, l.refused FROM lanes AS l
+LEFT JOIN LATERAL (SELECT true AS urgent FROM deliveries AS d
+                   WHERE d.lane = l.key AND d.state IN ('pending', 'unknown') AND d.priority <= 1 AND d.not_before <= now()
+                   LIMIT 1) AS u ON true
+WHERE l.channel = $1 AND l.not_before <= now() AND (l.lease_until IS NULL OR l.lease_until < now())
+  AND (u.urgent
+       OR EXISTS (SELECT FROM posts AS p
+                  WHERE p.lane = l.key AND p.wanted > p.shown AND p.not_before <= now()
+                    AND (p.priority <= 1 OR l.urgent_only_until <= now()))
+       OR l.urgent_only_until <= now()
+          AND (EXISTS (SELECT FROM deliveries AS d
+                       WHERE d.lane = l.key AND d.state IN ('pending', 'unknown') AND d.not_before <= now())
+               OR EXISTS (SELECT FROM digests AS g
+                          WHERE g.lane = l.key AND g.closed_at IS NULL AND g.wanted > g.shown AND g.not_before <= now())))
+ORDER BY u.urgent, l.last_sent_at NULLS FIRST, l.key
+LIMIT 1
+FOR UPDATE OF l SKIP LOCKED
+"""
+_MAKE_WINDOWS = "INSERT INTO rate_windows (key) SELECT unnest($1::text[]) ON CONFLICT (key) DO NOTHING"
+_WINDOWS = "SELECT key, stamps FROM rate_windows WHERE key = ANY($1::text[]) ORDER BY key FOR UPDATE"
+_WAITING = f"""
+SELECT {DELIVERY}
+FROM deliveries AS d
+JOIN notices AS n ON n.id = d.notice_id
+LEFT JOIN incidents AS i ON i.id = n.incident_id
+WHERE d.lane = $1 AND d.state IN ('pending', 'unknown')
+  -- The sum keeps the planner, while it has no statistics, from the index by due time: it would sort the whole lane.
+  AND d.not_before + interval '0' <= $2
+  -- An earlier notice of the same subject that cannot go now, or would go after this one, holds this one up.
+  AND NOT EXISTS (SELECT FROM deliveries AS e
+                  WHERE e.lane = d.lane AND e.subject = d.subject AND e.sequence < d.sequence
+                    AND e.state IN ('pending', 'unknown', 'sending') AND e.digest_id IS NULL
+                    AND (e.state = 'sending' OR e.not_before > $2 OR (e.priority, e.id) > (d.priority, d.id)))
+ORDER BY d.priority, d.id
+LIMIT $3
+"""  # noqa: S608 - made of constants
+# How many problems wait, by topic; counted up to a number that no threshold exceeds.
+_PROBLEMS = """
+SELECT coalesce(topic, 0) AS topic, count(*) AS waiting
+FROM (SELECT topic FROM deliveries
+      WHERE lane = $1 AND state IN ('pending', 'unknown') AND subject LIKE 'incident:%' LIMIT $2) AS counted
+GROUP BY 1
+"""
+_POSTPONE = "UPDATE lanes SET not_before = $2 WHERE key = $1"
+_URGENT_ONLY = "UPDATE lanes SET urgent_only_until = $2 WHERE key = $1"
+_LEASE_LANE = "UPDATE lanes SET claim = $2, lease_until = $3 WHERE key = $1"
+_SET_WINDOW = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
+_LEASE = """
+UPDATE deliveries SET state = 'sending', claim = $2, lease_until = $3, attempts = attempts + 1
+WHERE id = ANY($1::bigint[])
+"""
+_FREE_LANE = """
+UPDATE lanes SET claim = NULL, lease_until = NULL, last_sent_at = $3 WHERE key = $1 AND claim = $2
+"""
+_PAUSE = "UPDATE lanes SET not_before = greatest(not_before, $3) WHERE key = $1 AND claim = $2"
+_MOVE = """
+UPDATE lanes SET address = $2, moved_from = array_append(moved_from, address) WHERE key = $1 AND address <> $2
+"""
+_DATE_WINDOW = "UPDATE rate_windows SET stamps = array_replace(stamps, $2::timestamptz, $3::timestamptz) WHERE key = $1"
+_REFUSES = "UPDATE lanes SET refused = $2 WHERE key = $1"
+_RECEIPT = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', 'failover', $2)"
+_SPOIL = """
+UPDATE deliveries AS d SET state = 'failed', reason = s.reason
+FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
+WHERE d.id = s.id AND d.state IN ('pending', 'unknown')
+"""
+_RECORD = """
+UPDATE deliveries AS d
+SET state = r.state, not_before = r.not_before, reason = r.reason, alone = d.alone OR r.alone, shrink = d.shrink + r.shrink,
+    possibly_repeated = d.possibly_repeated OR r.state = 'unknown',
+    pages_done = d.pages_done + r.pages,
+    message_ids = CASE WHEN r.pages > 0 THEN array_append(d.message_ids, $3::text) ELSE d.message_ids END,
+    sent_at = CASE WHEN r.state = 'sent' THEN $4::timestamptz ELSE d.sent_at END,
+    claim = NULL, lease_until = NULL
+FROM unnest($2::bigint[], $5::text[], $6::timestamptz[], $7::text[], $8::bool[], $9::int[], $10::smallint[])
+     AS r (id, state, not_before, reason, alone, pages, shrink)
+WHERE d.id = r.id AND d.claim = $1 AND d.state IN ('sending', 'unknown')
+RETURNING d.id
+"""
+_EXPIRE = """
+UPDATE deliveries
+SET state = 'unknown', possibly_repeated = true, not_before = now(), lease_until = NULL,
+    reason = 'the sender died before it wrote the outcome down'
+WHERE state = 'sending' AND lease_until < now()
+RETURNING id
+"""
+_IDLE = """
+SELECT extract(epoch FROM min(greatest(l.not_before, w.first)) - clock_timestamp())::float8
+FROM lanes AS l
+CROSS JOIN LATERAL (
+    SELECT min(first) AS first FROM (
+        SELECT min(not_before) AS first FROM deliveries
+        WHERE lane = l.key AND state IN ('pending', 'unknown') AND priority <= 1
+        UNION ALL
+        SELECT greatest(min(not_before), l.urgent_only_until) FROM deliveries
+        WHERE lane = l.key AND state IN ('pending', 'unknown') HAVING min(not_before) IS NOT NULL
+        UNION ALL
+        SELECT min(CASE WHEN priority <= 1 THEN not_before ELSE greatest(not_before, l.urgent_only_until) END) FROM posts
+        WHERE lane = l.key AND wanted > shown
+        UNION ALL
+        SELECT greatest(min(not_before), l.urgent_only_until) FROM digests
+        WHERE lane = l.key AND closed_at IS NULL AND wanted > shown HAVING min(not_before) IS NOT NULL
+    ) AS each) AS w
+WHERE l.channel = $1 AND w.first IS NOT NULL AND (l.lease_until IS NULL OR l.lease_until < now())
+"""
+
+
+class DeliveryQueues:
+    """Opens a transaction on the deliveries of a channel."""
+
+    def __init__(
+        self, database: Database, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf | None = None
+    ) -> None:
+        self._database = database
+        self._channel = channel
+        self._limits = limits
+        self._edit_limits = edit_limits or limits
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[DeliveryQueue]:
+        """Commit at the end of the block, roll back on an exception."""
+        async with self._database.transaction() as connection:
+            yield DeliveryQueue(connection, channel=self._channel, limits=self._limits, edit_limits=self._edit_limits)
+
+    async def wait_until(self) -> float:
+        """Return in how many seconds something may be due, at most a second."""
+        async with self._database.acquire() as connection:
+            seconds = await connection.fetchval(_IDLE, self._channel)
+        return _LONGEST_IDLE if seconds is None else min(_LONGEST_IDLE, max(0.005, seconds))
+
+    async def expire(self) -> int:
+        """Make deliveries whose sender died unknown, so that they are sent again; returns how many."""
+        async with self._database.transaction() as connection:
+            return len(await connection.fetch(_EXPIRE))
+
+    async def close_quiet_digests(self, seconds: float) -> int:
+        """Have digests that took nothing for so long say that the storm is over; returns how many."""
+        async with self._database.transaction() as connection:
+            return await digests.close_quiet(connection, seconds)
+
+
+class DeliveryQueue:
+    """The waiting deliveries of one channel, inside one transaction."""
+
+    def __init__(self, connection: Connection, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._limits = limits
+        self._edit_limits = edit_limits
+
+    async def next_lane(self) -> ChatQueue | None:
+        """Lock a lane that has something to send and is not in use; None when there is none. Other replicas skip it.
+
+        Lanes with something urgent come first, then the one that was used longest ago.
+        """
+        row = await self._connection.fetchrow(_NEXT_LANE, self._channel)
+        if row is None:
+            return None
+        limits, edit_limits = self._limits(row["address"]), self._edit_limits(row["address"])
+        windows = await self._windows(sorted({limit.key for limit in (*limits, *edit_limits)}))
+        now = await self.now()  # after the locks were had: waiting for them took time
+        lane = ChatQueue(
+            key=row["key"],
+            address=row["address"],
+            now=now,
+            waiting=(),
+            windows=windows,
+            limits=limits,
+            edit_limits=edit_limits,
+            refused=row["refused"],
+        )
+        return await self.look_again(lane)
+
+    async def look_again(self, lane: ChatQueue) -> ChatQueue:
+        """Return the locked lane as it is after something was changed in this transaction."""
+        waiting = await self._connection.fetch(_WAITING, lane.key, lane.now, _HEAD)
+        problems = await self._connection.fetch(_PROBLEMS, lane.key, _COUNTED)
+        return replace(
+            lane,
+            waiting=tuple(waiting_of(each) for each in waiting),
+            stale=await posts.stalest(self._connection, lane.key, lane.now),
+            digests=await digests.live(self._connection, lane.key, lane.now),
+            problems={row["topic"]: row["waiting"] for row in problems},
+        )
+
+    async def _windows(self, keys: list[str]) -> dict[str, tuple[datetime, ...]]:
+        rows = await self._connection.fetch(_WINDOWS, keys)
+        if len(rows) < len(keys):
+            await self._connection.execute(_MAKE_WINDOWS, keys)
+            rows = await self._connection.fetch(_WINDOWS, keys)
+        return {row["key"]: tuple(row["stamps"]) for row in rows}
+
+    async def postpone(self, lane: ChatQueue, until: datetime) -> None:
+        """Leave the lane alone until then."""
+        await self._connection.execute(_POSTPONE, lane.key, until)
+
+    async def urgent_only(self, lane: ChatQueue, until: datetime) -> None:
+        """Send nothing but what is urgent in this lane until then."""
+        await self._connection.execute(_URGENT_ONLY, lane.key, until)
+
+    async def hold(self, what: StaleMessage | Digest, until: datetime) -> None:
+        """Make this edit, or this digest's next turn, not before then."""
+        if isinstance(what, StaleMessage):
+            await self._connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", what.post_id, until)
+        else:
+            await self._connection.execute("UPDATE digests SET not_before = $2 WHERE id = $1", what.id, until)
+
+    async def open_digest(self, lane: ChatQueue, topic: int | None) -> Digest:
+        """Open the digest of a storm, or return the one that is open."""
+        return await digests.open_or_find(self._connection, lane.key, topic, lane.now)
+
+    async def absorb(self, lane: ChatQueue, digest: Digest) -> int:
+        """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
+
+        They are on their way (``sending``, without a lease) until the digest shows them.
+        """
+        return await digests.absorb(self._connection, lane.key, digest)
+
+    async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
+        """Return what a digest has to tell, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
+        return await digests.tally(self._connection, digest)
+
+    async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return its gravest problems that are not over, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
+        return await digests.worst(self._connection, digest, limit)
+
+    async def claim(
+        self, lane: ChatQueue, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
+    ) -> None:
+        """Mark the claim's deliveries as being sent and the windows as used.
+
+        A digest, or a message that is posted anew, may have arrived from now on until its outcome is recorded: whoever claims it again
+        after this sender's death says so.
+        """
+        await self._connection.execute(_LEASE_LANE, lane.key, claim.id, lease_until)
+        for key in sorted(windows):
+            await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
+        if claim.message.edits is None and isinstance(claim.work, Editing):
+            await posts.may_arrive(self._connection, claim.work.stale)
+        if claim.message.edits is None and isinstance(claim.work, Digesting):
+            await digests.may_arrive(self._connection, claim.work.digest)
+        if claim.entries:
+            ids = [entry.waiting.id for entry in claim.entries]
+            await self._connection.execute(_LEASE, ids, claim.id, lease_until)
+            pages = [each.waiting for each in claim.entries if each.waiting.priority <= CRITICAL and each.waiting.group]
+            if pages and lane.digests:
+                await digests.paged(self._connection, lane.key, [str(waiting.group) for waiting in pages])
+
+    async def fail_permanently(self, deliveries: Mapping[int, str]) -> None:
+        """End deliveries that can never be sent, each with its reason."""
+        await self._connection.execute(_SPOIL, list(deliveries), list(deliveries.values()))
+
+    async def now(self) -> datetime:
+        """Return the database's time: replicas share it."""
+        moment: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
+        return moment
+
+    async def record(
+        self, claim: Claim, results: Sequence[tuple[Entry, After]], *, message_id: str | None, at: datetime
+    ) -> set[int]:
+        """Write down what became of the deliveries, free the lane, date the windows' places at ``at``.
+
+        Returns the ids that were still this claim's; of the others somebody else decides.
+        """
+        await self._free(claim, at)
+        rows = await self._connection.fetch(
+            _RECORD,
+            claim.id,
+            [entry.waiting.id for entry, _ in results],
+            message_id,
+            at,
+            [after.state.value for _, after in results],
+            [after.not_before for _, after in results],
+            [None if after.state is State.SENT else after.reason for _, after in results],
+            [after.alone for _, after in results],
+            [len(entry.pages) if message_id is not None else 0 for entry, _ in results],
+            [int(after.shrink) for _, after in results],
+        )
+        return {row["id"] for row in rows}
+
+    async def _free(self, claim: Claim, at: datetime) -> None:
+        await self._connection.execute(_FREE_LANE, claim.lane, claim.id, at)
+        for key in sorted(claim.held):
+            await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
+
+    async def keep_post(self, claim: Claim, entries: Sequence[Entry], *, sent: Sent, seen: Mapping[int, int]) -> None:
+        """Remember a message with problems in it, so that it can be edited. ``seen`` is incident → the version that it shows.
+
+        To be called before ``record`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
+        """
+        await posts.keep(self._connection, claim, entries, sent=sent, seen=seen)
+
+    async def forget_post(self, stale: StaleMessage) -> None:
+        """Edit that message no more."""
+        await posts.forget(self._connection, stale)
+
+    async def record_edit(self, claim: Claim, stale: StaleMessage, after: AfterEdit, *, at: datetime) -> None:
+        """Write down what became of an edit, and free the lane."""
+        await self._free(claim, at)
+        await posts.record(self._connection, stale, after)
+
+    async def record_digest(
+        self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
+    ) -> int:
+        """Write down what became of a digest and of what it shows, and free the lane; it has its next turn at ``again_at`` at the earliest.
+
+        Returns how many deliveries came to their end.
+        """
+        await self._free(claim, at)
+        return await digests.record(self._connection, digest, after, at=at, again_at=again_at)
+
+    async def receipt(self, entry: Entry, text: str) -> None:
+        """Write into its incident's history that a delivery which stands in for another one arrived."""
+        incident = entry.waiting.incident
+        if incident is not None:
+            await self._connection.execute(_RECEIPT, incident.id, text)
+
+    async def pause(self, claim: Claim, until: datetime) -> None:
+        """Keep the lane shut until then (a provider's 429)."""
+        await self._connection.execute(_PAUSE, claim.lane, claim.id, until)
+
+    async def refuses(self, claim: Claim, refused: bool) -> None:
+        """Remember whether the lane's chat takes anything."""
+        await self._connection.execute(_REFUSES, claim.lane, refused)
+
+    async def move(self, claim: Claim, address: str) -> None:
+        """Send everything of this lane to another address from now on."""
+        await self._connection.execute(_MOVE, claim.lane, address)
+
+    async def add_to_outbox(self, *envelopes: Envelope) -> None:
+        """Put events into the outbox."""
+        await outbox.add(self._connection, *envelopes)

@@ -1,0 +1,94 @@
+"""What people look up: the notification log, incidents, and the state of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from common.postgres import Database
+
+_NOTIFICATIONS = """
+SELECT n.id::text AS notice_id, n.subject, n.transition, n.kind, n.severity, n.order_number, n.incident_id, n.document, n.event_id,
+       n.occurred_at, n.created_at, coalesce(d.id, 0) AS delivery_id, d.destination, d.channel, d.lane, d.topic, d.route, d.attempts,
+       d.fallback_of, d.digest_id, d.message_ids, d.possibly_repeated, d.not_before, d.sent_at,
+       coalesce(d.state, 'not_told') AS state, coalesce(d.reason, n.reason) AS reason
+FROM notices AS n
+LEFT JOIN deliveries AS d ON d.notice_id = n.id
+WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.order_number = $2)
+  AND ($3::text IS NULL OR coalesce(d.state, 'not_told') = $3)
+  AND ($4::uuid IS NULL OR (n.id, coalesce(d.id, 0)) < ($4, $5))
+ORDER BY n.id DESC, coalesce(d.id, 0) DESC
+LIMIT $6
+"""
+_INCIDENTS = """
+SELECT * FROM incidents
+WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR severity = $2) AND ($3::text IS NULL OR order_number = $3)
+  AND ($4::bigint IS NULL OR id < $4)
+ORDER BY id DESC
+LIMIT $5
+"""
+_PAST = """
+SELECT n.id::text AS notice_id, n.kind, n.order_number, n.incident_id, n.traits, n.created_at, n.reason,
+       n.reason LIKE ANY(ARRAY['silenced%', 'inhibited%', 'nobody was told%']) AS kept_back,
+       ARRAY(SELECT d.destination FROM deliveries AS d WHERE d.notice_id = n.id AND d.fallback_of IS NULL ORDER BY d.id) AS was
+FROM notices AS n
+WHERE n.traits IS NOT NULL AND n.created_at >= $1 AND n.created_at < coalesce($2::timestamptz, 'infinity')
+ORDER BY n.created_at DESC
+LIMIT $3
+"""
+_QUEUE = """
+SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
+FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel
+"""
+_DIGESTS = """
+SELECT l.channel, count(*) AS open FROM digests AS g JOIN lanes AS l ON l.key = g.lane WHERE g.closed_at IS NULL GROUP BY l.channel
+"""
+_MUTED = "SELECT count(*) AS muted FROM incidents WHERE muted IS NOT NULL AND state = 'open'"
+_OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolved' GROUP BY severity"
+
+
+class NotificationReads:
+    """Reads only; every answer is one statement."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def notifications(
+        self, *, incident: int | None, order: str | None, state: str | None, before: tuple[str, int] | None, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return notices with their deliveries, newest first; a notice that nobody was told has one row without a delivery."""
+        notice, delivery = before if before is not None else (None, None)
+        return await self._fetch(_NOTIFICATIONS, incident, order, state, notice, delivery, limit)
+
+    async def incidents(
+        self, *, state: str | None, severity: str | None, order: str | None, before: int | None, limit: int
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return incidents, newest first."""
+        return await self._fetch(_INCIDENTS, state, severity, order, before, limit)
+
+    async def past(self, *, since: datetime, until: datetime | None, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return notices with what they were to the routes and where they went, newest first."""
+        return await self._fetch(_PAST, since, until, limit)
+
+    async def queue(self) -> dict[str, tuple[int, float]]:
+        """Return channel → (deliveries not at their end, age of the oldest in seconds)."""
+        rows = await self._fetch(_QUEUE)
+        return {row["channel"]: (row["waiting"], row["oldest"]) for row in rows}
+
+    async def open_digests(self) -> dict[str, int]:
+        """Return channel → how many storms are told in a digest."""
+        return {row["channel"]: row["open"] for row in await self._fetch(_DIGESTS)}
+
+    async def muted(self) -> int:
+        """Return how many open incidents nobody was told of."""
+        [row] = await self._fetch(_MUTED)
+        return int(row["muted"])
+
+    async def open_incidents(self) -> dict[str, int]:
+        """Return severity → how many incidents are not resolved."""
+        return {row["severity"]: row["open"] for row in await self._fetch(_OPEN)}
+
+    async def _fetch(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
+        async with self._database.acquire() as connection:
+            return [dict(row) for row in await connection.fetch(statement, *arguments)]

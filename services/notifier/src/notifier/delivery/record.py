@@ -1,0 +1,149 @@
+"""What an outcome means for what was sent: deliveries, a message that was edited, a digest. In the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from notifier.delivery.journal import DeliveryJournal
+from notifier.delivery.model import Claim, Digesting, Editing, Entry, Posting, Waiting
+from notifier.delivery.outcomes import (
+    After,
+    AfterEdit,
+    Moved,
+    Outcome,
+    RetryPolicy,
+    Sent,
+    State,
+    Throttled,
+    after,
+    after_edit,
+    pause_for,
+)
+from notifier.delivery.queue import DeliveryQueue
+from notifier.incidents.model import IncidentState
+from notifier.messages.channels import ChannelRules
+from notifier.messages.wording import Words
+
+
+class Outcomes:
+    """Writes outcomes of one channel down."""
+
+    def __init__(
+        self,
+        *,
+        rules: ChannelRules,
+        journal: DeliveryJournal,
+        jitter: Callable[[], float],
+        retry_policy: RetryPolicy,
+        words: Words,
+    ) -> None:
+        self._rules = rules
+        self._journal = journal
+        self._jitter = jitter
+        self._retry_policy = retry_policy
+        self._words = words
+
+    async def record(
+        self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime, pause: timedelta
+    ) -> list[tuple[Waiting, State]]:
+        """Write an outcome down; returns the deliveries that are ``sent``, ``failed`` or ``unknown`` by it."""
+        if isinstance(claim.work, Posting):
+            ended = await self._posting(queue, claim, claim.work, outcome, now=now)
+        elif isinstance(claim.work, Editing):
+            ended = await self._editing(queue, claim, claim.work, outcome, now=now)
+        else:
+            ended = await self._digesting(queue, claim, claim.work, outcome, now=now)
+        if isinstance(outcome, Throttled):
+            await queue.pause(claim, now + pause_for(outcome) + pause)
+        if isinstance(outcome, Moved):
+            await queue.move(claim, outcome.address)
+        return ended
+
+    async def _posting(
+        self, queue: DeliveryQueue, claim: Claim, work: Posting, outcome: Outcome, *, now: datetime
+    ) -> list[tuple[Waiting, State]]:
+        results = [(entry, self._after(entry, outcome, now, shared=len(work.entries) > 1)) for entry in work.entries]
+        if isinstance(outcome, Sent) and self._rules.edits:
+            seen = {
+                entry.waiting.incident.id: entry.waiting.incident.version
+                for entry in work.entries
+                if entry.waiting.incident is not None
+            }
+            if seen:
+                await queue.keep_post(claim, work.entries, sent=outcome, seen=seen)
+        message_id = outcome.message_id if isinstance(outcome, Sent) else None
+        ours = await queue.record(claim, results, message_id=message_id, at=now)
+        mine = [(entry, result) for entry, result in results if entry.waiting.id in ours]
+        events = self._journal.of(claim, mine, message_id=message_id, now=now)
+        refused = any(result.problem == "channel" for _, result in mine)
+        if refused and not claim.refused:
+            await queue.refuses(claim, True)
+        elif claim.refused and isinstance(outcome, Sent):
+            await queue.refuses(claim, False)
+            events.append(self._journal.works_again(claim, now))
+        for entry, result in mine:
+            if entry.waiting.fallback_of is not None and result.state is State.SENT:
+                await queue.receipt(entry, f"{self._words['told.instead']}: {entry.waiting.destination}, {message_id}")
+        await queue.add_to_outbox(*events)
+        ends = {State.SENT, State.FAILED, State.UNKNOWN}
+        return [(entry.waiting, result.state) for entry, result in mine if result.state in ends]
+
+    async def _editing(
+        self, queue: DeliveryQueue, claim: Claim, work: Editing, outcome: Outcome, *, now: datetime
+    ) -> list[tuple[Waiting, State]]:
+        post = work.stale
+        decided = self._after_edit(claim, outcome, now, created_at=post.created_at, attempts=post.attempts + 1)
+        open_ones = [
+            waiting.incident
+            for waiting, _, _ in post.parts
+            if waiting.incident is not None and waiting.incident.state is not IncidentState.RESOLVED
+        ]
+        if decided.gone and not open_ones:
+            # Somebody deleted a message about problems that are over: nobody misses it.
+            decided = AfterEdit(not_before=now, given_up=True, reason=decided.reason)
+        await queue.record_edit(claim, post, decided, at=now)
+        return []
+
+    async def _digesting(
+        self, queue: DeliveryQueue, claim: Claim, work: Digesting, outcome: Outcome, *, now: datetime
+    ) -> list[tuple[Waiting, State]]:
+        digest = work.digest
+        decided = self._after_edit(claim, outcome, now, created_at=digest.opened_at, attempts=digest.attempts + 1)
+        told = await queue.record_digest(
+            claim, digest, decided, at=now, again_at=now + timedelta(seconds=self._rules.digest_seconds)
+        )
+        if decided.problem and not claim.refused:
+            await queue.refuses(claim, True)
+            await queue.add_to_outbox(self._journal.digest_refused(claim, decided.reason or "", told, now))
+        elif claim.refused and decided.done:
+            await queue.refuses(claim, False)
+            await queue.add_to_outbox(self._journal.works_again(claim, now))
+        return []
+
+    def _after_edit(
+        self, claim: Claim, outcome: Outcome, now: datetime, *, created_at: datetime, attempts: int
+    ) -> AfterEdit:
+        return after_edit(
+            outcome,
+            now=now,
+            created_at=created_at,
+            attempts=attempts,
+            was_edit=claim.message.edits is not None,
+            jitter=self._jitter(),
+            retry_policy=self._retry_policy,
+        )
+
+    def _after(self, entry: Entry, outcome: Outcome, now: datetime, *, shared: bool) -> After:
+        if isinstance(outcome, Sent) and not entry.last:
+            return After(state=State.PENDING, not_before=now, reason="more pages follow")
+        return after(
+            outcome,
+            now=now,
+            created_at=entry.waiting.created_at,
+            attempts=entry.waiting.attempts + 1,
+            shared=shared,
+            jitter=self._jitter(),
+            retry_policy=self._retry_policy,
+            shrunk=entry.waiting.shrink,
+        )

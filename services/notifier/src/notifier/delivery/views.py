@@ -1,0 +1,81 @@
+"""What the operations on the notification log take and answer."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from common.http import AdminChange, InvalidCursor, PageQuery
+
+_Name = Annotated[str | None, Field(max_length=200)]
+
+
+_BIGINT = 2**63 - 1
+
+
+class NotificationQuery(PageQuery):
+    """Filters of the notification log."""
+
+    incident: Annotated[int | None, Field(ge=1, le=_BIGINT, description="an incident's id")] = None
+    order: Annotated[str | None, Field(max_length=200, description="an order's number")] = None
+    state: Literal["pending", "sending", "sent", "failed", "unknown", "dropped", "not_told"] | None = None
+
+
+class Notification(BaseModel):
+    """One notice to one destination: what, where, when, and why or why not. `not_told` has no destination but a reason.
+
+    `fallback_of` is the delivery that this one stands in for; `digest_id` is the storm's digest that told of it.
+    """
+
+    notice_id: str
+    delivery_id: int | None
+    kind: str
+    transition: str
+    severity: str
+    order_number: str | None
+    incident_id: int | None
+    state: str
+    reason: str | None
+    destination: str | None
+    channel: str | None
+    lane: str | None
+    topic: int | None
+    route: str | None
+    fallback_of: int | None
+    digest_id: int | None
+    attempts: int
+    possibly_repeated: bool
+    message_ids: list[str]
+    text: str | None
+    event_id: str
+    occurred_at: datetime
+    created_at: datetime
+    not_before: datetime | None
+    sent_at: datetime | None
+
+
+class TestMessage(AdminChange):
+    """Send a few words to a destination of the routes file."""
+
+    destination: str = Field(min_length=1, max_length=200)
+    text: str = Field(default="", max_length=500)
+
+
+class TestMessageAccepted(BaseModel):
+    """The notice that will be sent; look it up in the notification log. A dry run has none."""
+
+    notice_id: str | None
+    channel: str
+    address: str
+    dry_run: bool
+
+
+def uuid_text(value: str) -> str:
+    """Return a cursor's UUID. Raises ``InvalidCursor`` when it is none."""
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        raise InvalidCursor("the cursor belongs to another list") from None

@@ -1,0 +1,1 @@
+"""Who answers now: the roster, its calendar and handovers, escalation, phone calls."""

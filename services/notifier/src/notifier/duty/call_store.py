@@ -1,0 +1,140 @@
+"""Phone calls in PostgreSQL: claimed one a person under the lock of what they are about."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from common.postgres import Connection, Database
+from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
+
+_CANDIDATES = """
+SELECT id, person, incident_id, handover_id FROM calls
+WHERE (state = 'waiting' AND not_before <= clock_timestamp()) OR (state = 'calling' AND lease_until < clock_timestamp())
+ORDER BY created_at, id LIMIT 20
+"""
+_ONE_A_PERSON = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 71))"
+_INCIDENT = "SELECT state, summary, order_number FROM incidents WHERE id = $1 FOR UPDATE"
+_HANDOVER = """
+SELECT CASE WHEN confirmed_at IS NULL THEN 'open' ELSE 'confirmed' END AS state, person AS summary, NULL AS order_number
+FROM handovers WHERE id = $1 FOR UPDATE
+"""
+_STILL = """
+SELECT attempts FROM calls
+WHERE id = $1 AND ((state = 'waiting' AND not_before <= clock_timestamp()) OR (state = 'calling' AND lease_until < clock_timestamp()))
+FOR UPDATE
+"""
+_NEEDLESS = (
+    "UPDATE calls SET state = 'needless', ended_at = clock_timestamp(), lease_until = NULL, reason = $2 WHERE id = $1"
+)
+_BUSY = """
+SELECT max(CASE WHEN state = 'calling' THEN lease_until ELSE ended_at + $3::interval END) FROM calls
+WHERE person = $1 AND id <> $2
+  AND ((state = 'calling' AND lease_until > clock_timestamp()) OR (state = 'placed' AND ended_at + $3::interval > clock_timestamp()))
+"""
+_POSTPONE = "UPDATE calls SET not_before = $2 WHERE person = $1 AND state = 'waiting' AND not_before < $2"
+_OTHERS = """
+SELECT count(*) FROM calls AS c JOIN incidents AS i ON i.id = c.incident_id
+WHERE c.person = $1 AND c.id <> $2 AND c.state = 'waiting' AND i.state = 'open'
+"""
+_CLAIM = """
+UPDATE calls SET state = 'calling', attempts = attempts + 1, claimed_at = clock_timestamp(), lease_until = clock_timestamp() + $2::interval
+WHERE id = $1 RETURNING attempts
+"""
+_RECORD = """
+UPDATE calls SET state = $2, outside_id = $3, reason = $4, not_before = $5, lease_until = NULL,
+    ended_at = CASE WHEN $2 = 'waiting' THEN NULL ELSE clock_timestamp() END
+WHERE id = $1 AND state = 'calling' AND attempts = $6
+RETURNING id
+"""
+_COVER = """
+UPDATE calls SET state = 'covered', ended_at = clock_timestamp(), reason = $3
+WHERE person = $1 AND state = 'waiting' AND id <> $2 AND created_at <= clock_timestamp() AND incident_id IS NOT NULL
+"""
+_NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', $2, $3)"
+_NEXT_STEP = "UPDATE escalations SET due_at = clock_timestamp() WHERE incident_id = $1 AND due_at > clock_timestamp()"
+_LONGEST_WAIT = 60.0
+
+
+class CallStore:
+    """The calls that are to be made. Locks: person → incident (or handover) → call → timer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, *, lease: timedelta, pause: timedelta, taken_at: float) -> CallClaim | None:
+        """Claim the next call under its incident's lock, if that is still open; None when there is none to make now.
+
+        A person is not phoned again within ``pause`` of the last call. What needs no call any more is ended on the way.
+        """
+        async with self._database.acquire() as connection:
+            candidates = await connection.fetch(_CANDIDATES)
+        for row in candidates:
+            async with self._database.transaction() as connection:
+                claim = await self._claim(connection, row, lease=lease, pause=pause, taken_at=taken_at)
+            if claim is not None:
+                return claim
+        return None
+
+    async def _claim(
+        self, connection: Connection, row: Any, *, lease: timedelta, pause: timedelta, taken_at: float
+    ) -> CallClaim | None:
+        if not await connection.fetchval(_ONE_A_PERSON, row["person"]):
+            return None
+        about = row["incident_id"] if row["incident_id"] is not None else row["handover_id"]
+        cause = await connection.fetchrow(_HANDOVER if row["incident_id"] is None else _INCIDENT, about)
+        if await connection.fetchrow(_STILL, row["id"]) is None:
+            return None
+        if cause is None or cause["state"] != "open":
+            reason = "gone" if cause is None else cause["state"]
+            await connection.execute(_NEEDLESS, row["id"], reason)
+            return None
+        until: datetime | None = await connection.fetchval(_BUSY, row["person"], row["id"], pause)
+        if until is not None:
+            await connection.execute(_POSTPONE, row["person"], until)
+            return None
+        others = await connection.fetchval(_OTHERS, row["person"], row["id"])
+        attempts = await connection.fetchval(_CLAIM, row["id"], lease)
+        return CallClaim(
+            id=str(row["id"]),
+            person=row["person"],
+            attempts=attempts,
+            incident_id=row["incident_id"],
+            summary=cause["summary"],
+            order_number=cause["order_number"],
+            others=others,
+            taken_at=taken_at,
+        )
+
+    async def record(self, claim: CallClaim, outcome: CallOutcome, *, give_up_after: int) -> str:
+        """Write down what came of it; returns the call's state. Unreachable makes the chain's next step due at once."""
+        state, reason, outside_id, wait = "placed", None, None, 0.0
+        if isinstance(outcome, Placed):
+            outside_id = outcome.outside_id
+        elif isinstance(outcome, Unreachable) or claim.attempts >= give_up_after:
+            state, reason = "failed", outcome.reason
+        else:
+            state, reason, wait = "waiting", outcome.reason, _wait(outcome, claim.attempts)
+        async with self._database.transaction() as connection:
+            if claim.incident_id is not None:
+                await connection.fetchrow(_INCIDENT, claim.incident_id)
+            now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+            not_before = now + timedelta(seconds=wait)
+            ours = await connection.fetchval(_RECORD, claim.id, state, outside_id, reason, not_before, claim.attempts)
+            if ours is None:
+                return "superseded"  # its lease was over and somebody else asked again, under the same key
+            if state == "placed":
+                await connection.execute(_COVER, claim.person, claim.id, claim.id)
+            if claim.incident_id is not None and state != "waiting":
+                act, text = (
+                    ("called", claim.person) if state == "placed" else ("call_failed", f"{claim.person}: {reason}")
+                )
+                await connection.execute(_NOTE, claim.incident_id, act, text)
+                if state == "failed":
+                    await connection.execute(_NEXT_STEP, claim.incident_id)
+        return state
+
+
+def _wait(outcome: TryLater, attempts: int) -> float:
+    asked = outcome.seconds if outcome.seconds is not None else 0.0
+    return min(_LONGEST_WAIT, max(asked, float(1 << min(attempts - 1, 6))))

@@ -1,0 +1,57 @@
+"""The call webhook: `POST {url}` with ``{"phone", "text"}`` and an ``Idempotency-Key``; the same key rings once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import ClientConnectorError, ClientError, ClientSession
+
+from common.http import new_session
+from notifier.duty.model import CallOutcome, Placed, TryLater, Unreachable
+
+
+class CallWebhook:
+    """One robot. 2xx is placed; 408, 425, 429 and 5xx may work later under the same key; another 4xx never will."""
+
+    def __init__(self, *, url: str, token: str | None) -> None:
+        self._url = url
+        self._token = token
+        self._session: ClientSession | None = None
+
+    async def call(self, *, key: str, phone: str, text: str, deadline: float) -> CallOutcome:
+        """Ask for one call."""
+        if self._session is None:
+            self._session = new_session(service="notifier")
+        headers = {"Idempotency-Key": key}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            async with (
+                asyncio.timeout(deadline),
+                self._session.post(self._url, json={"phone": phone, "text": text}, headers=headers) as answer,
+            ):
+                if answer.status < 300:
+                    body = await answer.json(content_type=None)
+                    return Placed(str(body.get("call_id", "")) if isinstance(body, Mapping) else "")
+                if answer.status in {408, 425, 429} or answer.status >= 500:
+                    return TryLater(f"the robot answered {answer.status}", _seconds(answer.headers.get("Retry-After")))
+                return Unreachable(f"the robot refuses ({answer.status})")
+        except ClientConnectorError:
+            return TryLater("no connection to the robot")
+        except TimeoutError:
+            return TryLater(f"no answer within {deadline:.1f} s")
+        except (ClientError, OSError, ValueError):
+            return TryLater("the robot's answer could not be read")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return None if value is None else max(0.0, min(3600.0, float(value)))
+    except ValueError:
+        return None

@@ -1,0 +1,81 @@
+"""Fire the timers of escalation that are due: remind, have somebody phoned, or open again what was acknowledged for too long."""
+
+from __future__ import annotations
+
+from notifier.duty.escalation import Firing, Policy, fire, people_of
+from notifier.duty.timer_store import DueTimer, TimerStore
+from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
+from notifier.people.model import Directory
+
+_AT_A_TIME = 100
+
+
+class FireTimers:
+    """Each due time fires once, whichever replica is first: the incident is locked while its timer is decided on.
+
+    State is read under that lock, so what was acknowledged or resolved before fires nothing.
+    """
+
+    def __init__(
+        self, *, timers: TimerStore, policy: Policy, directory: Directory, words: Words, watch: PeopleMetrics
+    ) -> None:
+        self._timers = timers
+        self._policy = policy
+        self._directory = directory
+        self._words = words
+        self._watch = watch
+
+    async def __call__(self) -> bool:
+        """Start and fire what is due; returns whether there may be more."""
+        first = self._policy.steps[0].after if self._policy.steps else None
+        started = await self._timers.start(first_after=first)
+        due = await self._timers.due(limit=_AT_A_TIME)
+        fired = 0
+        for incident_id in due:
+            async with self._timers.open(incident_id) as timer:
+                if timer is not None:
+                    await self._fire(timer)
+                    fired += 1
+        return started > 0 or fired == _AT_A_TIME
+
+    async def _fire(self, timer: DueTimer) -> None:
+        incident = timer.incident
+        firing = fire(
+            incident.state,
+            critical=incident.fact.severity == "critical",
+            step=timer.step,
+            round_=timer.round,
+            ack_until=incident.ack_until,
+            policy=self._policy,
+            now=timer.now,
+        )
+        if firing.reopen:
+            await timer.reopen()
+            holder = self._directory.name_of(incident.holder or "")
+            await timer.note("ack_expired", self._words["ack.expired"].format(who=holder))
+            self._watch.escalated("reopen")
+        due = firing.due
+        if firing.act is not None and not await self._carry_out(timer, firing) and due is not None:
+            due = timer.now  # nobody to turn to: the next step at once
+        await timer.set(step=firing.step, round_=firing.round, due=due)
+
+    async def _carry_out(self, timer: DueTimer, firing: Firing) -> bool:
+        """Remind or call; returns False when there is nobody."""
+        fact = timer.incident.fact
+        whom = firing.whom or "on_duty"
+        people = people_of(whom, await timer.duty(), self._directory, source=fact.source, service=fact.service)
+        if firing.act == "remind":
+            shown = [person.shown for person in map(self._directory.person, people) if person is not None]
+            await timer.note("reminded", ", ".join(shown) or self._words["phone.nobody"])
+            self._watch.escalated("remind")
+            return True
+        if not people:
+            if (firing.step, firing.round) > (0, 0) and firing.due is not None:
+                await timer.note("nobody", self._words[f"nobody.{whom}"])
+            self._watch.escalated("nobody")
+            return False
+        for person in people:
+            await timer.call(person, occasion=f"{timer.round}.{timer.step}@{timer.due_at.isoformat()}")
+        self._watch.escalated("call")
+        return True

@@ -1,0 +1,219 @@
+"""Keep the roster: announce each handover once, send back what nobody confirmed, and find gaps before they are there (M24)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from common.ids import derived_id, new_id
+from notifier.delivery.notices import NewNotice
+from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
+from notifier.duty.roster_store import Handovers, HandoverStore
+from notifier.incidents.model import ProblemFact
+from notifier.incidents.problems import Problems, Report, Resolution
+from notifier.messages.buttons import Button
+from notifier.messages.document import Document
+from notifier.messages.incident_notices import render_handover
+from notifier.messages.keyboard import data_of
+from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
+from notifier.people.model import Directory
+from notifier.routing.model import Labels, Routes
+
+_AHEAD = timedelta(weeks=4)
+_BEHIND = timedelta(days=8)
+_MOST_GAPS = 3
+
+
+class KeepRoster:
+    """Announcing, sending back and raising are each unique in the database, so any number of replicas may do it at any time."""
+
+    def __init__(
+        self,
+        *,
+        rosters: Handovers,
+        problems: Problems,
+        routes: Routes,
+        directory: Directory,
+        words: Words,
+        environment: str,
+        watch: PeopleMetrics,
+        patience: timedelta,
+        preflight: timedelta,
+    ) -> None:
+        self._rosters = rosters
+        self._problems = problems
+        self._routes = routes
+        self._directory = directory
+        self._words = words
+        self._environment = environment
+        self._watch = watch
+        self._patience = patience
+        self._preflight = preflight
+
+    async def __call__(self) -> bool:
+        """Do what is due now; returns whether anything was told."""
+        async with self._rosters.transaction() as rosters:
+            if rosters is None:
+                return False
+            plan = await rosters.plan()
+            if plan is None:
+                return False
+            since, until = rosters.now - _BEHIND, rosters.now + _AHEAD
+            overrides = await rosters.overrides(since=since, until=until)
+            found = shifts(plan, overrides, since=since, until=until)
+            told = await self._announce(rosters, plan, found)
+            told |= await self._give_back(rosters)
+            await self._check(rosters, plan, overrides, found)
+        return told
+
+    async def _announce(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift]) -> bool:
+        now = rosters.now
+        current = next((shift for shift in found if shift.starts_at <= now < shift.ends_at), None)
+        if current is None or current.on_duty is None:
+            return False
+        before = [shift.on_duty for shift in found if shift.ends_at <= current.starts_at and shift.on_duty is not None]
+        previous = before[-1] if before else None
+        handover = await rosters.announced(current, previous=previous, due=now + self._patience)
+        if handover is None:
+            return False
+        await rosters.notifications.add([self._announcement(handover, current, previous, plan, found, now)])
+        self._watch.handed_over("announced")
+        return True
+
+    def _announcement(
+        self,
+        handover: int,
+        shift: Shift,
+        previous: str | None,
+        plan: Plan,
+        found: Sequence[Shift],
+        now: datetime,
+    ) -> NewNotice:
+        """Address the previous person, name who is on duty until when, the backup, who is next, and the gaps ahead."""
+        words, person = self._words, self._shown(shift.on_duty)
+        title = words["handover.first"].format(person=person)
+        if previous is not None and previous != shift.on_duty:
+            title = words["handover.title"].format(previous=self._shown(previous), person=person)
+        lines = [words["handover.until"].format(until=_local(shift.ends_at, plan))]
+        if shift.backup is not None:
+            lines.append(words["handover.backup"].format(person=self._directory.name_of(shift.backup)))
+        following = next((each for each in found if each.starts_at >= shift.ends_at and each.on_duty is not None), None)
+        if following is not None:
+            name = self._directory.name_of(str(following.on_duty))
+            lines.append(words["handover.next"].format(person=name, since=_local(following.starts_at, plan)))
+        lines.extend(
+            words["handover.gap"].format(since=_local(gap.starts_at, plan), until=_local(gap.ends_at, plan))
+            for gap in gaps([each for each in found if each.starts_at >= shift.ends_at])[:_MOST_GAPS]
+        )
+        lines.append(words["handover.confirm"].format(person=person))
+        return self._notice(
+            handover,
+            transition="announced",
+            sequence=0,
+            severity="warning",
+            document=render_handover(
+                title,
+                lines,
+                environment=self._environment,
+                buttons=(Button(label=words["button.handover"], data=data_of("handover", handover)),),
+            ),
+            now=now,
+        )
+
+    async def _give_back(self, rosters: HandoverStore) -> bool:
+        told = False
+        for handover in await rosters.unconfirmed():
+            await rosters.give_back(handover, occasion="unconfirmed")
+            person = self._shown(handover.person)
+            title = self._words["handover.unconfirmed_alone"].format(person=person)
+            if handover.previous is not None and handover.previous != handover.person:
+                title = self._words["handover.unconfirmed"].format(
+                    person=person, previous=self._shown(handover.previous)
+                )
+            document = render_handover(
+                title,
+                (),
+                environment=self._environment,
+                buttons=(Button(label=self._words["button.handover"], data=data_of("handover", handover.id)),),
+            )
+            notice = self._notice(
+                handover.id,
+                transition="unconfirmed",
+                sequence=1,
+                severity="critical",
+                document=document,
+                now=rosters.now,
+            )
+            await rosters.notifications.add([notice])
+            self._watch.handed_over("unconfirmed")
+            told = True
+        return told
+
+    async def _check(
+        self, rosters: HandoverStore, plan: Plan, overrides: Sequence[Override], found: Sequence[Shift]
+    ) -> None:
+        """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins; it ends when mended."""
+        ahead = [shift for shift in found if shift.ends_at > rosters.now]
+        self._watch.roster_gaps(len(gaps(ahead)))
+        for shift in ahead:
+            if shift.starts_at - rosters.now > self._preflight:
+                break
+            person = self._directory.person(shift.on_duty)
+            summary = None
+            if shift.on_duty is None:
+                summary = self._words["roster.gap"].format(
+                    since=_local(shift.starts_at, plan), until=_local(shift.ends_at, plan)
+                )
+            elif person is None or person.phone is None:
+                summary = self._words["roster.unreachable"].format(person=self._directory.name_of(shift.on_duty))
+            fingerprint = f"roster:{plan.zone}:{shift.ends_at.isoformat()}"
+            still_open = await rosters.is_open(fingerprint)
+            if summary is None and still_open:
+                over = Resolution(
+                    fingerprint=fingerprint,
+                    actor="notifier",
+                    summary="roster",
+                    at=rosters.now,
+                    event_id=derived_id("notifier.roster-mended", fingerprint, rosters.now.isoformat()),
+                )
+                await self._problems.ingest(rosters.notifications, [over])
+            elif summary is not None and not still_open:
+                fact = ProblemFact(
+                    kind="problem.roster",
+                    severity="critical",
+                    fingerprint=fingerprint,
+                    summary=summary,
+                    service="notifier",
+                    occurred_at=rosters.now,
+                    instruction=self._words["roster.do"],
+                )
+                event_id = derived_id("notifier.roster-gap", fingerprint, rosters.now.isoformat())
+                await self._problems.ingest(rosters.notifications, [Report(fact=fact, event_id=event_id)])
+
+    def _notice(
+        self, handover: int, *, transition: str, sequence: int, severity: str, document: Document, now: datetime
+    ) -> NewNotice:
+        chosen = self._routes.choose(Labels(environment=self._environment, kind="roster.handover", severity=severity))
+        return NewNotice(
+            id=new_id(),
+            subject=f"handover:{handover}",
+            transition=transition,
+            sequence=sequence,
+            kind="roster.handover",
+            severity=severity,
+            event_id=derived_id("notifier.handover", str(handover), transition),
+            occurred_at=now,
+            document=document if chosen else None,
+            reason=None if chosen else "no route matches",
+            chosen=chosen,
+        )
+
+    def _shown(self, person_id: str | None) -> str:
+        person = self._directory.person(person_id)
+        return (person_id or "") if person is None else person.shown
+
+
+def _local(moment: datetime, plan: Plan) -> str:
+    return moment.astimezone(ZoneInfo(plan.zone)).strftime("%d.%m %H:%M")

@@ -1,0 +1,58 @@
+"""What the use cases around people need of the world: timers, calls, tickets, presses, recipes, the roster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallClaim:
+    """The right to phone somebody once, under the id that makes a repeat ring no second time. ``others``: problems this call covers too."""
+
+    id: str
+    person: str
+    attempts: int
+    incident_id: int | None
+    summary: str
+    order_number: str | None
+    others: int
+    taken_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The robot took the call, under its own id."""
+
+    outside_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """This call will never be made: a bad number, no number, a refusal for good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    """It may work later, under the same id; ``seconds`` as the robot asks, None when it does not say."""
+
+    reason: str
+    seconds: float | None = None
+
+
+CallOutcome = Placed | Unreachable | TryLater
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """A shift that was announced."""
+
+    id: int
+    starts_at: datetime
+    ends_at: datetime
+    person: str
+    previous: str | None
+    confirmed_at: datetime | None
+    escalated_at: datetime | None

@@ -1,0 +1,242 @@
+"""The duty roster in PostgreSQL: plan, overrides, handovers, and who answers now."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from common.http import Principal, audit
+from common.ids import new_id
+from common.postgres import Connection, Database
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.escalation import Duty
+from notifier.duty.model import Handover
+from notifier.duty.roster import Override, Place, Plan, Shift, Week, shift_at
+
+_LOCK = 7_003_001
+_PLAN = "SELECT plan, version FROM roster WHERE id = 1"
+_SAVE = """
+INSERT INTO roster AS r (id, plan, updated_by) VALUES (1, $1, $2)
+ON CONFLICT (id) DO UPDATE SET plan = excluded.plan, updated_by = excluded.updated_by, updated_at = now(), version = r.version + 1
+RETURNING version
+"""
+_OVERRIDES = """
+SELECT id, place, person, starts_at, ends_at FROM roster_overrides WHERE ends_at > $1 AND starts_at < $2 ORDER BY id
+"""
+_ADD_OVERRIDE = """
+INSERT INTO roster_overrides (place, person, starts_at, ends_at, reason, created_by) VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING id, place, person, starts_at, ends_at
+"""
+_ANNOUNCED = """
+INSERT INTO handovers (starts_at, ends_at, person, previous, due_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (starts_at, person) DO NOTHING RETURNING id
+"""
+_UNCONFIRMED = """
+SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at FROM handovers
+WHERE due_at <= now() AND confirmed_at IS NULL ORDER BY id FOR UPDATE
+"""
+_ESCALATED = "UPDATE handovers SET escalated_at = now(), due_at = NULL WHERE id = $1"
+_CALL = """
+INSERT INTO calls (id, handover_id, person, occasion) VALUES ($1, $2, $3, $4)
+ON CONFLICT (incident_id, handover_id, person, occasion) DO NOTHING
+"""
+_UNANSWERED = """
+SELECT previous FROM handovers
+WHERE starts_at = $1 AND person = $2 AND escalated_at IS NOT NULL AND confirmed_at IS NULL
+"""
+_CONFIRM = """
+UPDATE handovers SET confirmed_at = coalesce(confirmed_at, now()), confirmed_by = coalesce(confirmed_by, $2), due_at = NULL
+WHERE id = $1
+"""
+_HANDOVER = """
+SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at FROM handovers WHERE {} ORDER BY id DESC LIMIT 1
+"""
+_IS_OPEN = "SELECT EXISTS (SELECT FROM incidents WHERE fingerprint = $1 AND state <> 'resolved')"
+
+
+class RosterReader:
+    """Reads the roster on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def plan(self) -> Plan | None:
+        """Return the plan, None before anybody made one."""
+        return (await self.versioned())[0]
+
+    async def versioned(self) -> tuple[Plan | None, int]:
+        """Return plan and version."""
+        row = await self._connection.fetchrow(_PLAN)
+        return (None, 0) if row is None else (plan_from(row["plan"]), row["version"])
+
+    async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
+        """Return the overrides that touch that time."""
+        return [_override(row) for row in await self._connection.fetch(_OVERRIDES, since, until)]
+
+    async def duty(self, now: datetime | None = None) -> Duty:
+        """Return who answers at a moment; the previous person too while the newcomer has not confirmed in time."""
+        moment: datetime = now or await self._connection.fetchval("SELECT clock_timestamp()")
+        plan = await self.plan()
+        if plan is None:
+            return Duty(on_duty=None)
+        day = timedelta(days=8)
+        shift = shift_at(plan, await self.overrides(since=moment - day, until=moment + day), moment)
+        if shift is None:
+            return Duty(on_duty=None)
+        previous = None
+        if shift.on_duty is not None:
+            previous = await self._connection.fetchval(_UNANSWERED, shift.starts_at, shift.on_duty)
+        return Duty(on_duty=shift.on_duty, backup=shift.backup, previous=previous)
+
+    async def handover(self, *, starts_at: datetime, person: str) -> Handover | None:
+        """Return what is known of the announcement of a shift."""
+        row = await self._connection.fetchrow(_HANDOVER.format("starts_at = $1 AND person = $2"), starts_at, person)
+        return None if row is None else _handover(row)
+
+
+async def confirm_handover(connection: Connection, handover_id: int, *, person: str) -> str | None:
+    """Confirm a handover if it is that person's; returns whose it is, None when there is none."""
+    row = await connection.fetchrow(_HANDOVER.format("id = $1"), handover_id)
+    if row is None:
+        return None
+    # The caller claims its calls under this lock: confirmed first means that the previous person is not phoned.
+    await connection.fetchrow("SELECT FROM handovers WHERE id = $1 FOR UPDATE", handover_id)
+    if row["person"] == person:
+        await connection.execute(_CONFIRM, handover_id, person)
+    return str(row["person"])
+
+
+class RosterStore(RosterReader):
+    """The roster under a person's hands, inside one transaction."""
+
+    def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
+        super().__init__(connection)
+        self._principal = principal
+        self._request_id = request_id
+
+    async def locked(self) -> tuple[Plan | None, int]:
+        """Lock the roster; return the plan (None: there is none) and its version (0 then)."""
+        await self._connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        return await self.versioned()
+
+    async def save(self, plan: Plan, *, by: str) -> int:
+        """Keep a plan; returns its version."""
+        version: int = await self._connection.fetchval(_SAVE, plan_to(plan), by)
+        return version
+
+    async def add(
+        self, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime, reason: str, by: str
+    ) -> Override:
+        """Keep an override."""
+        row = await self._connection.fetchrow(_ADD_OVERRIDE, place, person, starts_at, ends_at, reason, by)
+        return _override(row)
+
+    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
+        """Leave an audit record."""
+        await audit.record(
+            self._connection,
+            principal=self._principal,
+            action=action,
+            target=target,
+            reason=reason,
+            before=before,
+            after=after,
+            request_id=self._request_id,
+        )
+
+
+class Handovers:
+    """Opens the roster's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[HandoverStore | None]:
+        """Open the roster's transaction, unless it is in use."""
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+                yield None
+                return
+            yield HandoverStore(connection, await connection.fetchval("SELECT clock_timestamp()"))
+
+
+class HandoverStore(RosterReader):
+    """The roster and its handovers, inside one transaction that no other replica has at the same time."""
+
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        super().__init__(connection)
+        self.notifications = NotificationStore(connection)
+        self.now = now
+
+    async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
+        """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
+        found: int | None = await self._connection.fetchval(
+            _ANNOUNCED, shift.starts_at, shift.ends_at, shift.on_duty, previous, due
+        )
+        return found
+
+    async def unconfirmed(self) -> Sequence[Handover]:
+        """Return announced handovers that nobody confirmed in time, each once."""
+        return [_handover(row) for row in await self._connection.fetch(_UNCONFIRMED)]
+
+    async def give_back(self, handover: Handover, *, occasion: str) -> None:
+        """Have the previous person answer again, and be phoned."""
+        await self._connection.execute(_ESCALATED, handover.id)
+        if handover.previous is not None and handover.previous != handover.person:
+            await self._connection.execute(_CALL, new_id(), handover.id, handover.previous, occasion)
+
+    async def is_open(self, fingerprint: str) -> bool:
+        """Whether an incident with this fingerprint is not resolved."""
+        found: bool = await self._connection.fetchval(_IS_OPEN, fingerprint)
+        return found
+
+
+def plan_to(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON values."""
+    return {
+        "zone": plan.zone,
+        "first_week": plan.first_week.isoformat(),
+        "rotation": list(plan.rotation),
+        "backups": list(plan.backups),
+        "weeks": {
+            day.isoformat(): {"on_duty": week.on_duty, "backup": week.backup} for day, week in plan.weeks.items()
+        },
+        "starts": plan.starts.isoformat(),
+    }
+
+
+def plan_from(value: Mapping[str, Any]) -> Plan:
+    """Read back what ``plan_to`` made."""
+    return Plan(
+        zone=value["zone"],
+        first_week=date.fromisoformat(value["first_week"]),
+        rotation=tuple(value["rotation"]),
+        backups=tuple(value["backups"]),
+        weeks={date.fromisoformat(day): Week(**week) for day, week in value["weeks"].items()},
+        starts=time.fromisoformat(value["starts"]),
+    )
+
+
+def _override(row: Any) -> Override:
+    return Override(
+        id=row["id"],
+        place=row["place"],
+        person=row["person"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+    )
+
+
+def _handover(row: Any) -> Handover:
+    return Handover(
+        id=row["id"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        person=row["person"],
+        previous=row["previous"],
+        confirmed_at=row["confirmed_at"],
+        escalated_at=row["escalated_at"],
+    )

@@ -1,0 +1,123 @@
+"""The timers of escalation in PostgreSQL: durable, and each due time fires once, for its incident is locked while it is decided on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from common.ids import new_id
+from common.postgres import Connection, Database
+from notifier.duty.escalation import Duty
+from notifier.duty.roster_store import RosterReader
+from notifier.incidents.model import Incident
+from notifier.incidents.store import incident_of
+
+# The incidents are locked before the rows that refer to them, as everywhere; one that somebody acts on gets its timer a round later.
+_START = """
+INSERT INTO escalations (incident_id, due_at)
+SELECT i.id, CASE WHEN i.state = 'acknowledged' THEN i.ack_until ELSE now() + $1::interval END
+FROM incidents AS i
+WHERE i.severity = 'critical' AND i.state <> 'resolved' AND NOT EXISTS (SELECT FROM escalations AS e WHERE e.incident_id = i.id)
+ORDER BY i.id LIMIT 1000 FOR KEY SHARE OF i SKIP LOCKED
+ON CONFLICT (incident_id) DO NOTHING
+"""
+_DUE = "SELECT incident_id FROM escalations WHERE due_at <= now() ORDER BY due_at LIMIT $1"
+_LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE SKIP LOCKED"
+_TIMER = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1 AND due_at <= clock_timestamp()"
+_REOPEN = "UPDATE incidents SET state = 'open', ack_until = NULL, version = version + 1 WHERE id = $1"
+_NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', $2, $3)"
+_CALL = """
+INSERT INTO calls (id, incident_id, person, occasion) VALUES ($1, $2, $3, $4)
+ON CONFLICT (incident_id, handover_id, person, occasion) DO NOTHING
+"""
+_DROP = "DELETE FROM escalations WHERE incident_id = $1"
+_SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident_id = $1"
+_OVERDUE = "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM escalations WHERE due_at < now()"
+
+
+class TimerStore:
+    """The timers of all incidents. Any number of replicas may fire them; each due time fires once.
+
+    Locks are taken incident → timer → calls, as everywhere.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def start(self, *, first_after: timedelta | None) -> int:
+        """Give a timer to critical incidents that have none yet; returns how many."""
+        if first_after is None:
+            return 0
+        async with self._database.acquire() as connection:
+            status = await connection.execute(_START, first_after)
+        return int(status.rpartition(" ")[2])
+
+    async def due(self, *, limit: int) -> Sequence[int]:
+        """Return incidents whose timer is due, the oldest first."""
+        async with self._database.acquire() as connection:
+            return [row["incident_id"] for row in await connection.fetch(_DUE, limit)]
+
+    @asynccontextmanager
+    async def open(self, incident_id: int) -> AsyncIterator[DueTimer | None]:
+        """Lock an incident and its due timer; None when it is not due any more or somebody else has it."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_LOCK, incident_id)
+            timer = None if row is None else await connection.fetchrow(_TIMER, incident_id)
+            if row is None or timer is None:
+                yield None
+                return
+            now = await connection.fetchval("SELECT clock_timestamp()")
+            yield DueTimer(
+                connection, incident_of(row), step=timer["step"], round_=timer["round"], due_at=timer["due_at"], now=now
+            )
+
+    async def overdue(self) -> float:
+        """Return for how many seconds the oldest due timer has been waiting."""
+        async with self._database.acquire() as connection:
+            seconds: float = await connection.fetchval(_OVERDUE)
+        return seconds
+
+
+class DueTimer:
+    """A due timer, its incident locked, inside one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        incident: Incident,
+        *,
+        step: int,
+        round_: int,
+        due_at: datetime,
+        now: datetime,
+    ) -> None:
+        self._connection = connection
+        self.incident = incident
+        self.step = step
+        self.round = round_
+        self.due_at = due_at
+        self.now = now
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        return await RosterReader(self._connection).duty(self.now)
+
+    async def reopen(self) -> None:
+        """End the acknowledgement: the incident is open again."""
+        await self._connection.execute(_REOPEN, self.incident.id)
+
+    async def note(self, act: str, text: str) -> None:
+        """Write a line of the incident's history, to be told."""
+        await self._connection.execute(_NOTE, self.incident.id, act, text)
+
+    async def call(self, person: str, *, occasion: str) -> None:
+        """Have somebody phoned; the same (incident, person, occasion) is one call."""
+        await self._connection.execute(_CALL, new_id(), self.incident.id, person, occasion)
+
+    async def set(self, *, step: int, round_: int, due: datetime | None) -> None:
+        """Set the timer. One that has nothing to do goes, so that an incident that becomes critical later begins its chain."""
+        if due is None and self.incident.fact.severity != "critical":
+            await self._connection.execute(_DROP, self.incident.id)
+            return
+        await self._connection.execute(_SET, self.incident.id, step, round_, due)

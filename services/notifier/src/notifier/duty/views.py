@@ -1,0 +1,140 @@
+"""What the operations on tickets and the roster take and answer."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from common.http import AdminChange
+
+_BIGINT = 2**63 - 1
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime.fromisoformat("2000-01-01T00:00:00Z"), le=datetime.fromisoformat("2200-01-01T00:00:00Z")),
+]
+_Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
+
+
+class WeekBody(BaseModel):
+    """Who has one week; null is nobody."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    on_duty: _Name | None
+    backup: _Name | None = None
+
+
+class PlanBody(BaseModel):
+    """The rotation from a Monday on; `weeks` (by their Mondays) stand over it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    zone: str = Field(default="Europe/Moscow", max_length=64)
+    first_week: _Day
+    rotation: Annotated[list[_Name], Field(max_length=100)] = Field(default_factory=list)
+    backups: Annotated[list[_Name], Field(max_length=100)] = Field(default_factory=list)
+    weeks: Annotated[dict[_Day, WeekBody], Field(max_length=500)] = Field(default_factory=dict)
+    starts: time = time(10, 0)
+
+    @model_validator(mode="after")
+    def _wall_time(self) -> PlanBody:
+        if self.starts.tzinfo is not None:
+            raise ValueError("starts is a wall time, without a zone")
+        return self
+
+
+class RosterChange(PlanBody):
+    """A whole new plan; overrides stay."""
+
+    reason: str = Field(min_length=3, max_length=1000, description="why; stands in the audit log")
+    dry_run: bool = False
+    expected_version: int | None = Field(default=None, ge=0, le=_BIGINT, description="409 when it is at another one")
+
+
+class ShiftView(BaseModel):
+    """A final shift: rotation, overrides and swaps together."""
+
+    starts_at: datetime
+    ends_at: datetime
+    on_duty: str | None
+    backup: str | None
+
+
+class OverrideView(BaseModel):
+    """Somebody else for a while."""
+
+    id: int
+    place: str
+    person: str | None
+    starts_at: datetime
+    ends_at: datetime
+
+
+class RosterView(BaseModel):
+    """The plan, what stands over it, the final shifts of the next weeks and the gaps among them."""
+
+    version: int
+    plan: PlanBody | None
+    overrides: list[OverrideView]
+    shifts: list[ShiftView]
+    gaps: list[ShiftView]
+    dry_run: bool = False
+
+
+class OverrideBody(AdminChange):
+    """Either somebody (null: nobody) for a while, or two weeks, named by their Mondays, that change places."""
+
+    place: Literal["on_duty", "backup"] = "on_duty"
+    person: _Name | None = None
+    starts_at: _Moment | None = None
+    ends_at: _Moment | None = None
+    swap: tuple[_Day, _Day] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> OverrideBody:
+        if self.swap is not None:
+            if self.starts_at is not None or self.ends_at is not None or self.person is not None:
+                raise ValueError("a swap names two weeks and nothing else")
+        elif self.starts_at is None or self.ends_at is None or self.starts_at >= self.ends_at:
+            raise ValueError("starts_at and ends_at are needed, in this order")
+        return self
+
+
+class Overridden(BaseModel):
+    """The overrides that were made (or would be)."""
+
+    items: list[OverrideView]
+    dry_run: bool
+
+
+class PersonView(BaseModel):
+    """A colleague. The phone is for operators with a token."""
+
+    id: str
+    name: str
+    phone: str | None
+
+
+class OnCallView(BaseModel):
+    """Who answers now, until when, whether the handover was confirmed, who is next, and the gaps of the next weeks."""
+
+    now: datetime
+    on_duty: PersonView | None
+    backup: PersonView | None
+    previous: PersonView | None
+    since: datetime | None
+    until: datetime | None
+    confirmed: bool
+    next: ShiftView | None
+    gaps: list[ShiftView]
+
+
+class Confirmed(BaseModel):
+    """The handover that is confirmed now."""
+
+    handover_id: int
+    person: str
+    dry_run: bool

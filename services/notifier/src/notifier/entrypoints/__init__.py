@@ -1,1 +1,0 @@
-"""Where work comes in: queues, HTTP, and the jobs that send."""

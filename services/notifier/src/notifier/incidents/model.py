@@ -1,0 +1,160 @@
+"""Incidents: one a problem, whoever reports it and however often. States open → acknowledged → resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+from common.errors import Conflict, Unavailable
+
+Severity = Literal["critical", "warning", "info"]
+_RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
+RecipeName: TypeAlias = Literal["retry_workflow", "restart_refund"]
+_WORKFLOW = "workflow:"
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands. A problem that comes back after ``resolved`` is a new incident."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemFact:
+    """A problem as somebody reports it. ``kind`` is what routes see (``problem.order_conflict``, ``workflow.crashed``).
+
+    Reports with one ``fingerprint`` are one incident. ``summary`` and ``details`` hold no secret and no customer's data. ``environment``
+    is given where the report is about another one than this service's own; ``responsible`` are names of people to tag.
+    """
+
+    kind: str
+    severity: Severity
+    fingerprint: str
+    summary: str
+    service: str
+    occurred_at: datetime
+    details: Mapping[str, str] = field(default_factory=dict)
+    order_number: str | None = None
+    source: str | None = None
+    store_id: str | None = None
+    zone: str | None = None
+    link: str | None = None
+    instruction: str | None = None
+    environment: str | None = None
+    alert: str | None = None
+    responsible: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """What a report did: ``opened`` a new incident, or came to one that stood at ``severity_before``.
+
+    ``muted``: why nobody has been told of it yet.
+    """
+
+    incident_id: int
+    opened: bool
+    severity_before: str | None
+    occurrences: int
+    muted: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A recipe and its target: a workflow's or a refund's id; ``version`` where the operation wants to know what was looked at."""
+
+    name: RecipeName
+    target: str
+    version: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The admin address that carries it out (CONTRACT 4 and 6)."""
+        if self.name == "retry_workflow":
+            return f"/admin/v1/workflows/{self.target}/retry"
+        return f"/admin/v1/refunds/{self.target}/restart"
+
+    def body(self, reason: str) -> Mapping[str, object]:
+        """The body that the address takes."""
+        return {"reason": reason} if self.version is None else {"reason": reason, "expected_version": self.version}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An incident as people act on it."""
+
+    id: int
+    state: IncidentState
+    fact: ProblemFact
+    version: int
+    holder: str | None = None
+    """Who acknowledged it last."""
+    ack_until: datetime | None = None
+
+
+def should_notify(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:
+    """Whether people hear of a report: when it opens an incident or makes it critical. Repeats are only counted."""
+    if report.opened:
+        return "opened"
+    if severity == "critical" and _RANK.get(report.severity_before or "critical", 2) < _RANK["critical"]:
+        return "escalated"
+    return None
+
+
+class TakenAlready(Conflict):
+    """Somebody else took the incident first."""
+
+    code = "taken_already"
+
+
+def acknowledge(state: IncidentState, *, by: str, holder: str | None, take_over: bool = False) -> IncidentState:
+    """Somebody takes it: compare-and-set on what the caller holds locked.
+
+    Who has it already prolongs it. Of two people the first has it and the other gets ``TakenAlready``, unless the other takes it over
+    on purpose. A resolved one raises ``Conflict``.
+    """
+    if state is IncidentState.RESOLVED:
+        raise Conflict("the incident is resolved already")
+    if state is IncidentState.ACKNOWLEDGED and holder not in (by, None) and not take_over:
+        raise TakenAlready(f"the incident is taken by {holder}")
+    return IncidentState.ACKNOWLEDGED
+
+
+def resolve(state: IncidentState) -> IncidentState:
+    """It is over. Resolving again raises ``Conflict``, so that nobody takes another's act for theirs."""
+    if state is IncidentState.RESOLVED:
+        raise Conflict("the incident is resolved already")
+    return IncidentState.RESOLVED
+
+
+def comment(state: IncidentState) -> IncidentState:
+    """A remark changes nothing, in any state."""
+    return state
+
+
+def recipe_of(fact: ProblemFact) -> Recipe | None:
+    """Return the recipe for an incident: retry a crashed workflow (M9), restart a refund in RS_ERROR (M22), or none."""
+    if fact.kind == "workflow.crashed" and fact.fingerprint.startswith(_WORKFLOW):
+        target = fact.fingerprint.removeprefix(_WORKFLOW)
+        return Recipe(name="retry_workflow", target=target) if target.isascii() and target.isdecimal() else None
+    if fact.kind == "problem.refund.error":
+        target, version = fact.details.get("refund_id", ""), fact.details.get("version", "")
+        if target and _harmless(target) and version.isascii() and version.isdecimal():
+            return Recipe(name="restart_refund", target=target, version=int(version))
+    return None
+
+
+def _harmless(target: str) -> bool:
+    """Whether an id can stand in a path as it is."""
+    return all(sign.isascii() and (sign.isalnum() or sign == "-") for sign in target)
+
+
+class CallUnderWay(Unavailable):
+    """Somebody is being phoned because of the incident at this very moment; the act is possible as soon as that call is out."""
+
+    code = "call_under_way"

@@ -1,0 +1,353 @@
+"""Problems as they are reported and ended: one incident each, told where the routes say, unless something keeps it from being told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from common.ids import new_id
+from notifier.delivery.notices import NewNotice
+from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.model import ProblemFact, Reported, recipe_of, should_notify
+from notifier.messages.buttons import Button
+from notifier.messages.document import Document
+from notifier.messages.incident_notices import render_follow_up, render_problem
+from notifier.messages.keyboard import incident_buttons
+from notifier.messages.wording import Words
+from notifier.people.model import Directory, Person
+from notifier.routing.model import Chosen, Labels, Routes, fits
+from notifier.silences.model import Inhibition, why_muted
+
+NO_ROUTE = "no route matches"
+_NEVER_TOLD = "nobody was told of the problem"
+_LAST = 2**31  # the end of a problem comes after everything else that is told of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A problem, reported by an event. ``always``: each report is told (M8), not only news."""
+
+    fact: ProblemFact
+    event_id: str
+    traceparent: str | None = None
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """The end of a problem, reported by an event."""
+
+    fingerprint: str
+    actor: str
+    summary: str
+    at: datetime
+    event_id: str
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestResult:
+    """What came of entries: the incident of each (None: over already, or none open), what is to be kept, which incidents are over now."""
+
+    incidents: tuple[int | None, ...]
+    notices: tuple[NewNotice, ...]
+    over: tuple[int, ...]
+
+
+class Problems:
+    """Takes reports in. The same event has the same effect however often it comes."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        words: Words,
+        environment: str,
+        directory: Directory | None = None,
+        inhibitions: tuple[Inhibition, ...] = (),
+    ) -> None:
+        self._directory = directory or Directory()
+        self._routes = routes
+        self._words = words
+        self._environment = environment
+        self._inhibitions = inhibitions
+
+    async def __call__(self, notifications: NotificationStore, entries: Sequence[Report | Resolution]) -> IngestResult:
+        """Take reports and ends in, each problem's in their order.
+
+        All problems of the transaction are locked first, so it is called once in each.
+        """
+        await notifications.lock([fingerprint_of(entry) for entry in entries])
+        incidents: list[int | None] = [None] * len(entries)
+        notices: list[NewNotice] = []
+        # Round by round: the first entry of every problem, then the second. A batch of a storm is one round or two.
+        for turn in _rounds(entries):
+            reported = await self._report(notifications, entries, turn)
+            for index, incident, notice in (*reported, *await self._settle(notifications, entries, turn)):
+                incidents[index] = incident
+                notices += [] if notice is None else [notice]
+        over = [
+            incident
+            for incident, entry in zip(incidents, entries, strict=True)
+            if incident is not None and isinstance(entry, Resolution)
+        ]
+        return IngestResult(incidents=tuple(incidents), notices=tuple(notices), over=tuple(sorted(set(over))))
+
+    async def _report(
+        self, notifications: NotificationStore, entries: Sequence[Report | Resolution], turn: Sequence[int]
+    ) -> list[tuple[int, int | None, NewNotice | None]]:
+        reports = [(index, entry) for index in turn if isinstance(entry := entries[index], Report)]
+        if not reports:
+            return []
+        made = await notifications.report(
+            [(report.fact, report.fact.environment or self._environment) for _, report in reports]
+        )
+        to_tell: list[tuple[int, Report, Reported, str]] = []
+        for (index, report), reported in zip(reports, made, strict=True):
+            transition: str | None = None
+            if reported is not None:
+                transition = "opened" if report.always else should_notify(reported, report.fact.severity)
+            if reported is not None and transition is not None:
+                to_tell.append((index, report, reported, transition))
+        muted = await self._why_muted(notifications, [report.fact for _, report, _, _ in to_tell])
+        notices: dict[int, NewNotice] = {}
+        changes: dict[int, str | None] = {}
+        for (index, report, reported, rendered), why in zip(to_tell, muted, strict=True):
+            if why != reported.muted:
+                changes[reported.incident_id] = why
+            notices[index] = self.notice(
+                report.fact,
+                reported.incident_id,
+                rendered=rendered,
+                transition=f"{report.fact.kind}:{report.event_id}" if report.always else rendered,
+                sequence=reported.occurrences,
+                event_id=report.event_id,
+                traceparent=report.traceparent,
+                muted=why,
+            )
+        await notifications.mute(changes)
+        return [
+            (index, None if reported is None else reported.incident_id, notices.get(index))
+            for (index, _), reported in zip(reports, made, strict=True)
+        ]
+
+    async def _settle(
+        self, notifications: NotificationStore, entries: Sequence[Report | Resolution], turn: Sequence[int]
+    ) -> list[tuple[int, int | None, NewNotice | None]]:
+        ends = [(index, entry) for index in turn if isinstance(entry := entries[index], Resolution)]
+        if not ends:
+            return []
+        settled = await notifications.settle(
+            [(over.fingerprint, over.actor, over.summary, over.at) for _, over in ends]
+        )
+        made: list[tuple[int, int | None, NewNotice | None]] = []
+        for (index, over), kept in zip(ends, settled, strict=True):
+            if kept is None:
+                made.append((index, None, None))
+                continue
+            notice = self.resolved(
+                kept.incident_id,
+                kept.fact,
+                event_id=over.event_id,
+                traceparent=over.traceparent,
+                muted=kept.muted,
+            )
+            made.append((index, kept.incident_id, notice))
+        return made
+
+    def resolved(
+        self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None, muted: str | None = None
+    ) -> NewNotice:
+        """Return the notice that a problem is over; it goes wherever the problem itself was told."""
+        return self.notice(
+            fact,
+            incident_id,
+            rendered="resolved",
+            transition="resolved",
+            sequence=_LAST,
+            event_id=event_id,
+            traceparent=traceparent,
+            muted=None if muted is None else f"{_NEVER_TOLD} ({muted})",
+        )
+
+    async def ingest(
+        self, notifications: NotificationStore, entries: Sequence[Report | Resolution]
+    ) -> tuple[int | None, ...]:
+        """Take reports and ends in that came alone, their notices too; returns their incidents' ids (None: over already, or none open)."""
+        taken = await self(notifications, entries)
+        await notifications.add(taken.notices)
+        await self.refresh(notifications, taken)
+        return taken.incidents
+
+    async def refresh(self, notifications: NotificationStore, taken: IngestResult) -> None:
+        """Have messages edited about what is over. Last: in a storm every batch changes the same digests, and others wait for them."""
+        if taken.over:
+            await notifications.refresh(taken.over)
+
+    async def unmute(self, notifications: NotificationStore, *, limit: int) -> int:
+        """Tell of problems that are not over although what kept them from being told is; returns how many."""
+        waiting = await notifications.muted(limit)
+        still = await self._why_muted(notifications, [settled.fact for settled in waiting])
+        notices: list[NewNotice] = []
+        changes: dict[int, str | None] = {}
+        for settled, why in zip(waiting, still, strict=True):
+            if why == settled.muted:
+                continue
+            changes[settled.incident_id] = why
+            if why is None:
+                event_id = new_id()
+                notices.append(
+                    self.notice(
+                        settled.fact,
+                        settled.incident_id,
+                        rendered="opened",
+                        transition=f"unmuted:{event_id}",
+                        sequence=settled.occurrences,
+                        event_id=event_id,
+                        traceparent=None,
+                        muted=None,
+                    )
+                )
+        await notifications.mute(changes)
+        await notifications.add(notices)
+        return len(notices)
+
+    async def _why_muted(self, notifications: NotificationStore, facts: Sequence[ProblemFact]) -> list[str | None]:
+        """Return for each problem why nobody is told of it."""
+        if not facts:
+            return []
+        silences, now = await notifications.silences()
+        labels = [self.labels(fact) for fact in facts]
+        reasons: list[str | None] = []
+        for each in labels:
+            rules = [rule for rule in self._inhibitions if fits(rule.target, each)]
+            open_incidents = await notifications.open_incidents(rules, each) if rules else ()
+            reasons.append(
+                why_muted(each, now=now, silences=silences, inhibitions=rules, open_incidents=open_incidents)
+            )
+        return reasons
+
+    def labels(self, fact: ProblemFact) -> Labels:
+        """Return what routes see of a problem."""
+        return Labels(
+            environment=fact.environment or self._environment,
+            kind=fact.kind,
+            severity=fact.severity,
+            source=fact.source,
+            store_id=fact.store_id,
+            zone=fact.zone,
+            service=fact.service,
+            alert=fact.alert,
+            order_number=fact.order_number,
+            fingerprint=fact.fingerprint,
+        )
+
+    def notice(
+        self,
+        fact: ProblemFact,
+        incident_id: int,
+        *,
+        rendered: str,
+        transition: str,
+        sequence: int,
+        event_id: str,
+        traceparent: str | None,
+        muted: str | None,
+    ) -> NewNotice:
+        """Return a notice about a problem, rendered as one that was ``opened``, ``escalated`` or ``resolved``."""
+        labels = self.labels(fact)
+        chosen: tuple[Chosen, ...] = () if muted is not None else self._routes.choose(labels)
+        document: Document | None = None
+        if chosen:
+            document = render_problem(
+                fact,
+                transition=rendered,
+                environment=labels.environment,
+                words=self._words,
+                people=self._people(fact),
+            )
+            if rendered != "resolved" and fact.severity != "info":
+                document = replace(document, buttons=self._buttons(incident_id, fact))
+        return NewNotice(
+            id=new_id(),
+            subject=f"incident:{incident_id}",
+            transition=transition,
+            sequence=sequence,
+            kind=fact.kind,
+            severity=fact.severity,
+            event_id=event_id,
+            occurred_at=fact.occurred_at,
+            order_number=fact.order_number,
+            incident_id=incident_id,
+            document=document,
+            reason=None if chosen else muted or NO_ROUTE,
+            traceparent=traceparent,
+            chosen=chosen,
+            group=f"{fact.kind}:{fact.alert or ''}:{fact.service}:{labels.environment}",
+            labels=labels,
+        )
+
+    def follow_up_notice(
+        self,
+        incident_id: int,
+        fact: ProblemFact,
+        *,
+        sentence: str,
+        act: str,
+        needs_somebody: bool,
+        transition: str,
+        sequence: int,
+        event_id: str,
+        at: datetime,
+    ) -> NewNotice:
+        """Return the notice of what happened to an incident since (reminded, recipe done, …), for wherever its problem is told.
+
+        With buttons while it still ``needs_somebody``.
+        """
+        notice = self.notice(
+            fact,
+            incident_id,
+            rendered="resolved",
+            transition=transition,
+            sequence=sequence,
+            event_id=event_id,
+            traceparent=None,
+            muted=None,
+        )
+        if notice.document is None:
+            return replace(notice, occurred_at=at)
+        document = render_follow_up(
+            fact,
+            sentence=sentence,
+            act=act,
+            environment=self.labels(fact).environment,
+            words=self._words,
+            buttons=self._buttons(incident_id, fact) if needs_somebody else (),
+        )
+        return replace(notice, document=document, occurred_at=at)
+
+    def _buttons(self, incident_id: int, fact: ProblemFact) -> tuple[Button, ...]:
+        return incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words)
+
+    def _people(self, fact: ProblemFact) -> tuple[Person, ...]:
+        tagged = (person for name in fact.responsible for person in self._directory.tagged(name))
+        return tuple(dict.fromkeys(tagged))
+
+
+def fingerprint_of(entry: Report | Resolution) -> str:
+    """Return whose problem it is."""
+    return entry.fact.fingerprint if isinstance(entry, Report) else entry.fingerprint
+
+
+def _rounds(entries: Sequence[Report | Resolution]) -> list[list[int]]:
+    """Return the places of the entries so that a round has each problem once, and a problem's entries keep their order."""
+    seen: dict[str, int] = {}
+    rounds: list[list[int]] = []
+    for index, entry in enumerate(entries):
+        turn = seen.get(fingerprint_of(entry), 0)
+        seen[fingerprint_of(entry)] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(index)
+    return rounds

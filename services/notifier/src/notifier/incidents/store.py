@@ -1,0 +1,101 @@
+"""Incidents under a person's hands, in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from common.errors import NotFound
+from common.http import Principal, audit
+from common.postgres import Connection
+from notifier.delivery.notifications import problem_of
+from notifier.incidents.model import CallUnderWay, Incident, IncidentState
+
+_LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
+_CHANGE = """
+UPDATE incidents
+SET state = $2, version = version + 1,
+    acknowledged_at = CASE WHEN $3 = 'ack' THEN clock_timestamp() ELSE acknowledged_at END,
+    acknowledged_by = CASE WHEN $3 = 'ack' THEN $4 ELSE acknowledged_by END,
+    ack_until = CASE WHEN $3 = 'ack' THEN clock_timestamp() + $5::interval ELSE ack_until END,
+    resolved_at = CASE WHEN $3 = 'resolve' THEN clock_timestamp() ELSE resolved_at END,
+    resolved_by = CASE WHEN $3 = 'resolve' THEN $4 ELSE resolved_by END
+WHERE id = $1
+"""
+_HISTORY = "INSERT INTO incident_history (incident_id, actor, act, text, origin) VALUES ($1, $2, $3, $4, $5)"
+_CALL_UNDER_WAY = """
+SELECT EXISTS (SELECT FROM calls WHERE incident_id = $1 AND state = 'calling' AND lease_until > clock_timestamp())
+"""
+_HOLD_TIMER = """
+INSERT INTO escalations (incident_id, due_at) SELECT id, ack_until FROM incidents WHERE id = $1
+ON CONFLICT (incident_id) DO UPDATE SET step = 0, round = 0, due_at = excluded.due_at
+"""
+_END_TIMER = "UPDATE escalations SET due_at = NULL WHERE incident_id = $1"
+
+
+class IncidentStore:
+    """Incidents that one person acts on, inside one transaction."""
+
+    def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
+        self._connection = connection
+        self._principal = principal
+        self._request_id = request_id
+
+    async def incident(self, incident_id: int) -> Incident:
+        """Lock and return an incident. Raises ``NotFound``."""
+        row = await self._connection.fetchrow(_LOCK, incident_id)
+        if row is None:
+            raise NotFound("no such incident")
+        return incident_of(row)
+
+    async def ensure_no_call_in_progress(self, incident: Incident) -> None:
+        """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
+        if await self._connection.fetchval(_CALL_UNDER_WAY, incident.id):
+            raise CallUnderWay("somebody is being phoned because of this incident right now", retry_after=1.0)
+
+    async def change(
+        self,
+        incident: Incident,
+        state: IncidentState,
+        *,
+        act: str,
+        actor: str,
+        text: str,
+        ack_lasts: timedelta | None = None,
+        origin: str | None = None,
+    ) -> None:
+        """Write the new state and a line of the incident's history; set the escalation's timer to the end of an acknowledgement.
+
+        ``origin`` is where it was said; the line is not told there again.
+        """
+        await self._connection.execute(_CHANGE, incident.id, state.value, act, actor, ack_lasts)
+        await self._connection.execute(_HISTORY, incident.id, actor, act, text, origin)
+        if act == "ack":
+            await self._connection.execute(_HOLD_TIMER, incident.id)
+        elif act == "resolve":
+            await self._connection.execute(_END_TIMER, incident.id)
+
+    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
+        """Leave an audit record."""
+        await audit.record(
+            self._connection,
+            principal=self._principal,
+            action=action,
+            target=target,
+            reason=reason,
+            before=before,
+            after=after,
+            request_id=self._request_id,
+        )
+
+
+def incident_of(row: Any) -> Incident:
+    """Read an incident's row as people act on it."""
+    return Incident(
+        id=row["id"],
+        state=IncidentState(row["state"]),
+        fact=problem_of(row),
+        version=row["version"],
+        holder=row["acknowledged_by"],
+        ack_until=row["ack_until"],
+    )

@@ -1,0 +1,1 @@
+"""What comes in: events of the suite, Alertmanager's alerts, Sentry's errors."""

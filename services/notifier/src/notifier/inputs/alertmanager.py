@@ -1,0 +1,121 @@
+"""Alertmanager's webhook (version 4) as problems: each alert is one, under its own fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from common.ids import derived_id
+from common.telemetry import scrub_text
+from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.model import ProblemFact, Severity
+from notifier.incidents.problems import Problems, Report, Resolution
+
+_SEVERITIES: Mapping[str, Severity] = {"critical": "critical", "page": "critical", "info": "info", "none": "info"}
+_SHOWN_LABELS = 15
+_AT_A_TIME = 250
+_MOST_PEOPLE = 5
+_METHODS = ("method", "http_method")
+_ADDRESSES = ("url", "route", "path", "handler", "endpoint")
+_RESPONSIBLE = ("responsible", "owner")
+_ELSEWHERE = {"alertname", "severity", "service", "environment", *_RESPONSIBLE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert of a notification. ``fingerprint`` identifies the set of labels; ``starts_at`` one firing of it."""
+
+    status: Literal["firing", "resolved"]
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime | None
+    url: str | None
+
+
+class IngestAlerts:
+    """Alertmanager repeats a notification until it gets a 2xx, and while an alert lasts: repeats change nothing but counters."""
+
+    def __init__(
+        self,
+        *,
+        problems: Problems,
+        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        wake: Callable[[], None],
+    ) -> None:
+        self._problems = problems
+        self._open_notifications = open_notifications
+        self._wake = wake
+
+    async def __call__(self, alerts: tuple[Alert, ...], *, traceparent: str | None) -> tuple[int, ...]:
+        """Take all alerts of a notification in; returns the ids of the incidents they are.
+
+        A large notification is several transactions: each holds a lock an alert, and the server has room for some thousands. When a
+        later one fails, Alertmanager repeats the whole, and the earlier alerts are only counted again.
+        """
+        incidents: list[int] = []
+        # Sorted: two notifications with the same alerts would otherwise lock incidents crosswise.
+        ordered = sorted(alerts, key=lambda each: each.fingerprint)
+        for start in range(0, len(ordered), _AT_A_TIME):
+            incidents.extend(await self._take(ordered[start : start + _AT_A_TIME], traceparent=traceparent))
+            self._wake()
+        return tuple(incidents)
+
+    async def _take(self, alerts: Sequence[Alert], *, traceparent: str | None) -> list[int]:
+        entries: list[Report | Resolution] = []
+        for alert in alerts:
+            fingerprint = f"alertmanager:{alert.fingerprint}"
+            event_id = derived_id("alertmanager", alert.fingerprint, alert.starts_at.isoformat(), alert.status)
+            if alert.status == "resolved":
+                at = alert.ends_at or alert.starts_at
+                entries.append(
+                    Resolution(
+                        fingerprint=fingerprint, actor="alertmanager", summary="resolved", at=at, event_id=event_id
+                    )
+                )
+            else:
+                entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
+        async with self._open_notifications() as notifications:
+            incidents = await self._problems.ingest(notifications, entries)
+        return [incident for incident in incidents if incident is not None]
+
+
+def problem_of(alert: Alert, fingerprint: str) -> ProblemFact:
+    """Return the problem that an alert is: annotations ``summary``, ``description``, ``runbook_url``; the labels are details.
+
+    Labels ``responsible`` or ``owner`` name whom to tag (M20), several with commas between. An alert about requests that fail names method
+    and address first (DECISIONS "People"), whatever its labels call them.
+    """
+    labels, annotations = alert.labels, alert.annotations
+    name = labels.get("alertname", "alert")
+    request = " ".join(
+        value
+        for names in (_METHODS, _ADDRESSES)
+        if (value := next((labels[each] for each in names if labels.get(each)), ""))
+    )
+    told = _ELSEWHERE | ({*_METHODS, *_ADDRESSES} if request else set())
+    shown = {"request": scrub_text(request)} if request else {}
+    shown |= {label: scrub_text(value) for label, value in labels.items() if label not in told}
+    responsible = next((labels[each] for each in _RESPONSIBLE if labels.get(each)), "")
+    description = annotations.get("description")
+    return ProblemFact(
+        kind="problem.alert",
+        severity=_SEVERITIES.get(labels.get("severity", ""), "warning"),
+        fingerprint=fingerprint,
+        summary=scrub_text(annotations.get("summary") or name),
+        service=labels.get("service") or labels.get("job") or "prometheus",
+        occurred_at=alert.starts_at,
+        details={"alert": name, **dict(list(shown.items())[:_SHOWN_LABELS])},
+        source=labels.get("source"),
+        store_id=labels.get("store_id"),
+        zone=labels.get("zone"),
+        link=annotations.get("runbook_url") or alert.url,
+        instruction=scrub_text(description) if description else None,
+        environment=labels.get("environment"),
+        alert=name,
+        responsible=tuple(each.strip() for each in responsible.split(",") if each.strip())[:_MOST_PEOPLE],
+    )

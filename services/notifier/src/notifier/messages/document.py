@@ -1,0 +1,177 @@
+"""The render tree: what is said, before it is known in which channel.
+
+A document is a title and sections of lines; a line is a row of styled spans. Channels turn lines into their own mark-up and
+cut between lines, so no mark-up is ever cut in two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from notifier.messages.buttons import Button
+
+Style = Literal["plain", "bold", "italic", "code", "strike"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of text of one style. ``link`` makes it a link; ``text`` is raw, each channel escapes it.
+
+    ``handles`` tag a person: (channel, the person's name or id there); a channel without one shows the text.
+    """
+
+    text: str
+    style: Style = "plain"
+    link: str | None = None
+    handles: tuple[tuple[str, str], ...] = ()
+
+    def handle(self, channel: str) -> str | None:
+        """Return how a channel knows the person, or None."""
+        return dict(self.handles).get(channel)
+
+
+Line = tuple[Span, ...]
+"""One line; it holds no line break."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Lines that belong together, under a heading or none; ``bullets`` puts a mark before each."""
+
+    lines: tuple[Line, ...]
+    heading: Line = ()
+    bullets: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One complete notice, with its buttons."""
+
+    title: Line
+    sections: tuple[Section, ...] = ()
+    buttons: tuple[Button, ...] = ()
+
+    def flatten(self) -> tuple[Line, ...]:
+        """Return every line in reading order, headings and bullets included."""
+        lines: list[Line] = [self.title]
+        for section in self.sections:
+            if section.heading:
+                lines.append(section.heading)
+            mark = (Span("• "),) if section.bullets else ()
+            lines.extend(mark + line for line in section.lines)
+        return tuple(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the document as JSON values, the way the notification log keeps it."""
+        return {
+            "title": _line_to_json(self.title),
+            "sections": [
+                {
+                    "heading": _line_to_json(section.heading),
+                    "lines": [_line_to_json(line) for line in section.lines],
+                    "bullets": section.bullets,
+                }
+                for section in self.sections
+            ],
+            "buttons": [[button.label, button.data, button.style] for button in self.buttons],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Document:
+        """Read back what ``to_json`` made. Raises ``KeyError`` or ``TypeError`` on anything else."""
+        return cls(
+            title=_line_from_json(value["title"]),
+            sections=tuple(
+                Section(
+                    heading=_line_from_json(section["heading"]),
+                    lines=tuple(_line_from_json(line) for line in section["lines"]),
+                    bullets=section["bullets"],
+                )
+                for section in value["sections"]
+            ),
+            buttons=buttons_from(value.get("buttons", ())),
+        )
+
+
+def buttons_from(value: Sequence[Sequence[Any]]) -> tuple[Button, ...]:
+    """Read back the buttons that ``to_json`` made."""
+    return tuple(Button(label=label, data=data, style=style) for label, data, style in value)
+
+
+def plain(text: str) -> Span:
+    """Return a plain span on one line: line breaks and runs of blanks become one blank."""
+    return Span(one_line(text))
+
+
+def bold(text: str) -> Span:
+    """Return a bold span on one line."""
+    return Span(one_line(text), "bold")
+
+
+def code(text: str) -> Span:
+    """Return a monospaced span on one line; chats let a person copy it with one touch."""
+    return Span(one_line(text), "code")
+
+
+def one_line(text: str) -> str:
+    """Join a text to one line and drop control characters, which providers refuse or show as boxes.
+
+    Blanks at the ends stay: spans are put side by side.
+    """
+    if text.isprintable():
+        return text
+    kept = "".join(
+        " " if character.isspace() else character
+        for character in text
+        if character.isprintable() or character.isspace()
+    )
+    return " ".join(kept.split()) if kept.strip() else " "
+
+
+def shorten(text: str, longest: int) -> str:
+    """Return at most ``longest`` characters; "…" stands for what was cut."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def text_of(line: Sequence[Span]) -> str:
+    """Return a line without any mark-up."""
+    return "".join(span.text for span in line)
+
+
+def split_line(line: Line, longest: int) -> list[Line]:
+    """Cut a line into lines whose spans have at most ``longest`` characters of text together; styles are kept, nothing is lost."""
+    if sum(len(span.text) for span in line) <= longest:
+        return [line]
+    pieces: list[Line] = []
+    current: list[Span] = []
+    room = longest
+    for span in line:
+        rest = span.text
+        while rest:
+            if room == 0:
+                pieces.append(tuple(current))
+                current, room = [], longest
+            part, rest = rest[:room], rest[room:]
+            current.append(Span(part, span.style, span.link, span.handles if not rest else ()))
+            room -= len(part)
+    if current:
+        pieces.append(tuple(current))
+    return pieces
+
+
+def _line_to_json(line: Line) -> list[list[Any]]:
+    return [
+        [span.text, span.style, span.link, [list(handle) for handle in span.handles]]
+        if span.handles
+        else [span.text, span.style, span.link]
+        for span in line
+    ]
+
+
+def _line_from_json(value: Sequence[Sequence[Any]]) -> Line:
+    return tuple(
+        Span(text, style, link, tuple((str(channel), str(handle)) for handles in more for channel, handle in handles))
+        for text, style, link, *more in value
+    )

@@ -1,0 +1,80 @@
+"""The part of the composition root that opens the channels: what is configured, how it sends, what it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from common.service import Lifecycle
+from notifier.channels.mail import MailSender
+from notifier.channels.slack import SlackSender, token_digest
+from notifier.channels.telegram import TelegramSender, bot_id
+from notifier.delivery.limits import mail_limits, slack_edit_limits, slack_limits, telegram_limits
+from notifier.delivery.model import Sender
+from notifier.delivery.queue import LimitsOf
+from notifier.settings import NotifierSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A provider that is configured: how to send, what it allows."""
+
+    name: str
+    sender: Sender
+    limits: LimitsOf
+    edit_limits: LimitsOf | None = None
+    prepare: Callable[[], Awaitable[None]] | None = None
+
+
+def configured(settings: NotifierSettings) -> frozenset[str]:
+    """Return the channels that can send."""
+    told = {"telegram": settings.telegram_token, "slack": settings.slack_token, "mail": settings.smtp_host}
+    return frozenset(name for name, value in told.items() if value is not None)
+
+
+async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> list[Channel]:
+    """Return the channels that are configured. aiogram is imported beside the loop, so that nothing waits for it."""
+    channels: list[Channel] = []
+    if settings.telegram_token is not None:
+        token = settings.telegram_token.get_secret_value()
+        telegram = TelegramSender(
+            token=token, api_url=settings.telegram_api_url, connect_timeout=settings.call_deadline / 2
+        )
+        lifecycle.on_stop(telegram.close, name="telegram")
+        bot = bot_id(token)
+        channels.append(
+            Channel(
+                name="telegram",
+                sender=telegram,
+                limits=lambda chat: telegram_limits(bot=bot, chat=chat),
+                prepare=telegram.prepare,
+            )
+        )
+    if settings.slack_token is not None:
+        slack = SlackSender(
+            token=settings.slack_token.get_secret_value(),
+            api_url=settings.slack_api_url,
+            connect_timeout=settings.call_deadline / 2,
+        )
+        lifecycle.on_stop(slack.close, name="slack")
+        workspace = token_digest(settings.slack_token.get_secret_value())
+        channels.append(
+            Channel(
+                name="slack",
+                sender=slack,
+                limits=lambda channel: slack_limits(channel=channel),
+                edit_limits=lambda _: slack_edit_limits(workspace=workspace),
+            )
+        )
+    if settings.smtp_host is not None:
+        password = settings.smtp_password
+        mail = MailSender(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            sender=settings.mail_from,
+            user=settings.smtp_user,
+            password=None if password is None else password.get_secret_value(),
+            tls=settings.smtp_tls,
+        )
+        channels.append(Channel(name="mail", sender=mail, limits=lambda address: mail_limits(address=address)))
+    return channels

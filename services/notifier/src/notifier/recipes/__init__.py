@@ -1,0 +1,1 @@
+"""Standard recipes that a button asks for and another service carries out."""

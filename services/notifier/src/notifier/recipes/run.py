@@ -1,0 +1,64 @@
+"""Carry a confirmed recipe out with the person's own token: claim, call the service's admin address, write down what came of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from common.ids import derived_id
+from common.telemetry import get_logger
+from notifier.messages.wording import Words
+from notifier.metrics import PeopleMetrics
+from notifier.people.model import Directory
+from notifier.recipes.http import HttpRecipes
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest
+from notifier.recipes.store import RecipeStore
+
+_log = get_logger()
+_GIVE_UP_AFTER = 6
+_MARGIN = timedelta(seconds=5)
+
+
+class RunRecipes:
+    """A request has one Idempotency-Key, so a try whose answer was lost is repeated and acts once. The service checks the person's role."""
+
+    def __init__(
+        self,
+        *,
+        book: RecipeStore,
+        runner: HttpRecipes,
+        directory: Directory,
+        words: Words,
+        watch: PeopleMetrics,
+        deadline: float,
+    ) -> None:
+        self._book = book
+        self._runner = runner
+        self._directory = directory
+        self._words = words
+        self._watch = watch
+        self._deadline = deadline
+
+    async def __call__(self) -> bool:
+        """Carry one out; returns whether there was one."""
+        request = await self._book.claim(lease=timedelta(seconds=self._deadline) + _MARGIN)
+        if request is None:
+            return False
+        named = self._words[f"recipe.{request.recipe}"].format(target=request.target)
+        outcome = await self._run(request, named)
+        text = named if isinstance(outcome, RecipeDone) else f"{named}: {outcome.reason}"
+        state = await self._book.record(request, outcome, text=text, give_up_after=_GIVE_UP_AFTER)
+        self._watch.cooked(request.recipe, state)
+        _log.info("recipe_run", recipe=request.recipe, incident_id=str(request.incident_id), outcome=state)
+        return True
+
+    async def _run(self, request: RecipeRequest, named: str) -> RecipeOutcome:
+        person = self._directory.person(request.person)
+        if person is None or person.token is None:
+            return RecipeRefused(self._words["recipe.no_token"].format(who=self._directory.name_of(request.person)))
+        return await self._runner.run(
+            request,
+            token=person.token,
+            reason=f"{person.id}: {named} (incident {request.incident_id})",
+            key=derived_id("notifier.recipe", str(request.id)),
+            deadline=self._deadline,
+        )

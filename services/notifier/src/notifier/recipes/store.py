@@ -1,0 +1,90 @@
+"""Confirmed recipes in PostgreSQL, and the admin addresses of the services that carry them out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from common.ids import derived_id
+from common.postgres import Database
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.model import TryLater
+from notifier.incidents.problems import Problems, Resolution
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest
+
+_CLAIM = """
+UPDATE recipe_requests SET state = 'running', attempts = attempts + 1, began_at = coalesce(began_at, clock_timestamp()),
+    lease_until = clock_timestamp() + $1::interval, not_before = clock_timestamp() + $1::interval
+WHERE id = (SELECT id FROM recipe_requests WHERE state IN ('confirmed', 'running') AND not_before <= clock_timestamp()
+            ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING *
+"""
+_RECORD = """
+UPDATE recipe_requests SET state = $2, result = $3, not_before = clock_timestamp() + $4::interval, lease_until = NULL,
+    ended_at = CASE WHEN $2 <> 'running' THEN clock_timestamp() END
+WHERE id = $1 AND state = 'running' AND attempts = $5
+RETURNING began_at
+"""
+_INCIDENT = "SELECT fingerprint, state FROM incidents WHERE id = $1"
+_NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
+
+
+class RecipeStore:
+    """Confirmed recipes that are to be carried out."""
+
+    def __init__(self, database: Database, *, problems: Problems) -> None:
+        self._database = database
+        self._problems = problems
+
+    async def claim(self, *, lease: timedelta) -> RecipeRequest | None:
+        """Claim the next one; a claim whose owner died is due again after its lease."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_CLAIM, lease)
+        return None if row is None else request_of(row)
+
+    async def record(self, request: RecipeRequest, outcome: RecipeOutcome, *, text: str, give_up_after: int) -> str:
+        """Write down what came of it.
+
+        Done ends the incident as it stood when the recipe began: what was reported since (the workflow crashed again) stays open.
+        """
+        wait = timedelta(0)
+        if isinstance(outcome, RecipeDone):
+            state = "done"
+        elif isinstance(outcome, TryLater) and request.attempts < give_up_after:
+            state, wait = "running", timedelta(seconds=min(30, 2**request.attempts))
+        else:
+            state = "failed"
+        async with self._database.transaction() as connection:
+            incident = await connection.fetchrow(
+                _INCIDENT, request.incident_id
+            )  # its lock comes after its fingerprint's
+            ours = await connection.fetchrow(_RECORD, request.id, state, text, wait, request.attempts)
+            if ours is None:
+                return "superseded"
+            if state != "running":
+                await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
+            if state == "done" and incident is not None and incident["state"] != "resolved":
+                over = Resolution(
+                    fingerprint=incident["fingerprint"],
+                    actor=request.person,
+                    summary=text,
+                    at=ours["began_at"],
+                    event_id=derived_id("notifier.recipe-done", str(request.id)),
+                )
+                await self._problems.ingest(NotificationStore(connection), [over])
+        return state
+
+
+def request_of(row: Any) -> RecipeRequest:
+    """Read a request's row."""
+    return RecipeRequest(
+        id=row["id"],
+        incident_id=row["incident_id"],
+        recipe=row["recipe"],
+        target=row["target"],
+        version=row["version"],
+        person=row["person"],
+        state=row["state"],
+        asked_at=row["asked_at"],
+        attempts=row["attempts"],
+    )

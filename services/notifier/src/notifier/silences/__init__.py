@@ -1,0 +1,1 @@
+"""What keeps problems from being notified: silences, maintenance windows, inhibitions."""

@@ -1,0 +1,69 @@
+"""What keeps a problem from being told: a silence that somebody set, or another problem that explains it. Orders are never kept back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from notifier.routing.model import Labels, fits
+
+Purpose = Literal["silence", "maintenance"]
+EQUALS = ("environment", "service", "source", "store_id", "zone", "order_number")
+"""What an inhibition may ask to be the same in both problems."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Nobody is told of problems that fit ``match`` from ``starts_at`` up to ``ends_at``; a maintenance window is one that is planned."""
+
+    id: int
+    match: Mapping[str, tuple[str, ...]]
+    purpose: Purpose
+    starts_at: datetime
+    ends_at: datetime
+
+    def covers(self, labels: Labels, now: datetime) -> bool:
+        """Whether it holds now and fits. One that names nothing fits nothing: it would silence everything."""
+        return bool(self.match) and self.starts_at <= now < self.ends_at and fits(self.match, labels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inhibition:
+    """While a problem that fits ``source`` is not over, nobody is told of one that fits ``target`` and has the same ``equal`` traits."""
+
+    name: str
+    source: Mapping[str, tuple[str, ...]]
+    target: Mapping[str, tuple[str, ...]]
+    equal: tuple[str, ...] = ()
+
+    def explains(self, source: Labels, target: Labels) -> bool:
+        """Whether one problem keeps the other from being told; none does so to itself."""
+        return (
+            source.fingerprint != target.fingerprint
+            and fits(self.source, source)
+            and fits(self.target, target)
+            and all(getattr(source, name) == getattr(target, name) for name in self.equal)
+        )
+
+
+def why_muted(
+    labels: Labels,
+    *,
+    now: datetime,
+    silences: Sequence[Silence],
+    inhibitions: Sequence[Inhibition],
+    open_incidents: Sequence[tuple[int, Labels]],
+) -> str | None:
+    """Return why nobody is told of a problem, or None. ``open_incidents`` are problems that are not over, with their ids."""
+    for silence in silences:
+        if silence.covers(labels, now):
+            return f"silenced by {silence.purpose} {silence.id} until {silence.ends_at:%Y-%m-%dT%H:%M:%SZ}"
+    for rule in inhibitions:
+        if not fits(rule.target, labels):
+            continue
+        for incident_id, source in open_incidents:
+            if rule.explains(source, labels):
+                return f"inhibited by incident {incident_id} ({rule.name})"
+    return None

@@ -1,0 +1,94 @@
+"""Silences and maintenance windows in PostgreSQL, within a transaction that somebody else commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from common.errors import NotFound
+from common.postgres import Connection
+from notifier.incidents.model import Incident
+from notifier.routing.model import fits, literal
+from notifier.routing.rows import labels_of, like
+from notifier.silences.model import Silence
+
+_ADD = """
+INSERT INTO silences (match, purpose, starts_at, ends_at, reason, created_by)
+VALUES ($1, $2, coalesce($3, now()), greatest($4, coalesce($3, now())), $5, $6) RETURNING *
+"""
+_LIST = """
+SELECT * FROM silences
+WHERE ($1::boolean OR ends_at > now()) AND ($2::bigint IS NULL OR id < $2)
+ORDER BY id DESC LIMIT $3
+"""
+_LOCK = "SELECT *, greatest(starts_at, least(ends_at, now())) AS ends_now FROM silences WHERE id = $1 FOR UPDATE"
+# What has not begun ends before it begins; what is over stays as it was.
+_END = "UPDATE silences SET ends_at = $2, ended_by = $3 WHERE id = $1 AND ends_at > $2"
+_OPEN = "SELECT * FROM incidents WHERE state <> 'resolved' AND kind LIKE ANY($1::text[]) ORDER BY id LIMIT 2000"
+
+
+class SilenceStore:
+    """The silences, inside one transaction. One connection inside a transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def add(
+        self,
+        *,
+        match: Mapping[str, Sequence[str]],
+        purpose: str,
+        starts_at: datetime | None,
+        ends_at: datetime,
+        reason: str,
+        by: str,
+    ) -> dict[str, Any]:
+        """Keep a silence; it begins now unless told otherwise. Returns its row."""
+        kept = {label: list(patterns) for label, patterns in match.items()}
+        row = await self._connection.fetchrow(_ADD, kept, purpose, starts_at, ends_at, reason, by)
+        assert row is not None  # noqa: S101 - INSERT … RETURNING gives its row
+        return dict(row)
+
+    async def listed(self, *, over_too: bool, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """Return silences, newest first."""
+        return [dict(row) for row in await self._connection.fetch(_LIST, over_too, before, limit)]
+
+    async def end(self, silence_id: int, *, by: str, dry_run: bool) -> tuple[datetime, datetime]:
+        """End a silence now; returns its end before and after. One that is over stays as it is. Raises ``NotFound``."""
+        row = await self._connection.fetchrow(_LOCK, silence_id)
+        if row is None:
+            raise NotFound("no such silence")
+        if not dry_run:
+            await self._connection.execute(_END, silence_id, row["ends_now"], by)
+        return row["ends_at"], row["ends_now"]
+
+    async def fitting(self, match: Mapping[str, Sequence[str]]) -> list[int]:
+        """Return the incidents that are not over and fit; of very many, the oldest."""
+        patterns = {label: tuple(values) for label, values in match.items()}
+        rows = await self._connection.fetch(_OPEN, [like(each) for each in patterns.get("kind", ("*",))])
+        return [row["id"] for row in rows if fits(patterns, labels_of(row))]
+
+
+def silence_of(row: Any) -> Silence:
+    """Read a silence's row."""
+    return Silence(
+        id=row["id"],
+        match={label: tuple(patterns) for label, patterns in row["match"].items()},
+        purpose=row["purpose"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+    )
+
+
+async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:
+    """Keep notices of the incident's problem back for a while, in the caller's transaction."""
+    now = await connection.fetchval("SELECT now()")
+    await SilenceStore(connection).add(
+        match={"fingerprint": [literal(incident.fact.fingerprint)]},
+        purpose="silence",
+        starts_at=None,
+        ends_at=now + lasts,
+        reason=reason,
+        by=person,
+    )

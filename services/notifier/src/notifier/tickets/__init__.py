@@ -1,0 +1,1 @@
+"""Tickets of problems and requests: built in, or in Yandex Tracker."""

@@ -1,0 +1,183 @@
+"""Follow incidents up: open their tickets, and tell ticket, other chats and the order's timeline what happened to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from common.contracts import Envelope
+from common.contracts.journal import JournalEntryV1
+from common.ids import derived_id
+from notifier.delivery.notices import NewNotice
+from notifier.incidents.model import IncidentState
+from notifier.incidents.problems import Problems
+from notifier.messages.document import shorten
+from notifier.messages.wording import Words
+from notifier.people.model import Directory
+from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
+from notifier.tickets.model import (
+    PROBLEMS,
+    HistoryLine,
+    TicketComment,
+    ticket_for,
+    wants_ticket,
+)
+
+_AT_A_TIME = 200
+_LATER_THAN_ANY_REPORT = 2**30
+_LONGEST = 500
+# What chats are told of anew. Who took it stands in the messages that are there, which are edited; ends are told where they happen.
+_TOLD_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
+_NOT_IN_TICKETS = frozenset({"opened", "reminded"})
+_ENDS = frozenset({"resolve", "resolved", "recipe_done"})
+
+
+class FollowUp:
+    """The line of history is the promise; ticket comment, notice and journal entry are made of it in one transaction, once.
+
+    Lines are followed up in their order, by one replica at a time.
+    """
+
+    def __init__(
+        self, *, follow_ups: FollowUpStore, problems: Problems, directory: Directory, words: Words, environment: str
+    ) -> None:
+        self._follow_ups = follow_ups
+        self._problems = problems
+        self._directory = directory
+        self._words = words
+        self._environment = environment
+
+    async def __call__(self) -> bool:
+        """Follow up what there is; returns whether there may be more."""
+        async with self._follow_ups.transaction() as open_ones:
+            if open_ones is None:
+                return False
+            opened = await self._open_tickets(open_ones)
+            lines = await open_ones.lines(limit=_AT_A_TIME)
+            if lines:
+                await self._tell(open_ones, lines)
+        return opened == _AT_A_TIME or len(lines) == _AT_A_TIME
+
+    async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
+        incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
+        wanted = [incident for incident in incidents if wants_ticket(incident.fact)]
+        if wanted:
+            instructions, duty = await follow_ups.instructions(), await follow_ups.duty()
+            tickets = [
+                ticket_for(
+                    incident.id,
+                    incident.fact,
+                    instructions=instructions,
+                    duty=duty,
+                    directory=self._directory,
+                    environment=self._environment,
+                    words=self._words,
+                )
+                for incident in wanted
+            ]
+            made = await follow_ups.open_tickets(tickets)
+            queues = {ticket.incident_id: ticket.queue for ticket in tickets}
+            await follow_ups.notifications.add_to_outbox(
+                *(
+                    self._journal(
+                        str(incident.fact.order_number),
+                        kind="ticket.opened",
+                        actor="notifier",
+                        summary=f"{made[incident.id]}: {incident.fact.summary}",
+                        details={"queue": queues.get(incident.id, PROBLEMS), "incident": str(incident.id)},
+                        event_id=derived_id("notifier.ticket", str(incident.id)),
+                        follow_ups=follow_ups,
+                    )
+                    for incident in wanted
+                    if incident.id in made
+                )
+            )
+        if incidents:
+            await follow_ups.followed([incident.id for incident in incidents])
+        return len(incidents)
+
+    async def _tell(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
+        await follow_ups.comment(
+            [
+                TicketComment(
+                    ticket_id=line.ticket_id, author=line.actor, text=self._sentence(line), history_id=line.id
+                )
+                for line in lines
+                if line.ticket_id is not None
+                and line.act not in _NOT_IN_TICKETS
+                and line.origin != f"ticket:{line.ticket_id}"
+            ]
+        )
+        await follow_ups.close_tickets(
+            [line.ticket_id for line in lines if line.ticket_id is not None and line.act in _ENDS]
+        )
+        await follow_ups.notifications.add(
+            [self._notice(line) for line in lines if line.act in _TOLD_IN_CHATS and _still_matters(line)]
+        )
+        await follow_ups.notifications.add_to_outbox(
+            *(
+                self._journal(
+                    str(line.incident.fact.order_number),
+                    kind=f"incident.{line.act}",
+                    actor=line.actor,
+                    summary=shorten(self._sentence(line), _LONGEST),
+                    details={"incident": str(line.incident.id), "kind": line.incident.fact.kind},
+                    event_id=derived_id("notifier.history", str(line.id)),
+                    follow_ups=follow_ups,
+                )
+                for line in lines
+                if line.incident.fact.order_number is not None
+            )
+        )
+        await follow_ups.mark_notified([line.id for line in lines])
+
+    def _sentence(self, line: HistoryLine) -> str:
+        key = f"told.{line.act}"
+        words = self._words.label(key)
+        # An act of another release is told by its own name.
+        told = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
+        return f"{told}: {line.text}" if line.text else told
+
+    def _notice(self, line: HistoryLine) -> NewNotice:
+        """Return the notice for every place that was told of the problem."""
+        return self._problems.follow_up_notice(
+            line.incident.id,
+            line.incident.fact,
+            sentence=self._sentence(line),
+            act=line.act,
+            needs_somebody=line.incident.state is IncidentState.OPEN,
+            transition=f"{line.act}:{line.id}",
+            sequence=_LATER_THAN_ANY_REPORT + min(line.id, _LATER_THAN_ANY_REPORT - 1),
+            event_id=derived_id("notifier.told", str(line.id)),
+            at=line.at,
+        )
+
+    def _journal(
+        self,
+        order_number: str,
+        *,
+        kind: str,
+        actor: str,
+        summary: str,
+        details: dict[str, str],
+        event_id: str,
+        follow_ups: FollowUpBatch,
+    ) -> Envelope:
+        entry = JournalEntryV1(
+            order_number=order_number,
+            service="notifier",
+            kind=kind,
+            actor=actor,
+            summary=summary,
+            details=details,
+            occurred_at=follow_ups.now,
+        )
+        return Envelope.of(
+            entry, event_id=event_id, source="/notifier", subject=order_number, time=follow_ups.now, traceparent=None
+        )
+
+
+def _still_matters(line: HistoryLine) -> bool:
+    """Whether a notice is still true: a reminder of what was taken or is over since would send people looking for nothing."""
+    if line.act in {"reminded", "ack_expired"}:
+        return line.incident.state is IncidentState.OPEN
+    return True

@@ -1,0 +1,120 @@
+"""What is to be followed up, in PostgreSQL: incidents without a ticket, lines of history that were not told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from common.postgres import Connection, Database
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.escalation import Duty
+from notifier.duty.roster_store import RosterReader
+from notifier.incidents.model import Incident
+from notifier.incidents.store import incident_of
+from notifier.tickets.model import HistoryLine, Instruction, NewTicket, TicketComment
+from notifier.tickets.store import add_comments, add_tickets, instructions_on
+
+_LOCK = 7_003_002
+_UNFOLLOWED = """
+SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind ORDER BY id LIMIT $1 FOR UPDATE
+"""
+_FOLLOWED = "UPDATE incidents SET followed_up_kind = kind WHERE id = ANY($1::bigint[])"
+_LINES = """
+SELECT h.id AS line_id, h.actor, h.act, h.text, h.at, h.origin, t.id AS ticket_id, i.*
+FROM incident_history AS h
+JOIN incidents AS i ON i.id = h.incident_id
+LEFT JOIN tickets AS t ON t.incident_id = i.id
+WHERE NOT h.told
+ORDER BY h.id LIMIT $1
+"""
+_BACKLOG = """
+SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM incident_history WHERE NOT told) AS oldest,
+       (SELECT count(*) FROM tickets WHERE outside IN ('pending', 'creating')) AS tickets
+"""
+_TOLD = "UPDATE incident_history SET told = true WHERE id = ANY($1::bigint[])"
+_CLOSE = "UPDATE tickets SET state = 'closed', closed_at = now() WHERE id = ANY($1::bigint[]) AND state <> 'closed'"
+
+
+class FollowUpStore:
+    """Opens the follow-up transaction."""
+
+    def __init__(self, database: Database, *, outside: bool) -> None:
+        self._database = database
+        self._outside = outside
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[FollowUpBatch | None]:
+        """Open the transaction, unless another replica has it."""
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+                yield None
+                return
+            now = await connection.fetchval("SELECT clock_timestamp()")
+            yield FollowUpBatch(connection, now=now, outside=self._outside)
+
+    async def backlog(self) -> tuple[float, int]:
+        """Return the age (seconds) of the oldest line that was not told, and how many tickets the outside tracker does not have."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(_BACKLOG)
+        return (0.0, 0) if row is None else (row["oldest"], row["tickets"])
+
+
+class FollowUpBatch:
+    """What is to be followed up, inside one transaction that no other replica has at the same time."""
+
+    def __init__(self, connection: Connection, *, now: datetime, outside: bool) -> None:
+        self._connection = connection
+        self._outside = outside
+        self.notifications = NotificationStore(connection)
+        self.now = now
+
+    async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
+        """Lock and return incidents for which no ticket was decided on, the oldest first."""
+        return [incident_of(row) for row in await self._connection.fetch(_UNFOLLOWED, limit)]
+
+    async def followed(self, incident_ids: Sequence[int]) -> None:
+        """Mark them as decided on."""
+        await self._connection.execute(_FOLLOWED, list(incident_ids))
+
+    async def instructions(self) -> Sequence[Instruction]:
+        """Return what operators are to do, by kind."""
+        return await instructions_on(self._connection)
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        return await RosterReader(self._connection).duty(self.now)
+
+    async def open_tickets(self, tickets: Sequence[NewTicket]) -> Mapping[int, str]:
+        """Open a ticket for each incident that has none; returns incident → key (or number) of the new ones."""
+        made = await add_tickets(self._connection, tickets, outside=self._outside)
+        return {row["incident_id"]: row["key"] or f"#{row['id']}" for row in made}
+
+    async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
+        """Return lines of history that are to be told, in order."""
+        return [
+            HistoryLine(
+                id=row["line_id"],
+                incident=incident_of(row),
+                actor=row["actor"],
+                act=row["act"],
+                text=row["text"],
+                at=row["at"],
+                origin=row["origin"],
+                ticket_id=row["ticket_id"],
+            )
+            for row in await self._connection.fetch(_LINES, limit)
+        ]
+
+    async def comment(self, comments: Sequence[TicketComment]) -> None:
+        """Add remarks to tickets, each line of history once."""
+        await add_comments(self._connection, comments, outside=self._outside)
+
+    async def close_tickets(self, ticket_ids: Sequence[int]) -> None:
+        """Close tickets whose problem is over."""
+        if ticket_ids:
+            await self._connection.execute(_CLOSE, list(ticket_ids))
+
+    async def mark_notified(self, line_ids: Sequence[int]) -> None:
+        """Mark lines as told."""
+        await self._connection.execute(_TOLD, list(line_ids))

@@ -1,0 +1,217 @@
+"""Tickets (M11): which problems open one, in which queue, and what the operator reads first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from common.errors import SuiteError
+from notifier.duty.escalation import Duty
+from notifier.incidents.model import Incident, ProblemFact
+from notifier.messages.document import one_line, shorten
+from notifier.messages.wording import Words
+from notifier.people.model import Directory, Person
+
+PROBLEMS = "TRAVELORDERSUP"
+"""Where problem orders open tickets by themselves."""
+REQUESTS = "TRAVELSUP"
+"""Where people's requests live."""
+_NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed, told in chats (M8)
+_LONGEST_SUMMARY = 250
+_LONGEST_DETAIL = 1000
+NO_CALL = (
+    "звонить не нужно",
+    "звонить не надо",
+    "не нужно звонить",
+    "не надо звонить",
+    "не звоните",
+    "no need to call",
+    "no call needed",
+    "do not call",
+    "don't call",
+    "dont call",
+)
+"""What counts unless the settings say otherwise."""
+_NOT_WORDS = re.compile(r"[^\w']+")
+_QUOTED = re.compile(r"^\s*>.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """What the operator does about a kind of problem, which may be a pattern (``problem.*``). ``call``: and phones the person on duty."""
+
+    kind: str
+    text: str
+    call: bool = False
+    queue: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTicket:
+    """A ticket to be opened for an incident (or, without one, for a person's request)."""
+
+    queue: str
+    kind: str
+    summary: str
+    description: str
+    created_by: str
+    incident_id: int | None = None
+    order_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryLine:
+    """A line of an incident's history that ticket, other chats and timeline do not know yet."""
+
+    id: int
+    incident: Incident
+    actor: str
+    act: str
+    text: str
+    at: datetime
+    origin: str | None
+    ticket_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketComment:
+    """A remark to a ticket. ``history_id`` makes it unique where it tells a line of history; ``summon`` are people to be tagged."""
+
+    ticket_id: int
+    author: str
+    text: str
+    history_id: int | None = None
+    summon: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideComment:
+    """A comment as the outside tracker has it."""
+
+    id: int
+    author: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToCreate:
+    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
+
+    id: int
+    queue: str
+    summary: str
+    description: str
+    unique: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentToSend:
+    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
+
+    id: int
+    key: str
+    text: str
+    summon: tuple[str, ...]
+    link: str | None
+    seen: int
+    attempts: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToRead:
+    """An open ticket whose comments are to be read after ``seen``."""
+
+    id: int
+    key: str
+    seen: int
+    incident_id: int | None
+
+
+def wants_ticket(fact: ProblemFact) -> bool:
+    """Whether a problem opens a ticket: it concerns an order, and nobody did it on purpose."""
+    return fact.order_number is not None and fact.kind not in _NO_TICKET
+
+
+def instruction_for(kind: str, instructions: Sequence[Instruction]) -> Instruction | None:
+    """Return the instruction of a kind: its own, else the longest pattern that fits, else None."""
+    fitting = [each for each in instructions if each.kind == kind or fnmatchcase(kind, each.kind)]
+    return max(fitting, key=lambda each: (each.kind == kind, len(each.kind)), default=None)
+
+
+def ticket_for(
+    incident_id: int,
+    fact: ProblemFact,
+    *,
+    instructions: Sequence[Instruction],
+    duty: Duty,
+    directory: Directory,
+    environment: str,
+    words: Words,
+) -> NewTicket:
+    """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data."""
+    instruction = instruction_for(fact.kind, instructions)
+    lines = [f"{words['what_to_do']}:"]
+    if instruction is not None:
+        lines.append(instruction.text)
+    if instruction is None or instruction.call:
+        lines += whom_to_phone(fact, duty=duty, directory=directory, words=words)
+    lines += ["", one_line(fact.summary)]
+    for label, value in (
+        (words["order"], fact.order_number),
+        (words["environment"], environment),
+        (words["source"], fact.source),
+        (words["store"].capitalize(), fact.store_id),
+        (words["service"], fact.service),
+        *((words.label(name), text) for name, text in fact.details.items()),
+        (words["link"], fact.link),
+    ):
+        if value:
+            lines.append(f"{label}: {shorten(one_line(value), _LONGEST_DETAIL)}")
+    return NewTicket(
+        queue=(instruction.queue if instruction is not None else None) or PROBLEMS,
+        kind=fact.kind,
+        summary=shorten(one_line(f"[{environment}] {fact.summary}"), _LONGEST_SUMMARY),
+        description="\n".join(lines),
+        created_by="notifier",
+        incident_id=incident_id,
+        order_number=fact.order_number,
+    )
+
+
+def whom_to_phone(fact: ProblemFact, *, duty: Duty, directory: Directory, words: Words) -> list[str]:
+    """Return the lines that tell the operator whom to phone, with the number, and who comes next."""
+    lines: list[str] = []
+    ids: tuple[str | None, ...] = (duty.on_duty, duty.previous, duty.backup)
+    people = [person for person in map(directory.person, dict.fromkeys(ids)) if person is not None]
+    if not people:
+        owners = directory.owners_of(source=fact.source, service=fact.service)
+        people = [person for person in map(directory.person, owners) if person is not None]
+    for index, person in enumerate(people):
+        lines.append(f"{words['phone.first'] if index == 0 else words['phone.next']}: {_reach(person)}")
+    return lines or [words["phone.nobody"]]
+
+
+def _reach(person: Person) -> str:
+    return f"{person.name}, {person.phone}" if person.phone else person.name
+
+
+class TrackerRefused(SuiteError):
+    """The tracker refuses for good; asking again will not help."""
+
+    code = "tracker_refused"
+
+
+def says_no_call(text: str, wordings: Sequence[str] = NO_CALL) -> bool:
+    """Whether one of the wordings stands in the text as whole words. Case, punctuation, ё and quoted lines ("> …") do not count."""
+    said = f" {_plain(_QUOTED.sub(' ', text))} "
+    return any(f" {words} " in said for words in map(_plain, wordings) if words)
+
+
+def _plain(text: str) -> str:
+    lowered = text.casefold().replace("ё", "е").replace("\u2019", "'")
+    return " ".join(_NOT_WORDS.sub(" ", lowered).split())

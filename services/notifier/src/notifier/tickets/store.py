@@ -1,0 +1,194 @@
+"""Tickets, their comments and the operators' instructions in PostgreSQL: the built-in tracker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.errors import NotFound
+from common.postgres import Connection
+from notifier.duty.escalation import Duty
+from notifier.duty.roster_store import RosterReader
+from notifier.tickets.model import Instruction, NewTicket, TicketComment
+
+_NUMBERS = """
+INSERT INTO ticket_queues AS q (queue, last) VALUES ($1, $2)
+ON CONFLICT (queue) DO UPDATE SET last = q.last + excluded.last RETURNING last
+"""
+_WITHOUT = """
+SELECT incident_id FROM unnest($1::bigint[]) AS asked (incident_id)
+WHERE NOT EXISTS (SELECT FROM tickets AS t WHERE t.incident_id = asked.incident_id)
+"""
+_ADD = """
+INSERT INTO tickets (key, queue, incident_id, order_number, kind, summary, description, created_by, outside)
+SELECT key, queue, incident_id, order_number, kind, summary, description, created_by, $9
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) WITH ORDINALITY
+     AS new (key, queue, incident_id, order_number, kind, summary, description, created_by, position)
+ORDER BY position
+ON CONFLICT (incident_id) DO NOTHING
+RETURNING id, key, queue, incident_id
+"""
+_COMMENT = """
+INSERT INTO ticket_comments (ticket_id, history_id, author, text, summon, link, outside)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (history_id) DO NOTHING
+RETURNING id, ticket_id, author, text, at
+"""
+_INSTRUCTIONS = "SELECT kind, text, call, queue FROM instructions ORDER BY kind"
+_TICKET = "SELECT * FROM tickets WHERE key = $1 OR id = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE"
+_DEVELOPMENT = "UPDATE tickets SET development_ticket = $2 WHERE id = $1"
+_PAGE = """
+SELECT t.*, coalesce((SELECT jsonb_agg(jsonb_build_object('id', c.id, 'author', c.author, 'text', c.text, 'at', c.at) ORDER BY c.id)
+                      FROM ticket_comments AS c WHERE c.ticket_id = t.id), '[]') AS comments
+FROM tickets AS t
+WHERE ($1::text IS NULL OR t.queue = $1) AND ($2::text IS NULL OR t.state = $2) AND ($3::text IS NULL OR t.order_number = $3)
+  AND ($4::bigint IS NULL OR t.incident_id = $4) AND ($5::bigint IS NULL OR t.id < $5)
+ORDER BY t.id DESC LIMIT $6
+"""
+_PUT_INSTRUCTION = """
+INSERT INTO instructions AS i (kind, text, call, queue, updated_by) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (kind) DO UPDATE SET text = excluded.text, call = excluded.call, queue = excluded.queue, version = i.version + 1,
+    updated_at = now(), updated_by = excluded.updated_by
+RETURNING *
+"""
+_GET_INSTRUCTION = "SELECT * FROM instructions WHERE kind = $1 FOR UPDATE"
+_ALL_INSTRUCTIONS = "SELECT * FROM instructions ORDER BY kind"
+_DROP_INSTRUCTION = "DELETE FROM instructions WHERE kind = $1"
+
+
+async def add_tickets(
+    connection: Connection, tickets: Sequence[NewTicket], *, outside: bool
+) -> Sequence[Mapping[str, Any]]:
+    """Open tickets; an incident that has one keeps it. Returns the rows of the new ones.
+
+    Built-in tickets have their key at once; an outside tracker gives it later.
+    """
+    asked = [ticket.incident_id for ticket in tickets if ticket.incident_id is not None]
+    without = {row["incident_id"] for row in await connection.fetch(_WITHOUT, asked)}
+    wanted = [ticket for ticket in tickets if ticket.incident_id is None or ticket.incident_id in without]
+    if not wanted:
+        return []
+    keys: list[str | None] = [None] * len(wanted)
+    if not outside:
+        last = {
+            queue: await connection.fetchval(_NUMBERS, queue, count)
+            for queue, count in sorted(Counter(ticket.queue for ticket in wanted).items())
+        }
+        left = Counter(ticket.queue for ticket in wanted)
+        for index, ticket in enumerate(wanted):
+            left[ticket.queue] -= 1
+            keys[index] = f"{ticket.queue}-{last[ticket.queue] - left[ticket.queue]}"
+    return [
+        dict(row)
+        for row in await connection.fetch(
+            _ADD,
+            keys,
+            [ticket.queue for ticket in wanted],
+            [ticket.incident_id for ticket in wanted],
+            [ticket.order_number for ticket in wanted],
+            [ticket.kind for ticket in wanted],
+            [ticket.summary for ticket in wanted],
+            [ticket.description for ticket in wanted],
+            [ticket.created_by for ticket in wanted],
+            "pending" if outside else "kept",
+        )
+    ]
+
+
+async def add_comments(
+    connection: Connection, comments: Sequence[TicketComment], *, outside: bool, link: str | None = None
+) -> list[Mapping[str, Any]]:
+    """Add remarks, each line of history once; returns the rows of the new ones."""
+    made: list[Mapping[str, Any]] = []
+    for comment in comments:
+        row = await connection.fetchrow(
+            _COMMENT,
+            comment.ticket_id,
+            comment.history_id,
+            comment.author,
+            comment.text,
+            list(comment.summon),
+            link,
+            "pending" if outside else "kept",
+        )
+        if row is not None:
+            made.append(dict(row))
+    return made
+
+
+async def instructions_on(connection: Connection) -> Sequence[Instruction]:
+    """Return what operators are to do, by kind."""
+    return [
+        Instruction(kind=row["kind"], text=row["text"], call=row["call"], queue=row["queue"])
+        for row in await connection.fetch(_INSTRUCTIONS)
+    ]
+
+
+class TicketStore:
+    """Tickets and instructions under a person's hands, on one connection."""
+
+    def __init__(self, connection: Connection, *, outside: bool) -> None:
+        self._connection = connection
+        self._outside = outside
+
+    async def add(self, ticket: NewTicket) -> Mapping[str, Any]:
+        """Open a ticket."""
+        [row] = await add_tickets(self._connection, [ticket], outside=self._outside)
+        return row
+
+    async def comment(self, comment: TicketComment, *, link: str | None = None) -> Mapping[str, Any]:
+        """Add a remark."""
+        [row] = await add_comments(self._connection, [comment], outside=self._outside, link=link)
+        return row
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        return await RosterReader(self._connection).duty()
+
+    async def page(
+        self,
+        *,
+        queue: str | None,
+        state: str | None,
+        order: str | None,
+        incident: int | None,
+        before: int | None,
+        limit: int,
+    ) -> Sequence[Mapping[str, Any]]:
+        """Return tickets with their comments, newest first."""
+        rows = await self._connection.fetch(_PAGE, queue, state, order, incident, before, limit)
+        return [dict(row) for row in rows]
+
+    async def ticket(self, key: str) -> Mapping[str, Any]:
+        """Lock and return a ticket by its key, or by our own number (``12``). Raises ``NotFound``."""
+        number = int(key) if key.isascii() and key.isdecimal() and len(key) < 19 else None
+        row = await self._connection.fetchrow(_TICKET, key, number)
+        if row is None:
+            raise NotFound("no such ticket")
+        return dict(row)
+
+    async def develop(self, ticket_id: int, key: str) -> None:
+        """Link a ticket to a development ticket."""
+        await self._connection.execute(_DEVELOPMENT, ticket_id, key)
+
+    async def instructions(self) -> Sequence[Mapping[str, Any]]:
+        """Return the instructions."""
+        return [dict(row) for row in await self._connection.fetch(_ALL_INSTRUCTIONS)]
+
+    async def instruction(self, kind: str) -> Mapping[str, Any] | None:
+        """Lock and return one instruction."""
+        row = await self._connection.fetchrow(_GET_INSTRUCTION, kind)
+        return None if row is None else dict(row)
+
+    async def put_instruction(
+        self, kind: str, *, text: str, call: bool, queue: str | None, by: str
+    ) -> Mapping[str, Any]:
+        """Keep an instruction."""
+        row = await self._connection.fetchrow(_PUT_INSTRUCTION, kind, text, call, queue, by)
+        assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
+        return dict(row)
+
+    async def drop_instruction(self, kind: str) -> None:
+        """Forget an instruction."""
+        await self._connection.execute(_DROP_INSTRUCTION, kind)

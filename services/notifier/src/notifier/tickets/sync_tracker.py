@@ -1,0 +1,152 @@
+"""The outside tracker: create what is to be created, send comments on, read what people wrote there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Protocol
+
+from common.errors import SuiteError, Unavailable
+from common.telemetry import get_logger, scrub_text
+from notifier.incidents.act import patiently
+from notifier.metrics import PeopleMetrics
+from notifier.people.model import Directory
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
+from notifier.tickets.model import (
+    CommentToSend,
+    OutsideComment,
+    TicketToCreate,
+    TicketToRead,
+    TrackerRefused,
+)
+from notifier.tickets.tracker_store import TrackerStore
+
+_log = get_logger()
+_LEASE = timedelta(seconds=30)
+_CALL_SECONDS = 15.0
+_STRANGER = "tracker"
+
+
+class SyncTracker:
+    """Exactly one issue a ticket (``unique`` is the incident), and comments at most doubled by nobody: a repeat first looks for itself."""
+
+    def __init__(
+        self,
+        *,
+        store: TrackerStore,
+        tracker: Tracker,
+        acknowledge: AcknowledgeFromComment,
+        directory: Directory,
+        watch: PeopleMetrics,
+        every: timedelta,
+    ) -> None:
+        self._store = store
+        self._tracker = tracker
+        self._acknowledge = acknowledge
+        self._directory = directory
+        self._watch = watch
+        self._every = every
+
+    async def create(self) -> bool:
+        """Create one ticket; returns whether there was one."""
+        ticket = await self._store.ticket(lease=_LEASE)
+        if ticket is None:
+            return False
+        try:
+            key = await self._tracker.create(
+                queue=ticket.queue, summary=ticket.summary, description=ticket.description, unique=ticket.unique
+            )
+        except (Unavailable, TrackerRefused) as error:
+            await self._failed("ticket", ticket, error, for_good=False)  # a queue may be made, rights may be given
+        else:
+            await self._store.created(ticket, key)
+            self._watch.tracked("ticket", "done")
+        return True
+
+    async def send(self) -> bool:
+        """Send one comment; returns whether there was one."""
+        comment = await self._store.comment(lease=_LEASE)
+        if comment is None:
+            return False
+        try:
+            found = await self._find(comment) if comment.repeated else None
+            if comment.link is not None:
+                await self._link(comment.key, comment.link)
+            outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
+        except (Unavailable, TrackerRefused) as error:
+            await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
+        else:
+            await self._store.sent(comment, outside_id)
+            self._watch.tracked("comment", "done")
+        return True
+
+    async def read(self) -> bool:
+        """Read the new comments of one ticket; returns whether there was one."""
+        ticket = await self._store.to_read(every=self._every)
+        if ticket is None:
+            return False
+        try:
+            comments = await self._tracker.comments(ticket.key, after=ticket.seen)
+        except (Unavailable, TrackerRefused) as error:
+            self._watch.tracked("read", "later")
+            _log.warning("tracker_not_read", ticket=ticket.key, reason=error.detail)
+            return True
+        for comment in comments:
+            await patiently(partial(self._take, ticket, comment), seconds=_CALL_SECONDS)
+        self._watch.tracked("read", "done")
+        return True
+
+    async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:
+        person = self._directory.by_account("tracker", comment.author)
+        author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)
+        text = scrub_text(comment.text)
+        async with self._store.reading(ticket, author=author, role=role) as reading:
+            if await reading.keep(ticket, comment, author=author, text=text) and person is not None:
+                await self._acknowledge(
+                    reading.incident_store,
+                    reading.notifications,
+                    ticket_id=ticket.id,
+                    incident_id=ticket.incident_id,
+                    author=person.id,
+                    text=text,
+                    duty=await reading.duty(),
+                )
+
+    async def _link(self, key: str, other: str) -> None:
+        try:
+            await self._tracker.link(key, other)
+        except TrackerRefused as error:  # the comment names it all the same
+            _log.warning("tracker_link_refused", ticket=key, reason=error.detail)
+
+    async def _find(self, comment: CommentToSend) -> str | None:
+        """Return the id of an earlier try of this comment, if it did arrive."""
+        there = await self._tracker.comments(comment.key, after=comment.seen)
+        return next((str(each.id) for each in there if each.text == comment.text), None)
+
+    async def _failed(
+        self, what: str, item: TicketToCreate | CommentToSend, error: SuiteError, *, for_good: bool
+    ) -> None:
+        await self._store.later(item, reason=error.detail, for_good=for_good)
+        self._watch.tracked(what, "refused" if isinstance(error, TrackerRefused) else "later")
+        _log.warning("tracker_failed", what=what, reason=error.detail, code=error.code)
+
+
+class Tracker(Protocol):
+    """The outside tracker. Raises ``Unavailable`` for what may work later and ``TrackerRefused`` for what will not."""
+
+    async def create(self, *, queue: str, summary: str, description: str, unique: str) -> str:
+        """Return the key of the issue with this ``unique``, made now or before."""
+        ...
+
+    async def comment(self, key: str, text: str, *, summon: Sequence[str]) -> str:
+        """Add a comment; returns its id."""
+        ...
+
+    async def comments(self, key: str, *, after: int) -> Sequence[OutsideComment]:
+        """Return the comments after one."""
+        ...
+
+    async def link(self, key: str, other: str) -> None:
+        """Link an issue to another; a link that is there already is fine."""
+        ...

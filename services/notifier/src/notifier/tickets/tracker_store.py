@@ -1,0 +1,156 @@
+"""Between our tickets and the outside tracker's, in PostgreSQL: leases, keys, and comments in their order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from common.http import Principal
+from common.postgres import Connection, Database
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.escalation import Duty
+from notifier.duty.roster_store import RosterReader
+from notifier.incidents.store import IncidentStore
+from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
+
+_TICKET = """
+UPDATE tickets SET outside = 'creating', attempts = attempts + 1, not_before = clock_timestamp() + $1::interval
+WHERE id = (SELECT id FROM tickets WHERE outside IN ('pending', 'creating') AND not_before <= clock_timestamp()
+            ORDER BY not_before, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, queue, summary, description, incident_id, attempts
+"""
+_CREATED = "UPDATE tickets SET outside = 'created', key = $2, reason = NULL WHERE id = $1"
+_TICKET_LATER = (
+    "UPDATE tickets SET outside = 'pending', not_before = clock_timestamp() + $2::interval, reason = $3 WHERE id = $1"
+)
+_COMMENT = """
+UPDATE ticket_comments AS c SET outside = 'sending', attempts = c.attempts + 1, not_before = clock_timestamp() + $1::interval
+FROM tickets AS t
+WHERE t.id = c.ticket_id AND c.id = (
+    SELECT n.id FROM ticket_comments AS n JOIN tickets AS o ON o.id = n.ticket_id
+    WHERE n.outside IN ('pending', 'sending') AND n.not_before <= clock_timestamp() AND o.outside = 'created'
+      AND NOT EXISTS (SELECT FROM ticket_comments AS e
+                      WHERE e.ticket_id = n.ticket_id AND e.id < n.id AND e.outside IN ('pending', 'sending'))
+    ORDER BY n.not_before, n.id LIMIT 1 FOR UPDATE OF n SKIP LOCKED)
+RETURNING c.id, t.key, c.text, c.summon, c.link, t.seen_comment AS seen, c.attempts
+"""
+_SENT = "UPDATE ticket_comments SET outside = 'sent', outside_id = $2 WHERE id = $1"
+_COMMENT_LATER = """
+UPDATE ticket_comments SET outside = CASE WHEN $3 THEN 'failed' ELSE 'pending' END, not_before = clock_timestamp() + $2::interval
+WHERE id = $1
+"""
+_TO_READ = """
+UPDATE tickets SET read_at = clock_timestamp()
+WHERE id = (SELECT id FROM tickets WHERE outside = 'created' AND state = 'open' AND read_at < clock_timestamp() - $1::interval
+            ORDER BY read_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, key, seen_comment AS seen, incident_id
+"""
+_SEEN = "UPDATE tickets SET seen_comment = greatest(seen_comment, $2) WHERE id = $1"
+_KNOWN = "SELECT EXISTS (SELECT FROM ticket_comments WHERE ticket_id = $1 AND outside_id = $2)"
+# One of ours whose answer was lost: it did arrive.
+_ARRIVED = """
+UPDATE ticket_comments SET outside = 'sent', outside_id = $2
+WHERE id = (SELECT id FROM ticket_comments WHERE ticket_id = $1 AND outside IN ('pending', 'sending') AND attempts > 0 AND text = $3
+            ORDER BY id LIMIT 1)
+RETURNING id
+"""
+_KEEP = """
+INSERT INTO ticket_comments (ticket_id, author, text, outside, outside_id) VALUES ($1, $2, $3, 'read', $4)
+ON CONFLICT (ticket_id, outside_id) DO NOTHING RETURNING id
+"""
+_LONGEST_WAIT = timedelta(minutes=5)
+
+
+class TrackerStore:
+    """What is between our tickets and the tracker's. Claims are leases: who dies half-way is followed by another."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ticket(self, *, lease: timedelta) -> TicketToCreate | None:
+        """Claim a ticket that is to be created."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_TICKET, lease)
+        if row is None:
+            return None
+        incident = row["incident_id"]
+        return TicketToCreate(
+            id=row["id"],
+            queue=row["queue"],
+            summary=row["summary"],
+            description=row["description"],
+            unique=f"ticket:{row['id']}" if incident is None else f"incident:{incident}",
+            attempts=row["attempts"],
+        )
+
+    async def created(self, ticket: TicketToCreate, key: str) -> None:
+        """Write down the key."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_CREATED, ticket.id, key)
+
+    async def comment(self, *, lease: timedelta) -> CommentToSend | None:
+        """Claim the next comment of a ticket that exists; comments of one ticket go in their order."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_COMMENT, lease)
+        if row is None:
+            return None
+        return CommentToSend(
+            id=row["id"],
+            key=row["key"],
+            text=row["text"],
+            summon=tuple(row["summon"]),
+            link=row["link"],
+            seen=row["seen"],
+            attempts=row["attempts"],
+            repeated=row["attempts"] > 1,
+        )
+
+    async def sent(self, comment: CommentToSend, outside_id: str) -> None:
+        """Write down that the tracker has it."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_SENT, comment.id, outside_id)
+
+    async def later(self, what: TicketToCreate | CommentToSend, *, reason: str, for_good: bool) -> None:
+        """Try again later (doubling, at most five minutes); a comment that is refused for good ends."""
+        wait = min(_LONGEST_WAIT, timedelta(seconds=2 ** min(what.attempts, 9)))
+        async with self._database.acquire() as connection:
+            if isinstance(what, TicketToCreate):
+                await connection.execute(_TICKET_LATER, what.id, wait, reason)
+            else:
+                await connection.execute(_COMMENT_LATER, what.id, wait, for_good)
+
+    async def to_read(self, *, every: timedelta) -> TicketToRead | None:
+        """Claim a ticket whose comments were not read for that long."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_TO_READ, every)
+        return None if row is None else TicketToRead(**dict(row))
+
+    @asynccontextmanager
+    async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
+        """Open the transaction in which a comment of somebody is kept."""
+        async with self._database.transaction() as connection:
+            yield TicketReading(connection, principal=Principal(name=author, role=role))
+
+
+class TicketReading:
+    """What a comment that was read is kept with, in one transaction."""
+
+    def __init__(self, connection: Connection, *, principal: Principal) -> None:
+        self._connection = connection
+        self.incident_store = IncidentStore(connection, principal=principal, request_id="tracker")
+        self.notifications = NotificationStore(connection)
+
+    async def duty(self) -> Duty:
+        """Return who answers now."""
+        return await RosterReader(self._connection).duty()
+
+    async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
+        """Keep a comment once; returns whether it is new and not one of our own."""
+        await self._connection.execute(_SEEN, ticket.id, comment.id)
+        if await self._connection.fetchval(_KNOWN, ticket.id, str(comment.id)):
+            return False
+        if await self._connection.fetchval(_ARRIVED, ticket.id, str(comment.id), comment.text) is not None:
+            return False
+        kept = await self._connection.fetchval(_KEEP, ticket.id, author, text, str(comment.id))
+        return kept is not None

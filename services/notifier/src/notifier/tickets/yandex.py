@@ -1,0 +1,109 @@
+"""Yandex Tracker, API v3, by a small client of our own (its official one is synchronous and retries eleven times at once)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import ClientError, ClientSession
+
+from common.errors import Unavailable
+from common.http import new_session
+from notifier.tickets.model import OutsideComment, TrackerRefused
+
+_PAGE = 50
+_MOST_PAGES = 20
+
+
+class YandexTracker:
+    """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
+
+    Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx.
+    """
+
+    def __init__(
+        self, *, url: str, token: str, scheme: str, organisation: str, organisation_header: str, deadline: float
+    ) -> None:
+        self._url = url.rstrip("/") + "/v3/issues"
+        self._headers = {"Authorization": f"{scheme} {token}", organisation_header: organisation}
+        self._deadline = deadline
+        self._session: ClientSession | None = None
+
+    async def create(self, *, queue: str, summary: str, description: str, unique: str) -> str:
+        """Return the key of the issue with this ``unique``."""
+        body = {"queue": queue, "summary": summary, "description": description, "unique": unique}
+        status, issue = await self._call("POST", "", json=body, allowed=(409,))
+        if status == 409:
+            _, issue = await self._call("GET", "/_findByUnique", params={"unique": unique})
+        return str(_object(issue)["key"])
+
+    async def comment(self, key: str, text: str, *, summon: Sequence[str]) -> str:
+        """Add a comment."""
+        body: dict[str, Any] = {"text": text, **({"summonees": list(summon)} if summon else {})}
+        _, comment = await self._call("POST", f"/{quote(key, safe='')}/comments", json=body)
+        return str(_object(comment)["id"])
+
+    async def comments(self, key: str, *, after: int) -> Sequence[OutsideComment]:
+        """Return the comments after one, a thousand at most."""
+        found: list[OutsideComment] = []
+        for _ in range(_MOST_PAGES):
+            params = {"id": str(found[-1].id if found else after), "perPage": str(_PAGE)}
+            _, page = await self._call("GET", f"/{quote(key, safe='')}/comments", params=params)
+            items = page if isinstance(page, list) else []
+            found += [
+                OutsideComment(
+                    id=int(item["id"]),
+                    author=str((item.get("createdBy") or {}).get("id", "")),
+                    text=str(item.get("text") or ""),
+                )
+                for item in items
+            ]
+            if len(items) < _PAGE:
+                break
+        return found
+
+    async def link(self, key: str, other: str) -> None:
+        """Link an issue to another; 422 says that they are linked already."""
+        body = {"relationship": "relates", "issue": other}
+        await self._call("POST", f"/{quote(key, safe='')}/links", json=body, allowed=(422,))
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: Mapping[str, str] | None = None,
+        allowed: Sequence[int] = (),
+    ) -> tuple[int, Any]:
+        if self._session is None:
+            self._session = new_session(service="notifier", headers=self._headers)
+        try:
+            async with (
+                asyncio.timeout(self._deadline),
+                self._session.request(method, self._url + path, json=json, params=params) as answer,
+            ):
+                if answer.status in allowed:
+                    return answer.status, None
+                if answer.status == 429 or answer.status >= 500:
+                    raise Unavailable(f"the tracker answered {answer.status}")
+                if answer.status >= 400:
+                    raise TrackerRefused(f"the tracker refuses ({answer.status})")
+                return answer.status, await answer.json(content_type=None)
+        except TimeoutError:
+            raise Unavailable(f"no answer of the tracker within {self._deadline:g} s") from None
+        except (ClientError, OSError, ValueError) as error:
+            raise Unavailable(f"the tracker cannot be reached ({type(error).__name__})") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not ({"key", "id"} & value.keys()):
+        raise Unavailable("the tracker's answer could not be read")
+    return value

@@ -1,1 +1,0 @@
-"""How tips reaches the orders database, the feedback service and Prometheus."""

@@ -1,1 +1,0 @@
-"""The use cases of tips, one a module."""

@@ -1,1 +1,0 @@
-"""Tips as a pure matter: what an order and its feedback are, what the tips should be, and whether to hold them."""

@@ -1,1 +1,0 @@
-"""How the world reaches tips: the two endpoints of M14 and M15, and the admin endpoint."""

@@ -1,0 +1,151 @@
+"""`python -m notifier serve` as processes that are killed: every notice comes once, or says that it may be a repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from typing import Any
+
+import pytest
+
+from common.testing import eventually
+from tests.integration.notifier.factories import (
+    MARK,
+    ONE_GROUP,
+    PICKERS,
+    Kit,
+    MakeKit,
+    an_order,
+    created,
+    ended,
+    notifier,
+)
+
+EVERYWHERE = {
+    "destinations": {
+        "all": {"channel": "telegram", "address": str(PICKERS)},
+        "team": {"channel": "slack", "address": "#orders-notifications"},
+        "owner": {"channel": "mail", "address": "owner@example.org"},
+    },
+    "routes": [{"name": "everywhere", "to": ["all", "team", "owner"]}],
+}
+
+
+async def calls(kit: Kit, system: str, count: int) -> list[dict[str, Any]]:
+    """Wait until a provider was called so often."""
+
+    async def probe() -> list[dict[str, Any]]:
+        log = await kit.sandbox.log(system)
+        assert len(log) >= count
+        return log
+
+    return await eventually(probe, within=60)
+
+
+async def test_killed_while_three_providers_are_silent_each_notice_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
+    kit = await make_kit(replicas=0, routes=EVERYWHERE, call_deadline=3.0)
+    async with notifier(kit) as victim:
+        await kit.publish(created("H0"))
+        await ended(kit, 3, within=40)  # every client is imported and connected
+        await kit.sandbox.fault("telegram", mode="lost_response", count=1, delay_s=20)  # arrived, nobody will know
+        await kit.sandbox.fault("slack", mode="timeout", count=1, delay_s=20)  # never arrived
+        await kit.sandbox.fault("mail", mode="slow", count=1, delay_s=20)  # arrived, the answer comes too late
+        await kit.publish(created())
+        for system in ("telegram", "slack", "mail"):
+            await calls(kit, system, 2)
+        victim.kill()
+        await victim.wait()
+    rows = await kit.fetch("SELECT state, attempts FROM deliveries WHERE id > 3")
+    assert [(row["state"], row["attempts"]) for row in rows] == [("sending", 1)] * 3
+    async with notifier(kit):
+        rows = (await ended(kit, 6, within=40))[3:]
+    assert [(row["state"], row["attempts"], row["possibly_repeated"]) for row in rows] == [("sent", 2, True)] * 3
+
+    _, first, second = await kit.texts(PICKERS)
+    assert (MARK in first, second) == (False, f"<i>{MARK}</i>\n{first}")
+    [_, post] = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
+    assert post["request"]["blocks"][0]["text"]["text"].startswith(f"_{MARK}_\n")
+    _, lost, again = [entry["request"] for entry in await kit.sandbox.log("mail") if entry["effect"]]
+    assert (again["subject"], again["message_id"]) == (f"{MARK}: {lost['subject']}", lost["message_id"])
+
+
+@pytest.mark.chaos
+async def test_killed_before_and_after_the_call_each_notice_comes_once_and_unmarked(make_kit: MakeKit) -> None:
+    kit = await make_kit(replicas=0, routes=ONE_GROUP)
+    await kit.sandbox.fault("telegram", mode="rate_limit", count=1, delay_s=2)
+    async with notifier(kit):
+        await kit.publish(created())
+        await calls(kit, "telegram", 1)
+
+        async def waits() -> bool:
+            return bool(await kit.fetch("SELECT 1 FROM deliveries WHERE state = 'pending' AND attempts = 1"))
+
+        await eventually(waits)
+    async with notifier(kit):
+        [row] = await ended(kit, 1, within=60)
+    assert (row["state"], row["attempts"], row["possibly_repeated"]) == ("sent", 2, False)
+    async with notifier(kit):
+
+        async def journaled() -> list[dict[str, Any]]:
+            entries = await kit.journal()
+            assert entries
+            return entries
+
+        await eventually(journaled)
+        await kit.publish(created("H124"))
+        await ended(kit, 2)
+    assert [text.splitlines()[0] for text in await kit.texts(PICKERS)] == [
+        "<b>🆕 Новый заказ H123</b>",
+        "<b>🆕 Новый заказ H124</b>",
+    ]
+
+
+async def test_sigterm_in_mid_send_waits_for_the_answer_and_writes_it_down(make_kit: MakeKit) -> None:
+    kit = await make_kit(replicas=0, routes=ONE_GROUP, call_deadline=5.0, drain_seconds=8.0)
+    await kit.sandbox.fault("telegram", mode="slow", count=1, delay_s=2)
+    async with notifier(kit) as process:
+        await kit.publish(created())
+        await calls(kit, "telegram", 1)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    [row] = await kit.fetch("SELECT state, attempts, possibly_repeated FROM deliveries")
+    assert row == {"state": "sent", "attempts": 1, "possibly_repeated": False}
+    assert len(await kit.journal()) == 1
+    assert await kit.fetch("SELECT 1 FROM outbox") == []
+
+
+@pytest.mark.chaos
+async def test_two_replicas_that_are_killed_at_random_lose_nothing_and_double_nothing_silently(
+    make_kit: MakeKit,
+) -> None:
+    kit = await make_kit(replicas=0, call_deadline=1.0)
+    await kit.sandbox.fault("telegram", mode="slow", share=0.5, delay_s=0.3)
+    numbers = [f"K{index}" for index in range(40)]
+    chance = random.Random(7)  # noqa: S311 - when to kill
+
+    async def replica() -> None:
+        """Start, live a while, be killed, twice; then live."""
+        for _ in range(2):
+            async with notifier(kit):
+                await asyncio.sleep(chance.uniform(3, 5))
+        async with notifier(kit):
+            await done.wait()
+
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(replica())
+        for number in numbers:
+            await kit.publish(created(number))
+            await asyncio.sleep(0.2)
+        await ended(kit, 80, within=80)
+        done.set()
+    log = await kit.sandbox.log("telegram")
+    assert {entry["status"] for entry in log} <= {200, None}  # no limit was exceeded
+    for chat in {entry["request"]["chat_id"] for entry in log}:
+        texts = [entry["request"]["text"] for entry in log if entry["request"]["chat_id"] == chat and entry["effect"]]
+        for number in numbers:
+            came = [part for text in texts for part in text.split("\n\n") if an_order(number).number in part]
+            assert came
+            assert all(part.startswith(f"<i>{MARK}</i>\n") for part in came[1:])

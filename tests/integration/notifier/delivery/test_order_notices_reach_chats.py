@@ -1,0 +1,158 @@
+"""From an event on RabbitMQ to the exact texts in the chats (M7, M8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.contracts.orders import OrderChangedV1, OrderDifference, Position, PositionChange, WorkflowCrashedV1
+from common.testing import eventually
+from tests.integration.notifier.factories import NOW, PICKERS, STORE, TRACE, MakeKit, an_order, created, enveloped
+
+NEW_ORDER = (
+    "<b>🆕 Новый заказ H123</b>\n"
+    "№ <code>{number}</code> · магазин 5\n"
+    "<b>Состав (2):</b>\n"
+    "• Молоко 3,2 % × <b>2</b>\n"
+    "• sku-2 × <b>0,5</b>\n"
+    "Комментарий: Звоните на [masked] &lt;срочно&gt;\n"
+    "Замены: позвонить, не дозвонились — заменить\n"
+    "Получение: доставка курьером\n"
+    "Сумма: 260,00 ₽ (без скидки 270,00 ₽)"
+)
+
+
+async def test_a_new_order_is_told_to_pickers_and_store_with_its_trace(make_kit: MakeKit) -> None:
+    kit = await make_kit()
+    event = enveloped(created())
+    await kit.publish(event, event)  # a repeat changes nothing
+
+    async def told() -> list[dict[str, Any]]:
+        entries = await kit.telegram()
+        assert len(entries) == 2
+        return entries
+
+    entries = await eventually(told)
+    text = NEW_ORDER.format(number=an_order().number)
+    assert sorted((int(entry["request"]["chat_id"]), entry["request"]["text"]) for entry in entries) == [
+        (STORE, text),
+        (PICKERS, text),
+    ]
+    assert {entry["traceparent"].split("-")[1] for entry in entries} == {TRACE.split("-")[1]}
+
+    async def promised() -> list[dict[str, Any]]:
+        rows = await kit.fetch("SELECT state, message_ids, attempts FROM deliveries ORDER BY id")
+        assert {row["state"] for row in rows} == {"sent"}
+        return rows
+
+    rows = await eventually(promised)
+    assert [(len(row["message_ids"]), row["attempts"]) for row in rows] == [(1, 1), (1, 1)]
+
+
+async def test_a_change_is_told_after_the_order_and_what_is_not_to_be_told_is_kept_with_the_reason(
+    make_kit: MakeKit,
+) -> None:
+    kit = await make_kit()
+    change = OrderChangedV1(
+        order=an_order(version=2),
+        notify=True,
+        occurred_at=NOW,
+        difference=OrderDifference(
+            added=(Position(id="sku-9", name="Сок", quantity="1"),),
+            changed=(
+                PositionChange(
+                    before=Position(id="sku-1", name="Молоко 3,2 %", quantity="2"),
+                    after=Position(id="sku-1", name="Молоко 3,2 %", quantity="3"),
+                ),
+            ),
+        ),
+    )
+    silent = created("H124", notify=False)
+    await kit.publish(created(), change, silent)
+
+    async def told() -> list[str]:
+        texts = await kit.texts(PICKERS)
+        assert len(texts) == 2
+        return texts
+
+    texts = await eventually(told)
+    assert texts[1] == (
+        "<b>✏️ Заказ изменён H123</b>\n"
+        f"№ <code>{an_order().number}</code> · магазин 5\n"
+        "<b>Добавлено:</b>\n"
+        "• Сок × <b>1</b>\n"
+        "<b>Количество:</b>\n"
+        "• Молоко 3,2 %: 2 → <b>3</b>\n"
+        "Сумма: 260,00 ₽ (без скидки 270,00 ₽)"
+    )
+    status, page = await kit.call("GET", f"/admin/v1/notifications?order={silent.order.number}", role="viewer")
+    assert status == 200
+    assert [(item["state"], item["reason"], item["destination"]) for item in page["items"]] == [
+        ("not_told", "the orchestrator decided that nobody is told (M7)", None)
+    ]
+
+
+async def test_a_change_that_another_replica_takes_in_first_waits_for_the_order(make_kit: MakeKit) -> None:
+    kit = await make_kit()
+    change = OrderChangedV1(order=an_order(version=2), notify=True, occurred_at=NOW, difference=OrderDifference())
+    await kit.publish(change)
+
+    async def taken() -> bool:
+        return len(await kit.fetch("SELECT 1 FROM deliveries")) == 2
+
+    await eventually(taken)
+    await kit.publish(created())
+
+    async def told() -> list[str]:
+        texts = await kit.texts(STORE)
+        assert len(texts) == 2
+        return texts
+
+    texts = await eventually(told)
+    assert [text.splitlines()[0] for text in texts] == ["<b>🆕 Новый заказ H123</b>", "<b>✏️ Заказ изменён H123</b>"]
+
+
+async def test_a_crashed_workflow_is_told_in_slack(make_kit: MakeKit) -> None:
+    kit = await make_kit()
+    number = an_order().number
+    await kit.publish(
+        WorkflowCrashedV1(
+            workflow_id=42,
+            kind="order_life",
+            order_number=number,
+            event_type="hook.changed",
+            error="ValueError: bad quantity",
+            attempts=5,
+            occurred_at=NOW,
+        )
+    )
+
+    async def told() -> list[dict[str, Any]]:
+        entries = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
+        assert len(entries) == 1
+        return entries
+
+    [entry] = await eventually(told)
+    request = entry["request"]
+    assert request["channel"] == "#orders-notifications"
+    told_in, buttons = request["blocks"]
+    assert [button["value"] for button in buttons["elements"]] == ["n1:a:1", "n1:w:1", "n1:r:1", "n1:s:1"]
+    assert [told_in] == [
+        {
+            "type": "section",
+            "text": {
+                "type": "mrkdwn",
+                "text": "*🔴 [production] Workflow упал: order_life 42*\n"
+                f"Заказ: `{number}`\n"
+                "Сервис: orchestrator\n"
+                "Событие: hook.changed\n"
+                "Попыток: 5\n"
+                "Ошибка: ValueError: bad quantity\n"
+                "*Что делать:* устранить причину и повторить шаг: POST /admin/v1/workflows/42/retry; если опрос мешает — …/stop.",
+            },
+        }
+    ]
+    status, page = await kit.call("GET", "/admin/v1/incidents")
+    assert (status, [(item["fingerprint"], item["state"], item["severity"]) for item in page["items"]]) == (
+        200,
+        [("workflow:42", "open", "critical")],
+    )

@@ -1,0 +1,67 @@
+"""What is old and at its end is forgotten; what anybody still needs stays."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from common.postgres import Database
+from notifier.delivery.retention import Retention
+
+_NOW = datetime.now(UTC)
+
+
+def _id(age: timedelta, number: int) -> UUID:
+    """A notice's id of that age."""
+    return UUID(int=(int((_NOW - age).timestamp() * 1000) << 80) | (7 << 76) | (2 << 62) | number)
+
+
+async def test_what_was_told_long_ago_is_forgotten_and_what_still_waits_is_not(
+    database_for: Callable[[str], Awaitable[str]],
+) -> None:
+    database = Database(await database_for("notifier"), application_name="retention")
+    await database.open()
+    old, fresh = timedelta(days=91), timedelta(days=89)
+    async with database.transaction() as connection:
+        for number, (age, state) in enumerate(
+            [(old, "sent"), (old, "failed"), (old, "pending"), (old, "unknown"), (fresh, "sent")]
+        ):
+            incident = await connection.fetchval(
+                """
+                INSERT INTO incidents (fingerprint, kind, severity, state, summary, details, service, environment,
+                                       first_seen_at, last_seen_at, resolved_at)
+                VALUES ($1, 'k', 'info', 'resolved', 's', '{}', 's', 'e', $2, $2, $2) RETURNING id
+                """,
+                str(number),
+                _NOW - age,
+            )
+            await connection.execute(
+                """
+                INSERT INTO notices (id, subject, transition, sequence, kind, severity, incident_id, event_id, occurred_at)
+                VALUES ($1, 's', $2, 1, 'k', 'info', $3, 'e', now())
+                """,
+                _id(age, number),
+                f"t{number}",
+                incident,
+            )
+            await connection.execute(
+                """
+                INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, route, priority, state)
+                VALUES ($1, 's', 1, 'd', 'telegram', 'l', 'r', 5, $2)
+                """,
+                _id(age, number),
+                state,
+            )
+            await connection.execute("INSERT INTO inbox VALUES ('c', $1, $2)", str(number), _NOW - age)
+            await connection.execute("INSERT INTO early_resolutions VALUES ($1, $2)", str(number), _NOW - age)
+    retention = Retention(database, keep=timedelta(days=90), batch=1)
+    assert await retention.forget() == 2 + 2 + 4 + 4
+    assert await retention.forget() == 0
+    async with database.acquire() as connection:
+        left = {
+            table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of this test's own
+            for table in ("notices", "deliveries", "incidents", "inbox", "early_resolutions")
+        }
+    await database.close()
+    assert left == {"notices": 3, "deliveries": 3, "incidents": 3, "inbox": 1, "early_resolutions": 1}

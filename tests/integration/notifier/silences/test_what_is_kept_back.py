@@ -1,0 +1,200 @@
+"""Silences, maintenance and inhibition keep problems from being told, say so, and lose nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from common.contracts.alerts import ProblemResolvedV1
+from common.testing import eventually
+from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
+
+INHIBITING: dict[str, Any] = {
+    **ONE_CHAT,
+    "inhibit": [
+        {
+            "name": "down explains the rest",
+            "source": {"kind": ["problem.alert"], "alert": ["*Down"]},
+            "target": {"kind": ["problem.alert"], "alert": ["!*Down"]},
+            "equal": ["service"],
+        }
+    ],
+}
+
+
+async def silence(kit: Kit, *, hours: float = 1.0, **body: Any) -> dict[str, Any]:
+    """Set a silence as an operator; returns the answer."""
+    wanted = {
+        "reason": "we know of it",
+        "match": {"kind": ["problem.order_conflict"]},
+        "ends_at": (datetime.now(UTC) + timedelta(hours=hours)).isoformat(),
+        **body,
+    }
+    status, answer = await kit.call("POST", "/admin/v1/silences", body=wanted)
+    assert status == 200, answer
+    return dict(answer)
+
+
+async def why_not(kit: Kit, incident: int, count: int = 1) -> list[str]:
+    """Wait until so much is known of an incident; returns the states and reasons, newest first."""
+
+    async def probe() -> list[str]:
+        status, page = await kit.call("GET", f"/admin/v1/notifications?incident={incident}")
+        assert (status, len(page["items"])) == (200, count)
+        return [f"{item['transition'].partition(':')[0]} {item['state']}: {item['reason']}" for item in page["items"]]
+
+    return await eventually(probe)
+
+
+async def test_a_silenced_problem_is_told_to_nobody_and_the_log_says_why(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    answer = await silence(kit)
+    assert (answer["id"], answer["dry_run"]) == (1, False)
+    await kit.publish(a_problem(), created(), a_problem("p:2", kind="other"))
+    await ended(kit, 2)  # the order and the other problem
+    [reason] = await why_not(kit, 1)
+    assert reason.startswith("opened not_told: silenced by silence 1 until ")
+    await kit.publish(
+        ProblemResolvedV1(
+            fingerprint="p:1", summary="gone", service="orchestrator", occurred_at=NOW + timedelta(hours=1)
+        )
+    )
+    newest, _ = await why_not(kit, 1, count=2)
+    assert newest.startswith("resolved not_told: nobody was told of the problem (silenced")
+    assert len(await kit.texts(PICKERS)) == 2
+
+
+async def test_what_lasts_longer_than_its_silence_is_told_at_the_end(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT, replicas=2)
+    await silence(kit, match={"store_id": ["17"], "severity": ["!info"]}, purpose="maintenance")
+    await kit.publish(a_problem(store_id="17"), a_problem("p:2", store_id="18"))
+    await ended(kit, 1)
+    status, ends = await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"})
+    assert (status, ends["id"]) == (200, 1)
+    rows = await ended(kit, 2)
+    assert [row["subject"] for row in rows] == ["incident:2", "incident:1"]
+    assert [line.partition(" ")[0] for line in await why_not(kit, 1, count=2)] == ["unmuted", "opened"]
+    status, page = await kit.call("GET", "/admin/v1/silences?over=true", role="viewer")
+    [kept] = page["items"]
+    assert (kept["purpose"], kept["created_by"], kept["ended_by"], kept["match"]) == (
+        "maintenance",
+        "oleg",
+        "oleg",
+        {"store_id": ["17"], "severity": ["!info"]},
+    )
+    status, page = await kit.call("GET", "/admin/v1/audit", role="viewer")
+    assert [item["action"] for item in page["items"]] == ["silence.end", "silence.add"]
+
+
+async def test_a_dry_run_says_which_open_problems_a_silence_would_cover(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    await kit.publish(a_problem(), a_problem("p:2", kind="other"))
+    await ended(kit, 2)
+    answer = await silence(kit, dry_run=True)
+    assert (answer["id"], answer["incidents"]) == (None, [1])
+    assert await kit.fetch("SELECT 1 FROM silences") == []
+    assert (await kit.call("DELETE", "/admin/v1/silences/7", body={"reason": "not there"}))[0] == 404
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"match": {}},
+        {"match": {"kind": []}},
+        {"match": {"colour": ["red"]}},
+        {"match": None},
+        {"ends_at": "2026-01-01T00:00:00Z"},
+        {"ends_at": "2026-01-01T00:00:00Z", "dry_run": True},
+    )
+    for wrong in wrongs:
+        body = {"reason": "because", "match": {"kind": ["other"]}, "ends_at": "2030-01-01T00:00:00Z", **wrong}
+        assert (await kit.call("POST", "/admin/v1/silences", body=body))[0] == 422
+
+
+def alert(name: str, *, status: str = "firing", **labels: str) -> dict[str, Any]:
+    """A notification of one alert."""
+    body: dict[str, Any] = copy.deepcopy(ALERT)
+    ends = {"endsAt": "2026-11-21T11:00:00+03:00"} if status == "resolved" else {}
+    body["status"] = status
+    body["alerts"][0] |= {"status": status, "fingerprint": f"f-{name}", **ends}
+    body["alerts"][0]["labels"] = {"alertname": name, "severity": "warning", **labels}
+    return body
+
+
+async def test_an_alert_that_another_explains_is_kept_back_until_that_one_is_over(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=INHIBITING)
+
+    async def post(body: dict[str, Any]) -> None:
+        """Call as Alertmanager does."""
+        status, _ = await kit.call("POST", "/alerts/v1/alertmanager", role="internal", body=body)
+        assert status == 200
+
+    await post(alert("TipsDown", service="tips", severity="critical"))
+    await post(alert("TipsSlow", service="tips"))
+    await post(alert("RefundsSlow", service="refunds"))
+    await ended(kit, 2)
+    assert await why_not(kit, 2) == ["opened not_told: inhibited by incident 1 (down explains the rest)"]
+    await post(alert("TipsDown", status="resolved", service="tips", severity="critical"))
+    rows = await ended(kit, 4)
+    assert sorted(row["subject"] for row in rows) == ["incident:1", "incident:1", "incident:2", "incident:3"]
+
+
+async def test_an_alert_tags_whom_its_label_names_and_names_the_request(make_kit: MakeKit, tmp_path: Path) -> None:
+    routes = {
+        "destinations": {
+            "all": {"channel": "telegram", "address": str(PICKERS), "topic": 7},
+            "team": {"channel": "slack", "address": "#orders-notifications"},
+        },
+        "routes": [{"name": "testing only", "match": {"environment": ["testing"]}, "to": ["all", "team"]}],
+    }
+    people = tmp_path / "people.json"
+    ivan = {"id": "ivan", "name": "Иван", "telegram": 77, "mention": "@ivan_tips", "slack": "U0IVAN"}
+    olga = {"id": "olga", "name": "Ольга", "telegram": 4242}
+    people.write_text(json.dumps({"people": [ivan, olga], "owners": {"tips-owner": ["olga"]}}))
+    kit = await make_kit(routes=routes, people_file=people)
+    body = alert(
+        "TipsErrors",
+        service="tips",
+        environment="testing",
+        responsible="ivan, tips-owner, petr",
+        method="GET",
+        route="/tips/v1/need-hold-tips",
+    )
+    status, _ = await kit.call("POST", "/alerts/v1/alertmanager", role="internal", body=body)
+    assert status == 200
+    await ended(kit, 2)
+    [entry] = await kit.telegram()
+    lines = entry["request"]["text"].splitlines()
+    assert entry["request"]["message_thread_id"] == "7"
+    assert lines[0].startswith("<b>🟠 [testing] Проблема")
+    assert 'Ответственный: @ivan_tips, <a href="tg://user?id=4242">Ольга</a>, petr' in lines
+    assert "Запрос: GET /tips/v1/need-hold-tips" in lines
+    [post] = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
+    assert "Ответственный: <@U0IVAN>, Ольга, petr" in post["request"]["blocks"][0]["text"]["text"].splitlines()
+
+
+async def test_routes_on_trial_say_what_would_become_of_past_events(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    await kit.publish(created(), a_problem(), a_problem("p:2", kind="other", zone="moscow"))
+    await ended(kit, 3)
+    trial = {
+        "destinations": {"new": {"channel": "slack", "address": "#new"}, **ONE_CHAT["destinations"]},
+        "routes": [
+            {"name": "orders", "match": {"kind": ["order.*"]}, "to": ["all"]},
+            {"name": "moscow", "match": {"zone": ["moscow"]}, "to": ["new", "all"]},
+        ],
+    }
+    body = {"past": {"since": "2026-01-01T00:00:00Z"}, "routes": trial}
+    status, answer = await kit.call("POST", "/admin/v1/routes/dry-run", role="viewer", body=body)
+    past = answer["past"]
+    assert (status, past["events"], past["unrouted"], past["changed"]) == (200, 3, 1, 2)
+    assert past["by_destination"] == {"all": 2, "new": 1}
+    assert {(each["kind"], tuple(each["was"]), tuple(each["would"])) for each in past["differences"]} == {
+        ("problem.order_conflict", ("all",), ()),
+        ("problem.other", ("all",), ("new", "all")),
+    }
+    wrong = {"kind": "order.created", "routes": {**trial, "routes": [{"name": "r", "to": ["nobody"]}]}}
+    status, answer = await kit.call("POST", "/admin/v1/routes/dry-run", role="viewer", body=wrong)
+    assert (status, answer["detail"]) == (
+        400,
+        "the routes file on trial: route 'r' goes to 'nobody', which is not defined",
+    )

@@ -1,0 +1,118 @@
+"""Texts that people and machines send us: no phone reaches a chat, and no single notice floods one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from common.contracts.orders import OrderCreatedV1, OrderSnapshot
+from notifier.incidents.model import ProblemFact
+from notifier.inputs.facts import order_fact
+from notifier.messages.document import Document, Section, Span, plain, text_of
+from notifier.messages.incident_notices import render_problem
+from notifier.messages.layout import LAYOUTS, MailLayout, SlackLayout, TelegramLayout
+from notifier.messages.layout.slack import mrkdwn
+from notifier.messages.order_notices import render_order
+from notifier.messages.wording import Words
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+WORDS = Words("ru")
+_DIGITS = str.maketrans("", "", " ()-.\u00a0–")
+
+
+def told(comment: str) -> str:
+    """The text of a new order's notice with that comment."""
+    order = OrderSnapshot(
+        number="N1",
+        source="sbermarket",
+        external_id="H1",
+        version=1,
+        status="created",
+        closed_for_changes=False,
+        shipped=False,
+        comment=comment,
+        updated_at=NOW,
+    )
+    event = OrderCreatedV1(order=order, notify=True, occurred_at=NOW)
+    return "\n".join(text_of(line) for line in render_order(order_fact(event), WORDS).flatten())
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "тел.89161234567",
+        "тел89161234567",
+        "8.916.123.45.67",
+        "+7.916.123.45.67",
+        "8 916 12 34 567",
+        "375291234567",
+        "916-123-45-67доб5",
+        "8-916-123-45-67",
+        "+7\u00a0916\u00a0123\u00a045\u00a067",
+        "8 916 123 45 67",
+        "8–916–123–45–67",
+        "8/916/123/45/67",
+        "8_916_123_45_67",
+    ],
+)
+def test_a_phone_in_a_comment_never_reaches_the_chat(written: str) -> None:
+    text = told(f"позвонить {written} домофон 12")
+    assert "домофон 12" in text
+    assert "12345" not in text.translate(_DIGITS).replace("/", "").replace("_", "")
+    assert "29123" not in text
+
+
+def test_what_a_picker_needs_of_a_comment_stays() -> None:
+    kept = "кв. 45, подъезд 2, этаж 12, домофон 45К1234, молоко 3,2 % 2 шт. до 21.11.2026 18:00-20:00"
+    assert kept in told(kept)
+
+
+def test_a_comment_of_a_million_characters_does_not_flood_the_chat() -> None:
+    text = told("очень длинно " * 80_000)
+    assert len(text) < 1500
+    assert text.split("Комментарий: ")[1].split("\n")[0].endswith("…")
+
+
+def a_problem(**changes: Any) -> ProblemFact:
+    """A problem with something changed."""
+    values: dict[str, Any] = {
+        "kind": "problem.alert",
+        "severity": "critical",
+        "fingerprint": "f",
+        "summary": "s",
+        "service": "gateway",
+        "occurred_at": NOW,
+    }
+    return ProblemFact(**{**values, **changes})
+
+
+@pytest.mark.parametrize("channel", ["telegram", "slack"])
+def test_an_alert_with_an_endless_description_is_a_few_pages_at_most(channel: str) -> None:
+    fact = a_problem(
+        instruction="перезапустить " * 70_000,
+        details={f"label{index}": "v" * 10_000 for index in range(100)},
+    )
+    document = render_problem(fact, transition="opened", environment="production", words=WORDS)
+    assert len(LAYOUTS[channel].pages(document)) <= 6
+
+
+@pytest.mark.parametrize("layout", [TelegramLayout(), SlackLayout(), MailLayout()])
+def test_a_link_longer_than_a_page_gives_way_to_the_text(layout: TelegramLayout | SlackLayout | MailLayout) -> None:
+    link = "https://prometheus/graph?g0.expr=" + "sum%28rate%28x%29%29%3E1" * 300
+    document = render_problem(a_problem(link=link), transition="opened", environment="production", words=WORDS)
+    for page in layout.pages(document):
+        assert layout.cost(page, "возможно, повторно") <= layout.limit
+        if isinstance(layout, SlackLayout):
+            assert len("\n".join(mrkdwn(line) for line in page.lines)) <= 2904
+
+
+def test_a_line_with_a_long_link_is_cut_without_losing_text() -> None:
+    line = (Span("a" * 2000, "plain", "https://example.org/" + "q" * 3000), plain("b" * 2000))
+    document = Document(title=(plain("t"),), sections=(Section(lines=(line,)),))
+    for layout in (TelegramLayout(), SlackLayout()):
+        pages = layout.pages(document)
+        text = "".join(text_of(each) for page in pages for each in page.lines)
+        assert text == "t" + "a" * 2000 + "b" * 2000
+        assert all(layout.cost(page, None) <= layout.limit for page in pages)

@@ -1,0 +1,139 @@
+"""Pages and messages stay within the providers' limits, lose nothing and keep the order."""
+
+from __future__ import annotations
+
+import html as html_module
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.messages.document import Document, Line, Section, Span, text_of
+from notifier.messages.layout import LAYOUTS, Page, mail, slack, telegram
+from notifier.messages.packing import Candidate, must_combine, pack
+
+TEXTS = st.text(alphabet=st.sampled_from('ab<>&"*_`~ щ😀|'), min_size=1, max_size=900)
+SPANS = st.builds(
+    Span,
+    TEXTS,
+    st.sampled_from(["plain", "bold", "italic", "code", "strike"]),
+    st.sampled_from([None, 'https://runbooks.example/a?b=1&c="2"']),
+)
+LINES = st.lists(SPANS, min_size=1, max_size=3).map(tuple)
+DOCUMENTS = st.builds(
+    lambda title, lines: Document(title=title, sections=(Section(lines=tuple(lines), bullets=True),)),
+    LINES,
+    st.lists(LINES, max_size=25),
+)
+MARK = "возможно, повторно"
+
+
+def everything(pages: tuple[Page, ...]) -> str:
+    """The text of all pages, without line borders (long lines are cut)."""
+    return "".join(text_of(line) for page in pages for line in page.lines)
+
+
+@given(DOCUMENTS)
+def test_every_page_fits_with_its_marks_and_no_text_is_lost(document: Document) -> None:
+    whole = "".join(text_of(line) for line in document.flatten())
+    for layout in LAYOUTS.values():
+        pages = layout.pages(document)
+        assert everything(pages) == whole
+        assert all(layout.cost(page, MARK) <= layout.limit for page in pages)
+
+
+@given(DOCUMENTS)
+def test_telegrams_html_is_within_4096_units_and_reads_back_as_the_text(document: Document) -> None:
+    for page in LAYOUTS["telegram"].pages(document):
+        marked, bare = telegram.compose([(page, MARK)])
+        assert len(marked.encode("utf-16-le")) // 2 <= 4096
+        assert html_module.unescape(re.sub(r"<[^>]*>", "", marked)) == bare
+
+
+@given(DOCUMENTS)
+def test_slacks_sections_are_within_3000_characters(document: Document) -> None:
+    for page in LAYOUTS["slack"].pages(document):
+        blocks, text = slack.compose([(page, MARK)])
+        assert all(len(block["text"]["text"]) <= 3000 for block in blocks if block["type"] == "section")
+        assert len(text) <= 3000
+
+
+CANDIDATES = st.lists(
+    st.builds(
+        lambda document, mark, alone: (document, mark, alone),
+        DOCUMENTS,
+        st.sampled_from([None, MARK]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(CANDIDATES, st.booleans(), st.sampled_from(["telegram", "slack"]))
+def test_a_message_keeps_the_order_fits_and_holds_only_whole_notices_beside_the_first(
+    drawn: list[tuple[Document, str | None, bool]], combine: bool, channel: str
+) -> None:
+    layout = LAYOUTS[channel]
+    candidates = [
+        Candidate(id=index, pages=layout.pages(document), mark=mark, alone=alone)
+        for index, (document, mark, alone) in enumerate(drawn)
+    ]
+    parts = pack(candidates, layout, combine=combine)
+    assert [part.id for part in parts] == list(range(len(parts)))
+    assert parts[0].first == 0
+    assert parts[0].end > 0
+    assert combine or len(parts) == 1
+    assert all((part.first, part.end) == (0, len(candidates[part.id].pages)) for part in parts[1:])
+    pages = [
+        (page, candidates[part.id].mark if index == 0 else None)
+        for part in parts
+        for index, page in enumerate(candidates[part.id].pages[part.first : part.end])
+    ]
+    if channel == "telegram":
+        assert len(telegram.compose(pages)[0].encode("utf-16-le")) // 2 <= 4096
+    else:
+        blocks, _ = slack.compose(pages)
+        assert len(blocks) <= 50
+        assert sum(len(block["text"]["text"]) for block in blocks if block["type"] == "section") <= 13_200
+
+
+def small(number: int, *, alone: bool = False) -> Candidate:
+    """A short notice."""
+    return Candidate(id=number, pages=(Page(lines=((Span(f"order {number}"),),)),), alone=alone)
+
+
+def test_many_small_notices_share_a_message_when_the_backlog_forces_it() -> None:
+    parts = pack([small(number) for number in range(50)], LAYOUTS["telegram"], combine=True)
+    assert [part.id for part in parts] == list(range(50))
+
+
+def test_a_notice_that_must_be_alone_is_alone() -> None:
+    telegram_layout = LAYOUTS["telegram"]
+    assert len(pack([small(0, alone=True), small(1)], telegram_layout, combine=True)) == 1
+    assert len(pack([small(0), small(1, alone=True)], telegram_layout, combine=True)) == 1
+
+
+def test_the_backlog_forces_sharing_only_when_it_exceeds_patience_or_the_free_places() -> None:
+    assert [must_combine(waiting=waiting, free=20, patience=3) for waiting in (1, 3, 4)] == [False, False, True]
+    assert must_combine(waiting=2, free=1, patience=3) is True
+
+
+def test_a_notice_of_several_pages_says_which_page_it_is() -> None:
+    lines: list[Line] = [(Span(f"sku-{number} × 2"),) for number in range(700)]
+    document = Document(title=(Span("Big", "bold"),), sections=(Section(lines=tuple(lines)),))
+    pages = LAYOUTS["telegram"].pages(document)
+    texts = [telegram.compose([(page, None)])[1] for page in pages]
+    assert [text.splitlines()[0].rpartition(" ")[2] for text in texts] == [
+        f"({n}/{len(pages)})" for n in range(1, len(pages) + 1)
+    ]
+
+
+def test_a_mail_has_a_subject_and_a_text() -> None:
+    document = Document(title=(Span("Title", "bold"),), sections=(Section(lines=((Span("a <b>"),),)),))
+    [page] = LAYOUTS["mail"].pages(document)
+    assert mail.compose([(page, MARK)]) == (f"{MARK}: Title", f"{MARK}\nTitle\na <b>\n")
+
+
+def test_slack_drops_a_style_whose_sign_stands_in_the_text() -> None:
+    assert slack.mrkdwn((Span("a*b", "bold"), Span(" c ", "italic"), Span("x<y", "code"))) == "a*b _c_ `x&lt;y`"
