@@ -12,8 +12,7 @@ from common.clock import Clock
 from common.postgres import Connection
 from orchestrator.documents.model import CONTENT_TYPE, Document, digest, render
 from orchestrator.documents.store import DocumentStore, write_documents
-from orchestrator.engine.messages import SERVICE, timeline_entry
-from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowState
+from orchestrator.engine.model import SERVICE, Claim, Encoded, Outcome, TimelineEntry, WorkflowState, timeline_entry
 from orchestrator.orders.model import Status
 from orchestrator.orders.store import OrderStore, StoredOrder
 

@@ -1,18 +1,16 @@
-"""Messages about workflows: one crashed, one was stopped, one goes on. And how this service encodes and tells anything."""
+"""Messages about workflows: one crashed, one was stopped, one goes on. And how this service encodes any message."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Envelope, Message
 from common.contracts.orders import WorkflowCrashedV1, WorkflowStoppedV1
 from common.ids import derived_id
-from orchestrator.engine.model import Claim, Encoded, TimelineEntry
+from orchestrator.engine.model import SERVICE, Claim, Encoded
 from orchestrator.engine.views import WorkflowView
 
-SERVICE = "orchestrator"
 SOURCE = "/orchestrator"
 
 
@@ -37,29 +35,6 @@ def problem_over(
     """Return the end of a problem; ``identity`` tells the ends of one problem apart, if it may come up again."""
     message = ProblemResolvedV1(fingerprint=fingerprint, summary=summary, service=SERVICE, occurred_at=now)
     return encode_message(message, fingerprint, *identity, subject=subject, now=now, traceparent=traceparent)
-
-
-def timeline_entry(
-    number: str,
-    kind: str,
-    summary: str,
-    *,
-    now: datetime,
-    traceparent: str | None,
-    actor: str = SERVICE,
-    details: Mapping[str, str] | None = None,
-) -> TimelineEntry:
-    """Return a line of this service in an order's timeline."""
-    return TimelineEntry(
-        order_number=number,
-        occurred_at=now,
-        service=SERVICE,
-        kind=kind,
-        actor=actor,
-        summary=summary,
-        details=details or {},
-        traceparent=traceparent,
-    )
 
 
 def workflow_fingerprint(workflow_id: int) -> str:

@@ -21,6 +21,7 @@ ORDER_DOCUMENT = "order_document"
 """Issues an order's document (voucher) and issues it again: one a number."""
 KINDS = (ORDER_LIFE, UPDATE_TRANSACTIONS, REFUND_REQUEST, ORDER_DOCUMENT)
 
+SERVICE = "orchestrator"
 Encoded = tuple[str, bytes]
 """A message for the outbox: (type, encoded envelope)."""
 
@@ -135,6 +136,29 @@ class TimelineEntry:
     summary: str
     details: Mapping[str, str] = field(default_factory=dict)
     traceparent: str | None = None
+
+
+def timeline_entry(
+    number: str,
+    kind: str,
+    summary: str,
+    *,
+    now: datetime,
+    traceparent: str | None,
+    actor: str = SERVICE,
+    details: Mapping[str, str] | None = None,
+) -> TimelineEntry:
+    """Return a line of this service in an order's timeline."""
+    return TimelineEntry(
+        order_number=number,
+        occurred_at=now,
+        service=SERVICE,
+        kind=kind,
+        actor=actor,
+        summary=summary,
+        details=details or {},
+        traceparent=traceparent,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

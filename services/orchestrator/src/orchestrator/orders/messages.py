@@ -15,15 +15,17 @@ import orjson
 from common.contracts import alerts, orders
 from common.ids import derived_id
 from common.money import to_decimal_string
-from orchestrator.engine.messages import SERVICE, SOURCE, encode_message, problem_over, timeline_entry
+from orchestrator.engine.messages import SOURCE, encode_message, problem_over
 from orchestrator.engine.model import (
     ORDER_DOCUMENT,
     REFUND_REQUEST,
+    SERVICE,
     UPDATE_TRANSACTIONS,
     Encoded,
     NewEvent,
     TimelineEntry,
     new_event,
+    timeline_entry,
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step

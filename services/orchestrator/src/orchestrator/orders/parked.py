@@ -10,8 +10,8 @@ from common.contracts.alerts import ProblemRaisedV1
 from common.messaging import outbox
 from common.postgres import Database
 from common.telemetry import get_logger
-from orchestrator.engine.messages import SERVICE, encode_message
-from orchestrator.engine.model import Encoded
+from orchestrator.engine.messages import encode_message
+from orchestrator.engine.model import SERVICE, Encoded
 from orchestrator.orders.messages import never_created_fingerprint
 from orchestrator.orders.store import Parked
 

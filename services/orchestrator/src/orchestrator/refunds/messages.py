@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from common.contracts import alerts, orders
-from orchestrator.engine.messages import SERVICE, encode_message, problem_over, timeline_entry
-from orchestrator.engine.model import Claim, Encoded, TimelineEntry
+from orchestrator.engine.messages import encode_message, problem_over
+from orchestrator.engine.model import SERVICE, Claim, Encoded, TimelineEntry, timeline_entry
 from orchestrator.refunds.model import RefundRequest
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from common.contracts import orders
 from common.money import to_decimal_string
-from orchestrator.engine.messages import encode_message, timeline_entry
-from orchestrator.engine.model import Encoded, TimelineEntry
+from orchestrator.engine.messages import encode_message
+from orchestrator.engine.model import Encoded, TimelineEntry, timeline_entry
 from orchestrator.tips.model import Transactions
 
 # The five places that zero tips, by the names they have here.
