@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from refunds.adapters.evidence import read_books, read_ledgers
 from refunds.app import NAME, VERSION, build, openapi
-from refunds.entrypoints.check_command import check_refunds
+from refunds.reconciliation.check_refunds import check_refunds
 from refunds.settings import RefundsSettings
 
 
@@ -26,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. ``check-refunds`` has options of its own and needs none of the service's settings."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["check-refunds"]:
-        sys.exit(check_refunds(words[1:], books=read_books, ledgers=read_ledgers))
+        sys.exit(check_refunds(words[1:]))
     _service(words)
 
 
