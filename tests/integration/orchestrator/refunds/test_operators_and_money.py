@@ -71,7 +71,7 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     start: Any, gateway: Any, listener: Any
 ) -> None:
     api = await start()
-    number = await paid_order(api, gateway, "M1")
+    number = await paid_order(api, gateway, "money-1")
     path = f"/admin/v1/orders/{number}/refund"
     body = {"reason": "one was sour", "positions": [{"id": "a", "quantity": "1"}], "expected_version": 3}
     preview = await api.call("POST", path, body | {"dry_run": True}, role="operator")
@@ -118,7 +118,7 @@ async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
     start: Any, gateway: Any, listener: Any, database: Any
 ) -> None:
     api = await start(refund_answer_within=0.5)
-    number = await paid_order(api, gateway, "M2")
+    number = await paid_order(api, gateway, "money-2")
     _, turned_down = await api.call("POST", f"/admin/v1/orders/{number}/refund", {"reason": "all of it"})
     assert turned_down["amount"] is None
     await listener.gather("refunds.wanted", 1)
@@ -155,8 +155,8 @@ async def test_a_cancellation_s_refund_is_followed_and_a_full_refund_zeroes_the_
     start: Any, gateway: Any, listener: Any, database: Any
 ) -> None:
     api = await start()
-    number = await paid_order(api, gateway, "M3", paid=False)
-    await gateway.send(gateway.hook("M3", "order.paid", minute=2), gateway.hook("M3", "order.cancelled", minute=3))
+    number = await paid_order(api, gateway, "money-3", paid=False)
+    await gateway.send(gateway.hook("money-3", "order.paid", minute=2), gateway.hook("money-3", "order.cancelled", minute=3))
     (wanted,) = await listener.gather("refunds.wanted", 1)
     assert wanted.data["business_key"] == f"{number}:cancel"
     asked = {"number": number, "business_key": f"{number}:cancel", "payment_id": "pay-1"}
