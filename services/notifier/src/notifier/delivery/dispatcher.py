@@ -111,18 +111,6 @@ class Dispatcher:
                 return
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
-    """Repeat a piece of work for ever; a database that is away only costs a round."""
-    while True:
-        try:
-            await work()
-        except Exception as error:
-            if not _passing(error):
-                raise
-            _log.warning("job_interrupted", job=name, reason=type(error).__name__)
-        await asyncio.sleep(seconds)
-
-
 async def rest(event: asyncio.Event, seconds: float, *, began: float, spacing: float) -> None:
     """Return when the event is set or the seconds are over, and not before ``spacing`` seconds after ``began`` (monotonic)."""
     with contextlib.suppress(TimeoutError):
