@@ -246,12 +246,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     workers.sweep("storms", _SWEEP_SECONDS, lambda: any_queue.close_quiet_digests(settings.storm_quiet))
     workers.sweep("leases", _SWEEP_SECONDS, any_queue.expire, counter=metrics.expired)
     open_notifications = notification_opener(database)
-
-    async def unmute() -> int:
-        async with open_notifications() as notifications:
-            return await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)
-
-    workers.sweep("unmute", _UNMUTE_SECONDS, unmute)
+    workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, open_notifications))
     fail_over = FailOver(
         open_failovers=failovers(database), routes=table, patience=timedelta(seconds=settings.failover_after)
     )
@@ -302,3 +297,8 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
+
+
+async def _unmute(problems: Problems, open_notifications: Any) -> int:
+    async with open_notifications() as notifications:
+        return await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)

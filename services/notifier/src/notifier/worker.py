@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from prometheus_client import Counter
 
@@ -93,11 +94,10 @@ class Workers:
         self, name: str, seconds: float, work: Callable[[], Awaitable[int]], *, counter: Counter | None = None
     ) -> None:
         """Do ``work`` by the clock; when it has done anything, count how much and wake the others."""
+        every(self._lifecycle, seconds, partial(self._sweep, work, counter), name=name)
 
-        async def sweep() -> None:
-            if done := await work():
-                if counter is not None:
-                    counter.inc(done)
-                self.wake()
-
-        every(self._lifecycle, seconds, sweep, name=name)
+    async def _sweep(self, work: Callable[[], Awaitable[int]], counter: Counter | None) -> None:
+        if done := await work():
+            if counter is not None:
+                counter.inc(done)
+            self.wake()

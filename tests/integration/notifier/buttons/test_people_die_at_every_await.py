@@ -156,9 +156,7 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
         assert turn < MOST_DEATHS
 
 
-async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_the_process_dies(
-    kit: Kit, database: Database
-) -> None:
+async def test_a_ticket_and_its_comments_arrive_once_whenever_the_process_dies(kit: Kit, database: Database) -> None:
     tracker = YandexTracker(
         url=kit.sandbox.tracker_url,
         token="tracker-token",

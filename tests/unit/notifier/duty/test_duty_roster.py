@@ -31,7 +31,7 @@ def named(found: tuple[Shift, ...]) -> list[tuple[str, str | None, str | None]]:
     ]
 
 
-def test_weeks_begin_on_monday_at_ten_by_the_clock_on_the_wall_over_both_changes_of_the_clocks() -> None:
+def test_weeks_begin_on_monday_at_ten_local_time_over_both_changes_of_the_clocks() -> None:
     spring = shifts(PLAN, (), since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 4, 6, 9))
     assert named(spring) == [
         ("Mon 16.03. 10:00", "anna", "boris"),
@@ -79,7 +79,7 @@ def test_a_swap_at_the_last_hour_changes_the_shift_that_begins() -> None:
         swap(PLAN, (), date(2026, 3, 2), date(2026, 3, 23))
 
 
-def test_overrides_cut_a_week_the_later_one_holds_and_parts_with_the_same_people_are_one() -> None:
+def test_overrides_cut_a_week_the_later_one_holds_and_equal_parts_merge() -> None:
     night = Override(
         id=1,
         place="on_duty",

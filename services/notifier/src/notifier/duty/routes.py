@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from common.clock import Clock
@@ -61,39 +62,38 @@ class RosterRoutes:
         except ValueError as error:
             raise Unprocessable(str(error)) from None
 
-        async def work(change: Change) -> RosterView:
-            await self._roster.replace(change, plan, expected_version=body.expected_version)
-            return await self._view(change.connection, dry_run=body.dry_run)
+        return await self._changes.carry_out(
+            request, partial(self._replace, plan=plan, expected_version=body.expected_version)
+        )
 
-        return await self._changes.carry_out(request, work)
+    async def _replace(self, change: Change, *, plan: Plan, expected_version: int | None) -> RosterView:
+        await self._roster.replace(change, plan, expected_version=expected_version)
+        return await self._view(change.connection, dry_run=change.dry_run)
 
     async def override(self, request: Request[OverrideBody, None]) -> Answer:
         """Put somebody over the plan for a while, or swap two weeks."""
-        body = request.body
+        return await self._changes.carry_out(request, partial(self._override, body=request.body))
 
-        async def work(change: Change) -> Overridden:
-            if body.swap is not None:
-                made = await self._roster.swap(change, *body.swap)
-            elif body.starts_at is None or body.ends_at is None:
-                raise Unprocessable("starts_at and ends_at are needed")
-            else:
-                override = await self._roster.override(
-                    change, place=body.place, person=body.person, starts_at=body.starts_at, ends_at=body.ends_at
-                )
-                made = [override]
-            items = [OverrideView.model_validate(each, from_attributes=True) for each in made]
-            return Overridden(items=items, dry_run=body.dry_run)
-
-        return await self._changes.carry_out(request, work)
+    async def _override(self, change: Change, *, body: OverrideBody) -> Overridden:
+        if body.swap is not None:
+            made = await self._roster.swap(change, *body.swap)
+        elif body.starts_at is None or body.ends_at is None:
+            raise Unprocessable("starts_at and ends_at are needed")
+        else:
+            override = await self._roster.override(
+                change, place=body.place, person=body.person, starts_at=body.starts_at, ends_at=body.ends_at
+            )
+            made = [override]
+        items = [OverrideView.model_validate(each, from_attributes=True) for each in made]
+        return Overridden(items=items, dry_run=change.dry_run)
 
     async def confirm(self, request: Request[AdminChange, None]) -> Answer:
         """Confirm the running shift's handover for whoever has it."""
+        return await self._changes.carry_out(request, self._confirm)
 
-        async def work(change: Change) -> Confirmed:
-            handover_id, person = await confirm_running(change, now=self._clock.now())
-            return Confirmed(handover_id=handover_id, person=person, dry_run=request.body.dry_run)
-
-        return await self._changes.carry_out(request, work)
+    async def _confirm(self, change: Change) -> Confirmed:
+        handover_id, person = await confirm_running(change, now=self._clock.now())
+        return Confirmed(handover_id=handover_id, person=person, dry_run=change.dry_run)
 
     async def on_call(self, _request: Request[None, None]) -> OnCallView:
         """Answer who answers now, with phone numbers."""

@@ -59,15 +59,7 @@ class TicketRoutes:
         query = request.query
         position = decode_cursor(query.cursor, int)
         async with self._database.acquire() as connection:
-            rows = await page_of_tickets(
-                connection,
-                queue=query.queue,
-                state=query.state,
-                order=query.order,
-                incident=query.incident,
-                before=None if position is None else position[0],
-                limit=query.limit + 1,
-            )
+            rows = await page_of_tickets(connection, query, before=None if position is None else position[0])
         return page_of(rows, limit=query.limit, item=lambda row: TicketView(**row), key=lambda row: (row["id"],))
 
     async def open(self, request: Request[NewTicketBody, None]) -> Answer:

@@ -11,6 +11,7 @@ from common.postgres import Connection
 from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.tickets.model import Instruction, NewTicket, TicketComment
+from notifier.tickets.views import TicketQuery
 
 _NUMBERS = """
 INSERT INTO ticket_queues AS q (queue, last) VALUES ($1, $2)
@@ -118,17 +119,11 @@ async def add_comments(
 
 
 async def page_of_tickets(
-    connection: Connection,
-    *,
-    queue: str | None,
-    state: str | None,
-    order: str | None,
-    incident: int | None,
-    before: int | None,
-    limit: int,
+    connection: Connection, query: TicketQuery, *, before: int | None
 ) -> Sequence[Mapping[str, Any]]:
-    """Return tickets with their comments, newest first; what is None does not filter."""
-    return [dict(row) for row in await connection.fetch(_PAGE, queue, state, order, incident, before, limit)]
+    """Return tickets with their comments, newest first, one more than asked for; what is None does not filter."""
+    rows = await connection.fetch(_PAGE, query.queue, query.state, query.order, query.incident, before, query.limit + 1)
+    return [dict(row) for row in rows]
 
 
 async def instructions_on(connection: Connection) -> Sequence[Instruction]:
