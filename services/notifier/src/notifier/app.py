@@ -28,7 +28,7 @@ from notifier.delivery.retention import Retention
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents, intake_handler
 from notifier.messages.channels import CHANNELS
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.providers import configured, open_channels
 from notifier.routing.file import read_routes

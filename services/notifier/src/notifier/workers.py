@@ -28,7 +28,7 @@ from notifier.duty.roster_store import Handovers
 from notifier.duty.timer_store import TimerStore
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
 from notifier.people.model import Directory

@@ -22,9 +22,8 @@ from notifier.delivery.limits import telegram_limits
 from notifier.delivery.model import Message
 from notifier.delivery.outcomes import NotSent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.document import plain
-from notifier.messages.layout import Page
-from notifier.messages.wording import Words
+from notifier.messages.document import Page, plain
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from notifier.settings import NotifierSettings
 from tests.integration.notifier.factories import (

@@ -18,7 +18,7 @@ from notifier.delivery.deliver import Deliver
 from notifier.delivery.limits import telegram_limits
 from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from tests.integration.notifier.factories import (
     MAIL_ONLY,

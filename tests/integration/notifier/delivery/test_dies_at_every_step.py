@@ -18,7 +18,7 @@ from notifier.delivery.limits import telegram_limits
 from notifier.delivery.model import Claim, Digesting, Editing, Posting
 from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, a_problem, act, many
 

@@ -30,14 +30,12 @@ from notifier.delivery.outcomes import (
 )
 from notifier.delivery.urgency import ACT, CRITICAL, EDIT, INFORMATION, SHIFT, USUAL, urgency_of
 from notifier.incidents.model import IncidentState
-from notifier.messages.buttons import Button
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import render_digest
-from notifier.messages.document import Document, Span, text_of
-from notifier.messages.incident_status import STATUS_LINE_ROOM, IncidentNow, status_line
+from notifier.messages.document import Button, Document, Page, Span, text_of
+from notifier.messages.incident_notices import STATUS_LINE_ROOM, IncidentNow, status_line
 from notifier.messages.layout import slack, telegram
-from notifier.messages.layout.base import Page
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels, fits, literal
 from notifier.settings import DEFAULT_ROUTES

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from common.http import tracing_config
 from notifier.delivery.model import Message
 from notifier.delivery.outcomes import Gone, Moved, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
-from notifier.messages.buttons import Keyboard
-from notifier.messages.document import one_line, shorten
+from notifier.messages.document import Keyboard, one_line, shorten
 from notifier.messages.layout.telegram import compose
 
 if TYPE_CHECKING:

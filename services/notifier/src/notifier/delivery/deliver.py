@@ -31,7 +31,7 @@ from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
 from notifier.delivery.record import Outcomes
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import MOST_WORST, render_digest
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from notifier.people.model import Directory
 

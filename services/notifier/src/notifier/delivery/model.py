@@ -10,9 +10,8 @@ from typing import Any, Protocol
 from notifier.delivery.limits import Limit
 from notifier.delivery.outcomes import Outcome
 from notifier.delivery.urgency import USUAL
-from notifier.messages.buttons import Keyboard
-from notifier.messages.incident_status import IncidentNow
-from notifier.messages.layout import Page
+from notifier.messages.document import Keyboard, Page
+from notifier.messages.incident_notices import IncidentNow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,11 @@ from notifier.delivery import limits as rate
 from notifier.delivery.limits import Limit
 from notifier.delivery.model import ChatQueue, Digest, Entry, StaleMessage, Waiting
 from notifier.delivery.urgency import CRITICAL, EDIT, KEPT_FOR_PAGES
-from notifier.messages.buttons import Keyboard
 from notifier.messages.channels import ChannelRules
-from notifier.messages.document import Document
-from notifier.messages.incident_status import STATUS_LINE_ROOM, status_line
-from notifier.messages.keyboard import keyboard_of
-from notifier.messages.layout import Page
+from notifier.messages.document import Document, Keyboard, Page
+from notifier.messages.incident_notices import STATUS_LINE_ROOM, keyboard_of, status_line
 from notifier.messages.packing import Candidate, must_combine, pack
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 
 _log = get_logger()

@@ -23,7 +23,7 @@ from notifier.delivery.outcomes import (
 from notifier.delivery.queue import DeliveryQueue
 from notifier.incidents.model import IncidentState
 from notifier.messages.channels import ChannelRules
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 
 class Outcomes:

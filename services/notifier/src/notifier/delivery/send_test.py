@@ -11,7 +11,7 @@ from common.telemetry import scrub_text
 from notifier.delivery.notices import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.messages.incident_notices import render_test
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.model import Chosen, Destination, Routes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from notifier.delivery.model import Waiting
 from notifier.incidents.model import IncidentState
-from notifier.messages.incident_status import IncidentNow
+from notifier.messages.incident_notices import IncidentNow
 
 DELIVERY = """
        d.id, d.notice_id, d.subject, d.destination, d.topic, d.created_at, d.attempts, d.pages_done, d.possibly_repeated,

@@ -17,7 +17,7 @@ from notifier.duty.calendar import calendar
 from notifier.duty.roster import Shift
 from notifier.duty.roster_store import RosterReader
 from notifier.duty.routes import final_shifts
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 
 _DAY_AND_TIME = "%d.%m.%Y %H:%M"

@@ -30,7 +30,7 @@ from notifier.incidents.problems import NO_ROUTE, Problems, Report, Resolution
 from notifier.inputs import facts
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.messages.order_notices import OrderFact, render_order
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.model import Labels, Routes
 
 _ORDER_EVENTS: dict[str, type[OrderEvent]] = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from notifier.messages.layout import Layout, Page
+from notifier.messages.channels import Layout
+from notifier.messages.document import Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
