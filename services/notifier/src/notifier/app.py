@@ -16,8 +16,7 @@ from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from notifier.api import DESCRIPTION, NAME, VERSION, people_routes, routes_of
 from notifier.channels.telegram import TelegramSender
-from notifier.delivery.deliver import Deliver
-from notifier.delivery.dispatcher import Dispatcher, every
+from notifier.delivery.deliver import Deliver, Dispatcher
 from notifier.delivery.fail_over import FailOver, failovers
 from notifier.delivery.heartbeat import Beat, HeartbeatStore, pinger
 from notifier.delivery.notifications import NotificationStore, notification_opener
@@ -36,6 +35,7 @@ from notifier.routing.model import Routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition
+from notifier.worker import every
 from notifier.workers import load_people, people_of, start_people
 
 _SWEEP_SECONDS = 1.0

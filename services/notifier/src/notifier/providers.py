@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from common.service import Lifecycle
-from notifier.channels.mail import MailSender
-from notifier.channels.slack import SlackSender, token_digest
-from notifier.channels.telegram import TelegramSender, bot_id
-from notifier.delivery.limits import mail_limits, slack_edit_limits, slack_limits, telegram_limits
+from notifier.channels.mail import MailSender, mail_limits
+from notifier.channels.slack import SlackSender, slack_edit_limits, slack_limits, token_digest
+from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.model import Sender
 from notifier.delivery.queue import LimitsOf
 from notifier.settings import NotifierSettings

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from common.errors import SuiteError
-from common.postgres import worth_repeating
+from common.postgres import is_retryable
 from common.telemetry import get_logger
-from notifier.delivery.dispatcher import rest
+from notifier.delivery.deliver import rest
 
 _log = get_logger()
 _SPACING_S = 0.1
@@ -54,7 +53,7 @@ class Worker:
             try:
                 more = await self._work()
             except Exception as error:
-                if not ((isinstance(error, SuiteError) and error.retryable) or worth_repeating(error)):
+                if not is_retryable(error):
                     raise
                 _log.warning("job_interrupted", job=self._name, reason=type(error).__name__)
                 more = False
@@ -63,3 +62,15 @@ class Worker:
                     self._after()
             if not more:
                 await rest(self._woken, self._idle, began=began, spacing=_SPACING_S)
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    """Repeat a piece of work for ever; a database that is away only costs a round."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            if not is_retryable(error):
+                raise
+            _log.warning("job_interrupted", job=name, reason=type(error).__name__)
+        await asyncio.sleep(seconds)

@@ -15,9 +15,7 @@ from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
-from notifier.channels.telegram import TelegramSender, bot_id
-from notifier.delivery.dispatcher import every
-from notifier.delivery.limits import telegram_limits
+from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.escalation import Policy, Step
@@ -44,7 +42,7 @@ from notifier.tickets.follow_up_store import FollowUpStore
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.tickets.yandex import YandexTracker
-from notifier.worker import Worker
+from notifier.worker import Worker, every
 
 _WEBHOOK_SECONDS = 60.0
 _ROSTER_SECONDS = 5.0

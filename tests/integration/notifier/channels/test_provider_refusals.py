@@ -16,9 +16,8 @@ from common.service import load_settings, running
 from common.testing import eventually
 from notifier.app import build
 from notifier.channels.slack import SlackSender
-from notifier.channels.telegram import TelegramSender
+from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.limits import telegram_limits
 from notifier.delivery.model import Message
 from notifier.delivery.outcomes import NotSent
 from notifier.delivery.queue import DeliveryQueues

@@ -8,10 +8,12 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifier.delivery.model import Entry
+from notifier.delivery.next_message import must_combine, pack
 from notifier.messages.channels import CHANNELS
 from notifier.messages.document import Document, Line, Page, Section, Span, text_of
 from notifier.messages.layout import mail, slack, telegram
-from notifier.messages.packing import Candidate, must_combine, pack
+from tests.unit.notifier.factories import waiting
 
 TEXTS = st.text(alphabet=st.sampled_from('ab<>&"*_`~ щ😀|'), min_size=1, max_size=900)
 SPANS = st.builds(
@@ -77,20 +79,17 @@ def test_a_message_keeps_the_order_fits_and_holds_only_whole_notices_beside_the_
 ) -> None:
     layout = CHANNELS[channel].layout
     candidates = [
-        Candidate(id=index, pages=layout.pages(document), mark=mark, alone=alone)
+        Entry(waiting=waiting(index, alone=alone), pages=layout.pages(document), mark=mark, last=True)
         for index, (document, mark, alone) in enumerate(drawn)
     ]
-    parts = pack(candidates, layout, combine=combine)
-    assert [part.id for part in parts] == list(range(len(parts)))
-    assert parts[0].first == 0
-    assert parts[0].end > 0
-    assert combine or len(parts) == 1
-    assert all((part.first, part.end) == (0, len(candidates[part.id].pages)) for part in parts[1:])
-    pages = [
-        (page, candidates[part.id].mark if index == 0 else None)
-        for part in parts
-        for index, page in enumerate(candidates[part.id].pages[part.first : part.end])
-    ]
+    packed = pack(candidates, CHANNELS[channel], combine=combine)
+    head = packed[0]
+    assert head.pages
+    assert head.pages == candidates[0].pages[: len(head.pages)]
+    assert head.last == (len(head.pages) == len(candidates[0].pages))
+    assert combine or len(packed) == 1
+    assert list(packed[1:]) == candidates[1 : len(packed)]
+    pages = [(page, entry.mark if index == 0 else None) for entry in packed for index, page in enumerate(entry.pages)]
     if channel == "telegram":
         assert len(telegram.compose(pages)[0].encode("utf-16-le")) // 2 <= 4096
     else:
@@ -99,20 +98,21 @@ def test_a_message_keeps_the_order_fits_and_holds_only_whole_notices_beside_the_
         assert sum(len(block["text"]["text"]) for block in blocks if block["type"] == "section") <= 13_200
 
 
-def small(number: int, *, alone: bool = False) -> Candidate:
+def small(number: int, *, alone: bool = False) -> Entry:
     """A short notice."""
-    return Candidate(id=number, pages=(Page(lines=((Span(f"order {number}"),),)),), alone=alone)
+    page = Page(lines=((Span(f"order {number}"),),))
+    return Entry(waiting=waiting(number, alone=alone, incident=None), pages=(page,), mark=None, last=True)
 
 
 def test_many_small_notices_share_a_message_when_the_backlog_forces_it() -> None:
-    parts = pack([small(number) for number in range(50)], CHANNELS["telegram"].layout, combine=True)
-    assert [part.id for part in parts] == list(range(50))
+    packed = pack([small(number) for number in range(50)], CHANNELS["telegram"], combine=True)
+    assert [entry.waiting.id for entry in packed] == list(range(50))
 
 
 def test_a_notice_that_must_be_alone_is_alone() -> None:
-    telegram_layout = CHANNELS["telegram"].layout
-    assert len(pack([small(0, alone=True), small(1)], telegram_layout, combine=True)) == 1
-    assert len(pack([small(0), small(1, alone=True)], telegram_layout, combine=True)) == 1
+    rules = CHANNELS["telegram"]
+    assert len(pack([small(0, alone=True), small(1)], rules, combine=True)) == 1
+    assert len(pack([small(0), small(1, alone=True)], rules, combine=True)) == 1
 
 
 def test_the_backlog_forces_sharing_only_when_it_exceeds_patience_or_the_free_places() -> None:

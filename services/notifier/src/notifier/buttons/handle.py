@@ -9,7 +9,7 @@ from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from notifier.buttons.model import ButtonAction
 from notifier.buttons.store import ActionStores
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.incidents.act import Act, ActOnIncident
 from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
 from notifier.messages.incident_notices import ButtonData, question_buttons, read_data, render_question

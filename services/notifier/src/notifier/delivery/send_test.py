@@ -8,7 +8,7 @@ from datetime import datetime
 from common.errors import Conflict, NotFound
 from common.ids import new_id
 from common.telemetry import scrub_text
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.messages.incident_notices import render_test
 from notifier.messages.words import Words

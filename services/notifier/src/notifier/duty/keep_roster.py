@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
 from notifier.duty.roster_store import Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact

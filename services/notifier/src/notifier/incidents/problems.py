@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from common.ids import new_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Reported, recipe_of, should_notify
 from notifier.messages.document import Button, Document

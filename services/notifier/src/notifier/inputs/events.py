@@ -24,7 +24,7 @@ from common.ids import new_id
 from common.messaging import Handler
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import NO_ROUTE, Problems, Report, Resolution
 from notifier.inputs import facts

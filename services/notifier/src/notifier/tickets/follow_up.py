@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
