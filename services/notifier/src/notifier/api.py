@@ -26,7 +26,7 @@ from notifier.incidents.store import IncidentStore
 from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.routes import http_routes, sentry_routes
 from notifier.inputs.sentry import IngestSentry
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.providers import configured
 from notifier.routing.model import Routes

@@ -20,12 +20,10 @@ from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
-from notifier.channels.telegram import TelegramSender, bot_id
-from notifier.delivery.deliver import Deliver
-from notifier.delivery.dispatcher import Dispatcher
+from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
+from notifier.delivery.deliver import Deliver, Dispatcher
 from notifier.delivery.fail_over import FailOver, failovers
 from notifier.delivery.heartbeat import Beat, HeartbeatStore, pinger
-from notifier.delivery.limits import telegram_limits
 from notifier.delivery.notifications import NotificationStore, notification_opener
 from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
@@ -42,7 +40,7 @@ from notifier.gauges import show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents, intake_handler
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.file import read_people
 from notifier.people.model import Directory

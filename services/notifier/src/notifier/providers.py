@@ -9,10 +9,9 @@ from pydantic import SecretStr
 
 from common.errors import ConfigurationError
 from common.service import Lifecycle
-from notifier.channels.mail import MailSender
-from notifier.channels.slack import SlackSender, token_digest
-from notifier.channels.telegram import TelegramSender, bot_id
-from notifier.delivery.limits import mail_limits, slack_edit_limits, slack_limits, telegram_limits
+from notifier.channels.mail import MailSender, mail_limits
+from notifier.channels.slack import SlackSender, slack_edit_limits, slack_limits, token_digest
+from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.model import Sender
 from notifier.delivery.queue import LimitsOf
 from notifier.settings import NotifierSettings

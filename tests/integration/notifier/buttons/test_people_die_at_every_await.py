@@ -27,8 +27,8 @@ from notifier.buttons.store import ActionEffects, ButtonAction, ButtonActionStor
 from notifier.buttons.workers import CarryOutButtonActions
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
-from notifier.messages.keyboard import data_of
-from notifier.messages.wording import Words
+from notifier.messages.incident_notices import data_of
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
 from notifier.recipes.http import HttpRecipes

@@ -10,8 +10,8 @@ import pytest
 from common.errors import ConfigurationError
 from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
 from notifier.incidents.model import IncidentState, ProblemFact, Recipe, recipe_of
-from notifier.messages.keyboard import ButtonData, data_of, incident_buttons, keyboard_of, read_data
-from notifier.messages.wording import Words
+from notifier.messages.incident_notices import ButtonData, data_of, incident_buttons, keyboard_of, read_data
+from notifier.messages.words import Words
 from notifier.people.file import read_people
 from notifier.people.model import Directory, Person
 from notifier.tickets.model import Instruction, instruction_for, says_no_call, ticket_for, wants_ticket

@@ -13,8 +13,7 @@ from common.postgres import Database
 from common.telemetry import get_logger
 from notifier.buttons.store import ActionToAnswer
 from notifier.channels.telegram import TelegramSender
-from notifier.delivery import limits as rate
-from notifier.delivery.limits import Limit
+from notifier.delivery.model import Limit, opens_at, take
 from notifier.messages.document import shorten
 
 _log = get_logger()
@@ -80,10 +79,10 @@ class TelegramAnswers:
                 await connection.execute(_MAKE, self._limit.key)
                 stamps: list[datetime] = await connection.fetchval(_WINDOW, self._limit.key)
                 now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-                opens = rate.opens_at(stamps, self._limit, now)
+                opens = opens_at(stamps, self._limit, now)
                 if opens <= now:
                     # Held for a moment only: the call is short, and its place counts from about now.
-                    taken, _ = rate.take(stamps, self._limit, now, until=now + timedelta(seconds=0.5))
+                    taken, _ = take(stamps, self._limit, now, until=now + timedelta(seconds=0.5))
                     await connection.execute(_SET, self._limit.key, list(taken))
                     return
             await asyncio.sleep((opens - now).total_seconds() + 0.01)

@@ -8,13 +8,12 @@ from typing import Literal
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from notifier.buttons.store import ActionEffects, ButtonAction
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.duty.confirm_handover import confirm_own
 from notifier.incidents.act import Act, ActOnIncident
 from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
-from notifier.messages.incident_notices import render_question
-from notifier.messages.keyboard import ButtonData, question_buttons, read_data
-from notifier.messages.wording import Words
+from notifier.messages.incident_notices import ButtonData, question_buttons, read_data, render_question
+from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 from notifier.recipes.model import RecipeRequest
 from notifier.routing.model import Chosen, Destination, Routes

@@ -16,7 +16,7 @@ from notifier.duty.calendar import calendar, with_names
 from notifier.duty.roster import Plan, Shift
 from notifier.duty.roster_store import RosterReader
 from notifier.duty.views import ShiftView
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 
 _DAY_AND_TIME = "%d.%m.%Y %H:%M"

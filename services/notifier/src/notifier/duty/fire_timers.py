@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from notifier.duty.escalation import Firing, Policy, fire, people_of
 from notifier.duty.timer_store import DueTimer, TimerStore
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 

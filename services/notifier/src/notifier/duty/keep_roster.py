@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.duty.roster import Plan, Shift, gaps, running, shifts
 from notifier.duty.roster_store import Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Problems, Report, Resolution
-from notifier.messages.buttons import Button
-from notifier.messages.incident_notices import render_handover
-from notifier.messages.keyboard import data_of
-from notifier.messages.wording import Words
+from notifier.messages.document import Button
+from notifier.messages.incident_notices import data_of, render_handover
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.routing.model import Labels, Routes

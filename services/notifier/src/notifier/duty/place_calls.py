@@ -11,7 +11,7 @@ from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
 from notifier.messages.document import one_line, shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 

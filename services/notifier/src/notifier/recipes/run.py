@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from common.ids import derived_id
 from common.telemetry import get_logger
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.recipes.http import HttpRecipes

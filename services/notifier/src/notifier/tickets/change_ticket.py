@@ -6,7 +6,7 @@ from common.http import Change
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.store import IncidentStore
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.model import REQUESTS, NewTicket, TicketComment

@@ -8,11 +8,11 @@ from datetime import datetime
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
 from notifier.tickets.model import (

@@ -12,7 +12,7 @@ from common.errors import SuiteError
 from notifier.duty.escalation import Duty
 from notifier.incidents.model import Incident, ProblemFact
 from notifier.messages.document import one_line, shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 
 PROBLEMS = "TRAVELORDERSUP"
