@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallClaim:
-    """The right to phone somebody once, under the id that makes a repeat ring no second time. ``others``: problems this call covers too."""
+    """The right to phone somebody once, under an id by which a repeat makes no second call. ``others``: problems this call covers too."""
 
     id: str
     person: str
