@@ -17,7 +17,6 @@ class CallClaim:
     summary: str
     order_number: str | None
     others: int
-    taken_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 from common.telemetry import get_logger
@@ -39,7 +38,6 @@ class PlaceCalls:
         metrics: PeopleMetrics,
         deadline: float,
         pause: timedelta,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
         self._provider = provider
@@ -48,26 +46,26 @@ class PlaceCalls:
         self._metrics = metrics
         self._deadline = deadline
         self._pause = pause
-        self._monotonic = monotonic
 
     async def __call__(self) -> bool:
         """Make one call; returns whether there was one."""
         lease = timedelta(seconds=self._deadline) + _MARGIN
-        claim = await self._calls.claim(lease=lease, pause=self._pause, taken_at=self._monotonic())
+        began = time.monotonic()
+        claim = await self._calls.claim(lease=lease, pause=self._pause)
         if claim is None:
             return False
-        outcome = await self._call(claim)
+        outcome = await self._call(claim, began=began)
         state = await self._calls.record(claim, outcome, give_up_after=_GIVE_UP_AFTER)
         self._metrics.calls.labels(_OUTCOMES[type(outcome)]).inc()
         _log.info("call_made", call_id=claim.id, person=claim.person, incident_id=str(claim.incident_id), outcome=state)
         return True
 
-    async def _call(self, claim: CallClaim) -> CallOutcome:
+    async def _call(self, claim: CallClaim, *, began: float) -> CallOutcome:
         person = self._directory.person(claim.person)
         if person is None or person.phone is None:
             return Unreachable("the directory has no phone of this person")
         # The claim ends with its lease: whoever was held up for so long (a stopped process) must not ring after an acknowledgement.
-        left = claim.taken_at + self._deadline - self._monotonic()
+        left = began + self._deadline - time.monotonic()
         if left <= 0:
             return TryLater("the caller was held up for too long")
         return await self._provider.call(key=claim.id, phone=person.phone, text=self._text(claim), deadline=left)

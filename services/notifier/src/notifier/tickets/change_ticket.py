@@ -5,6 +5,7 @@ from __future__ import annotations
 from common.http import Change
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
+from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
 from notifier.messages.words import Words
 from notifier.people.model import Directory
@@ -36,7 +37,7 @@ class ChangeTicket:
             created_by=change.principal.name,
             order_number=wanted.order_number,
         )
-        row = await self._store(change).add(ticket)
+        [row] = await self._store(change).open([ticket])
         await change.record("ticket.open", f"ticket:{row['id']}", after={"queue": queue, "key": row["key"]})
         if change.dry_run:
             return TicketOpened(id=None, key=None, queue=queue, dry_run=True)
@@ -61,6 +62,7 @@ class ChangeTicket:
             summon=tuple(person.tracker for person in seniors if person.tracker is not None),
         )
         row = await tickets.comment(comment)
+        assert row is not None  # noqa: S101 - a person's remark tells no line of history, so it is always new
         await change.record(
             "ticket.comment",
             f"ticket:{ticket['id']}",
@@ -74,7 +76,7 @@ class ChangeTicket:
             incident_id=ticket["incident_id"],
             author=author,
             text=text,
-            duty=await tickets.duty(),
+            duty=await RosterReader(change.connection).duty(),
         )
         return Commented(id=row["id"], ticket=shown, acknowledged=acknowledged, dry_run=False)
 

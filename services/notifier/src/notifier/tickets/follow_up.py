@@ -16,7 +16,6 @@ from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
 from notifier.tickets.model import (
-    PROBLEMS,
     HistoryLine,
     TicketComment,
     ticket_for,
@@ -26,8 +25,8 @@ from notifier.tickets.model import (
 _AT_A_TIME = 200
 _LATER_THAN_ANY_REPORT = 2**30
 _LONGEST = 500
-# What chats are told of anew. Who took it stands in the messages that are there, which are edited; ends are told where they happen.
-_TOLD_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
+# Of these chats get a notice. Who took it is edited into the messages that are there; who ended it says so where it ends.
+_NOTIFIED_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
 _NOT_IN_TICKETS = frozenset({"opened", "reminded"})
 _ENDS = frozenset({"resolve", "resolved", "recipe_done"})
 
@@ -55,14 +54,15 @@ class FollowUp:
             opened = await self._open_tickets(open_ones)
             lines = await open_ones.lines(limit=_AT_A_TIME)
             if lines:
-                await self._tell(open_ones, lines)
+                await self._notify(open_ones, lines)
         return opened == _AT_A_TIME or len(lines) == _AT_A_TIME
 
     async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
         incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
         wanted = [incident for incident in incidents if wants_ticket(incident.fact)]
         if wanted:
-            instructions, duty = await follow_ups.instructions(), await follow_ups.duty()
+            instructions = await follow_ups.instructions.by_kind()
+            duty = await follow_ups.roster.duty(follow_ups.now)
             tickets = [
                 ticket_for(
                     incident.id,
@@ -75,44 +75,38 @@ class FollowUp:
                 )
                 for incident in wanted
             ]
-            made = await follow_ups.open_tickets(tickets)
-            queues = {ticket.incident_id: ticket.queue for ticket in tickets}
+            made = {row["incident_id"]: row for row in await follow_ups.tickets.open(tickets)}
             await follow_ups.notifications.add_to_outbox(
                 *(
                     _journal_entry(
                         incident.fact.order_number,
                         kind="ticket.opened",
                         actor="notifier",
-                        summary=f"{made[incident.id]}: {incident.fact.summary}",
-                        details={"queue": queues.get(incident.id, PROBLEMS), "incident": str(incident.id)},
+                        summary=f"{row['key'] or '#' + str(row['id'])}: {incident.fact.summary}",
+                        details={"queue": row["queue"], "incident": str(incident.id)},
                         event_id=derived_id("notifier.ticket", str(incident.id)),
                         now=follow_ups.now,
                     )
                     for incident in wanted
-                    if incident.id in made
+                    if (row := made.get(incident.id)) is not None
                 )
             )
         if incidents:
             await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
 
-    async def _tell(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
-        await follow_ups.comment(
-            [
-                TicketComment(
-                    ticket_id=line.ticket_id, author=line.actor, text=self._sentence(line), history_id=line.id
-                )
-                for line in lines
-                if line.ticket_id is not None
-                and line.act not in _NOT_IN_TICKETS
-                and line.origin != f"ticket:{line.ticket_id}"
-            ]
-        )
+    async def _notify(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
+        for line in lines:
+            if line.ticket_id is None or line.act in _NOT_IN_TICKETS or line.origin == f"ticket:{line.ticket_id}":
+                continue
+            sentence = self._sentence(line)
+            comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
+            await follow_ups.tickets.comment(comment)
         await follow_ups.close_tickets(
             [line.ticket_id for line in lines if line.ticket_id is not None and line.act in _ENDS]
         )
         await follow_ups.notifications.add(
-            [self._notice(line) for line in lines if line.act in _TOLD_IN_CHATS and _still_matters(line)]
+            [self._notice(line) for line in lines if line.act in _NOTIFIED_IN_CHATS and _still_matters(line)]
         )
         await follow_ups.notifications.add_to_outbox(
             *(

@@ -26,7 +26,7 @@ from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.instruct import instruct
-from notifier.tickets.store import InstructionStore, page_of_tickets
+from notifier.tickets.store import InstructionStore, TicketStore
 from notifier.tickets.views import (
     CommentBody,
     Commented,
@@ -59,7 +59,8 @@ class TicketRoutes:
         query = request.query
         position = decode_cursor(query.cursor, int)
         async with self._database.acquire() as connection:
-            rows = await page_of_tickets(connection, query, before=None if position is None else position[0])
+            tickets = TicketStore(connection, outside=False)  # for reading, it is the same
+            rows = await tickets.page(query, before=None if position is None else position[0])
         return page_of(rows, limit=query.limit, item=lambda row: TicketView(**row), key=lambda row: (row["id"],))
 
     async def open(self, request: Request[NewTicketBody, None]) -> Answer:

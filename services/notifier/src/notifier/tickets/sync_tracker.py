@@ -109,7 +109,7 @@ class SyncTracker:
                     incident_id=ticket.incident_id,
                     author=person.id,
                     text=text,
-                    duty=await reading.duty(),
+                    duty=await reading.roster.duty(),
                 )
 
     async def _link(self, key: str, other: str) -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
-from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
 from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
@@ -123,10 +122,7 @@ class TicketReading:
         self._connection = connection
         self.incident_store = IncidentStore(connection, principal=principal, request_id="tracker")
         self.notifications = NotificationStore(connection)
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        return await RosterReader(self._connection).duty()
+        self.roster = RosterReader(connection)
 
     async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
         """Keep a comment once; returns whether it is new and not one of our own."""
