@@ -22,7 +22,9 @@ SETTINGS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())[
 CONTRACTS: list[dict[str, Any]] = SETTINGS["contracts"]
 SOURCES = {name: next(ROOT.glob(f"*/*/src/{name}")) for name in SETTINGS["root_packages"]}
 FOLDED = sorted(
-    name for name, path in SOURCES.items() if (path / "app.py").is_file() and not (path / "domain").is_dir()
+    name
+    for name, path in SOURCES.items()
+    if (path / "app.py").is_file() and not (path / "domain/__init__.py").is_file()
 )
 
 
