@@ -1,4 +1,4 @@
-"""A new way for a source to authenticate is a change of one folder, as CONTRIBUTING says: made in a copy of the gateway, and driven there."""
+"""A new way to authenticate is a change of one folder, as CONTRIBUTING says: made in a copy of the gateway, and driven there."""
 
 from __future__ import annotations
 
