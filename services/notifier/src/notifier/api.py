@@ -41,7 +41,6 @@ from notifier.tickets.store import TicketStore
 from notifier.workers import People, people_of
 
 NAME = "notifier"
-VERSION = "0.1.0"
 DESCRIPTION = (
     "Brings events to the right person in Telegram, Slack and mail, and knows what was sent where, when and why."
 )
@@ -100,7 +99,6 @@ def openapi() -> dict[str, Any]:
 
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=[
             *routes_of(

@@ -14,7 +14,7 @@ from common.postgres import Database, require_schema
 from common.service import Application, Lifecycle, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.api import DESCRIPTION, NAME, VERSION, people_routes, routes_of
+from notifier.api import DESCRIPTION, NAME, people_routes, routes_of
 from notifier.channels.telegram import TelegramSender
 from notifier.delivery.deliver import Deliver
 from notifier.delivery.dispatcher import Dispatcher, every
@@ -84,7 +84,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     ]
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=routes,
         health=lifecycle.health,
