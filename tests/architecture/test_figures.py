@@ -8,16 +8,15 @@ from tests.architecture.figures import CASE, OUTSIDE, Tree, figures
 
 # Where a limit is above its aim, the difference is still to be done.
 LIMITS = {
-    "product lines": 48_200,
-    "product files": 402,
-    "protocols": 106,
-    "outside references": 419,
-    "port files": 11,
-    "pattern folders": 22,
+    "product lines": 44_700,
+    "protocols": 25,
+    "outside references": 48,
+    "port files": 0,
+    "pattern folders": 0,
     "longest file": 400,
-    "files in the largest feature": 30,
-    "imports from test modules": 24,
-    "test names over 80 characters": 76,
+    "files in the largest feature": 25,
+    "imports from test modules": 0,
+    "test names over 80 characters": 19,
 }
 AIMS = {
     "product lines": 43_500,

@@ -39,7 +39,6 @@ from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.routes import TicketRoutes
 
 NAME = "notifier"
-VERSION = "0.1.0"
 DESCRIPTION = (
     "Brings events to the right person in Telegram, Slack and mail, and knows what was sent where, when and why."
 )
@@ -117,7 +116,6 @@ def openapi() -> dict[str, Any]:
     )
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=routes,
         health=Health(),

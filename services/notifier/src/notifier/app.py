@@ -15,7 +15,7 @@ from common.postgres import Database, require_schema
 from common.service import Application, Lifecycle, ReadyGate, every, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.api import DESCRIPTION, NAME, VERSION, routes_of
+from notifier.api import DESCRIPTION, NAME, routes_of
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
@@ -114,7 +114,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     )
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=routes,
         health=lifecycle.health,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from orchestrator.api import NAME, VERSION, openapi
+from orchestrator.api import NAME, openapi
 from orchestrator.app import build
 from orchestrator.orders.check_command import check_orders
 from orchestrator.settings import OrchestratorSettings
@@ -17,7 +17,6 @@ async def migrate_database(settings: OrchestratorSettings) -> None:
 
 main = service_cli(
     service=NAME,
-    version=VERSION,
     settings=OrchestratorSettings,
     build=build,
     migrate=migrate_database,

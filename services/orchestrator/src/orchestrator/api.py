@@ -25,7 +25,6 @@ from orchestrator.timeline.store import TimelineStore
 from orchestrator.tips.routes import TipsRoutes
 
 NAME = "orchestrator"
-VERSION = "0.1.0"
 DESCRIPTION = "Owns the state of orders and the workflows that carry each of them through its life."
 
 
@@ -48,7 +47,6 @@ def openapi() -> dict[str, Any]:
     """Return the OpenAPI document without opening anything."""
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=routes(Database("", application_name=NAME), clock=SystemClock(), notify=lambda: None),
         health=Health(),

@@ -18,7 +18,7 @@ from common.resilience import CircuitBreaker
 from common.service import Application, Lifecycle, every, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from orchestrator.api import DESCRIPTION, NAME, VERSION, routes
+from orchestrator.api import DESCRIPTION, NAME, routes
 from orchestrator.documents.issue import IssueDocument
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.model import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, WorkerPool
@@ -84,7 +84,6 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
 
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=routes(database, clock=clock, notify=notify),
         health=lifecycle.health,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from common.postgres import migrate
 from common.service import required, service_cli
-from refunds.app import NAME, VERSION, build, openapi
+from refunds.app import NAME, build, openapi
 from refunds.reconciliation.check_refunds import check_refunds
 from refunds.settings import RefundsSettings
 
@@ -15,7 +15,6 @@ async def _migrate(settings: RefundsSettings) -> None:
 
 main = service_cli(
     service=NAME,
-    version=VERSION,
     settings=RefundsSettings,
     build=build,
     migrate=_migrate,

@@ -41,7 +41,6 @@ from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 
 NAME = "refunds"
-VERSION = "0.1.0"
 DESCRIPTION = "Gives money back through the payment systems: each refund at most once, never more than was captured."
 QUEUES = (REFUNDS_WANTED, REFUNDS_WORK)
 GATEWAYS = (TRUST, YOOKASSA)
@@ -77,7 +76,6 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     )
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=parts.routes,
         health=lifecycle.health,
@@ -120,7 +118,7 @@ def openapi() -> dict[str, Any]:
     database = Database("postgresql://", application_name=NAME)
     settings = RefundsSettings.model_construct()
     parts = _Parts(settings, database, {}, new_registry(), SystemClock(), wake_relay=lambda: None)
-    return describe(service=NAME, version=VERSION, description=DESCRIPTION, routes=parts.routes)
+    return describe(service=NAME, description=DESCRIPTION, routes=parts.routes)
 
 
 def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, Gateway]:

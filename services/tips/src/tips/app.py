@@ -21,7 +21,6 @@ from tips.settings import TipsSettings
 from tips.store import TipsStore
 
 NAME = "tips"
-VERSION = "0.1.0"
 DESCRIPTION = "Decides the tips of a finished order and whether they are to be held. Works on the orders database."
 
 
@@ -77,7 +76,6 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     )
     app = build_app(
         service=NAME,
-        version=VERSION,
         description=DESCRIPTION,
         routes=TipsApi(decisions, admission).routes(),
         health=lifecycle.health,
@@ -91,4 +89,4 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; opens and reads nothing."""
     unserved: Any = None  # the document needs the table of routes; no handler is called
-    return describe(service=NAME, version=VERSION, description=DESCRIPTION, routes=TipsApi(unserved, unserved).routes())
+    return describe(service=NAME, description=DESCRIPTION, routes=TipsApi(unserved, unserved).routes())

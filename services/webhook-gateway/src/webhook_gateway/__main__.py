@@ -6,13 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from common.service import service_cli
-from webhook_gateway.app import VERSION, build, migrate_database
+from webhook_gateway.app import build, migrate_database
 from webhook_gateway.deliveries.ledger_command import check_ledger
 from webhook_gateway.settings import Settings
 
-_service = service_cli(
-    service="webhook-gateway", version=VERSION, settings=Settings, build=build, migrate=migrate_database
-)
+_service = service_cli(service="webhook-gateway", settings=Settings, build=build, migrate=migrate_database)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 from time import monotonic
 
 from common.clock import SystemClock
@@ -55,7 +54,6 @@ from webhook_gateway.website.metrics import WebsiteMetrics
 from webhook_gateway.website.routes import WebsiteRoutes
 
 PACKAGE = "webhook_gateway"
-VERSION = version("suite-webhook-gateway")
 DESCRIPTION = "Takes hooks of marketplaces and orders of websites; a positive answer means that the event is on disk."
 
 _SCHEMA_PATIENCE_S = 2.0
@@ -267,7 +265,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     app = build_app(
         service=SERVICE,
-        version=VERSION,
         description=DESCRIPTION,
         routes=routes(
             hooks=hooks,

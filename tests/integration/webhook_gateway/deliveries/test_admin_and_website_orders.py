@@ -96,7 +96,7 @@ async def test_every_answer_but_201_is_an_endangered_order_that_alerts_and_can_b
         ]
 
 
-async def test_a_quarantined_hook_is_replayed_mended_and_the_ledger_does_not_count_it_again(
+async def test_a_quarantined_hook_is_replayed_mended_and_counted_once_in_the_ledger(
     start: Start, arrived: Arrived, amqp_url: str
 ) -> None:
     async with start() as gateway, watched(amqp_url, topology.ORCHESTRATOR_JOURNAL) as journal:

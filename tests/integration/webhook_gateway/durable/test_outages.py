@@ -148,7 +148,7 @@ async def test_without_postgresql_hooks_are_taken_and_recorded_later(
             assert len(await gateway.deliveries(20)) == 20
 
 
-async def test_what_the_broker_took_after_the_503_is_refused_in_the_ledger_and_counted_once(
+async def test_a_hook_confirmed_after_its_503_is_refused_in_the_ledger_and_counted_once(
     start: Start, amqp_url: str
 ) -> None:
     async with (

@@ -60,7 +60,7 @@ async def test_a_phone_is_limited_over_all_replicas_and_a_manager_never(start: S
         assert await one.metric('gateway_endangered_orders_total{category="manager_bypass_broken"}') == 0
 
 
-async def test_addresses_and_networks_are_limited_and_only_trusted_proxies_name_the_network(start: Start) -> None:
+async def test_addresses_and_networks_are_limited_and_only_trusted_proxies_are_believed(start: Start) -> None:
     limits = {"orders_per_phone": 0, "orders_per_address": 2, "orders_per_ip": 3, **PATIENT}
     places = [order(address={"full_address": f"Тверская {n}"}) for n in range(20)]
     async with start("gw-1", **limits, trusted_proxies=("127.0.0.1",)) as gateway:

@@ -18,6 +18,7 @@ from common.http.edge import HttpMetrics, make_edge
 from common.http.endpoint import Endpoint, make_endpoint
 from common.http.openapi import openapi_document
 from common.http.routes import RawHandler, Request, Route
+from common.version import VERSION
 
 HEALTH = web.AppKey("health", Health)
 DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi_document", dict)
@@ -39,7 +40,7 @@ class Ready(BaseModel):
 def build_app(
     *,
     service: str,
-    version: str,
+    version: str = VERSION,
     routes: Sequence[Route],
     health: Health,
     registry: CollectorRegistry,
@@ -78,7 +79,7 @@ def build_app(
     return app
 
 
-def describe(*, service: str, version: str, routes: Sequence[Route], description: str = "") -> dict[str, Any]:
+def describe(*, service: str, version: str = VERSION, routes: Sequence[Route], description: str = "") -> dict[str, Any]:
     """Return the OpenAPI document that an application of these routes has; nothing is opened, and no handler is called."""
     public = [*_platform_routes(Health(), CollectorRegistry()), *routes]
     return openapi_document(service=service, version=version, description=description, routes=public)

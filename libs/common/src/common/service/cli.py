@@ -21,6 +21,7 @@ from common.service.runner import (
     run_service,
 )
 from common.service.settings import load_settings
+from common.version import VERSION
 
 Command = Callable[[Any], Awaitable[int | None]]
 Check = Callable[[Sequence[str]], int]
@@ -29,7 +30,7 @@ Check = Callable[[Sequence[str]], int]
 def service_cli(
     *,
     service: str,
-    version: str,
+    version: str = VERSION,
     settings: type[SettingsT],
     build: Build[SettingsT, Any],
     migrate: Command | None = None,
