@@ -14,7 +14,7 @@ from common.postgres import Database
 from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from notifier.buttons.routes import button_routes
-from notifier.delivery.notifications import NotificationStore, notification_opener
+from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
@@ -35,7 +35,6 @@ from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
 from notifier.silences.routes import SilenceRoutes
-from notifier.silences.store import SilenceStore
 from notifier.tickets.routes import TicketRoutes
 from notifier.tickets.store import TicketStore
 from notifier.workers import People, people_of
@@ -61,24 +60,25 @@ def routes_of(
     admin = IncidentRoutes(
         database=database,
         reader=NotificationReads(database),
-        incident_store_on=IncidentStore,
-        notifications_on=NotificationStore,
         act=act,
-        send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
+        send_test=SendTest(
+            routes=table,
+            words=words,
+            environment=settings.environment,
+            channels=configured(settings),
+            clock=SystemClock(),
+        ),
         trials=RouteTrials(table=table, environment=settings.environment, past=NotificationReads(database)),
-        clock=SystemClock(),
         wake=wake,
     )
-    ingest_alerts = IngestAlerts(problems=problems, open_notifications=notification_opener(database), wake=wake)
+    ingest_alerts = IngestAlerts(problems=problems, database=database, wake=wake)
     return [
         *http_routes(ingest_alerts=ingest_alerts),
         *sentry_routes(
-            ingest_sentry=IngestSentry(
-                problems=problems, open_notifications=notification_opener(database), clock=SystemClock(), wake=wake
-            )
+            ingest_sentry=IngestSentry(problems=problems, database=database, clock=SystemClock(), wake=wake)
         ),
         *admin.routes(),
-        *SilenceRoutes(database=database, store_on=SilenceStore, clock=SystemClock(), wake=wake).routes(),
+        *SilenceRoutes(database=database, clock=SystemClock(), wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
     ]

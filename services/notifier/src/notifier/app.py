@@ -17,15 +17,15 @@ from common.telemetry.metrics import new_registry
 from notifier.api import DESCRIPTION, NAME, VERSION, people_routes, routes_of
 from notifier.channels.telegram import TelegramSender
 from notifier.delivery.deliver import Deliver, Dispatcher
-from notifier.delivery.fail_over import FailOver, failovers
-from notifier.delivery.heartbeat import Beat, HeartbeatStore, pinger
-from notifier.delivery.notifications import NotificationStore, notification_opener
+from notifier.delivery.fail_over import FailOver
+from notifier.delivery.heartbeat import Beat, pinger
+from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
 from notifier.incidents.problems import Problems
-from notifier.inputs.events import QUEUES, IngestEvents, intake_handler
+from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.messages.channels import CHANNELS
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
@@ -165,18 +165,15 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             _log.info("old_rows_forgotten", rows=gone)
 
     lifecycle.supervise("retention", lambda: every(_RETENTION_SECONDS, forget, name="retention"))
-    open_notifications = notification_opener(database)
 
     async def unmute() -> None:
         """Tell of what is not over although its silence is."""
-        async with open_notifications() as notifications:
-            told = await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)
+        async with database.transaction() as connection:
+            told = await problems.unmute(NotificationStore(connection), limit=_UNMUTED_AT_A_TIME)
         if told:
             wake()
 
-    fail_over = FailOver(
-        open_failovers=failovers(database), routes=table, patience=timedelta(seconds=settings.failover_after)
-    )
+    fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
 
     async def tell_elsewhere() -> None:
         """Have the next channel tell what one does not take."""
@@ -187,8 +184,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     lifecycle.supervise("failover", lambda: every(_SWEEP_SECONDS, tell_elsewhere, name="failover"))
     beat = Beat(
-        open_notifications=open_notifications,
-        pulses=HeartbeatStore(database),
+        database=database,
         clock=SystemClock(),
         every=timedelta(seconds=settings.heartbeat_every or 60.0),
         patience=timedelta(seconds=settings.heartbeat_patience),
@@ -205,7 +201,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
 
     ingest_events = IngestEvents(routes=table, words=words, environment=settings.environment, problems=problems)
-    handler = intake_handler(ingest_events, notifications_on=NotificationStore)
     for spec in QUEUES:
         consumer = Consumer(
             amqp_url,
@@ -213,7 +208,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             database=database,
             name=spec.name,
             service=NAME,
-            handler=handler,
+            handler=ingest_events,
             metrics=messaging_metrics,
             after_commit=wake,
         )

@@ -1,9 +1,8 @@
-"""Fail over: what a channel does not take about a problem is told by the next one (research/notifier.md, design 11)."""
+"""Fail over: what a channel does not take about a problem is told by the next one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -64,11 +63,11 @@ class FailOver:
     def __init__(
         self,
         *,
-        open_failovers: Callable[[], AbstractAsyncContextManager[FailoverStore]],
+        database: Database,
         routes: Routes,
         patience: timedelta,
     ) -> None:
-        self._open = open_failovers
+        self._database = database
         self._routes = routes
         self._patience = patience
         self._chains = {name: chain for name in routes.destinations if (chain := routes.fallbacks(name))}
@@ -78,7 +77,8 @@ class FailOver:
         if not self._chains:
             return 0
         told = 0
-        async with self._open() as failovers:
+        async with self._database.transaction() as connection:
+            failovers = FailoverStore(connection)
             for stuck in await failovers.stuck(list(self._chains), patience=self._patience, limit=_AT_A_TIME):
                 chain = () if stuck.over else self._chains[stuck.destination]
                 following = next((each for each in chain if (each.lane, each.topic) not in stuck.told), None)
@@ -137,15 +137,3 @@ class FailoverStore:
     async def leave(self, stuck: Stuck) -> None:
         """There is nobody else to tell."""
         await self._connection.execute(_LEAVE, stuck.delivery_id)
-
-
-def failovers(database: Database) -> Callable[[], AbstractAsyncContextManager[FailoverStore]]:
-    """Return a function that opens them in a transaction of their own."""
-
-    @asynccontextmanager
-    async def open_failovers() -> AsyncIterator[FailoverStore]:
-        """Commit at the end of the block."""
-        async with database.transaction() as connection:
-            yield FailoverStore(connection)
-
-    return open_failovers

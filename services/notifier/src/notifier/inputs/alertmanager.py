@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from common.ids import derived_id
+from common.postgres import Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
@@ -44,11 +44,11 @@ class IngestAlerts:
         self,
         *,
         problems: Problems,
-        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        database: Database,
         wake: Callable[[], None],
     ) -> None:
         self._problems = problems
-        self._open_notifications = open_notifications
+        self._database = database
         self._wake = wake
 
     async def __call__(self, alerts: tuple[Alert, ...], *, traceparent: str | None) -> tuple[int, ...]:
@@ -79,16 +79,16 @@ class IngestAlerts:
                 )
             else:
                 entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
-        async with self._open_notifications() as notifications:
-            incidents = await self._problems.ingest(notifications, entries)
+        async with self._database.transaction() as connection:
+            incidents = await self._problems.ingest(NotificationStore(connection), entries)
         return [incident for incident in incidents if incident is not None]
 
 
 def problem_of(alert: Alert, fingerprint: str) -> ProblemFact:
     """Return the problem that an alert is: annotations ``summary``, ``description``, ``runbook_url``; the labels are details.
 
-    Labels ``responsible`` or ``owner`` name whom to tag (M20), several with commas between. An alert about requests that fail names method
-    and address first (DECISIONS "People"), whatever its labels call them.
+    Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
+    and address first, whatever its labels call them.
     """
     labels, annotations = alert.labels, alert.annotations
     name = labels.get("alertname", "alert")

@@ -1,4 +1,4 @@
-"""Alertmanager's way in (CONTRACT 7)."""
+"""The ways in of Alertmanager and Sentry."""
 
 from __future__ import annotations
 
