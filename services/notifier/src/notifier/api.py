@@ -26,7 +26,7 @@ from notifier.incidents.problems import Problems
 from notifier.incidents.routes import IncidentRoutes
 from notifier.incidents.store import IncidentStore
 from notifier.inputs.alertmanager import IngestAlerts
-from notifier.inputs.routes import http_routes, sentry_routes
+from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
 from notifier.people.model import Directory
@@ -68,15 +68,15 @@ def routes_of(
             channels=configured(settings),
             clock=SystemClock(),
         ),
-        trials=RouteTrials(table=table, environment=settings.environment, past=NotificationReads(database)),
+        trials=RouteTrials(table=table, environment=settings.environment, database=database),
         wake=wake,
     )
-    ingest_alerts = IngestAlerts(problems=problems, database=database, wake=wake)
+    inputs = InputRoutes(
+        ingest_alerts=IngestAlerts(problems=problems, database=database, wake=wake),
+        ingest_sentry=IngestSentry(problems=problems, database=database, clock=SystemClock(), wake=wake),
+    )
     return [
-        *http_routes(ingest_alerts=ingest_alerts),
-        *sentry_routes(
-            ingest_sentry=IngestSentry(problems=problems, database=database, clock=SystemClock(), wake=wake)
-        ),
+        *inputs.routes(),
         *admin.routes(),
         *SilenceRoutes(database=database, clock=SystemClock(), wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
