@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,10 @@ def violations_of(contract: dict[str, Any]) -> Violations:
     imports: list[tuple[str, str]] = []
     if contract["type"] == "forbidden":
         importer = next(module for pattern in contract["source_modules"] for module in _matching(pattern))
-        imports = [(importer, forbidden) for forbidden in contract["forbidden_modules"]]
+        ignored = [_expression(pattern) for pattern in contract.get("ignore_imports", [])]
+        for pattern in contract["forbidden_modules"]:
+            allowed = (module for module in _matching(pattern) if not _ignored(importer, module, ignored))
+            imports += [(importer, module) for module in islice(allowed, 1)]
     for container in contract.get("containers", [""]) if contract["type"] == "layers" else ():
         layers = [[_inside(container, part) for part in re.split(r"[|:]", layer)] for layer in contract["layers"]]
         imports += [(below[0], above[0]) for above, below in pairwise(layers)]
@@ -49,6 +52,14 @@ def violations_of(contract: dict[str, Any]) -> Violations:
 
 def _inside(container: str, part: str) -> str:
     return f"{container}.{part.strip(' ()')}".removeprefix(".")
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*\*", ".+").replace(r"\*", "[^.]+"))
+
+
+def _ignored(importer: str, imported: str, patterns: list[re.Pattern[str]]) -> bool:
+    return importer == imported or any(pattern.fullmatch(f"{importer} -> {imported}") for pattern in patterns)
 
 
 def _matching(pattern: str) -> list[str]:

@@ -22,9 +22,11 @@ import aiohttp
 import asyncpg
 
 from common.testing import eventually
-from refunds.adapters import metrics, statements
-from refunds.adapters.evidence import read_books, read_ledgers
-from refunds.domain.audit import check
+from refunds.reconciliation.check import check
+from refunds.reconciliation.check_refunds import read_books, read_ledgers
+from refunds.reconciliation.store import SENT_SINCE
+from refunds.refunds.queries import CLAIM, IN_ERROR, PAGE, UNFINISHED
+from refunds.refunds.statements import BY_KEY
 from suite_local.ports import free_port
 from tests.bench.figures import figure
 from tests.bench.rig import Servers, fetch, process, reference, servers, wait_for
@@ -95,7 +97,7 @@ async def compare(stand: Servers, trust: str, ours: str, bare: str) -> tuple[lis
 
 
 async def load(trust: str, url: str, count: int) -> float:
-    """Request so many refunds, one payment each; return how many a second were made at the gateway, from the first request on."""
+    """Ask for so many refunds, one payment each; return how many a second were made at the gateway, from the first request on."""
     run = uuid4().hex[:8]
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer internal-token"}) as session:
         for number in range(count):
@@ -165,12 +167,12 @@ async def fill(dsn: str) -> float:
 async def plans(dsn: str) -> None:
     """Print how PostgreSQL finds what the service asks all the time; none may read the whole table."""
     asked = {
-        "claim": (statements.CLAIM, ["now()", "16", "'bench'", "now()"]),
-        "gauges": (metrics.COUNT, []),
-        "errors": (statements.IN_ERROR, ["NULL", "NULL", "100"]),
-        "of an order": (statements.PAGE, ["NULL", "'N77'", "NULL", "50"]),
-        "by key": (statements.BY_KEY, ["'old-77'"]),
-        "reconciled since": (statements.SENT_SINCE, ["now() - interval '2 days'", "now()", "NULL", "200"]),
+        "claim": (CLAIM, ["now()", "16", "'bench'", "now()"]),
+        "gauges": (UNFINISHED, []),
+        "errors": (IN_ERROR, ["NULL", "NULL", "100"]),
+        "of an order": (PAGE, ["NULL", "'N77'", "NULL", "50"]),
+        "by key": (BY_KEY, ["'old-77'"]),
+        "reconciled since": (SENT_SINCE, ["now() - interval '2 days'", "now()", "NULL", "200"]),
     }
     connection = await asyncpg.connect(dsn)
     try:

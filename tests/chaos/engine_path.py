@@ -11,16 +11,24 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "common.messaging.consumer": ("Consumer._process", "Consumer._carry_out"),
     "common.messaging.inbox": ("claim",),
     "common.messaging.outbox": ("add_encoded", "OutboxRelay._sweep"),
-    "orchestrator.entrypoints.consumers": ("Taker.take_hooks",),
-    "orchestrator.adapters.intake": ("PostgresIntake.ingest", "tell"),
-    "orchestrator.application.engine": ("Worker.run", "Worker.work_once", "Worker._carry_out", "Worker._complete"),
-    "orchestrator.application.order_life": ("OrderLife.prepare",),
-    "orchestrator.adapters.reader": ("PostgresOrderReader.orders", "PostgresOrderReader.events"),
-    "orchestrator.adapters.workflows": (
-        "PostgresWorkflows.claim",
-        "PostgresWorkflows.complete",
-        "_write_effects",
+    "orchestrator.orders.hooks": ("append_hooks",),
+    "orchestrator.engine.worker": (
+        "Worker.run",
+        "Worker.work_once",
+        "Worker._carry_out",
+        "Worker._complete",
+        "Worker._write",
     ),
+    "orchestrator.engine.store": (
+        "WorkflowStore.claim",
+        "WorkflowStore.complete",
+        "append_events",
+        "add_to_timeline",
+        "_lock_appended",
+        "_write_all",
+    ),
+    "orchestrator.orders.life": ("OrderLife.prepare", "OrderLife.write"),
+    "orchestrator.orders.store": ("OrderStore.orders", "OrderStore.events", "write_orders", "park", "unpark"),
 }
 """Every coroutine function between a hook's delivery and the publication of what follows from it, by module."""
 

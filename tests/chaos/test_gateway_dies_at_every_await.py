@@ -21,40 +21,39 @@ from tests.support.processes import Program, created, read, send, stand
 ALWAYS = {
     "common.http.edge make_edge.edge: handler": "the edge waits for the route: nothing is stored, or all of it is",
     "common.http.app _endpoint.endpoint: handler": "the same one step further in",
-    "webhook_gateway.entrypoints.http Intake.hook: self._take_hook": "the route by the source's name",
-    "webhook_gateway.entrypoints.http Intake._take_hook: self._judge_hook": "judged, not yet counted",
-    "webhook_gateway.entrypoints.http Intake._judge_hook: read_body": "authenticated, the body not read or just read",
-    "webhook_gateway.entrypoints.http Intake._judge_hook: take": "the body is here and nowhere else, or it is durable",
-    "webhook_gateway.application.accept_hook AcceptHook.__call__: self._keep_safe": "read and numbered; durable or not",
+    "webhook_gateway.hooks.routes HookRoutes.hook: self._take": "the route by the source's name",
+    "webhook_gateway.hooks.routes HookRoutes._take: self._judge": "judged, not yet counted",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._read_body": "authenticated, the body not read or just read",
+    "webhook_gateway.hooks.routes HookRoutes._judge: take": "the body is here and nowhere else, or it is durable",
+    "webhook_gateway.hooks.accept AcceptHook.__call__: self._keep_safe": "read and numbered; durable or not",
     "aiohttp.web_protocol RequestHandler.finish_response: prepare_meth": "durable; the head of the answer is made",
     "aiohttp.web_protocol RequestHandler.finish_response: resp.write_eof": "durable; the answer may be out",
 }
 BROKER = {
-    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_broker": "the circuit is closed: first lane",
-    "webhook_gateway.application.keep_safe KeepSafe._by_broker: self._broker.send": "encoded, not sent; or confirmed",
-    "webhook_gateway.adapters.broker RabbitLane.send: self._publisher.publish_raw": "the same one step further in",
+    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_broker": "the circuit is closed: first path",
+    "webhook_gateway.durable.keep_safe KeepSafe._by_broker: self._publisher.publish_raw": "encoded, not sent; or confirmed",
     "common.messaging.publisher Publisher.publish_raw: confirmed": "handed to the writer, not on the wire; or confirmed",
     f"common.messaging.confirms {hot_path.WRITE}": "before and after the frames are given to the connection",
 }
 SPOOL_FIRST_HOOK = {
-    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_spool": "the broker has just failed: second lane",
+    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_spool": "the broker has just failed: second path",
 }
 SPOOL = {
-    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_spool #2": "the circuit is open: the spool first",
-    "webhook_gateway.application.keep_safe KeepSafe._by_spool: self._spool.append": "encoded, not stored; or synced",
-    "webhook_gateway.adapters.spool Spool.append: self._command": "there is room; handed to the thread or synced",
-    "webhook_gateway.adapters.spool Spool._command: asyncio.wait_for": "the thread may be writing; or it has synced",
-    f"webhook_gateway.adapters.spool_file {hot_path.COMMIT}": "before and after the transaction itself",
+    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_spool #2": "the circuit is open: the spool first",
+    "webhook_gateway.durable.keep_safe KeepSafe._by_spool: self._spool.append": "encoded, not stored; or synced",
+    "webhook_gateway.durable.spool Spool.append: self._command": "there is room; handed to the thread or synced",
+    "webhook_gateway.durable.spool Spool._command: asyncio.wait_for": "the thread may be writing; or it has synced",
+    f"webhook_gateway.durable.spool_file {hot_path.COMMIT}": "before and after the transaction itself",
 }
 SPOOL_FULL = {
-    "webhook_gateway.application.keep_safe KeepSafe.__call__: self._by_broker #2": "circuit open, spool full: a try",
+    "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_broker #2": "circuit open, spool full: a try",
 }
 OTHER_ADDRESS = {
-    "webhook_gateway.entrypoints.http Intake.sbermarket_hook: self._take_hook": "the marketplace's own address",
+    "webhook_gateway.hooks.routes HookRoutes.sbermarket_hook: self._take": "the marketplace's own address",
 }
-CHUNKED = {"webhook_gateway.entrypoints.bodies read_body: content.readany": "a body that comes after its head"}
+CHUNKED = {"webhook_gateway.hooks.request read_body: content.readany": "a body that comes after its head"}
 OVERSIZED = {
-    "webhook_gateway.application.accept_hook AcceptHook.oversized: self._keep_safe": "more than 1 MiB: the first part",
+    "webhook_gateway.hooks.accept AcceptHook.oversized: self._keep_safe": "more than 1 MiB: the first part",
 }
 TABLE = {
     **ALWAYS,
@@ -77,18 +76,17 @@ NOT_ON_THE_WAY = {
         "_platform_routes.metrics",
         "_platform_routes.readyz",
     },
-    "webhook_gateway.entrypoints.http": set[str](),
-    "webhook_gateway.entrypoints.bodies": set[str](),
-    "webhook_gateway.application.accept_hook": set[str](),
-    "webhook_gateway.application.keep_safe": set[str](),
-    "webhook_gateway.adapters.broker": set[str](),
+    "webhook_gateway.hooks.routes": set[str](),
+    "webhook_gateway.hooks.request": set[str](),
+    "webhook_gateway.hooks.accept": set[str](),
+    "webhook_gateway.durable.keep_safe": {"KeepSafe.check"},
     "common.messaging.publisher": {
         "Publisher.wait_ready",
         "Publisher.using",
         "Publisher.publish",
         "Publisher.publish_many",
     },
-    "webhook_gateway.adapters.spool": {
+    "webhook_gateway.durable.spool": {
         "Spool.open",
         "Spool.close",
         "Spool.peek",
@@ -108,7 +106,7 @@ def test_the_table_names_every_await_of_the_source(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", sorted(NOT_ON_THE_WAY))
-def test_every_coroutine_of_the_hot_path_s_modules_is_looked_at_or_named_as_beside_the_way(module: str) -> None:
+def test_every_coroutine_of_the_hot_path_is_instrumented_or_named_as_beside_it(module: str) -> None:
     assert hot_path.coroutines_of(module) == NOT_ON_THE_WAY[module] | set(hot_path.FUNCTIONS[module])
 
 
@@ -273,7 +271,7 @@ async def test_it_dies_while_an_open_circuit_and_a_full_spool_leave_one_try_at_t
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-async def test_it_dies_at_the_marketplace_s_own_address_and_with_bodies_that_come_late_or_are_too_large(
+async def test_it_dies_at_the_other_address_and_with_late_or_too_large_bodies(
     tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
 ) -> None:
     async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url) as crashes:

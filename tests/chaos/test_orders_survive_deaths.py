@@ -33,8 +33,8 @@ IN_TROUBLE_ONLY = {
     "Worker._complete: asyncio.sleep": "PostgreSQL is away",
     "Worker._complete: self._complete": "a batch that cannot be written, one by one",
     "Worker._complete: self._complete #2": "the same",
-    "PostgresWorkflows.complete: connection.fetch #2": "a failure is written",
-    "PostgresWorkflows.complete: outbox.add_encoded": "the same, with the news of a crash",
+    "WorkflowStore.complete: connection.fetch #2": "a failure is written",
+    "WorkflowStore.complete: outbox.add_encoded": "the same, with the news of a crash",
 }
 """Awaits that a healthy order never meets. What happens there is shown by cutting connections (test_servers_go_and_come_back)."""
 
@@ -129,7 +129,7 @@ async def test_it_dies_before_and_after_every_await_of_the_engine(
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-async def test_two_replicas_killed_at_random_and_asleep_past_their_leases_lose_and_double_nothing(
+async def test_replicas_killed_or_asleep_past_their_leases_lose_and_double_nothing(
     tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - chooses faults
@@ -158,7 +158,7 @@ async def test_two_replicas_killed_at_random_and_asleep_past_their_leases_lose_a
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-async def test_a_rolling_restart_of_two_replicas_under_load_loses_nothing_and_crashes_nothing(
+async def test_a_rolling_restart_under_load_loses_nothing_and_crashes_nothing(
     tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
 ) -> None:
     dsn = await database_for("orchestrator")

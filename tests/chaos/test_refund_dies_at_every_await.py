@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from refunds.domain.states import RefundState
+from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
 from tests.support.refund_world import Instance, World, open_world
 

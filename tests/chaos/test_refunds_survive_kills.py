@@ -1,7 +1,4 @@
-"""``kill -9`` of two replicas at random during 500 refunds; the checker finds nothing twice, nothing lost.
-
-And thousands of refunds' histories, each against a gateway that answers, loses answers and fails in another order.
-"""
+"""Two replicas are killed at random during 500 refunds, and thousands of histories: nothing is paid twice, nothing is lost."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ KILLS = int(os.environ.get("REFUNDS_KILLS", "12"))
 HISTORIES = int(os.environ.get("REFUND_HISTORIES", "2000"))
 _chance = random.Random()  # noqa: S311 - chooses victims, guards nothing
 A_PAYMENT = 10
-"""Refunds wished for of each payment; it has money for eight of them."""
+"""Refunds requested of each payment; it has money for eight of them."""
 
 
 class Replica:
@@ -107,8 +104,8 @@ async def checked(dsn: str, sandbox: RunningSandbox, accepted: Path) -> tuple[in
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    told, _ = await child.communicate()
-    return child.returncode or 0, told.decode()
+    report, _ = await child.communicate()
+    return child.returncode or 0, report.decode()
 
 
 @pytest.mark.timeout(600)
@@ -148,19 +145,19 @@ async def test_two_replicas_are_killed_at_random_during_five_hundred_refunds(
                 async with room:
                     return await accepted_refund(session, running, number)
 
-            wishes = asyncio.gather(*(one(number) for number in range(REFUNDS)))
+            requests = asyncio.gather(*(one(number) for number in range(REFUNDS)))
             killed = 0
-            while killed < KILLS or not wishes.done():
+            while killed < KILLS or not requests.done():
                 await asyncio.sleep(_chance.uniform(1.0, 6.0))
                 await _chance.choice(running).kill()
                 killed += 1
-            ids = [refund_id for refund_id in await wishes if refund_id is not None]
+            ids = [refund_id for refund_id in await requests if refund_id is not None]
             await sandbox.heal("trust")
             accepted = tmp_path / "accepted.txt"
             accepted.write_text("\n".join(ids))
-            code, told = await checked(dsn, sandbox, accepted)
-        print(f"{killed} kills; {told}")  # noqa: T201 - the checker's verdict, with -s or on failure
-        assert code == 0, told
+            code, report = await checked(dsn, sandbox, accepted)
+        print(f"{killed} kills; {report}")  # noqa: T201 - the checker's verdict, with -s or on failure
+        assert code == 0, report
 
 
 @pytest.mark.timeout(3600)

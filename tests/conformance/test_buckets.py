@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openfeature.evaluation_context import EvaluationContext
 
-from orchestrator.adapters.experiment import EXPERIMENT_FLAG, FlagProvider, FlagRow, bucket_of
+from orchestrator.tips.experiment import EXPERIMENT_FLAG, FlagProvider, FlagRow, bucket_of
 
 VECTORS = json.loads((Path(__file__).parent / "buckets.json").read_text())
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.domain import old_tips_rules as old
-from orchestrator.domain import tips as caller
 from orchestrator.settings import OrchestratorSettings
+from orchestrator.tips import model as caller
+from orchestrator.tips import own_rules as old
 from tips.rules import order as theirs
 from tips.rules.constants import TipsRules
 from tips.rules.hold import need_hold

@@ -1,7 +1,7 @@
-"""Ports that can die or hang at every await: a process that is killed, and one that stands still while another carries on.
+"""Objects that can die or hang at every await: a process that is killed, and one that stands still while another carries on.
 
-Every await of a use case of refunds ends at one of these ports: a transaction, a statement in it, a call to a gateway. So a crash
-point that kills at each of them, before and after, reaches every await there is.
+Every await of a use case of refunds ends at one of these: a transaction, a statement in it, a call to a gateway. So a crash point
+that kills at each of them, before and after, reaches every await there is.
 """
 
 from __future__ import annotations
@@ -73,6 +73,42 @@ class WithCrashPoints:
         return call
 
 
+class ConnectionWithCrashPoints:
+    """A connection with points before and after each statement. asyncpg's proxy does not say that its methods are coroutines."""
+
+    def __init__(self, real: Any, crash_point: CrashPoint) -> None:
+        self._real = real
+        self._crash_point = crash_point
+
+    async def fetch(self, *arguments: Any) -> Any:
+        """Return rows."""
+        return await self._call(self._real.fetch, arguments)
+
+    async def fetchval(self, *arguments: Any) -> Any:
+        """Return a value."""
+        return await self._call(self._real.fetchval, arguments)
+
+    async def _call(self, statement: Any, arguments: Any) -> Any:
+        await self._crash_point.point()
+        result = await statement(*arguments)
+        await self._crash_point.point()
+        return result
+
+
+class StoreWithCrashPoints(WithCrashPoints):
+    """A ``RefundStore``; its payments and its connection have points too."""
+
+    @property
+    def payments(self) -> Any:
+        """Payments in the same transaction."""
+        return WithCrashPoints(self._real.payments, self._crash_point)
+
+    @property
+    def connection(self) -> Any:
+        """The transaction's connection."""
+        return ConnectionWithCrashPoints(self._real.connection, self._crash_point)
+
+
 class TransactionsWithCrashPoints:
     """Transactions with points before they begin, at each statement, before the commit and after it."""
 
@@ -85,6 +121,6 @@ class TransactionsWithCrashPoints:
         """Open a transaction."""
         await self._crash_point.point()
         async with self._crash_point.transaction(), self._real.begin() as store:
-            yield WithCrashPoints(store, self._crash_point)
+            yield StoreWithCrashPoints(store, self._crash_point)
             await self._crash_point.point()
         await self._crash_point.point()

@@ -23,18 +23,17 @@ from typing import Any
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "common.http.edge": ("make_edge.edge",),
     "common.http.app": ("_endpoint.endpoint",),
-    "webhook_gateway.entrypoints.http": (
-        "Intake.hook",
-        "Intake.sbermarket_hook",
-        "Intake._take_hook",
-        "Intake._judge_hook",
+    "webhook_gateway.hooks.routes": (
+        "HookRoutes.hook",
+        "HookRoutes.sbermarket_hook",
+        "HookRoutes._take",
+        "HookRoutes._judge",
     ),
-    "webhook_gateway.entrypoints.bodies": ("read_body",),
-    "webhook_gateway.application.accept_hook": ("AcceptHook.__call__", "AcceptHook.oversized"),
-    "webhook_gateway.application.keep_safe": ("KeepSafe.__call__", "KeepSafe._by_broker", "KeepSafe._by_spool"),
-    "webhook_gateway.adapters.broker": ("RabbitLane.send",),
+    "webhook_gateway.hooks.request": ("read_body",),
+    "webhook_gateway.hooks.accept": ("AcceptHook.__call__", "AcceptHook.oversized"),
+    "webhook_gateway.durable.keep_safe": ("KeepSafe.__call__", "KeepSafe._by_broker", "KeepSafe._by_spool"),
     "common.messaging.publisher": ("Publisher.publish_raw",),
-    "webhook_gateway.adapters.spool": ("Spool.append", "Spool._command"),
+    "webhook_gateway.durable.spool": ("Spool.append", "Spool._command"),
     "aiohttp.web_protocol": ("RequestHandler.finish_response",),
 }
 """Every coroutine function that runs between a hook's head and its answer, by module."""
@@ -172,7 +171,7 @@ def main() -> None:
     install()
     from common.messaging.confirms import ConfirmedWriter
     from webhook_gateway.__main__ import main as serve
-    from webhook_gateway.adapters.spool_file import SpoolFile
+    from webhook_gateway.durable.spool_file import SpoolFile
 
     _die_around(SpoolFile, "append", COMMIT)
     _die_around(ConfirmedWriter, "_write", WRITE)

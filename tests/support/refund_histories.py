@@ -1,4 +1,4 @@
-"""Histories of refunds as Hypothesis makes them up: wishes, faults of every kind, deaths and standstills at every await, time."""
+"""Histories of refunds as Hypothesis makes them up: requests, faults of every kind, deaths and standstills at every await, time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from refunds.domain.states import RefundState
+from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
 from tests.support.refund_world import Instance, World, open_world
 
@@ -38,7 +38,7 @@ FAULTS = (
     FaultOrder(mode=FaultMode.DECLINED, count=1),
     FaultOrder(mode=FaultMode.ERROR),
 )
-WISHES = st.tuples(st.sampled_from((0, 0, 1, 1, 2)), st.sampled_from((60, 60, 40, 10, CAPTURED, None)))
+REQUESTS = st.tuples(st.sampled_from((0, 0, 1, 1, 2)), st.sampled_from((60, 60, 40, 10, CAPTURED, None)))
 TROUBLES = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(FAULTS)), min_size=1, max_size=3)
 DEATHS = st.one_of(st.none(), st.integers(min_value=1, max_value=60))
 _numbers = count()
@@ -53,7 +53,7 @@ class RefundHistories(RuleBasedStateMachine):
         super().__init__()
         self.history = next(_numbers)
         self.payments = [f"{beginning}{self.history}" for beginning in ("pay-", "yk-", "held-")]
-        self.wishes = 0
+        self.requests = 0
         self.read: Counter[str] = Counter()
         self.zombies: list[tuple[Instance, asyncio.Task[bool]]] = []
 
@@ -61,8 +61,8 @@ class RefundHistories(RuleBasedStateMachine):
         """Run on the world's loop."""
         return self.world.run(coroutine)
 
-    @initialize(wishes=st.lists(WISHES, min_size=1, max_size=3))
-    def begin(self, wishes: list[tuple[int, int | None]]) -> None:
+    @initialize(requests=st.lists(REQUESTS, min_size=1, max_size=3))
+    def begin(self, requests: list[tuple[int, int | None]]) -> None:
         """Three payments: at Trust, at YooKassa, and one that was not captured; and something that is wanted of them."""
         self.run(self.world.fresh())
         trust, yookassa, held = self.payments
@@ -74,18 +74,18 @@ class RefundHistories(RuleBasedStateMachine):
             await control("PUT", f"/sandbox/trust/payments/{held}", {"captured": 0, "held": CAPTURED})
 
         self.run(make())
-        for payment, amount in wishes:
+        for payment, amount in requests:
             self._want(payment, amount)
 
-    @rule(wish=WISHES)
-    def want(self, wish: tuple[int, int | None]) -> None:
+    @rule(request=REQUESTS)
+    def want(self, request: tuple[int, int | None]) -> None:
         """Somebody wants money back."""
-        self._want(*wish)
+        self._want(*request)
 
     def _want(self, payment: int, amount: int | None) -> None:
-        self.wishes += 1
-        if self.wishes <= 5:
-            self.run(self.world.want(self.payments[payment], amount=amount, key=str(self.wishes)))
+        self.requests += 1
+        if self.requests <= 5:
+            self.run(self.world.want(self.payments[payment], amount=amount, key=str(self.requests)))
             self.run(self.world.deliver())
 
     @rule(faults=TROUBLES, point=DEATHS)

@@ -1,6 +1,6 @@
 """The refunds service without its process: real use cases, real PostgreSQL, the sandbox's gateways over real HTTP, a clock that is moved.
 
-One world serves many histories, one after another. Whoever works is an instance that can die or hang at every await (``mortal``); the
+One world serves many histories, one after another. Whoever works is an instance that can die or hang at every await; the
 next one starts from what is in the database, like a process that was started again.
 """
 
@@ -25,24 +25,30 @@ from common.errors import Conflict
 from common.http import new_session
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from refunds.adapters.metrics import RefundMetrics
-from refunds.adapters.queue import PostgresBooks, PostgresQueue, PostgresTransactions
-from refunds.adapters.trust import TrustGateway
-from refunds.adapters.yookassa import YooKassaGateway
-from refunds.application.advance_refund import AdvanceRefund
-from refunds.application.begin_attempt import begin_attempt
-from refunds.application.call_gateway import GatewayCalls
-from refunds.application.errors import Overtaken
-from refunds.application.notice import NoticeRefund
-from refunds.application.ports import GatewayAway, GatewaySilent
-from refunds.application.reconcile import Reconcile, Reconciliation
-from refunds.application.reconcile_refund import ReconcileRefund
-from refunds.application.request_refund import Wish, request_refund
-from refunds.application.restart_refund import Restarted, RestartRefund
-from refunds.domain.guard import GuardLimits
-from refunds.domain.patience import Patience
-from refunds.domain.route import GatewayRoutes
-from refunds.domain.states import TERMINAL, RefundState
+from refunds.payments.model import GatewayRoutes
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import GatewayAway, GatewaySilent
+from refunds.providers.guard import GuardLimits
+from refunds.providers.metrics import GatewayMetrics
+from refunds.providers.trust import TrustGateway
+from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.compare import CompareRefund
+from refunds.reconciliation.model import Reconciliation
+from refunds.reconciliation.notice import NoticeRefund
+from refunds.reconciliation.reconcile import Reconcile
+from refunds.reconciliation.store import ReconciliationStore
+from refunds.refunds.advance import AdvanceRefund
+from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.attempt import begin_attempt
+from refunds.refunds.errors import Overtaken
+from refunds.refunds.metrics import RefundMetrics
+from refunds.refunds.model import Restarted
+from refunds.refunds.queries import RefundQueue
+from refunds.refunds.request import RefundRequest, request_refund
+from refunds.refunds.restart import RestartRefund
+from refunds.refunds.retry import RetryPolicy
+from refunds.refunds.states import TERMINAL, RefundState
+from refunds.refunds.store import RefundTransactions
 from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
@@ -50,7 +56,7 @@ from tests.support.crash_points import CrashPoint, KilledError, TransactionsWith
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
-PATIENCE = Patience(declines=2)
+RETRIES = RetryPolicy(declines=2)
 ROUTES = GatewayRoutes("trust", of_payment={"yk-": "yookassa"})
 T = TypeVar("T")
 
@@ -80,6 +86,7 @@ class World:
     outside_time: SandboxClock
     stack: AsyncExitStack
     metrics: RefundMetrics
+    gateway_metrics: GatewayMetrics
     problems: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
     raised: list[ProblemRaisedV1] = field(default_factory=list)
@@ -94,8 +101,7 @@ class World:
     def instance(self, *, dies_at: int | None = None, hangs_at: int | None = None) -> Instance:
         """Start a process."""
         crash_point = CrashPoint(dies_at=dies_at, hangs_at=hangs_at)
-        metrics = self.metrics
-        transactions = TransactionsWithCrashPoints(self.transactions(), crash_point)
+        transactions: Any = TransactionsWithCrashPoints(self.transactions(), crash_point)
         gateways = {
             "trust": TrustGateway(
                 self.session, url=self.sandbox.trust_url, service_token="token", key_retention=timedelta(days=7)
@@ -104,25 +110,26 @@ class World:
                 self.session, url=self.sandbox.url, shop_id="1", secret_key="key", key_retention=timedelta(days=1)
             ),
         }
-        crashing: Any = {name: WithCrashPoints(gateway, crash_point) for name, gateway in gateways.items()}
-        calls = GatewayCalls(crashing, metrics, self.time, limits=GuardLimits())
+        with_points: Any = {name: WithCrashPoints(gateway, crash_point) for name, gateway in gateways.items()}
+        calls = GatewayCalls(with_points, self.gateway_metrics, self.time, limits=GuardLimits())
         self.number += 1
         owner = f"instance-{self.number}"
-        one = ReconcileRefund(transactions, calls, self.time, patience=PATIENCE)
-        books = PostgresBooks(self.database, owner=owner)
+        apply_answer = ApplyAnswer(calls, self.time, RETRIES)
+        compare = CompareRefund(transactions, calls, apply_answer, self.time)
+        books = ReconciliationStore(self.database, owner=owner)
         return Instance(
             calls=calls,
-            advance=AdvanceRefund(transactions, calls, self.time, patience=PATIENCE),
-            queue=WithCrashPoints(PostgresQueue(self.database, owner=owner, lease=LEASE), crash_point),
-            notice=NoticeRefund(transactions, one, self.time),
-            reconcile=Reconcile(transactions, calls, books, one, self.time),
-            restart=RestartRefund(transactions, calls, patience=PATIENCE),
+            advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
+            queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
+            notice=NoticeRefund(transactions, compare, self.time),
+            reconcile=Reconcile(transactions, calls, books, compare, self.time),
+            restart=RestartRefund(transactions, calls, apply_answer, self.time),
             crash_point=crash_point,
         )
 
-    def transactions(self) -> PostgresTransactions:
-        """Transactions that do not die, for the test's own use."""
-        return PostgresTransactions(self.database, self.metrics, after_commit=lambda: None)
+    def transactions(self) -> RefundTransactions:
+        """RefundTransactions that do not die, for the test's own use."""
+        return RefundTransactions(self.database, self.metrics, after_commit=lambda: None)
 
     async def fresh(self) -> None:
         """Begin another history: nobody works on what earlier ones left, and the gateways know nothing."""
@@ -140,7 +147,7 @@ class World:
 
     async def want(self, payment_id: str, *, amount: int | None, key: str) -> str | None:
         """Ask for a refund; None when it is refused."""
-        wish = Wish(
+        request = RefundRequest(
             order_number=f"N-{payment_id}",
             payment_id=payment_id,
             amount=amount,
@@ -151,13 +158,13 @@ class World:
         )
         try:
             async with self.transactions().begin() as store:
-                refund = await request_refund(store, wish, gateways=ROUTES, actor="test", now=self.time.now())
+                refund = await request_refund(store, request, gateways=ROUTES, actor="test", now=self.time.now())
         except Conflict:
             return None
         return refund.id
 
     async def deliver(self) -> None:
-        """Take in what the outbox holds: each TCreateRefund twice, each problem once."""
+        """Consume what is in the outbox: each TCreateRefund twice, each problem once."""
         async with self.database.acquire() as connection:
             rows = await connection.fetch("DELETE FROM outbox RETURNING id, body")
         for row in sorted(rows, key=lambda row: row["id"]):
@@ -190,24 +197,22 @@ class World:
 
     async def press_restart(self, instance: Instance, refund_id: str) -> Restarted | str | None:
         """An operator restarts the refund; the code when refused, None when the process died."""
-        now = self.time.now()
         try:
-            evidence = await instance.restart.ask(refund_id, expected_version=None, now=now)
+            evidence = await instance.restart.ask(refund_id, expected_version=None)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
-                _, _, outcome = await instance.restart.act(
+                restart = await instance.restart.act(
                     store,
                     refund_id,
                     expected_version=None,
                     evidence=evidence,
                     actor="operator",
                     reason="test",
-                    now=now,
                 )
         except Conflict as error:
             return error.code
         except KilledError:
             return None
-        return outcome
+        return restart.outcome
 
     async def notify(self, instance: Instance, gateway: str, gateway_refund_id: str) -> None:
         """A gateway notifies, twice at once."""
@@ -277,12 +282,12 @@ class World:
             if any(row["error"] == "refund_exceeds_captured" for row in open_rows):
                 for orphan in self.orphans():
                     orphan.status = "failed"  # Trust's people void it, as the runbook says
-            told = [
+            outcomes = [
                 await self.press_restart(instance, str(row["id"]))
                 for row in open_rows
                 if row["state"] == RefundState.ERROR
             ]
-            if len(told) == len(open_rows) and set(told) <= {"exceeds_captured", "nothing_left"}:
+            if len(outcomes) == len(open_rows) and set(outcomes) <= {"exceeds_captured", "nothing_left"}:
                 return rows
             self.pass_time(60.0 if number < 5 else 3600.0 if number < 10 else 86400.0)
         states = [(RefundState(row["state"]).name, row["error"], row["attempt"]) for row in open_rows]
@@ -308,6 +313,7 @@ def open_world(dsn: str) -> World:
         session = await stack.enter_async_context(new_session(total=5.0))
         return database, sandbox, session
 
-    metrics = RefundMetrics(new_registry(), gateways=("trust", "yookassa"))
+    registry = new_registry()
+    metrics, gateway_metrics = RefundMetrics(registry), GatewayMetrics(registry, gateways=("trust", "yookassa"))
     database, sandbox, session = runner.run(open_all())
-    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics)
+    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics)

@@ -12,12 +12,13 @@ import time
 from collections.abc import Sequence
 
 from common.clock import SystemClock
-from common.postgres import Database, worth_repeating
+from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Worker, WorkerLimits
-from orchestrator.application.ports import ORDER_LIFE, Claim, Outcome, WorkflowState
+from orchestrator.engine.model import ORDER_LIFE, Claim, Encoded, Outcome, WorkflowState
+from orchestrator.engine.store import WorkflowStore
+from orchestrator.engine.wakeup import WakeupListener
+from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.metrics import OrchestratorMetrics
 
 
 class Nothing:
@@ -31,20 +32,16 @@ class Nothing:
         ended = claim.upto == 5
         return Outcome(claim=claim, upto=claim.upto, state=WorkflowState.FINISHED if ended else WorkflowState.RUNNING)
 
-
-class NoAlarm:
-    """Nobody rings: the workers stop when nothing is left."""
-
-    async def wait(self, seconds: float) -> None:
-        """Wait a moment."""
-        await asyncio.sleep(0.001)
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Nothing to write."""
+        return []
 
 
 async def main(dsn: str, workers: int, batch: int) -> None:
     """Work, and say how long it took."""
     database = Database(dsn, application_name="bench-engine", min_size=workers, max_size=workers + 1)
     await database.open()
-    store = PostgresWorkflows(database, events_a_claim=1)
+    store = WorkflowStore(database, events_a_claim=1)
     metrics = OrchestratorMetrics(new_registry())
 
     async def work(index: int) -> int:
@@ -52,12 +49,11 @@ async def main(dsn: str, workers: int, batch: int) -> None:
             store,
             {ORDER_LIFE: Nothing()},
             owner=f"{id(metrics)}/{index}",
-            alarm=NoAlarm(),
+            wakeup=WakeupListener(),
             metrics=metrics,
             clock=SystemClock(),
-            away=worth_repeating,
-            committed=lambda: None,
-            promised=lambda: None,
+            notify_workers=lambda: None,
+            notify_relay=lambda: None,
             limits=WorkerLimits(batch_size=batch),
         )
         done = 0

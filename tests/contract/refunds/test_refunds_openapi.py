@@ -1,4 +1,4 @@
-"""The OpenAPI document of refunds holds: schemathesis finds no 5xx and no answer that the document does not allow (GOALS R5)."""
+"""The OpenAPI document of refunds holds: schemathesis finds no 5xx and no answer that the document does not allow."""
 
 from __future__ import annotations
 

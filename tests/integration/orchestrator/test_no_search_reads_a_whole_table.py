@@ -1,6 +1,6 @@
 """Claim, complete, every search and every operation on a big database: none reads a big table from end to end.
 
-Here with some ten thousand orders; ``make chaos`` does the same with a million, the figure of GOALS P5.
+Here with some ten thousand orders; ``make chaos`` does the same with a million.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 
 from common.clock import SystemClock
-from common.postgres import worth_repeating
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.bulk import PostgresBulk
-from orchestrator.adapters.drift import Drift
-from orchestrator.adapters.intake import PostgresIntake
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.operations import PostgresOperations
-from orchestrator.adapters.reader import PostgresOrderReader
-from orchestrator.adapters.searches import Searches
-from orchestrator.adapters.upkeep import PostgresUpkeep
-from orchestrator.adapters.wake import Bell
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Worker, WorkerLimits
-from orchestrator.application.order_life import OrderLife, Placement
-from orchestrator.application.ports import ORDER_LIFE, WorkflowState
-from orchestrator.application.read_hook import to_workflow_event
+from orchestrator.engine.model import ORDER_LIFE
+from orchestrator.engine.operate import RESUME, operate
+from orchestrator.engine.reprocess import append_copy
+from orchestrator.engine.search import WorkflowSearch
+from orchestrator.engine.stop_many import WorkflowFilter, matching_workflows, stop_all
+from orchestrator.engine.store import WorkflowStore
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.aggregate import Drift, derive_aggregates
+from orchestrator.orders.hooks import append_hooks
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.recalculate import derive_again
+from orchestrator.orders.search import OrderSearch
+from orchestrator.orders.store import OrderStore
+from orchestrator.timeline.store import TimelineStore
+from tests.integration.orchestrator.factories import worker_of
 from tests.integration.orchestrator.plans import WatchedDatabase
 from tests.support.big_database import filled
 from tests.support.order_hooks import hook
@@ -39,33 +39,19 @@ REPEATS = 7
 
 async def lives(database: WatchedDatabase) -> None:
     """Take hooks in, carry them out, with a late one: claim, fold, complete and all effects."""
-    worker = Worker(
-        PostgresWorkflows(database),
-        {
-            ORDER_LIFE: OrderLife(
-                PostgresOrderReader(database), SystemClock(), Placement(zones_by_store={}, tariffs_by_shipment={})
-            )
-        },
-        owner="worker",
-        alarm=Bell(),
-        metrics=OrchestratorMetrics(new_registry()),
-        clock=SystemClock(),
-        away=worth_repeating,
-        committed=lambda: None,
-        promised=lambda: None,
-        limits=WorkerLimits(),
-    )
+    life = OrderLife(OrderStore(database), SystemClock(), Placement(zones_by_store={}, tariffs_by_shipment={}))
+    worker = worker_of(WorkflowStore(database), {ORDER_LIFE: life})
     for round_ in range(REPEATS):
         for event, minute in (("order.created", 1), ("order.paid", 4), ("order.changed", 2), ("order.delivered", 6)):
             hooks = [hook(f"L{round_}-{index}", event, minute=minute) for index in range(20)]
             async with database.transaction() as connection:
-                await PostgresIntake().ingest(connection, [to_workflow_event(each.to_envelope()) for each in hooks])
+                await append_hooks(connection, [each.to_envelope() for each in hooks])
             assert await worker.work_once() == 20
 
 
 def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaitable[Any]]]:
     """Every search with every filter that people use."""
-    look = Searches(database)
+    orders_, workflows, timelines = OrderSearch(database), WorkflowSearch(database), TimelineStore(database)
     nothing: dict[str, Any] = dict.fromkeys(
         ("status", "aggregate_state", "source", "store_id", "external_id", "since", "until", "after")
     )
@@ -101,30 +87,25 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         (None, None),
     ]
     return [
-        *(lambda change=change: look.orders(**{**nothing, **change}, limit=50) for change in of_orders),
+        *(lambda change=change: orders_.orders(**{**nothing, **change}, limit=50) for change in of_orders),
         *(
-            lambda change=change: look.workflows(**{**nothing_of_workflows, **change}, limit=50)
+            lambda change=change: workflows.workflows(**{**nothing_of_workflows, **change}, limit=50)
             for change in of_workflows
         ),
-        *(lambda pair=pair: look.workflow_events(pair[0], state=pair[1], after=None, limit=50) for pair in of_events),
-        lambda: look.workflow_events(None, state=1, after=(orders // 2, 1), limit=50),
-        lambda: look.workflow_events(None, state=None, after=(orders // 2, 1), limit=50),
-        lambda: look.order("N9"),
-        lambda: look.timeline("N9", after=None, limit=50),
-        lambda: look.stock_movements(store_id=None, number=None, after=None, limit=50),
-        lambda: look.stock_movements(store_id="17", number=None, after=None, limit=50),
-        lambda: look.stock_movements(store_id=None, number="N9", after=None, limit=50),
-        lambda: look.stock_movements(store_id="17", number=None, after=orders // 2, limit=50),
+        *(lambda pair=pair: workflows.events(pair[0], state=pair[1], after=None, limit=50) for pair in of_events),
+        lambda: workflows.events(None, state=1, after=(orders // 2, 1), limit=50),
+        lambda: workflows.events(None, state=None, after=(orders // 2, 1), limit=50),
+        lambda: orders_.order("N9"),
+        lambda: timelines.page("N9", after=None, limit=50),
+        lambda: orders_.stock_movements(store_id=None, number=None, after=None, limit=50),
+        lambda: orders_.stock_movements(store_id="17", number=None, after=None, limit=50),
+        lambda: orders_.stock_movements(store_id=None, number="N9", after=None, limit=50),
+        lambda: orders_.stock_movements(store_id="17", number=None, after=orders // 2, limit=50),
     ]
 
 
 async def operations(database: WatchedDatabase) -> None:
     """What operators and jobs do."""
-    bulk = PostgresBulk()
-    upkeep = PostgresUpkeep(database, OrchestratorMetrics(new_registry()))
-    nothing: dict[str, Any] = dict.fromkeys(
-        ("kind", "order_numbers", "source", "store_id", "created_after", "created_before")
-    )
     filters: list[dict[str, Any]] = [
         {"kind": "order_life"},
         {"store_id": "1"},
@@ -133,15 +114,13 @@ async def operations(database: WatchedDatabase) -> None:
     ]
     for change in filters:
         async with database.transaction() as connection:
-            found = await bulk.matching_workflows(
-                connection, states=[WorkflowState.RUNNING, WorkflowState.CRASHED], limit=20, **{**nothing, **change}
-            )
+            found = await matching_workflows(connection, WorkflowFilter(**change), limit=20)
     async with database.transaction() as connection:
-        await bulk.stop_workflows(connection, found)
-        await PostgresOperations().resume_workflow(connection, found[0])
-        await bulk.reprocess_event(connection, 5, 1, actor="a", reason="r", traceparent=None)
-        await bulk.recalculate_orders(connection, ["N1", "N2"])
-    await upkeep.derive_aggregates()
+        await stop_all(connection, found)
+        await operate(connection, found[0], RESUME)
+        await append_copy(connection, 5, 1, actor="a", reason="r", traceparent=None)
+        await derive_again(connection, ["N1", "N2"])
+    await derive_aggregates(database)
     await Drift(database, OrchestratorMetrics(new_registry()))()
 
 

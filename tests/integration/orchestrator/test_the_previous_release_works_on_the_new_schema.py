@@ -1,4 +1,4 @@
-"""R7: the previous release goes on while this one's migrations are applied, and beside this one's replicas, until it is stopped."""
+"""The previous release goes on while this one's migrations are applied, and beside this one's replicas, until it is stopped."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def sending(sent: Marketplace, prefix: str, stop: asyncio.Event) -> int:
     return count
 
 
-async def test_the_previous_release_works_while_and_after_this_one_s_migrations_are_applied(
+async def test_the_previous_release_works_during_and_after_this_one_s_migrations(
     databases: TestDatabases, amqp_url: str, tmp_path: Path
 ) -> None:
     old_code = tmp_path / "old"

@@ -18,8 +18,7 @@ import pytest
 
 from common.contracts.intake import Hook
 from common.testing import eventually
-
-from .conftest import ROLES, SOURCES, TOKEN, hook_body
+from tests.integration.webhook_gateway.conftest import ROLES, SOURCES, TOKEN, hook_body
 
 Arrived = Callable[[int], Awaitable[list[Hook]]]
 

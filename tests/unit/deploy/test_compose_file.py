@@ -18,7 +18,7 @@ from common.service import ServiceSettings, load_settings
 from sandbox.settings import ENV_PREFIX
 from sandbox.settings import Settings as SandboxSettings
 from suite_local.catalogue import SERVICES, Service
-from webhook_gateway.adapters.sources import load_sources
+from webhook_gateway.hooks.sources import load_sources
 
 JOBS = {"provision", "migrate-webhook-gateway", "migrate-orchestrator", "migrate-refunds", "migrate-notifier"}
 COMPLETED = {"condition": "service_completed_successfully"}

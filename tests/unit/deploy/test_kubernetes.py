@@ -16,7 +16,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from common.http import TokenBook
 from common.service import ServiceSettings, load_settings
 from suite_local.catalogue import SERVICES, Service
-from webhook_gateway.adapters.sources import load_sources
+from webhook_gateway.hooks.sources import load_sources
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
 PUBLIC = {

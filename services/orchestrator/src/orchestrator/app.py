@@ -2,73 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Any
+
+from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
-from common.errors import Unavailable
-from common.health import Health
-from common.http import HttpServer, Route, TokenBook, audit_routes, build_app, new_session
-from common.http.app import DOCUMENT
+from common.http import HttpServer, TokenBook, build_app, new_session
 from common.ids import new_id
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
-from common.messaging.topology import QueueSpec
-from common.postgres import Database, require_schema, worth_repeating
-from common.service import Application, Lifecycle, dead_letter_routes, required
+from common.postgres import Database, require_schema
+from common.resilience import CircuitBreaker
+from common.service import Application, Lifecycle, every, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from orchestrator.adapters.bulk import PostgresBulk
-from orchestrator.adapters.caller_metrics import TipsCallerMetrics
-from orchestrator.adapters.drift import Drift
-from orchestrator.adapters.experiment import FlagProvider, FlagRows, OpenFeatureExperiment
-from orchestrator.adapters.feedback import FeedbackClient
-from orchestrator.adapters.life_reader import PostgresLifeReader
-from orchestrator.adapters.metrics import OrchestratorMetrics
-from orchestrator.adapters.money import PostgresMoney
-from orchestrator.adapters.operations import PostgresOperations
-from orchestrator.adapters.reader import PostgresOrderReader
-from orchestrator.adapters.refund_intake import PostgresRefundIntake
-from orchestrator.adapters.retention import Retention
-from orchestrator.adapters.searches import Searches
-from orchestrator.adapters.tips_ledger import PostgresTipsLedger
-from orchestrator.adapters.tips_service import TipsClient
-from orchestrator.adapters.upkeep import PostgresUpkeep
-from orchestrator.adapters.wake import Wake
-from orchestrator.adapters.workflows import PostgresWorkflows
-from orchestrator.application.engine import Handler as EngineHandler
-from orchestrator.application.engine import Worker
-from orchestrator.application.issue_document import IssueDocument
-from orchestrator.application.order_life import OrderLife, Placement
-from orchestrator.application.park import RaiseOverdue
-from orchestrator.application.ports import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, Lane
-from orchestrator.application.read_hook import event_id_of
-from orchestrator.application.refund_request import RefundRequest
-from orchestrator.application.tips_caller import TipsCaller
-from orchestrator.application.update_transactions import UpdateTransactions
-from orchestrator.domain.breaker import CircuitBreaker
-from orchestrator.entrypoints.admin import operation_routes
-from orchestrator.entrypoints.admin_bulk import bulk_routes
-from orchestrator.entrypoints.admin_money import money_admin_routes
-from orchestrator.entrypoints.admin_reads import read_routes
-from orchestrator.entrypoints.consumers import Taker
-from orchestrator.entrypoints.http import order_routes
-from orchestrator.entrypoints.jobs import every, free_leases, prune, raise_overdue
-from orchestrator.entrypoints.money import money_routes
+from orchestrator.api import DESCRIPTION, NAME, VERSION, routes
+from orchestrator.documents.issue import IssueDocument
+from orchestrator.documents.store import DocumentStore
+from orchestrator.engine.model import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, WorkerPool
+from orchestrator.engine.retention import Retention
+from orchestrator.engine.store import WorkflowStore
+from orchestrator.engine.wakeup import Wakeup
+from orchestrator.engine.worker import Handler as WorkflowHandler
+from orchestrator.engine.worker import Worker, WorkerLimits, free_leases
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.aggregate import Drift, derive_aggregates
+from orchestrator.orders.hooks import append_hooks, event_id_of
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.measure import Measure
+from orchestrator.orders.parked import raise_overdue
+from orchestrator.orders.store import OrderStore
+from orchestrator.refunds.answers import store_answers
+from orchestrator.refunds.follow import FollowRefund
+from orchestrator.refunds.store import RefundStore
 from orchestrator.settings import OrchestratorSettings, read_token
+from orchestrator.timeline.journal import add_journal_entries
+from orchestrator.tips.decide import TipsCaller
+from orchestrator.tips.experiment import Experiment, FlagProvider, FlagRows
+from orchestrator.tips.feedback import FeedbackClient
+from orchestrator.tips.metrics import TipsMetrics
+from orchestrator.tips.service import TipsClient
+from orchestrator.tips.store import TipsStore
+from orchestrator.tips.update_transactions import UpdateTransactions
 
 _log = get_logger()
-NAME = "orchestrator"
-VERSION = "0.1.0"
-DESCRIPTION = "Owns the state of orders and the workflows that carry each of them through its life."
 _QUEUES = (topology.ORCHESTRATOR_INTAKE, topology.ORCHESTRATOR_JOURNAL, topology.ORCHESTRATOR_REFUNDS)
+_JITTER = 0.2
 
 
 async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: Clock | None = None) -> Application:
     """Open everything, work and serve. Waits for PostgreSQL and its schema; starts while RabbitMQ is away and says so on ``/readyz``.
 
     A drain runs backwards: the server stops, then the jobs and consumers, then the workers, and last the relay, which has a last
-    look at what they have promised.
+    look at what they have put into the outbox.
     """
     clock = clock or SystemClock()
     dsn = required(settings.postgres_dsn, OrchestratorSettings, "postgres_dsn")
@@ -87,22 +75,18 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     lifecycle.health.add_check("rabbitmq", broker.check)
 
     relay = OutboxRelay(database, broker.publisher, metrics=messaging)
-    wake = Wake(database)
-    workflows = PostgresWorkflows(database)
-    upkeep = PostgresUpkeep(database, metrics)
-    searches = Searches(database)
+    wakeup = Wakeup(database)
 
-    def committed() -> None:
+    def notify() -> None:
         """Wake whoever has work now: workers of all replicas, and the relay."""
-        wake.ring()
+        wakeup.notify()
         relay.wake()
 
-    routes = _routes(database, searches, clock=clock, committed=committed)
     app = build_app(
         service=NAME,
         version=VERSION,
         description=DESCRIPTION,
-        routes=routes,
+        routes=routes(database, clock=clock, notify=notify),
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
@@ -111,113 +95,69 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
     await require_schema(database, NAME)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
-    lifecycle.supervise("wake", wake.run)
+    lifecycle.supervise("wake", wakeup.run)
 
-    flags = FlagRows(database, max_age=settings.flags_max_age)
-    await flags.look()  # before anybody asks
-    lifecycle.supervise("flags", partial(flags.poll, settings.flags_every))
-    experiment = OpenFeatureExperiment(
-        FlagProvider(flags), domain=f"{NAME}/{new_id()}", deadline=settings.experiment_deadline
-    )
-    lifecycle.on_stop(experiment.close, name="experiment")
-    caller_metrics = TipsCallerMetrics(registry)
-    ledger = PostgresTipsLedger(database)
-    caller: TipsCaller | None = None
-    if settings.feedback_url is None:
-        _log.warning("tips_not_configured", detail="without ORCHESTRATOR_FEEDBACK_URL nobody decides tips")
-    else:
-        session = await lifecycle.enter(new_session(service=NAME, limit=settings.call_concurrency * 2))
-        service: TipsClient | None = None
-        if settings.tips_url is not None and settings.internal_token_file is not None:
-            service = TipsClient(
-                session,
-                url=str(settings.tips_url),
-                token=read_token(settings.internal_token_file),
-                explain_token=None if settings.shadow_token_file is None else read_token(settings.shadow_token_file),
-                deadline=settings.tips_deadline,
-                observe=caller_metrics.called,
-            )
-        caller = TipsCaller(
-            experiment=experiment,
-            service=service,
-            feedback=FeedbackClient(session, url=str(settings.feedback_url), deadline=settings.feedback_deadline),
-            ledger=ledger,
-            breaker=CircuitBreaker(failures=settings.tips_breaker_failures, pause=settings.tips_breaker_pause),
-            rules=settings.tips_rules,
-            clock=clock,
-            metrics=caller_metrics,
-        )
-
+    update_transactions = await _update_transactions(settings, lifecycle, database, registry, clock)
+    orders, refunds = OrderStore(database), RefundStore(database)
     placement = Placement(zones_by_store=settings.zones_by_store, tariffs_by_shipment=settings.tariffs_by_shipment)
-    orders = PostgresOrderReader(database)
-    life_reader = PostgresLifeReader(database)
-    handlers: dict[str, EngineHandler] = {
+    answer_within = timedelta(seconds=settings.refund_answer_within)
+    handlers: Mapping[str, WorkflowHandler] = {
         ORDER_LIFE: OrderLife(orders, clock, placement),
-        UPDATE_TRANSACTIONS: UpdateTransactions(
-            ledger,
-            caller,
-            rules=settings.tips_rules,
-            clock=clock,
-            metrics=caller_metrics,
-            away=_away,
-            delay=settings.deferred_delay,
-            concurrency=settings.call_concurrency,
-        ),
-        REFUND_REQUEST: RefundRequest(
-            life_reader, clock, answer_within=timedelta(seconds=settings.refund_answer_within)
-        ),
-        ORDER_DOCUMENT: IssueDocument(orders, life_reader, clock),
+        UPDATE_TRANSACTIONS: update_transactions,
+        REFUND_REQUEST: FollowRefund(refunds, clock, answer_within=answer_within),
+        ORDER_DOCUMENT: IssueDocument(orders, DocumentStore(database), clock),
     }
-    calls = PostgresWorkflows(database, Lane.CALLS)
-    crews = [("worker", Lane.LIFE, workflows, settings.worker_limits)] * settings.workers
-    crews += [("calls", Lane.CALLS, calls, settings.call_limits)] * settings.call_workers
-    for index, (crew, lane, store, limits) in enumerate(crews):
-        bell = wake.bell(lane)
+    workflows = WorkflowStore(database)
+    worker_pools: list[tuple[str, WorkerPool, WorkflowStore, WorkerLimits]] = [
+        *[("worker", WorkerPool.LIFE, workflows, settings.worker_limits)] * settings.workers,
+        *[("calls", WorkerPool.CALLS, WorkflowStore(database, WorkerPool.CALLS), settings.call_limits)]
+        * settings.call_workers,
+    ]
+    for index, (name, pool, store, limits) in enumerate(worker_pools):
         worker = Worker(
             store,
             handlers,
-            owner=f"{settings.replica}/{crew}-{index}/{new_id()}",
-            alarm=bell,
+            owner=f"{settings.replica}/{name}-{index}/{new_id()}",
+            wakeup=wakeup.listener(pool),
             metrics=metrics,
             clock=clock,
-            away=_away,
-            committed=committed,
-            promised=relay.wake,
+            notify_workers=notify,
+            notify_relay=relay.wake,
             limits=limits,
         )
-
-        def stop(worker: Worker = worker, ring: Any = bell.ring) -> None:
-            """Let the worker end at once if it waits, else after its batch."""
-            worker.stop()
-            ring()
-
-        lifecycle.supervise(f"{crew}-{index}", worker.run, stop=stop)
+        lifecycle.supervise(f"{name}-{index}", worker.run, stop=worker.stop)
 
     retention = Retention(
-        database,
+        database=database,
         keep_events=timedelta(days=settings.keep_events_days),
         keep_inbox=timedelta(days=settings.keep_inbox_days),
+        clock=clock,
+        metrics=metrics,
     )
-    overdue = RaiseOverdue(upkeep, clock, limit=timedelta(seconds=settings.parking_limit))
-    for name, seconds, job in (
-        ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, committed)),
-        ("raise-overdue", settings.upkeep_every, partial(raise_overdue, overdue, committed)),
-        ("derive-aggregates", settings.upkeep_every, upkeep.derive_aggregates),
-        ("measure", settings.measure_every, upkeep.measure),
-        ("measure-tables", settings.measure_every * 12, upkeep.measure_tables),
-        ("measure-sources", settings.measure_every * 12, upkeep.measure_sources),
+    measure = Measure(database, metrics)
+    parking_limit = timedelta(seconds=settings.parking_limit)
+    for job, seconds, work in (
+        ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, notify)),
+        (
+            "raise-overdue",
+            settings.upkeep_every,
+            partial(raise_overdue, database, clock, limit=parking_limit, notify=notify),
+        ),
+        ("derive-aggregates", settings.upkeep_every, partial(derive_aggregates, database)),
+        ("measure", settings.measure_every, measure.work),
+        ("measure-tables", settings.measure_every * 12, measure.tables),
+        ("measure-sources", settings.measure_every * 12, measure.sources),
         ("look-for-drift", settings.measure_every, Drift(database, metrics)),
-        ("prune", settings.prune_every, partial(prune, retention, clock, metrics.pruned.inc)),
+        ("prune", settings.prune_every, retention),
     ):
-        lifecycle.supervise(name, partial(every, seconds, name, job))
+        every(lifecycle, seconds, work, name=job, jitter=_JITTER)
 
-    taker = Taker(PostgresRefundIntake(clock))
-    handlers_by_queue: list[tuple[QueueSpec, Handler]] = [
-        (topology.ORCHESTRATOR_INTAKE, taker.take_hooks),
-        (topology.ORCHESTRATOR_JOURNAL, taker.take_journal),
-        (topology.ORCHESTRATOR_REFUNDS, taker.take_refunds),
-    ]
-    for queue, handler in handlers_by_queue:
+    queue_handlers: Mapping[topology.QueueSpec, Handler] = {
+        topology.ORCHESTRATOR_INTAKE: append_hooks,
+        topology.ORCHESTRATOR_JOURNAL: add_journal_entries,
+        topology.ORCHESTRATOR_REFUNDS: partial(store_answers, clock=clock),
+    }
+    for queue, handler in queue_handlers.items():
         consumer = Consumer(
             amqp_url,
             queue,
@@ -227,55 +167,63 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
             handler=handler,
             metrics=messaging,
             key=event_id_of,
-            after_commit=committed,
+            after_commit=notify,
             batch_size=settings.intake_batch_size,
         )
-        lifecycle.supervise(
-            f"{queue.name}.dead", consumer.dead_letter_collector.run, stop=consumer.dead_letter_collector.stop
-        )
+        letters = consumer.dead_letter_collector
+        lifecycle.supervise(f"{queue.name}.dead", letters.run, stop=letters.stop)
         lifecycle.supervise(queue.name, consumer.run, stop=consumer.stop)
         if queue is topology.ORCHESTRATOR_INTAKE:
-            lifecycle.health.add_check("intake", _connected(consumer))
+            lifecycle.health.add_check("intake", consumer.check)
 
     lifecycle.on_stop(server.stop, name="http-server")  # opened early, it stops first all the same
     return Application(server=server, lifecycle=lifecycle)
 
 
-def openapi() -> dict[str, Any]:
-    """Return the OpenAPI document without opening anything."""
-    database = Database("", application_name=NAME)
-    app = build_app(
-        service=NAME,
-        version=VERSION,
-        description=DESCRIPTION,
-        routes=_routes(database, Searches(database), clock=SystemClock(), committed=lambda: None),
-        health=Health(),
-        registry=new_registry(),
-        tokens=TokenBook([]),
+async def _update_transactions(
+    settings: OrchestratorSettings, lifecycle: Lifecycle, database: Database, registry: CollectorRegistry, clock: Clock
+) -> UpdateTransactions:
+    """Open what decides tips: the switches, the tips service and the feedback service, where their settings are given."""
+    flags = FlagRows(database, max_age=settings.flags_max_age)
+    await flags.read()  # before anybody asks
+    lifecycle.supervise("flags", partial(flags.poll, settings.flags_every))
+    experiment = Experiment(FlagProvider(flags), domain=f"{NAME}/{new_id()}", deadline=settings.experiment_deadline)
+    lifecycle.on_stop(experiment.close, name="experiment")
+    metrics, store = TipsMetrics(registry), TipsStore(database)
+    caller: TipsCaller | None = None
+    if settings.feedback_url is None:
+        _log.warning("tips_not_configured", detail="without ORCHESTRATOR_FEEDBACK_URL nobody decides tips")
+    else:
+        session = await lifecycle.enter(new_session(service=NAME, limit=settings.call_concurrency * 2))
+        caller = TipsCaller(
+            experiment=experiment,
+            service=_tips_service(settings, session, metrics),
+            feedback=FeedbackClient(session, url=str(settings.feedback_url), deadline=settings.feedback_deadline),
+            store=store,
+            breaker=CircuitBreaker(failures=settings.tips_breaker_failures, pause=settings.tips_breaker_pause),
+            rules=settings.tips_rules,
+            clock=clock,
+            metrics=metrics,
+        )
+    return UpdateTransactions(
+        store,
+        caller,
+        rules=settings.tips_rules,
+        clock=clock,
+        metrics=metrics,
+        delay=settings.deferred_delay,
+        concurrency=settings.call_concurrency,
     )
-    return app[DOCUMENT]
 
 
-def _routes(database: Database, searches: Searches, *, clock: Clock, committed: Any) -> list[Route]:
-    return [
-        *order_routes(searches),
-        *read_routes(searches),
-        *operation_routes(database, PostgresOperations(), clock=clock, committed=committed),
-        *money_routes(database, PostgresMoney(), clock=clock, committed=committed),
-        *money_admin_routes(database, PostgresMoney(), PostgresLifeReader(database), clock=clock, committed=committed),
-        *bulk_routes(database, PostgresBulk(), clock=clock, committed=committed),
-        *dead_letter_routes(database, after_commit=committed),
-        *audit_routes(database),
-    ]
-
-
-def _away(error: Exception) -> bool:
-    return isinstance(error, Unavailable) or worth_repeating(error)
-
-
-def _connected(consumer: Consumer) -> Any:
-    async def check() -> None:
-        if not consumer.connected:
-            raise Unavailable("the intake queue is not being read")
-
-    return check
+def _tips_service(settings: OrchestratorSettings, session: ClientSession, metrics: TipsMetrics) -> TipsClient | None:
+    if settings.tips_url is None or settings.internal_token_file is None:
+        return None
+    return TipsClient(
+        session,
+        url=str(settings.tips_url),
+        token=read_token(settings.internal_token_file),
+        explain_token=None if settings.shadow_token_file is None else read_token(settings.shadow_token_file),
+        deadline=settings.tips_deadline,
+        metrics=metrics,
+    )

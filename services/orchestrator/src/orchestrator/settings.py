@@ -11,8 +11,8 @@ from pydantic_settings import SettingsConfigDict
 
 from common.errors import ConfigurationError
 from common.service import ServiceSettings
-from orchestrator.application.engine import WorkerLimits
-from orchestrator.domain.old_tips_rules import OldTipsRules, RulesByPlace
+from orchestrator.engine.worker import WorkerLimits
+from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace
 
 
 class TipsPlace(BaseModel):
@@ -39,7 +39,7 @@ class TipsPlace(BaseModel):
 class OrchestratorSettings(ServiceSettings):
     """Times are in seconds.
 
-    ``parking_limit`` must be longer than the oldest record that a gateway's spool may hold (DECISIONS "Orders"): only then is an order
+    ``parking_limit`` must be longer than the oldest record that a gateway's spool may hold: only then is an order
     whose ``created`` has not come an incident. ``lease`` must be far longer than a batch takes. Events of finished workflows are kept for
     ``keep_events_days``, marks of what was taken in for ``keep_inbox_days``: longer than anything may be delivered again after.
     ``metric_sources`` are told apart in metrics, all others are ``other``. ``zones_by_store`` and
@@ -117,7 +117,7 @@ class OrchestratorSettings(ServiceSettings):
 
     @property
     def call_limits(self) -> WorkerLimits:
-        """What bounds a worker of the lane of calls."""
+        """What bounds a worker of the pool of calls."""
         return replace(self.worker_limits, batch_size=self.call_batch_size, lease_seconds=self.call_lease)
 
     @property

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
 from common.postgres import migrate
 from common.service import required, service_cli
-from refunds.adapters.evidence import read_books, read_ledgers
 from refunds.app import NAME, VERSION, build, openapi
-from refunds.entrypoints.check_command import check_refunds
+from refunds.reconciliation.check_refunds import check_refunds
 from refunds.settings import RefundsSettings
 
 
@@ -17,18 +13,15 @@ async def _migrate(settings: RefundsSettings) -> None:
     await migrate(required(settings.postgres_dsn, RefundsSettings, "postgres_dsn"), NAME)
 
 
-_service = service_cli(
-    service=NAME, version=VERSION, settings=RefundsSettings, build=build, migrate=_migrate, openapi=openapi
+main = service_cli(
+    service=NAME,
+    version=VERSION,
+    settings=RefundsSettings,
+    build=build,
+    migrate=_migrate,
+    openapi=openapi,
+    checks={"check-refunds": check_refunds},
 )
 
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command. ``check-refunds`` has options of its own and needs none of the service's settings."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if words[:1] == ["check-refunds"]:
-        sys.exit(check_refunds(words[1:], books=read_books, ledgers=read_ledgers))
-    _service(words)
-
-
 if __name__ == "__main__":
-    main()
+    main(None)

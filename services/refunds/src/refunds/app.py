@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
 from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
-from common.errors import Unavailable
-from common.health import Health
-from common.http import HttpServer, Route, TokenBook, audit_routes, build_app, new_session
-from common.http.app import DOCUMENT
+from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
-from common.postgres import Connection, Database, require_schema
-from common.service import Application, Lifecycle, dead_letter_routes, required
+from common.postgres import Database, require_schema
+from common.service import Application, Lifecycle, ReadyGate, every, required
 from common.telemetry.metrics import new_registry
-from refunds.adapters.metrics import RefundMetrics, count_differences, count_unfinished
-from refunds.adapters.postgres import PostgresStore
-from refunds.adapters.queue import PostgresBooks, PostgresLists, PostgresQueue, PostgresTransactions
-from refunds.adapters.trust import TrustGateway
-from refunds.adapters.yookassa import YooKassaGateway
-from refunds.application.advance_refund import AdvanceRefund
-from refunds.application.call_gateway import GatewayCalls
-from refunds.application.notice import NoticeRefund
-from refunds.application.ports import Gateway
-from refunds.application.reconcile import Reconcile, Reconciliation
-from refunds.application.reconcile_refund import ReconcileRefund
-from refunds.application.restart_refund import RestartRefund
-from refunds.domain.guard import GuardLimits
-from refunds.domain.patience import Patience
-from refunds.domain.route import GatewayRoutes
-from refunds.entrypoints.admin import admin_routes
-from refunds.entrypoints.admin_bulk import bulk_routes
-from refunds.entrypoints.consumers import wanted_handler, work_handler, work_key
-from refunds.entrypoints.http import refund_routes
-from refunds.entrypoints.jobs import DailyReconciliation, RefundWorker, every
-from refunds.entrypoints.notifications import notification_routes
+from refunds import api
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import Gateway
+from refunds.providers.metrics import GatewayMetrics
+from refunds.providers.trust import TrustGateway
+from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.compare import CompareRefund
+from refunds.reconciliation.daily import DailyReconciliation
+from refunds.reconciliation.metrics import ReconciliationMetrics
+from refunds.reconciliation.notice import NoticeRefund
+from refunds.reconciliation.reconcile import Reconcile
+from refunds.reconciliation.store import ReconciliationStore, count_differences
+from refunds.refunds.advance import AdvanceRefund
+from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.consumers import RefundConsumers, attempt_key
+from refunds.refunds.metrics import RefundMetrics
+from refunds.refunds.queries import RefundQueue, count_unfinished
+from refunds.refunds.restart import RestartRefund
+from refunds.refunds.store import RefundTransactions
+from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 
 NAME = "refunds"
@@ -59,9 +57,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     dsn = required(settings.postgres_dsn, RefundsSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, RefundsSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
-    clock = clock or SystemClock()
     registry = new_registry()
-    metrics = RefundMetrics(registry, gateways=GATEWAYS)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -70,48 +66,20 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     lifecycle.health.add_check("postgres", database.check)
     broker = Broker(amqp_url, name=NAME)
     lifecycle.health.add_check("rabbitmq", broker.check)
-    schema = Gate("the schema has not been checked yet")
+    schema = ReadyGate("the schema has not been checked yet")
     lifecycle.health.add_check("schema", schema.check)
     relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
     session = await lifecycle.enter(
         new_session(total=settings.gateway_deadline, limit=settings.gateway_connections, service=NAME)
     )
-    calls = GatewayCalls(gateways_of(settings, session), metrics, clock, limits=settings.guard)
-    transactions = PostgresTransactions(database, metrics, after_commit=relay.wake)
-    owner = f"{settings.replica}/{uuid4().hex[:8]}"
-    books = PostgresBooks(database, owner=owner)
-    one = ReconcileRefund(transactions, calls, clock, patience=settings.patience)
-    reconcile = Reconcile(transactions, calls, books, one, clock)
-    work_there_is = Signal()
-
-    def reconciled(found: Reconciliation) -> None:
-        """Show what a reconciliation found."""
-        metrics.reconciled(found, at=clock.now().timestamp())
-
-    def committed() -> None:
-        """Wake whoever has work after a commit."""
-        relay.wake()
-        work_there_is()
-
+    parts = _Parts(
+        settings, database, gateways_of(settings, session), registry, clock or SystemClock(), wake_relay=relay.wake
+    )
     app = build_app(
         service=NAME,
         version=VERSION,
         description=DESCRIPTION,
-        routes=[
-            *routes_of(
-                database,
-                transactions,
-                calls,
-                metrics,
-                clock=clock,
-                wake=committed,
-                gateways=settings.routes,
-                patience=settings.patience,
-                notice=NoticeRefund(transactions, one, clock),
-                reconcile=reconcile,
-                reconciled=reconciled,
-            )
-        ],
+        routes=parts.routes,
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
@@ -122,65 +90,37 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
 
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
-    worker = RefundWorker(
-        PostgresQueue(database, owner=owner, lease=timedelta(seconds=settings.lease)),
-        AdvanceRefund(transactions, calls, clock, patience=settings.patience),
-        clock,
-        concurrency=settings.concurrency,
-        poll=settings.poll,
-        failed=metrics.failures.inc,
-    )
-    work_there_is.tell(worker.wake)
-    lifecycle.supervise("worker", worker.run, stop=worker.stop)
-    daily = DailyReconciliation(
-        reconcile,
-        books,
-        clock,
-        hour=settings.reconcile_at,
-        back=timedelta(days=settings.reconcile_days),
-        reconciled=reconciled,
-    )
-    lifecycle.supervise("reconciliation", lambda: every(_RECONCILE_EVERY_SECONDS, daily, name="reconciliation"))
-
-    async def show() -> None:
-        """Set the gauges from what the database holds."""
-        metrics.show(await count_unfinished(database))
-        metrics.show_differences(await count_differences(database))
-        metrics.show_guards(calls.guards)
-
-    lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, show, name="gauges"))
-
-    def store_on(connection: Connection) -> PostgresStore:
-        """Return the store that works in the connection's transaction."""
-        return PostgresStore(connection, metrics)
-
-    wanted = Consumer(
-        amqp_url,
-        REFUNDS_WANTED,
-        database=database,
-        name=REFUNDS_WANTED.name,
-        service=NAME,
-        handler=wanted_handler(store_on=store_on, clock=clock, gateways=settings.routes),
-        metrics=messaging_metrics,
-        after_commit=committed,
-    )
-    work = Consumer(
-        amqp_url,
-        REFUNDS_WORK,
-        database=database,
-        name=REFUNDS_WORK.name,
-        service=NAME,
-        handler=work_handler(store_on=store_on, clock=clock),
-        key=work_key,
-        metrics=messaging_metrics,
-        after_commit=committed,
-    )
-    for spec, consumer in ((REFUNDS_WANTED, wanted), (REFUNDS_WORK, work)):
+    lifecycle.supervise("worker", parts.worker.run, stop=parts.worker.stop)
+    every(lifecycle, _RECONCILE_EVERY_SECONDS, parts.daily_reconciliation, name="reconciliation")
+    every(lifecycle, _GAUGES_SECONDS, parts.show_gauges, name="gauges")
+    for spec, handler, key in (
+        (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),
+        (REFUNDS_WORK, parts.consumers.begin_attempts, attempt_key),
+    ):
+        consumer = Consumer(
+            amqp_url,
+            spec,
+            database=database,
+            name=spec.name,
+            service=NAME,
+            handler=handler,
+            key=key,
+            metrics=messaging_metrics,
+            after_commit=parts.committed,
+        )
         dead = consumer.dead_letter_collector
         lifecycle.supervise(f"dead-letters-{spec.name}", dead.run, stop=dead.stop)
         lifecycle.supervise(f"consumer-{spec.name}", consumer.run, stop=consumer.stop)
-        lifecycle.health.add_check(spec.name, connected_check(consumer))
+        lifecycle.health.add_check(spec.name, consumer.check)
     return Application(server=server, lifecycle=lifecycle)
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document; opens and reads nothing."""
+    database = Database("postgresql://", application_name=NAME)
+    settings = RefundsSettings.model_construct()
+    parts = _Parts(settings, database, {}, new_registry(), SystemClock(), wake_relay=lambda: None)
+    return describe(service=NAME, version=VERSION, description=DESCRIPTION, routes=parts.routes)
 
 
 def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, Gateway]:
@@ -190,7 +130,7 @@ def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, 
             session,
             url=str(settings.trust_url),
             service_token=settings.trust_service_token.get_secret_value(),
-            key_retention=settings.retention,
+            key_retention=timedelta(seconds=settings.key_retention),
         )
     }
     if settings.yookassa_shop_id is not None and settings.yookassa_secret_key is not None:
@@ -199,135 +139,73 @@ def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, 
             url=str(settings.yookassa_url),
             shop_id=settings.yookassa_shop_id,
             secret_key=settings.yookassa_secret_key.get_secret_value(),
-            key_retention=settings.yookassa_retention,
+            key_retention=timedelta(seconds=settings.yookassa_key_retention),
         )
     return gateways
 
 
-def routes_of(
-    database: Database,
-    transactions: PostgresTransactions,
-    calls: GatewayCalls,
-    metrics: RefundMetrics,
-    *,
-    clock: Clock,
-    wake: Callable[[], None],
-    gateways: GatewayRoutes,
-    patience: Patience,
-    notice: NoticeRefund,
-    reconcile: Reconcile,
-    reconciled: Callable[[Reconciliation], None],
-) -> list[Route]:
-    """Return every HTTP route; opens nothing."""
-    lists, restart = PostgresLists(database), RestartRefund(transactions, calls, patience=patience)
+class _Parts:
+    """What is between the outside and the entry points, put together; nothing of it runs yet."""
 
-    def store_on(connection: Connection) -> PostgresStore:
-        """Return the store that works in the connection's transaction."""
-        return PostgresStore(connection, metrics)
+    def __init__(
+        self,
+        settings: RefundsSettings,
+        database: Database,
+        gateways: Mapping[str, Gateway],
+        registry: CollectorRegistry,
+        clock: Clock,
+        *,
+        wake_relay: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._wake_relay = wake_relay
+        self._refund_metrics = RefundMetrics(registry)
+        self._reconciliation_metrics = ReconciliationMetrics(registry)
+        self._gateway_metrics = GatewayMetrics(registry, gateways=GATEWAYS)
+        self._calls = calls = GatewayCalls(gateways, self._gateway_metrics, clock, limits=settings.guard)
+        transactions = RefundTransactions(database, self._refund_metrics, after_commit=wake_relay)
+        apply_answer = ApplyAnswer(calls, clock, settings.retries)
+        owner = f"{settings.replica}/{uuid4().hex[:8]}"
+        self.worker = RefundWorker(
+            RefundQueue(database, owner=owner, lease=timedelta(seconds=settings.lease)),
+            AdvanceRefund(transactions, calls, apply_answer, clock),
+            clock,
+            concurrency=settings.concurrency,
+            poll=settings.poll,
+            failed=self._refund_metrics.failures.inc,
+        )
+        books = ReconciliationStore(database, owner=owner)
+        compare = CompareRefund(transactions, calls, apply_answer, clock)
+        reconcile = Reconcile(transactions, calls, books, compare, clock)
+        self.daily_reconciliation = DailyReconciliation(
+            reconcile,
+            books,
+            self._reconciliation_metrics,
+            clock,
+            hour=settings.reconcile_at,
+            back=timedelta(days=settings.reconcile_days),
+        )
+        self.consumers = RefundConsumers(transactions, clock, gateways=settings.routes)
+        self.routes = api.routes(
+            database,
+            transactions,
+            calls,
+            RestartRefund(transactions, calls, apply_answer, clock),
+            NoticeRefund(transactions, compare, clock),
+            reconcile,
+            self._reconciliation_metrics,
+            clock,
+            gateways=settings.routes,
+            committed=self.committed,
+        )
 
-    return [
-        *refund_routes(transactions=transactions, clock=clock, gateways=gateways),
-        *notification_routes(calls=calls, notice=notice, noticed=wake),
-        *admin_routes(
-            lists=lists,
-            transactions=transactions,
-            database=database,
-            store_on=store_on,
-            restart=restart,
-            clock=clock,
-            committed=wake,
-            restarted=metrics.restarted,
-        ),
-        *bulk_routes(
-            lists=lists,
-            database=database,
-            store_on=store_on,
-            restart=restart,
-            reconcile=reconcile,
-            clock=clock,
-            committed=wake,
-            restarted=metrics.restarted,
-            reconciled=reconciled,
-        ),
-        *dead_letter_routes(database, after_commit=wake),
-        *audit_routes(database),
-    ]
+    def committed(self) -> None:
+        """Wake whoever has work after a commit."""
+        self._wake_relay()
+        self.worker.wake()
 
-
-class Signal:
-    """Calls whoever has been told of, once there is somebody: routes are made before the worker they wake."""
-
-    def __init__(self) -> None:
-        self._listener: Callable[[], None] = lambda: None
-
-    def tell(self, listener: Callable[[], None]) -> None:
-        """Call this one from now on."""
-        self._listener = listener
-
-    def __call__(self) -> None:
-        """Call the listener."""
-        self._listener()
-
-
-class Gate:
-    """A readiness check that fails with a reason until it is opened."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason: str | None = reason
-
-    def open(self) -> None:
-        """Pass from now on."""
-        self._reason = None
-
-    async def check(self) -> None:
-        """Raise ``Unavailable`` while closed."""
-        if self._reason is not None:
-            raise Unavailable(self._reason)
-
-
-def connected_check(consumer: Consumer) -> Callable[[], Awaitable[None]]:
-    """Return the readiness check of a consumer."""
-
-    async def check() -> None:
-        """Raise while the queue is not being read."""
-        if not consumer.connected:
-            raise Unavailable("the queue is not being read")
-
-    return check
-
-
-def openapi() -> dict[str, Any]:
-    """Return the OpenAPI document; opens and reads nothing."""
-    registry = new_registry()
-    metrics = RefundMetrics(registry, gateways=GATEWAYS)
-    database = Database("postgresql://", application_name=NAME)
-    transactions, clock, patience = (
-        PostgresTransactions(database, metrics, after_commit=lambda: None),
-        SystemClock(),
-        Patience(),
-    )
-    calls = GatewayCalls({}, metrics, clock, limits=GuardLimits())
-    one = ReconcileRefund(transactions, calls, clock, patience=patience)
-    routes = routes_of(
-        database,
-        transactions,
-        calls,
-        metrics,
-        clock=clock,
-        wake=lambda: None,
-        gateways=GatewayRoutes(TRUST),
-        patience=patience,
-        notice=NoticeRefund(transactions, one, clock),
-        reconcile=Reconcile(transactions, calls, PostgresBooks(database, owner=NAME), one, clock),
-        reconciled=lambda _: None,
-    )
-    app = build_app(
-        service=NAME,
-        version=VERSION,
-        description=DESCRIPTION,
-        routes=routes,
-        health=Health(),
-        registry=registry,
-        tokens=TokenBook(()),
-    )
-    return app[DOCUMENT]
+    async def show_gauges(self) -> None:
+        """Set the gauges from what the database holds."""
+        self._refund_metrics.show(await count_unfinished(self._database))
+        self._reconciliation_metrics.show_differences(await count_differences(self._database))
+        self._gateway_metrics.show_guards(self._calls.guards)

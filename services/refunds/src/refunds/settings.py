@@ -1,20 +1,18 @@
 """Settings of refunds, from the environment (``REFUNDS_…``)."""
 
-from datetime import timedelta
-
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
-from refunds.domain.guard import GuardLimits
-from refunds.domain.patience import Patience
-from refunds.domain.route import GatewayRoutes
+from refunds.payments.model import GatewayRoutes
+from refunds.providers.guard import GuardLimits
+from refunds.refunds.retry import RetryPolicy
 
 TRUST, YOOKASSA = "trust", "yookassa"
 
 
 class RefundsSettings(ServiceSettings):
-    """Times are seconds. What the waiting times mean stands at ``refunds.domain.patience.Patience``.
+    """Times are seconds. What the waiting times mean stands at ``refunds.refunds.retry.RetryPolicy``.
 
     ``key_retention`` is how long Trust recognises an idempotency key, ``yookassa_key_retention`` YooKassa (publicly 24 hours).
     ``lease`` must be longer than one refund's calls can take together, which is four times ``gateway_deadline``.
@@ -75,9 +73,9 @@ class RefundsSettings(ServiceSettings):
         return GatewayRoutes(usual=self.gateway, of_payment=self.gateway_of_payment, of_source=self.gateway_of_source)
 
     @property
-    def patience(self) -> Patience:
+    def retries(self) -> RetryPolicy:
         """The waiting times."""
-        return Patience(
+        return RetryPolicy(
             retry_base=self.retry_base,
             retry_cap=self.retry_cap,
             poll_base=self.poll_base,
@@ -96,13 +94,3 @@ class RefundsSettings(ServiceSettings):
             tokens=self.retry_tokens,
             ratio=self.retry_token_ratio,
         )
-
-    @property
-    def retention(self) -> timedelta:
-        """``key_retention`` as a length of time."""
-        return timedelta(seconds=self.key_retention)
-
-    @property
-    def yookassa_retention(self) -> timedelta:
-        """``yookassa_key_retention`` as a length of time."""
-        return timedelta(seconds=self.yookassa_key_retention)

@@ -1,4 +1,4 @@
-"""What the gateway can be told, from the environment (prefix ``WEBHOOK_GATEWAY_``)."""
+"""The settings, from the environment (prefix ``WEBHOOK_GATEWAY_``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Settings(ServiceSettings):
     max_body_bytes: int = Field(default=1024**2, ge=1024)
     kept_body_bytes: int = Field(default=64 * 1024, ge=1, description="how much is kept of a hook that is too large")
     body_deadline: float = Field(
-        default=4.0, gt=0, lt=5, description="seconds a body may take to arrive; M2 gives 5 in all"
+        default=4.0, gt=0, lt=5, description="seconds a body may take to arrive; a marketplace waits 5 in all"
     )
     spool_oldest_allowed: float = Field(
         default=24 * 3600.0,
@@ -40,7 +40,7 @@ class Settings(ServiceSettings):
         default=1.0, gt=0, le=60, description="seconds between looks at countdowns and orders under way"
     )
     record: bool = Field(
-        default=True, description="also bring what came in into the database; off where another replica does (P1)"
+        default=True, description="also bring what came in into the database; off where another replica does"
     )
     website_currency: str = Field(default="RUB", pattern="^[A-Z]{3}$")
     orders_per_phone: int = Field(default=10, ge=0, description="website orders a window; 0 is no limit")
@@ -71,7 +71,7 @@ class Settings(ServiceSettings):
     smtp_tls: bool = Field(default=False, description="STARTTLS is demanded")
     smtp_deadline: float = Field(default=10.0, gt=0, le=60, description="seconds one mail may take")
     mail_from: str = "Order suite <webhook-gateway@localhost.localdomain>"
-    report_to: str | None = Field(default=None, description="who is responsible for endangered orders (M6)")
+    report_to: str | None = Field(default=None, description="who is responsible for endangered orders")
     report_copies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="the developers, in copy of every report; separated by commas"
     )

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+import orjson
 
 from common.contracts.envelope import Envelope
 
@@ -64,35 +66,48 @@ class Hook:
     currency: str | None = None
     traceparent: str | None = None
 
-    def to_envelope(self) -> Envelope:
-        """Return the event that goes over the wire."""
-        optional = {
-            "ordernumber": self.number,
-            "externalid": self.external_id,
-            "hooktime": self.sent_at,
-            "contentdigest": self.digest,
-            "reason": self.reason,
-            "answerstatus": None if self.status is None else str(self.status),
-            "requestheaders": self.headers,
-            "answerbody": self.answer,
-            "currency": self.currency,
+    def encode(self) -> bytes:
+        """Return the event as it goes over the wire: a CloudEvent in JSON structured mode. Builds no model: thousands a second."""
+        event: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.event_id,
+            "source": "/webhook-gateway/" + self.source,
+            "type": self.type,
+            "time": self.received_at,
+            "datacontenttype": "application/json",
+            "data_base64": base64.b64encode(self.body).decode("ascii"),
+            "deliveryid": self.delivery_id,
+            "hooksource": self.source,
+            "hookevent": self.event,
+            "bodyform": self.body_form,
+            "replica": self.replica,
+            "lane": self.lane,
         }
-        return Envelope(
-            id=self.event_id,
-            source=f"/webhook-gateway/{self.source}",
-            type=self.type,
-            subject=self.number,
-            time=self.received_at,
-            data_base64=base64.b64encode(self.body).decode("ascii"),
-            traceparent=self.traceparent,
-            deliveryid=self.delivery_id,
-            hooksource=self.source,
-            hookevent=self.event,
-            bodyform=self.body_form,
-            replica=self.replica,
-            lane=self.lane,
-            **{name: value for name, value in optional.items() if value is not None},
-        )
+        if self.number is not None:
+            event["subject"] = event["ordernumber"] = self.number
+        if self.external_id is not None:
+            event["externalid"] = self.external_id
+        if self.sent_at is not None:
+            event["hooktime"] = self.sent_at
+        if self.digest is not None:
+            event["contentdigest"] = self.digest
+        if self.reason is not None:
+            event["reason"] = self.reason
+        if self.status is not None:
+            event["answerstatus"] = str(self.status)
+        if self.headers is not None:
+            event["requestheaders"] = self.headers
+        if self.answer is not None:
+            event["answerbody"] = self.answer
+        if self.currency is not None:
+            event["currency"] = self.currency
+        if self.traceparent is not None:
+            event["traceparent"] = self.traceparent
+        return orjson.dumps(event)
+
+    def to_envelope(self) -> Envelope:
+        """Return the same event as a model, for an outbox."""
+        return Envelope.decode(self.encode())
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> Hook:

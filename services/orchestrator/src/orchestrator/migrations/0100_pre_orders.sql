@@ -1,7 +1,7 @@
 -- migrate:up
 -- Orders, what they did to the stores' balances, and the one door that the tips service has into this database.
 
--- One row an order: the fold of its events (DECISIONS "Orders"). Two writers share it, each with columns of its own: the order-life
+-- One row an order: the fold of its events. Two writers share it, each with columns of its own: the order-life
 -- workflow (guarded by its fence) and tips_set_sum(). The version that the outside sees is revision + tips_revision, so neither
 -- writer can lose the other's work.
 CREATE TABLE orders (
@@ -22,12 +22,12 @@ CREATE TABLE orders (
     payment_method     text,
     payment_id         text,
     cost_total         bigint,                     -- minor units, final cost without tips
-    document           jsonb NOT NULL,             -- the whole state, as orchestrator.application.documents writes it
+    document           jsonb NOT NULL,             -- the whole state, as orchestrator.orders.store writes it
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
     finished_at        timestamptz,                -- when the customer had it, by the marketplace's clock
     refunded           boolean NOT NULL DEFAULT false,
-    -- Columns of the tips service; nobody else writes them but M17's five places, which set tips to zero.
+    -- Columns of the tips service; nobody else writes them but the five places that set tips to zero.
     tips_revision      bigint NOT NULL DEFAULT 0,
     tips_amount        bigint NOT NULL DEFAULT 0 CHECK (tips_amount >= 0),
     tips_type          text CHECK (tips_type IN ('percent', 'flat')),
@@ -100,14 +100,14 @@ SELECT o.number,
        o.tariff
 FROM orders AS o;
 
--- All that tips may change: set the tips of a finished order to an absolute sum (M14). Idempotent, safe under concurrent calls.
+-- All that tips may change: set the tips of a finished order to an absolute sum. Idempotent, safe under concurrent calls.
 --
 -- outcome:  changed         the sum is another one; version + 1
 --           stored          the sum is the same, the feedback is newer or differs otherwise; version + 1
 --           unchanged       nothing to do
 --           stale_version   the order is not at p_expected_version any more: read again, decide again
 --           stale_feedback  older feedback than what is stored (or none, where some is stored): refused
---           zeroed          tips were set to zero for good (M17) and p_amount is not zero: refused
+--           zeroed          tips were set to zero for good and p_amount is not zero: refused
 --           not_finished, not_found
 -- version, previous_amount, amount: after the call, before it, after it.
 -- first_seen: the marks that this call is the first of this order to earn, for counters that count an order once: order, tipped,

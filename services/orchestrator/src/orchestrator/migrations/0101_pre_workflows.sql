@@ -1,8 +1,8 @@
 -- migrate:up
--- The workflow engine (ARCHITECTURE "The workflow engine"). Workflows are claimed, not events: success moves a cursor and never
+-- The workflow engine (docs/architecture.md). Workflows are claimed, not events: success moves a cursor and never
 -- updates event rows.
 
--- state: 1 running, 2 stopped (the seed's number), 3 finished, 4 crashed.
+-- state: 1 running, 2 stopped, 3 finished, 4 crashed.
 -- Events up to done_seq are carried out; those up to last_seq exist.
 CREATE TABLE workflow (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -111,7 +111,7 @@ CREATE TABLE parked_order (
 );
 CREATE INDEX parked_order_waiting ON parked_order (since) WHERE alerted_at IS NULL;
 
--- M9, M10: an order's aggregate state is derived from its status and its workflows; a row here asks to derive it again.
+-- An order's aggregate state is derived from its status and its workflows; a row here asks to derive it again.
 CREATE TABLE order_aggregate_change (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_number text NOT NULL,

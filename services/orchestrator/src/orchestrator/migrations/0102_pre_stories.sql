@@ -30,7 +30,7 @@ CREATE TABLE order_refund (
 );
 CREATE INDEX order_refund_order ON order_refund (order_number);
 
--- Switches (M16), audited. Everything that is not named here is off.
+-- Switches, audited. Everything that is not named here is off.
 CREATE TABLE flag (
     name       text PRIMARY KEY,
     enabled    boolean NOT NULL,

@@ -11,7 +11,7 @@ CREATE INDEX order_aggregate_change_order ON order_aggregate_change (order_numbe
 -- workflow_open (0110) holds all that this one held.
 DROP INDEX workflow_troubled;
 
--- Sizes of tables, one row a table and day, kept for as long as it takes to tell a week's growth (M25).
+-- Sizes of tables, one row a table and day, kept for as long as it takes to tell a week's growth.
 CREATE TABLE table_size (
     day   date NOT NULL,
     name  text NOT NULL,

@@ -1,7 +1,7 @@
 -- migrate:up
 -- What happens to an order beyond its hooks: the sum to pay and its tips, refunds that were asked for, documents.
 
--- What the workflow `update_transactions` worked out last (M16): minor units of `currency`. One row a finished order.
+-- What the workflow `update_transactions` worked out last: minor units of `currency`. One row a finished order.
 CREATE TABLE order_transactions (
     number        text PRIMARY KEY,
     sum_to_pay    bigint NOT NULL,          -- for the goods, after what went back; without tips
@@ -48,7 +48,7 @@ CREATE TABLE order_document (
 INSERT INTO flag (name, enabled, share, updated_by) VALUES ('tips_service_shadow', false, 0, 'migration')
 ON CONFLICT (name) DO NOTHING;
 
--- M17: set the tips of an order to zero, for good. The first reason stays; a repeat changes nothing.
+-- Set the tips of an order to zero, for good. The first reason stays; a repeat changes nothing.
 -- outcome: zeroed | unchanged | not_found. previous_amount and held_amount are from before the call.
 CREATE FUNCTION tips_set_zero(
     p_number text, p_reason text, OUT outcome text, OUT previous_amount bigint, OUT held_amount bigint, OUT currency text

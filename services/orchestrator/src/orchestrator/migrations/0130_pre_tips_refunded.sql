@@ -1,5 +1,5 @@
 -- migrate:up
--- Refunded tips (M19), counted from the order row: the intake of refund events marks it in one transaction with their inbox, so the row is
+-- Refunded tips, counted from the order row: the intake of refund events marks it in one transaction with their inbox, so the row is
 -- a refund event that has come to rest. Tips needs no broker for it.
 
 -- Set once tips has looked at the refunded order. In the index' predicate instead of `tips_seen`, which every new mark changes: the

@@ -23,7 +23,7 @@ CREATE TABLE refunds (
     amount          bigint CHECK (amount > 0),     -- NULL: everything captured and not refunded, settled before anything is sent
     currency        text NOT NULL,
     reason          text NOT NULL,
-    -- RS_CREATE = 2 and RS_ERROR = 7 are the seed's; 3 SENDING, 4 PENDING, 5 SUCCESS, 6 UNKNOWN, 8 DECLINED, 9 REVERSED, 10 REJECTED
+    -- RS_CREATE = 2 and RS_ERROR = 7 as operators know them; 3 SENDING, 4 PENDING, 5 SUCCESS, 6 UNKNOWN, 8 DECLINED, 9 REVERSED, 10 REJECTED
     state           smallint NOT NULL CHECK (state BETWEEN 2 AND 10),
     version         bigint NOT NULL,
     attempt         integer NOT NULL,

@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 
--- Website orders that were not answered 201 (M5). One row is one customer to get back.
+-- Website orders that were not answered 201. One row is one customer to get back.
 CREATE TABLE endangered_orders (
     id             uuid PRIMARY KEY,
     received_at    timestamptz NOT NULL,

@@ -1,5 +1,5 @@
 -- migrate:up
--- How often orders came by one phone, address or network (M5). Keys are keyed digests: no phone stands here. Unlogged: a crash of the
+-- How often orders came by one phone, address or network. Keys are keyed digests: no phone stands here. Unlogged: a crash of the
 -- server forgets the limits, which costs nobody an order, and an order waits for no disk.
 CREATE UNLOGGED TABLE order_limits (
     key         bytea PRIMARY KEY,
@@ -34,7 +34,7 @@ CREATE INDEX endangered_orders_open ON endangered_orders (received_at, id) WHERE
 CREATE INDEX endangered_orders_external_id ON endangered_orders (external_id)
     WHERE external_id IS NOT NULL AND state IN ('open', 'new', 'mended');
 
--- Reports on endangered orders (M6): what was written, to whom, and what became of the mail. The row is there before the mail goes.
+-- Reports on endangered orders: what was written, to whom, and what became of the mail. The row is there before the mail goes.
 CREATE TABLE endangered_reports (
     id            uuid PRIMARY KEY,
     endangered_id uuid NOT NULL REFERENCES endangered_orders (id),

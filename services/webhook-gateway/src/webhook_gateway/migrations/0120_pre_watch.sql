@@ -1,5 +1,5 @@
 -- migrate:up
--- What is known after the answer: the marketplace's countdown (M2), orders on their way to the orchestrator, the ledger of days whose
+-- What is known after the answer: the marketplace's countdown, orders on their way to the orchestrator, the ledger of days whose
 -- deliveries were dropped, and what of the deliveries is decided.
 
 -- One row for each order whose `order.created` we did not answer 2xx in time. `missed_at` and `answered_at` are the moments at which the

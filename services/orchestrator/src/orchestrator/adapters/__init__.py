@@ -1,1 +1,0 @@
-"""PostgreSQL and Prometheus, behind the ports of the application."""

@@ -1,0 +1,58 @@
+"""The table of routes, and the OpenAPI document made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from common.clock import Clock, SystemClock
+from common.health import Health
+from common.http import Changes, Route, TokenBook, audit_routes, build_app
+from common.http.app import DOCUMENT
+from common.postgres import Database
+from common.service import dead_letter_routes
+from common.telemetry.metrics import new_registry
+from orchestrator.documents.routes import DocumentRoutes
+from orchestrator.documents.store import DocumentStore
+from orchestrator.engine.routes import WorkflowRoutes
+from orchestrator.engine.search import WorkflowSearch
+from orchestrator.orders.routes import OrderRoutes
+from orchestrator.orders.search import OrderSearch
+from orchestrator.refunds.routes import RefundRoutes
+from orchestrator.refunds.store import RefundStore
+from orchestrator.timeline.routes import TimelineRoutes
+from orchestrator.timeline.store import TimelineStore
+from orchestrator.tips.routes import TipsRoutes
+
+NAME = "orchestrator"
+VERSION = "0.1.0"
+DESCRIPTION = "Owns the state of orders and the workflows that carry each of them through its life."
+
+
+def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> list[Route]:
+    """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay."""
+    changes = Changes(database, committed=notify)
+    return [
+        *OrderRoutes(OrderSearch(database), changes).routes(),
+        *TimelineRoutes(TimelineStore(database)).routes(),
+        *WorkflowRoutes(WorkflowSearch(database), changes, clock).routes(),
+        *TipsRoutes(database, changes, clock).routes(),
+        *RefundRoutes(RefundStore(database), changes, clock).routes(),
+        *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
+        *dead_letter_routes(database, after_commit=notify),
+        *audit_routes(database),
+    ]
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document without opening anything."""
+    app = build_app(
+        service=NAME,
+        version=VERSION,
+        description=DESCRIPTION,
+        routes=routes(Database("", application_name=NAME), clock=SystemClock(), notify=lambda: None),
+        health=Health(),
+        registry=new_registry(),
+        tokens=TokenBook([]),
+    )
+    return app[DOCUMENT]

@@ -1,1 +1,0 @@
-"""Use cases of the orchestrator, and the ports through which they reach the world."""

@@ -1,0 +1,66 @@
+"""The order's document (voucher): what was bought, and for how much. Deterministic; no customer's data is in it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from common.money import to_decimal_string
+from orchestrator.orders.model import Line, OrderState, line_total
+
+CONTENT_TYPE = "text/plain; charset=utf-8"
+_UNKNOWN = "–"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One version of an order's document. Equal content has an equal digest."""
+
+    order_number: str
+    version: int
+    digest: str
+    content_type: str
+    content: str
+    order_revision: int
+    issued_at: datetime
+    issued_by: str
+    reason: str
+
+
+def render(order: OrderState) -> str:
+    """Return the document of an order: equal orders give equal documents, to the byte."""
+    currency = order.currency
+    rows = [
+        f"Order {order.number}",
+        f"Of {order.source}, {order.external_id}",
+        f"Store {order.store_id or _UNKNOWN}",
+        f"Paid by {order.payment_method or _UNKNOWN}",
+        "",
+        *(
+            f"{number}. {_flat(line.name or line.id)} | {_quantity(line)} | {_sum(line, currency)}"
+            for number, line in enumerate(order.lines, 1)
+        ),
+        "",
+        f"Total {_UNKNOWN if order.cost is None else to_decimal_string(order.cost, currency)} {currency}",
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def digest(content: str) -> str:
+    """Return what is equal for equal documents."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _quantity(line: Line) -> str:
+    return _UNKNOWN if line.quantity is None else f"{line.quantity.normalize():f}"
+
+
+def _sum(line: Line, currency: str) -> str:
+    total = line_total(line)
+    return _UNKNOWN if total is None else to_decimal_string(total, currency)
+
+
+def _flat(text: str) -> str:
+    """One line, whatever a marketplace wrote."""
+    return " ".join(text.split())

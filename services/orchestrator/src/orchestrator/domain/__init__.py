@@ -1,1 +1,0 @@
-"""What an order is and how its events change it. Pure: no I/O, no clock, no framework."""

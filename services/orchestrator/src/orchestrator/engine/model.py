@@ -1,0 +1,206 @@
+"""The values of the workflow engine: workflows, their events, claims on them, and what came of a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Any
+
+from common.errors import Conflict
+from common.ids import derived_id
+
+ORDER_LIFE = "order_life"
+"""The workflow kind that carries an order through its life: one a number."""
+UPDATE_TRANSACTIONS = "update_transactions"
+"""Works out the sum to pay and the tips of a finished order: one a number."""
+REFUND_REQUEST = "refund_request"
+"""Asks for a refund and follows it to its end: one a business key."""
+ORDER_DOCUMENT = "order_document"
+"""Issues an order's document (voucher) and issues it again: one a number."""
+KINDS = (ORDER_LIFE, UPDATE_TRANSACTIONS, REFUND_REQUEST, ORDER_DOCUMENT)
+
+SERVICE = "orchestrator"
+Encoded = tuple[str, bytes]
+"""A message for the outbox: (type, encoded envelope)."""
+
+
+class WorkerPool(IntEnum):
+    """Who carries a workflow out: workers that never wait for another service, or those that do (SQL ``workflow_lane``)."""
+
+    LIFE = 0
+    CALLS = 1
+
+
+class WorkflowState(IntEnum):
+    """States of a workflow. The numbers stand in the database and in the interface; a stopped one is 2 everywhere."""
+
+    RUNNING = 1
+    STOPPED = 2
+    FINISHED = 3
+    CRASHED = 4
+
+
+class StaleVersion(Conflict):
+    """The thing is not at the version that the caller looked at: look again, decide again."""
+
+    code = "stale_version"
+
+
+def require_version(what: str, *, at: int, expected: int | None) -> None:
+    """Raise ``StaleVersion`` when the caller looked at another version; ``expected`` None: the caller does not mind."""
+    if expected is not None and at != expected:
+        raise StaleVersion(f"{what} is at version {at}, not {expected}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowEvent:
+    """What happened. ``event_id`` is the same for a repeat; ``seq`` counts a workflow's events from 1 without gaps, 0: not appended yet."""
+
+    type: str
+    event_id: str
+    attributes: Mapping[str, Any]
+    payload: bytes
+    received_at: datetime
+    traceparent: str | None = None
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to append to the workflow (``order_number``, ``kind``, ``key``), which is made if it does not exist."""
+
+    order_number: str
+    kind: str
+    event: WorkflowEvent
+    key: str = ""
+
+
+def new_event(
+    number: str,
+    kind: str,
+    event_type: str,
+    identity: str,
+    *,
+    key: str = "",
+    attributes: Mapping[str, Any] | None = None,
+    now: datetime,
+    traceparent: str | None,
+) -> NewEvent:
+    """Return an event from one workflow of an order for another. ``identity`` tells events of one type and order apart."""
+    event = WorkflowEvent(
+        type=event_type,
+        event_id=derived_id(kind, number, key, event_type, identity),
+        attributes=attributes or {},
+        payload=b"",
+        received_at=now,
+        traceparent=traceparent,
+    )
+    return NewEvent(order_number=number, kind=kind, key=key, event=event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A workflow lent to one worker until its lease ends, with its next events. ``fence`` names this claim for ever."""
+
+    workflow_id: int
+    order_number: str
+    kind: str
+    key: str
+    done_seq: int
+    fence: int
+    attempts: int
+    events: tuple[WorkflowEvent, ...]
+
+    @property
+    def upto(self) -> int:
+        """The last event that was lent."""
+        return self.events[-1].seq if self.events else self.done_seq
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace of the last event, if there is one."""
+        return self.events[-1].traceparent if self.events else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One line of an order's story, not about a hook's arrival (those are workflow events). No customer's data."""
+
+    order_number: str
+    occurred_at: datetime
+    service: str
+    kind: str
+    actor: str
+    summary: str
+    details: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str | None = None
+
+
+def timeline_entry(
+    number: str,
+    kind: str,
+    summary: str,
+    *,
+    now: datetime,
+    traceparent: str | None,
+    actor: str = SERVICE,
+    details: Mapping[str, str] | None = None,
+) -> TimelineEntry:
+    """Return a line of this service in an order's timeline."""
+    return TimelineEntry(
+        order_number=number,
+        occurred_at=now,
+        service=SERVICE,
+        kind=kind,
+        actor=actor,
+        summary=summary,
+        details=details or {},
+        traceparent=traceparent,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLog:
+    """What to log of an event once its effect is committed, with the trace that the event belongs to."""
+
+    trace_id: str | None
+    hook: str
+    act: str
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A claim carried out: the cursor moves to ``upto`` and everything here is written in one transaction, or nothing is.
+
+    ``effect`` is what the handler of this kind writes, ``messages`` go to the outbox, ``appends`` are events for other workflows (which
+    are made where they do not exist), ``steps`` are logged after the commit. ``wake_at`` runs the workflow again at that moment, with no
+    event, unless a new event comes first.
+    """
+
+    claim: Claim
+    upto: int
+    state: WorkflowState = WorkflowState.RUNNING
+    wake_at: datetime | None = None
+    effect: object | None = None
+    timeline: Sequence[TimelineEntry] = ()
+    messages: Sequence[Encoded] = ()
+    appends: Sequence[NewEvent] = ()
+    steps: Sequence[StepLog] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A claim that failed. ``retry_in`` seconds it is tried again; None means that it has crashed for good.
+
+    ``error`` and ``stack`` say what and where, never a payload. ``message`` is the WorkflowCrashedV1 of a crash, for the outbox.
+    """
+
+    claim: Claim
+    error: str
+    stack: str
+    retry_in: float | None
+    counted: bool = True
+    message: Encoded | None = None

@@ -1,0 +1,109 @@
+"""What may go, goes: events of workflows that finished long ago, marks of the inbox, keys of past requests, old aggregate sizes.
+
+Orders, their timelines, stock movements and the audit log stay. The events of an order that is not finished stay too, however old
+they are: the fold needs every one of them when a late one arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from common.clock import Clock
+from common.http import forget_keys
+from common.postgres import Connection, Database
+from common.telemetry import get_logger
+from orchestrator.metrics import OrchestratorMetrics
+
+_log = get_logger()
+
+_BATCH = 2000
+_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('orchestrator.retention'))"
+# Walks the primary key, window by window; a workflow is locked before its events go, so that nothing late gets in between.
+_WINDOW = "SELECT id, created_at FROM workflow WHERE id > $1 ORDER BY id LIMIT $2"
+_PRUNE = """
+WITH old AS (
+    SELECT id, done_seq FROM workflow
+    WHERE id > $1 AND id <= $2 AND state = 3 AND updated_at < $3 AND done_seq = last_seq AND pruned_seq < done_seq
+    ORDER BY order_number, kind, key FOR NO KEY UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM workflow_event AS e USING old WHERE e.workflow_id = old.id AND e.seq <= old.done_seq RETURNING 1
+), marked AS (
+    UPDATE workflow AS w SET pruned_seq = old.done_seq FROM old WHERE w.id = old.id
+)
+SELECT count(*) FROM gone
+"""
+_FORGET_INBOX = """
+WITH gone AS (
+    DELETE FROM inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM inbox WHERE received_at < $1 LIMIT $2)) RETURNING 1
+) SELECT count(*) FROM gone
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How many rows went."""
+
+    events: int
+    inbox: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Deletes what is older than the operator's settings, in small transactions. Safe to run in every replica: one works at a time.
+
+    ``keep_inbox`` must be longer than anything may be delivered again after: the oldest record of a spool, a dead letter's replay.
+    """
+
+    database: Database
+    keep_events: timedelta
+    keep_inbox: timedelta
+    clock: Clock
+    metrics: OrchestratorMetrics
+    keep_keys: timedelta = timedelta(days=2)  # what callers may rely on is one
+
+    async def __call__(self) -> Pruned:
+        """Delete what is due."""
+        now = self.clock.now()
+        pruned = Pruned(
+            events=await self._events(now - self.keep_events),
+            inbox=await self._batches(partial(_forget_inbox, before=now - self.keep_inbox)),
+            keys=await self._batches(partial(forget_keys, older_than=self.keep_keys, limit=_BATCH)),
+        )
+        if pruned.events or pruned.inbox:
+            _log.info("rows_pruned", events=pruned.events, inbox=pruned.inbox, keys=pruned.keys)
+        self.metrics.pruned.inc(pruned.events)
+        return pruned
+
+    async def _events(self, cutoff: datetime) -> int:
+        last, total = 0, 0
+        while True:
+            async with self.database.transaction() as connection:
+                if not await connection.fetchval(_LOCK):
+                    return total
+                window = await connection.fetch(_WINDOW, last, _BATCH)
+                if not window:
+                    return total
+                upto = window[-1]["id"]
+                total += int(await connection.fetchval(_PRUNE, last, upto, cutoff))
+                last = upto
+            if window[0]["created_at"] >= cutoff:
+                return total  # ids grow with time: all that follow are younger
+
+    async def _batches(self, delete: Callable[[Connection], Awaitable[int]]) -> int:
+        total, done = 0, _BATCH
+        while done == _BATCH:
+            async with self.database.transaction() as connection:
+                done = await delete(connection)
+            total += done
+        return total
+
+
+async def _forget_inbox(connection: Connection, *, before: datetime) -> int:
+    """Delete some marks, unless another replica is at it."""
+    if not await connection.fetchval(_LOCK):
+        return 0
+    return int(await connection.fetchval(_FORGET_INBOX, before, _BATCH))

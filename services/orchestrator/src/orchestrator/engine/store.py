@@ -1,0 +1,282 @@
+"""The workflow engine's SQL. Every statement works on a whole batch; locks are taken in one order:
+workflows by order number (as appending does), then ready rows, then orders by number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from common.errors import Unavailable
+from common.messaging import outbox
+from common.postgres import Connection, Database, Record, is_transient
+from orchestrator.engine.model import (
+    Claim,
+    Encoded,
+    Failure,
+    NewEvent,
+    Outcome,
+    TimelineEntry,
+    WorkerPool,
+    WorkflowEvent,
+)
+
+WriteEffects = Callable[[Connection, Sequence[Outcome]], Awaitable[Sequence[Encoded]]]
+"""Writes the effects of outcomes in the transaction that accepts them; returns what it adds to the outbox."""
+
+# Chained in one statement: the workflow's row is locked (by the upsert) before its events get their sequence numbers.
+# A finished workflow runs again when something late arrives; a stopped or crashed one only collects. One that sleeps is woken (the
+# row that is looked at is the newest, not the snapshot's: a timer that is being set right now cannot hide the event); one that waits
+# after a failure is not.
+_APPEND = """
+WITH given AS (
+    SELECT *, row_number() OVER (PARTITION BY order_number, kind, key ORDER BY ord) AS place
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[],
+                $9::timestamptz[])
+         WITH ORDINALITY AS g (order_number, kind, key, type, event_id, attributes, payload, traceparent, received_at, ord)
+), owner AS (
+    INSERT INTO workflow AS w (order_number, kind, key, last_seq)
+    SELECT order_number, kind, key, count(*) FROM given GROUP BY order_number, kind, key ORDER BY order_number, kind, key
+    ON CONFLICT (order_number, kind, key) DO UPDATE
+       SET last_seq = w.last_seq + excluded.last_seq, updated_at = now(),
+           state = CASE WHEN w.state = 3 THEN 1 ELSE w.state END
+    RETURNING w.id, w.order_number, w.kind, w.key, w.last_seq, w.state
+), counted AS (
+    SELECT order_number, kind, key, count(*) AS many FROM given GROUP BY order_number, kind, key
+), event AS (
+    INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, traceparent, received_at)
+    SELECT o.id, o.last_seq - c.many + g.place, g.type, g.event_id, g.attributes, g.payload, g.traceparent, g.received_at
+    FROM given AS g
+    JOIN owner AS o USING (order_number, kind, key)
+    JOIN counted AS c USING (order_number, kind, key)
+)
+INSERT INTO workflow_ready AS q (workflow_id, lane)
+SELECT id, workflow_lane(kind) FROM owner WHERE state = 1 ORDER BY id
+ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
+ WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
+"""
+
+_ADD_TO_TIMELINE = """
+INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary, details, traceparent)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[])
+"""
+
+# States are spelled as their numbers in SQL (model.WorkflowState).
+_CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4, $5)"
+
+# The guard of every result: the ready row must still be this owner's, under this very fence, and the cursor where it was.
+# A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come, or as a timer.
+_COMPLETE = """
+WITH result AS (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::smallint[], $7::timestamptz[])
+        AS r (id, fence, done_seq, upto, state, wake_at)
+), held AS (
+    SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id
+    WHERE w.done_seq = r.done_seq ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
+), mine AS (
+    SELECT q.workflow_id AS id FROM workflow_ready AS q JOIN held AS h ON h.id = q.workflow_id JOIN result AS r ON r.id = h.id
+    WHERE q.owner = $1 AND q.fence = r.fence ORDER BY q.workflow_id FOR UPDATE OF q
+), moved AS (
+    UPDATE workflow AS w
+       SET done_seq = r.upto, updated_at = now(), error = NULL, error_stack = NULL,
+           state = CASE WHEN w.last_seq > r.upto THEN 1 ELSE r.state END
+      FROM result AS r JOIN mine AS m ON m.id = r.id
+     WHERE w.id = r.id
+    RETURNING w.id, CASE WHEN w.last_seq > r.upto THEN now() ELSE r.wake_at END AS again_at
+), released AS (
+    UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = m.again_at
+      FROM moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NOT NULL
+), ended AS (
+    DELETE FROM workflow_ready AS q USING moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NULL
+)
+SELECT id FROM moved
+"""
+
+_FAIL = """
+WITH result AS (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::float8[], $7::boolean[])
+        AS r (id, fence, error, stack, retry_in, counted)
+), held AS (
+    SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id
+    ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
+), mine AS (
+    SELECT q.workflow_id AS id FROM workflow_ready AS q JOIN held AS h ON h.id = q.workflow_id JOIN result AS r ON r.id = h.id
+    WHERE q.owner = $1 AND q.fence = r.fence ORDER BY q.workflow_id FOR UPDATE OF q
+), noted AS (
+    UPDATE workflow AS w
+       SET error = r.error, error_stack = r.stack, failed_at = now(), updated_at = now(),
+           state = CASE WHEN r.retry_in IS NULL THEN 4 ELSE w.state END, revision = w.revision + 1
+      FROM result AS r JOIN mine AS m ON m.id = r.id
+     WHERE w.id = r.id
+    RETURNING w.id, w.order_number, w.kind, r.retry_in, r.counted
+), retried AS (
+    UPDATE workflow_ready AS q
+       SET owner = NULL, lease_until = NULL, ready_at = now() + make_interval(secs => n.retry_in), lane = workflow_lane(n.kind),
+           attempts = q.attempts + CASE WHEN n.counted THEN 1 ELSE 0 END
+      FROM noted AS n WHERE q.workflow_id = n.id AND n.retry_in IS NOT NULL
+), crashed AS (
+    DELETE FROM workflow_ready AS q USING noted AS n WHERE q.workflow_id = n.id AND n.retry_in IS NULL
+), derived AS (
+    INSERT INTO order_aggregate_change (order_number) SELECT order_number FROM noted WHERE retry_in IS NULL
+)
+SELECT id FROM noted
+"""
+
+# A child may append to its parent while the parent appends to the child: whoever takes both locks takes them in one order.
+_LOCK_APPENDED = """
+SELECT FROM workflow AS w
+WHERE (w.order_number, w.kind, w.key) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]))
+ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE
+"""
+
+# Sorted, as everybody locks ready rows: an intake may be locking some of them to wake sleepers.
+_RELEASE = """
+WITH mine AS (SELECT workflow_id FROM workflow_ready WHERE owner = $1 ORDER BY workflow_id FOR UPDATE)
+UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL FROM mine WHERE q.workflow_id = mine.workflow_id
+"""
+_RELEASE_EXPIRED = """
+WITH gone AS (
+    SELECT workflow_id FROM workflow_ready WHERE owner IS NOT NULL AND lease_until < clock_timestamp()
+    ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
+UPDATE workflow_ready AS q
+   SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), attempts = q.attempts + 1, ready_at = now()
+  FROM gone WHERE q.workflow_id = gone.workflow_id
+"""
+
+
+class WorkflowStore:
+    """Where workflows live. Every method is one transaction and may raise a retryable error when the database is away."""
+
+    def __init__(self, database: Database, pool: WorkerPool = WorkerPool.LIFE, *, events_a_claim: int = 200) -> None:
+        """Claim workflows of one pool; everything else works on any."""
+        self._database = database
+        self._pool = pool
+        self._events_a_claim = events_a_claim
+
+    async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
+        """Take up to ``limit`` runnable workflows, the longest ready first. No other owner gets them until the lease ends."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._pool))
+        return _claims_of(rows)
+
+    async def complete(
+        self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure], write: WriteEffects
+    ) -> set[int]:
+        """Write everything of those claims that this owner still holds under their fence; return their workflow ids.
+
+        A claim whose lease was lost, or whose workflow was stopped, leaves no trace.
+        """
+        async with self._database.transaction() as connection:
+            accepted: set[int] = set()
+            if outcomes:
+                await _lock_appended(connection, outcomes)
+                names = ("claim.workflow_id", "claim.fence", "claim.done_seq", "upto", "state", "wake_at")
+                rows = await connection.fetch(_COMPLETE, owner, *columns(outcomes, *names))
+                accepted.update(row["id"] for row in rows)
+                await _write_all(connection, [item for item in outcomes if item.claim.workflow_id in accepted], write)
+            if failures:
+                names = ("claim.workflow_id", "claim.fence", "error", "stack", "retry_in", "counted")
+                rows = await connection.fetch(_FAIL, owner, *columns(failures, *names))
+                noted = {row["id"] for row in rows}
+                await outbox.add_encoded(
+                    connection,
+                    (item.message for item in failures if item.message is not None and item.claim.workflow_id in noted),
+                )
+                accepted |= noted
+        return accepted
+
+    async def release(self, *, owner: str) -> None:
+        """Give back whatever this owner holds, without counting a failure. Only for an owner that carries nothing out."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_RELEASE, owner)
+
+    async def release_expired(self) -> int:
+        """Free the workflows whose lease has ended, counting a failure each, and return how many there were."""
+        async with self._database.acquire() as connection:
+            status: str = await connection.execute(_RELEASE_EXPIRED)
+        return int(status.rpartition(" ")[2])
+
+
+def is_away(error: BaseException) -> bool:
+    """Tell of an exception whether the database is only away: whatever it hit is tried again and counts as nobody's failure."""
+    return isinstance(error, Unavailable) or is_transient(error)
+
+
+def columns(rows: Iterable[object], *names: str) -> list[list[Any]]:
+    """Return rows (at least one) as columns of these attributes, for ``unnest``. Names may be dotted; at least two."""
+    return [list(column) for column in zip(*map(attrgetter(*names), rows), strict=True)]
+
+
+async def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
+    """Append events to their workflows, in this order, and make the workflows runnable, in the caller's transaction."""
+    if events:
+        names = ("type", "event_id", "attributes", "payload", "traceparent", "received_at")
+        events_columns = columns(events, "order_number", "kind", "key", *(f"event.{name}" for name in names))
+        await connection.execute(_APPEND, *events_columns)
+
+
+async def add_to_timeline(connection: Connection, entries: Sequence[TimelineEntry]) -> None:
+    """Add lines to timelines, in the caller's transaction."""
+    if entries:
+        names = ("order_number", "occurred_at", "service", "kind", "actor", "summary", "details", "traceparent")
+        await connection.execute(_ADD_TO_TIMELINE, *columns(entries, *names))
+
+
+async def request_derivation(connection: Connection, numbers: Sequence[str]) -> None:
+    """Ask for the aggregate states of orders to be derived again, in the caller's transaction."""
+    await connection.execute("INSERT INTO order_aggregate_change (order_number) SELECT unnest($1::text[])", numbers)
+
+
+def event_of(row: Record) -> WorkflowEvent:
+    """Read one event."""
+    return WorkflowEvent(
+        seq=row["seq"],
+        type=row["type"],
+        event_id=row["event_id"],
+        attributes=row["attributes"],
+        payload=row["payload"],
+        traceparent=row["traceparent"],
+        received_at=row["received_at"],
+    )
+
+
+def _claims_of(rows: Sequence[Record]) -> list[Claim]:
+    """Gather the rows of ``workflow_claim``, one an event, into claims. They come sorted by workflow and sequence."""
+    claims: list[Claim] = []
+    events: list[WorkflowEvent] = []
+    for index, row in enumerate(rows):
+        if row["seq"] is not None:
+            events.append(event_of(row))
+        if index + 1 == len(rows) or rows[index + 1]["workflow_id"] != row["workflow_id"]:
+            claims.append(
+                Claim(
+                    workflow_id=row["workflow_id"],
+                    order_number=row["order_number"],
+                    kind=row["kind"],
+                    key=row["key"],
+                    done_seq=row["done_seq"],
+                    fence=row["fence"],
+                    attempts=row["attempts"],
+                    events=tuple(events),
+                )
+            )
+            events = []
+    return claims
+
+
+async def _lock_appended(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Lock the workflows of these outcomes and those they append to, in the engine's one order. Free where nothing is appended."""
+    if not any(item.appends for item in outcomes):
+        return
+    workflows = [*(item.claim for item in outcomes), *(event for item in outcomes for event in item.appends)]
+    await connection.execute(_LOCK_APPENDED, *columns(workflows, "order_number", "kind", "key"))
+
+
+async def _write_all(connection: Connection, outcomes: Sequence[Outcome], write: WriteEffects) -> None:
+    messages = [message for item in outcomes for message in item.messages]
+    messages += await write(connection, outcomes)
+    await add_to_timeline(connection, [entry for item in outcomes for entry in item.timeline])
+    await outbox.add_encoded(connection, messages)
+    await append_events(connection, [event for item in outcomes for event in item.appends])

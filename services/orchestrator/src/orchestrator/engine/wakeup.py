@@ -1,0 +1,108 @@
+"""Waking workers: at once in this process, and by NOTIFY in the others when everybody here is busy, at most once in ten milliseconds.
+
+One worker of each pool is woken, not all: whoever finds nothing has asked the database in vain. NOTIFY takes a lock of the whole
+database at commit, so it comes from the application, coalesced, and never from a trigger. A lost notification costs no more than a poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from common.postgres import Connection, Database, is_retryable
+from common.telemetry import get_logger
+from orchestrator.engine.model import WorkerPool
+
+_log = get_logger()
+_CHANNEL = "workflow_ready"
+_COALESCE_SECONDS = 0.01
+_REDIAL_SECONDS = 1.0
+
+
+class WakeupListener:
+    """What one worker waits for."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._waiting = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether its worker waits and has not been notified."""
+        return self._waiting and not self._event.is_set()
+
+    def notify(self) -> None:
+        """Report that there may be work."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when it was notified since the last call, or after so many seconds."""
+        self._waiting = True
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._event.wait()
+        finally:
+            self._waiting = False
+        self._event.clear()
+
+
+class Wakeup:
+    """Wakes the workers of all replicas. ``run`` is to be supervised."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: dict[WorkerPool, list[WakeupListener]] = {}
+        self._wanted = asyncio.Event()
+
+    def listener(self, pool: WorkerPool) -> WakeupListener:
+        """Return a listener for one more worker of this process."""
+        listener = WakeupListener()
+        self._listeners.setdefault(pool, []).append(listener)
+        return listener
+
+    def notify(self) -> None:
+        """Report that a transaction that makes workflows runnable has committed. Cheap."""
+        if not self._notify_here():
+            self._wanted.set()
+
+    async def run(self) -> None:
+        """Listen and notify until cancelled; survives the absence of PostgreSQL."""
+        while True:
+            try:
+                async with self._database.session() as connection:
+                    await connection.add_listener(_CHANNEL, self._heard)
+                    self._notify_here()
+                    while True:
+                        # A quiet connection is looked at now and then: one that has gone would not say so.
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(5.0):
+                                await self._wanted.wait()
+                        if self._wanted.is_set():
+                            self._wanted.clear()
+                            await connection.execute("SELECT pg_notify($1, '')", _CHANNEL)
+                            await asyncio.sleep(_COALESCE_SECONDS)
+                        else:
+                            await connection.execute("SELECT 1")
+            except Exception as error:
+                if not is_retryable(error):
+                    raise
+                _log.warning("wake_interrupted", reason=type(error).__name__)
+                await asyncio.sleep(_REDIAL_SECONDS)
+
+    def _heard(self, connection: Connection, pid: int, *_: object) -> None:
+        if pid != connection.get_server_pid():  # our own
+            self._notify_here()
+
+    def _notify_here(self) -> bool:
+        """Wake one worker of each pool; return whether every pool had one that was idle."""
+        answered = True
+        for listeners in self._listeners.values():
+            idle = next((listener for listener in listeners if listener.idle), None)
+            if idle is not None:
+                idle.notify()
+                continue
+            answered = False
+            for listener in listeners:  # whoever is done first looks again before it waits
+                listener.notify()
+        return answered

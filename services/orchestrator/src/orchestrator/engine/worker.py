@@ -1,0 +1,303 @@
+"""The workflow engine's worker: claims workflows, carries out their events in batches, completes them under their fence.
+
+Guarantees: an event is carried out once, however many workers run, die or fall asleep; events of one workflow are carried out in
+sequence; a workflow that fails is tried again with growing delays and, after ``max_attempts`` failures in a row or at once where
+trying again cannot help, has crashed: it stays as it is until a person acts (docs/requirements.md#workflows-can-fail-or-be-stopped).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from common.clock import Clock, full_jitter
+from common.errors import SuiteError
+from common.postgres import Connection
+from common.telemetry import get_logger, report_exception
+from orchestrator.engine.messages import workflow_crashed
+from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, StepLog
+from orchestrator.engine.store import WorkflowStore, is_away
+from orchestrator.engine.wakeup import WakeupListener
+from orchestrator.metrics import OrchestratorMetrics
+
+_log = get_logger()
+_LOGGED_ONE_BY_ONE = 8
+_UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
+
+
+class RetryLater(Exception):
+    """Raised by a handler: not now, again in ``seconds``. No failure is counted, however often; ``detail`` is shown to operators."""
+
+    def __init__(self, detail: str, *, seconds: float) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.seconds = seconds
+
+
+class Handler(Protocol):
+    """Carries out the events of one kind of workflow. Every method may be called again for the same events.
+
+    A claim without events is a timer that has run out, or a person who resumed a workflow.
+    """
+
+    async def prepare(self, claims: Sequence[Claim]) -> Any:
+        """Read what the claims need, set by set; kinds of the pool of calls also ask other services here, many at a time.
+
+        What goes wrong with one claim is kept for its ``run``; only the store's absence is raised.
+        """
+        ...
+
+    def run(self, claim: Claim, batch: Any) -> Outcome:
+        """Return what follows. Raising fails this workflow alone; a ``SuiteError`` that is not retryable crashes it at once."""
+        ...
+
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> Sequence[Encoded]:
+        """Write the effects of outcomes that were accepted, in the transaction that accepted them; return more for the outbox."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLimits:
+    """``lease_seconds`` must be far longer than a batch takes. Delays are in seconds, jittered, growing from ``retry_base``."""
+
+    batch_size: int = 50
+    lease_seconds: float = 30.0
+    poll_seconds: float = 0.5
+    max_attempts: int = 5
+    retry_base: float = 1.0
+    retry_cap: float = 60.0
+
+
+class Worker:
+    """One worker; a process runs a few, and any number of processes share the work.
+
+    ``owner`` is unique among all workers. After a commit that makes other workflows runnable ``notify_workers`` is called, after any other
+    ``notify_relay``, to publish what was put into the outbox.
+    """
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        handlers: Mapping[str, Handler],
+        *,
+        owner: str,
+        wakeup: WakeupListener,
+        metrics: OrchestratorMetrics,
+        clock: Clock,
+        notify_workers: Callable[[], None],
+        notify_relay: Callable[[], None],
+        limits: WorkerLimits,
+    ) -> None:
+        self._store = store
+        self._handlers = handlers
+        self._owner = owner
+        self._wakeup = wakeup
+        self._metrics = metrics
+        self._clock = clock
+        self._notify_workers = notify_workers
+        self._notify_relay = notify_relay
+        self._limits = limits
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Work until ``stop``. To be supervised; survives the absence of the store."""
+        poll = self._limits.poll_seconds
+        interrupted = False
+        while not self._stopping:
+            try:
+                if interrupted:
+                    # A claim whose answer was lost is held by nobody who knows of it.
+                    await self._store.release(owner=self._owner)
+                    interrupted = False
+                found = await self.work_once()
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                _log.warning("engine_interrupted", reason=type(error).__name__)
+                interrupted, found = True, 0
+            if not found and not self._stopping:
+                await self._wakeup.wait(poll * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+
+    def stop(self) -> None:
+        """Let ``run`` end, at once if it waits, else after the batch in hand."""
+        self._stopping = True
+        self._wakeup.notify()
+
+    async def work_once(self) -> int:
+        """Claim one batch and carry it out; return how many workflows were claimed."""
+        limits = self._limits
+        claims = await self._store.claim(owner=self._owner, limit=limits.batch_size, lease_seconds=limits.lease_seconds)
+        if not claims:
+            return 0
+        until = time.monotonic() + limits.lease_seconds
+        self._metrics.claimed.inc(len(claims))
+        outcomes: list[Outcome] = []
+        failures: list[Failure] = []
+        for kind in sorted({claim.kind for claim in claims}):
+            await self._carry_out(kind, [claim for claim in claims if claim.kind == kind], outcomes, failures)
+        await self._complete(outcomes, failures, until=until)
+        return len(claims)
+
+    async def _carry_out(
+        self, kind: str, claims: Sequence[Claim], outcomes: list[Outcome], failures: list[Failure]
+    ) -> None:
+        handler = self._handlers.get(kind)
+        if handler is None:
+            _log.error("workflow_kind_unknown", kind=kind, workflows=len(claims))
+            failures += [
+                Failure(claim=claim, error="unknown kind", stack="", retry_in=_UNKNOWN_KIND_DELAY, counted=False)
+                for claim in claims
+            ]
+            return
+        try:
+            batch = await handler.prepare(claims)
+        except Exception as error:
+            if is_away(error):
+                raise
+            if len(claims) == 1:
+                failures.append(self._failure(claims[0], error))
+                return
+            for claim in claims:
+                await self._carry_out(kind, [claim], outcomes, failures)
+            return
+        for claim in claims:
+            if claim.attempts >= self._limits.max_attempts:
+                failures.append(self._crash(claim, "its lease ended without a result, every time", ""))
+                continue
+            try:
+                outcomes.append(handler.run(claim, batch))
+            except RetryLater as later:
+                failures.append(
+                    Failure(claim=claim, error=later.detail, stack="", retry_in=later.seconds, counted=False)
+                )
+            except Exception as error:  # noqa: BLE001 - it fails this workflow alone and is kept with it
+                failures.append(self._failure(claim, error))
+
+    async def _complete(self, outcomes: list[Outcome], failures: list[Failure], *, until: float) -> None:
+        """Write a batch. Repeated while the store is away and the lease lasts: what was committed after all is refused then."""
+        attempt = 0
+        while True:
+            try:
+                accepted = await self._store.complete(
+                    owner=self._owner, outcomes=outcomes, failures=failures, write=self._write
+                )
+            except Exception as error:
+                if is_away(error):
+                    if time.monotonic() >= until:
+                        _log.warning("engine_results_dropped", workflows=len(outcomes) + len(failures))
+                        return
+                    await asyncio.sleep(full_jitter(attempt, base=0.1, cap=2.0))
+                    attempt += 1
+                    continue
+                if len(outcomes) + len(failures) == 1:
+                    # What cannot be written fails its workflow, once; a failure that cannot be written is a mistake of ours.
+                    if not outcomes:
+                        raise
+                    outcomes, failures = [], [self._failure(outcomes[0].claim, error)]
+                    continue
+                # One result that cannot be written harms none of its neighbours.
+                for outcome in outcomes:
+                    await self._complete([outcome], [], until=until)
+                for failure in failures:
+                    await self._complete([], [failure], until=until)
+                return
+            self._report(outcomes, failures, accepted)
+            return
+
+    async def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Have each kind's handler write the effects of its outcomes; return what they add to the outbox."""
+        messages: list[Encoded] = []
+        for kind, handler in self._handlers.items():
+            if own := [outcome for outcome in outcomes if outcome.claim.kind == kind]:
+                messages += await handler.write(connection, own)
+        return messages
+
+    def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
+        if any(outcome.appends for outcome in outcomes):
+            self._notify_workers()
+        else:
+            self._notify_relay()
+        now = self._clock.now()
+        done: list[tuple[Claim, StepLog]] = []
+        for outcome in outcomes:
+            claim = outcome.claim
+            if claim.workflow_id not in accepted:
+                continue
+            self._metrics.completed.labels(claim.kind).inc(len(claim.events))
+            lag = self._metrics.lag.labels(claim.kind)
+            for event in claim.events:
+                lag.observe(max((now - event.received_at).total_seconds(), 0.0))
+            for entry in outcome.steps:
+                self._metrics.transitions[entry.hook, entry.act].inc()
+                done.append((claim, entry))
+        _log_steps(done)
+        for failure in failures:
+            if failure.counted and failure.claim.workflow_id in accepted:
+                outcome_of = "crashed" if failure.retry_in is None else "retried"
+                self._metrics.failures.labels(failure.claim.kind, outcome_of).inc()
+        late = len(outcomes) + len(failures) - len(accepted)
+        if late:
+            self._metrics.refused.inc(late)
+            _log.warning("engine_results_late", workflows=late)
+
+    def _failure(self, claim: Claim, error: Exception) -> Failure:
+        place = _place_of(error)
+        stack = "".join(traceback.format_tb(error.__traceback__)[-20:])
+        permanent = isinstance(error, SuiteError) and not error.retryable
+        _log.error(
+            "workflow_failed",
+            order_number=claim.order_number,
+            workflow_id=claim.workflow_id,
+            kind=claim.kind,
+            attempt=claim.attempts + 1,
+            error=place,
+        )
+        if permanent or claim.attempts + 1 >= self._limits.max_attempts:
+            report_exception(error, workflow_id=claim.workflow_id, order_number=claim.order_number)
+            return self._crash(claim, place, stack)
+        delay = full_jitter(claim.attempts, base=self._limits.retry_base, cap=self._limits.retry_cap)
+        return Failure(claim=claim, error=place, stack=stack, retry_in=0.1 * self._limits.retry_base + delay)
+
+    def _crash(self, claim: Claim, error: str, stack: str) -> Failure:
+        message = workflow_crashed(claim, error, now=self._clock.now())
+        return Failure(claim=claim, error=error, stack=stack, retry_in=None, message=message)
+
+
+def _place_of(error: BaseException) -> str:
+    """Say what failed and where. An exception's text is taken only from errors of ours: another's may quote a payload."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown place"
+    detail = f" ({error.detail})" if isinstance(error, SuiteError) else ""
+    return f"{type(error).__name__} at {place}{detail}"
+
+
+def _log_steps(done: Sequence[tuple[Claim, StepLog]]) -> None:
+    """Log what was carried out, in the trace of each event; under load one line tells of many, for a line an event costs as much as it."""
+    if len(done) > _LOGGED_ONE_BY_ONE:
+        traces = [entry.trace_id for _, entry in done if entry.trace_id]
+        _log.info("order_events_done", count=len(done), traces=traces)
+        return
+    for claim, entry in done:
+        _log.info(
+            "order_event_done",
+            order_number=claim.order_number,
+            workflow_id=claim.workflow_id,
+            hook=entry.hook,
+            act=entry.act,
+            status=entry.status,
+            trace_id=entry.trace_id,
+        )
+
+
+async def free_leases(store: WorkflowStore, metrics: OrchestratorMetrics, notify: Callable[[], None]) -> None:
+    """Give workflows whose worker died to another one. A job of every replica."""
+    freed = await store.release_expired()
+    if freed:
+        metrics.expired.inc(freed)
+        _log.warning("leases_expired", workflows=freed)
+        notify()

@@ -1,1 +1,0 @@
-"""Where the world comes in: HTTP, RabbitMQ, and the clock."""

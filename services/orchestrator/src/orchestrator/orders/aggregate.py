@@ -1,0 +1,74 @@
+"""Aggregate states of orders: derived from status and workflows through a change table, and compared with what is stored.
+
+docs/requirements.md#recalculation
+"""
+
+from __future__ import annotations
+
+from common.postgres import Database
+from common.telemetry import get_logger
+from orchestrator.engine.store import request_derivation
+from orchestrator.metrics import OrchestratorMetrics
+
+_log = get_logger()
+
+# The rows asked for are gone with the same statement that answers them; orders are locked in the order of their numbers.
+_DERIVE = """
+WITH asked AS (
+    DELETE FROM order_aggregate_change WHERE id IN (
+        SELECT id FROM order_aggregate_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+    ) RETURNING order_number
+), target AS (
+    SELECT number FROM orders WHERE number IN (SELECT order_number FROM asked) ORDER BY number FOR NO KEY UPDATE
+), derived AS (
+    UPDATE orders AS o SET aggregate_state = order_aggregate_state(o.number, o.status)
+      FROM target AS t WHERE o.number = t.number
+       AND o.aggregate_state IS DISTINCT FROM order_aggregate_state(o.number, o.status)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM asked) AS asked, (SELECT count(*) FROM derived) AS changed
+"""
+
+# An order that is asked for already is no drift: its answer is on the way, committed together with what made it necessary.
+_LOOK = """
+SELECT o.number, o.aggregate_state <> order_aggregate_state(o.number, o.status)
+       AND NOT EXISTS (SELECT FROM order_aggregate_change AS c WHERE c.order_number = o.number) AS drifted
+FROM (SELECT number, status, aggregate_state FROM orders WHERE number > $1 ORDER BY number LIMIT $2) AS o
+ORDER BY o.number
+"""
+
+
+async def derive_aggregates(database: Database, *, limit: int = 500, batches: int = 20) -> int:
+    """Work off the change table, some batches of it; return how many orders' aggregate states became others."""
+    changed = 0
+    for _ in range(batches):
+        async with database.transaction() as connection:
+            row = await connection.fetchrow(_DERIVE, limit)
+        if row is None or not row["asked"]:
+            break
+        changed += row["changed"]
+    return changed
+
+
+class Drift:
+    """Goes round all orders, ``window`` at a time. Each replica has a place of its own; looking twice does no harm."""
+
+    def __init__(self, database: Database, metrics: OrchestratorMetrics, *, window: int = 500) -> None:
+        self._database = database
+        self._metrics = metrics
+        self._window = window
+        self._last = ""
+
+    async def __call__(self) -> int:
+        """Look at the next window; return how many orders had drifted."""
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(_LOOK, self._last, self._window)
+            drifted = [row["number"] for row in rows if row["drifted"]]
+            if drifted:
+                await request_derivation(connection, drifted)
+        self._last = rows[-1]["number"] if len(rows) == self._window else ""
+        self._metrics.checked.inc(len(rows))
+        if drifted:
+            self._metrics.drifted.inc(len(drifted))
+            _log.error("aggregate_states_drifted", orders=len(drifted), first=drifted[0])
+        return len(drifted)

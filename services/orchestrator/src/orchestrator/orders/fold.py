@@ -1,0 +1,215 @@
+"""The fold: from the known events of an order to its state, and to what each event did.
+
+The state depends on the set of events only, never on the order in which they arrived; events are recognised by
+their ``event_id``. Adding an event that is newer than all others gives the same as folding everything again, which is what makes
+the incremental way safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrator.orders.model import (
+    NOTHING,
+    Difference,
+    Hook,
+    Incident,
+    Line,
+    OrderFact,
+    OrderState,
+    Status,
+    StockEntry,
+    compare,
+    complete,
+    evolve,
+    totals,
+)
+from orchestrator.orders.transitions import INCIDENTS, TRANSITIONS, Act
+
+NO_STORE = "unknown"
+"""The store whose balance is used when no hook named one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event folded in: what was done, and the order before and after. ``after`` is None only when the event was parked."""
+
+    fact: OrderFact
+    act: Act
+    before: OrderState | None
+    after: OrderState | None
+    difference: Difference = NOTHING
+
+
+def fold(number: str, facts: Iterable[OrderFact]) -> list[Step]:
+    """Fold all known events of an order, in any order and with repeats; return one step for each different event, in their order.
+
+    The state is the last step's ``after``; None when ``created`` is not known, and then every event is parked.
+    """
+    known: dict[str, OrderFact] = {}
+    for fact in facts:
+        first = known.get(fact.event_id)
+        if first is None or fact.key < first.key:
+            known[fact.event_id] = fact
+    steps: list[Step] = []
+    state: OrderState | None = None
+    for fact in sorted(known.values(), key=lambda item: item.key):
+        result = step(number, state, fact)
+        state = result.after
+        steps.append(result)
+    return steps
+
+
+def is_next(state: OrderState | None, fact: OrderFact) -> bool:
+    """Whether the event can be added to the state without folding everything again."""
+    return fact.hook is Hook.CREATED if state is None else state.last < fact.key
+
+
+def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
+    """Add one event that is newer than all that the state knows."""
+    act = TRANSITIONS[(None if state is None else state.status, fact.hook)]
+    if state is None:
+        if act is Act.PARK:
+            return Step(fact, act, None, None)
+        return Step(fact, act, None, _created(number, fact))
+    if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
+        return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
+    seen = _remember(state, fact)
+    if act is Act.ALREADY_CREATED and fact.digest != state.created_digest:
+        act = Act.CREATED_DIFFERS
+    difference = NOTHING
+    after = seen
+    if act in _APPLY:
+        after = _APPLY[act](seen, fact)
+        difference = _differ(state, after)
+        if not difference and act is Act.CHANGE:
+            act, after = Act.CHANGES_NOTHING, seen
+        elif not difference and act is Act.PAY and state.paid:
+            act, after = Act.ALREADY_PAID, seen
+    elif act in INCIDENTS:
+        difference = _differ(state, _with_content(seen, fact)) if fact.lines is not None else NOTHING
+        if act is Act.CHANGED_AFTER_CLOSING and not difference:
+            act = Act.CHANGES_NOTHING
+        else:
+            incident = Incident(INCIDENTS[act], fact.event_id, fact.hook, fact.moment, difference)
+            if incident.identity not in {known.identity for known in state.incidents}:
+                after = evolve(seen, incidents=(*state.incidents, incident))
+    return Step(fact, act, state, after, difference)
+
+
+def _created(number: str, fact: OrderFact) -> OrderState:
+    lines = complete((), fact.lines or ())
+    total, discounted = totals(lines, fact)
+    return OrderState(
+        number=number,
+        source=fact.source,
+        external_id=fact.external_id,
+        status=Status.CREATED,
+        created_at=fact.moment,
+        last=fact.key,
+        store_id=fact.store_id,
+        zone=fact.zone,
+        tariff=fact.tariff,
+        comment=fact.comment,
+        shipment_method=fact.shipment_method,
+        replacement_policy=fact.replacement_policy,
+        currency=fact.currency or "RUB",
+        payment_method=fact.payment_method,
+        payment_id=fact.payment_id,
+        total_price=total,
+        total_discount_price=discounted,
+        lines=lines,
+        told_lines=lines,
+        created_digest=fact.digest,
+        repeats=() if fact.digest is None else ((fact.hook, fact.digest),),
+    )
+
+
+def _changed(state: OrderState, fact: OrderFact) -> OrderState:
+    changed = _with_content(state, fact)
+    return evolve(changed, told_lines=changed.lines)
+
+
+def _paid(state: OrderState, fact: OrderFact) -> OrderState:
+    content = _with_content(state, fact)
+    status = Status.PAID if state.status is Status.CREATED else state.status
+    return evolve(content, status=status, closed=True, paid=True, paid_at=state.paid_at or fact.moment)
+
+
+def _received(state: OrderState, fact: OrderFact) -> OrderState:
+    return evolve(_shipped(state, fact.moment), status=Status.RECEIVED)
+
+
+def _delivered(state: OrderState, fact: OrderFact) -> OrderState:
+    return evolve(_shipped(state, fact.moment), status=Status.DELIVERED, finished_at=fact.moment)
+
+
+def _cancelled(state: OrderState, fact: OrderFact) -> OrderState:
+    return evolve(
+        state,
+        status=Status.CANCELLED,
+        closed=True,
+        cancelled_at=fact.moment,
+        cancel_slug=fact.slug,
+        cancel_description=fact.description,
+        told_cancelled=not state.shipped,
+    )
+
+
+_APPLY: dict[Act, Callable[[OrderState, OrderFact], OrderState]] = {
+    Act.CHANGE: _changed,
+    Act.PAY: _paid,
+    Act.RECEIVE: _received,
+    Act.DELIVER: _delivered,
+    Act.CANCEL: _cancelled,
+}
+
+
+def _shipped(state: OrderState, moment: datetime) -> OrderState:
+    if state.shipped:
+        return evolve(state, closed=True)
+    store = state.store_id or NO_STORE
+    entries: dict[str, StockEntry] = {}
+    for line in state.lines:
+        if line.quantity:
+            before = entries.get(line.id)
+            quantity = line.quantity if before is None else before.quantity + line.quantity
+            entries[line.id] = StockEntry(store, line.id, quantity)
+    return evolve(state, closed=True, shipped=True, shipped_at=moment, written_off=tuple(entries.values()))
+
+
+_CONTENT = ("store_id", "comment", "shipment_method", "replacement_policy", "payment_method", "payment_id")
+_TOTALS = ("total_price", "total_discount_price")
+
+
+def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
+    """The state with what the event says about its content; what the event does not mention stays."""
+    given: dict[str, Any] = {name: value for name in _CONTENT if (value := getattr(fact, name)) is not None}
+    lines: tuple[Line, ...] = state.lines
+    if fact.lines is not None:
+        lines = complete(state.lines, fact.lines)
+        total, discounted = totals(lines, fact)
+    else:
+        total = state.total_price if fact.total_price is None else fact.total_price
+        discounted = state.total_discount_price if fact.total_discount_price is None else fact.total_discount_price
+    return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, **given)
+
+
+def _differ(before: OrderState, after: OrderState) -> Difference:
+    fields = [(name, getattr(before, name), getattr(after, name)) for name in _CONTENT]
+    fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in _TOTALS]
+    return compare(before.lines, after.lines, fields)
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _remember(state: OrderState, fact: OrderFact) -> OrderState:
+    if fact.digest is None:
+        return evolve(state, last=fact.key)
+    others = tuple(item for item in state.repeats if item[0] is not fact.hook)
+    return evolve(state, last=fact.key, repeats=(*others, (fact.hook, fact.digest)))

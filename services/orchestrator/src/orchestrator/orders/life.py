@@ -1,0 +1,297 @@
+"""The workflow that carries an order through its life: fold the new events, write what follows.
+
+```
+hooks → facts → added to what is known, or everything folded (anew) → decisions → messages, timeline, goods, other workflows
+```
+
+One transaction a batch: order row, goods, timeline, outbox, and the workflow's cursor. Running it twice is safe: what is derived from the
+same events is the same, and only the holder of the fence can write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from common.clock import Clock
+from common.errors import Conflict
+from common.postgres import Connection
+from common.telemetry import follow
+from orchestrator.engine.model import Claim, Encoded, Outcome, StepLog, TimelineEntry, WorkflowEvent, WorkflowState
+from orchestrator.orders import messages
+from orchestrator.orders.decisions import Decisions, decide
+from orchestrator.orders.fold import Step, fold, is_next, step
+from orchestrator.orders.hooks import to_fact
+from orchestrator.orders.model import OrderFact, OrderState, Status, evolve
+from orchestrator.orders.store import OrderChange, OrderStore, Parked, StoredOrder, park, unpark, write_orders
+
+OTHER = "other"
+_ENDED = frozenset({Status.DELIVERED, Status.CANCELLED})
+
+
+class HistoryPruned(Conflict):
+    """A late event asks for events that retention has deleted: the order cannot be worked out again by a machine."""
+
+    code = "history_pruned"
+
+
+class Placement:
+    """Zone and tariff of an order: as ``created`` said, else by store and shipment method, else ``other``."""
+
+    def __init__(self, *, zones_by_store: Mapping[str, str], tariffs_by_shipment: Mapping[str, str]) -> None:
+        self._zones = zones_by_store
+        self._tariffs = tariffs_by_shipment
+
+    def of(self, state: OrderState) -> tuple[str, str]:
+        """Return (zone, tariff)."""
+        zone = state.zone or self._zones.get(state.store_id or "", OTHER)
+        tariff = state.tariff or self._tariffs.get(state.shipment_method or "", OTHER)
+        return zone, tariff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderBatch:
+    """What ``prepare`` read: orders by number; by workflow its new facts in order (or why they cannot be read), and, where they
+    cannot simply be added, all events up to now.
+    """
+
+    stored: Mapping[str, StoredOrder]
+    facts: Mapping[int, list[OrderFact] | Exception]
+    history: Mapping[int, list[WorkflowEvent]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """Events folded in: the state that follows, one step for each event that is new to the world, and what is to be done.
+
+    ``after`` None: the order is parked. ``late``: an older event changed the story. ``events`` are those that the steps came from.
+    """
+
+    after: OrderState | None
+    new: Sequence[Step]
+    decisions: Decisions
+    events: Sequence[WorkflowEvent]
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLife:
+    """The handler of the workflow kind ``order_life``."""
+
+    store: OrderStore
+    clock: Clock
+    placement: Placement
+
+    async def prepare(self, claims: Sequence[Claim]) -> OrderBatch:
+        """Read everything that the claims need, set by set, never one by one."""
+        stored = await self.store.orders([claim.order_number for claim in claims])
+        facts: dict[int, list[OrderFact] | Exception] = {}
+        history: dict[int, list[WorkflowEvent]] = {}
+        late: dict[int, int] = {}
+        for claim in claims:
+            try:
+                new = sorted((to_fact(event) for event in claim.events), key=lambda fact: fact.key)
+            except Exception as error:  # noqa: BLE001 - one unreadable order fails alone, in `run`
+                facts[claim.workflow_id] = error
+                continue
+            facts[claim.workflow_id] = new
+            if not new or (_in_order(stored.get(claim.order_number), claim, new[0]) and _reprocessed(claim) is None):
+                continue
+            if claim.done_seq == 0:
+                history[claim.workflow_id] = list(claim.events)
+            else:
+                late[claim.workflow_id] = claim.upto
+        if late:
+            history.update(await self.store.events(late))
+            for workflow_id, upto in late.items():
+                if len(history[workflow_id]) < upto:
+                    facts[workflow_id] = HistoryPruned(
+                        f"its events before {history[workflow_id][0].seq} are no longer kept"
+                    )
+        return OrderBatch(stored=stored, facts=facts, history=history)
+
+    def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
+        """Return what follows from one claim's events. Raises ``UnreadableHook``; never waits."""
+        new = batch.facts[claim.workflow_id]
+        if isinstance(new, Exception):
+            raise new
+        stored = batch.stored.get(claim.order_number)
+        history = batch.history.get(claim.workflow_id)
+        if not new and history is None:
+            return Outcome(claim=claim, upto=claim.upto)
+        if history is None:
+            folded = _add(claim, stored, new)
+        elif stored is None:
+            folded = _fold_first(claim, history)
+        else:
+            folded = _refold(claim, stored, new, history)
+        return self._outcome(claim, stored, folded)
+
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Write orders and goods; note who is parked and who is no longer."""
+        effects = [(outcome.claim.workflow_id, outcome.effect) for outcome in outcomes]
+        changes = {workflow_id: effect for workflow_id, effect in effects if isinstance(effect, OrderChange)}
+        await write_orders(connection, list(changes.values()))
+        await park(connection, {workflow_id: effect for workflow_id, effect in effects if isinstance(effect, Parked)})
+        return await unpark(
+            connection,
+            {workflow_id: change.unparked for workflow_id, change in changes.items() if change.unparked is not None},
+        )
+
+    def _outcome(self, claim: Claim, stored: StoredOrder | None, folded: Folded) -> Outcome:
+        now, after = self.clock.now(), folded.after
+        traces, logs, timeline = _trace(claim, folded, now)
+        if after is None:
+            first = folded.new[0].fact
+            parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook)
+            return Outcome(claim=claim, upto=claim.upto, effect=parked, timeline=timeline, steps=logs)
+        decisions = folded.decisions
+        latest = list(traces.values())[-1] if traces else None
+        timeline += [
+            messages.correction_entry(item, now=now, traceparent=traces.get(item.fact.event_id, latest))
+            for item in decisions.announcements
+            if item.correction
+        ]
+        if decisions.refund:
+            timeline.append(messages.refund_entry(after, now=now, traceparent=latest))
+        before = None if stored is None else stored.state
+        change = self._change(claim, stored, after, decisions, now)
+        return Outcome(
+            claim=claim,
+            upto=claim.upto,
+            state=WorkflowState.FINISHED if after.status in _ENDED else WorkflowState.RUNNING,
+            effect=change,
+            timeline=timeline,
+            messages=_messages(claim, stored, change, decisions, traces, now),
+            appends=messages.follower_events(
+                before, after, refund=decisions.refund, seq=claim.upto, now=now, traceparent=latest
+            ),
+            steps=logs,
+        )
+
+    def _change(
+        self, claim: Claim, stored: StoredOrder | None, after: OrderState, decisions: Decisions, now: datetime
+    ) -> OrderChange:
+        """Return the order's new row. Its revision grows with each announcement, or by one when it changed and nothing is announced."""
+        zone, tariff = self.placement.of(after)
+        revision = 0 if stored is None else stored.revision
+        if decisions.announcements:
+            revision += len(decisions.announcements)
+        elif stored is None or _differ(stored.state, after):
+            revision += 1
+        was_parked = stored is None and claim.done_seq > 0
+        return OrderChange(
+            state=after,
+            revision=revision,
+            zone=zone,
+            tariff=tariff,
+            stock=decisions.stock,
+            corrects_stock=stored is not None and bool(stored.state.written_off),
+            unparked=messages.created_after_all(claim.order_number, now=now) if was_parked else None,
+        )
+
+
+def _add(claim: Claim, stored: StoredOrder | None, new: Sequence[OrderFact]) -> Folded:
+    """The new events are newer than all that is known: add them one after another."""
+    before = state = None if stored is None else stored.state
+    steps: list[Step] = []
+    for fact in new:
+        steps.append(step(claim.order_number, state, fact))
+        state = steps[-1].after
+    return Folded(after=state, new=steps, decisions=decide(before, steps), events=claim.events)
+
+
+def _fold_first(claim: Claim, history: Sequence[WorkflowEvent]) -> Folded:
+    """The order is not known yet, and the events did not come in order: fold all of them. Everything is new to the world."""
+    steps = fold(claim.order_number, [to_fact(event) for event in history])
+    return Folded(after=steps[-1].after, new=steps, decisions=decide(None, steps), events=history)
+
+
+def _refold(claim: Claim, stored: StoredOrder, new: Sequence[OrderFact], history: Sequence[WorkflowEvent]) -> Folded:
+    """An older event came late, or a person has a past one carried out again: fold everything anew, and correct what was told."""
+    steps = fold(claim.order_number, [to_fact(event) for event in history])
+    known = frozenset(event.event_id for event in history if event.seq <= claim.done_seq)
+    fresh = frozenset(fact.event_id for fact in new) - known
+    copy = _reprocessed(claim)
+    # A copy counts under an id of its own: what it corrects is told even if the original's correction was.
+    again = None if copy is None else replace(to_fact(copy), event_id=f"{copy.event_id}:again:{copy.seq}")
+    return Folded(
+        after=steps[-1].after,
+        new=[taken for taken in steps if taken.fact.event_id in fresh],
+        decisions=decide(stored.state, steps, fresh=fresh, again=again),
+        events=history,
+        late=True,
+    )
+
+
+def _in_order(stored: StoredOrder | None, claim: Claim, first: OrderFact) -> bool:
+    """Whether the new events, of which this is the first, can be added one after another to what is known."""
+    if stored is None and claim.done_seq > 0:
+        return False  # something is parked
+    return is_next(None if stored is None else stored.state, first)
+
+
+def _reprocessed(claim: Claim) -> WorkflowEvent | None:
+    """Return the event, if there is one, by which a person has a past event carried out again: everything is folded anew then."""
+    return next((event for event in reversed(claim.events) if "reprocess_of" in event.attributes), None)
+
+
+def _trace(claim: Claim, folded: Folded, now: datetime) -> tuple[dict[str, str], list[StepLog], list[TimelineEntry]]:
+    """Open a span for each new event in the trace that its hook began. Return traceparent by event id, log lines, timeline lines."""
+    parents = {event.event_id: event.traceparent for event in folded.events}
+    traces: dict[str, str] = {}
+    logs: list[StepLog] = []
+    timeline: list[TimelineEntry] = []
+    for taken in folded.new:
+        fact = taken.fact
+        attributes = {"order.hook": fact.hook, "order.act": taken.act}
+        traceparent, trace = follow("orders.event", parents.get(fact.event_id), attributes)
+        traces[fact.event_id] = traceparent
+        status = None if taken.after is None else taken.after.status
+        logs.append(StepLog(trace_id=trace, hook=fact.hook, act=taken.act, status=status))
+        timeline.append(
+            messages.act_entry(taken, claim.order_number, late=folded.late, now=now, traceparent=traceparent)
+        )
+    return traces, logs, timeline
+
+
+def _messages(
+    claim: Claim,
+    stored: StoredOrder | None,
+    change: OrderChange,
+    decisions: Decisions,
+    traces: Mapping[str, str],
+    now: datetime,
+) -> list[Encoded]:
+    """Encode what the decisions send, each in the trace of the event that caused it."""
+    latest = list(traces.values())[-1] if traces else None
+    version = 0 if stored is None else stored.revision + stored.tips_revision
+    sent: list[Encoded] = []
+    for item in decisions.announcements:
+        version += 1
+        trace = traces.get(item.fact.event_id, latest)
+        sent.append(
+            messages.announcement(
+                item, version=version, zone=change.zone, tariff=change.tariff, now=now, traceparent=trace
+            )
+        )
+    for incident in decisions.raised:
+        trace = traces.get(incident.event_id, latest)
+        sent.append(
+            messages.problem_raised(
+                incident, change.state, seq=claim.upto, zone=change.zone, now=now, traceparent=trace
+            )
+        )
+    sent += [
+        messages.problem_resolved(incident, change.state, seq=claim.upto, now=now, traceparent=latest)
+        for incident in decisions.resolved
+    ]
+    if decisions.refund:
+        sent.append(messages.refund_requested(change.state, now=now, traceparent=latest))
+    return sent
+
+
+def _differ(before: OrderState, after: OrderState) -> bool:
+    """Whether the order itself changed, not only what is noted about its events."""
+    return evolve(before, last=after.last, repeats=after.repeats, incidents=after.incidents) != after

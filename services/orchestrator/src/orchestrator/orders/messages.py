@@ -1,0 +1,365 @@
+"""What is sent and told of an order: messages for other services, lines of its timeline, events for its other workflows.
+
+Order events are written as plain dictionaries and encoded once: this is the hot path, and validating each position of each event as a
+model costs more than everything else in it. A test holds them against the models of ``common.contracts``, field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from common.contracts import alerts, orders
+from common.ids import derived_id
+from common.money import to_decimal_string
+from orchestrator.engine.messages import SOURCE, encode_message, problem_over
+from orchestrator.engine.model import (
+    ORDER_DOCUMENT,
+    REFUND_REQUEST,
+    SERVICE,
+    UPDATE_TRANSACTIONS,
+    Encoded,
+    NewEvent,
+    TimelineEntry,
+    new_event,
+    timeline_entry,
+)
+from orchestrator.orders.decisions import Announcement
+from orchestrator.orders.fold import Step
+from orchestrator.orders.model import Difference, Hook, Incident, IncidentKind, Line, OrderState, Status
+from orchestrator.orders.store import encode_difference, encode_line, number_text
+from orchestrator.orders.transitions import Act
+
+ORDER_FINISHED = "order.finished"
+ORDER_CLOSED = "order.closed"
+ORDER_CHANGED = "order.changed"
+REFUND_PUBLISHED = "refund.published"
+
+_TYPES: Mapping[Hook, str] = {
+    Hook.CREATED: orders.OrderCreatedV1.TYPE,
+    Hook.CHANGED: orders.OrderChangedV1.TYPE,
+    Hook.PAID: orders.OrderPaidV1.TYPE,
+    Hook.RECEIVED: orders.OrderReceivedV1.TYPE,
+    Hook.DELIVERED: orders.OrderDeliveredV1.TYPE,
+    Hook.CANCELLED: orders.OrderCancelledV1.TYPE,
+}
+_WITH_DIFFERENCE = frozenset({Hook.CHANGED, Hook.PAID})
+
+_PROBLEMS: Mapping[IncidentKind, str] = {
+    IncidentKind.CREATED_DIFFERS: "The order came again with another content; the first content was kept",
+    IncidentKind.CHANGED_AFTER_CLOSING: "The order was changed after it had been closed for changes; the change was not applied",
+    IncidentKind.RECEIVED_AFTER_CANCELLING: "The order was handed to a courier after it had been cancelled",
+    IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
+}
+_MOST_LINES = 10
+_PERSONAL = frozenset({"comment"})  # free text of a customer: the order holds it, alerts do not
+
+_ACTS: Mapping[Act, str] = {
+    Act.CREATE: "The order was created",
+    Act.CHANGE: "The order was changed",
+    Act.PAY: "The final prices are known; the order is closed for changes",
+    Act.RECEIVE: "The order was handed to the courier; its goods were written off",
+    Act.DELIVER: "The order was delivered",
+    Act.CANCEL: "The order was cancelled",
+    Act.PARK: "The order is not known yet; the event waits for order.created",
+    Act.ALREADY_CREATED: "A repeat of order.created; nothing to do",
+    Act.ALREADY_PAID: "A repeat of order.paid with the same prices; nothing to do",
+    Act.ALREADY_RECEIVED: "The order had been handed to the courier before; nothing to do",
+    Act.ALREADY_DELIVERED: "The order had been delivered before; nothing to do",
+    Act.ALREADY_CANCELLED: "The order had been cancelled before; nothing to do",
+    Act.CHANGES_NOTHING: "The change changes nothing",
+    Act.REPEATS_LATEST: "A repeat of the latest hook of this kind; nothing to do",
+    Act.CREATED_DIFFERS: "order.created came again with another content; the first was kept, a person was called",
+    Act.CHANGED_AFTER_CLOSING: "The change came after the order had been closed; it was not applied, a person was called",
+    Act.RECEIVED_AFTER_CANCELLING: "A cancelled order was handed to a courier; nothing was changed, a person was called",
+    Act.DELIVERED_AFTER_CANCELLING: "A cancelled order was delivered; nothing was changed, a person was called",
+}
+
+
+def announcement(
+    item: Announcement, *, version: int, zone: str, tariff: str, now: datetime, traceparent: str | None
+) -> Encoded:
+    """Return the order event of an announcement. The same fact has the same id however often it is sent."""
+    fact, order = item.fact, item.order
+    kind = orders.OrderCorrectedV1.TYPE if item.correction else _TYPES[fact.hook]
+    data: dict[str, Any] = {
+        "order": snapshot(order, version=version, zone=zone, tariff=tariff, updated_at=now),
+        "notify": item.notify,
+        "occurred_at": fact.moment,
+    }
+    if item.correction:
+        data["difference"] = encode_difference(item.difference)
+        data["late_event"] = fact.hook
+    elif fact.hook in _WITH_DIFFERENCE:
+        data["difference"] = encode_difference(item.difference)
+    elif fact.hook is Hook.CANCELLED:
+        data["slug"] = order.cancel_slug
+        data["description"] = order.cancel_description
+    event_id = derived_id(kind, order.number, fact.event_id)
+    return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent)
+
+
+def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated_at: datetime) -> dict[str, Any]:
+    """Return the contract's ``OrderSnapshot`` of a state."""
+    return {
+        "number": order.number,
+        "source": order.source,
+        "external_id": order.external_id,
+        "version": version,
+        "status": order.status,
+        "closed_for_changes": order.closed,
+        "shipped": order.shipped,
+        "store_id": order.store_id,
+        "zone": zone,
+        "tariff": tariff,
+        "comment": order.comment,
+        "shipment_method": order.shipment_method,
+        "replacement_policy": order.replacement_policy,
+        "currency": order.currency,
+        "positions": [encode_line(line) for line in order.lines],
+        "total_price": order.total_price,
+        "total_discount_price": order.total_discount_price,
+        "payment_method": order.payment_method,
+        "payment_id": order.payment_id,
+        "updated_at": updated_at,
+    }
+
+
+def refund_requested(order: OrderState, *, now: datetime, traceparent: str | None) -> Encoded:
+    """Return the request to give back all that was captured for a cancelled paid order."""
+    key = f"{order.number}:cancel"
+    message = orders.RefundWantedV1(
+        order_number=order.number,
+        payment_id=order.payment_id or "",
+        amount=None,
+        currency=order.currency,
+        reason=order.cancel_slug or "order_cancelled",
+        business_key=key,
+        source=order.source,
+    )
+    return encode_message(message, key, subject=order.number, now=now, traceparent=traceparent)
+
+
+def problem_raised(
+    incident: Incident, order: OrderState, *, seq: int, zone: str, now: datetime, traceparent: str | None
+) -> Encoded:
+    """Return the alert of an incident, with the difference in words.
+
+    ``seq`` is the workflow event that brought it up: an incident that was resolved and comes up again is another event.
+    """
+    message = alerts.ProblemRaisedV1(
+        kind=incident.kind,
+        severity="warning",
+        fingerprint=problem_fingerprint(order.number, incident),
+        summary=_PROBLEMS[incident.kind],
+        details={
+            "hook": incident.hook,
+            "status": order.status,
+            "sent_at": incident.moment.isoformat(),
+            **_in_words(incident.difference, order.currency),
+        },
+        service=SERVICE,
+        order_number=order.number,
+        source=order.source,
+        store_id=order.store_id,
+        zone=zone,
+        occurred_at=now,
+    )
+    return encode_message(
+        message, message.fingerprint, str(seq), subject=order.number, now=now, traceparent=traceparent
+    )
+
+
+def problem_resolved(
+    incident: Incident, order: OrderState, *, seq: int, now: datetime, traceparent: str | None
+) -> Encoded:
+    """Return the end of an incident that a late, older event explained."""
+    summary = "An older event arrived late and explains it"
+    return problem_over(
+        problem_fingerprint(order.number, incident),
+        summary,
+        str(seq),
+        subject=order.number,
+        now=now,
+        traceparent=traceparent,
+    )
+
+
+def problem_fingerprint(number: str, incident: Incident) -> str:
+    """Return what makes events one problem."""
+    return f"order:{number}:{incident.identity}"
+
+
+def never_created_fingerprint(number: str) -> str:
+    """Return what makes alerts about one parked order one problem."""
+    return f"order:{number}:never_created"
+
+
+def created_after_all(number: str, *, now: datetime) -> Encoded:
+    """Return the end of the incident of a parked order whose ``created`` came after all."""
+    fingerprint = never_created_fingerprint(number)
+    return problem_over(fingerprint, "order.created arrived", subject=number, now=now, traceparent=None)
+
+
+def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparent: str | None) -> TimelineEntry:
+    """Return the line that tells what one event did; ``late``: it came after newer ones."""
+    fact, after = taken.fact, taken.after
+    details = {"hook": fact.hook, "act": taken.act, "event_id": fact.event_id, "hook_time": fact.moment.isoformat()}
+    if after is not None:
+        details["status"] = after.status
+    if late:
+        details["late"] = "true"
+    difference = taken.difference
+    for name in ("added", "removed", "changed"):
+        if count := len(getattr(difference, name)):
+            details[f"positions_{name}"] = str(count)
+    return timeline_entry(
+        number,
+        f"order.{taken.act}",
+        _ACTS[taken.act],
+        now=now,
+        traceparent=traceparent,
+        actor=fact.source,
+        details=details,
+    )
+
+
+def correction_entry(item: Announcement, *, now: datetime, traceparent: str | None) -> TimelineEntry:
+    """Return the line that tells of a correction: a late, older event made what was sent before untrue."""
+    summary = "An older event arrived late; the order was worked out again and a correction was sent"
+    details = {"late_event": item.fact.hook, "event_id": item.fact.event_id}
+    return timeline_entry(
+        item.order.number, "order.corrected", summary, now=now, traceparent=traceparent, details=details
+    )
+
+
+def refund_entry(order: OrderState, *, now: datetime, traceparent: str | None) -> TimelineEntry:
+    """Return the line that tells that money is to go back."""
+    summary = "The order was paid and cancelled; a refund of everything captured was asked for"
+    details = {"business_key": f"{order.number}:cancel"}
+    return timeline_entry(order.number, "refund.wanted", summary, now=now, traceparent=traceparent, details=details)
+
+
+Changed = Callable[[OrderState | None, OrderState], bool]
+
+
+def _finished(before: OrderState | None, after: OrderState) -> bool:
+    return after.status is Status.DELIVERED and not _was_finished(before)
+
+
+def _changed_when_finished(before: OrderState | None, after: OrderState) -> bool:
+    money = ("status", "total_price", "total_discount_price", "payment_method", "payment_id", "finished_at")
+    return _was_finished(before) and _differ(before, after, money)
+
+
+def _closed(before: OrderState | None, after: OrderState) -> bool:
+    return _has_document(after) and not _has_document(before)
+
+
+def _changed_when_closed(before: OrderState | None, after: OrderState) -> bool:
+    shown = ("lines", "total_price", "total_discount_price", "store_id", "payment_method", "currency")
+    return _has_document(after) and _has_document(before) and _differ(before, after, shown)
+
+
+FOLLOWERS: tuple[tuple[Changed, str, str], ...] = (
+    (_finished, UPDATE_TRANSACTIONS, ORDER_FINISHED),
+    (_changed_when_finished, UPDATE_TRANSACTIONS, ORDER_CHANGED),
+    (_closed, ORDER_DOCUMENT, ORDER_CLOSED),
+    (_changed_when_closed, ORDER_DOCUMENT, ORDER_CHANGED),
+)
+"""When the order changed so → the workflow that begins or goes on → the event it gets."""
+
+
+def follower_events(
+    before: OrderState | None, after: OrderState, *, refund: bool, seq: int, now: datetime, traceparent: str | None
+) -> list[NewEvent]:
+    """Return events for the order's other workflows: sum to pay and tips, the document, the refund of a cancelled order.
+
+    They are appended in the transaction that changes the order, so none is forgotten and none begins for a change that was rolled back.
+    ``refund``: the refund of a cancellation was just asked for.
+    """
+    events = [
+        new_event(after.number, kind, event, str(seq), now=now, traceparent=traceparent)
+        for changed, kind, event in FOLLOWERS
+        if changed(before, after)
+    ]
+    if refund:
+        asked = {
+            "payment_id": after.payment_id,
+            "amount": None,
+            "currency": after.currency,
+            "reason": after.cancel_slug or "order_cancelled",
+            "requested_by": SERVICE,
+        }
+        key = f"{after.number}:cancel"
+        events.append(
+            new_event(
+                after.number,
+                REFUND_REQUEST,
+                REFUND_PUBLISHED,
+                str(seq),
+                key=key,
+                attributes=asked,
+                now=now,
+                traceparent=traceparent,
+            )
+        )
+    return events
+
+
+def _was_finished(before: OrderState | None) -> bool:
+    return before is not None and before.status is Status.DELIVERED
+
+
+def _has_document(order: OrderState | None) -> bool:
+    return order is not None and order.closed and order.status is not Status.CANCELLED
+
+
+def _differ(before: OrderState | None, after: OrderState, fields: tuple[str, ...]) -> bool:
+    return any(getattr(before, name) != getattr(after, name) for name in fields)
+
+
+def _encode(
+    kind: str, data: dict[str, Any], *, event_id: str, subject: str, time: datetime, traceparent: str | None
+) -> bytes:
+    envelope = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": SOURCE,
+        "type": kind,
+        "subject": subject,
+        "time": time,
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+    if traceparent is not None:
+        envelope["traceparent"] = traceparent
+    return orjson.dumps(envelope, option=orjson.OPT_UTC_Z)
+
+
+def _in_words(difference: Difference, currency: str) -> dict[str, str]:
+    words: dict[str, str] = {}
+    if difference.added:
+        words["added"] = _list([_line(line, currency) for line in difference.added])
+    if difference.removed:
+        words["removed"] = _list([_line(line, currency) for line in difference.removed])
+    if difference.changed:
+        words["changed"] = _list(
+            [f"{_line(item.before, currency)} → {_line(item.after, currency)}" for item in difference.changed]
+        )
+    for name, before, after in difference.fields:
+        words[name] = "changed" if name in _PERSONAL else f"{before or '–'} → {after or '–'}"
+    return words
+
+
+def _list(items: list[str]) -> str:
+    more = len(items) - _MOST_LINES
+    return "; ".join(items[:_MOST_LINES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _line(line: Line, currency: str) -> str:
+    text = f"{line.id} × {'?' if line.quantity is None else number_text(line.quantity)}"
+    return text if line.price is None else f"{text} at {to_decimal_string(line.price, currency)}"

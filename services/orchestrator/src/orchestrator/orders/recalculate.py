@@ -1,0 +1,146 @@
+"""Operators have aggregate states derived again: of one order, of many, of all (docs/requirements.md#recalculation)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from pydantic import BaseModel, model_validator
+
+from common.errors import NotFound
+from common.http import AdminChange, Change
+from common.postgres import Connection
+from orchestrator.engine.stop_many import OrderNumbers
+from orchestrator.engine.store import request_derivation
+
+_SHOWN = 100
+
+_LOCK_ORDERS = (
+    "SELECT number, aggregate_state FROM orders WHERE number = ANY($1::text[]) ORDER BY number FOR NO KEY UPDATE"
+)
+_DERIVE_MANY = """
+WITH asked AS (DELETE FROM order_aggregate_change WHERE order_number = ANY($1::text[]))
+UPDATE orders SET aggregate_state = order_aggregate_state(number, status) WHERE number = ANY($1::text[])
+RETURNING number, aggregate_state
+"""
+_ASK_ALL = """
+WITH asked AS (INSERT INTO order_aggregate_change (order_number) SELECT number FROM orders RETURNING 1)
+SELECT count(*) FROM asked
+"""
+# All orders at once: one pass over both tables, never a look-up an order.
+_DIFFERENCES = """
+WITH troubled AS (
+    SELECT order_number, bool_or(state = 4) AS crashed FROM workflow WHERE state IN (2, 4) GROUP BY order_number
+), derived AS (
+    SELECT o.number, o.aggregate_state AS before,
+           CASE WHEN t.crashed THEN 'crashed' WHEN t.crashed IS NOT NULL THEN 'stopped' WHEN o.status = 'cancelled' THEN 'cancelled'
+                WHEN o.status = 'delivered' THEN 'finished' ELSE 'in_progress' END AS after
+    FROM orders AS o LEFT JOIN troubled AS t ON t.order_number = o.number
+)
+SELECT number, before, after, count(*) OVER () AS total, (SELECT count(*) FROM derived) AS orders
+FROM derived WHERE before <> after ORDER BY number LIMIT $1
+"""
+_COUNT = "SELECT count(*) FROM orders"
+
+
+class Recalculated(BaseModel):
+    """An order's aggregate state before and after."""
+
+    number: str
+    dry_run: bool
+    before: str
+    after: str
+
+
+class RecalculateOrders(AdminChange):
+    """Which orders: some, or all of them."""
+
+    numbers: OrderNumbers | None = None
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.numbers is None) != self.all:
+            raise ValueError("say which: numbers, or all")
+        return self
+
+
+class RecalculatedOrder(BaseModel):
+    """An order's aggregate state as stored and as derived; both null when there is no such order."""
+
+    number: str
+    before: str | None
+    after: str | None
+
+
+class OrdersRecalculated(BaseModel):
+    """How many orders were looked at, how many were stored otherwise than derived, and which (of all: the first hundred).
+
+    With `all` and no `dry_run` the orders were put into the change table, `queued`; a job works it off within minutes.
+    """
+
+    dry_run: bool
+    orders: int
+    differing: int
+    queued: int
+    items: list[RecalculatedOrder]
+
+
+async def recalculate_order(change: Change, number: str) -> Recalculated:
+    """Derive one order's aggregate state again and record it. Raises ``NotFound``."""
+    ((_, before, after),) = await derive_again(change.connection, [number])
+    if before is None or after is None:
+        raise NotFound(f"there is no order {number}")
+    await _record(change, f"order:{number}", before, after)
+    return Recalculated(number=number, dry_run=change.dry_run, before=before, after=after)
+
+
+async def recalculate_orders(change: Change, asked: RecalculateOrders) -> OrdersRecalculated:
+    """Derive the named orders' states again and record each; of all orders, say what differs and have them derived by the job."""
+    if asked.numbers is None:
+        return await _recalculate_all(change)
+    found = await derive_again(change.connection, list(dict.fromkeys(asked.numbers)))
+    for number, before, after in found:
+        if before is not None:
+            await _record(change, f"order:{number}", before, after)
+    items = [RecalculatedOrder(number=number, before=before, after=after) for number, before, after in found]
+    differing = sum(item.before != item.after for item in items)
+    return OrdersRecalculated(dry_run=change.dry_run, orders=len(items), differing=differing, queued=0, items=items)
+
+
+async def _recalculate_all(change: Change) -> OrdersRecalculated:
+    orders, differing, found = await differences(change.connection, limit=_SHOWN)
+    queued = 0 if change.dry_run else await request_all(change.connection)
+    await _record(change, "orders:all", None, f"{queued} asked for")
+    items = [RecalculatedOrder(number=number, before=before, after=after) for number, before, after in found]
+    return OrdersRecalculated(dry_run=change.dry_run, orders=orders, differing=differing, queued=queued, items=items)
+
+
+async def derive_again(connection: Connection, numbers: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
+    """Derive the aggregate states of these orders again; return each with its state before and after, None: unknown."""
+    before = {row["number"]: row["aggregate_state"] for row in await connection.fetch(_LOCK_ORDERS, numbers)}
+    known = sorted(before)
+    await request_derivation(connection, known)
+    after = {row["number"]: row["aggregate_state"] for row in await connection.fetch(_DERIVE_MANY, known)}
+    return [(number, before.get(number), after.get(number)) for number in numbers]
+
+
+async def differences(connection: Connection, *, limit: int) -> tuple[int, int, list[tuple[str, str, str]]]:
+    """Return how many orders there are, how many of them are stored otherwise than derived, and the first of those."""
+    rows = await connection.fetch(_DIFFERENCES, limit)
+    if not rows:
+        return await connection.fetchval(_COUNT), 0, []
+    found = [(row["number"], row["before"], row["after"]) for row in rows]
+    return rows[0]["orders"], rows[0]["total"], found
+
+
+async def request_all(connection: Connection) -> int:
+    """Put every order into the change table; the job works it off. Returns how many there are."""
+    count: int = await connection.fetchval(_ASK_ALL)
+    return count
+
+
+async def _record(change: Change, target: str, before: str | None, after: str | None) -> None:
+    await change.record(
+        "order.recalculate", target, before={"aggregate_state": before}, after={"aggregate_state": after}
+    )

@@ -1,0 +1,102 @@
+"""The total table: what each hook does to an order in each status (docs/requirements.md#what-each-hook-does).
+
+Every pair is allowed, a named no-op, or an incident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from orchestrator.orders.model import Hook, IncidentKind, Status
+
+
+class Act(StrEnum):
+    """What is done with an event. The first six change the order, ``park`` waits for ``created``, the ``already_…`` are no-ops."""
+
+    CREATE = "create"
+    CHANGE = "change"
+    PAY = "pay"
+    RECEIVE = "receive"
+    DELIVER = "deliver"
+    CANCEL = "cancel"
+
+    PARK = "park"
+
+    ALREADY_CREATED = "already_created"
+    ALREADY_PAID = "already_paid"
+    ALREADY_RECEIVED = "already_received"
+    ALREADY_DELIVERED = "already_delivered"
+    ALREADY_CANCELLED = "already_cancelled"
+    CHANGES_NOTHING = "changes_nothing"
+    REPEATS_LATEST = "repeats_latest"
+
+    CREATED_DIFFERS = "created_differs"
+    CHANGED_AFTER_CLOSING = "changed_after_closing"
+    RECEIVED_AFTER_CANCELLING = "received_after_cancelling"
+    DELIVERED_AFTER_CANCELLING = "delivered_after_cancelling"
+
+
+CHANGING = frozenset({Act.CREATE, Act.CHANGE, Act.PAY, Act.RECEIVE, Act.DELIVER, Act.CANCEL})
+"""The acts that change the order."""
+
+INCIDENTS: Mapping[Act, IncidentKind] = MappingProxyType(
+    {
+        Act.CREATED_DIFFERS: IncidentKind.CREATED_DIFFERS,
+        Act.CHANGED_AFTER_CLOSING: IncidentKind.CHANGED_AFTER_CLOSING,
+        Act.RECEIVED_AFTER_CANCELLING: IncidentKind.RECEIVED_AFTER_CANCELLING,
+        Act.DELIVERED_AFTER_CANCELLING: IncidentKind.DELIVERED_AFTER_CANCELLING,
+    }
+)
+"""The acts that leave the order as it is and call a person."""
+
+# `paid` that comes again, or late, corrects the prices again: the marketplace's last word on money holds, in every status. Goods that
+# left the store stay written off whatever comes later. What a courier or a customer is said to have got after a cancellation is for a
+# person to sort out.
+TRANSITIONS: Mapping[tuple[Status | None, Hook], Act] = MappingProxyType(
+    {
+        (None, Hook.CREATED): Act.CREATE,
+        (None, Hook.CHANGED): Act.PARK,
+        (None, Hook.PAID): Act.PARK,
+        (None, Hook.RECEIVED): Act.PARK,
+        (None, Hook.DELIVERED): Act.PARK,
+        (None, Hook.CANCELLED): Act.PARK,
+        (Status.CREATED, Hook.CREATED): Act.ALREADY_CREATED,
+        (Status.CREATED, Hook.CHANGED): Act.CHANGE,
+        (Status.CREATED, Hook.PAID): Act.PAY,
+        (Status.CREATED, Hook.RECEIVED): Act.RECEIVE,
+        (Status.CREATED, Hook.DELIVERED): Act.DELIVER,
+        (Status.CREATED, Hook.CANCELLED): Act.CANCEL,
+        (Status.PAID, Hook.CREATED): Act.ALREADY_CREATED,
+        (Status.PAID, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.PAID, Hook.PAID): Act.PAY,
+        (Status.PAID, Hook.RECEIVED): Act.RECEIVE,
+        (Status.PAID, Hook.DELIVERED): Act.DELIVER,
+        (Status.PAID, Hook.CANCELLED): Act.CANCEL,
+        (Status.RECEIVED, Hook.CREATED): Act.ALREADY_CREATED,
+        (Status.RECEIVED, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.RECEIVED, Hook.PAID): Act.PAY,
+        (Status.RECEIVED, Hook.RECEIVED): Act.ALREADY_RECEIVED,
+        (Status.RECEIVED, Hook.DELIVERED): Act.DELIVER,
+        (Status.RECEIVED, Hook.CANCELLED): Act.CANCEL,
+        (Status.DELIVERED, Hook.CREATED): Act.ALREADY_CREATED,
+        (Status.DELIVERED, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.DELIVERED, Hook.PAID): Act.PAY,
+        (Status.DELIVERED, Hook.RECEIVED): Act.ALREADY_RECEIVED,
+        (Status.DELIVERED, Hook.DELIVERED): Act.ALREADY_DELIVERED,
+        (Status.DELIVERED, Hook.CANCELLED): Act.CANCEL,
+        (Status.CANCELLED, Hook.CREATED): Act.ALREADY_CREATED,
+        (Status.CANCELLED, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.CANCELLED, Hook.PAID): Act.PAY,
+        (Status.CANCELLED, Hook.RECEIVED): Act.RECEIVED_AFTER_CANCELLING,
+        (Status.CANCELLED, Hook.DELIVERED): Act.DELIVERED_AFTER_CANCELLING,
+        (Status.CANCELLED, Hook.CANCELLED): Act.ALREADY_CANCELLED,
+    }
+)
+"""(status, or None before ``created``; hook) → act. Total: 36 pairs.
+
+Some outcomes depend on the content as well (see ``fold.step``): a repeated ``created`` with another content is CREATED_DIFFERS, a
+``changed`` that changes nothing is CHANGES_NOTHING, a second ``paid`` that corrects nothing is ALREADY_PAID, and a hook without
+timestamp whose content equals the latest of its kind is REPEATS_LATEST.
+"""

@@ -1,0 +1,124 @@
+"""Operators ask for a refund: of an amount, of positions, or of everything captured (docs/requirements.md#standard-recipes)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from common.errors import NotFound, Unprocessable
+from common.http import AdminChange, Change, PlainDecimal
+from common.telemetry import current_traceparent
+from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
+from orchestrator.engine.store import append_events
+from orchestrator.engine.views import ExpectedVersion
+from orchestrator.orders.store import decode_lines, number_text
+from orchestrator.refunds.follow import REFUND_REQUESTED
+from orchestrator.refunds.model import EVENT_FIELDS, NoPayment, RefundRequest, sum_of_goods
+from orchestrator.refunds.store import add_requests, asked_before, lock_order, request_of
+
+
+class Goods(BaseModel):
+    """A position that goes back, or a part of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(min_length=1, max_length=255)
+    quantity: PlainDecimal = Field(gt=0, max_digits=18, decimal_places=6, allow_inf_nan=False)
+
+
+class RefundChange(AdminChange):
+    """Money goes back: an `amount` in minor units, or the worth of `positions`, or, with neither, everything captured."""
+
+    amount: int | None = Field(default=None, gt=0, le=10**15, strict=True)
+    positions: list[Goods] = Field(default_factory=list, max_length=1000)
+    expected_version: int | None = ExpectedVersion
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.amount is not None and self.positions:
+            raise ValueError("either an amount or positions")
+        if len({item.id for item in self.positions}) < len(self.positions):
+            raise ValueError("a position is named twice")
+        return self
+
+
+class RefundAsked(BaseModel):
+    """A refund that was asked for. `amount` null: everything captured. What becomes of it: `GET …/refunds` and the timeline."""
+
+    number: str
+    dry_run: bool
+    business_key: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    positions: list[Goods]
+
+
+async def request_refund(
+    change: Change, number: str, asked: RefundChange, *, business_key: str, now: datetime
+) -> RefundAsked:
+    """Ask for a refund, which a workflow then follows, and record it. The same business key asks once.
+
+    Requests of one order are decided one after another, so the same goods do not go back twice. Raises ``NotFound``, ``NoPayment``,
+    ``StaleVersion``, ``Unprocessable``.
+    """
+    request = await _request(change, number, asked, business_key=business_key, now=now)
+    answer = RefundAsked(
+        number=number,
+        dry_run=change.dry_run,
+        business_key=request.business_key,
+        payment_id=request.payment_id,
+        amount=request.amount,
+        currency=request.currency,
+        positions=[Goods(id=name, quantity=Decimal(quantity)) for name, quantity in request.positions],
+    )
+    await change.record("order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run"}))
+    return answer
+
+
+async def _request(
+    change: Change, number: str, asked: RefundChange, *, business_key: str, now: datetime
+) -> RefundRequest:
+    connection = change.connection
+    order = await lock_order(connection, number)
+    if order is None:
+        raise NotFound(f"there is no order {number}")
+    known = await request_of(connection, business_key)
+    if known is not None:
+        return known
+    require_version(f"order {number}", at=order["version"], expected=asked.expected_version)
+    if not order["payment_id"]:
+        raise NoPayment(f"order {number} has no payment of ours to refund")
+    amount, positions = asked.amount, {item.id: item.quantity for item in asked.positions}
+    if positions:
+        lines = decode_lines(order["document"]["positions"])
+        amount = sum_of_goods(lines, positions, await asked_before(connection, number))
+        if amount == 0:
+            raise Unprocessable("these positions cost nothing")
+    request = RefundRequest(
+        business_key=business_key,
+        order_number=number,
+        payment_id=order["payment_id"],
+        amount=amount,
+        currency=order["currency"],
+        reason=change.reason,
+        requested_by=change.principal.name,
+        requested_at=now,
+        positions=tuple((name, number_text(quantity)) for name, quantity in sorted(positions.items())),
+    )
+    await add_requests(connection, [request])
+    event = new_event(
+        number,
+        REFUND_REQUEST,
+        REFUND_REQUESTED,
+        "wanted",
+        key=business_key,
+        attributes={**{name: getattr(request, name) for name in EVENT_FIELDS}, "source": order["source"]},
+        now=now,
+        traceparent=current_traceparent(),
+    )
+    await append_events(connection, [event])
+    return request

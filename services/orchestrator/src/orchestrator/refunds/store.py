@@ -1,0 +1,160 @@
+"""Refunds that were asked for, and what the refunds service says of them, in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import orjson
+
+from common.contracts.refunds import RefundStateChangedV1
+from common.postgres import Connection, Database, Record
+from orchestrator.engine.model import REFUND_REQUEST
+from orchestrator.engine.store import columns
+from orchestrator.refunds.model import KnownRefund, RefundRequest
+
+_REFUNDS = """
+SELECT k.key, q.requested_at, q.rejected IS NOT NULL AS rejected, r.state_name
+FROM unnest($1::text[]) AS k (key)
+LEFT JOIN refund_request AS q ON q.business_key = k.key
+LEFT JOIN LATERAL (SELECT state_name FROM order_refund WHERE business_key = k.key ORDER BY updated_at DESC LIMIT 1) AS r ON true
+"""
+_FOLLOWED = f"""
+SELECT w.order_number, w.key FROM workflow AS w
+JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS u (number, key)) AS g
+  ON w.order_number = g.number AND w.kind = '{REFUND_REQUEST}' AND w.key = g.key
+"""  # noqa: S608 - a constant of ours
+_REQUESTS = """
+SELECT q.*, r.refund_id, r.state_name, r.amount AS refund_amount
+FROM refund_request AS q
+LEFT JOIN LATERAL (SELECT * FROM order_refund WHERE business_key = q.business_key ORDER BY updated_at DESC LIMIT 1) AS r ON true
+WHERE q.order_number = $1 ORDER BY q.requested_at, q.business_key LIMIT 200
+"""
+_ORDER_EXISTS = "SELECT true FROM orders WHERE number = $1"
+_LOCK = """
+SELECT payment_id, source, currency, document, revision + tips_revision AS version FROM orders WHERE number = $1 FOR NO KEY UPDATE
+"""
+_KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
+_ASKED = """
+SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity
+FROM refund_request AS q CROSS JOIN jsonb_array_elements(q.positions) AS p
+WHERE q.order_number = $1 AND q.rejected IS NULL GROUP BY p->>'id'
+"""
+_ADD = """
+INSERT INTO refund_request (business_key, order_number, payment_id, amount, currency, reason, requested_by, requested_at, positions)
+SELECT g.key, g.number, g.payment, g.amount, g.currency, g.reason, g.requested_by, g.requested_at, g.positions::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::text[])
+    AS g (key, number, payment, amount, currency, reason, requested_by, requested_at, positions)
+ON CONFLICT (business_key) DO NOTHING
+"""
+
+_REJECTED = """
+UPDATE refund_request AS r SET rejected = g.code
+  FROM unnest($1::text[], $2::text[]) AS g (business_key, code) WHERE r.business_key = g.business_key
+"""
+_STORE_STATES = """
+INSERT INTO order_refund AS r (refund_id, order_number, payment_id, business_key, state, state_name, version, amount, currency,
+                               updated_at)
+SELECT DISTINCT ON (g.refund_id) g.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[],
+    $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[])
+    AS g (refund_id, order_number, payment_id, business_key, state, state_name, version, amount, currency, updated_at)
+ORDER BY g.refund_id, g.version DESC
+ON CONFLICT (refund_id) DO UPDATE
+   SET state = excluded.state, state_name = excluded.state_name, version = excluded.version, amount = excluded.amount,
+       updated_at = excluded.updated_at
+ WHERE r.version < excluded.version
+"""
+
+# Refunded is an order whose whole cost went back. Tips depend on it, so the version that tips compare grows with it.
+_MARK_REFUNDED = """
+WITH sums AS (
+    SELECT r.order_number, coalesce(sum(r.amount) FILTER (WHERE r.state_name = 'SUCCESS'), 0) AS amount
+    FROM order_refund AS r WHERE r.order_number = ANY($1::text[]) GROUP BY r.order_number
+), target AS (
+    SELECT o.number, s.amount > 0 AND s.amount >= coalesce(o.cost_total, 0) AS refunded
+    FROM orders AS o JOIN sums AS s ON s.order_number = o.number ORDER BY o.number FOR NO KEY UPDATE OF o
+)
+UPDATE orders AS o SET refunded = t.refunded, tips_revision = o.tips_revision + 1, updated_at = now()
+  FROM target AS t WHERE o.number = t.number AND o.refunded <> t.refunded
+RETURNING o.number, o.refunded
+"""
+
+_STATE_COLUMNS = (
+    "refund_id", "order_number", "payment_id", "business_key", "state", "state_name", "version", "amount", "currency",
+    "occurred_at",
+)  # fmt: skip
+
+
+class RefundStore:
+    """Reads refunds that were asked for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def known(self, keys: Sequence[str]) -> dict[str, KnownRefund]:
+        """Return what is known, by business key; every key is in it."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_REFUNDS, keys)
+        return {row["key"]: KnownRefund(row["requested_at"], row["state_name"], row["rejected"]) for row in rows}
+
+    async def requests(self, number: str) -> list[Record] | None:
+        """Return the refunds of an order that were asked for, the oldest first; at most 200. None when there is no such order."""
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_REQUESTS, number)
+            return rows if rows or await connection.fetchval(_ORDER_EXISTS, number) else None
+
+
+async def lock_order(connection: Connection, number: str) -> Record | None:
+    """Lock an order, so that requests of one order are decided one after another; return what a refund of it depends on."""
+    return await connection.fetchrow(_LOCK, number)
+
+
+async def request_of(connection: Connection, business_key: str) -> RefundRequest | None:
+    """Return the request under this key, if there is one."""
+    row = await connection.fetchrow(_KNOWN, business_key)
+    if row is None:
+        return None
+    names = set(RefundRequest.__dataclass_fields__) - {"positions"}
+    positions = tuple((item["id"], item["quantity"]) for item in row["positions"])
+    return RefundRequest(**{name: row[name] for name in names}, positions=positions)
+
+
+async def asked_before(connection: Connection, number: str) -> Mapping[str, Decimal]:
+    """Return how much of each position of an order was asked for already."""
+    return {item["id"]: item["quantity"] for item in await connection.fetch(_ASKED, number)}
+
+
+async def add_requests(connection: Connection, requests: Sequence[RefundRequest]) -> None:
+    """Note refunds that are asked for, each business key once, in the caller's transaction."""
+    if requests:
+        names = [name for name in RefundRequest.__dataclass_fields__ if name != "positions"]
+        # As text: a list of lists would be taken for an array of two dimensions.
+        goods = [
+            orjson.dumps([{"id": name, "quantity": quantity} for name, quantity in item.positions]).decode()
+            for item in requests
+        ]
+        await connection.execute(_ADD, *columns(requests, *names), goods)
+
+
+async def reject_requests(connection: Connection, codes: Mapping[str, str]) -> None:
+    """Note why requests (by business key) cannot be met, in the caller's transaction."""
+    if codes:
+        await connection.execute(_REJECTED, list(codes), list(codes.values()))
+
+
+async def store_states(connection: Connection, messages: Sequence[RefundStateChangedV1]) -> list[str]:
+    """Keep the newest state of each refund, whatever the order of arrival, in the caller's transaction.
+
+    Returns the numbers of the orders that are refunded in full from now on.
+    """
+    if not messages:
+        return []
+    await connection.execute(_STORE_STATES, *columns(messages, *_STATE_COLUMNS))
+    rows = await connection.fetch(_MARK_REFUNDED, sorted({item.order_number for item in messages}))
+    return [row["number"] for row in rows if row["refunded"]]
+
+
+async def followed(connection: Connection, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those (order number, business key) for which a ``refund_request`` workflow exists, in the caller's transaction."""
+    rows = await connection.fetch(_FOLLOWED, [number for number, _ in pairs], [key for _, key in pairs])
+    return {(row["order_number"], row["key"]) for row in rows}

@@ -1,0 +1,54 @@
+"""Reads the story of an order in one order of time, whoever told which part of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.postgres import Database, Record
+
+# Hooks as they arrived, what was done and told by every service, and what people did, in one order. The gateway's recorder tells of
+# each delivery itself; until it has (its database may be away), what the orchestrator took in stands in for it.
+_TIMELINE = """
+WITH own AS (SELECT id FROM workflow WHERE order_number = $1), story AS (
+    SELECT e.received_at AS at, 1 AS part, e.workflow_id AS major, e.seq::bigint AS minor, 'webhook-gateway' AS service,
+           'hook.received' AS kind, coalesce(e.attributes->>'source', '') AS actor,
+           'The hook ' || e.type || ' arrived' AS summary,
+           jsonb_strip_nulls(jsonb_build_object('hook', e.type, 'hook_time', e.attributes->>'sent_at',
+               'delivery_id', e.attributes->>'delivery_id', 'lane', e.attributes->>'lane', 'event_id', e.event_id)) AS details,
+           e.traceparent
+    FROM own JOIN workflow_event AS e ON e.workflow_id = own.id
+    WHERE e.attributes ? 'body_form' AND NOT EXISTS (
+        SELECT FROM timeline AS told
+        WHERE told.order_number = $1 AND told.kind = 'hook.received'
+          AND told.details->>'delivery_id' = e.attributes->>'delivery_id')
+    UNION ALL
+    SELECT t.occurred_at, 2, 0, t.id, t.service, t.kind, t.actor, t.summary, t.details, t.traceparent
+    FROM timeline AS t WHERE t.order_number = $1
+    UNION ALL
+    SELECT a.at, 3, 0, a.id, 'orchestrator', a.action, a.actor, a.reason,
+           jsonb_build_object('before', a.before, 'after', a.after, 'role', a.role), NULL
+    FROM audit_log AS a
+    WHERE a.target = ANY(ARRAY(SELECT 'order:' || $1 UNION ALL SELECT 'workflow:' || id FROM own))
+)
+SELECT * FROM story
+WHERE $2::timestamptz IS NULL OR (at, part, major, minor) > ($2, $3, $4, $5)
+ORDER BY at, part, major, minor
+LIMIT $6
+"""
+_KNOWN = "SELECT EXISTS (SELECT FROM workflow WHERE order_number = $1) OR EXISTS (SELECT FROM timeline WHERE order_number = $1)"
+
+
+class TimelineStore:
+    """Reads timelines. Whoever writes a line uses ``engine.store.add_to_timeline``, in the transaction of what it tells."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, number: str, *, after: tuple[Any, ...] | None, limit: int) -> list[Record] | None:
+        """Return what happened to an order, the oldest first, from after the position; None when nothing is known of it."""
+        position = after or (None, None, None, None)
+        async with self._database.acquire() as connection:
+            rows = await connection.fetch(_TIMELINE, number, *position, limit + 1)
+            if not rows and not await connection.fetchval(_KNOWN, number):
+                return None
+        return rows

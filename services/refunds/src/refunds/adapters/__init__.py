@@ -1,1 +1,0 @@
-"""How refunds reaches its database, the payment systems and Prometheus."""

@@ -1,0 +1,45 @@
+"""The table of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.clock import Clock
+from common.http import Changes, Route, audit_routes
+from common.postgres import Database
+from common.service import dead_letter_routes
+from refunds.payments.model import GatewayRoutes
+from refunds.providers.calls import GatewayCalls
+from refunds.reconciliation.metrics import ReconciliationMetrics
+from refunds.reconciliation.notice import NoticeRefund
+from refunds.reconciliation.reconcile import Reconcile
+from refunds.reconciliation.routes import ReconciliationRoutes
+from refunds.refunds.admin_routes import RefundAdminRoutes
+from refunds.refunds.restart import RestartRefund
+from refunds.refunds.restart_many import RestartMany
+from refunds.refunds.routes import RefundRoutes
+from refunds.refunds.store import RefundTransactions
+
+
+def routes(
+    database: Database,
+    transactions: RefundTransactions,
+    calls: GatewayCalls,
+    restart: RestartRefund,
+    notice: NoticeRefund,
+    reconcile: Reconcile,
+    metrics: ReconciliationMetrics,
+    clock: Clock,
+    *,
+    gateways: GatewayRoutes,
+    committed: Callable[[], None],
+) -> list[Route]:
+    """Return every HTTP route; opens nothing. ``committed`` wakes whoever works on what a request has changed."""
+    changes = Changes(database, committed=committed)
+    return [
+        *RefundRoutes(transactions, clock, gateways=gateways).routes(),
+        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart)).routes(),
+        *ReconciliationRoutes(calls, notice, reconcile, changes, metrics, clock, noticed=committed).routes(),
+        *dead_letter_routes(database, after_commit=committed),
+        *audit_routes(database),
+    ]

@@ -1,1 +1,0 @@
-"""Refunds as a pure matter: states and transitions, sums, keys, waiting times."""

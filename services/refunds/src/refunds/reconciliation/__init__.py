@@ -1,0 +1,1 @@
+"""Comparison of our refunds with the providers' own records, both ways."""

@@ -1,0 +1,109 @@
+"""Where our books and a gateway's disagree. Each difference is an incident: money moved that we do not know of, or the other way round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from refunds.providers.model import GatewayStatus, ListedRefund
+from refunds.refunds.model import Refund
+from refunds.refunds.states import RefundState
+
+
+class DifferenceKind(StrEnum):
+    """What is wrong. The values are labels of metrics and stand in incidents."""
+
+    UNKNOWN_TO_US = "unknown_to_us"
+    MISSING_AT_GATEWAY = "missing_at_gateway"
+    AMOUNT_DIFFERS = "amount_differs"
+    PAID_TWICE = "paid_twice"
+    PAID_AFTER_ALL = "paid_after_all"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One disagreement. ``subject`` is our refund's id, or the gateway's where we have none."""
+
+    kind: DifferenceKind
+    gateway: str
+    subject: str
+    detail: str
+    order_number: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The same difference found again is the same incident."""
+        return f"refund-difference:{self.gateway}:{self.subject}:{self.kind}"
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What a run found. ``registers``: by gateway, ``compared``, ``none kept`` or ``no answer``; then only our side was walked."""
+
+    since: datetime
+    until: datetime
+    dry_run: bool
+    registers: dict[str, str] = field(default_factory=dict)
+    examined: int = 0
+    advanced: int = 0
+    unanswered: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+_MOVES = frozenset({GatewayStatus.PENDING, GatewayStatus.SUCCEEDED})
+_DONE = frozenset({RefundState.SUCCESS, RefundState.PENDING})
+_NOT_PAID = frozenset({RefundState.REVERSED, RefundState.REJECTED, RefundState.CANCELLED})
+
+
+def judge(
+    refund: Refund, *, gateway: str, current: GatewayStatus | None, earlier: tuple[GatewayStatus, ...]
+) -> Difference | None:
+    """Compare a refund, after the gateway's answer about its present attempt was applied, with all that the gateway has of it.
+
+    ``current`` is what the gateway says of the present attempt (None: it was never there), ``earlier`` of the attempts that we hold to
+    have failed.
+    """
+
+    def difference(kind: DifferenceKind, detail: str) -> Difference:
+        return Difference(kind, gateway, refund.id, detail, refund.order_number)
+
+    paid_before = sum(status in _MOVES for status in earlier)
+    if paid_before and (current in _MOVES or paid_before > 1):
+        return difference(DifferenceKind.PAID_TWICE, "more than one attempt has paid or is paying")
+    if paid_before:
+        return difference(DifferenceKind.PAID_AFTER_ALL, "an attempt that had failed has paid or is paying")
+    if refund.state in _NOT_PAID and current in _MOVES:
+        return difference(DifferenceKind.PAID_AFTER_ALL, f"the gateway has {current}, we have {refund.state.name}")
+    if refund.state in _DONE and current in {None, GatewayStatus.MISSING}:
+        return difference(DifferenceKind.MISSING_AT_GATEWAY, f"we have {refund.state.name}, the gateway has nothing")
+    return None
+
+
+def agrees(refund: Refund, listed: ListedRefund) -> bool:
+    """Tell whether the register's line and a refund whose present attempt it is say the same, so that nothing has to be asked."""
+    if (listed.amount, listed.currency, listed.payment_id) != (refund.amount, refund.currency, refund.payment_id):
+        return False
+    return (refund.state, listed.status) in {
+        (RefundState.SUCCESS, GatewayStatus.SUCCEEDED),
+        (RefundState.PENDING, GatewayStatus.PENDING),
+        (RefundState.REVERSED, GatewayStatus.FAILED),
+        (RefundState.ERROR, GatewayStatus.FAILED),
+    }
+
+
+def judge_listed(refund: Refund, listed: ListedRefund, *, gateway: str) -> Difference | None:
+    """Compare the sum, currency and payment of a register's line with the refund it belongs to."""
+    if (listed.amount, listed.currency, listed.payment_id) == (refund.amount, refund.currency, refund.payment_id):
+        return None
+    ours = f"{refund.amount} {refund.currency} of {refund.payment_id}"
+    detail = f"we have {ours}, the gateway {listed.amount} {listed.currency} of {listed.payment_id}"
+    return Difference(DifferenceKind.AMOUNT_DIFFERS, gateway, refund.id, detail, refund.order_number)
+
+
+def judge_stranger(listed: ListedRefund, *, gateway: str) -> Difference | None:
+    """A line of the register that belongs to none of our refunds: a difference when money moves."""
+    if listed.status not in _MOVES:
+        return None
+    detail = f"{listed.amount} {listed.currency} of payment {listed.payment_id}, {listed.status}"
+    return Difference(DifferenceKind.UNKNOWN_TO_US, gateway, listed.gateway_refund_id, detail)

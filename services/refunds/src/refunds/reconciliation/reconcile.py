@@ -1,0 +1,109 @@
+"""Reconciliation both ways, daily and on demand: the gateways' registers against our books, and our books against the gateways."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+from common.clock import Clock
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.providers.model import ListedRefund
+from refunds.reconciliation.compare import CompareRefund, update_incident
+from refunds.reconciliation.model import Reconciliation, agrees, judge_listed, judge_stranger
+from refunds.reconciliation.store import ReconciliationStore
+from refunds.refunds.store import RefundTransactions
+
+_AT_ONCE = 8
+_PAGE = 200
+
+
+class Reconcile:
+    """Walks both sides. Moves no money; states follow the gateway as in any other answer of it; what still differs is an incident."""
+
+    def __init__(
+        self,
+        transactions: RefundTransactions,
+        calls: GatewayCalls,
+        books: ReconciliationStore,
+        compare: CompareRefund,
+        clock: Clock,
+    ) -> None:
+        self._transactions = transactions
+        self._calls = calls
+        self._books = books
+        self._compare_refund = compare
+        self._clock = clock
+
+    async def __call__(self, *, since: datetime, until: datetime, dry_run: bool = False) -> Reconciliation:
+        """Compare what was made or changed in [since, until). ``dry_run`` writes and raises nothing.
+
+        A gateway that does not answer is counted, not raised: the next run comes to it. Raises ``Unavailable`` without the database.
+        """
+        found = Reconciliation(since, until, dry_run)
+        agreed: set[str] = set()
+        for gateway in self._calls.guards:
+            found.registers[gateway] = await self._walk_register(gateway, found, agreed)
+        after: str | None = None
+        while True:
+            page = await self._books.sent_since(since, until, after=after, limit=_PAGE)
+            await self._walk_books([refund_id for refund_id in page if refund_id not in agreed], found)
+            if len(page) < _PAGE:
+                return found
+            after = page[-1]
+
+    async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:
+        cursor: str | None = None
+        while True:
+            try:
+                self._calls.admit(gateway, retry=False)
+                page = await self._calls.register(gateway, since=found.since, until=found.until, cursor=cursor)
+            except GatewayRefused:
+                return "none kept"
+            except (GatewayAway, GatewaySilent):
+                return "no answer"
+            for listed in page.items:
+                await self._compare_listed(gateway, listed, found, agreed)
+            if page.cursor is None:
+                return "compared"
+            cursor = page.cursor
+
+    async def _compare_listed(
+        self, gateway: str, listed: ListedRefund, found: Reconciliation, agreed: set[str]
+    ) -> None:
+        now = self._clock.now()
+        async with self._transactions.begin() as store:
+            ours = await store.by_gateway_refund_id(gateway, listed.gateway_refund_id)
+            if ours is None and listed.key is not None and await store.knows_key(gateway, listed.key):
+                return  # sent, and its answer not read yet: whoever sent it carries it on
+            if ours is None:
+                difference = judge_stranger(listed, gateway=gateway)
+            else:
+                refund, attempt = ours
+                difference = judge_listed(refund, listed, gateway=gateway)
+                if attempt.number == refund.attempt == 1 and agrees(refund, listed):
+                    agreed.add(refund.id)  # its only attempt: there is nothing else at the gateway to ask about
+                    found.examined += 1
+                    if not found.dry_run:
+                        await update_incident(store, None, subject=refund.id, now=now)
+            if not found.dry_run:
+                await update_incident(store, difference, subject=listed.gateway_refund_id, now=now)
+        if difference is not None:
+            found.differences.append(difference)
+
+    async def _walk_books(self, refund_ids: Sequence[str], found: Reconciliation) -> None:
+        for start in range(0, len(refund_ids), _AT_ONCE):
+            some = refund_ids[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._compare(refund_id, found) for refund_id in some))
+
+    async def _compare(self, refund_id: str, found: Reconciliation) -> None:
+        try:
+            moved, difference = await self._compare_refund(refund_id, dry_run=found.dry_run)
+        except (GatewayAway, GatewaySilent):
+            found.unanswered += 1
+            return
+        found.examined += 1
+        found.advanced += moved
+        if difference is not None:
+            found.differences.append(difference)

@@ -1,0 +1,140 @@
+"""``POST /notifications/v1/{gateway}`` for payment systems, ``POST /admin/v1/reconciliation`` for operators."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from common.clock import Clock
+from common.errors import InvalidInput, NotFound, Unavailable
+from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Request, Route
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import GatewayAway, GatewaySilent
+from refunds.reconciliation.metrics import ReconciliationMetrics
+from refunds.reconciliation.notice import NoticeRefund
+from refunds.reconciliation.reconcile import Reconcile
+
+
+class UnknownGateway(NotFound):
+    """There is no such payment system here."""
+
+    code = "unknown_gateway"
+
+
+class Noticed(BaseModel):
+    """Received. It says nothing about refunds: anybody may call this address."""
+
+    status: str = "ok"
+
+
+class ReconcileBody(AdminChange):
+    """How far back; refunds that changed, and what the registers have, in that time."""
+
+    days: Annotated[int, Field(ge=1, le=365)] = 2
+
+
+class DifferenceView(BaseModel):
+    """What we and a payment system disagree about."""
+
+    kind: str
+    gateway: str
+    subject: str = Field(description="our refund's id, or the payment system's where it is none of ours")
+    order_number: str | None
+    detail: str
+
+
+class ReconciliationView(BaseModel):
+    """What was found. `registers`: by payment system `compared`, `none kept` or `no answer`; our side is walked in any case."""
+
+    dry_run: bool
+    since: datetime
+    until: datetime
+    registers: dict[str, str]
+    examined: int
+    advanced: int = Field(description="refunds whose state followed the payment system")
+    unanswered: int
+    differences: list[DifferenceView]
+
+
+class ReconciliationRoutes:
+    """Both look at what the payment systems have; neither moves money."""
+
+    def __init__(
+        self,
+        calls: GatewayCalls,
+        notice: NoticeRefund,
+        reconcile: Reconcile,
+        changes: Changes,
+        metrics: ReconciliationMetrics,
+        clock: Clock,
+        *,
+        noticed: Callable[[], None],
+    ) -> None:
+        self._calls = calls
+        self._notice = notice
+        self._reconcile = reconcile
+        self._changes = changes
+        self._metrics = metrics
+        self._clock = clock
+        self._noticed = noticed
+
+    async def _notify(self, request: Request[None, None]) -> Noticed:
+        """Public: a call can only have us look up, at most, a refund that the payment system named itself."""
+        gateway = request.path["gateway"]
+        if gateway not in self._calls.guards:
+            raise UnknownGateway(f"there is no gateway {gateway[:32]}")
+        name = self._calls.named_in(gateway, await request.raw.read())
+        if name is None:
+            return Noticed()
+        try:
+            await self._notice(gateway, name)
+        except (GatewayAway, GatewaySilent) as error:
+            raise Unavailable("not now; notify again") from error
+        self._noticed()
+        return Noticed()
+
+    async def _reconcile_now(self, request: Request[ReconcileBody, None]) -> Answer:
+        """Reconcile both ways, then store the answer and the audit record. Doing so again for a repeated request does no harm."""
+        body, until = request.body, self._clock.now()
+        found = await self._reconcile(since=until - timedelta(days=body.days), until=until, dry_run=body.dry_run)
+        shown = ReconciliationView.model_validate(found, from_attributes=True)
+        if not body.dry_run:
+            self._metrics.reconciled(found, at=self._clock.now().timestamp())
+
+        async def work(change: Change) -> ReconciliationView:
+            await change.record("refunds.reconcile", "refunds", after=shown)
+            return shown
+
+        return await self._changes.carry_out(request, work)
+
+    def routes(self) -> list[Route]:
+        """Return the two routes."""
+        return [
+            Route(
+                method="POST",
+                path="/notifications/v1/{gateway}",
+                handler=self._notify,
+                summary="A payment system's notification about a refund",
+                description="Nothing of the body is believed but the name of the refund; what became of it is asked of the payment "
+                "system.",
+                response=Noticed,
+                errors=(UnknownGateway, Unavailable),
+                roles=None,
+                tags=("notifications",),
+                quiet=True,
+            ),
+            Route(
+                method="POST",
+                path="/admin/v1/reconciliation",
+                handler=self._reconcile_now,
+                summary="Compare our refunds with the payment systems', both ways",
+                description="Finished refunds too. States follow the payment system; what still differs is an incident. Moves no money.",
+                request=ReconcileBody,
+                response=ReconciliationView,
+                errors=(InvalidInput, Unavailable),
+                roles=OPERATOR,
+                idempotent=True,
+                tags=("admin",),
+            ),
+        ]

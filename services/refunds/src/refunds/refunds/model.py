@@ -1,0 +1,81 @@
+"""A refund and its history. Sums are integer minor units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from refunds.refunds.states import RefundState
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money that is to go back, once. ``business_key`` is what makes a repeated request the same refund.
+
+    ``amount`` None means everything that is captured and not refunded; it is settled before anything is sent. ``reserved`` is the part of
+    the payment that this refund holds: 0 or ``amount``. ``tries`` counts calls without a definite answer since the last change of
+    state, ``declines`` definite failures since the last restart. ``next_attempt_at``: when a worker looks at it next, None: not
+    by itself.
+    """
+
+    id: str
+    business_key: str
+    order_number: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    reason: str
+    state: RefundState
+    version: int
+    attempt: int
+    reserved: int
+    tries: int
+    declines: int
+    error: str | None
+    next_attempt_at: datetime | None
+    created_at: datetime
+    state_since: datetime
+    traceparent: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the problem of this attempt: one incident an attempt, however often it is reported."""
+        return f"refund:{self.id}:{self.attempt}"
+
+    @property
+    def state_name(self) -> str:
+        """The state as people read it."""
+        return self.state.name
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of a refund's append-only history."""
+
+    version: int
+    attempt: int
+    before: RefundState | None
+    after: RefundState
+    happened: str
+    actor: str
+    detail: str
+    at: datetime
+
+    @property
+    def before_name(self) -> str | None:
+        """The earlier state as people read it; None for the first line."""
+        return None if self.before is None else self.before.name
+
+    @property
+    def after_name(self) -> str:
+        """The later state as people read it."""
+        return self.after.name
+
+
+class Restarted(StrEnum):
+    """What came of a restart: tried again, or the gateway's truth adopted and nothing sent."""
+
+    RESTARTED = "restarted"
+    ADOPTED_PENDING = "adopted_pending"
+    ADOPTED_SUCCESS = "adopted_success"

@@ -1,0 +1,118 @@
+"""A refund is requested: over HTTP (``POST /refunds/v1/refunds``) or by ``orders.refund.wanted.v1``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from common.ids import new_id
+from refunds.payments.model import DoesNotFit, GatewayRoutes, fit
+from refunds.providers.model import Attempt, gateway_key
+from refunds.refunds.attempt import publish_attempt
+from refunds.refunds.errors import BusinessKeyReused, LinesDoNotAddUp, NoPayment
+from refunds.refunds.lines import RefundedLine, RequestedLine, price
+from refunds.refunds.model import Refund
+from refunds.refunds.states import RefundState
+from refunds.refunds.store import RefundStore
+from refunds.refunds.transition import announce
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """What somebody asks for.
+
+    ``amount`` in minor units; None for the sum of ``lines``, or without lines for everything that is captured and not refunded. With
+    both, they must agree. ``source`` is the order's, where it is known.
+    """
+
+    order_number: str
+    payment_id: str | None
+    amount: int | None
+    currency: str
+    reason: str
+    business_key: str
+    traceparent: str | None
+    lines: tuple[RequestedLine, ...] = ()
+    source: str | None = None
+
+
+async def request_refund(
+    store: RefundStore, request: RefundRequest, *, gateways: GatewayRoutes, actor: str, now: datetime
+) -> Refund:
+    """Make the refund, inside the caller's transaction, or return the one that the business key stands for already.
+
+    The payment's row is locked, so concurrent requests are decided one after another, and the database refuses a sum over what was
+    captured besides. While the captured sum is not known the refund waits in CREATE without holding anything; it is settled before
+    anything is sent. Raises, having written nothing: ``NoPayment``, ``BusinessKeyReused``, ``DoesNotFit``, ``LineConflict``,
+    ``LinesDoNotAddUp``.
+    """
+    payment_id = request.payment_id
+    if not payment_id:
+        raise NoPayment(f"order {request.order_number} has no payment of ours to refund")
+    known = await store.by_business_key(request.business_key)
+    if known is not None:
+        return _same(known, request)
+    await store.payments.ensure(payment_id, gateway=gateways.choose(payment_id, source=request.source))
+    payment = await store.payments.lock(payment_id)
+    known = await store.by_business_key(request.business_key)  # again: another may have had the lock before
+    if known is not None:
+        return _same(known, request)
+    lines = await _priced(store, request, payment_id)
+    amount = sum(line.amount for line in lines) if lines else request.amount
+    fitting = fit(payment, amount=amount, currency=request.currency)
+    if isinstance(fitting, DoesNotFit):
+        raise fitting
+    refund = Refund(
+        id=new_id(),
+        business_key=request.business_key,
+        order_number=request.order_number,
+        payment_id=payment_id,
+        amount=amount if fitting is None else fitting,
+        currency=request.currency,
+        reason=request.reason,
+        state=RefundState.CREATE,
+        version=1,
+        attempt=1,
+        reserved=fitting or 0,
+        tries=0,
+        declines=0,
+        error=None,
+        next_attempt_at=None,  # until TCreateRefund begins the attempt
+        created_at=now,
+        state_since=now,
+        traceparent=request.traceparent,
+    )
+    if not await store.add(refund, happened="wanted", actor=actor):
+        # The key was taken at the same moment for another payment; under one payment the lock has sorted that out.
+        raise BusinessKeyReused(f"business key {request.business_key} was just used for another payment")
+    await store.add_attempt(
+        Attempt(
+            refund_id=refund.id,
+            number=1,
+            gateway=payment.gateway,
+            gateway_key=gateway_key(refund.id, 1),
+            began_at=now,
+            sent_at=None,
+            gateway_refund_id=None,
+        )
+    )
+    await store.add_lines(refund, lines)
+    await announce(store, refund, now=now, actor=actor, detail=request.reason, lines=lines)
+    await publish_attempt(store, refund, now=now)
+    return refund
+
+
+async def _priced(store: RefundStore, request: RefundRequest, payment_id: str) -> tuple[RefundedLine, ...]:
+    if not request.lines:
+        return ()
+    lines = price(request.lines, await store.lines_taken(payment_id))
+    total, wanted = sum(line.amount for line in lines), request.amount
+    if total == 0 or wanted not in {None, total}:
+        raise LinesDoNotAddUp(f"the lines come to {total}, not to {'more than nothing' if total == 0 else wanted}")
+    return lines
+
+
+def _same(known: Refund, request: RefundRequest) -> Refund:
+    if (known.order_number, known.payment_id) != (request.order_number, request.payment_id):
+        raise BusinessKeyReused(f"business key {request.business_key} belongs to a refund of another order or payment")
+    return known

@@ -1,0 +1,210 @@
+"""An operator restarts a refund that is in RS_ERROR: one audited operation that cannot pay twice.
+
+See docs/requirements.md#restarting-a-refund.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+
+from common.clock import Clock
+from common.http import Change
+from refunds.payments.model import DoesNotFit, fit
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.providers.model import Attempt, GatewayCall, GatewayPolicy, GatewayStatus, Receipt
+from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.attempt import publish_attempt
+from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
+from refunds.refunds.model import Refund, Restarted
+from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.store import RefundStore, RefundTransactions
+from refunds.refunds.transition import move
+from refunds.refunds.views import view
+
+
+class Proof(StrEnum):
+    """What is proven about the attempt that ended in RS_ERROR."""
+
+    NEVER_SENT = "never_sent"
+    NOT_STARTED = "not_started"
+    ABSENT = "absent"
+    FAILED = "failed"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was found outside any transaction, about this version of the refund, and the calls that it was found by."""
+
+    version: int
+    proof: Proof
+    receipt: Receipt | None
+    calls: Sequence[GatewayCall] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The refund before and after, and what came of it."""
+
+    before: Refund
+    after: Refund
+    outcome: Restarted
+
+
+class RestartRefund:
+    """Ask first, then act: ``ask`` talks to the gateway, ``carry_out`` changes the refund in a transaction."""
+
+    def __init__(
+        self, transactions: RefundTransactions, calls: GatewayCalls, apply_answer: ApplyAnswer, clock: Clock
+    ) -> None:
+        self._transactions = transactions
+        self._calls = calls
+        self._apply_answer = apply_answer
+        self._clock = clock
+
+    async def ask(self, refund_id: str, *, expected_version: int | None) -> Evidence | None:
+        """Find out what became of the refund; None when ``act`` is going to refuse anyway. Moves nothing.
+
+        ``expected_version`` None takes the refund as it is. Raises ``UnknownRefund``, and ``GatewayNoAnswer`` when the gateway does not
+        say it for certain.
+        """
+        async with self._transactions.begin() as store:
+            refund = await store.find(refund_id)
+            if refund is None:
+                raise UnknownRefund(f"there is no refund {refund_id}")
+            if refund.state is not RefundState.ERROR or expected_version not in {None, refund.version}:
+                return None
+            attempt = await store.attempt(refund)
+        try:
+            return await self._ask(refund, attempt)
+        except (GatewayAway, GatewaySilent, GatewayRefused) as error:
+            raise GatewayNoAnswer(
+                f"the gateway does not say what became of refund {refund_id} ({error.code})"
+            ) from error
+
+    async def _ask(self, refund: Refund, attempt: Attempt) -> Evidence:
+        if attempt.gateway_refund_id is None and attempt.sent_at is None:
+            return Evidence(refund.version, Proof.NEVER_SENT, None)
+        policy = self._calls.policy(attempt.gateway)
+        if attempt.never_started(policy):
+            return Evidence(refund.version, Proof.NOT_STARTED, None)
+        receipt = await self._calls.look_up(attempt, payment_id=refund.payment_id)
+        proof = _PROOFS.get(receipt.status)
+        if proof is None and _absence_proves(attempt, policy, now=self._clock.now()):
+            proof = Proof.ABSENT
+        if proof is None:
+            raise GatewayNoAnswer(f"the gateway does not know refund {refund.id}, which proves nothing yet")
+        return Evidence(refund.version, proof, receipt, self._calls.take_calls(refund.id))
+
+    async def carry_out(
+        self, change: Change, refund_id: str, *, expected_version: int | None, evidence: Evidence | None
+    ) -> Restart:
+        """``act`` in an operator's change: with its audit record, and counted once it is committed."""
+        store = self._transactions.store_on(change.connection)
+        done = await self.act(
+            store,
+            refund_id,
+            expected_version=expected_version,
+            evidence=evidence,
+            actor=change.principal.name,
+            reason=change.reason,
+        )
+        before, after = view(done.before), view(done.after)
+        await change.record("refund.restart", f"refund:{refund_id}", before=before, after=after)
+        change.after_commit(partial(store.metrics.restarted, done.outcome))
+        return done
+
+    async def act(
+        self,
+        store: RefundStore,
+        refund_id: str,
+        *,
+        expected_version: int | None,
+        evidence: Evidence | None,
+        actor: str,
+        reason: str,
+    ) -> Restart:
+        """Restart or adopt, inside the caller's transaction.
+
+        Raises ``NotInError``, ``VersionMismatch``, ``Overtaken``, and ``DoesNotFit`` when the sum no longer fits.
+        """
+        refund = await store.find(refund_id)
+        if refund is None:
+            raise UnknownRefund(f"there is no refund {refund_id}")
+        if expected_version not in {None, refund.version}:
+            raise VersionMismatch(f"refund {refund_id} is at version {refund.version}, not {expected_version}")
+        if refund.state is not RefundState.ERROR or evidence is None:
+            raise NotInError(f"refund {refund_id} is in {refund.state.name}, not in RS_ERROR")
+        if evidence.version != refund.version:
+            raise VersionMismatch(f"refund {refund_id} has changed since the gateway was asked")
+        await store.payments.lock(refund.payment_id)
+        await store.add_calls(evidence.calls)
+        before = await store.attempt(refund)
+        if evidence.receipt is not None and evidence.proof in _ADOPTED:
+            detail = f"adopted at a restart: {reason}"
+            after = await self._apply_answer.adopt(store, refund, before, evidence.receipt, actor=actor, detail=detail)
+            return Restart(refund, after, _ADOPTED[evidence.proof])
+        after = await self._again(store, refund, before, evidence, actor=actor, reason=reason)
+        return Restart(refund, after, Restarted.RESTARTED)
+
+    async def _again(
+        self, store: RefundStore, refund: Refund, before: Attempt, evidence: Evidence, *, actor: str, reason: str
+    ) -> Refund:
+        """A new attempt, from RS_CREATE, with its TCreateRefund."""
+        now, reserved, amount = self._clock.now(), refund.reserved, refund.amount
+        if refund.reserved == 0:
+            fitting = fit(await store.payments.lock(refund.payment_id), amount=refund.amount, currency=refund.currency)
+            if isinstance(fitting, DoesNotFit):
+                raise fitting
+            if fitting is not None:
+                reserved = amount = fitting
+        fresh = _following(before, evidence, self._calls.policy(before.gateway), now=now)
+        await store.add_attempt(fresh)
+        after = await move(
+            store,
+            refund,
+            Happened.RESTARTED,
+            now=now,
+            actor=actor,
+            detail=reason,
+            attempt=fresh.number,
+            declines=0,
+            reserved=reserved,
+            amount=amount,
+        )
+        await publish_attempt(store, after, now=now)
+        return after
+
+
+_PROOFS = {
+    GatewayStatus.OPENED: Proof.NOT_STARTED,
+    GatewayStatus.PENDING: Proof.PENDING,
+    GatewayStatus.SUCCEEDED: Proof.SUCCEEDED,
+    GatewayStatus.FAILED: Proof.FAILED,
+}
+_ADOPTED = {Proof.PENDING: Restarted.ADOPTED_PENDING, Proof.SUCCEEDED: Restarted.ADOPTED_SUCCESS}
+
+
+def _absence_proves(attempt: Attempt, policy: GatewayPolicy, *, now: datetime) -> bool:
+    """Only where the gateway finds by key, the refund was never seen there, and nothing can be on its way to it any more."""
+    if not policy.finds_by_key or attempt.gateway_refund_id is not None or attempt.sent_at is None:
+        return False
+    return policy.key_may_be_forgotten(attempt.sent_at, now=now)
+
+
+def _following(before: Attempt, evidence: Evidence, policy: GatewayPolicy, *, now: datetime) -> Attempt:
+    """Return the attempt that the restart begins. The key is new only when nothing can have been paid under the old one."""
+    if evidence.proof in {Proof.FAILED, Proof.ABSENT}:
+        return before.after_failure(policy=policy, now=now)
+    repeatable = before.may_send(now, policy=policy)
+    if before.never_started(policy) and not repeatable:
+        return before.after_failure(policy=policy, now=now)
+    carried = before.carried_on(now=now)
+    # What the gateway has made and not started is started by its id, which no age of the key makes another refund.
+    return carried if repeatable else replace(carried, sent_at=None)

@@ -1,0 +1,118 @@
+"""``POST /refunds/v1/refunds`` and ``GET /refunds/v1/refunds/{id}``."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, Field, field_validator
+
+from common.clock import Clock
+from common.errors import InvalidInput, Unavailable, Unprocessable
+from common.http import INTERNAL, OPERATOR, VIEWER, PlainDecimal, Request, Route
+from common.money import exponent
+from common.telemetry import current_traceparent
+from refunds.payments.model import CurrencyMismatch, ExceedsCaptured, GatewayRoutes, NothingCaptured, NothingLeft
+from refunds.refunds.errors import BusinessKeyReused, LineConflict, LinesDoNotAddUp, NoPayment, UnknownRefund
+from refunds.refunds.lines import LineKind, RequestedLine
+from refunds.refunds.request import RefundRequest, request_refund
+from refunds.refunds.store import RefundTransactions
+from refunds.refunds.views import RefundAccepted, RefundView, view
+
+_REFUSALS = (
+    *(InvalidInput, Unprocessable, Unavailable, NoPayment, BusinessKeyReused, LineConflict, LinesDoNotAddUp),
+    *(ExceedsCaptured, NothingLeft, NothingCaptured, CurrencyMismatch),
+)
+_Quantity = Annotated[PlainDecimal, Field(gt=0, le=10**6, max_digits=12, decimal_places=3)]
+
+
+class LineBody(BaseModel):
+    """A part of a line of the order: `quantity` of the `of_quantity` that `paid` was paid for. Tips are a line of their own."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    kind: LineKind = LineKind.POSITION
+    quantity: _Quantity = Decimal(1)
+    of_quantity: _Quantity = Decimal(1)
+    paid: Annotated[int, Field(ge=0, le=10**15, strict=True, description="minor units, for the whole line")]
+
+
+class RefundBody(BaseModel):
+    """What is to go back."""
+
+    order_number: Annotated[str, Field(min_length=1, max_length=64)]
+    payment_id: Annotated[str | None, Field(max_length=128)] = None
+    amount: Annotated[int, Field(gt=0, le=10**15, strict=True, description="minor units")] | None = Field(
+        default=None,
+        description="null: the sum of the lines; without lines, everything that is captured and not refunded",
+    )
+    lines: Annotated[
+        list[LineBody],
+        Field(
+            max_length=500, description="for a refund by lines: each part is rounded so that all parts add up to `paid`"
+        ),
+    ] = []
+    source: Annotated[str | None, Field(max_length=64, description="the order's source")] = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
+    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    business_key: Annotated[str, Field(min_length=1, max_length=200, description="the same key gives the same refund")]
+
+    @field_validator("currency")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        exponent(value)
+        return value
+
+
+class RefundRoutes:
+    """What other services and operators call."""
+
+    def __init__(self, transactions: RefundTransactions, clock: Clock, *, gateways: GatewayRoutes) -> None:
+        self._transactions = transactions
+        self._clock = clock
+        self._gateways = gateways
+
+    async def _request(self, request: Request[RefundBody, None]) -> RefundAccepted:
+        body = request.body
+        lines = tuple(RequestedLine(**line.model_dump()) for line in body.lines)
+        asked = RefundRequest(**body.model_dump(exclude={"lines"}), lines=lines, traceparent=current_traceparent())
+        async with self._transactions.begin() as store:
+            refund = await request_refund(
+                store, asked, gateways=self._gateways, actor=request.principal.name, now=self._clock.now()
+            )
+        return RefundAccepted.model_validate(refund, from_attributes=True)
+
+    async def _show(self, request: Request[None, None]) -> RefundView:
+        refund_id = str(request.path_uuid("id"))
+        async with self._transactions.begin() as store:
+            refund = await store.find(refund_id)
+            lines = await store.lines(refund_id)
+        if refund is None:
+            raise UnknownRefund(f"there is no refund {refund_id}")
+        return view(refund, lines)
+
+    def routes(self) -> list[Route]:
+        """Return the two routes."""
+        return [
+            Route(
+                method="POST",
+                path="/refunds/v1/refunds",
+                handler=self._request,
+                summary="Give money back, once",
+                description="Answers when the wish is committed; the money moves afterwards. The same `business_key` gives the same "
+                "refund. When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
+                request=RefundBody,
+                response=RefundAccepted,
+                status=202,
+                errors=_REFUSALS,
+                roles=INTERNAL | OPERATOR,
+                tags=("refunds",),
+            ),
+            Route(
+                method="GET",
+                path="/refunds/v1/refunds/{id}",
+                handler=self._show,
+                summary="One refund",
+                response=RefundView,
+                errors=(UnknownRefund, Unavailable),
+                roles=INTERNAL | VIEWER,
+                tags=("refunds",),
+            ),
+        ]

@@ -1,0 +1,68 @@
+"""CREATE: settle the sum against what was captured, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from refunds.payments.model import DoesNotFit, Payment, fit, is_cancellation
+from refunds.providers.model import PaymentInfo
+from refunds.refunds.model import Refund
+from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.store import RefundStore
+from refunds.refunds.transition import move
+
+
+async def save_captured(
+    store: RefundStore, payment_id: str, info: PaymentInfo, *, now: datetime, cancelled: bool = False
+) -> None:
+    """Store what was captured and settle every refund that waited for it, oldest first, inside the caller's transaction.
+
+    Nothing captured is not stored: the payment may still be captured, and will be asked again by the next refund. ``cancelled``: the
+    payment was cancelled, so what was requested of all of it has come about without a refund.
+    """
+    payment = await store.payments.lock(payment_id)
+    known = replace(payment, captured=info.captured, currency=info.currency)
+    if info.captured > 0:
+        known = await store.payments.save_captured(payment_id, info, now=now)
+    for refund in await store.waiting_for_captured(payment_id):
+        if cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
+            detail = "nothing was captured: the payment was cancelled instead of refunded"
+            await move(store, refund, Happened.CANCELLED, now=now, detail=detail)
+        else:
+            known = await _settle(store, known, refund, now=now)
+
+
+async def reject_all(store: RefundStore, payment_id: str, *, code: str, detail: str, now: datetime) -> None:
+    """The gateway does not know the payment: reject every refund that waited for it, inside the caller's transaction."""
+    await store.payments.lock(payment_id)
+    for refund in await store.waiting_for_captured(payment_id):
+        await move(store, refund, Happened.DOES_NOT_FIT, now=now, error=code, detail=detail)
+
+
+async def settle_waiting(store: RefundStore, payment_id: str, *, now: datetime) -> bool:
+    """Settle the refunds that wait although the captured sum is known by now. False when it is not known."""
+    payment = await store.payments.lock(payment_id)
+    if payment.captured is None:
+        return False
+    for refund in await store.waiting_for_captured(payment_id):
+        payment = await _settle(store, payment, refund, now=now)
+    return True
+
+
+async def _settle(store: RefundStore, payment: Payment, refund: Refund, *, now: datetime) -> Payment:
+    verdict = fit(payment, amount=refund.amount, currency=refund.currency)
+    if verdict is None:
+        return payment
+    if isinstance(verdict, DoesNotFit):
+        await move(store, refund, Happened.DOES_NOT_FIT, now=now, error=verdict.code, detail=verdict.detail)
+        return payment
+    # One that waits for the gateway to come back need not wait any longer; one that TCreateRefund has not begun still does.
+    due = None if refund.next_attempt_at is None else now
+    await store.save(refund, replace(refund, amount=verdict, reserved=verdict, next_attempt_at=due))
+    return replace(payment, reserved=payment.reserved + verdict)
+
+
+def holds_its_sum(refund: Refund) -> bool:
+    """Tell whether the refund may be sent: it waits in CREATE and its sum is taken from the payment."""
+    return refund.state is RefundState.CREATE and refund.amount is not None and refund.reserved == refund.amount

@@ -1,1 +1,0 @@
-"""The world behind the ports: disk, RabbitMQ, PostgreSQL, files, metrics."""

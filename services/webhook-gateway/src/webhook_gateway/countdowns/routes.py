@@ -1,0 +1,68 @@
+"""The address at which countdowns are listed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from common.http import VIEWER, Page, PageQuery, Request, Route, decode_cursor, page_of
+from webhook_gateway.countdowns.store import CountdownStore
+
+
+class CountdownQuery(PageQuery):
+    """Filters of the list of countdowns."""
+
+    state: Literal["running", "expired", "answered"] | None = None
+
+
+class Countdown(BaseModel):
+    """An order whose `order.created` was not answered 2xx in time, and what is left until the marketplace cancels it by itself."""
+
+    source: str
+    external_id: str
+    number: str
+    state: Literal["running", "expired", "answered"]
+    remaining_seconds: float
+    started_at: datetime = Field(description="our first answer that was missing, late or negative")
+    cancels_at: datetime = Field(description="when the last repeat of the source's schedule will have failed")
+    missed_at: datetime = Field(description="when the newest such request came in")
+    status: int = Field(description="what that request was answered, too late or not")
+    reason: Literal["refused", "slow", "hung_up"]
+    replica: str
+    answered_at: datetime | None = Field(description="when the request came in that was answered well and in time")
+
+
+class CountdownRoutes:
+    """Read only."""
+
+    def __init__(self, store: CountdownStore) -> None:
+        self._store = store
+
+    def routes(self) -> list[Route]:
+        """Return the one address."""
+        return [
+            Route(
+                method="GET",
+                path="/admin/v1/countdowns",
+                handler=self.countdowns,
+                summary="Orders that the marketplace will cancel by itself, the nearest first",
+                query=CountdownQuery,
+                response=Page[Countdown],
+                roles=VIEWER,
+                tags=("admin",),
+            )
+        ]
+
+    async def countdowns(self, request: Request[None, CountdownQuery]) -> Page[Countdown]:
+        """List countdowns, those that end first at the top."""
+        query = request.query
+        after = decode_cursor(query.cursor, datetime, str)
+        rows = await self._store.page(state=query.state, after=after, limit=query.limit + 1)
+        return page_of(
+            rows,
+            limit=query.limit,
+            item=lambda row: Countdown(**dict(row)),
+            key=lambda row: (row["cancels_at"], row["number"]),
+        )

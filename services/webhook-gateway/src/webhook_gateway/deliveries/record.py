@@ -1,0 +1,160 @@
+"""Keeps every delivery, notes it in the orders' timelines, raises alerts for what a person has to look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from common.contracts import intake
+from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.envelope import Envelope, Message
+from common.contracts.intake import Hook
+from common.contracts.journal import JournalEntryV1
+from common.ids import derived_id
+from common.messaging import outbox
+from common.postgres import Connection, Database
+from webhook_gateway.deliveries import store, unarrived
+from webhook_gateway.deliveries.store import DeliveryRow
+from webhook_gateway.deliveries.unarrived import AwaitedOrder
+from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
+from webhook_gateway.rescue import record as rescue
+from webhook_gateway.rescue.record import EndangeredRow, json_or_none
+
+_DIRECTLY_S = 3.0
+_CONNECTION_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a batch of deliveries comes to. ``tried_again`` names website orders that may not be endangered any more."""
+
+    deliveries: Sequence[DeliveryRow]
+    awaited: Sequence[AwaitedOrder]
+    endangered: Sequence[EndangeredRow]
+    tried_again: Sequence[str]
+    events: Sequence[Envelope]
+
+
+class RecordDeliveries:
+    """Runs inside the consumer's transaction. Carrying out the same deliveries again changes nothing."""
+
+    def __init__(self, *, public_url: str) -> None:
+        """``public_url`` is where people reach this service's admin addresses; alerts link there."""
+        self._public_url = public_url.rstrip("/")
+
+    async def __call__(self, connection: Connection, hooks: Sequence[Hook]) -> None:
+        """Keep the deliveries, and put what follows from them into the outbox."""
+        recording = self.plan(hooks)
+        await store.save_deliveries(connection, recording.deliveries)
+        await unarrived.expect(connection, recording.awaited)
+        await rescue.save_endangered(connection, recording.endangered)
+        arrived = await rescue.settle_arrived(connection, recording.tried_again)
+        await outbox.add(connection, *recording.events, *map(rescue.no_longer_endangered, arrived))
+
+    async def directly(self, database: Database, hook: Hook) -> None:
+        """Record one hook without broker and spool, within three seconds: a website waits for its answer."""
+        async with asyncio.timeout(_DIRECTLY_S), database.transaction(timeout=_CONNECTION_S) as connection:
+            await self(connection, [hook])
+
+    def plan(self, hooks: Sequence[Hook]) -> Recording:
+        """Say what is to be kept of the deliveries, and what follows."""
+        came_here = [hook for hook in hooks if hook.type != intake.FRONTEND_ERROR_REPORTED]
+        endangered = rescue.endangered_rows(hooks)
+        events: list[Envelope] = []
+        for hook in came_here:
+            if hook.number is not None:
+                events.append(_journal(hook))
+            if hook.type == intake.HOOK_QUARANTINED:
+                events.append(self._quarantined(hook))
+        events += [rescue.endangered_alert(row, public_url=self._public_url) for row in endangered]
+        return Recording(
+            deliveries=[_row(hook) for hook in came_here],
+            awaited=[order for order in map(_awaited, hooks) if order is not None],
+            endangered=endangered,
+            tried_again=rescue.tried_again(hooks),
+            events=events,
+        )
+
+    def _quarantined(self, hook: Hook) -> Envelope:
+        reason = (hook.reason or "unknown").partition(":")[0]
+        problem = ProblemRaisedV1(
+            kind="hook.quarantined",
+            severity="critical" if hook.number is None else "warning",
+            fingerprint=derived_id("quarantine", hook.source, reason),
+            summary=f"Хук источника {hook.source} не удалось разобрать и отложен в карантин ({hook.reason}), ответ {hook.status}",
+            details={"delivery_id": hook.delivery_id, "event": hook.event, "reason": hook.reason or "unknown"},
+            service=SERVICE,
+            order_number=hook.number,
+            source=hook.source,
+            link=f"{self._public_url}/admin/v1/deliveries/{hook.delivery_id}",
+            occurred_at=hook.received_at,
+        )
+        return _envelope(hook, problem, derived_id("problem", "hook.quarantined", hook.delivery_id))
+
+
+def outcome_of(hook: Hook) -> Outcome:
+    """Return the outcome that was fixed when the delivery was answered."""
+    if hook.reason is not None and hook.reason.startswith(REPLAY_OF):
+        return Outcome.REPLAYED
+    if hook.type == intake.WEBSITE_ORDER_REFUSED:
+        return Outcome.REFUSED
+    if hook.type == intake.HOOK_QUARANTINED:
+        return Outcome.QUARANTINED
+    return Outcome.SPOOLED if hook.lane == "spool" else Outcome.CONFIRMED
+
+
+def _awaited(hook: Hook) -> AwaitedOrder | None:
+    """Return the order that the orchestrator has to announce: whoever sent the ``created`` had a positive answer, quarantined or not."""
+    acknowledged = hook.type == intake.HOOK_RECEIVED or (
+        hook.type == intake.HOOK_QUARANTINED and hook.status is not None and hook.status < HTTPStatus.MULTIPLE_CHOICES
+    )
+    if hook.event != ORDER_CREATED or hook.number is None or not acknowledged:
+        return None
+    return AwaitedOrder(
+        number=hook.number, source=hook.source, external_id=hook.external_id, acknowledged_at=hook.received_at
+    )
+
+
+def _row(hook: Hook) -> DeliveryRow:
+    outcome = outcome_of(hook)
+    origin = None
+    if outcome is Outcome.REPLAYED and hook.reason is not None:
+        origin = hook.reason.removeprefix(REPLAY_OF)
+    headers = json_or_none(hook.headers)
+    return DeliveryRow(
+        hook=hook, outcome=outcome.value, replay_of=origin, headers=headers if isinstance(headers, dict) else {}
+    )
+
+
+def _journal(hook: Hook) -> Envelope:
+    outcome = outcome_of(hook).value
+    entry = JournalEntryV1(
+        order_number=hook.number or "",
+        service=SERVICE,
+        kind="hook.replayed" if outcome == Outcome.REPLAYED else "hook.received",
+        actor=hook.source,
+        summary=f"{hook.event}: {outcome}",
+        details={
+            "event": hook.event,
+            "outcome": outcome,
+            "lane": hook.lane,
+            "delivery_id": hook.delivery_id,
+            "replica": hook.replica,
+            "status": str(hook.status or ""),
+        },
+        occurred_at=hook.received_at,
+    )
+    return _envelope(hook, entry, derived_id("journal", SERVICE, hook.delivery_id))
+
+
+def _envelope(hook: Hook, message: Message, event_id: str) -> Envelope:
+    return Envelope.of(
+        message,
+        event_id=event_id,
+        source=f"/{SERVICE}",
+        subject=hook.number,
+        time=hook.received_at,
+        traceparent=hook.traceparent,
+    )

@@ -1,0 +1,173 @@
+"""The addresses at which deliveries, the ledger and orders on their way are looked at, and deliveries decided about."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from common.clock import Clock
+from common.errors import Conflict, NotFound, Unprocessable
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    decode_cursor,
+    page_of,
+)
+from webhook_gateway.deliveries import views
+from webhook_gateway.deliveries.dismiss import dismiss
+from webhook_gateway.deliveries.replay import replay
+from webhook_gateway.deliveries.search import DeliverySearch
+from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.rescue.views import text_or_none
+
+
+class DeliveryRoutes:
+    """Every change leaves an audit record in its own transaction."""
+
+    def __init__(
+        self, changes: Changes, search: DeliverySearch, unarrived: UnarrivedOrders, *, clock: Clock, replica: str
+    ) -> None:
+        self._changes = changes
+        self._search = search
+        self._unarrived = unarrived
+        self._clock = clock
+        self._replica = replica
+
+    def routes(self) -> list[Route]:
+        """Return the addresses; lists and sums are for viewers, changes for operators."""
+        read = partial(Route, method="GET", roles=VIEWER, tags=("admin",))
+        change = partial(
+            Route,
+            method="POST",
+            roles=OPERATOR,
+            tags=("admin",),
+            idempotent=True,
+            request=views.Replay,
+            response=views.Resent,
+            errors=(NotFound, Conflict, Unprocessable),
+        )
+        return [
+            read(
+                path="/admin/v1/deliveries",
+                handler=self.deliveries,
+                summary="Everything that came in, newest first",
+                query=views.DeliveriesQuery,
+                response=Page[views.DeliveryItem],
+            ),
+            read(
+                path="/admin/v1/deliveries/{id}",
+                handler=self.delivery,
+                summary="One delivery as it came",
+                response=views.Delivery,
+                errors=(NotFound,),
+            ),
+            change(
+                path="/admin/v1/deliveries/{id}/replay",
+                handler=self.replay,
+                summary="Send a delivery again, as it came or mended",
+            ),
+            read(
+                path="/admin/v1/ledger",
+                handler=self.ledger,
+                summary="What came in and what became of it",
+                query=views.LedgerQuery,
+                response=views.Ledger,
+            ),
+            read(
+                path="/admin/v1/unarrived-orders",
+                handler=self.unarrived,
+                summary="Orders that were acknowledged and are not at the orchestrator, the oldest first",
+                query=PageQuery,
+                response=Page[views.UnarrivedOrder],
+            ),
+            change(
+                path="/admin/v1/deliveries/{id}/dismiss",
+                handler=self.dismiss,
+                summary="Decide that a quarantined delivery needs nothing more",
+                description="Retention keeps a quarantined delivery until it is replayed or dismissed.",
+                request=AdminChange,
+                response=views.Dismissed,
+                errors=(NotFound, Conflict),
+            ),
+        ]
+
+    async def deliveries(self, request: Request[None, views.DeliveriesQuery]) -> Page[views.DeliveryItem]:
+        """List deliveries, the newest first."""
+        query = request.query
+        after = decode_cursor(query.cursor, datetime, str)
+        rows = await self._search.deliveries(query, after=after, limit=query.limit + 1)
+        return page_of(
+            rows,
+            limit=query.limit,
+            item=lambda row: views.DeliveryItem(**dict(row)),
+            key=lambda row: (row["received_at"].isoformat(), row["id"]),
+        )
+
+    async def delivery(self, request: Request[None, None]) -> views.Delivery:
+        """Show one delivery with its body."""
+        row = await self._search.delivery(request.path_uuid("id"))
+        if row is None:
+            raise NotFound("no such delivery")
+        values = dict(row)
+        raw: bytes = values.pop("body")
+        return views.Delivery(**values, body=text_or_none(raw), body_base64=base64.b64encode(raw).decode("ascii"))
+
+    async def replay(self, request: Request[views.Replay, None]) -> Answer:
+        """Send a delivery again."""
+        delivery_id = request.path_uuid("id")
+        return await self._changes.carry_out(
+            request,
+            lambda change: replay(
+                change, delivery_id, mended=request.body.body, now=self._clock.now(), replica=self._replica
+            ),
+        )
+
+    async def dismiss(self, request: Request[AdminChange, None]) -> Answer:
+        """Dismiss a quarantined delivery."""
+        delivery_id = request.path_uuid("id")
+        return await self._changes.carry_out(request, lambda change: dismiss(change, delivery_id))
+
+    async def ledger(self, request: Request[None, views.LedgerQuery]) -> views.Ledger:
+        """Add up a period."""
+        since, until = request.query.period(self._clock.now())
+        rows = await self._search.ledger(since, until)
+        replicas, sources = sorted({row["replica"] for row in rows}), sorted({row["source"] for row in rows})
+        return views.Ledger(
+            since=since,
+            until=until,
+            **_sums(rows),
+            by_replica=[views.ReplicaSums(replica=name, **_sums(rows, replica=name)) for name in replicas],
+            by_source=[views.SourceSums(source=name, **_sums(rows, source=name)) for name in sources],
+        )
+
+    async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:
+        """List orders on their way, the oldest first."""
+        query = request.query
+        after = decode_cursor(query.cursor, datetime, str)
+        rows = await self._unarrived.page(after=after, limit=query.limit + 1)
+        return page_of(
+            rows,
+            limit=query.limit,
+            item=lambda row: views.UnarrivedOrder(**dict(row)),
+            key=lambda row: (row["acknowledged_at"], row["number"]),
+        )
+
+
+def _sums(rows: Sequence[Any], **of: str) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for row in rows:
+        if all(row[column] == value for column, value in of.items()):
+            sums[row["outcome"]] += row["count"]
+            sums["received"] += row["count"]
+    return dict(sums)

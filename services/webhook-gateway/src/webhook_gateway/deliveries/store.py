@@ -1,0 +1,106 @@
+"""Deliveries in the gateway's database: what came in, byte for byte."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from common.contracts.intake import Hook
+from common.postgres import Connection
+
+# One statement for a batch. A copy that came by the spool corrects the storage path of the one that came by the broker.
+_SAVE_DELIVERIES = """
+INSERT INTO deliveries AS kept (
+    delivery_id, received_at, type, event_id, source, event, number, external_id, sent_at, digest, currency,
+    outcome, lane, reason, status, replica, replay_of, body_form, body, headers, traceparent
+) SELECT * FROM unnest(
+    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+    $11::text[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[], $17::uuid[], $18::text[], $19::bytea[],
+    $20::jsonb[], $21::text[]
+)
+ON CONFLICT (received_at, delivery_id) DO UPDATE
+SET lane = 'spool', outcome = CASE kept.outcome WHEN 'confirmed' THEN 'spooled' ELSE kept.outcome END
+WHERE excluded.lane = 'spool'
+"""
+_DELIVERY = """
+SELECT delivery_id::text AS id, type, source, event, body_form, body, received_at, number, external_id, sent_at, digest, currency
+FROM deliveries WHERE delivery_id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """A delivery as it is kept. ``headers`` are masked."""
+
+    hook: Hook
+    outcome: str
+    replay_of: str | None
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDelivery:
+    """What a replay starts from."""
+
+    id: str
+    type: str
+    source: str
+    event: str
+    body_form: Literal["envelope", "payload"]
+    body: bytes
+    received_at: datetime
+    number: str | None
+    external_id: str | None
+    sent_at: str | None
+    digest: str | None
+    currency: str | None
+
+
+async def save_deliveries(connection: Connection, rows: Sequence[DeliveryRow]) -> None:
+    """Insert deliveries, each once; the copy of a delivery that came by the other storage path only corrects the path."""
+    once: dict[tuple[str, datetime], DeliveryRow] = {}
+    for row in rows:
+        key = (row.hook.delivery_id, row.hook.received_at)
+        if key not in once or row.hook.lane == "spool":
+            once[key] = row
+    if once:
+        await connection.execute(_SAVE_DELIVERIES, *zip(*map(_delivery_values, once.values()), strict=True))
+
+
+async def find_delivery(connection: Connection, delivery_id: uuid.UUID) -> StoredDelivery | None:
+    """Return a kept delivery, wherever its partition is."""
+    row = await connection.fetchrow(_DELIVERY, delivery_id)
+    if row is None:
+        return None
+    form: Literal["envelope", "payload"] = "payload" if row["body_form"] == "payload" else "envelope"
+    return StoredDelivery(**{**dict(row), "body_form": form})
+
+
+def _delivery_values(row: DeliveryRow) -> tuple[Any, ...]:
+    hook = row.hook
+    return (
+        uuid.UUID(hook.delivery_id),
+        hook.received_at,
+        hook.type,
+        hook.event_id,
+        hook.source,
+        hook.event,
+        hook.number,
+        hook.external_id,
+        hook.sent_at,
+        hook.digest,
+        hook.currency,
+        row.outcome,
+        hook.lane,
+        hook.reason,
+        hook.status,
+        hook.replica,
+        None if row.replay_of is None else uuid.UUID(row.replay_of),
+        hook.body_form,
+        hook.body,
+        dict(row.headers),
+        hook.traceparent,
+    )

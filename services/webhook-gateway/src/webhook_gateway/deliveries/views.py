@@ -1,0 +1,137 @@
+"""What operators send and see."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from common.errors import InvalidInput
+from common.http import AdminChange, Moment, PageQuery
+
+_DAY = timedelta(days=1)
+_FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
+
+
+class DeliveriesQuery(PageQuery):
+    """Filters of the list of deliveries; all must hold."""
+
+    order: str | None = Field(default=None, max_length=255, description="our number or the source's own id")
+    source: str | None = Field(default=None, max_length=64)
+    event: str | None = Field(default=None, max_length=100)
+    outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed"] | None = None
+    since: Moment | None = Field(default=None, alias="from", description="received at or after")
+    until: Moment | None = Field(default=None, alias="to", description="received before")
+
+
+class DeliveryItem(BaseModel):
+    """A delivery, without its body."""
+
+    id: str
+    received_at: datetime
+    source: str
+    event: str
+    type: str
+    outcome: str
+    lane: str
+    number: str | None
+    external_id: str | None
+    sent_at: str | None
+    reason: str | None
+    status: int | None
+    replica: str
+    replay_of: str | None
+    size: int
+    traceparent: str | None
+
+
+class Delivery(DeliveryItem):
+    """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked."""
+
+    recorded_at: datetime
+    event_id: str
+    digest: str | None
+    currency: str | None
+    body_form: str
+    headers: dict[str, Any]
+    body: str | None
+    body_base64: str
+
+
+class Replay(AdminChange):
+    """Send a delivery again. `body`, if given, replaces what was kept."""
+
+    body: dict[str, Any] | None = None
+
+
+class Resent(BaseModel):
+    """What was sent: a delivery of its own, with its own id."""
+
+    delivery_id: str
+    event: str
+    number: str
+    dry_run: bool
+
+
+class LedgerQuery(BaseModel):
+    """The period, by the time of receiving: a day to now unless given."""
+
+    since: Moment | None = Field(default=None, alias="from", description="a day before `to` unless given")
+    until: Moment | None = Field(default=None, alias="to", description="now unless given")
+
+    def period(self, now: datetime) -> tuple[datetime, datetime]:
+        """Return the period's two ends. Raises ``InvalidInput`` where it has no length."""
+        until = self.until or now
+        since = self.since or max(until, _FIRST_DAY_ENDS) - _DAY
+        if until <= since:
+            raise InvalidInput("`to` must be after `from`")
+        return since, until
+
+
+class LedgerSums(BaseModel):
+    """received = confirmed + spooled + quarantined + refused."""
+
+    received: int = 0
+    confirmed: int = 0
+    spooled: int = 0
+    quarantined: int = 0
+    refused: int = 0
+
+
+class ReplicaSums(LedgerSums):
+    """The sums of one replica."""
+
+    replica: str
+
+
+class SourceSums(LedgerSums):
+    """The sums of one source."""
+
+    source: str
+
+
+class Ledger(LedgerSums):
+    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of refusals."""
+
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    by_replica: list[ReplicaSums]
+    by_source: list[SourceSums]
+
+
+class UnarrivedOrder(BaseModel):
+    """An order that was acknowledged and of which the orchestrator has not told."""
+
+    number: str
+    source: str | None
+    external_id: str | None
+    acknowledged_at: datetime
+    age_seconds: float
+
+
+class Dismissed(BaseModel):
+    """What a dismissal did; with `dry_run` what it would do."""
+
+    delivery_id: str
+    dismissed: bool

@@ -1,0 +1,278 @@
+"""The spool's file: SQLite in WAL with full sync, one checksum a record. Synchronous; used by one thread (see ``spool``)."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+
+from common.errors import ConfigurationError
+from common.telemetry import get_logger
+from webhook_gateway.durable.model import SpoolRecord
+
+_log = get_logger()
+_FILE = "spool.db"
+_OVERHEAD = 200  # bytes a record costs beside its body, roughly: key, checksum, b-tree
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, stored_at REAL NOT NULL, routing_key TEXT NOT NULL, body BLOB NOT NULL, checksum BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS torn (
+    id INTEGER PRIMARY KEY, stored_at REAL, routing_key TEXT, body BLOB, checksum BLOB, found_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS heartbeat (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL NOT NULL);
+"""
+_SUMMARY = "SELECT count(*), coalesce(sum(length(body)), 0), min(stored_at) FROM records"
+_OLDEST = "SELECT stored_at FROM records ORDER BY id LIMIT 1"
+_PAGE = (
+    "SELECT id, stored_at, routing_key, body, checksum FROM records"
+    " WHERE id NOT IN (SELECT id FROM temp.undeleted) ORDER BY id LIMIT ?"
+)
+# What was relayed and could not be deleted. In memory: it is only needed while the disk takes nothing, and costs repeats after a crash.
+_LEFT = (
+    "SELECT count(*), coalesce(sum(length(body)), 0), min(stored_at) FROM records"
+    " WHERE id NOT IN (SELECT id FROM temp.undeleted)"
+)
+_KEEP_TORN = (
+    "INSERT OR REPLACE INTO torn SELECT id, stored_at, routing_key, body, checksum, ? FROM records"
+    " WHERE id IN (SELECT id FROM temp.undeleted WHERE torn)"
+)
+_UNDELETED = "CREATE TEMP TABLE IF NOT EXISTS undeleted (id INTEGER PRIMARY KEY, torn INTEGER NOT NULL)"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """What the file holds. ``oldest_at`` is Unix time in seconds, None when it is empty."""
+
+    records: int
+    size: int
+    oldest_at: float | None
+
+
+class SpoolFile:
+    """One replica's records. Two processes cannot open one directory: a lock on it is held until ``close``.
+
+    A write has reached the disk (fsync of the write-ahead log) when the method returns; when it raises ``sqlite3.Error`` or ``OSError``
+    nothing of it is kept. A file that SQLite finds damaged on opening is set aside whole, what can be read of it is carried over.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = -1
+        self._connection: sqlite3.Connection | None = None
+        self.state = SpoolState(0, 0, None)
+        self.torn_found = 0
+        self._holds_torn = False  # they stay for a person, wherever they are in the file
+
+    def open(self) -> None:
+        """Open or create. Raises ``ConfigurationError`` when the directory cannot be used or is another process's."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(f"the spool {self._directory} cannot be used: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise ConfigurationError(f"the spool {self._directory} is in use by another process") from None
+        try:
+            try:
+                self._connection = self._connect(self._directory / _FILE)
+                sound = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                sound = False
+            if not sound:
+                self._set_aside()
+            self._holds_torn = bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM torn)").fetchone()[0])
+            count, size, oldest = self._db.execute(_SUMMARY).fetchone()
+            self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
+        except sqlite3.Error as error:
+            self.close()
+            raise ConfigurationError(f"the spool {self._directory} cannot be used: {error}") from None
+
+    def close(self) -> None:
+        """Close the file and give the lock back. Safe to repeat."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def append(self, records: Sequence[tuple[str, bytes]]) -> None:
+        """Store (routing key, body) pairs in one synced transaction, in this order."""
+        now = time()
+        rows = [(now, key, body, _checksum(key, body)) for key, body in records]
+        with self._db as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                "INSERT INTO records (stored_at, routing_key, body, checksum) VALUES (?, ?, ?, ?)", rows
+            )
+        size = sum(cost(body) for _, body in records)
+        oldest = self.state.oldest_at if self.state.records else now
+        self.state = SpoolState(self.state.records + len(records), self.state.size + size, oldest)
+
+    def peek(self, limit: int) -> list[SpoolRecord]:
+        """Return the oldest records that are intact. Torn ones among them are moved to the table ``torn``."""
+        while True:
+            intact: list[SpoolRecord] = []
+            torn: list[int] = []
+            rows = self._db.execute(_PAGE, (limit,)).fetchall()
+            for record_id, _stored_at, key, body, checksum in rows:
+                if isinstance(key, str) and isinstance(body, bytes) and _checksum(key, body) == checksum:
+                    intact.append(SpoolRecord(record_id, key, body))
+                else:
+                    torn.append(record_id)
+            if torn:
+                try:
+                    self._move_torn(torn)
+                except sqlite3.OperationalError:
+                    self._holds_torn = True
+                    self._leave_out(torn, torn=True)
+                    self.torn_found += len(torn)
+                    _log.error("spool_records_torn", records=len(torn))
+            if intact or not rows:
+                return intact
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Delete records that have been relayed.
+
+        On a full disk deleting fails too (it is a write like any other). Then they are left out of ``peek``, so that the rest can be
+        relayed, and are deleted with the next ones; when nothing else is left in the file, a new one takes its place.
+        """
+        try:
+            removed = self._delete(ids)
+        except sqlite3.OperationalError:
+            left = self._leave_out(ids)
+            _log.warning("spool_cannot_delete", records=len(ids), left=left)
+            if not left and not self._holds_torn:
+                self._begin_anew()
+        else:
+            self._shrink(len(ids), removed)
+
+    def beat(self) -> None:
+        """Write one small record, to see that writing works."""
+        with self._db as connection:
+            connection.execute(
+                "INSERT INTO heartbeat VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", (time(),)
+            )
+
+    def _delete(self, ids: Sequence[int]) -> int:
+        removed = 0
+        with self._db as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for record_id in ids:
+                row = connection.execute(
+                    "DELETE FROM records WHERE id = ? RETURNING length(body)", (record_id,)
+                ).fetchone()
+                removed += 0 if row is None else int(row[0]) + _OVERHEAD
+            connection.execute(_KEEP_TORN, (time(),))
+            connection.execute("DELETE FROM records WHERE id IN (SELECT id FROM temp.undeleted)")
+            connection.execute("DELETE FROM temp.undeleted")
+        return removed
+
+    def _leave_out(self, ids: Sequence[int], *, torn: bool = False) -> int:
+        """Let the records count as gone, and return how many are left. The disk itself is the bound now."""
+        self._db.executemany("INSERT OR IGNORE INTO temp.undeleted VALUES (?, ?)", [(each, torn) for each in ids])
+        count, size, oldest = self._db.execute(_LEFT).fetchone()
+        self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
+        return int(count)
+
+    def _begin_anew(self) -> None:
+        """Everything in the file has been relayed and cannot be deleted from it: removing the file needs no room."""
+        self._db.close()
+        for suffix in ("", "-wal", "-shm"):
+            (self._directory / f"{_FILE}{suffix}").unlink(missing_ok=True)
+        self._connection = self._connect(self._directory / _FILE)
+        self.state = SpoolState(0, 0, None)
+        _log.warning("spool_begun_anew")
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("the spool is closed")
+        return self._connection
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.executescript(_SCHEMA)
+        connection.execute(_UNDELETED)
+        return connection
+
+    def _shrink(self, records: int, size: int) -> None:
+        row = self._db.execute(_OLDEST).fetchone()
+        self.state = SpoolState(self.state.records - records, self.state.size - size, None if row is None else row[0])
+
+    def _move_torn(self, ids: Sequence[int]) -> None:
+        removed = 0
+        with self._db as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for record_id in ids:
+                connection.execute(
+                    "INSERT OR REPLACE INTO torn SELECT id, stored_at, routing_key, body, checksum, ? FROM records WHERE id = ?",
+                    (time(), record_id),
+                )
+                row = connection.execute(
+                    "DELETE FROM records WHERE id = ? RETURNING length(body)", (record_id,)
+                ).fetchone()
+                removed += int(row[0] or 0) + _OVERHEAD
+        self._shrink(len(ids), removed)
+        self._holds_torn = True
+        self.torn_found += len(ids)
+        _log.error("spool_records_torn", records=len(ids))
+
+    def _set_aside(self) -> None:
+        """Move a damaged file away and carry over what can be read of it."""
+        if self._connection is not None:
+            self._connection.close()
+        damaged = self._directory / f"{_FILE}.damaged-{int(time())}"
+        for suffix in ("", "-wal", "-shm"):
+            file = self._directory / f"{_FILE}{suffix}"
+            if file.exists():
+                file.rename(f"{damaged}{suffix}")
+        self._connection = self._connect(self._directory / _FILE)
+        saved = self._salvage(damaged)
+        self.torn_found += 1
+        _log.error("spool_file_damaged", kept_as=damaged.name, salvaged=saved)
+
+    def _salvage(self, damaged: Path) -> int:
+        saved = 0
+        try:
+            old = sqlite3.connect(f"file:{damaged}?mode=ro", uri=True)
+            try:
+                for row in old.execute("SELECT stored_at, routing_key, body, checksum FROM records ORDER BY id"):
+                    if _checksum(row[1], row[2]) == row[3]:
+                        self._db.execute(
+                            "INSERT INTO records (stored_at, routing_key, body, checksum) VALUES (?, ?, ?, ?)", row
+                        )
+                        saved += 1
+            finally:
+                old.close()
+        except (sqlite3.Error, TypeError, AttributeError):
+            return saved  # as far as it could be read; the damaged file stays for a person
+        return saved
+
+
+def cost(body: bytes) -> int:
+    """Return the bytes that a record is counted with."""
+    return len(body) + _OVERHEAD
+
+
+def _checksum(routing_key: str, body: bytes) -> bytes:
+    digest = hashlib.blake2b(routing_key.encode(), digest_size=16, person=b"spool-record")
+    digest.update(b"\0")
+    digest.update(body)
+    return digest.digest()

@@ -1,1 +1,0 @@
-"""Where requests, messages and the clock come in."""

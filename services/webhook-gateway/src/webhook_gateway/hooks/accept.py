@@ -1,0 +1,142 @@
+"""Takes a marketplace's hook: reads it, makes it durable, and says what to answer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
+
+from common.contracts.intake import HOOK_IGNORED, HOOK_QUARANTINED, HOOK_RECEIVED, Hook
+from common.errors import FieldError
+from common.ids import derived_id, new_id, order_number
+from webhook_gateway.durable.keep_safe import KeepSafe
+from webhook_gateway.durable.model import NoStoragePath
+from webhook_gateway.hooks.model import ORDER_CREATED, UNREADABLE, Outcome, Source, Verdict
+from webhook_gateway.hooks.reading import Reading, read_hook
+
+_IGNORED: Mapping[str, str] = {"status": "ignored"}
+
+
+class AcceptHook:
+    """Every positive answer is given after the event is durable. Touches no database. Safe for concurrent use."""
+
+    def __init__(self, keep_safe: KeepSafe, *, replica: str) -> None:
+        self._keep_safe = keep_safe
+        self._replica = replica
+
+    async def __call__(
+        self, source: Source, body: bytes, *, headers: str, received_at: datetime, traceparent: str | None
+    ) -> Verdict:
+        """Take an authenticated body. ``headers`` is JSON, secrets masked. Raises ``NoStoragePath`` when nothing can store it."""
+        reading = read_hook(body)
+        delivery_id = new_id()
+        external_id = reading.external_id
+        number = None if external_id is None else order_number(source.name, external_id)
+        kind, verdict = self._judge(source, reading, number)
+        hook = Hook(
+            type=kind,
+            event_id=_event_id(kind, source, reading, delivery_id),
+            delivery_id=delivery_id,
+            source=source.name,
+            event=reading.event,
+            body_form="envelope",
+            body=body,
+            received_at=received_at,
+            replica=self._replica,
+            number=number,
+            external_id=external_id,
+            sent_at=reading.sent_at,
+            digest=reading.digest,
+            reason=_reason(reading.problems) if kind == HOOK_QUARANTINED else None,
+            status=verdict.status,
+            headers=headers,
+            currency=source.currency,
+            traceparent=traceparent,
+        )
+        path = await self._keep_safe(hook)
+        if path == "broker" or kind == HOOK_QUARANTINED:
+            return verdict
+        return replace(verdict, outcome=Outcome.SPOOLED)
+
+    async def oversized(
+        self, source: Source, first_part: bytes, *, headers: str, received_at: datetime, traceparent: str | None
+    ) -> Verdict:
+        """Keep the first part of a body over the limit. Never raises: the answer is 413 also when nothing could be kept."""
+        delivery_id = new_id()
+        hook = Hook(
+            type=HOOK_QUARANTINED,
+            event_id=derived_id("delivery", delivery_id),
+            delivery_id=delivery_id,
+            source=source.name,
+            event=UNREADABLE,
+            body_form="envelope",
+            body=first_part,
+            received_at=received_at,
+            replica=self._replica,
+            digest=hashlib.sha256(first_part).hexdigest(),
+            reason="too_large",
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            headers=headers,
+            currency=source.currency,
+            traceparent=traceparent,
+        )
+        verdict = Verdict(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            event=UNREADABLE,
+            outcome=Outcome.QUARANTINED,
+            code="payload_too_large",
+            detail="the body is larger than what one hook may be",
+        )
+        try:
+            await self._keep_safe(hook)
+        except NoStoragePath:
+            return replace(verdict, outcome=Outcome.REFUSED)
+        return verdict
+
+    def _judge(self, source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
+        event = reading.event
+        if reading.ignorable:
+            return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
+        if number is None:
+            return HOOK_QUARANTINED, Verdict(
+                status=400,
+                event=event,
+                outcome=Outcome.QUARANTINED,
+                code="unreadable",
+                detail="no order id can be read",
+                fields=reading.problems,
+            )
+        body = {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
+        if not reading.problems:
+            return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
+        if source.accept_invalid:
+            return HOOK_QUARANTINED, Verdict(status=200, event=event, outcome=Outcome.QUARANTINED, body=body)
+        return HOOK_QUARANTINED, Verdict(
+            status=422,
+            event=event,
+            outcome=Outcome.QUARANTINED,
+            code="unprocessable",
+            detail="the hook does not fit",
+            fields=reading.problems,
+        )
+
+
+def _event_id(kind: str, source: Source, reading: Reading, delivery_id: str) -> str:
+    """Return what a repeat is recognised by.
+
+    ``created`` by its order alone; the others also by content and time, as quantities may go from A to B and back to A. Without a time,
+    and for what is not acted on, every delivery is an event of its own.
+    """
+    if kind == HOOK_RECEIVED and reading.external_id is not None:
+        if reading.event == ORDER_CREATED:
+            return derived_id("hook", source.name, reading.external_id, reading.event)
+        if reading.sent_at is not None:
+            return derived_id("hook", source.name, reading.external_id, reading.event, reading.digest, reading.sent_at)
+    return derived_id("delivery", delivery_id)
+
+
+def _reason(problems: tuple[FieldError, ...]) -> str:
+    first = problems[0]
+    return f"{first.code}:{first.field}" if first.field else first.code

@@ -1,0 +1,105 @@
+"""Reads the file that names the marketplaces: how each proves who it is, and what it is told about hooks that do not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+
+from common.errors import ConfigurationError
+from common.money import exponent
+from webhook_gateway.countdowns.model import ANSWER_WITHIN_S, REPEATS_S, Schedule
+from webhook_gateway.hooks.authentication import Authenticator, Basic, ClientToken, StandardWebhooks
+from webhook_gateway.hooks.model import WEBSITE, Source
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _ClientToken(_Strict):
+    kind: Literal["client_token"]
+    tokens: list[SecretStr] = Field(min_length=1)
+
+
+class _StandardWebhooks(_Strict):
+    kind: Literal["standard_webhooks"]
+    secrets: list[SecretStr] = Field(min_length=1)
+
+
+class _Credentials(_Strict):
+    username: str
+    password: SecretStr
+
+
+class _Basic(_Strict):
+    kind: Literal["basic"]
+    credentials: list[_Credentials] = Field(min_length=1)
+
+
+class _Source(_Strict):
+    auth: Annotated[_ClientToken | _StandardWebhooks | _Basic, Field(discriminator="kind")]
+    on_invalid: Literal["accept", "reject"] = "accept"
+    currency: str = "RUB"
+    answer_within: float = Field(default=ANSWER_WITHIN_S, gt=0, le=300)
+    repeats: tuple[Annotated[float, Field(gt=0, le=7 * 86400)], ...] = Field(
+        default=REPEATS_S, min_length=1, max_length=50
+    )
+
+
+_FILE = TypeAdapter(dict[str, _Source])
+
+
+def load_sources(path: Path) -> Mapping[str, Source]:
+    """Return the sources by name. Raises ``ConfigurationError`` with one line that holds no secret."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"the sources file {path} cannot be read: {error.strerror}") from None
+    try:
+        entries = _FILE.validate_python(orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        raise ConfigurationError(f"the sources file {path} is not JSON") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the document"
+        raise ConfigurationError(f"the sources file {path} is malformed at {place}: {first['msg']}") from None
+    if not entries:
+        raise ConfigurationError(f"the sources file {path} names no source")
+    return {name: _source(path, name, entry) for name, entry in entries.items()}
+
+
+def _source(path: Path, name: str, entry: _Source) -> Source:
+    if not _NAME.fullmatch(name) or name == WEBSITE:
+        raise ConfigurationError(
+            f"the sources file {path} is malformed: a source's name is lower-case letters, digits, - and _, and not {WEBSITE!r}"
+        )
+    try:
+        exponent(entry.currency)
+        return Source(
+            name=name,
+            authenticator=_authenticator(entry),
+            accept_invalid=entry.on_invalid == "accept",
+            currency=entry.currency,
+            schedule=Schedule(answer_within=entry.answer_within, repeats=entry.repeats),
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"the sources file {path} is malformed at {name}: {error}") from None
+
+
+def _authenticator(entry: _Source) -> Authenticator:
+    auth = entry.auth
+    if isinstance(auth, _ClientToken):
+        tokens = [token.get_secret_value() for token in auth.tokens]
+        if not all(token.strip() for token in tokens):
+            raise ValueError("a token is empty")
+        return ClientToken(tokens)
+    if isinstance(auth, _StandardWebhooks):
+        return StandardWebhooks(secret.get_secret_value() for secret in auth.secrets)
+    return Basic((pair.username, pair.password.get_secret_value()) for pair in auth.credentials)

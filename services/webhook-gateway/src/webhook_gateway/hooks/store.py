@@ -1,0 +1,68 @@
+"""Refusals in the gateway's database, for the ledger. Never on the way of a hook."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import datetime
+
+from common.postgres import Database
+
+_SAVE_REFUSALS = """
+INSERT INTO refusals AS kept (bucket, replica, run, source, reason, count)
+SELECT bucket, $1, $2, source, reason, count
+FROM unnest($3::timestamptz[], $4::text[], $5::text[], $6::bigint[]) AS new (bucket, source, reason, count)
+ON CONFLICT (bucket, replica, run, source, reason) DO UPDATE SET count = greatest(kept.count, excluded.count)
+"""
+# The delivery may be recorded before or after this; ``settle_disowned`` brings the two together.
+_DISOWN = """
+INSERT INTO disowned_deliveries (delivery_id, received_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) ON CONFLICT DO NOTHING
+"""
+_SETTLE_DISOWNED = """
+UPDATE deliveries AS d SET outcome = 'refused' FROM disowned_deliveries AS r
+WHERE d.delivery_id = r.delivery_id AND d.received_at = r.received_at AND d.outcome IN ('confirmed', 'spooled', 'quarantined')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Refusals of one second with one source and reason, an absolute count within one run of one replica."""
+
+    bucket: datetime
+    source: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disowned:
+    """A delivery that was answered 503 because no storage path confirmed it, though one may have taken it."""
+
+    delivery_id: str
+    received_at: datetime
+
+
+class RefusalStore:
+    """Each method is a transaction of its own; repeating it changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, replica: str, run: str, rows: Sequence[Refusals]) -> None:
+        """Write absolute counts."""
+        async with self._database.acquire() as connection:
+            columns = zip(*map(astuple, rows), strict=True)  # in their order
+            await connection.execute(_SAVE_REFUSALS, replica, uuid.UUID(run), *columns)
+
+    async def disown(self, deliveries: Sequence[Disowned]) -> None:
+        """Make "refused" the outcome of these deliveries, if and whenever they are recorded."""
+        async with self._database.acquire() as connection:
+            await connection.execute(
+                _DISOWN, [uuid.UUID(one.delivery_id) for one in deliveries], [one.received_at for one in deliveries]
+            )
+
+    async def settle_disowned(self) -> None:
+        """Correct the outcomes of what was recorded since."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_SETTLE_DISOWNED)

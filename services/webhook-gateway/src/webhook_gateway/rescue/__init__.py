@@ -1,0 +1,1 @@
+"""Website orders that were refused: people mend, resubmit, report and close them."""

@@ -1,0 +1,47 @@
+"""A person mends the body of an endangered order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import orjson
+
+from common.errors import Unprocessable
+from common.http import Change
+from webhook_gateway.rescue.model import Act, LockedOrder, State, after
+from webhook_gateway.rescue.store import EndangeredStore
+from webhook_gateway.rescue.views import Rescued
+from webhook_gateway.website.model import WebsiteOrder, read_order
+
+
+async def mend(change: Change, store: EndangeredStore, endangered_id: str, *, body: object, now: datetime) -> Rescued:
+    """Keep a mended body beside the original, to be resubmitted later.
+
+    Raises ``NotFound``, ``Conflict`` when it is a real order already or closed, ``Unprocessable`` with the fields at fault when it
+    still could not become one.
+    """
+    found = await store.lock(change.connection, endangered_id)
+    raw, state = mended(found, body)
+    await store.save_mended(change.connection, endangered_id, body=raw, state=state, at=now)
+    await change.record(
+        "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
+    )
+    return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
+
+
+def mended(found: LockedOrder, body: object) -> tuple[bytes, State]:
+    """Return the body as it is kept, and the order's new state. Raises as ``mend`` does."""
+    state = after(found.state, Act.MEND, number=found.order.number)
+    raw = orjson.dumps(body)
+    read_good_order(raw)
+    return raw, state
+
+
+def read_good_order(body: bytes) -> WebsiteOrder:
+    """Read an order that can be taken. Raises ``Unprocessable`` for any other."""
+    order = read_order(body)
+    if order is None:
+        raise Unprocessable("the order's body is no JSON object; send a mended one")
+    if order.problems:
+        raise Unprocessable("the order does not fit; send a mended body", fields=order.problems)
+    return order

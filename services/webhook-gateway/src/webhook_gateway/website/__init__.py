@@ -1,0 +1,1 @@
+"""Orders of websites: read, limited by caller, accepted or refused."""

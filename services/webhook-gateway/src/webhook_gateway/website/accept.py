@@ -1,0 +1,248 @@
+"""Takes a website's order, and keeps every one that is not answered 201 as endangered (docs/requirements.md#website-orders)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+
+from common.contracts.intake import HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, Hook
+from common.errors import FieldError
+from common.ids import derived_id, new_id, order_number
+from common.telemetry import get_logger, report_exception
+from webhook_gateway.durable.keep_safe import KeepSafe
+from webhook_gateway.durable.model import NoStoragePath
+from webhook_gateway.hooks.model import ORDER_CREATED, WEBSITE, Outcome, Verdict
+from webhook_gateway.website import callers, model
+from webhook_gateway.website.budget import RecordBudget
+from webhook_gateway.website.limits import OrderLimits
+from webhook_gateway.website.metrics import WebsiteMetrics
+
+_log = get_logger()
+_UNPROVEN = frozenset({401, 403, 413})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A request to place an order. ``headers`` is JSON, secrets masked.
+
+    ``manager``: the token is a manager's. ``manager_sign``: something else says that a manager placed it, a token of theirs that was
+    valid before, or their mark on the request.
+    """
+
+    body: bytes
+    headers: str
+    received_at: datetime
+    traceparent: str | None
+    idempotency_key: str | None
+    manager: bool
+    manager_sign: bool = False
+    ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a website is answered instead of 201. ``external_id``: what the try was called by, where that is not in the request."""
+
+    status: int
+    code: str
+    detail: str
+    fields: tuple[FieldError, ...] = ()
+    retry_after: int = 1
+    external_id: str | None = None
+
+
+class AcceptWebsiteOrder:
+    """201 is given after the order is durable; anything else leaves a record that a person works on."""
+
+    def __init__(
+        self,
+        keep_safe: KeepSafe,
+        record_directly: Callable[[Hook], Awaitable[None]],
+        *,
+        limits: OrderLimits,
+        budget: RecordBudget,
+        metrics: WebsiteMetrics,
+        replica: str,
+        currency: str,
+    ) -> None:
+        """``record_directly`` puts a refused order straight into the database; it is called when no storage path takes it."""
+        self._keep_safe = keep_safe
+        self._record_directly = record_directly
+        self._limits = limits
+        self._budget = budget
+        self._metrics = metrics
+        self._replica = replica
+        self._currency = currency
+
+    async def __call__(self, submission: Submission) -> Verdict:
+        """Take the order of an authenticated website. Never raises: a refusal is a verdict, and has been kept."""
+        try:
+            return await self._take(submission)
+        except Exception as error:  # noqa: BLE001 - whatever happens, the order is kept and a person is told
+            return await self.broken(submission, error)
+
+    async def _take(self, submission: Submission) -> Verdict:
+        order = model.read_order(submission.body)
+        if order is None:
+            fault = FieldError("", "not_json", "the body is no JSON object")
+            refusal = Refusal(status=400, code="invalid_input", detail="the body is not a JSON object", fields=(fault,))
+            return await self.refuse(submission, refusal)
+        if order.problems:
+            refusal = Refusal(status=422, code="unprocessable", detail="the order does not fit", fields=order.problems)
+            return await self.refuse(submission, refusal)
+        named = _external_id(submission, order)
+        refused = await self._too_many(submission, named)
+        if refused is not None:
+            return await self.refuse(submission, refused)
+        hook = self._hook(submission, digest=order.digest)
+        external_id = named or hook.delivery_id
+        number = order_number(WEBSITE, external_id)
+        created = replace(
+            hook,
+            type=HOOK_RECEIVED,
+            event_id=derived_id("hook", WEBSITE, external_id, ORDER_CREATED),
+            external_id=external_id,
+            number=number,
+            status=HTTPStatus.CREATED,
+        )
+        try:
+            path = await self._keep_safe(created)
+        except NoStoragePath as error:
+            refusal = Refusal(
+                status=503,
+                code=error.code,
+                detail="the order cannot be stored now; try again",
+                external_id=external_id,  # the broker may have it all the same: a resubmission must be the same order
+            )
+            self._report(error, submission, refusal)
+            return await self.refuse(submission, refusal)
+        return Verdict(
+            status=HTTPStatus.CREATED,
+            event=ORDER_CREATED,
+            outcome=Outcome.CONFIRMED if path == "broker" else Outcome.SPOOLED,
+            body={"number": number},
+        )
+
+    async def _too_many(self, submission: Submission, named: str | None) -> Refusal | None:
+        """Ask the limits; a manager's token is never limited."""
+        if submission.manager:
+            return None
+        rescue = model.rescue_from(submission.body)
+        caller = callers.Caller(
+            phone=callers.phone_of(rescue.customer.get("phone")),
+            address=callers.address_of(rescue.address),
+            ip=callers.network_of(submission.ip),
+        )
+        admission = await self._limits.admit(caller, order=named)
+        self._metrics.admitted(admission)
+        if admission.outcome != "limited":
+            return None
+        return Refusal(
+            status=429,
+            code="too_many_requests",
+            detail="too many orders by one " + " and ".join(admission.by),
+            retry_after=admission.retry_after,
+        )
+
+    async def broken(self, submission: Submission, error: Exception) -> Verdict:
+        """Answer what nobody expected: 503, reported with stack, answer and basket, and kept."""
+        refusal = Refusal(
+            status=503, code="internal_error", detail="an unexpected error; it has been reported; try again"
+        )
+        _log.error("intake_failed", source=WEBSITE, exc_info=error)
+        self._report(error, submission, refusal)
+        return await self.refuse(submission, refusal)
+
+    async def refuse(self, submission: Submission, refusal: Refusal) -> Verdict:
+        """Keep a refused order: by a storage path, else straight into the database. Never raises."""
+        category = model.category_of(
+            refusal.status,
+            manager=submission.manager or submission.manager_sign or model.marked_by_manager(submission.body),
+        )
+        self._metrics.endangered(category)
+        proven = refusal.status not in _UNPROVEN
+        if self._budget.take(proven=proven, ip=submission.ip, size=len(submission.body)):
+            await self._keep_refused(self._refused_hook(submission, refusal, category))
+        else:
+            self._metrics.not_kept("flood")
+        return Verdict(
+            status=refusal.status,
+            event=ORDER_CREATED,
+            outcome=Outcome.REFUSED,
+            code=refusal.code,
+            detail=refusal.detail,
+            fields=refusal.fields,
+            retry_after=refusal.retry_after,
+        )
+
+    def _refused_hook(self, submission: Submission, refusal: Refusal, category: model.Category) -> Hook:
+        answer = _answer(refusal)
+        answer["fields"] = [{"field": f.field, "code": f.code, "message": f.message} for f in refusal.fields]
+        external_id = refusal.external_id or _external_id(submission, model.read_order(submission.body))
+        return replace(
+            self._hook(submission, digest=hashlib.sha256(submission.body).hexdigest()),
+            external_id=external_id,
+            # The number that the order gets when the customer, or an operator, tries again.
+            number=None if external_id is None else order_number(WEBSITE, external_id),
+            status=refusal.status,
+            reason=category.value,
+            answer=orjson.dumps(answer).decode(),
+        )
+
+    async def _keep_refused(self, hook: Hook) -> None:
+        try:
+            await self._keep_safe(hook)
+        except Exception as refused:  # noqa: BLE001 - also what nobody expected of the storage paths leaves the database to try
+            try:
+                await self._record_directly(hook)
+            except Exception as error:  # noqa: BLE001 - the website has its answer to get; its own record is all that is left
+                self._metrics.not_kept("nowhere")
+                _log.error(
+                    "endangered_order_not_kept",
+                    lanes=type(refused).__name__,
+                    error=type(error).__name__,
+                    delivery_id=hook.delivery_id,
+                )
+
+    def _report(self, error: Exception, submission: Submission, refusal: Refusal) -> None:
+        report_exception(
+            error, source=WEBSITE, answer=_answer(refusal), basket_state=model.basket_state(submission.body)
+        )
+
+    def _hook(self, submission: Submission, *, digest: str) -> Hook:
+        """Return a delivery as it is kept of a refused order, but for what was answered."""
+        delivery_id = new_id()
+        return Hook(
+            type=WEBSITE_ORDER_REFUSED,
+            event_id=derived_id("delivery", delivery_id),
+            delivery_id=delivery_id,
+            source=WEBSITE,
+            event=ORDER_CREATED,
+            body_form="payload",
+            body=submission.body,
+            received_at=submission.received_at,
+            replica=self._replica,
+            digest=digest,
+            headers=submission.headers,
+            currency=self._currency,
+            traceparent=submission.traceparent,
+        )
+
+
+def _answer(refusal: Refusal) -> dict[str, Any]:
+    return {"status": refusal.status, "code": refusal.code, "detail": refusal.detail}
+
+
+def _external_id(submission: Submission, order: model.WebsiteOrder | None) -> str | None:
+    """Return what the order is called by, None when nothing names it."""
+    if order is not None and order.external_id is not None:
+        return order.external_id
+    if submission.idempotency_key is not None:
+        return model.external_id_from_key(submission.idempotency_key)
+    return None

@@ -1,0 +1,174 @@
+"""How often one phone, address and network may order, counted in the gateway's database by all replicas together.
+
+The algorithm is pyrate-limiter's GCRA, the store is ours: that library's PostgreSQL bucket speaks psycopg, blocks, wants a table for
+each key, and refuses whenever two requests meet (``LOCK TABLE … NOWAIT``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from math import ceil
+from typing import Any
+
+from pyrate_limiter import GCRA, Rate
+
+from common.postgres import Database
+from common.resilience import CircuitBreaker
+from common.telemetry import get_logger
+from webhook_gateway.website.callers import Caller
+from webhook_gateway.website.model import Admission
+
+_log = get_logger()
+
+# One statement locks the rows in one order everywhere, so that two orders with the same phone and address wait and never deadlock.
+_LOCK = """
+INSERT INTO order_limits AS kept (key, state, fresh_until)
+SELECT key, 0, now() + interval '1 minute' FROM unnest($1::bytea[]) AS wanted (key) ORDER BY key
+ON CONFLICT (key) DO UPDATE SET key = excluded.key
+RETURNING key, state, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now
+"""
+_SAVE = """
+UPDATE order_limits AS kept SET state = new.state, fresh_until = to_timestamp(new.until)
+FROM unnest($1::bytea[], $2::bigint[], $3::float8[]) AS new (key, state, until) WHERE kept.key = new.key
+"""
+_FORGET = """
+DELETE FROM order_limits WHERE key IN (
+    SELECT key FROM order_limits WHERE fresh_until < now() LIMIT 10000 FOR UPDATE SKIP LOCKED
+)
+"""
+_FREE_REPEATS = 8  # the first try and seven repeats; whoever sends more of the same is counted
+_PASS_HOURS = 24
+_MOST_DENIED = 10_000
+_FAILURES = 3
+_ALGORITHM = GCRA()
+
+
+class OrderLimits:
+    """How often one phone, address and network may order; all replicas count together. Safe for concurrent use within one event loop.
+
+    ``limits`` are orders a window by kind (``phone``, ``address``, ``ip``); a kind that is missing is not limited. ``secret`` keys the
+    digests that stand in the table; replicas share it. ``deadline`` and ``pause`` are seconds: how long an order waits for the
+    database, and how long the database is left alone after it did not answer.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        limits: Mapping[str, int],
+        window: float,
+        secret: bytes,
+        deadline: float,
+        pause: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._rates = {kind: Rate(limit, int(window * 1000)) for kind, limit in limits.items() if limit > 0}
+        self._secret = hashlib.sha256(secret).digest()
+        self._deadline = deadline
+        self._breaker = CircuitBreaker(failures=_FAILURES, pause=pause)
+        self._monotonic = monotonic
+        self._denied: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._running: set[asyncio.Task[Admission]] = set()
+
+    async def admit(self, caller: Caller, *, order: str | None) -> Admission:
+        """Count an order, or say that there are too many. A refusal counts nothing.
+
+        ``order`` is what the order is called by, if anything: its repeats pass without being counted. Never raises, and answers within
+        the deadline: while the database is away orders pass (``failed_open``).
+        """
+        keys = {self._key(kind, value): kind for kind in self._rates if (value := getattr(caller, kind)) is not None}
+        if not keys:
+            return Admission(outcome="passed")
+        known = self._known_denial(keys)
+        if known is not None and order is None:
+            return known
+        if not self._breaker.may_call(self._monotonic()):
+            return known or Admission(outcome="failed_open")
+        # Not awaited beyond the deadline, not even for its cancellation: a database that hangs holds up the connection, not the order.
+        task = asyncio.create_task(self._ask(keys, None if order is None else self._key("order", order)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        done, _ = await asyncio.wait({task}, timeout=self._deadline)
+        if done and task.exception() is None:
+            self._breaker.succeeded()
+            return task.result()
+        failure = task.exception() if done else None
+        if not done:
+            task.add_done_callback(_drop)
+            task.cancel()
+        # Neighbours may have kept it busy: what they learned meanwhile still holds.
+        known = self._known_denial(keys)
+        if known is not None:
+            self._breaker.succeeded()
+            return known
+        self._breaker.failed(self._monotonic(), certain=failure is not None)
+        _log.warning("order_limits_away", error=type(failure).__name__ if failure else "deadline")
+        return Admission(outcome="failed_open")
+
+    async def forget(self) -> None:
+        """Delete what limits nobody any more."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_FORGET)
+
+    async def _ask(self, keys: Mapping[bytes, str], order: bytes | None) -> Admission:
+        wanted = [*keys, *(() if order is None else (order,))]
+        async with self._database.transaction(timeout=self._deadline) as connection:
+            rows = await connection.fetch(_LOCK, sorted(wanted))
+            now = max(int(row["now"]) for row in rows)
+            state = {bytes(row["key"]): int(row["state"]) for row in rows}
+            admission, changed = self._decide(keys, order, state, now)
+            if changed:
+                until = {
+                    key: now / 1000 + _PASS_HOURS * 3600 if key == order else value / 1e6
+                    for key, value in changed.items()
+                }
+                await connection.execute(_SAVE, list(changed), list(changed.values()), [until[key] for key in changed])
+        return admission
+
+    def _decide(
+        self, keys: Mapping[bytes, str], order: bytes | None, state: Mapping[bytes, int], now: int
+    ) -> tuple[Admission, dict[bytes, int]]:
+        """Return the verdict and the states to keep; of a refused order nothing is kept, under any key."""
+        if order is not None and 0 < state[order] < _FREE_REPEATS:
+            return Admission(outcome="repeated"), {order: state[order] + 1}
+        changed: dict[bytes, int] = {} if order is None else {order: max(1, state[order])}
+        denied: dict[bytes, float] = {}
+        for key, kind in keys.items():
+            following, decision = _ALGORITHM.step([self._rates[kind]], (state[key],), now, 1)
+            if decision.allowed:
+                changed[key] = int(following[0])
+            else:
+                denied[key] = (decision.retry_after_ms or 1000) / 1000
+        if not denied:
+            return Admission(outcome="passed"), changed
+        at = self._monotonic()
+        for key, seconds in denied.items():
+            self._denied[key] = (keys[key], at + seconds)
+            self._denied.move_to_end(key)
+        while len(self._denied) > _MOST_DENIED:
+            self._denied.popitem(last=False)
+        by = tuple(sorted(keys[key] for key in denied))
+        return Admission(outcome="limited", by=by, retry_after=max(1, ceil(max(denied.values())))), {}
+
+    def _known_denial(self, keys: Mapping[bytes, str]) -> Admission | None:
+        """Return the refusal that still holds for one of the keys: a flood costs the database nothing."""
+        now = self._monotonic()
+        held = [self._denied[key] for key in keys if key in self._denied and self._denied[key][1] > now]
+        if not held:
+            return None
+        wait = max(until for _, until in held) - now
+        return Admission(outcome="limited", by=tuple(sorted(kind for kind, _ in held)), retry_after=max(1, ceil(wait)))
+
+    def _key(self, kind: str, value: str) -> bytes:
+        text = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, key=self._secret, digest_size=32).digest()
+
+
+def _drop(task: asyncio.Task[Any]) -> None:
+    """Take what became of an abandoned question, so that nobody complains that it was never asked for."""
+    if not task.cancelled():
+        task.exception()

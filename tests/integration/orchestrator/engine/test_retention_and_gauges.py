@@ -1,0 +1,183 @@
+"""Retention, drift and sizes: what the fold of an open order needs stays, what nobody needs goes, what is wrong is seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from common.clock import ManualClock
+from common.postgres import Database
+from common.telemetry.metrics import new_registry
+from common.testing import eventually
+from orchestrator.engine.retention import Pruned, Retention
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.aggregate import Drift, derive_aggregates
+from orchestrator.orders.measure import Measure
+
+NOW = datetime.now(UTC)
+
+# name, state, days since it was touched, events not carried out
+_WORKFLOWS = [
+    ("finished-old", 3, 100, 0),
+    ("finished-young", 3, 10, 0),
+    ("running-old", 1, 100, 0),
+    ("stopped-old", 2, 100, 1),
+    ("crashed-old", 4, 100, 1),
+]
+_FILL = """
+WITH w AS (
+    INSERT INTO workflow (order_number, kind, state, last_seq, done_seq, created_at, updated_at)
+    VALUES ($1, 'order_life', $2, 3, 3 - $4, $3, $3) RETURNING id
+)
+INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, received_at)
+SELECT id, n, 'order.paid', $1 || n, '{}', '{}', $3 FROM w, generate_series(1, 3) AS n
+"""
+_ORDER = """
+INSERT INTO orders (number, source, external_id, status, aggregate_state, closed, shipped, paid, revision, zone, tariff, currency, document)
+VALUES ($1, $2, $1, $3, $4, false, false, false, 1, 'z', 't', 'RUB', '{}')
+"""
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Database]:
+    """The service's own kind of pool on the test's database."""
+    made = Database(dsn, application_name="test")
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    """Metrics of the test's own."""
+    return new_registry()
+
+
+def retention_of(pool: Database, keep_events: timedelta, now: datetime) -> Retention:
+    """Retention at a moment."""
+    return Retention(
+        database=pool,
+        keep_events=keep_events,
+        keep_inbox=timedelta(days=45),
+        clock=ManualClock(now),
+        metrics=OrchestratorMetrics(new_registry()),
+    )
+
+
+async def test_only_events_of_workflows_that_finished_long_ago_go(pool: Database, database: Any) -> None:
+    for name, state, days, pending in _WORKFLOWS:
+        await database.execute(_FILL, name, state, NOW - timedelta(days=days), pending)
+    for age in (100, 10):
+        await database.execute(
+            "INSERT INTO inbox (consumer, event_id, received_at) VALUES ('c', $1, $2)",
+            str(age),
+            NOW - timedelta(days=age),
+        )
+    retention = retention_of(pool, timedelta(days=90), NOW)
+    assert await retention() == Pruned(events=3, inbox=1, keys=0)
+    assert await retention() == Pruned(events=0, inbox=0, keys=0)
+    rows = await database.fetch(
+        "SELECT order_number, pruned_seq, (SELECT count(*) FROM workflow_event WHERE workflow_id = w.id) FROM workflow AS w"
+    )
+    assert {tuple(row) for row in rows} == {
+        ("finished-old", 3, 0),
+        ("finished-young", 0, 3),
+        ("running-old", 0, 3),
+        ("stopped-old", 0, 3),
+        ("crashed-old", 0, 3),
+    }
+
+
+async def test_a_late_event_of_a_pruned_order_crashes_its_workflow_a_newer_one_is_applied(
+    start: Any, gateway: Any, database: Any, pool: Database
+) -> None:
+    api = await start()
+    number = gateway.number("OLD")
+    await gateway.send(
+        gateway.hook("OLD", "order.created", minute=1, positions=[gateway.position("a")]),
+        gateway.hook("OLD", "order.delivered", minute=5),
+    )
+
+    async def cursor(done: int, state: int) -> bool:
+        row = await database.fetchrow(
+            "SELECT done_seq, state FROM workflow WHERE order_number = $1 AND kind = 'order_life'", number
+        )
+        assert row is not None
+        assert tuple(row) == (done, state)
+        return True
+
+    await eventually(lambda: cursor(2, 3), what="delivered")
+    # Not NOW: the suite may have been running for longer than these five minutes when this test's turn comes.
+    pruned = await retention_of(pool, timedelta(0), datetime.now(UTC) + timedelta(minutes=5))()
+    assert pruned.events >= 2
+    await gateway.send(gateway.hook("OLD", "order.paid", minute=9))
+    await eventually(lambda: cursor(3, 3), what="a newer event")
+    assert (await api.order(number))["payment"]["paid"] is True
+    await gateway.send(gateway.hook("OLD", "order.changed", minute=2, positions=[gateway.position("b")]))
+    await eventually(lambda: cursor(3, 4), what="an older event")
+    (workflow,) = await api.all("/admin/v1/workflows?state=crashed")
+    assert workflow["error"].startswith("HistoryPruned")
+    assert (await api.order(number))["status"] == "delivered"
+
+
+async def test_an_order_that_drifted_is_counted_and_derived_again_one_on_its_way_is_not(
+    pool: Database, database: Any, registry: CollectorRegistry
+) -> None:
+    for number, state in (("A", "finished"), ("B", "crashed"), ("C", "stopped")):
+        await database.execute(_ORDER, number, "sbermarket", "delivered", state)
+    await database.execute("INSERT INTO order_aggregate_change (order_number) VALUES ('C')")
+    drift = Drift(pool, OrchestratorMetrics(registry), window=2)
+    assert [await drift() for _ in range(3)] == [1, 0, 0]
+    assert registry.get_sample_value("order_aggregate_drifted_total") == 1
+    assert await derive_aggregates(pool) == 2
+    rows = await database.fetch("SELECT number, aggregate_state FROM orders ORDER BY number")
+    assert [tuple(row) for row in rows] == [("A", "finished"), ("B", "finished"), ("C", "finished")]
+
+
+async def test_sizes_growth_and_orders_by_source_are_told(
+    pool: Database, database: Any, registry: CollectorRegistry
+) -> None:
+    measure = Measure(pool, OrchestratorMetrics(registry, sources=("sbermarket",)))
+    await measure.tables()
+    # Two days ago the table was smaller by a thousand bytes: that makes 3,500 a week.
+    await database.execute(
+        "INSERT INTO table_size SELECT day - 2, name, bytes - 1000 FROM table_size WHERE name = 'workflow_event'"
+    )
+    await measure.tables()
+    growth = {
+        name: registry.get_sample_value("database_table_growth_bytes", {"table": name})
+        for name in ("workflow_event", "orders")
+    }
+    assert growth == {"workflow_event": 3500.0, "orders": 0.0}
+    for number, source, status in (("A", "sbermarket", "paid"), ("B", "sbermarket", "created"), ("C", "odd", "paid")):
+        await database.execute(_ORDER, number, source, status, "in_progress")
+        await database.execute(_FILL, number, 2, NOW, 0)
+    await measure.sources()
+
+    def told(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    assert (
+        told("order_recent_by_source", source="sbermarket", status="paid"),
+        told("order_recent_by_source", source="sbermarket", status="delivered"),
+        told("order_recent_by_source", source="other", status="paid"),
+        told("order_troubled_by_source", source="sbermarket", state="stopped"),
+        told("order_troubled_by_source", source="other", state="stopped"),
+    ) == (1, 0, 1, 2, 1)
+
+
+async def test_a_snapshot_that_somebody_else_holds_is_seen(
+    pool: Database, database: Any, registry: CollectorRegistry
+) -> None:
+    measure = Measure(pool, OrchestratorMetrics(registry))
+    async with database.transaction(isolation="repeatable_read"):
+        await database.fetchval("SELECT count(*) FROM orders")
+        await database.fetchval("SELECT pg_sleep(0.05)")
+        await measure.work()
+        held = registry.get_sample_value("database_oldest_snapshot_seconds")
+    assert held is not None
+    assert held > 0.04

@@ -1,0 +1,78 @@
+"""Events, handlers and workers for tests of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from common.clock import SystemClock
+from common.postgres import Connection, Database
+from common.telemetry.metrics import new_registry
+from orchestrator.engine.model import Claim, Encoded, NewEvent, Outcome, WorkflowEvent
+from orchestrator.engine.operate import RESUME, RETRY, STOP, operate
+from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.wakeup import WakeupListener
+from orchestrator.engine.worker import Handler, Worker, WorkerLimits
+from orchestrator.metrics import OrchestratorMetrics
+
+
+async def no_effects(_connection: Connection, _outcomes: Sequence[Outcome]) -> list[Encoded]:
+    """Write nothing beside what the engine itself writes."""
+    return []
+
+
+class Nothing:
+    """A handler that does nothing but move the cursor."""
+
+    async def prepare(self, claims: Sequence[Claim]) -> None:
+        """Nothing to read."""
+
+    def run(self, claim: Claim, batch: None) -> Outcome:
+        """Move the cursor."""
+        return Outcome(claim=claim, upto=claim.upto)
+
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Write nothing."""
+        return []
+
+
+def event_for(number: str, kind: str, name: str, *, event_type: str = "test") -> NewEvent:
+    """Return an event for a workflow; ``name`` is its id."""
+    event = WorkflowEvent(type=event_type, event_id=name, attributes={}, payload=b"{}", received_at=datetime.now(UTC))
+    return NewEvent(order_number=number, kind=kind, event=event)
+
+
+def worker_of(
+    store: WorkflowStore,
+    handlers: dict[str, Handler],
+    *,
+    owner: str = "worker",
+    limits: WorkerLimits | None = None,
+    metrics: OrchestratorMetrics | None = None,
+) -> Worker:
+    """Return a worker that wakes nobody."""
+    return Worker(
+        store,
+        handlers,
+        owner=owner,
+        wakeup=WakeupListener(),
+        metrics=metrics or OrchestratorMetrics(new_registry()),
+        clock=SystemClock(),
+        notify_workers=lambda: None,
+        notify_relay=lambda: None,
+        limits=limits or WorkerLimits(),
+    )
+
+
+async def append(database: Database, *events: NewEvent) -> None:
+    """Append events in a transaction of their own."""
+    async with database.transaction() as connection:
+        await append_events(connection, events)
+
+
+async def operate_on(database: Database, operation: str, workflow_id: int) -> None:
+    """Do an operator's operation (stop, resume or retry) in a transaction of its own."""
+    named: dict[str, Any] = {each.name: each for each in (STOP, RESUME, RETRY)}
+    async with database.transaction() as connection:
+        await operate(connection, workflow_id, named[operation])

@@ -1,0 +1,355 @@
+"""A state machine of one order on a real database. Hooks come in any order, late and repeated; workers die and wake up too late;
+operators stop, resume, retry, reprocess and recalculate; and at the end state, stock and money are what a plain reference says.
+
+The reference knows nothing of the service: it reads docs/requirements.md#what-each-hook-does as a person would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from common.clock import SystemClock
+from common.contracts.envelope import Envelope
+from common.errors import Conflict
+from common.messaging import inbox
+from common.postgres import Connection, Database
+from common.telemetry.metrics import new_registry
+from orchestrator.engine.model import ORDER_LIFE, Claim, Encoded, NewEvent, Outcome, WorkflowEvent
+from orchestrator.engine.reprocess import append_copy
+from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.aggregate import derive_aggregates
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.recalculate import derive_again
+from orchestrator.orders.store import OrderStore
+from tests.integration.orchestrator.factories import operate_on, worker_of
+from tests.integration.orchestrator.orders.order_reference import (
+    KINDS,
+    WITH_GOODS,
+    Expected,
+    Goods,
+    Sent,
+    goods_of_an_order,
+    reference,
+)
+
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
+T = TypeVar("T")
+
+
+class Breakable:
+    """The service's own handler, which can be made to fail for good."""
+
+    def __init__(self, life: OrderLife) -> None:
+        self.life = life
+        self.broken = False
+
+    async def prepare(self, claims: Sequence[Claim]) -> Any:
+        """Pass on."""
+        return await self.life.prepare(claims)
+
+    def run(self, claim: Claim, batch: Any) -> Outcome:
+        """Pass on, or crash the workflow."""
+        if self.broken:
+            raise Conflict("broken by the test")
+        return self.life.run(claim, batch)
+
+    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
+        """Pass on."""
+        return await self.life.write(connection, outcomes)
+
+
+class OrderMachine(RuleBasedStateMachine):
+    """One order. ``runner`` and ``database`` are set by the test; each example has an order number of its own."""
+
+    runner: asyncio.Runner
+    database: Database
+    examples = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).examples += 1
+        self.number = f"M{type(self).examples}"
+        self.sent: list[Sent] = []
+        self.taken: set[str] = set()
+        self.state = "none"
+        self.done: int | None = None
+        self.events = 0
+        self.store = WorkflowStore(self.database)
+        placement = Placement(zones_by_store={}, tariffs_by_shipment={})
+        self.handler = Breakable(OrderLife(OrderStore(self.database), SystemClock(), placement))
+        self.metrics = OrchestratorMetrics(new_registry())
+        self.go(self.execute("DELETE FROM workflow_ready"))
+
+    # --- the world -------------------------------------------------------------------------------------------------------------
+
+    def go(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return self.runner.run(work)
+
+    async def execute(self, statement: str, *values: Any) -> Any:
+        """Execute in a transaction of its own; return the first value of the first row."""
+        async with self.database.acquire() as connection:
+            return await connection.fetchval(statement, *values)
+
+    async def rows(self, statement: str, *values: Any) -> list[Any]:
+        """Read."""
+        async with self.database.acquire() as connection:
+            return list(await connection.fetch(statement, *values))
+
+    async def take_in(self, hook: Sent, *, past_the_inbox: bool) -> None:
+        """Take a hook in as the consumer does: mark and effect in one transaction."""
+        payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if hook.kind == "order.created" else {}
+        if hook.kind in WITH_GOODS:
+            payload["positions"] = [
+                {"id": name, "quantity": quantity, "price": f"{price / 100:.2f}"}
+                for name, quantity, price in hook.goods
+            ]
+        sent_at = (START + timedelta(minutes=hook.minute)).isoformat()
+        attributes = {
+            "source": "sm",
+            "external_id": self.number,
+            "body_form": "payload",
+            "sent_at": sent_at,
+            "digest": hook.digest,
+        }
+        event = WorkflowEvent(
+            type=hook.kind,
+            event_id=hook.event_id,
+            attributes=attributes,
+            payload=json.dumps(payload).encode(),
+            received_at=datetime.now(UTC),
+        )
+        async with self.database.transaction() as connection:
+            key = f"{self.number}:{hook.event_id}"
+            if past_the_inbox or await inbox.claim(connection, "machine", [key]):
+                await append_events(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
+                self.events += 1
+                if self.state in {"none", "finished"}:
+                    self.state = "running"
+
+    def worker(self, owner: str) -> Worker:
+        """A worker of this order's store."""
+        limits = WorkerLimits(max_attempts=10_000)
+        return worker_of(self.store, {ORDER_LIFE: self.handler}, owner=owner, limits=limits, metrics=self.metrics)
+
+    async def workflow(self) -> Any:
+        """The workflow's row."""
+        found = await self.rows(
+            "SELECT id, state, done_seq, last_seq FROM workflow WHERE order_number = $1 AND kind = $2",
+            self.number,
+            ORDER_LIFE,
+        )
+        return found[0]
+
+    async def operate(self, operation: str, *, allowed: bool) -> None:
+        """Do an operator's operation; it has to be refused exactly where it is not allowed."""
+        workflow_id = (await self.workflow())["id"]
+        try:
+            await operate_on(self.database, operation, workflow_id)
+        except Conflict:
+            assert not allowed, f"{operation} was refused to a {self.state} workflow"
+        else:
+            assert allowed, f"{operation} was done to a {self.state} workflow"
+
+    async def look(self) -> None:
+        """Learn what the engine made of the workflow: only the worker may have changed it."""
+        row = await self.workflow()
+        self.state = {1: "running", 2: "stopped", 3: "finished", 4: "crashed"}[row["state"]]
+        self.done = row["done_seq"]
+
+    # --- what may happen -------------------------------------------------------------------------------------------------------
+
+    @initialize(goods=goods_of_an_order, known=st.integers(0, 4))
+    def begin(self, goods: Goods, known: int) -> None:
+        """Mostly the order's creation comes first."""
+        if known:
+            self.arrives("order.created", goods, 0)
+
+    @rule(kind=st.sampled_from(KINDS), goods=goods_of_an_order, minute=st.integers(0, 40))
+    def arrives(self, kind: str, goods: Goods, minute: int) -> None:
+        """A hook comes, perhaps one that is older than those that came before."""
+        while any(hook.minute == minute for hook in self.sent):
+            minute += 1
+        hook = Sent(kind, minute, goods if kind in WITH_GOODS else ())
+        self.sent.append(hook)
+        self.go(self.take_in(hook, past_the_inbox=False))
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), past_the_inbox=st.booleans())
+    def comes_again(self, data: st.DataObject, past_the_inbox: bool) -> None:
+        """A hook comes again; sometimes the inbox has forgotten it."""
+        self.go(self.take_in(data.draw(st.sampled_from(self.sent)), past_the_inbox=past_the_inbox))
+
+    @precondition(lambda self: self.state == "running")
+    @rule()
+    def works(self) -> None:
+        """A worker takes what is ready."""
+
+        async def work() -> None:
+            await self.worker("worker").work_once()
+            await self.look()
+
+        self.go(work())
+
+    @precondition(lambda self: self.state == "running")
+    @rule(meanwhile=st.none() | st.tuples(st.sampled_from(KINDS), goods_of_an_order, st.integers(0, 40)))
+    def falls_asleep(self, meanwhile: tuple[str, Goods, int] | None) -> None:
+        """A worker carries a claim out, sleeps past its lease, another does the work; then it comes with its late result.
+
+        Meanwhile another hook may have come: then there is work again, which is not the late one's.
+        """
+
+        async def sleep() -> list[Outcome]:
+            claims = await self.store.claim(owner="sleeper", limit=9, lease_seconds=-1)
+            batch = await self.handler.prepare(claims)
+            late = [self.handler.run(claim, batch) for claim in claims]
+            await self.store.release_expired()
+            await self.worker("worker").work_once()
+            return late
+
+        async def wake(late: list[Outcome]) -> None:
+            if late:
+                assert (
+                    await self.store.complete(owner="sleeper", outcomes=late, failures=[], write=self.handler.write)
+                    == set()
+                )
+            await self.look()
+
+        late = self.go(sleep())
+        self.go(self.look())
+        if meanwhile is not None:
+            self.arrives(*meanwhile)
+        self.go(wake(late))
+
+    @precondition(lambda self: self.state == "running" and self.events > (self.done or 0))
+    @rule()
+    def crashes(self) -> None:
+        """A worker fails for good; the workflow has crashed, and nothing was done."""
+
+        async def crash() -> None:
+            self.handler.broken = True
+            await self.worker("worker").work_once()
+            self.handler.broken = False
+            before = self.done
+            await self.look()
+            assert (self.state, self.done) == ("crashed", before or 0)
+
+        self.go(crash())
+
+    @precondition(lambda self: self.state != "none")
+    @rule(operation=st.sampled_from(["stop", "resume", "retry"]))
+    def operator(self, operation: str) -> None:
+        """A person acts, rightly or wrongly."""
+        allowed = self.state in {"stop": {"running", "crashed"}, "resume": {"stopped"}, "retry": {"crashed"}}[operation]
+        self.go(self.operate(operation, allowed=allowed))
+        self.go(self.look())
+
+    @precondition(lambda self: self.state != "none")
+    @rule(data=st.data())
+    def reprocesses(self, data: st.DataObject) -> None:
+        """A person has a past event carried out again."""
+        seq = data.draw(st.integers(1, self.events))
+
+        async def reprocess() -> None:
+            workflow = await self.workflow()
+            try:
+                async with self.database.transaction() as connection:
+                    await append_copy(connection, workflow["id"], seq, actor="a", reason="r", traceparent=None)
+            except Conflict:
+                return
+            assert seq <= workflow["done_seq"]
+            self.events += 1
+            await self.look()
+
+        self.go(reprocess())
+
+    @rule()
+    def recalculates(self) -> None:
+        """A person has the aggregate state derived again, and the job works the change table off."""
+
+        async def recalculate() -> None:
+            async with self.database.transaction() as connection:
+                await derive_again(connection, [self.number])
+            await derive_aggregates(self.database)
+
+        self.go(recalculate())
+
+    @invariant()
+    def stands_still(self) -> None:
+        """A stopped or crashed workflow is not carried on with, whatever comes; and the aggregate state says so."""
+        if self.state in {"stopped", "crashed"}:
+
+            async def check() -> None:
+                assert await self.worker("worker").work_once() == 0, f"a {self.state} workflow was claimed"
+                row = await self.workflow()
+                assert (row["done_seq"], row["last_seq"]) == (self.done, self.events)
+
+            self.go(check())
+
+    # --- the end ---------------------------------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Let everything go on to its end and compare."""
+        if self.state != "none":
+            self.go(self.end())
+
+    async def end(self) -> None:
+        """Resume, retry, work; then state, stock and money have to be the reference's."""
+        self.handler.broken = False
+        if self.state in {"stopped", "crashed"}:
+            await self.operate("resume" if self.state == "stopped" else "retry", allowed=True)
+        while await self.worker("worker").work_once():
+            pass
+        await derive_aggregates(self.database)
+        row = await self.workflow()
+        assert (row["done_seq"], row["last_seq"]) == (self.events, self.events)
+        expected = reference(self.sent)
+        orders = await self.rows("SELECT * FROM orders WHERE number = $1", self.number)
+        assert _seen(orders) == _wanted(expected)
+        moved = await self.rows(
+            "SELECT position_id, sum(quantity)::int AS quantity FROM stock_movements WHERE number = $1"
+            " GROUP BY position_id HAVING sum(quantity) <> 0",
+            self.number,
+        )
+        shipped = expected.shipped if expected is not None else None
+        assert {item["position_id"]: -item["quantity"] for item in moved} == {
+            name: quantity for name, quantity, _ in shipped or ()
+        }
+        told = [Envelope.decode(item["body"]) for item in await self.rows("SELECT body FROM outbox")]
+        mine = [envelope for envelope in told if envelope.subject == self.number]
+        assert [key for key, count in Counter(envelope.id for envelope in mine).items() if count > 1] == []
+        kinds = Counter(envelope.type for envelope in mine)
+        assert kinds["orders.refund.wanted.v1"] == int(expected is not None and expected.refund)
+        assert kinds["orders.order.created.v1"] == int(expected is not None)
+        await self.execute("DELETE FROM outbox")
+
+
+def _seen(orders: Sequence[Any]) -> tuple[Any, ...] | None:
+    if not orders:
+        return None
+    (row,) = orders
+    positions = tuple(
+        sorted((item["id"], int(item["quantity"]), item["price"]) for item in row["document"]["positions"])
+    )
+    incidents = len(row["document"]["incidents"])
+    return (row["status"], positions, row["closed"], row["paid"], row["shipped"], row["cost_total"], incidents,
+            row["aggregate_state"])  # fmt: skip
+
+
+def _wanted(order: Expected | None) -> tuple[Any, ...] | None:
+    if order is None:
+        return None
+    aggregate = {"cancelled": "cancelled", "delivered": "finished"}.get(order.status, "in_progress")
+    cost = sum(quantity * price for _, quantity, price in order.goods)
+    return (order.status, order.goods, order.closed, order.paid, order.shipped is not None, cost, order.incidents,
+            aggregate)  # fmt: skip

@@ -1,0 +1,127 @@
+"""Every interleaving of hooks, repeats, late arrivals, dying workers and operators' acts ends as the reference says; and the machine
+that shows it notices when a rule is broken on purpose.
+
+Thousands of examples: ``ORDER_MACHINE_EXAMPLES=5000 .venv/bin/pytest -k interleaving_of_hooks_workers tests/integration/orchestrator``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from common.postgres import Database
+from common.testing import TestDatabases
+from orchestrator.engine import operate as operations
+from orchestrator.engine import store as workflows
+from orchestrator.orders import decisions, fold
+from orchestrator.orders import life as order_life
+from orchestrator.orders.model import Hook, Status, StockEntry
+from orchestrator.orders.transitions import TRANSITIONS, Act
+from tests.integration.orchestrator.orders.order_machine import OrderMachine
+
+EXAMPLES = int(os.environ.get("ORDER_MACHINE_EXAMPLES", "10"))
+STEPS = 25
+
+
+def run(examples: int, *, seek: bool = False) -> None:
+    """Run the machine. ``seek``: only look for a failure, do not make it small."""
+    phases = [Phase.generate] if seek else [Phase.generate, Phase.shrink]
+    run_state_machine_as_test(
+        OrderMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=STEPS,
+            deadline=None,
+            phases=phases,
+            derandomize=seek or examples < 100,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.fixture
+def machine(databases: TestDatabases) -> Iterator[None]:
+    """A database and an event loop for the machine, which is no coroutine."""
+    with asyncio.Runner() as runner:
+        made = databases.migrated("orchestrator")
+        dsn = runner.run(made.__aenter__())
+        database = Database(dsn, application_name="machine", max_size=4)
+        runner.run(database.open())
+        OrderMachine.runner, OrderMachine.database = runner, database
+        yield
+        runner.run(database.close())
+        runner.run(made.__aexit__(None, None, None))
+
+
+@pytest.mark.timeout(3600)
+def test_any_interleaving_of_hooks_workers_and_operators_ends_as_the_reference_says(machine: None) -> None:
+    run(EXAMPLES)
+
+
+def _changes_after_closing(patch: pytest.MonkeyPatch) -> None:
+    table = {**TRANSITIONS, (Status.PAID, Hook.CHANGED): Act.CHANGE, (Status.RECEIVED, Hook.CHANGED): Act.CHANGE}
+    patch.setattr(fold, "TRANSITIONS", table)
+
+
+def _writes_goods_off_again(patch: pytest.MonkeyPatch) -> None:
+    def movements(before: Any, after: Any) -> tuple[StockEntry, ...]:
+        return tuple(StockEntry(item.store_id, item.position_id, -item.quantity) for item in after)
+
+    patch.setattr(decisions, "_movements", movements)
+
+
+def _adds_late_events_as_if_they_were_new(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(order_life, "_in_order", lambda stored, claim, first: stored is not None or claim.done_seq == 0)
+
+
+def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
+    unguarded = workflows._COMPLETE.replace("WHERE q.owner = $1 AND q.fence = r.fence", "WHERE $1 <> ''")
+    patch.setattr(workflows, "_COMPLETE", unguarded.replace("WHERE w.done_seq = r.done_seq", ""))
+
+
+def _stops_without_taking_the_claim_away(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(operations, "_FORGET_READY", "SELECT $1::bigint")
+
+
+def _refunds_whenever_it_looks(patch: pytest.MonkeyPatch) -> None:
+    real = decisions.decide
+
+    def decide(before: Any, steps: Any, **more: Any) -> Any:
+        found = real(before, steps, **more)
+        after = steps[-1].after if steps else before
+        return replace(found, refund=after is not None and after.refund_due)
+
+    patch.setattr(order_life, "decide", decide)
+
+
+NOTICED = (AssertionError, asyncpg.UniqueViolationError)
+"""What the machine raises: a comparison that fails, or the database's own guard against moving goods twice."""
+
+MUTATIONS: list[Any] = [
+    _writes_goods_off_again,
+    _adds_late_events_as_if_they_were_new,
+    _stops_without_taking_the_claim_away,
+    # These take some dozens of examples to be found.
+    pytest.param(_changes_after_closing, marks=pytest.mark.chaos),
+    pytest.param(_forgets_the_fence, marks=pytest.mark.chaos),
+    pytest.param(_refunds_whenever_it_looks, marks=pytest.mark.chaos),
+]
+
+
+@pytest.mark.parametrize("break_a_rule", MUTATIONS, ids=lambda mutation: mutation.__name__.lstrip("_"))
+def test_the_machine_notices_a_rule_that_is_broken_on_purpose(
+    machine: None, monkeypatch: pytest.MonkeyPatch, break_a_rule: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    break_a_rule(monkeypatch)
+    with pytest.raises(NOTICED):
+        run(200, seek=True)

@@ -1,0 +1,180 @@
+"""Broker, spool and database away, in turn and together: no acknowledged hook is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from pydantic import SecretStr
+
+from common.contracts.intake import Hook
+from common.testing import CuttingProxy, eventually, proxied
+from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
+
+Arrived = Callable[[int], Awaitable[list[Hook]]]
+SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source="sbermarket"}'
+
+
+@asynccontextmanager
+async def behind(address: str) -> AsyncIterator[tuple[CuttingProxy, SecretStr]]:
+    """A proxy in front of a server, and the address that leads through it."""
+    async with proxied(address) as (proxy, url):
+        yield proxy, SecretStr(url)
+
+
+async def spooled_all_gone(gateway: Gateway) -> None:
+    async def empty() -> bool:
+        return await gateway.metric("gateway_spool_records") == 0.0
+
+    await eventually(empty, what="an empty spool")
+
+
+async def orders(gateway: Gateway, numbers: range) -> list[int]:
+    answers = await asyncio.gather(*(gateway.send(hook_body(order=f"H{n}")) for n in numbers))
+    return [status for status, _, _ in answers]
+
+
+async def test_a_cut_broker_sends_hooks_to_the_spool_and_they_follow_in_order(
+    start: Start, amqp_url: str, arrived: Arrived
+) -> None:
+    async with behind(amqp_url) as (proxy, url), start(amqp_url=url) as gateway:
+        assert await orders(gateway, range(5)) == [200] * 5
+        confirmed_late = int(await gateway.metric(SPOOLED))  # none, unless the machine is very busy
+        proxy.refuse()
+        for number in range(5, 25):
+            assert (await gateway.send(hook_body(order=f"H{number}")))[0] == 200
+        async with gateway.session.get(gateway.url + "/readyz") as answer:
+            assert answer.status == 200
+        assert await gateway.metric(SPOOLED) == 20.0 + confirmed_late
+        proxy.heal()
+        hooks = await arrived(25)
+        assert sorted(hook.external_id or "" for hook in hooks) == sorted(f"H{n}" for n in range(25))
+        relayed = [hook for hook in hooks if hook.lane == "spool"]
+        assert [hook.external_id for hook in relayed][-20:] == [f"H{n}" for n in range(5, 25)]
+        await spooled_all_gone(gateway)
+        kept = await gateway.deliveries(25)
+        assert [item["outcome"] for item in kept].count("spooled") == 20 + confirmed_late
+
+
+async def test_a_broker_that_hangs_costs_nobody_an_answer(start: Start, amqp_url: str, arrived: Arrived) -> None:
+    async with behind(amqp_url) as (proxy, url), start(amqp_url=url, confirm_deadline=0.1) as gateway:
+        proxy.stall()
+        assert await orders(gateway, range(30)) == [200] * 30
+        assert await gateway.metric('gateway_breaker_state{state="closed"}') == 0.0
+        proxy.heal()
+        hooks = await arrived(30)
+        assert {hook.external_id for hook in hooks} == {f"H{n}" for n in range(30)}
+        await spooled_all_gone(gateway)
+
+        async def closed() -> bool:
+            return await gateway.metric('gateway_breaker_state{state="closed"}') == 1.0
+
+        await eventually(closed, what="a closed circuit")
+
+        async def all_spooled() -> bool:
+            # What the broker took although its confirmation came late is one delivery, and it was answered as spooled.
+            return {item["outcome"] for item in await gateway.deliveries(30)} == {"spooled"}
+
+        await eventually(all_spooled, what="thirty spooled deliveries")
+
+
+async def test_what_is_spooled_outlives_the_process(start: Start, amqp_url: str, arrived: Arrived) -> None:
+    async with behind(amqp_url) as (proxy, url):
+        proxy.refuse()
+        async with start(ready=False, amqp_url=url) as gateway:
+            assert await orders(gateway, range(10)) == [200] * 10
+            assert await gateway.metric("gateway_spool_records") == 10.0
+    async with start():
+        assert len(await arrived(10)) == 10
+
+
+async def test_with_no_lane_left_the_answer_is_503_and_the_gateway_is_not_ready(start: Start, amqp_url: str) -> None:
+    async with behind(amqp_url) as (proxy, url):
+        proxy.refuse()
+        async with start(ready=False, amqp_url=url, spool_limit_bytes=1024**2) as gateway:
+            large = hook_body(comment="x" * 600_000)
+            assert (await gateway.send(large))[0] == 200
+            status, problem, headers = await gateway.send({**large, "event_type": "order.paid"})
+            assert (status, problem["code"], headers["Retry-After"]) == (503, "no_lane", "1")
+            assert (await gateway.send(hook_body(order="small")))[0] == 200  # there is still room for that
+            while (await gateway.send(hook_body(comment="x" * 20_000)))[0] == 200:
+                pass
+
+            async with gateway.session.get(gateway.url + "/readyz") as answer:
+                assert (answer.status, (await answer.json())["checks"]) == (
+                    503,
+                    {"lanes": "no lane can take an order: RabbitMQ is away, and the spool is full"},
+                )
+            website = await gateway.send(
+                {
+                    "positions": [{"id": "1", "quantity": 1}],
+                    "customer": {"phone": "+79990001122", "name": "x" * 30_000},
+                },
+                path="/api/v1/orders/",
+                headers=bearer("website"),
+            )
+            assert website[0] == 503
+            endangered = await gateway.get("/admin/v1/endangered-orders")
+            assert [(item["status"], item["category"]) for item in endangered["items"]] == [(503, "back_end")]
+
+
+async def test_without_postgresql_hooks_are_taken_and_recorded_later(
+    start: Start, database_for: Callable[[str], Awaitable[str]]
+) -> None:
+    dsn = await database_for("webhook_gateway")
+    async with behind(dsn) as (proxy, address):
+        proxy.refuse()
+        async with start(postgres_dsn=address) as gateway:
+            async with gateway.session.get(gateway.url + "/readyz") as answer:
+                assert answer.status == 200
+            assert await orders(gateway, range(10)) == [200] * 10
+            async with gateway.session.get(gateway.url + "/admin/v1/deliveries", headers=bearer("viewer")) as answer:
+                assert answer.status == 503
+            proxy.heal()
+
+            async def desk_answers() -> bool:
+                async with gateway.session.get(
+                    gateway.url + "/admin/v1/ledger",
+                    headers=bearer("viewer"),
+                    params={"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z"},
+                ) as answer:
+                    return answer.status == 200
+
+            await eventually(desk_answers, what="a database that answers")
+            assert len(await gateway.deliveries(10)) == 10
+            proxy.cut()
+            assert await orders(gateway, range(10, 20)) == [200] * 10
+            assert len(await gateway.deliveries(20)) == 20
+
+
+async def test_what_the_broker_took_after_the_503_is_refused_in_the_ledger_and_counted_once(
+    start: Start, amqp_url: str
+) -> None:
+    async with (
+        behind(amqp_url) as (proxy, url),
+        start(amqp_url=url, spool_limit_bytes=1024**2, confirm_deadline=0.4) as gateway,
+    ):
+        proxy.delay(0.7)  # the broker takes what it gets, and every confirmation comes too late
+        answers = [(await gateway.send(hook_body(order=f"H{n}", comment="x" * 150_000)))[0] for n in range(9)]
+        assert set(answers) == {200, 503}
+        assert answers == sorted(answers)
+        spooled, refused = answers.count(200), answers.count(503)
+        proxy.heal()
+
+        async def settled() -> bool:
+            sums = await gateway.get("/admin/v1/ledger?from=2026-01-01T00:00:00Z&to=2036-01-01T00:00:00Z")
+            counts = {name: sums[name] for name in ("received", "confirmed", "spooled", "quarantined", "refused")}
+            return (
+                counts
+                == {
+                    "received": 9,
+                    "confirmed": 0,
+                    "spooled": spooled,
+                    "quarantined": 0,
+                    "refused": refused,
+                }
+                and len((await gateway.get("/admin/v1/deliveries?outcome=refused"))["items"]) > 0
+            )
+
+        await eventually(settled, within=60, what="a ledger that counts each request once")

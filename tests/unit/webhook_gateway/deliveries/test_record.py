@@ -1,0 +1,210 @@
+"""What the recorder keeps and promises, and what an operator may send again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from common.contracts import intake
+from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
+from common.contracts.envelope import parse
+from common.contracts.intake import Hook
+from common.contracts.journal import JournalEntryV1
+from common.errors import Unprocessable
+from common.ids import derived_id, order_number
+from webhook_gateway.deliveries.record import RecordDeliveries, Recording, outcome_of
+from webhook_gateway.deliveries.replay import replayed
+from webhook_gateway.deliveries.store import DeliveryRow, StoredDelivery
+from webhook_gateway.deliveries.unarrived import AwaitedOrder
+from webhook_gateway.hooks.model import Outcome
+from webhook_gateway.rescue.model import endangered_fingerprint
+from webhook_gateway.rescue.record import ArrivedOrder, mask_contact, no_longer_endangered
+
+AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
+PAYLOAD: dict[str, Any] = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2}]}
+BODY = json.dumps({"event_type": "order.created", "payload": PAYLOAD}).encode()
+NUMBER = order_number("sbermarket", "H1")
+HOOK = Hook(
+    type=intake.HOOK_RECEIVED,
+    event_id="e",
+    delivery_id="01a1fcc2-ffa5-76f2-8271-2bb638b97e43",
+    source="sbermarket",
+    event="order.created",
+    body_form="envelope",
+    body=BODY,
+    received_at=AT,
+    replica="gw-1",
+    number=NUMBER,
+    external_id="H1",
+    status=200,
+    headers='{"host":"x"}',
+    traceparent="00-d89ee8df3b1cbae3cf864d924fbcf378-8c992dbd7342a936-01",
+)
+QUARANTINED = replace(HOOK, type=intake.HOOK_QUARANTINED, number=None, reason="not_json", status=400)
+REFUSED = replace(
+    HOOK,
+    type=intake.WEBSITE_ORDER_REFUSED,
+    source="website",
+    number=None,
+    body=json.dumps({"customer": {"phone": "+79990001122"}}).encode(),
+    reason="banned",
+    status=429,
+    answer='{"code":"too_many_requests"}',
+)
+
+
+def recorded(*hooks: Hook) -> Recording:
+    return RecordDeliveries(public_url="https://gw/").plan(hooks)
+
+
+def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of_the_hook() -> None:
+    recording = recorded(HOOK)
+    assert recording.deliveries == [DeliveryRow(hook=HOOK, outcome="confirmed", replay_of=None, headers={"host": "x"})]
+    [event] = recording.events
+    assert (event.id, event.traceparent, event.subject) == (
+        derived_id("journal", "webhook-gateway", HOOK.delivery_id),
+        HOOK.traceparent,
+        NUMBER,
+    )
+    assert parse(event, JournalEntryV1) == JournalEntryV1(
+        order_number=NUMBER,
+        service="webhook-gateway",
+        kind="hook.received",
+        actor="sbermarket",
+        summary="order.created: confirmed",
+        details={
+            "event": "order.created",
+            "outcome": "confirmed",
+            "lane": "broker",
+            "delivery_id": HOOK.delivery_id,
+            "replica": "gw-1",
+            "status": "200",
+        },
+        occurred_at=AT,
+    )
+
+
+def test_every_acknowledged_created_order_is_awaited_from_the_orchestrator() -> None:
+    accepted = replace(HOOK, type=intake.HOOK_QUARANTINED, reason="missing:payload.positions")
+    changed = replace(HOOK, event="order.changed")
+    recording = recorded(HOOK, accepted, replace(accepted, status=422), changed, QUARANTINED, REFUSED)
+    order = AwaitedOrder(number=NUMBER, source="sbermarket", external_id="H1", acknowledged_at=AT)
+    assert recording.awaited == [order, order]
+
+
+def test_a_quarantined_delivery_raises_one_incident_per_source_and_reason() -> None:
+    recording = recorded(QUARANTINED, replace(QUARANTINED, delivery_id="another"))
+    problems = [parse(event, ProblemRaisedV1) for event in recording.events]
+    assert [problem.kind for problem in problems] == ["hook.quarantined", "hook.quarantined"]
+    assert len({problem.fingerprint for problem in problems}) == 1
+    assert problems[0].link == f"https://gw/admin/v1/deliveries/{HOOK.delivery_id}"
+
+
+def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> None:
+    recording = recorded(REFUSED)
+    [row] = recording.endangered
+    assert (row.status, row.category, row.answer, row.rescue.customer) == (
+        429,
+        "banned",
+        {"code": "too_many_requests"},
+        {"phone": "+79990001122"},
+    )
+    [event] = recording.events
+    problem = parse(event, ProblemRaisedV1)
+    assert (problem.kind, problem.severity, problem.details["phone"]) == (
+        "website_order.endangered",
+        "critical",
+        "***22",
+    )
+    assert b"79990001122" not in event.encode()
+
+
+def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> None:
+    reported = replace(
+        REFUSED,
+        type=intake.FRONTEND_ERROR_REPORTED,
+        reason="front_end",
+        status=0,
+        answer=None,
+        headers='{"link": "https://sentry.example/17"}',
+    )
+    recording = recorded(reported)
+    assert recording.deliveries == []
+    [row] = recording.endangered
+    assert (row.origin, row.link, row.category, row.status) == (
+        "front_end",
+        "https://sentry.example/17",
+        "front_end",
+        0,
+    )
+    [problem] = [parse(event, ProblemRaisedV1) for event in recording.events]
+    assert problem.summary.startswith("Заказ с сайта под угрозой: сайт сообщил об ошибке с корзиной.")
+
+
+def test_an_endangered_order_that_the_website_sends_again_ends_its_incident() -> None:
+    taken = replace(HOOK, source="website", external_id="W-1")
+    recording = recorded(taken, replace(taken, delivery_id="again", reason="replay:x"), HOOK)
+    assert recording.tried_again == ["W-1"]
+    over = no_longer_endangered(ArrivedOrder(endangered_id="e-1", number=NUMBER, arrived_at=AT))
+    assert parse(over, ProblemResolvedV1).fingerprint == endangered_fingerprint("e-1")
+
+
+@pytest.mark.parametrize(
+    ("hook", "outcome"),
+    [
+        (HOOK, Outcome.CONFIRMED),
+        (replace(HOOK, lane="spool"), Outcome.SPOOLED),
+        (replace(HOOK, type=intake.HOOK_IGNORED), Outcome.CONFIRMED),
+        (replace(QUARANTINED, lane="spool"), Outcome.QUARANTINED),
+        (REFUSED, Outcome.REFUSED),
+        (replace(HOOK, reason="replay:x"), Outcome.REPLAYED),
+    ],
+)
+def test_every_delivery_has_one_outcome(hook: Hook, outcome: Outcome) -> None:
+    assert outcome_of(hook) is outcome
+
+
+@pytest.mark.parametrize(("value", "masked"), [("+79990001122", "***22"), ("1234", "***"), ("", "-"), (None, "-")])
+def test_contacts_are_masked_for_chats(value: str | None, masked: str) -> None:
+    assert mask_contact(value) == masked
+
+
+def stored(body: bytes = BODY) -> StoredDelivery:
+    return StoredDelivery(
+        id=HOOK.delivery_id,
+        type=intake.HOOK_QUARANTINED,
+        source="sbermarket",
+        event="order.created",
+        body_form="envelope",
+        body=body,
+        received_at=AT,
+        number=NUMBER,
+        external_id="H1",
+        sent_at=None,
+        digest=None,
+        currency="RUB",
+    )
+
+
+def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None:
+    hook = replayed(stored(), None, now=AT, replica="gw-1")
+    assert (hook.type, hook.number, hook.body, hook.reason) == (
+        intake.HOOK_RECEIVED,
+        NUMBER,
+        BODY,
+        f"replay:{HOOK.delivery_id}",
+    )
+    assert hook.event_id != HOOK.event_id
+    assert Hook.from_envelope(hook.to_envelope()) == hook
+
+
+def test_a_broken_delivery_is_replayed_only_mended() -> None:
+    with pytest.raises(Unprocessable):
+        replayed(stored(b"{"), None, now=AT, replica="gw-1")
+    mended = {"event_type": "order.paid", "payload": PAYLOAD}
+    hook = replayed(stored(b"{"), mended, now=AT, replica="gw-1")
+    assert (hook.event, hook.number) == ("order.paid", NUMBER)
