@@ -68,7 +68,7 @@ async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> R
                 provider=provider,
                 directory=Directory(people=people),
                 words=words,
-                watch=PeopleMetrics(CollectorRegistry()),
+                metrics=PeopleMetrics(CollectorRegistry()),
                 deadline=5.0,
                 pause=timedelta(0),
             )

@@ -1,11 +1,10 @@
-"""What the presser of a button sees: Telegram's answerCallbackQuery within the bot's limit, Slack's response_url."""
+"""What whoever pressed a button sees: Telegram's answerCallbackQuery within the bot's limit, Slack's response_url."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
 from aiohttp import ClientError, ClientSession
 
@@ -13,6 +12,7 @@ from common.http import new_session
 from common.postgres import Database
 from common.telemetry import get_logger
 from notifier.buttons.store import ActionToAnswer
+from notifier.channels.telegram import TelegramSender
 from notifier.delivery.model import Limit, opens_at, take
 from notifier.messages.document import shorten
 
@@ -24,25 +24,17 @@ _SET = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
 _BENIGN = ("query is too old", "query id is invalid")
 
 
-class Bots(Protocol):
-    """Lends the bot."""
-
-    async def bot(self) -> Any:
-        """Return aiogram's bot."""
-        ...
-
-
 class TelegramAnswers:
-    """Answers presses and registers the webhook. Every call takes a place in the bot's window, which replicas and senders share."""
+    """Answers pressed buttons and registers the webhook. Every call takes a place in the bot's window, which replicas and senders share."""
 
-    def __init__(self, *, bots: Bots, database: Database, limit: Limit, deadline: float) -> None:
+    def __init__(self, *, bots: TelegramSender, database: Database, limit: Limit, deadline: float) -> None:
         self._bots = bots
         self._database = database
         self._limit = limit
         self._deadline = deadline
 
     async def answer(self, action: ActionToAnswer) -> bool:
-        """Answer one press; False means: try again. A query that is too old can never be answered, and nobody waits for it."""
+        """Answer one; returns False if it is to be tried again. A query that is too old can never be answered, and nobody waits for it."""
         from aiogram import exceptions as said
 
         bot = await self._bots.bot()
@@ -65,7 +57,7 @@ class TelegramAnswers:
         return True
 
     async def register(self, *, url: str, secret: str) -> None:
-        """Have Telegram send presses to us, unless it does already. Never raises for what Telegram says."""
+        """Have Telegram send pressed buttons to us, unless it does already. Never raises for what Telegram says."""
         from aiogram import exceptions as said
 
         bot = await self._bots.bot()
@@ -97,14 +89,14 @@ class TelegramAnswers:
 
 
 class SlackAnswers:
-    """Tells the presser, and nobody else, by the interaction's response_url."""
+    """Tells that person, and nobody else, by the interaction's response_url."""
 
     def __init__(self, *, deadline: float) -> None:
         self._deadline = deadline
         self._session: ClientSession | None = None
 
     async def answer(self, action: ActionToAnswer) -> bool:
-        """Answer one press; False means: try again."""
+        """Answer one; returns False if it is to be tried again."""
         if action.reply_to is None or not action.text:
             return True
         if self._session is None:

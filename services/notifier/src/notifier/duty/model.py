@@ -1,4 +1,4 @@
-"""What the use cases around people need of the world: timers, calls, tickets, presses, recipes, the roster."""
+"""Values of the duty: a call to be made and what came of it, a handover."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CallClaim:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The robot took the call, under its own id."""
+    """The call provider took the call, under its own id."""
 
     outside_id: str
 
@@ -36,7 +36,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """It may work later, under the same id; ``seconds`` as the robot asks, None when it does not say."""
+    """It may work later, under the same id; ``seconds`` as the provider asks, None when it does not say."""
 
     reason: str
     seconds: float | None = None

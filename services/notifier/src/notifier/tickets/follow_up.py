@@ -1,8 +1,9 @@
-"""Follow incidents up: open their tickets, and tell ticket, other chats and the order's timeline what happened to them."""
+"""Follow incidents up: open their tickets; ticket, other chats and the order's timeline learn what happened to them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
@@ -32,7 +33,7 @@ _ENDS = frozenset({"resolve", "resolved", "recipe_done"})
 
 
 class FollowUp:
-    """The line of history is the promise; ticket comment, notice and journal entry are made of it in one transaction, once.
+    """A line of an incident's history is an outbox row; ticket comment, notice and journal entry are made of it in one transaction, once.
 
     Lines are followed up in their order, by one replica at a time.
     """
@@ -78,14 +79,14 @@ class FollowUp:
             queues = {ticket.incident_id: ticket.queue for ticket in tickets}
             await follow_ups.notifications.add_to_outbox(
                 *(
-                    self._journal(
-                        str(incident.fact.order_number),
+                    _journal_entry(
+                        incident.fact.order_number,
                         kind="ticket.opened",
                         actor="notifier",
                         summary=f"{made[incident.id]}: {incident.fact.summary}",
                         details={"queue": queues.get(incident.id, PROBLEMS), "incident": str(incident.id)},
                         event_id=derived_id("notifier.ticket", str(incident.id)),
-                        follow_ups=follow_ups,
+                        now=follow_ups.now,
                     )
                     for incident in wanted
                     if incident.id in made
@@ -115,14 +116,14 @@ class FollowUp:
         )
         await follow_ups.notifications.add_to_outbox(
             *(
-                self._journal(
-                    str(line.incident.fact.order_number),
+                _journal_entry(
+                    line.incident.fact.order_number,
                     kind=f"incident.{line.act}",
                     actor=line.actor,
                     summary=shorten(self._sentence(line), _LONGEST),
                     details={"incident": str(line.incident.id), "kind": line.incident.fact.kind},
                     event_id=derived_id("notifier.history", str(line.id)),
-                    follow_ups=follow_ups,
+                    now=follow_ups.now,
                 )
                 for line in lines
                 if line.incident.fact.order_number is not None
@@ -151,29 +152,29 @@ class FollowUp:
             at=line.at,
         )
 
-    def _journal(
-        self,
-        order_number: str,
-        *,
-        kind: str,
-        actor: str,
-        summary: str,
-        details: dict[str, str],
-        event_id: str,
-        follow_ups: FollowUpBatch,
-    ) -> Envelope:
-        entry = JournalEntryV1(
-            order_number=order_number,
-            service="notifier",
-            kind=kind,
-            actor=actor,
-            summary=summary,
-            details=details,
-            occurred_at=follow_ups.now,
-        )
-        return Envelope.of(
-            entry, event_id=event_id, source="/notifier", subject=order_number, time=follow_ups.now, traceparent=None
-        )
+
+def _journal_entry(
+    order_number: str | None,
+    *,
+    kind: str,
+    actor: str,
+    summary: str,
+    details: dict[str, str],
+    event_id: str,
+    now: datetime,
+) -> Envelope:
+    entry = JournalEntryV1(
+        order_number=str(order_number),
+        service="notifier",
+        kind=kind,
+        actor=actor,
+        summary=summary,
+        details=details,
+        occurred_at=now,
+    )
+    return Envelope.of(
+        entry, event_id=event_id, source="/notifier", subject=str(order_number), time=now, traceparent=None
+    )
 
 
 def _still_matters(line: HistoryLine) -> bool:

@@ -11,6 +11,7 @@ from common.postgres import Connection
 from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.tickets.model import Instruction, NewTicket, TicketComment
+from notifier.tickets.views import TicketQuery
 
 _NUMBERS = """
 INSERT INTO ticket_queues AS q (queue, last) VALUES ($1, $2)
@@ -117,48 +118,39 @@ async def add_comments(
     return made
 
 
+async def page_of_tickets(
+    connection: Connection, query: TicketQuery, *, before: int | None
+) -> Sequence[Mapping[str, Any]]:
+    """Return tickets with their comments, newest first, one more than asked for; what is None does not filter."""
+    rows = await connection.fetch(_PAGE, query.queue, query.state, query.order, query.incident, before, query.limit + 1)
+    return [dict(row) for row in rows]
+
+
 async def instructions_on(connection: Connection) -> Sequence[Instruction]:
     """Return what operators are to do, by kind."""
-    return [
-        Instruction(kind=row["kind"], text=row["text"], call=row["call"], queue=row["queue"])
-        for row in await connection.fetch(_INSTRUCTIONS)
-    ]
+    return [Instruction(**row) for row in await connection.fetch(_INSTRUCTIONS)]
 
 
 class TicketStore:
-    """Tickets and instructions under a person's hands, on one connection."""
+    """Tickets under a person's hands, on one connection."""
 
     def __init__(self, connection: Connection, *, outside: bool) -> None:
         self._connection = connection
         self._outside = outside
 
     async def add(self, ticket: NewTicket) -> Mapping[str, Any]:
-        """Open a ticket."""
+        """Open a ticket; returns its id, key, queue and incident."""
         [row] = await add_tickets(self._connection, [ticket], outside=self._outside)
         return row
 
     async def comment(self, comment: TicketComment, *, link: str | None = None) -> Mapping[str, Any]:
-        """Add a remark."""
+        """Add a remark; returns its row. ``link``: the development ticket that the tracker is to link first."""
         [row] = await add_comments(self._connection, [comment], outside=self._outside, link=link)
         return row
 
     async def duty(self) -> Duty:
         """Return who answers now."""
         return await RosterReader(self._connection).duty()
-
-    async def page(
-        self,
-        *,
-        queue: str | None,
-        state: str | None,
-        order: str | None,
-        incident: int | None,
-        before: int | None,
-        limit: int,
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return tickets with their comments, newest first."""
-        rows = await self._connection.fetch(_PAGE, queue, state, order, incident, before, limit)
-        return [dict(row) for row in rows]
 
     async def ticket(self, key: str) -> Mapping[str, Any]:
         """Lock and return a ticket by its key, or by our own number (``12``). Raises ``NotFound``."""
@@ -169,26 +161,31 @@ class TicketStore:
         return dict(row)
 
     async def develop(self, ticket_id: int, key: str) -> None:
-        """Link a ticket to a development ticket."""
+        """Name the development ticket that mends the cause."""
         await self._connection.execute(_DEVELOPMENT, ticket_id, key)
 
-    async def instructions(self) -> Sequence[Mapping[str, Any]]:
-        """Return the instructions."""
+
+class InstructionStore:
+    """What operators do about each kind of problem, on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def all(self) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of all instructions."""
         return [dict(row) for row in await self._connection.fetch(_ALL_INSTRUCTIONS)]
 
-    async def instruction(self, kind: str) -> Mapping[str, Any] | None:
-        """Lock and return one instruction."""
+    async def locked(self, kind: str) -> Mapping[str, Any] | None:
+        """Lock and return one row."""
         row = await self._connection.fetchrow(_GET_INSTRUCTION, kind)
         return None if row is None else dict(row)
 
-    async def put_instruction(
-        self, kind: str, *, text: str, call: bool, queue: str | None, by: str
-    ) -> Mapping[str, Any]:
-        """Keep an instruction."""
+    async def put(self, kind: str, *, text: str, call: bool, queue: str | None, by: str) -> Mapping[str, Any]:
+        """Write an instruction, its version one higher than before; returns its row."""
         row = await self._connection.fetchrow(_PUT_INSTRUCTION, kind, text, call, queue, by)
         assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
         return dict(row)
 
-    async def drop_instruction(self, kind: str) -> None:
-        """Forget an instruction."""
+    async def remove(self, kind: str) -> None:
+        """Remove an instruction, if there is one."""
         await self._connection.execute(_DROP_INSTRUCTION, kind)

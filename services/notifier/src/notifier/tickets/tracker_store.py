@@ -74,15 +74,7 @@ class TrackerStore:
             row = await connection.fetchrow(_TICKET, lease)
         if row is None:
             return None
-        incident = row["incident_id"]
-        return TicketToCreate(
-            id=row["id"],
-            queue=row["queue"],
-            summary=row["summary"],
-            description=row["description"],
-            unique=f"ticket:{row['id']}" if incident is None else f"incident:{incident}",
-            attempts=row["attempts"],
-        )
+        return TicketToCreate(**row)
 
     async def created(self, ticket: TicketToCreate, key: str) -> None:
         """Write down the key."""
@@ -95,16 +87,7 @@ class TrackerStore:
             row = await connection.fetchrow(_COMMENT, lease)
         if row is None:
             return None
-        return CommentToSend(
-            id=row["id"],
-            key=row["key"],
-            text=row["text"],
-            summon=tuple(row["summon"]),
-            link=row["link"],
-            seen=row["seen"],
-            attempts=row["attempts"],
-            repeated=row["attempts"] > 1,
-        )
+        return CommentToSend(**{**row, "summon": tuple(row["summon"])})
 
     async def sent(self, comment: CommentToSend, outside_id: str) -> None:
         """Write down that the tracker has it."""
@@ -124,7 +107,7 @@ class TrackerStore:
         """Claim a ticket whose comments were not read for that long."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_TO_READ, every)
-        return None if row is None else TicketToRead(**dict(row))
+        return None if row is None else TicketToRead(**row)
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
