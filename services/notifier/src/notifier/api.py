@@ -14,7 +14,6 @@ from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
-from notifier.delivery.notifications import NotificationStore, notification_opener
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
@@ -22,9 +21,8 @@ from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.incidents.routes import IncidentRoutes
-from notifier.incidents.store import IncidentStore
 from notifier.inputs.alertmanager import IngestAlerts
-from notifier.inputs.routes import http_routes, sentry_routes
+from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
 from notifier.people.model import Directory
@@ -33,7 +31,6 @@ from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
 from notifier.silences.routes import SilenceRoutes
-from notifier.silences.store import SilenceStore
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.routes import TicketRoutes
@@ -58,21 +55,21 @@ def routes_of(
     wake: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
-    clock, reads = SystemClock(), NotificationReads(database)
-    open_notifications = notification_opener(database)
+    clock = SystemClock()
     admin = IncidentRoutes(
         database=database,
-        reader=reads,
-        incident_store_on=IncidentStore,
-        notifications_on=NotificationStore,
+        reader=NotificationReads(database),
         act=act,
-        send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
-        trials=RouteTrials(table=table, environment=settings.environment, past=reads),
-        clock=clock,
+        send_test=SendTest(
+            routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
+        ),
+        trials=RouteTrials(table=table, environment=settings.environment, database=database),
         wake=wake,
     )
-    ingest_alerts = IngestAlerts(problems=problems, open_notifications=open_notifications, wake=wake)
-    ingest_sentry = IngestSentry(problems=problems, open_notifications=open_notifications, clock=clock, wake=wake)
+    inputs = InputRoutes(
+        ingest_alerts=IngestAlerts(problems=problems, database=database, wake=wake),
+        ingest_sentry=IngestSentry(problems=problems, database=database, clock=clock, wake=wake),
+    )
     buttons = ButtonRoutes(
         store=ButtonActionStore(database),
         telegram_secret=settings.telegram_webhook_secret,
@@ -83,10 +80,9 @@ def routes_of(
         outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words
     )
     return [
-        *http_routes(ingest_alerts=ingest_alerts),
-        *sentry_routes(ingest_sentry=ingest_sentry),
+        *inputs.routes(),
         *admin.routes(),
-        *SilenceRoutes(database=database, store_on=SilenceStore, clock=clock, wake=wake).routes(),
+        *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
         *buttons.routes(),

@@ -22,9 +22,9 @@ from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
 from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.deliver import Deliver, Dispatcher
-from notifier.delivery.fail_over import FailOver, failovers
-from notifier.delivery.heartbeat import Beat, HeartbeatStore, pinger
-from notifier.delivery.notifications import NotificationStore, notification_opener
+from notifier.delivery.fail_over import FailOver
+from notifier.delivery.heartbeat import Beat, pinger
+from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
@@ -39,7 +39,7 @@ from notifier.duty.timer_store import TimerStore
 from notifier.gauges import show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
-from notifier.inputs.events import QUEUES, IngestEvents, intake_handler
+from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.file import read_people
@@ -243,18 +243,14 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())
     workers.sweep("storms", _SWEEP_SECONDS, lambda: any_queue.close_quiet_digests(settings.storm_quiet))
     workers.sweep("leases", _SWEEP_SECONDS, any_queue.expire, counter=metrics.expired)
-    open_notifications = notification_opener(database)
-    workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, open_notifications))
-    fail_over = FailOver(
-        open_failovers=failovers(database), routes=table, patience=timedelta(seconds=settings.failover_after)
-    )
+    workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, database))
+    fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
     retention = Retention(database, keep=timedelta(days=settings.keep_days))
     every(lifecycle, _RETENTION_SECONDS, retention.forget, name="retention")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="presses-kept")
     beat = Beat(
-        open_notifications=open_notifications,
-        pulses=HeartbeatStore(database),
+        database=database,
         clock=SystemClock(),
         every=timedelta(seconds=settings.heartbeat_every or 60.0),
         patience=timedelta(seconds=settings.heartbeat_patience),
@@ -271,7 +267,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     # What comes in
     ingest_events = IngestEvents(routes=table, words=words, environment=environment, problems=problems)
-    handler = intake_handler(ingest_events, notifications_on=NotificationStore)
     for spec in QUEUES:
         consumer = Consumer(
             amqp_url,
@@ -279,7 +274,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             database=database,
             name=spec.name,
             service=NAME,
-            handler=handler,
+            handler=ingest_events,
             metrics=messaging_metrics,
             after_commit=wake,
         )
@@ -297,6 +292,6 @@ def _read(path: Path, what: str) -> bytes:
         raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
 
 
-async def _unmute(problems: Problems, open_notifications: Any) -> int:
-    async with open_notifications() as notifications:
-        return await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)
+async def _unmute(problems: Problems, database: Database) -> int:
+    async with database.transaction() as connection:
+        return await problems.unmute(NotificationStore(connection), limit=_UNMUTED_AT_A_TIME)

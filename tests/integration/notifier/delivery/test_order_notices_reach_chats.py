@@ -87,7 +87,7 @@ async def test_a_change_is_told_after_the_order_and_what_is_not_to_be_told_is_ke
     status, page = await kit.call("GET", f"/admin/v1/notifications?order={silent.order.number}", role="viewer")
     assert status == 200
     assert [(item["state"], item["reason"], item["destination"]) for item in page["items"]] == [
-        ("not_told", "the orchestrator decided that nobody is told (M7)", None)
+        ("not_told", "the orchestrator decided that nobody is told", None)
     ]
 
 

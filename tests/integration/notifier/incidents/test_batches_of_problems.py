@@ -11,7 +11,6 @@ from common.contracts import Envelope
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Message
 from common.postgres import Database
-from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import IngestEvents
 from notifier.messages.words import Words
@@ -33,7 +32,7 @@ async def take(database: Database, *messages: Message | Envelope) -> None:
     ingest_events = IngestEvents(routes=routes, words=words, environment="production", problems=problems)
     async with database.transaction() as connection:
         envelopes = [message if isinstance(message, Envelope) else enveloped(message) for message in messages]
-        await ingest_events(NotificationStore(connection), envelopes)
+        await ingest_events(connection, envelopes)
 
 
 async def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:

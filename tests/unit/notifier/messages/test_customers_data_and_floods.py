@@ -9,7 +9,7 @@ import pytest
 
 from common.contracts.orders import OrderCreatedV1, OrderSnapshot
 from notifier.incidents.model import ProblemFact
-from notifier.inputs.facts import order_fact
+from notifier.inputs.orders import order_fact
 from notifier.messages.channels import CHANNELS
 from notifier.messages.document import Document, Section, Span, plain, text_of
 from notifier.messages.incident_notices import render_problem

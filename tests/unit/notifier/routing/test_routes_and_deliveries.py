@@ -29,7 +29,7 @@ from notifier.delivery.outcomes import (
 )
 from notifier.incidents import model as incidents
 from notifier.incidents.model import IncidentState, Reported, should_notify
-from notifier.inputs.facts import problem_fact, rejection_fact, workflow_fact
+from notifier.inputs.events import problem_fact, rejection_fact, workflow_fact
 from notifier.messages.document import text_of
 from notifier.messages.incident_notices import render_problem
 from notifier.messages.words import Words

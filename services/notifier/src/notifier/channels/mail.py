@@ -1,21 +1,21 @@
-"""Mail through aiosmtplib."""
+"""Mail through a server."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from datetime import timedelta
-from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
 from common.ids import derived_id
+from common.mail import MailFailed, MailStage, SmtpSender
 from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import NotSent, Outcome, Refused, Sent, Unclear
 from notifier.messages.layout.mail import compose
 
-_WIRE = policy.SMTP.clone(cte_type="7bit")
-_GOODBYE = 0.5
+_REFUSED = {
+    MailStage.SENDER: "the server refuses the sender",
+    MailStage.RECIPIENTS: "the server refuses the recipient",
+}
 
 
 class MailSender:
@@ -25,53 +25,14 @@ class MailSender:
     """
 
     def __init__(self, *, host: str, port: int, sender: str, user: str | None, password: str | None, tls: bool) -> None:
-        self._host = host
-        self._port = port
         self._sender = sender
-        self._user = user
-        self._password = password
-        self._tls = tls
+        self._smtp = SmtpSender(host=host, port=port, user=user, password=password, tls=tls)
 
     async def send(self, message: Message, *, deadline: float) -> Outcome:
         """Send one mail over a connection of its own."""
-        import aiosmtplib
-
         mail = self._compose(message)
-        client = aiosmtplib.SMTP(
-            hostname=self._host, port=self._port, timeout=deadline, start_tls=self._tls, use_tls=False
-        )
-        handed_over = False
-        try:
-            async with asyncio.timeout(deadline):
-                await client.connect()
-                if self._user is not None:
-                    await client.login(self._user, self._password or "")
-                await client.mail(parseaddr(self._sender)[1])
-                await client.rcpt(message.address)
-                handed_over = True  # from here on silence is unclear
-                await client.data(mail.as_bytes(policy=_WIRE))
-        except aiosmtplib.SMTPRecipientRefused as error:
-            return _by_code(error.code, "the server refuses the recipient")
-        except aiosmtplib.SMTPSenderRefused as error:
-            return _by_code(error.code, "the server refuses the sender")
-        except aiosmtplib.SMTPDataError as error:
-            return _by_code(error.code, f"SMTP {error.code}")
-        except aiosmtplib.SMTPAuthenticationError:
-            return NotSent("the mail server refuses the login")
-        except (TimeoutError, aiosmtplib.SMTPException, OSError) as error:
-            if handed_over:
-                return Unclear("no answer from the mail server")
-            if isinstance(error, aiosmtplib.SMTPResponseException):
-                return NotSent(f"the mail server refuses us ({error.code})")
-            return NotSent("no connection to the mail server")
-        else:
-            # Taken is taken: a server that does not say goodbye must not make us send it again.
-            with suppress(TimeoutError, aiosmtplib.SMTPException, OSError):
-                async with asyncio.timeout(_GOODBYE):
-                    await client.quit()
-            return Sent(str(mail["Message-ID"]))
-        finally:
-            client.close()
+        outcome = await self._smtp.send(mail, recipients=[message.address], deadline=deadline)
+        return _outcome(outcome) if isinstance(outcome, MailFailed) else Sent(str(mail["Message-ID"]))
 
     def _compose(self, message: Message) -> EmailMessage:
         subject, body = compose(message.pages)
@@ -95,5 +56,15 @@ def mail_limits(*, address: str) -> tuple[Limit, ...]:
     return (Limit(key=f"mail:{address}", places=1, period=timedelta(seconds=1)),)
 
 
-def _by_code(code: int, what: str) -> Outcome:
-    return Refused(f"{what} ({code})", True) if code >= 500 else NotSent(f"{what} ({code})")
+def _outcome(failed: MailFailed) -> Outcome:
+    code = failed.code
+    if failed.unclear:
+        return Unclear("no answer from the mail server")
+    if code is None:
+        return NotSent("no connection to the mail server")
+    if failed.stage is MailStage.LOGIN:
+        return NotSent("the mail server refuses the login")
+    if failed.stage is MailStage.GREETING:
+        return NotSent(f"the mail server refuses us ({code})")
+    reason = f"{_REFUSED.get(failed.stage, f'SMTP {code}')} ({code})"
+    return Refused(reason, True) if failed.permanent else NotSent(reason)

@@ -39,7 +39,7 @@ _NO_MESSAGE = (
 
 
 class TelegramSender:
-    """One bot. Outcomes follow research/notifier.md: 429 waits, a migrated group is followed, a block is for good, silence is unclear.
+    """One bot. 429 waits, a migrated group is followed, a block is for good, silence is unclear.
 
     Errors are told without aiogram's text where that may quote the message.
     """

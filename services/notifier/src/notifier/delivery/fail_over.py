@@ -1,13 +1,10 @@
-"""Fail over: what a channel does not take about a problem is told by the next one (research/notifier.md, design 11)."""
+"""Fail over: what a channel does not take about a problem is told by the next one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 
-from common.postgres import Connection, Database
+from common.postgres import Connection, Database, Record
 from notifier.routing.model import Destination, Routes
 
 _AT_A_TIME = 100
@@ -44,108 +41,52 @@ FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id WHERE d.id = $1
 _LEAVE = "UPDATE deliveries SET failed_over_at = now() WHERE id = $1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stuck:
-    """A delivery about a problem that failed, or a critical one that waits for too long. ``told``: where its notice goes already."""
-
-    delivery_id: int
-    destination: str
-    reason: str | None
-    over: bool
-    told: frozenset[tuple[str, int | None]]
-
-
 class FailOver:
     """A notice goes to the first fallback that it does not go to anyway. The receipt is written when it arrived there (``Outcomes``).
 
     The delivery that is stuck is still tried for as long as any other: people look for it where it belongs.
     """
 
-    def __init__(
-        self,
-        *,
-        open_failovers: Callable[[], AbstractAsyncContextManager[FailoverStore]],
-        routes: Routes,
-        patience: timedelta,
-    ) -> None:
-        self._open = open_failovers
-        self._routes = routes
+    def __init__(self, *, database: Database, routes: Routes, patience: timedelta) -> None:
+        self._database = database
         self._patience = patience
         self._chains = {name: chain for name in routes.destinations if (chain := routes.fallbacks(name))}
 
     async def __call__(self) -> int:
-        """Fail over what has to; returns how many notices were told elsewhere."""
+        """Fail over what failed, or is critical and was not sent in time; returns how many notices were told elsewhere.
+
+        Each delivery once; other replicas skip what is locked.
+        """
         if not self._chains:
             return 0
         told = 0
-        async with self._open() as failovers:
-            for stuck in await failovers.stuck(list(self._chains), patience=self._patience, limit=_AT_A_TIME):
-                chain = () if stuck.over else self._chains[stuck.destination]
-                following = next((each for each in chain if (each.lane, each.topic) not in stuck.told), None)
-                if following is None:
-                    await failovers.leave(stuck)
-                    continue
-                why = stuck.reason or "not sent in time"
-                await failovers.tell(
-                    stuck,
-                    following,
-                    route=f"fallback of {stuck.destination}",
-                    text=f"{stuck.destination}: {why} → {following.name}",
-                )
-                told += 1
+        async with self._database.transaction() as connection:
+            for stuck in await connection.fetch(_STUCK, list(self._chains), self._patience, _AT_A_TIME):
+                following = self._following(stuck)
+                if following is not None:
+                    await _tell(connection, stuck, following)
+                    told += 1
+                await connection.execute(_LEAVE, stuck["id"])
         return told
 
-
-class FailoverStore:
-    """Deliveries that did not arrive, inside one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    async def stuck(self, destinations: Collection[str], *, patience: timedelta, limit: int) -> Sequence[Stuck]:
-        """Lock and return deliveries to these destinations that failed, or are critical and not sent after ``patience``.
-
-        Each only until ``tell`` or ``leave`` was called for it; other replicas skip what is locked.
-        """
-        rows = await self._connection.fetch(_STUCK, list(destinations), patience, limit)
-        return [
-            Stuck(
-                delivery_id=row["id"],
-                destination=row["destination"],
-                reason=row["reason"],
-                over=row["over"],
-                told=frozenset((lane, topic or None) for lane, topic in zip(row["lanes"], row["topics"], strict=True)),
-            )
-            for row in rows
-        ]
-
-    async def tell(self, stuck: Stuck, destination: Destination, *, route: str, text: str) -> None:
-        """Put the same notice into another lane, once, and say so in the incident's history."""
-        await self._connection.execute(_LANE, destination.lane, destination.channel, destination.address)
-        await self._connection.execute(
-            _TELL,
-            stuck.delivery_id,
-            destination.name,
-            destination.channel,
-            destination.lane,
-            destination.topic,
-            route,
-        )
-        await self._connection.execute(_HISTORY, stuck.delivery_id, text)
-        await self.leave(stuck)
-
-    async def leave(self, stuck: Stuck) -> None:
-        """There is nobody else to tell."""
-        await self._connection.execute(_LEAVE, stuck.delivery_id)
+    def _following(self, stuck: Record) -> Destination | None:
+        """Return whom to tell instead; None when the problem is over or everybody knows."""
+        known = {(lane, topic or None) for lane, topic in zip(stuck["lanes"], stuck["topics"], strict=True)}
+        chain = () if stuck["over"] else self._chains[stuck["destination"]]
+        return next((each for each in chain if (each.lane, each.topic) not in known), None)
 
 
-def failovers(database: Database) -> Callable[[], AbstractAsyncContextManager[FailoverStore]]:
-    """Return a function that opens them in a transaction of their own."""
-
-    @asynccontextmanager
-    async def open_failovers() -> AsyncIterator[FailoverStore]:
-        """Commit at the end of the block."""
-        async with database.transaction() as connection:
-            yield FailoverStore(connection)
-
-    return open_failovers
+async def _tell(connection: Connection, stuck: Record, destination: Destination) -> None:
+    """Put the same notice into another lane, once, and say so in the incident's history."""
+    await connection.execute(_LANE, destination.lane, destination.channel, destination.address)
+    await connection.execute(
+        _TELL,
+        stuck["id"],
+        destination.name,
+        destination.channel,
+        destination.lane,
+        destination.topic,
+        f"fallback of {stuck['destination']}",
+    )
+    why = stuck["reason"] or "not sent in time"
+    await connection.execute(_HISTORY, stuck["id"], f"{stuck['destination']}: {why} → {destination.name}")

@@ -1,10 +1,8 @@
-"""The dead-man's switch (research/notifier.md, design 10): a synthetic event through the whole pipeline, and its heartbeat."""
+"""The dead-man's switch: a synthetic event through the whole pipeline, and its heartbeat."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
@@ -13,11 +11,10 @@ from common.clock import Clock
 from common.contracts import Envelope
 from common.contracts.alerts import HeartbeatV1
 from common.ids import derived_id
+from common.messaging import outbox
 from common.postgres import Database
 from common.telemetry import get_logger
-from notifier.delivery.notifications import NotificationStore
 
-_log = get_logger()
 _log = get_logger()
 _TAKEN = """
 SELECT max(d.sent_at) FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id
@@ -38,30 +35,20 @@ _TIMERS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """When the provider took the last synthetic message (None: never), and what is overdue; ``reason`` None means nothing is."""
-
-    taken_at: datetime | None
-    overdue: str | None
-
-
 class Beat:
     """Any number of replicas may run it: an interval's event is the same event, whoever sends it."""
 
     def __init__(
         self,
         *,
-        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
-        pulses: HeartbeatStore,
+        database: Database,
         clock: Clock,
         every: timedelta,
         patience: timedelta,
         show: Callable[[datetime, bool], None],
         ping: Callable[[], Awaitable[None]] | None,
     ) -> None:
-        self._open_notifications = open_notifications
-        self._pulses = pulses
+        self._database = database
         self._clock = clock
         self._every = every
         self._patience = patience
@@ -80,38 +67,31 @@ class Beat:
             subject=None,
             time=now,
         )
-        async with self._open_notifications() as notifications:
-            await notifications.add_to_outbox(envelope)
+        async with self._database.transaction() as connection:
+            await outbox.add(connection, envelope)
 
     async def look(self) -> None:
         """Show the last one that the provider took; tell the outside, once for each, if nothing else is overdue."""
-        pulse = await self._pulses.pulse(patience=self._patience)
-        if pulse.taken_at is None:
+        taken_at, overdue = await self._pulse()
+        if taken_at is None:
             return
-        self._show(pulse.taken_at, pulse.overdue is None)
-        if pulse.overdue is not None:
-            _log.warning("heartbeat_withheld", reason=pulse.overdue)
+        self._show(taken_at, overdue is None)
+        if overdue is not None:
+            _log.warning("heartbeat_withheld", reason=overdue)
             return
-        if self._ping is not None and pulse.taken_at != self._pinged:
+        if self._ping is not None and taken_at != self._pinged:
             await self._ping()
-            self._pinged = pulse.taken_at
+            self._pinged = taken_at
 
-
-class HeartbeatStore:
-    """What has come of the synthetic events."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def pulse(self, *, patience: timedelta) -> Pulse:
-        """Return the last one that arrived, and the first timer or delivery that is later than ``patience``."""
+    async def _pulse(self) -> tuple[datetime | None, str | None]:
+        """Return when the last one arrived (None: never), and the first timer or delivery that is later than the patience (None: none)."""
         async with self._database.acquire() as connection:
             taken = await connection.fetchval(_TAKEN)
-            overdue = await connection.fetchval(_OVERDUE, patience)
+            overdue = await connection.fetchval(_OVERDUE, self._patience)
             for table, statement in _TIMERS.items():
                 if overdue is None and await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", table):
-                    overdue = await connection.fetchval(statement, patience)
-        return Pulse(taken_at=taken, overdue=overdue)
+                    overdue = await connection.fetchval(statement, self._patience)
+        return taken, overdue
 
 
 def pinger(url: str, *, seconds: float) -> Callable[[], Awaitable[None]]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from common.contracts import Envelope
 from common.messaging import outbox
-from common.postgres import Connection, Database
+from common.postgres import Connection
 from notifier.delivery import posts
 from notifier.delivery.model import CRITICAL, EDIT, NewNotice, urgency_of
 from notifier.incidents.model import ProblemFact, Reported
-from notifier.routing.model import Labels
-from notifier.routing.rows import labels_of, like
-from notifier.silences.model import Inhibition, Silence
-from notifier.silences.store import silence_of
+from notifier.routing.model import Labels, labels_of, like
+from notifier.silences.model import Inhibition, Silence, silence_of
 
 _SEEN = """
 SELECT DISTINCT n.order_number, n.sequence
@@ -337,18 +334,6 @@ def _reported(row: Any) -> Reported | None:
         occurrences=row["occurrences"],
         muted=row["muted"],
     )
-
-
-def notification_opener(database: Database) -> Callable[[], AbstractAsyncContextManager[NotificationStore]]:
-    """Return a function that opens a ledger in a transaction of its own."""
-
-    @asynccontextmanager
-    async def open_notifications() -> AsyncIterator[NotificationStore]:
-        """Lend a ledger; commit at the end of the block."""
-        async with database.transaction() as connection:
-            yield NotificationStore(connection)
-
-    return open_notifications
 
 
 def _priority(notice: NewNotice) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from common.postgres import Database
@@ -27,15 +26,6 @@ WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR severity = $2) A
   AND ($4::bigint IS NULL OR id < $4)
 ORDER BY id DESC
 LIMIT $5
-"""
-_PAST = """
-SELECT n.id::text AS notice_id, n.kind, n.order_number, n.incident_id, n.traits, n.created_at, n.reason,
-       n.reason LIKE ANY(ARRAY['silenced%', 'inhibited%', 'nobody was told%']) AS kept_back,
-       ARRAY(SELECT d.destination FROM deliveries AS d WHERE d.notice_id = n.id AND d.fallback_of IS NULL ORDER BY d.id) AS was
-FROM notices AS n
-WHERE n.traits IS NOT NULL AND n.created_at >= $1 AND n.created_at < coalesce($2::timestamptz, 'infinity')
-ORDER BY n.created_at DESC
-LIMIT $3
 """
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
@@ -66,10 +56,6 @@ class NotificationReads:
     ) -> Sequence[Mapping[str, Any]]:
         """Return incidents, newest first."""
         return await self._fetch(_INCIDENTS, state, severity, order, before, limit)
-
-    async def past(self, *, since: datetime, until: datetime | None, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return notices with what they were to the routes and where they went, newest first."""
-        return await self._fetch(_PAST, since, until, limit)
 
     async def queue(self) -> dict[str, tuple[int, float]]:
         """Return channel → (deliveries not at their end, age of the oldest in seconds)."""

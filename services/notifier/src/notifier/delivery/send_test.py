@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
 
+from common.clock import Clock
 from common.errors import Conflict, NotFound
+from common.http import Change
 from common.ids import new_id
-from common.telemetry import scrub_text
+from common.telemetry import inject, scrub_text
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
+from notifier.delivery.views import TestMessage, TestMessageAccepted
 from notifier.messages.incident_notices import render_test
 from notifier.messages.words import Words
 from notifier.routing.model import Chosen, Destination, Routes
@@ -18,7 +20,10 @@ from notifier.routing.model import Chosen, Destination, Routes
 class SendTest:
     """Sends through the same lanes, limits and log as everything else."""
 
-    def __init__(self, *, routes: Routes, words: Words, environment: str, channels: Collection[str]) -> None:
+    def __init__(
+        self, *, routes: Routes, words: Words, environment: str, channels: Collection[str], clock: Clock
+    ) -> None:
+        self._clock = clock
         self._channels = channels
         self._routes = routes
         self._words = words
@@ -33,27 +38,28 @@ class SendTest:
             raise Conflict(f"the channel {destination.channel} is not configured")
         return destination
 
-    async def __call__(
-        self, notifications: NotificationStore, *, name: str, text: str, now: datetime, traceparent: str | None
-    ) -> str:
-        """Put a test message into the destination's lane, in the caller's transaction; returns the notice's id."""
-        destination = self.destination(name)
-        notice_id = new_id()
-        await notifications.add(
-            [
-                NewNotice(
-                    id=notice_id,
-                    subject=f"test:{notice_id}",
-                    transition="test",
-                    sequence=0,
-                    kind="test",
-                    severity="info",
-                    event_id=notice_id,
-                    occurred_at=now,
-                    document=render_test(scrub_text(text), environment=self._environment, words=self._words),
-                    traceparent=traceparent,
-                    chosen=(Chosen(destination, "test-message"),),
-                )
-            ]
+    async def __call__(self, wanted: TestMessage, change: Change) -> TestMessageAccepted:
+        """Put a test message into the destination's lane, in the change's transaction. Raises as ``destination`` does."""
+        destination = self.destination(wanted.destination)
+        notice_id = None if change.dry_run else new_id()
+        if notice_id is not None:
+            headers: dict[str, str] = {}
+            inject(headers)
+            notice = NewNotice(
+                id=notice_id,
+                subject=f"test:{notice_id}",
+                transition="test",
+                sequence=0,
+                kind="test",
+                severity="info",
+                event_id=notice_id,
+                occurred_at=self._clock.now(),
+                document=render_test(scrub_text(wanted.text), environment=self._environment, words=self._words),
+                traceparent=headers.get("traceparent"),
+                chosen=(Chosen(destination, "test-message"),),
+            )
+            await NotificationStore(change.connection).add([notice])
+            await change.record("message.test", f"destination:{wanted.destination}", after={"notice": notice_id})
+        return TestMessageAccepted(
+            notice_id=notice_id, channel=destination.channel, address=destination.address, dry_run=change.dry_run
         )
-        return notice_id

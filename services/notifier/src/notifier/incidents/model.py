@@ -74,7 +74,7 @@ class Recipe:
 
     @property
     def path(self) -> str:
-        """The admin address that carries it out (CONTRACT 4 and 6)."""
+        """The admin address that carries it out, at the orchestrator or the refunds service."""
         if self.name == "retry_workflow":
             return f"/admin/v1/workflows/{self.target}/retry"
         return f"/admin/v1/refunds/{self.target}/restart"
@@ -138,7 +138,7 @@ def comment(state: IncidentState) -> IncidentState:
 
 
 def recipe_of(fact: ProblemFact) -> Recipe | None:
-    """Return the recipe for an incident: retry a crashed workflow (M9), restart a refund in RS_ERROR (M22), or none."""
+    """Return the recipe for an incident: retry a crashed workflow, restart a refund in RS_ERROR, or none."""
     if fact.kind == "workflow.crashed" and fact.fingerprint.startswith(_WORKFLOW):
         target = fact.fingerprint.removeprefix(_WORKFLOW)
         return Recipe(name="retry_workflow", target=target) if target.isascii() and target.isdecimal() else None

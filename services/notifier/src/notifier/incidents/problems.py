@@ -24,7 +24,7 @@ _LAST = 2**31  # the end of a problem comes after everything else that is told o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A problem, reported by an event. ``always``: each report is told (M8), not only news."""
+    """A problem, reported by an event. ``always``: each report is told, not only news."""
 
     fact: ProblemFact
     event_id: str

@@ -1,15 +1,14 @@
-"""What operators ask and do (CONTRACT 7): the notification log, incidents, routes, a test message."""
+"""What operators ask and do: the notification log, incidents, routes, a test message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound
-from common.http import OPERATOR, VIEWER, Page, Request, Route, audit, decode_cursor, once, page_of
-from common.postgres import Connection, Database
-from common.telemetry import inject
+from common.http import OPERATOR, VIEWER, Answer, Change, Changes, Page, Request, Route, decode_cursor, page_of
+from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
@@ -34,23 +33,16 @@ class IncidentRoutes:
         *,
         database: Database,
         reader: NotificationReads,
-        incident_store_on: type[IncidentStore],
-        notifications_on: Callable[[Connection], NotificationStore],
         act: ActOnIncident,
         send_test: SendTest,
         trials: RouteTrials,
-        clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        self._database = database
+        self._changes = Changes(database, committed=wake)
         self._reader = reader
-        self._incident_store_on = incident_store_on
-        self._notifications_on = notifications_on
         self._act = act
         self._send_test = send_test
         self._trials = trials
-        self._clock = clock
-        self._wake = wake
 
     async def notifications(self, request: Request[None, NotificationQuery]) -> Page[Notification]:
         """Answer what was sent where, when, and why or why not."""
@@ -82,85 +74,32 @@ class IncidentRoutes:
             rows, limit=query.limit, item=lambda row: models.IncidentView(**row), key=lambda row: (row["id"],)
         )
 
-    def acting(self, act: Act) -> Callable[[Request[models.IncidentChange, None]], Any]:
-        """Return the handler of one act on an incident."""
+    async def act(self, act: Act, request: Request[models.IncidentChange, None]) -> Answer:
+        """Carry an act on an incident out, once for an Idempotency-Key; done again while a call is on its way."""
+        work = partial(self._acted, act, request)
+        return await patiently(lambda: self._changes.carry_out(request, work), seconds=_CALL_SECONDS)
 
-        async def handle(request: Request[models.IncidentChange, None]) -> Any:
-            """Carry the act out once for an Idempotency-Key."""
-            incident_id = request.path_int("id")
-            body = request.body
+    async def _acted(
+        self, act: Act, request: Request[models.IncidentChange, None], change: Change
+    ) -> models.IncidentChanged:
+        incident_id = request.path_int("id")
+        incident, state = await self._act(
+            IncidentStore(change.connection, principal=request.principal, request_id=request.request_id),
+            NotificationStore(change.connection),
+            incident_id=incident_id,
+            act=act,
+            actor=request.principal.name,
+            text=request.body.reason,
+            dry_run=change.dry_run,
+            take_over=request.body.take_over,
+        )
+        return models.IncidentChanged(
+            id=incident_id, before=incident.state.value, after=state.value, dry_run=change.dry_run
+        )
 
-            async def transaction() -> Any:
-                """Act as a whole; done again while a call is on its way."""
-                async with self._database.transaction() as connection:
-
-                    async def work() -> models.IncidentChanged:
-                        """Act, in the transaction of the key."""
-                        incident_store = self._incident_store_on(
-                            connection, principal=request.principal, request_id=request.request_id
-                        )
-                        incident, state = await self._act(
-                            incident_store,
-                            self._notifications_on(connection),
-                            incident_id=incident_id,
-                            act=act,
-                            actor=request.principal.name,
-                            text=body.reason,
-                            dry_run=body.dry_run,
-                            take_over=body.take_over,
-                        )
-                        return models.IncidentChanged(
-                            id=incident_id, before=incident.state.value, after=state.value, dry_run=body.dry_run
-                        )
-
-                    return await once(connection, request, work)
-
-            answer = await patiently(transaction, seconds=_CALL_SECONDS)
-            self._wake()
-            return answer
-
-        return handle
-
-    async def test_message(self, request: Request[TestMessage, None]) -> Any:
+    async def test_message(self, request: Request[TestMessage, None]) -> Answer:
         """Put a test message into a destination's lane."""
-        body = request.body
-        destination = self._send_test.destination(body.destination)
-        headers: dict[str, str] = {}
-        inject(headers)
-
-        async with self._database.transaction() as connection:
-
-            async def work() -> TestMessageAccepted:
-                """Put the message into its lane, in the transaction of the key."""
-                notice_id = None
-                if not body.dry_run:
-                    notice_id = await self._send_test(
-                        self._notifications_on(connection),
-                        name=body.destination,
-                        text=body.text,
-                        now=self._clock.now(),
-                        traceparent=headers.get("traceparent"),
-                    )
-                    await audit.record(
-                        connection,
-                        principal=request.principal,
-                        action="message.test",
-                        target=f"destination:{body.destination}",
-                        reason=body.reason,
-                        before=None,
-                        after={"notice": notice_id},
-                        request_id=request.request_id,
-                    )
-                return TestMessageAccepted(
-                    notice_id=notice_id,
-                    channel=destination.channel,
-                    address=destination.address,
-                    dry_run=body.dry_run,
-                )
-
-            answer = await once(connection, request, work)
-        self._wake()
-        return answer
+        return await self._changes.carry_out(request, partial(self._send_test, request.body))
 
     def routes(self) -> list[Route]:
         """Return the table of admin routes."""
@@ -219,7 +158,7 @@ class IncidentRoutes:
             Route(
                 method="POST",
                 path=f"/admin/v1/incidents/{{id}}/{act}",
-                handler=self.acting(act),
+                handler=partial(self.act, act),
                 summary=summary,
                 request=models.IncidentChange,
                 response=models.IncidentChanged,
@@ -235,30 +174,12 @@ class IncidentRoutes:
 def _notification(row: Mapping[str, Any]) -> Notification:
     document = row["document"]
     text = None if document is None else "\n".join(text_of(line) for line in Document.from_json(document).flatten())
-    return Notification(
-        notice_id=row["notice_id"],
-        delivery_id=row["delivery_id"] or None,
-        kind=row["kind"],
-        transition=row["transition"],
-        severity=row["severity"],
-        order_number=row["order_number"],
-        incident_id=row["incident_id"],
-        state=row["state"],
-        reason=row["reason"],
-        destination=row["destination"],
-        channel=row["channel"],
-        lane=row["lane"],
-        topic=row["topic"],
-        route=row["route"],
-        fallback_of=row["fallback_of"],
-        digest_id=row["digest_id"],
-        attempts=row["attempts"] or 0,
-        possibly_repeated=bool(row["possibly_repeated"]),
-        message_ids=row["message_ids"] or [],
-        text=text,
-        event_id=row["event_id"],
-        occurred_at=row["occurred_at"],
-        created_at=row["created_at"],
-        not_before=row["not_before"],
-        sent_at=row["sent_at"],
-    )
+    known = {
+        **row,
+        "delivery_id": row["delivery_id"] or None,
+        "attempts": row["attempts"] or 0,
+        "possibly_repeated": bool(row["possibly_repeated"]),
+        "message_ids": row["message_ids"] or [],
+        "text": text,
+    }
+    return Notification.model_validate(known)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.http import Moment
 from common.ids import derived_id
+from common.postgres import Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
@@ -24,17 +25,18 @@ _RESPONSIBLE = ("responsible", "owner")
 _ELSEWHERE = {"alertname", "severity", "service", "environment", *_RESPONSIBLE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """One alert of a notification. ``fingerprint`` identifies the set of labels; ``starts_at`` one firing of it."""
+class AlertmanagerAlert(BaseModel):
+    """One alert of Alertmanager's webhook, version 4."""
+
+    model_config = ConfigDict(extra="ignore")
 
     status: Literal["firing", "resolved"]
-    fingerprint: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    starts_at: datetime
-    ends_at: datetime | None
-    url: str | None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    startsAt: Moment  # noqa: N815 - Alertmanager's own name
+    endsAt: Moment | None = None  # noqa: N815 - as above
+    generatorURL: str | None = None  # noqa: N815 - as above
+    fingerprint: str = Field(min_length=1, max_length=200)
 
 
 class IngestAlerts:
@@ -44,14 +46,14 @@ class IngestAlerts:
         self,
         *,
         problems: Problems,
-        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        database: Database,
         wake: Callable[[], None],
     ) -> None:
         self._problems = problems
-        self._open_notifications = open_notifications
+        self._database = database
         self._wake = wake
 
-    async def __call__(self, alerts: tuple[Alert, ...], *, traceparent: str | None) -> tuple[int, ...]:
+    async def __call__(self, alerts: Sequence[AlertmanagerAlert], *, traceparent: str | None) -> tuple[int, ...]:
         """Take all alerts of a notification in; returns the ids of the incidents they are.
 
         A large notification is several transactions: each holds a lock an alert, and the server has room for some thousands. When a
@@ -65,13 +67,13 @@ class IngestAlerts:
             self._wake()
         return tuple(incidents)
 
-    async def _take(self, alerts: Sequence[Alert], *, traceparent: str | None) -> list[int]:
+    async def _take(self, alerts: Sequence[AlertmanagerAlert], *, traceparent: str | None) -> list[int]:
         entries: list[Report | Resolution] = []
         for alert in alerts:
             fingerprint = f"alertmanager:{alert.fingerprint}"
-            event_id = derived_id("alertmanager", alert.fingerprint, alert.starts_at.isoformat(), alert.status)
+            event_id = derived_id("alertmanager", alert.fingerprint, alert.startsAt.isoformat(), alert.status)
             if alert.status == "resolved":
-                at = alert.ends_at or alert.starts_at
+                at = alert.endsAt or alert.startsAt
                 entries.append(
                     Resolution(
                         fingerprint=fingerprint, actor="alertmanager", summary="resolved", at=at, event_id=event_id
@@ -79,16 +81,16 @@ class IngestAlerts:
                 )
             else:
                 entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
-        async with self._open_notifications() as notifications:
-            incidents = await self._problems.ingest(notifications, entries)
+        async with self._database.transaction() as connection:
+            incidents = await self._problems.ingest(NotificationStore(connection), entries)
         return [incident for incident in incidents if incident is not None]
 
 
-def problem_of(alert: Alert, fingerprint: str) -> ProblemFact:
+def problem_of(alert: AlertmanagerAlert, fingerprint: str) -> ProblemFact:
     """Return the problem that an alert is: annotations ``summary``, ``description``, ``runbook_url``; the labels are details.
 
-    Labels ``responsible`` or ``owner`` name whom to tag (M20), several with commas between. An alert about requests that fail names method
-    and address first (DECISIONS "People"), whatever its labels call them.
+    Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
+    and address first, whatever its labels call them.
     """
     labels, annotations = alert.labels, alert.annotations
     name = labels.get("alertname", "alert")
@@ -108,12 +110,12 @@ def problem_of(alert: Alert, fingerprint: str) -> ProblemFact:
         fingerprint=fingerprint,
         summary=scrub_text(annotations.get("summary") or name),
         service=labels.get("service") or labels.get("job") or "prometheus",
-        occurred_at=alert.starts_at,
+        occurred_at=alert.startsAt,
         details={"alert": name, **dict(list(shown.items())[:_SHOWN_LABELS])},
         source=labels.get("source"),
         store_id=labels.get("store_id"),
         zone=labels.get("zone"),
-        link=annotations.get("runbook_url") or alert.url,
+        link=annotations.get("runbook_url") or alert.generatorURL,
         instruction=scrub_text(description) if description else None,
         environment=labels.get("environment"),
         alert=name,

@@ -1,4 +1,4 @@
-"""Alertmanager's way in (CONTRACT 7)."""
+"""The ways in of Alertmanager and Sentry. A repeated notification changes nothing but counters."""
 
 from __future__ import annotations
 
@@ -6,58 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.http import INTERNAL, Moment, Request, Route
-from notifier.inputs.alertmanager import Alert, IngestAlerts
+from common.http import INTERNAL, Request, Route
+from notifier.inputs.alertmanager import AlertmanagerAlert, IngestAlerts
 from notifier.inputs.sentry import IngestSentry
-
-
-def http_routes(*, ingest_alerts: IngestAlerts) -> list[Route]:
-    """Return the routes of other systems."""
-
-    async def alertmanager(request: Request[AlertmanagerNotification, None]) -> AlertsTaken:
-        """Take a notification in; a repeat changes nothing but counters."""
-        alerts = tuple(
-            Alert(
-                status=alert.status,
-                fingerprint=alert.fingerprint,
-                labels=alert.labels,
-                annotations=alert.annotations,
-                starts_at=alert.startsAt,
-                ends_at=alert.endsAt,
-                url=alert.generatorURL,
-            )
-            for alert in request.body.alerts
-        )
-        incidents = await ingest_alerts(alerts, traceparent=request.raw.headers.get("traceparent"))
-        return AlertsTaken(incidents=list(incidents))
-
-    return [
-        Route(
-            method="POST",
-            path="/alerts/v1/alertmanager",
-            handler=alertmanager,
-            summary="Alertmanager's webhook, version 4",
-            description="Each alert is an incident under its own fingerprint; repeated notifications are only counted.",
-            request=AlertmanagerNotification,
-            response=AlertsTaken,
-            roles=INTERNAL,
-            tags=("alerts",),
-        )
-    ]
-
-
-class AlertmanagerAlert(BaseModel):
-    """One alert of Alertmanager's webhook, version 4."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-    startsAt: Moment  # noqa: N815 - Alertmanager's own name
-    endsAt: Moment | None = None  # noqa: N815 - as above
-    generatorURL: str | None = None  # noqa: N815 - as above
-    fingerprint: str = Field(min_length=1, max_length=200)
 
 
 class AlertmanagerNotification(BaseModel):
@@ -93,29 +44,51 @@ class SentryTaken(BaseModel):
     endangered_order: str | None
 
 
-def sentry_routes(*, ingest_sentry: IngestSentry) -> list[Route]:
-    """Return the route."""
+class InputRoutes:
+    """The handlers; ``routes`` is the table of them."""
 
-    async def sentry(request: Request[SentryNotification, None]) -> SentryTaken:
-        """Take a notification in; a repeat changes nothing but counters."""
-        incidents, endangered = await ingest_sentry(
+    def __init__(self, *, ingest_alerts: IngestAlerts, ingest_sentry: IngestSentry) -> None:
+        self._ingest_alerts = ingest_alerts
+        self._ingest_sentry = ingest_sentry
+
+    async def alertmanager(self, request: Request[AlertmanagerNotification, None]) -> AlertsTaken:
+        """Take a notification of Alertmanager in."""
+        incidents = await self._ingest_alerts(request.body.alerts, traceparent=request.raw.headers.get("traceparent"))
+        return AlertsTaken(incidents=list(incidents))
+
+    async def sentry(self, request: Request[SentryNotification, None]) -> SentryTaken:
+        """Take a notification of Sentry in."""
+        incidents, endangered = await self._ingest_sentry(
             request.body.model_dump(), traceparent=request.raw.headers.get("traceparent")
         )
         return SentryTaken(incidents=list(incidents), endangered_order=endangered)
 
-    return [
-        Route(
-            method="POST",
-            path="/alerts/v1/sentry",
-            handler=sentry,
-            summary="Sentry's webhook",
-            description=(
-                "Issue alerts, errors and issues. A front end's error that carries an order (`order`, or `basket` with `customer` and "
-                "`address`, in `extra` or as contexts) becomes an endangered order."
+    def routes(self) -> list[Route]:
+        """Return the routes that other systems call."""
+        return [
+            Route(
+                method="POST",
+                path="/alerts/v1/alertmanager",
+                handler=self.alertmanager,
+                summary="Alertmanager's webhook, version 4",
+                description="Each alert is an incident under its own fingerprint; repeated notifications are only counted.",
+                request=AlertmanagerNotification,
+                response=AlertsTaken,
+                roles=INTERNAL,
+                tags=("alerts",),
             ),
-            request=SentryNotification,
-            response=SentryTaken,
-            roles=INTERNAL,
-            tags=("alerts",),
-        )
-    ]
+            Route(
+                method="POST",
+                path="/alerts/v1/sentry",
+                handler=self.sentry,
+                summary="Sentry's webhook",
+                description=(
+                    "Issue alerts, errors and issues. A front end's error that carries an order (`order`, or `basket` with `customer` and "
+                    "`address`, in `extra` or as contexts) becomes an endangered order."
+                ),
+                request=SentryNotification,
+                response=SentryTaken,
+                roles=INTERNAL,
+                tags=("alerts",),
+            ),
+        ]

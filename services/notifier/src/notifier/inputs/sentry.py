@@ -1,4 +1,4 @@
-"""Sentry's notifications: each kind of error is an incident, and a basket that it carries becomes an endangered order (M5, M26)."""
+"""Sentry's notifications: each kind of error is an incident, and a basket that it carries becomes an endangered order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from common.clock import Clock
@@ -14,6 +13,7 @@ from common.contracts import intake
 from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
 from common.ids import derived_id
+from common.postgres import Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
@@ -30,12 +30,12 @@ class IngestSentry:
         self,
         *,
         problems: Problems,
-        open_notifications: Callable[[], AbstractAsyncContextManager[NotificationStore]],
+        database: Database,
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
         self._problems = problems
-        self._open_notifications = open_notifications
+        self._database = database
         self._clock = clock
         self._wake = wake
 
@@ -47,7 +47,8 @@ class IngestSentry:
         if event is None:
             return (), None
         endangered = None if event.basket is None else str(uuid.UUID(derived_id("sentry-basket", event.event_id)))
-        async with self._open_notifications() as notifications:
+        async with self._database.transaction() as connection:
+            notifications = NotificationStore(connection)
             incident = await self._incident(notifications, event, traceparent)
             if event.basket is not None and endangered is not None:
                 await notifications.add_to_outbox(_endangered(event, event.basket, endangered, traceparent))

@@ -1,4 +1,4 @@
-"""What a notification of Sentry says: the problem, and, where the front end attached one, the basket that could not be placed (M26).
+"""What a notification of Sentry says: the problem, and, where the front end attached one, the basket that could not be placed.
 
 Both of Sentry's shapes are read: the integration platform's (``data.event`` or ``data.issue``) and the older plugin's (``event``). The
 front end attaches the order to its error as ``order`` (the body that it sent or would have sent), or as ``basket`` or ``cart`` (a list of

@@ -1,4 +1,4 @@
-"""Notices about orders, for those who pick them and for the store (M7).
+"""Notices about orders, for those who pick them and for the store.
 
 The order's number stands in each exactly once. Goods come first to what a picker reads: what, and how much.
 """
@@ -62,7 +62,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFact:
-    """An order event as the notifier sees it. ``kind`` is ``order.created`` and so on; ``tell`` is the orchestrator's decision (M7)."""
+    """An order event as the notifier sees it. ``kind`` is ``order.created`` and so on; ``tell`` is the orchestrator's decision."""
 
     kind: str
     order: Order

@@ -93,12 +93,7 @@ def read_routes(text: str | bytes, *, name: str) -> Routes:
             raise ConfigurationError(f"the routes file {name}: {key} has a topic, which only Telegram knows")
     try:
         return Routes(
-            destinations={
-                key: Destination(
-                    name=key, channel=each.channel, address=each.address, topic=each.topic, fallback=each.fallback
-                )
-                for key, each in file.destinations.items()
-            },
+            destinations={key: Destination(name=key, **each.model_dump()) for key, each in file.destinations.items()},
             routes=tuple(
                 Route(
                     name=route.name,

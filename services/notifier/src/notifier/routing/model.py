@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,21 +124,6 @@ class Routes:
         return own.get(role) or self.default_store.get(role)
 
 
-LABELS = (
-    "environment",
-    "kind",
-    "severity",
-    "source",
-    "store_id",
-    "zone",
-    "service",
-    "alert",
-    "order_number",
-    "fingerprint",
-)
-"""What ``match`` may name."""
-
-
 def literal(value: str) -> str:
     """Return the pattern that fits this value and, at most, values that differ from it in signs of patterns."""
     return "".join("?" if sign in "*?[]" or (sign == "!" and index == 0) else sign for index, sign in enumerate(value))
@@ -154,3 +140,27 @@ def _fits(value: str | None, patterns: tuple[str, ...]) -> bool:
         return False
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     return not wanted or any(fnmatchcase(text, pattern) for pattern in wanted)
+
+
+def labels_of(row: Any) -> Labels:
+    """Read an incident's row as routes see it."""
+    return Labels(
+        environment=row["environment"],
+        kind=row["kind"],
+        severity=row["severity"],
+        source=row["source"],
+        store_id=row["store_id"],
+        zone=row["zone"],
+        service=row["service"],
+        alert=row["details"].get("alert"),
+        order_number=row["order_number"],
+        fingerprint=row["fingerprint"],
+    )
+
+
+def like(pattern: str) -> str:
+    """Return a pattern of the routes file as SQL's LIKE has it, never narrower: what it finds is looked at again."""
+    if pattern.startswith("!") or "[" in pattern:
+        return "%"
+    kept = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return kept.replace("*", "%").replace("?", "_")

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from common.errors import ConfigurationError, InvalidInput
 from common.http import Request
+from common.postgres import Database, Record
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels, Routes
 from notifier.routing.views import PastAnswer, RouteAnswer, RouteDifference, RouteQuestion, RouteTarget
 
 _MOST_DIFFERENCES = 100
-
-
-class Past(Protocol):
-    """What came."""
-
-    async def past(self, *, since: datetime, until: datetime | None, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return notices with what they were to the routes (`traits`) and where they went (`was`), newest first."""
-        ...
+# Newest first: what notices were to the routes (`traits`), and where they went (`was`).
+_PAST = """
+SELECT n.id::text AS notice_id, n.kind, n.order_number, n.incident_id, n.traits, n.created_at, n.reason,
+       n.reason LIKE ANY(ARRAY['silenced%', 'inhibited%', 'nobody was told%']) AS kept_back,
+       ARRAY(SELECT d.destination FROM deliveries AS d WHERE d.notice_id = n.id AND d.fallback_of IS NULL ORDER BY d.id) AS was
+FROM notices AS n
+WHERE n.traits IS NOT NULL AND n.created_at >= $1 AND n.created_at < coalesce($2::timestamptz, 'infinity')
+ORDER BY n.created_at DESC
+LIMIT $3
+"""
 
 
 class RouteTrials:
     """Changes nothing."""
 
-    def __init__(self, *, table: Routes, environment: str, past: Past) -> None:
+    def __init__(self, *, table: Routes, environment: str, database: Database) -> None:
         self._table = table
         self._environment = environment
-        self._past = past
+        self._database = database
 
     async def dry_run(self, request: Request[RouteQuestion, None]) -> RouteAnswer:
         """Answer who would be told. A routes file that is wrong is a 400 with the line that the start would give."""
@@ -39,16 +41,8 @@ class RouteTrials:
         table = self._table if question.routes is None else _on_trial(question.routes)
         targets: list[RouteTarget] = []
         if question.kind is not None:
-            labels = Labels(
-                environment=question.environment or self._environment,
-                kind=question.kind,
-                severity=question.severity,
-                source=question.source,
-                store_id=question.store_id,
-                zone=question.zone,
-                service=question.service,
-                alert=question.alert,
-            )
+            said = question.model_dump(exclude={"environment", "past", "routes"})
+            labels = Labels(environment=question.environment or self._environment, **said)
             targets = [
                 RouteTarget(
                     destination=each.destination.name,
@@ -61,10 +55,9 @@ class RouteTrials:
             ]
         past = None
         if question.past is not None:
-            rows = await self._past.past(
-                since=question.past.since, until=question.past.until, limit=question.past.limit
-            )
-            past = _compare(table, rows)
+            asked = question.past
+            async with self._database.acquire() as connection:
+                past = _compare(table, await connection.fetch(_PAST, asked.since, asked.until, asked.limit))
         return RouteAnswer(targets=targets, past=past)
 
 
@@ -75,7 +68,7 @@ def _on_trial(routes: dict[str, Any]) -> Routes:
         raise InvalidInput(error.detail) from None
 
 
-def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> PastAnswer:
+def _compare(table: Routes, rows: Sequence[Record]) -> PastAnswer:
     counts: Counter[str] = Counter()
     unrouted = changed = 0
     differences: list[RouteDifference] = []
@@ -89,17 +82,7 @@ def _compare(table: Routes, rows: Sequence[Mapping[str, Any]]) -> PastAnswer:
             continue
         changed += 1
         if len(differences) < _MOST_DIFFERENCES:
-            differences.append(
-                RouteDifference(
-                    notice_id=row["notice_id"],
-                    kind=row["kind"],
-                    order_number=row["order_number"],
-                    incident_id=row["incident_id"],
-                    created_at=row["created_at"],
-                    was=was,
-                    would=would,
-                )
-            )
+            differences.append(RouteDifference.model_validate({**row, "was": was, "would": would}))
     return PastAnswer(
         events=len(rows),
         unrouted=unrouted,

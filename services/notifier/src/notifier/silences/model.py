@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from notifier.routing.model import Labels, fits
 
 Purpose = Literal["silence", "maintenance"]
-EQUALS = ("environment", "service", "source", "store_id", "zone", "order_number")
-"""What an inhibition may ask to be the same in both problems."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +44,17 @@ class Inhibition:
             and fits(self.target, target)
             and all(getattr(source, name) == getattr(target, name) for name in self.equal)
         )
+
+
+def silence_of(row: Any) -> Silence:
+    """Read a silence's row."""
+    return Silence(
+        id=row["id"],
+        match={label: tuple(patterns) for label, patterns in row["match"].items()},
+        purpose=row["purpose"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+    )
 
 
 def why_muted(

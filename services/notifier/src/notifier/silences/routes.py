@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -14,17 +15,18 @@ from common.http import (
     OPERATOR,
     VIEWER,
     AdminChange,
+    Answer,
+    Change,
+    Changes,
     Moment,
     Page,
     PageQuery,
     Request,
     Route,
-    audit,
     decode_cursor,
-    once,
     page_of,
 )
-from common.postgres import Connection, Database
+from common.postgres import Database
 from notifier.routing.file import Match
 from notifier.silences.store import SilenceStore
 
@@ -99,91 +101,69 @@ class SilenceRoutes:
         self,
         *,
         database: Database,
-        store_on: Callable[[Connection], SilenceStore],
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
         self._database = database
         self._clock = clock
-        self._store_on = store_on
-        self._wake = wake
+        self._changes = Changes(database, committed=wake)
 
     async def listed(self, request: Request[None, SilenceQuery]) -> Page[Silence]:
         """Answer the silences, newest first."""
         query = request.query
         position = decode_cursor(query.cursor, int)
         async with self._database.acquire() as connection:
-            rows = await self._store_on(connection).listed(
+            rows = await SilenceStore(connection).listed(
                 over_too=query.over,
                 before=None if position is None else position[0],
                 limit=query.limit + 1,
             )
         return page_of(rows, limit=query.limit, item=lambda row: Silence(**row), key=lambda row: (row["id"],))
 
-    async def add(self, request: Request[NewSilence, None]) -> Any:
+    async def add(self, request: Request[NewSilence, None]) -> Answer:
         """Begin or plan a silence."""
-        body = request.body
+        return await self._changes.carry_out(request, partial(self._added, request.body))
 
-        async with self._database.transaction() as connection:
-            store = self._store_on(connection)
+    async def _added(self, body: NewSilence, change: Change) -> SilenceKept:
+        """Keep it, with its audit record. Raises ``Unprocessable`` where it would be over from the beginning."""
+        if body.ends_at <= self._clock.now():
+            raise Unprocessable("ends_at is in the past")
+        store = SilenceStore(change.connection)
+        match = {str(label): patterns for label, patterns in body.match.items()}
+        fitting = await store.fitting(match)
+        row = await store.add(
+            match=match,
+            purpose=body.purpose,
+            starts_at=body.starts_at,
+            ends_at=body.ends_at,
+            reason=body.reason,
+            by=change.principal.name,
+        )
+        await change.record(
+            "silence.add",
+            f"silence:{row['id']}",
+            after={"match": row["match"], "ends_at": row["ends_at"].isoformat(), "purpose": row["purpose"]},
+        )
+        return SilenceKept(
+            id=None if change.dry_run else row["id"],
+            ends_at=body.ends_at if change.dry_run else row["ends_at"],
+            incidents=fitting,
+            dry_run=change.dry_run,
+        )
 
-            async def work() -> SilenceKept:
-                """Keep it, with its audit record. Raises ``Unprocessable`` where it would be over from the beginning."""
-                if body.ends_at <= self._clock.now():
-                    raise Unprocessable("ends_at is in the past")
-                fitting = await store.fitting({str(label): patterns for label, patterns in body.match.items()})
-                if body.dry_run:
-                    return SilenceKept(id=None, ends_at=body.ends_at, incidents=fitting, dry_run=True)
-                row = await store.add(
-                    match={str(label): patterns for label, patterns in body.match.items()},
-                    purpose=body.purpose,
-                    starts_at=body.starts_at,
-                    ends_at=body.ends_at,
-                    reason=body.reason,
-                    by=request.principal.name,
-                )
-                await audit.record(
-                    connection,
-                    principal=request.principal,
-                    action="silence.add",
-                    target=f"silence:{row['id']}",
-                    reason=body.reason,
-                    before=None,
-                    after={"match": row["match"], "ends_at": row["ends_at"].isoformat(), "purpose": row["purpose"]},
-                    request_id=request.request_id,
-                )
-                return SilenceKept(id=row["id"], ends_at=row["ends_at"], incidents=fitting, dry_run=False)
-
-            return await once(connection, request, work)
-
-    async def end(self, request: Request[AdminChange, None]) -> Any:
+    async def end(self, request: Request[AdminChange, None]) -> Answer:
         """End a silence now; what it kept back and is not over is told."""
-        silence_id = request.path_int("id")
-        body = request.body
+        return await self._changes.carry_out(request, partial(self._ended, request.path_int("id")))
 
-        async with self._database.transaction() as connection:
-
-            async def work() -> SilenceEnded:
-                """End it, with its audit record."""
-                before, after = await self._store_on(connection).end(
-                    silence_id, by=request.principal.name, dry_run=body.dry_run
-                )
-                if not body.dry_run:
-                    await audit.record(
-                        connection,
-                        principal=request.principal,
-                        action="silence.end",
-                        target=f"silence:{silence_id}",
-                        reason=body.reason,
-                        before={"ends_at": before.isoformat()},
-                        after={"ends_at": after.isoformat()},
-                        request_id=request.request_id,
-                    )
-                return SilenceEnded(id=silence_id, before=before, after=after, dry_run=body.dry_run)
-
-            answer = await once(connection, request, work)
-        self._wake()
-        return answer
+    async def _ended(self, silence_id: int, change: Change) -> SilenceEnded:
+        before, after = await SilenceStore(change.connection).end(silence_id, by=change.principal.name)
+        await change.record(
+            "silence.end",
+            f"silence:{silence_id}",
+            before={"ends_at": before.isoformat()},
+            after={"ends_at": after.isoformat()},
+        )
+        return SilenceEnded(id=silence_id, before=before, after=after, dry_run=change.dry_run)
 
     def routes(self) -> list[Route]:
         """Return the table of routes."""

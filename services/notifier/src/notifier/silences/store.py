@@ -9,9 +9,7 @@ from typing import Any
 from common.errors import NotFound
 from common.postgres import Connection
 from notifier.incidents.model import Incident
-from notifier.routing.model import fits, literal
-from notifier.routing.rows import labels_of, like
-from notifier.silences.model import Silence
+from notifier.routing.model import fits, labels_of, like, literal
 
 _ADD = """
 INSERT INTO silences (match, purpose, starts_at, ends_at, reason, created_by)
@@ -54,13 +52,12 @@ class SilenceStore:
         """Return silences, newest first."""
         return [dict(row) for row in await self._connection.fetch(_LIST, over_too, before, limit)]
 
-    async def end(self, silence_id: int, *, by: str, dry_run: bool) -> tuple[datetime, datetime]:
+    async def end(self, silence_id: int, *, by: str) -> tuple[datetime, datetime]:
         """End a silence now; returns its end before and after. One that is over stays as it is. Raises ``NotFound``."""
         row = await self._connection.fetchrow(_LOCK, silence_id)
         if row is None:
             raise NotFound("no such silence")
-        if not dry_run:
-            await self._connection.execute(_END, silence_id, row["ends_now"], by)
+        await self._connection.execute(_END, silence_id, row["ends_now"], by)
         return row["ends_at"], row["ends_now"]
 
     async def fitting(self, match: Mapping[str, Sequence[str]]) -> list[int]:
@@ -68,17 +65,6 @@ class SilenceStore:
         patterns = {label: tuple(values) for label, values in match.items()}
         rows = await self._connection.fetch(_OPEN, [like(each) for each in patterns.get("kind", ("*",))])
         return [row["id"] for row in rows if fits(patterns, labels_of(row))]
-
-
-def silence_of(row: Any) -> Silence:
-    """Read a silence's row."""
-    return Silence(
-        id=row["id"],
-        match={label: tuple(patterns) for label, patterns in row["match"].items()},
-        purpose=row["purpose"],
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-    )
 
 
 async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:

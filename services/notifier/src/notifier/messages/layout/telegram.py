@@ -1,4 +1,4 @@
-"""Telegram: HTML of at most 4096 characters a message (research/notifier.md).
+"""Telegram: HTML of at most 4096 characters a message.
 
 The Bot API counts after parsing the entities; we count the mark-up too, and in UTF-16 units, so we are always on the safe side.
 """
