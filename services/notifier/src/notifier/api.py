@@ -60,11 +60,7 @@ def routes_of(
         reader=NotificationReads(database),
         act=act,
         send_test=SendTest(
-            routes=table,
-            words=words,
-            environment=settings.environment,
-            channels=configured(settings),
-            clock=clock,
+            routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
         ),
         trials=RouteTrials(table=table, environment=settings.environment, database=database),
         wake=wake,

@@ -7,9 +7,7 @@ from common.postgres.pool import (
     DatabaseAway,
     Record,
     is_retryable,
-    is_transient,
     prepare_connection,
-    worth_repeating,
 )
 from common.postgres.schema import migrate, require_schema, required_versions
 
@@ -20,10 +18,8 @@ __all__ = [
     "DatabaseAway",
     "Record",
     "is_retryable",
-    "is_transient",
     "migrate",
     "prepare_connection",
     "require_schema",
     "required_versions",
-    "worth_repeating",
 ]

@@ -79,9 +79,6 @@ def is_retryable(error: BaseException) -> bool:
     return error.retryable if isinstance(error, SuiteError) else is_transient(error)
 
 
-worth_repeating = is_transient  # its former name, until every service has gone over
-
-
 class Database:
     """One database of one service.
 
