@@ -21,7 +21,7 @@ from notifier.duty.place_calls import PlaceCalls
 from notifier.incidents.act import ActOnIncident, patiently
 from notifier.incidents.problems import Problems
 from notifier.incidents.store import IncidentStore
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory, Person
 from notifier.routing.model import Routes
@@ -68,7 +68,7 @@ async def race(dsn: str, sandbox: RunningSandbox, races: int, *, seed: int) -> R
                 provider=provider,
                 directory=Directory(people=people),
                 words=words,
-                watch=PeopleMetrics(CollectorRegistry()),
+                metrics=PeopleMetrics(CollectorRegistry()),
                 deadline=5.0,
                 pause=timedelta(0),
             )

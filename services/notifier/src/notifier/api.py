@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from common.clock import SystemClock
@@ -13,13 +12,12 @@ from common.http.app import DOCUMENT
 from common.postgres import Database
 from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
-from notifier.buttons.routes import button_routes
+from notifier.buttons.routes import ButtonRoutes
+from notifier.buttons.store import ButtonActionStore
 from notifier.delivery.notifications import NotificationStore, notification_opener
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
-from notifier.duty.change_roster import ChangeRoster
-from notifier.duty.roster_store import RosterReader, RosterStore, confirm_handover
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
@@ -28,7 +26,7 @@ from notifier.incidents.store import IncidentStore
 from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.routes import http_routes, sentry_routes
 from notifier.inputs.sentry import IngestSentry
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.providers import configured
 from notifier.routing.model import Routes
@@ -36,9 +34,9 @@ from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
 from notifier.silences.routes import SilenceRoutes
 from notifier.silences.store import SilenceStore
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
+from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.routes import TicketRoutes
-from notifier.tickets.store import TicketStore
-from notifier.workers import People, people_of
 
 NAME = "notifier"
 DESCRIPTION = (
@@ -51,35 +49,49 @@ def routes_of(
     *,
     table: Routes,
     words: Words,
+    directory: Directory,
     problems: Problems,
     act: ActOnIncident,
+    acknowledge: AcknowledgeFromComment,
     database: Database,
     wake: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
+    clock, reads = SystemClock(), NotificationReads(database)
+    open_notifications = notification_opener(database)
     admin = IncidentRoutes(
         database=database,
-        reader=NotificationReads(database),
+        reader=reads,
         incident_store_on=IncidentStore,
         notifications_on=NotificationStore,
         act=act,
         send_test=SendTest(routes=table, words=words, environment=settings.environment, channels=configured(settings)),
-        trials=RouteTrials(table=table, environment=settings.environment, past=NotificationReads(database)),
-        clock=SystemClock(),
+        trials=RouteTrials(table=table, environment=settings.environment, past=reads),
+        clock=clock,
         wake=wake,
     )
-    ingest_alerts = IngestAlerts(problems=problems, open_notifications=notification_opener(database), wake=wake)
+    ingest_alerts = IngestAlerts(problems=problems, open_notifications=open_notifications, wake=wake)
+    ingest_sentry = IngestSentry(problems=problems, open_notifications=open_notifications, clock=clock, wake=wake)
+    buttons = ButtonRoutes(
+        store=ButtonActionStore(database),
+        telegram_secret=settings.telegram_webhook_secret,
+        slack_secret=settings.slack_signing_secret,
+        wake=wake,
+    )
+    change_ticket = ChangeTicket(
+        outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words
+    )
     return [
         *http_routes(ingest_alerts=ingest_alerts),
-        *sentry_routes(
-            ingest_sentry=IngestSentry(
-                problems=problems, open_notifications=notification_opener(database), clock=SystemClock(), wake=wake
-            )
-        ),
+        *sentry_routes(ingest_sentry=ingest_sentry),
         *admin.routes(),
-        *SilenceRoutes(database=database, store_on=SilenceStore, clock=SystemClock(), wake=wake).routes(),
+        *SilenceRoutes(database=database, store_on=SilenceStore, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),
+        *buttons.routes(),
+        *TicketRoutes(database=database, change_ticket=change_ticket, wake=wake).routes(),
+        *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
+        *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),
     ]
 
 
@@ -88,66 +100,26 @@ def openapi() -> dict[str, Any]:
     settings = NotifierSettings.model_construct(
         environment="production", telegram_token=None, slack_token=None, smtp_host=None
     )
-    table = Routes(destinations={}, routes=())
-    words = Words("ru")
-    database = Database("postgresql://", application_name=NAME)
-    problems = Problems(routes=table, words=words, environment="production")
-    people = people_of(settings, directory=Directory(), problems=problems, database=database)
-
-    def wake() -> None:
-        """Nothing is sent."""
-
+    table, words, directory = Routes(destinations={}, routes=()), Words("ru"), Directory()
+    problems = Problems(routes=table, words=words, environment=settings.environment)
+    act = ActOnIncident(problems=problems)
+    routes = routes_of(
+        settings,
+        table=table,
+        words=words,
+        directory=directory,
+        problems=problems,
+        act=act,
+        acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=()),
+        database=Database("postgresql://", application_name=NAME),
+        wake=lambda: None,
+    )
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
-        routes=[
-            *routes_of(
-                settings, table=table, words=words, problems=problems, act=people.act, database=database, wake=wake
-            ),
-            *people_routes(settings, people, database=database, words=words, wake=wake),
-        ],
+        routes=routes,
         health=Health(),
         registry=new_registry(),
         tokens=TokenBook(()),
     )
     return app[DOCUMENT]
-
-
-def people_routes(
-    settings: NotifierSettings, people: People, *, database: Database, words: Words, wake: Callable[[], None]
-) -> list[Route]:
-    """Return the routes of buttons, tickets and roster; opens nothing."""
-    tickets = TicketRoutes(
-        database=database,
-        tickets_on=partial(TicketStore, outside=people.outside),
-        incident_store_on=IncidentStore,
-        notifications_on=NotificationStore,
-        acknowledge=people.acknowledge,
-        directory=people.directory,
-        words=words,
-        wake=wake,
-    )
-    roster = RosterRoutes(
-        database=database,
-        reader_on=RosterReader,
-        store_on=RosterStore,
-        confirm=confirm_handover,
-        change=ChangeRoster(directory=people.directory),
-        directory=people.directory,
-        clock=SystemClock(),
-        wake=wake,
-    )
-    mirror = OnCallCalendar(
-        database=database, reader_on=RosterReader, directory=people.directory, words=words, clock=SystemClock()
-    )
-    return [
-        *button_routes(
-            store=people.actions,
-            telegram_secret=settings.telegram_webhook_secret,
-            slack_secret=settings.slack_signing_secret,
-            wake=wake,
-        ),
-        *tickets.routes(),
-        *roster.routes(),
-        *mirror.routes(),
-    ]

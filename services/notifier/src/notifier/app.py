@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from common.clock import SystemClock
-from common.errors import ConfigurationError, Unavailable
+from common.errors import ConfigurationError
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, required
+from common.service import Application, Lifecycle, ReadyGate, every, required
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.api import DESCRIPTION, NAME, people_routes, routes_of
-from notifier.channels.telegram import TelegramSender
-from notifier.delivery.deliver import Deliver
-from notifier.delivery.dispatcher import Dispatcher, every
+from notifier.api import DESCRIPTION, NAME, routes_of
+from notifier.buttons.answers import SlackAnswers, TelegramAnswers
+from notifier.buttons.handle import HandleButtonAction
+from notifier.buttons.store import ButtonActionStore
+from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
+from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
+from notifier.delivery.deliver import Deliver, Dispatcher
 from notifier.delivery.fail_over import FailOver, failovers
 from notifier.delivery.heartbeat import Beat, HeartbeatStore, pinger
 from notifier.delivery.notifications import NotificationStore, notification_opener
@@ -25,23 +29,43 @@ from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
+from notifier.duty.call_store import CallStore
+from notifier.duty.call_webhook import CallWebhook
+from notifier.duty.fire_timers import FireTimers
+from notifier.duty.keep_roster import KeepRoster
+from notifier.duty.place_calls import PlaceCalls
+from notifier.duty.roster_store import Handovers
+from notifier.duty.timer_store import TimerStore
+from notifier.gauges import show_backlog, show_queues
+from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents, intake_handler
-from notifier.messages.channels import CHANNELS
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
-from notifier.providers import configured, open_channels
+from notifier.people.file import read_people
+from notifier.people.model import Directory
+from notifier.providers import configured, open_channels, open_tracker, secret
+from notifier.recipes.http import HttpRecipes
+from notifier.recipes.run import RunRecipes
+from notifier.recipes.store import RecipeStore
 from notifier.routing.file import read_routes
-from notifier.routing.model import Routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
-from notifier.silences.model import Inhibition
-from notifier.workers import load_people, people_of, start_people
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
+from notifier.tickets.follow_up import FollowUp
+from notifier.tickets.follow_up_store import FollowUpStore
+from notifier.tickets.sync_tracker import SyncTracker
+from notifier.tickets.tracker_store import TrackerStore
+from notifier.worker import Workers
 
 _SWEEP_SECONDS = 1.0
-_GAUGES_SECONDS = 5.0
-_RETENTION_SECONDS = 300.0
 _UNMUTE_SECONDS = 2.0
+_GAUGES_SECONDS = 5.0
+_ROSTER_SECONDS = 5.0
+_WEBHOOK_SECONDS = 60.0
+_RETENTION_SECONDS = 300.0
+_BUTTONS_SECONDS = 3600.0
+_BUTTONS_KEPT = timedelta(days=7)
 _UNMUTED_AT_A_TIME = 100
 _log = get_logger()
 
@@ -51,11 +75,13 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     dsn = required(settings.postgres_dsn, NotifierSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, NotifierSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
-    table, inhibitions = load_routes(settings)
-    words = Words(settings.language)
+    name, text = str(settings.routes_file), _read(settings.routes_file, "routes")
+    table, inhibitions = read_routes(text, name=name), read_inhibitions(text, name=name)
+    people = settings.people_file
+    directory = Directory() if people is None else read_people(_read(people, "people"), name=str(people))
+    words, environment = Words(settings.language), settings.environment
     registry = new_registry()
-    metrics = NotifierMetrics(registry)
-    people_metrics = PeopleMetrics(registry)
+    metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.pool_size)
@@ -64,24 +90,28 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.health.add_check("postgres", database.check)
     broker = Broker(amqp_url, name=NAME)
     lifecycle.health.add_check("rabbitmq", broker.check)
-    schema = Gate("the schema has not been checked yet")
+    schema = ReadyGate("the schema has not been checked yet")
     lifecycle.health.add_check("schema", schema.check)
-    wakers: list[Callable[[], None]] = []
+    workers = Workers(lifecycle)
+    wake = workers.wake
 
-    def wake() -> None:
-        """Say that something was committed: promises to relay, notices to send."""
-        for waker in wakers:
-            waker()
-
-    directory = load_people(settings)
+    # HTTP
     problems = Problems(
-        routes=table, words=words, environment=settings.environment, directory=directory, inhibitions=inhibitions
+        routes=table, words=words, environment=environment, directory=directory, inhibitions=inhibitions
     )
-    people = people_of(settings, directory=directory, problems=problems, database=database)
-    routes = [
-        *routes_of(settings, table=table, words=words, problems=problems, act=people.act, database=database, wake=wake),
-        *people_routes(settings, people, database=database, words=words, wake=wake),
-    ]
+    act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
+    acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
+    routes = routes_of(
+        settings,
+        table=table,
+        words=words,
+        directory=directory,
+        problems=problems,
+        act=act,
+        acknowledge=acknowledge,
+        database=database,
+        wake=wake,
+    )
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
@@ -95,10 +125,11 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     schema.open()
 
     relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
-    wakers.append(relay.wake)
+    workers.woken(relay.wake)
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
 
+    # What is sent
     channels = await open_channels(settings, lifecycle)
     silent = sorted(name for name, place in table.destinations.items() if place.channel not in configured(settings))
     if silent:
@@ -111,7 +142,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             sender=channel.sender,
             words=words,
             watch=metrics,
-            environment=settings.environment,
+            environment=environment,
             deadline=settings.call_deadline,
             retry_policy=RetryPolicy(give_up_after=timedelta(seconds=settings.give_up_after)),
             combine_above=settings.combine_above,
@@ -119,72 +150,107 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             directory=directory,
         )
         dispatcher = Dispatcher(
-            deliver,
-            queues,
-            concurrency=settings.concurrency,
-            after_commit=relay.wake,
-            prepare=channel.prepare,
+            deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare
         )
-        wakers.append(dispatcher.wake)
+        workers.woken(dispatcher.wake)
         lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
 
-    senders = [channel.sender for channel in channels if isinstance(channel.sender, TelegramSender)]
-    start_people(
-        settings,
-        people,
-        lifecycle,
-        database=database,
-        problems=problems,
-        table=table,
+    # Tickets, timers, calls
+    follow_ups = FollowUpStore(database, outside=settings.outside_tracker)
+    follow_up = FollowUp(
+        follow_ups=follow_ups, problems=problems, directory=directory, words=words, environment=environment
+    )
+    workers.start("follow-up", follow_up)
+    timers = TimerStore(database)
+    fire = FireTimers(timers=timers, policy=settings.policy, directory=directory, words=words, metrics=people_metrics)
+    workers.start("timers", fire)
+    if settings.call_url is not None:
+        provider = CallWebhook(url=settings.call_url, token=secret(settings.call_token))
+        lifecycle.on_stop(provider.close, name="call-webhook")
+        place_calls = PlaceCalls(
+            calls=CallStore(database),
+            provider=provider,
+            directory=directory,
+            words=words,
+            metrics=people_metrics,
+            deadline=settings.call_deadline,
+            pause=timedelta(seconds=settings.call_pause),
+        )
+        workers.start("calls", place_calls)
+
+    # Buttons and recipes
+    actions = ButtonActionStore(database)
+    handle = HandleButtonAction(act=act, directory=directory, words=words, environment=environment, routes=table)
+    carry_out = CarryOutButtonActions(
+        actions=actions, handle=handle, failure_text=words["press.failed"], metrics=people_metrics
+    )
+    workers.start("presses", carry_out)
+    slack = SlackAnswers(deadline=settings.call_deadline)
+    lifecycle.on_stop(slack.close, name="slack-answers")
+    answers: dict[str, Any] = {"slack": slack.answer}
+    for channel in channels:
+        if isinstance(channel.sender, TelegramSender) and settings.telegram_token is not None:
+            [limit, *_] = telegram_limits(bot=bot_id(settings.telegram_token.get_secret_value()), chat="0")
+            telegram = TelegramAnswers(
+                bots=channel.sender, database=database, limit=limit, deadline=settings.call_deadline
+            )
+            answers["telegram"] = telegram.answer
+            url, webhook_secret = settings.telegram_webhook_url, secret(settings.telegram_webhook_secret)
+            if url is not None and webhook_secret is not None:
+                register = partial(telegram.register, url=url, secret=webhook_secret)
+                every(lifecycle, _WEBHOOK_SECONDS, register, name="telegram-webhook")
+    workers.start("press-answers", AnswerButtonActions(actions=actions, answer=answers), wakes=False)
+    http = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
+    lifecycle.on_stop(http.close, name="recipes")
+    run_recipes = RunRecipes(
+        store=RecipeStore(database, problems=problems),
+        http=http,
+        directory=directory,
         words=words,
         metrics=people_metrics,
-        telegram=senders[0] if senders else None,
-        wake=wake,
-        wakers=wakers,
+        deadline=settings.call_deadline,
     )
+    workers.start("recipes", run_recipes)
 
+    # The roster, and the outside tracker
+    keep_roster = KeepRoster(
+        rosters=Handovers(database),
+        problems=problems,
+        routes=table,
+        directory=directory,
+        words=words,
+        environment=environment,
+        metrics=people_metrics,
+        patience=timedelta(seconds=settings.handover_patience),
+        preflight=timedelta(seconds=settings.roster_preflight),
+    )
+    workers.start("roster", keep_roster, idle=_ROSTER_SECONDS)
+    if settings.outside_tracker:
+        sync = SyncTracker(
+            store=TrackerStore(database),
+            tracker=open_tracker(settings, lifecycle),
+            acknowledge=acknowledge,
+            directory=directory,
+            metrics=people_metrics,
+            every=timedelta(seconds=settings.tracker_poll),
+        )
+        workers.start("tracker-tickets", sync.create)
+        workers.start("tracker-comments", sync.send, wakes=False)
+        workers.start("tracker-reading", sync.read)
+
+    # What runs by the clock
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())
-
-    async def sweep() -> None:
-        """Have notices sent again whose sender died; end storms that are over."""
-        if await any_queue.close_quiet_digests(settings.storm_quiet):
-            wake()
-        expired = await any_queue.expire()
-        if expired:
-            metrics.expired.inc(expired)
-            wake()
-
-    lifecycle.supervise("leases", lambda: every(_SWEEP_SECONDS, sweep, name="leases"))
-    retention = Retention(database, keep=timedelta(days=settings.keep_days))
-
-    async def forget() -> None:
-        """Delete what is older than the operator wants to keep."""
-        gone = await retention.forget()
-        if gone:
-            _log.info("old_rows_forgotten", rows=gone)
-
-    lifecycle.supervise("retention", lambda: every(_RETENTION_SECONDS, forget, name="retention"))
+    workers.sweep("storms", _SWEEP_SECONDS, lambda: any_queue.close_quiet_digests(settings.storm_quiet))
+    workers.sweep("leases", _SWEEP_SECONDS, any_queue.expire, counter=metrics.expired)
     open_notifications = notification_opener(database)
-
-    async def unmute() -> None:
-        """Tell of what is not over although its silence is."""
-        async with open_notifications() as notifications:
-            told = await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)
-        if told:
-            wake()
-
+    workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, open_notifications))
     fail_over = FailOver(
         open_failovers=failovers(database), routes=table, patience=timedelta(seconds=settings.failover_after)
     )
-
-    async def tell_elsewhere() -> None:
-        """Have the next channel tell what one does not take."""
-        told = await fail_over()
-        if told:
-            metrics.failed_over.inc(told)
-            wake()
-
-    lifecycle.supervise("failover", lambda: every(_SWEEP_SECONDS, tell_elsewhere, name="failover"))
+    workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
+    retention = Retention(database, keep=timedelta(days=settings.keep_days))
+    every(lifecycle, _RETENTION_SECONDS, retention.forget, name="retention")
+    every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="presses-kept")
     beat = Beat(
         open_notifications=open_notifications,
         pulses=HeartbeatStore(database),
@@ -195,15 +261,15 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         ping=None if settings.heartbeat_url is None else pinger(settings.heartbeat_url, seconds=settings.call_deadline),
     )
     if settings.heartbeat_every > 0:
-        lifecycle.supervise("heartbeat", lambda: every(settings.heartbeat_every, beat.send, name="heartbeat"))
+        every(lifecycle, settings.heartbeat_every, beat.send, name="heartbeat")
     else:
         metrics.no_heartbeat()
-    lifecycle.supervise("pulse", lambda: every(_GAUGES_SECONDS, beat.look, name="pulse"))
-    lifecycle.supervise("unmute", lambda: every(_UNMUTE_SECONDS, unmute, name="unmute"))
-    reader = NotificationReads(database)
-    lifecycle.supervise("gauges", lambda: every(_GAUGES_SECONDS, lambda: show(reader, metrics), name="gauges"))
+    every(lifecycle, _GAUGES_SECONDS, beat.look, name="pulse")
+    every(lifecycle, _GAUGES_SECONDS, partial(show_queues, NotificationReads(database), metrics), name="gauges")
+    every(lifecycle, _GAUGES_SECONDS, partial(show_backlog, timers, follow_ups, people_metrics), name="people-gauges")
 
-    ingest_events = IngestEvents(routes=table, words=words, environment=settings.environment, problems=problems)
+    # What comes in
+    ingest_events = IngestEvents(routes=table, words=words, environment=environment, problems=problems)
     handler = intake_handler(ingest_events, notifications_on=NotificationStore)
     for spec in QUEUES:
         consumer = Consumer(
@@ -219,56 +285,17 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         dead = consumer.dead_letter_collector
         lifecycle.supervise(f"dead-letters-{spec.name}", dead.run, stop=dead.stop)
         lifecycle.supervise(f"consumer-{spec.name}", consumer.run, stop=consumer.stop)
-        lifecycle.health.add_check(spec.name, connected_check(consumer))
+        lifecycle.health.add_check(spec.name, consumer.check)
     return Application(server=server, lifecycle=lifecycle)
 
 
-def load_routes(settings: NotifierSettings) -> tuple[Routes, tuple[Inhibition, ...]]:
-    """Read the routes file. Raises ``ConfigurationError`` with one line."""
+def _read(path: Path, what: str) -> bytes:
     try:
-        text = settings.routes_file.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"the routes file {settings.routes_file} cannot be read: {error.strerror}") from None
-    name = str(settings.routes_file)
-    return read_routes(text, name=name), read_inhibitions(text, name=name)
+        raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
 
 
-async def show(reader: NotificationReads, metrics: NotifierMetrics) -> None:
-    """Set the gauges of the queue and of the incidents."""
-    queue, digests = await reader.queue(), await reader.open_digests()
-    metrics.muted.set(await reader.muted())
-    for channel in CHANNELS:
-        metrics.digests.labels(channel).set(digests.get(channel, 0))
-        waiting, oldest = queue.get(channel, (0, 0.0))
-        metrics.waiting.labels(channel).set(waiting)
-        metrics.oldest.labels(channel).set(oldest)
-    open_incidents = await reader.open_incidents()
-    for severity in ("critical", "warning", "info"):
-        metrics.incidents.labels(severity).set(open_incidents.get(severity, 0))
-
-
-class Gate:
-    """A readiness check that fails with a reason until it is opened."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason: str | None = reason
-
-    def open(self) -> None:
-        """Pass from now on."""
-        self._reason = None
-
-    async def check(self) -> None:
-        """Raise ``Unavailable`` while closed."""
-        if self._reason is not None:
-            raise Unavailable(self._reason)
-
-
-def connected_check(consumer: Consumer) -> Callable[[], Any]:
-    """Return the readiness check of a consumer."""
-
-    async def check() -> None:
-        """Raise `Unavailable` while the queue is not being read."""
-        if not consumer.connected:
-            raise Unavailable("the queue is not being read")
-
-    return check
+async def _unmute(problems: Problems, open_notifications: Any) -> int:
+    async with open_notifications() as notifications:
+        return await problems.unmute(notifications, limit=_UNMUTED_AT_A_TIME)

@@ -209,31 +209,3 @@ class PeopleMetrics:
             self.tracker.labels(what, outcome)
         for outcome in ("announced", "unconfirmed"):
             self.handovers.labels(outcome)
-
-    def escalated(self, act: str) -> None:
-        """One step was carried out: ``remind``, ``call``, ``nobody``, or ``reopen``."""
-        self.steps.labels(act).inc()
-
-    def phoned(self, outcome: str) -> None:
-        """One try came to an outcome: ``placed``, ``unreachable``, ``later``."""
-        self.calls.labels(outcome).inc()
-
-    def pressed(self, channel: str, outcome: str) -> None:
-        """One press came to an outcome."""
-        self.presses.labels(channel, outcome).inc()
-
-    def cooked(self, recipe: str, outcome: str) -> None:
-        """One request came to an end or is tried again: ``done``, ``failed``, ``running``."""
-        self.recipes.labels(recipe, outcome).inc()
-
-    def tracked(self, what: str, outcome: str) -> None:
-        """``ticket`` or ``comment``: ``done``, ``later``, ``refused``; ``read``: ``done``, ``later``."""
-        self.tracker.labels(what, outcome).inc()
-
-    def handed_over(self, outcome: str) -> None:
-        """One handover was ``announced`` or went back ``unconfirmed``."""
-        self.handovers.labels(outcome).inc()
-
-    def roster_gaps(self, count: int) -> None:
-        """So many shifts of the next four weeks have nobody."""
-        self.gaps.set(count)

@@ -1,18 +1,21 @@
-"""The part of the composition root that opens the channels: what is configured, how it sends, what it allows."""
+"""Outside systems that the settings name: the channels with what they allow, and the outside tracker."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
+from common.errors import ConfigurationError
 from common.service import Lifecycle
-from notifier.channels.mail import MailSender
-from notifier.channels.slack import SlackSender, token_digest
-from notifier.channels.telegram import TelegramSender, bot_id
-from notifier.delivery.limits import mail_limits, slack_edit_limits, slack_limits, telegram_limits
+from notifier.channels.mail import MailSender, mail_limits
+from notifier.channels.slack import SlackSender, slack_edit_limits, slack_limits, token_digest
+from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.model import Sender
 from notifier.delivery.queue import LimitsOf
 from notifier.settings import NotifierSettings
+from notifier.tickets.yandex import YandexTracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +31,8 @@ class Channel:
 
 def configured(settings: NotifierSettings) -> frozenset[str]:
     """Return the channels that can send."""
-    told = {"telegram": settings.telegram_token, "slack": settings.slack_token, "mail": settings.smtp_host}
-    return frozenset(name for name, value in told.items() if value is not None)
+    given = {"telegram": settings.telegram_token, "slack": settings.slack_token, "mail": settings.smtp_host}
+    return frozenset(name for name, value in given.items() if value is not None)
 
 
 async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> list[Channel]:
@@ -67,14 +70,34 @@ async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> lis
             )
         )
     if settings.smtp_host is not None:
-        password = settings.smtp_password
         mail = MailSender(
             host=settings.smtp_host,
             port=settings.smtp_port,
             sender=settings.mail_from,
             user=settings.smtp_user,
-            password=None if password is None else password.get_secret_value(),
+            password=secret(settings.smtp_password),
             tls=settings.smtp_tls,
         )
         channels.append(Channel(name="mail", sender=mail, limits=lambda address: mail_limits(address=address)))
     return channels
+
+
+def open_tracker(settings: NotifierSettings, lifecycle: Lifecycle) -> YandexTracker:
+    """Return the outside tracker. Raises ``ConfigurationError`` without its token or organisation."""
+    if settings.tracker_token is None or settings.tracker_org_id is None:
+        raise ConfigurationError("the tracker needs a token and an organisation")
+    tracker = YandexTracker(
+        url=settings.tracker_url,
+        token=settings.tracker_token.get_secret_value(),
+        scheme=settings.tracker_scheme,
+        organisation=settings.tracker_org_id,
+        organisation_header=settings.tracker_org_header,
+        deadline=settings.call_deadline,
+    )
+    lifecycle.on_stop(tracker.close, name="tracker")
+    return tracker
+
+
+def secret(value: SecretStr | None) -> str | None:
+    """Return what a secret setting holds."""
+    return None if value is None else value.get_secret_value()

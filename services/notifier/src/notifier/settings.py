@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from pydantic_settings import SettingsConfigDict
 
 from common.service import ServiceSettings
+from notifier.duty.escalation import Policy, Step
 from notifier.tickets.model import NO_CALL
 
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:\S+")
@@ -72,7 +74,7 @@ class NotifierSettings(ServiceSettings):
     escalation_rounds: int = Field(default=3, ge=1, le=100)
     escalation_pause: float = Field(default=1800.0, ge=0, description="between two rounds of the chain")
     ack_lasts: float = Field(default=3600.0, gt=0, description="afterwards an acknowledged incident opens again")
-    no_call_wordings: tuple[str, ...] = Field(default=NO_CALL, description="what counts as `no need to call` (M12)")
+    no_call_wordings: tuple[str, ...] = Field(default=NO_CALL, description="what counts as `no need to call`")
     handover_patience: float = Field(default=900.0, gt=0, description="how long a handover waits to be confirmed")
     roster_preflight: float = Field(default=18 * 3600.0, ge=0, description="how long before a shift a gap is a problem")
     tracker: Literal["built-in", "yandex"] = "built-in"
@@ -105,6 +107,23 @@ class NotifierSettings(ServiceSettings):
     concurrency: int = Field(default=8, ge=1, le=64, description="messages at a time, a channel")
     keep_days: float = Field(default=90.0, gt=0, description="how long what was told can be looked up, in days")
     pool_size: int = Field(default=16, ge=4, le=100)
+
+    @property
+    def policy(self) -> Policy:
+        """The escalation chain."""
+        return Policy(
+            steps=tuple(
+                Step(after=timedelta(seconds=step.after), act=step.act, whom=step.whom) for step in self.escalation
+            ),
+            rounds=self.escalation_rounds,
+            pause=timedelta(seconds=self.escalation_pause),
+            ack_lasts=timedelta(seconds=self.ack_lasts),
+        )
+
+    @property
+    def outside_tracker(self) -> bool:
+        """Whether tickets lie in an outside tracker."""
+        return self.tracker != "built-in"
 
     @field_validator("telegram_token")
     @classmethod

@@ -1,15 +1,18 @@
-"""A worker that repeats a piece of work while there is some."""
+"""Workers: each repeats a piece of work while there is some; a commit wakes them all."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from common.errors import SuiteError
-from common.postgres import worth_repeating
+from prometheus_client import Counter
+
+from common.postgres import is_retryable
+from common.service import Lifecycle, every
 from common.telemetry import get_logger
-from notifier.delivery.dispatcher import rest
+from notifier.delivery.deliver import rest
 
 _log = get_logger()
 _SPACING_S = 0.1
@@ -54,7 +57,7 @@ class Worker:
             try:
                 more = await self._work()
             except Exception as error:
-                if not ((isinstance(error, SuiteError) and error.retryable) or worth_repeating(error)):
+                if not is_retryable(error):
                     raise
                 _log.warning("job_interrupted", job=self._name, reason=type(error).__name__)
                 more = False
@@ -63,3 +66,38 @@ class Worker:
                     self._after()
             if not more:
                 await rest(self._woken, self._idle, began=began, spacing=_SPACING_S)
+
+
+class Workers:
+    """Everything that works beside the requests, supervised; each may run in any number of replicas."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._wake: list[Callable[[], None]] = []
+
+    def wake(self) -> None:
+        """Say that something was committed: outbox rows to relay, notices to send."""
+        for wake in self._wake:
+            wake()
+
+    def woken(self, wake: Callable[[], None]) -> None:
+        """Have something else woken too."""
+        self._wake.append(wake)
+
+    def start(self, name: str, work: Callable[[], Awaitable[bool]], *, idle: float = 1.0, wakes: bool = True) -> None:
+        """Start a worker. ``wakes``: what it commits is work for the others."""
+        worker = Worker(work, name=name, idle=idle, after=self.wake if wakes else None)
+        self._wake.append(worker.wake)
+        self._lifecycle.supervise(name, worker.run, stop=worker.stop)
+
+    def sweep(
+        self, name: str, seconds: float, work: Callable[[], Awaitable[int]], *, counter: Counter | None = None
+    ) -> None:
+        """Do ``work`` by the clock; when it has done anything, count how much and wake the others."""
+        every(self._lifecycle, seconds, partial(self._sweep, work, counter), name=name)
+
+    async def _sweep(self, work: Callable[[], Awaitable[int]], counter: Counter | None) -> None:
+        if done := await work():
+            if counter is not None:
+                counter.inc(done)
+            self.wake()

@@ -38,7 +38,7 @@ from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund
 from orchestrator.refunds.store import RefundStore
 from orchestrator.settings import OrchestratorSettings, read_token
-from orchestrator.timeline.journal import add_journal_entries
+from orchestrator.timeline.store import add_journal_entries
 from orchestrator.tips.decide import TipsCaller
 from orchestrator.tips.experiment import Experiment, FlagProvider, FlagRows
 from orchestrator.tips.feedback import FeedbackClient

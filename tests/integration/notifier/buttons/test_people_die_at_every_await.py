@@ -23,20 +23,18 @@ from common.postgres import Connection, Database
 from common.service import running
 from common.testing import eventually
 from notifier.buttons.handle import HandleButtonAction
-from notifier.buttons.model import ButtonAction
-from notifier.buttons.store import ActionStores, ButtonActionStore
+from notifier.buttons.store import ActionEffects, ButtonAction, ButtonActionStore
 from notifier.buttons.workers import CarryOutButtonActions
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
-from notifier.messages.keyboard import data_of
-from notifier.messages.wording import Words
+from notifier.messages.incident_notices import data_of
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
-from notifier.routing.model import Destination, Routes
-from notifier.silences.store import silence
+from notifier.routing.model import Routes
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
@@ -78,14 +76,13 @@ class PressesWithCrashPoints(WithCrashPoints):
             await self._crash_point.point()
         await self._crash_point.point()
 
-    def stores(self, connection: Connection, press: ButtonAction, principal: Principal) -> ActionStores:
-        """Return stores that die."""
-        real = self._real.stores(connection, press, principal)
-        mortal: Any = {
-            name: WithCrashPoints(getattr(real, name), self._crash_point)
-            for name in ("incident_store", "notifications", "effects")
-        }
-        return ActionStores(**mortal)
+    def effects(self, connection: Connection, press: ButtonAction, principal: Principal) -> ActionEffects:
+        """Return effects that die."""
+        real = self._real.effects(connection, press, principal)
+        for name in ("incident_store", "notifications"):
+            setattr(real, name, WithCrashPoints(getattr(real, name), self._crash_point))
+        mortal: Any = WithCrashPoints(real, self._crash_point)
+        return mortal  # type: ignore[no-any-return]  # it passes for what it wraps
 
 
 @pytest.fixture
@@ -114,19 +111,19 @@ async def dies(work: Callable[[], Awaitable[bool]]) -> bool:
 
 @pytest.mark.parametrize("act", ["ack", "silence", "resolve"])
 async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, database: Database, act: Any) -> None:
-    actions = ButtonActionStore(database, silencer=silence)
+    actions = ButtonActionStore(database)
     handle = HandleButtonAction(
         act=ACT,
         directory=PEOPLE,
         words=WORDS,
         environment="testing",
-        destination_at=lambda channel, address: Destination(name="pressed", channel="telegram", address=address),
+        routes=Routes(destinations={}, routes=()),
     )
 
     def worker(crash_point: CrashPoint) -> CarryOutButtonActions:
         mortal: Any = PressesWithCrashPoints(actions, crash_point)
         return CarryOutButtonActions(
-            actions=mortal, handle=handle, failure_text="sorry", watch=PeopleMetrics(CollectorRegistry())
+            actions=mortal, handle=handle, failure_text="sorry", metrics=PeopleMetrics(CollectorRegistry())
         )
 
     for turn in itertools.count(1):
@@ -159,9 +156,7 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
         assert turn < MOST_DEATHS
 
 
-async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_the_process_dies(
-    kit: Kit, database: Database
-) -> None:
+async def test_a_ticket_and_its_comments_arrive_once_whenever_the_process_dies(kit: Kit, database: Database) -> None:
     tracker = YandexTracker(
         url=kit.sandbox.tracker_url,
         token="tracker-token",
@@ -180,7 +175,7 @@ async def test_a_ticket_is_created_once_and_each_comment_arrives_once_whenever_t
             tracker=caller,
             acknowledge=acknowledge,
             directory=PEOPLE,
-            watch=PeopleMetrics(CollectorRegistry()),
+            metrics=PeopleMetrics(CollectorRegistry()),
             every=timedelta(hours=1),
         )
 
@@ -246,14 +241,14 @@ async def test_a_recipe_retries_its_workflow_once_whenever_the_process_dies(
         http = HttpRecipes(orchestrator_url=orchestrator.url, refunds_url=None)
 
         def recipes(crash_point: CrashPoint) -> RunRecipes:
-            book: Any = WithCrashPoints(RecipeStore(database, problems=PROBLEMS), crash_point)
-            runner: Any = WithCrashPoints(http, crash_point)
+            store: Any = WithCrashPoints(RecipeStore(database, problems=PROBLEMS), crash_point)
+            caller: Any = WithCrashPoints(http, crash_point)
             return RunRecipes(
-                book=book,
-                runner=runner,
+                store=store,
+                http=caller,
                 directory=PEOPLE,
                 words=WORDS,
-                watch=PeopleMetrics(CollectorRegistry()),
+                metrics=PeopleMetrics(CollectorRegistry()),
                 deadline=5.0,
             )
 

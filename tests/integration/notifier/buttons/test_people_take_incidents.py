@@ -87,7 +87,7 @@ async def test_mine_in_telegram_stops_the_chain_is_told_elsewhere_and_counts_onc
     await eventually(slack_knows)
 
 
-async def test_the_chain_reminds_calls_the_next_when_one_cannot_be_reached_and_ends_with_the_owners(
+async def test_the_chain_reminds_then_calls_whoever_can_be_reached_and_ends_with_owners(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
     kit = await make_kit(replicas=2, **settings_for(tmp_path, escalation=FAST_CHAIN, escalation_rounds=1))

@@ -16,15 +16,13 @@ from common.service import load_settings, running
 from common.testing import eventually
 from notifier.app import build
 from notifier.channels.slack import SlackSender
-from notifier.channels.telegram import TelegramSender
+from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.limits import telegram_limits
 from notifier.delivery.model import Message
 from notifier.delivery.outcomes import NotSent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.document import plain
-from notifier.messages.layout import Page
-from notifier.messages.wording import Words
+from notifier.messages.document import Page, plain
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from notifier.settings import NotifierSettings
 from tests.integration.notifier.factories import (

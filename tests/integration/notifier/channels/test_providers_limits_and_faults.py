@@ -13,12 +13,11 @@ from common.postgres import Database
 from common.service import running
 from common.testing import eventually
 from notifier.app import build
-from notifier.channels.telegram import TelegramSender
+from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.limits import telegram_limits
 from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from tests.integration.notifier.factories import (
     MAIL_ONLY,

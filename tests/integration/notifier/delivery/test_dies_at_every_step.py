@@ -12,13 +12,12 @@ from common.postgres import Database
 from common.service import running
 from common.testing import eventually
 from notifier.app import build
-from notifier.channels.telegram import TelegramSender
+from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.limits import telegram_limits
-from notifier.delivery.model import Claim, Digesting, Editing, Posting
+from notifier.delivery.model import Claim, Digest, StaleMessage
 from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, a_problem, act, many
 
@@ -89,13 +88,13 @@ async def test_a_new_message_an_edit_and_a_message_that_is_posted_anew(make_kit:
 
     await kit.publish(a_problem())
     await known(kit, 1)
-    await die(kit, Posting, after_the_call=after_the_call)
+    await die(kit, tuple, after_the_call=after_the_call)
     async with running(build, survivor):
         await nothing_left(kit)
     await begin(kit, once)
 
     await act(kit, "ack")
-    await die(kit, Editing, after_the_call=after_the_call)
+    await die(kit, StaleMessage, after_the_call=after_the_call)
     async with running(build, survivor):
         await nothing_left(kit)
     await begin(kit, [*once[:-1], f"{MARK} · ✋ Занимается: oleg"])  # as often as it stood there before
@@ -103,7 +102,7 @@ async def test_a_new_message_an_edit_and_a_message_that_is_posted_anew(make_kit:
     await kit.fetch("UPDATE posts SET message_id = NULL, wanted = wanted + 1 RETURNING 1")
     for message in kit.sandbox.world.telegram.state.messages.values():
         message.deleted = True
-    await die(kit, Editing, after_the_call=after_the_call)
+    await die(kit, StaleMessage, after_the_call=after_the_call)
     async with running(build, survivor):
         await nothing_left(kit)
     await begin(kit, [MARK] * (2 if after_the_call else 1))
@@ -121,7 +120,7 @@ async def test_a_digest(make_kit: MakeKit, after_the_call: bool, marks: list[boo
     kit = await make_kit(routes=ONE_CHAT, telegram_token=None, storm_above=3)
     await kit.publish(*many(12))
     await known(kit, 12)
-    await die(kit, Digesting, after_the_call=after_the_call, storm_above=3)
+    await die(kit, Digest, after_the_call=after_the_call, storm_above=3)
     rows = await kit.fetch("SELECT DISTINCT state FROM deliveries")
     assert rows == [{"state": "sending"}]  # the digest has them, whoever sends it
     async with running(build, kit.settings.model_copy(update=SENDING)):

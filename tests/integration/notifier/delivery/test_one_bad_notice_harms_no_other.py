@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from common.contracts.orders import Position
-from notifier.messages.layout import SlackLayout, TelegramLayout
-from notifier.messages.layout.telegram import compose
+from notifier.messages.layout.slack import SlackLayout
+from notifier.messages.layout.telegram import TelegramLayout, compose
 from tests.integration.notifier.factories import (
     ALERT,
     ONE_GROUP,

@@ -1,4 +1,4 @@
-"""Whoever has said "mine" is not phoned any more, whichever replica was about to call (M12)."""
+"""Whoever has said "mine" is not phoned any more, whichever replica was about to call."""
 
 from __future__ import annotations
 

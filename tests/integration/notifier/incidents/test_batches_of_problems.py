@@ -14,7 +14,7 @@ from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import IngestEvents
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from tests.integration.notifier.factories import NOW, ONE_CHAT, a_problem, created, enveloped
 

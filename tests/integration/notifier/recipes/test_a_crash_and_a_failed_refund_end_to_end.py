@@ -82,7 +82,7 @@ class Suite:
             await connection.close()
 
 
-async def test_a_crash_and_a_refund_in_error_are_one_incident_and_ticket_each_and_a_button_mends_them(
+async def test_a_crash_and_a_failed_refund_open_a_ticket_each_and_a_button_repairs_them(
     make_kit: MakeKit, database_for: Callable[[str], Awaitable[str]], amqp_url: str, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:

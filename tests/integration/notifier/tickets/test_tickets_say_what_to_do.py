@@ -1,4 +1,4 @@
-"""Tickets: one a problem, with the instruction; what is said in them counts; the outside tracker gets each once (M11, M12)."""
+"""Tickets: one a problem, with the instruction; what is said in them counts; the outside tracker gets each once."""
 
 from __future__ import annotations
 

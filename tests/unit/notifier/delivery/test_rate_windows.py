@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.delivery.limits import Limit, free, opens_at, slack_limits, take, telegram_limits
+from notifier.channels.slack import slack_limits
+from notifier.channels.telegram import telegram_limits
+from notifier.delivery.model import Limit, free, opens_at, take
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 CALLS = st.lists(

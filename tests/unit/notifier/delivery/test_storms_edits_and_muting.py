@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from common.errors import ConfigurationError
-from notifier.delivery.limits import calm, slack_edit_limits, telegram_limits
-from notifier.delivery.model import ChatQueue, Digest, StaleMessage, Waiting
+from notifier.channels.slack import slack_edit_limits
+from notifier.channels.telegram import telegram_limits
+from notifier.delivery.model import (
+    ACT,
+    CRITICAL,
+    EDIT,
+    INFORMATION,
+    SHIFT,
+    USUAL,
+    ChatQueue,
+    Digest,
+    StaleMessage,
+    calm,
+    urgency_of,
+)
 from notifier.delivery.next_message import NextMessage
 from notifier.delivery.outcomes import (
     After,
@@ -28,47 +41,19 @@ from notifier.delivery.outcomes import (
     after,
     after_edit,
 )
-from notifier.delivery.urgency import ACT, CRITICAL, EDIT, INFORMATION, SHIFT, USUAL, urgency_of
 from notifier.incidents.model import IncidentState
-from notifier.messages.buttons import Button
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import render_digest
-from notifier.messages.document import Document, Span, text_of
-from notifier.messages.incident_status import STATUS_LINE_ROOM, IncidentNow, status_line
+from notifier.messages.document import Button, Document, Page, Span, text_of
+from notifier.messages.incident_notices import STATUS_LINE_ROOM, IncidentNow, status_line
 from notifier.messages.layout import slack, telegram
-from notifier.messages.layout.base import Page
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels, fits, literal
 from notifier.settings import DEFAULT_ROUTES
 from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition, Silence, why_muted
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-TEXT = Document(title=(Span("Title", "bold"),)).to_json()
-
-
-def waiting(number: int, **changes: Any) -> Waiting:
-    """A delivery about a problem."""
-    values: dict[str, Any] = {
-        "id": number,
-        "notice_id": "n",
-        "kind": "problem.x",
-        "subject": f"incident:{number}",
-        "order_number": None,
-        "destination": "d",
-        "topic": None,
-        "document": TEXT,
-        "traceparent": None,
-        "occurred_at": NOW,
-        "created_at": NOW,
-        "attempts": 0,
-        "pages_done": 0,
-        "possibly_repeated": False,
-        "alone": False,
-        "incident": IncidentNow(id=number, kind="problem.x", severity="warning", state=IncidentState.OPEN),
-    }
-    return Waiting(**{**values, **changes})
+from tests.unit.notifier.factories import NOW, waiting
 
 
 def a_digest(**changes: Any) -> Digest:
@@ -106,7 +91,7 @@ def a_lane(**changes: Any) -> ChatQueue:
 
 def chooser(channel: str = "telegram") -> NextMessage:
     """What chooses for a channel."""
-    return NextMessage(words=Words("en"), combine_above=3, storm_above=20, rules=CHANNELS[channel])
+    return NextMessage(words=Words("en"), combine_above=3, storm_above=20, channel=channel)
 
 
 def test_the_order_of_urgency_is_the_one_that_was_agreed() -> None:

@@ -1,4 +1,4 @@
-"""The roster: weeks from Monday 10:00 local wall time, over changes of the clocks, with overrides, swaps and gaps (M24)."""
+"""The roster: weeks from Monday 10:00 local wall time, over changes of the clocks, with overrides, swaps and gaps."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import icalendar
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.duty.calendar import calendar
+from notifier.duty.calendar import calendar, with_names
 from notifier.duty.roster import Override, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
 from notifier.people.model import Directory, Person
 
@@ -30,7 +31,7 @@ def named(found: tuple[Shift, ...]) -> list[tuple[str, str | None, str | None]]:
     ]
 
 
-def test_weeks_begin_on_monday_at_ten_by_the_clock_on_the_wall_over_both_changes_of_the_clocks() -> None:
+def test_weeks_begin_on_monday_at_ten_local_time_over_both_changes_of_the_clocks() -> None:
     spring = shifts(PLAN, (), since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 4, 6, 9))
     assert named(spring) == [
         ("Mon 16.03. 10:00", "anna", "boris"),
@@ -78,7 +79,7 @@ def test_a_swap_at_the_last_hour_changes_the_shift_that_begins() -> None:
         swap(PLAN, (), date(2026, 3, 2), date(2026, 3, 23))
 
 
-def test_overrides_cut_a_week_the_later_one_holds_and_parts_with_the_same_people_are_one() -> None:
+def test_overrides_cut_a_week_the_later_one_holds_and_equal_parts_merge() -> None:
     night = Override(
         id=1,
         place="on_duty",
@@ -170,17 +171,40 @@ def test_the_calendar_keeps_to_its_standard() -> None:
         }
     )
     found = shifts(PLAN, (), since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 3, 17, 9))
-    text = calendar(found, directory, now=datetime(2026, 3, 16, tzinfo=UTC), name="Дежурства", nobody="никто")
+    raw = calendar(
+        [with_names(shift, directory) for shift in found],
+        now=datetime(2026, 3, 16, tzinfo=UTC),
+        name="Дежурства",
+        nobody="никто",
+    )
+    text = raw.decode()
     lines = text.split("\r\n")
     assert lines[-1] == ""
     assert all(len(line.encode()) <= 75 for line in lines)
     unfolded = text.replace("\r\n ", "").split("\r\n")
-    assert unfolded[5:12] == [
-        "BEGIN:VEVENT",
+    event = unfolded.index("BEGIN:VEVENT")
+    assert unfolded[0] == "BEGIN:VCALENDAR"
+    assert set(unfolded[1:event]) == {
+        "VERSION:2.0",
+        "PRODID:-//order-suite//notifier//EN",
+        "CALSCALE:GREGORIAN",
+        "X-WR-CALNAME:Дежурства",
+    }
+    assert set(unfolded[event + 1 : unfolded.index("END:VEVENT")]) == {
         "UID:shift-20260316T090000Z@order-suite",
         "DTSTAMP:20260316T000000Z",
         "DTSTART:20260316T090000Z",
         "DTEND:20260323T090000Z",
         "SUMMARY:Анна Иванова\\, старшая дежурная по заказам и возвратам",
         "DESCRIPTION:boris",
-    ]
+    }
+    [event_read] = icalendar.Calendar.from_ical(raw).events
+    assert (event_read.start, event_read.end) == (found[0].starts_at, found[0].ends_at)
+
+
+def test_a_week_of_nobody_is_an_event_of_the_calendar_too() -> None:
+    monday = datetime(2026, 3, 16, 9, tzinfo=UTC)
+    gap = Shift(starts_at=monday, ends_at=monday + timedelta(weeks=1), on_duty=None)
+    raw = calendar([gap], now=monday, name="Duty", nobody="nobody")
+    [event] = icalendar.Calendar.from_ical(raw).events
+    assert (str(event["SUMMARY"]), event.get("DESCRIPTION")) == ("nobody", None)

@@ -10,8 +10,8 @@ import pytest
 from common.errors import ConfigurationError
 from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
 from notifier.incidents.model import IncidentState, ProblemFact, Recipe, recipe_of
-from notifier.messages.keyboard import ButtonData, data_of, incident_buttons, keyboard_of, read_data
-from notifier.messages.wording import Words
+from notifier.messages.incident_notices import ButtonData, data_of, incident_buttons, keyboard_of, read_data
+from notifier.messages.words import Words
 from notifier.people.file import read_people
 from notifier.people.model import Directory, Person
 from notifier.tickets.model import Instruction, instruction_for, says_no_call, ticket_for, wants_ticket
@@ -143,7 +143,7 @@ def a_fact(kind: str = "workflow.crashed", **changes: object) -> ProblemFact:
     return ProblemFact(**{**values, **changes})  # type: ignore[arg-type]  # the values above
 
 
-def test_a_recipe_belongs_to_a_crashed_workflow_or_a_refund_in_error_and_to_nothing_else() -> None:
+def test_only_a_crashed_workflow_and_a_refund_in_error_have_a_recipe() -> None:
     assert recipe_of(a_fact()) == Recipe(name="retry_workflow", target="77")
     details = {"refund_id": "0190b5f0-0000-7000-8000-000000000001", "version": "4"}
     refund = recipe_of(a_fact("problem.refund.error", details=details))
@@ -162,7 +162,7 @@ def test_a_recipe_belongs_to_a_crashed_workflow_or_a_refund_in_error_and_to_noth
         assert recipe_of(fact) is None
 
 
-def test_a_ticket_says_first_what_to_do_and_names_whom_to_phone_where_there_is_no_instruction() -> None:
+def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> None:
     words = Words("ru")
     duty = Duty(on_duty="oleg", backup="anna")
 

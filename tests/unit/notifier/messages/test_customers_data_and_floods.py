@@ -10,12 +10,14 @@ import pytest
 from common.contracts.orders import OrderCreatedV1, OrderSnapshot
 from notifier.incidents.model import ProblemFact
 from notifier.inputs.facts import order_fact
+from notifier.messages.channels import CHANNELS
 from notifier.messages.document import Document, Section, Span, plain, text_of
 from notifier.messages.incident_notices import render_problem
-from notifier.messages.layout import LAYOUTS, MailLayout, SlackLayout, TelegramLayout
-from notifier.messages.layout.slack import mrkdwn
+from notifier.messages.layout.mail import MailLayout
+from notifier.messages.layout.slack import SlackLayout, mrkdwn
+from notifier.messages.layout.telegram import TelegramLayout
 from notifier.messages.order_notices import render_order
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 WORDS = Words("ru")
@@ -95,7 +97,7 @@ def test_an_alert_with_an_endless_description_is_a_few_pages_at_most(channel: st
         details={f"label{index}": "v" * 10_000 for index in range(100)},
     )
     document = render_problem(fact, transition="opened", environment="production", words=WORDS)
-    assert len(LAYOUTS[channel].pages(document)) <= 6
+    assert len(CHANNELS[channel].layout.pages(document)) <= 6
 
 
 @pytest.mark.parametrize("layout", [TelegramLayout(), SlackLayout(), MailLayout()])

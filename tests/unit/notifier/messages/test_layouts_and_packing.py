@@ -8,9 +8,12 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.messages.document import Document, Line, Section, Span, text_of
-from notifier.messages.layout import LAYOUTS, Page, mail, slack, telegram
-from notifier.messages.packing import Candidate, must_combine, pack
+from notifier.delivery.model import Entry
+from notifier.delivery.next_message import must_combine, pack
+from notifier.messages.channels import CHANNELS
+from notifier.messages.document import Document, Line, Page, Section, Span, text_of
+from notifier.messages.layout import mail, slack, telegram
+from tests.unit.notifier.factories import waiting
 
 TEXTS = st.text(alphabet=st.sampled_from('ab<>&"*_`~ щ😀|'), min_size=1, max_size=900)
 SPANS = st.builds(
@@ -36,7 +39,7 @@ def everything(pages: tuple[Page, ...]) -> str:
 @given(DOCUMENTS)
 def test_every_page_fits_with_its_marks_and_no_text_is_lost(document: Document) -> None:
     whole = "".join(text_of(line) for line in document.flatten())
-    for layout in LAYOUTS.values():
+    for layout in (channel.layout for channel in CHANNELS.values()):
         pages = layout.pages(document)
         assert everything(pages) == whole
         assert all(layout.cost(page, MARK) <= layout.limit for page in pages)
@@ -44,7 +47,7 @@ def test_every_page_fits_with_its_marks_and_no_text_is_lost(document: Document) 
 
 @given(DOCUMENTS)
 def test_telegrams_html_is_within_4096_units_and_reads_back_as_the_text(document: Document) -> None:
-    for page in LAYOUTS["telegram"].pages(document):
+    for page in CHANNELS["telegram"].layout.pages(document):
         marked, bare = telegram.compose([(page, MARK)])
         assert len(marked.encode("utf-16-le")) // 2 <= 4096
         assert html_module.unescape(re.sub(r"<[^>]*>", "", marked)) == bare
@@ -52,7 +55,7 @@ def test_telegrams_html_is_within_4096_units_and_reads_back_as_the_text(document
 
 @given(DOCUMENTS)
 def test_slacks_sections_are_within_3000_characters(document: Document) -> None:
-    for page in LAYOUTS["slack"].pages(document):
+    for page in CHANNELS["slack"].layout.pages(document):
         blocks, text = slack.compose([(page, MARK)])
         assert all(len(block["text"]["text"]) <= 3000 for block in blocks if block["type"] == "section")
         assert len(text) <= 3000
@@ -74,22 +77,19 @@ CANDIDATES = st.lists(
 def test_a_message_keeps_the_order_fits_and_holds_only_whole_notices_beside_the_first(
     drawn: list[tuple[Document, str | None, bool]], combine: bool, channel: str
 ) -> None:
-    layout = LAYOUTS[channel]
+    layout = CHANNELS[channel].layout
     candidates = [
-        Candidate(id=index, pages=layout.pages(document), mark=mark, alone=alone)
+        Entry(waiting=waiting(index, alone=alone), pages=layout.pages(document), mark=mark, last=True)
         for index, (document, mark, alone) in enumerate(drawn)
     ]
-    parts = pack(candidates, layout, combine=combine)
-    assert [part.id for part in parts] == list(range(len(parts)))
-    assert parts[0].first == 0
-    assert parts[0].end > 0
-    assert combine or len(parts) == 1
-    assert all((part.first, part.end) == (0, len(candidates[part.id].pages)) for part in parts[1:])
-    pages = [
-        (page, candidates[part.id].mark if index == 0 else None)
-        for part in parts
-        for index, page in enumerate(candidates[part.id].pages[part.first : part.end])
-    ]
+    packed = pack(candidates, CHANNELS[channel], combine=combine)
+    head = packed[0]
+    assert head.pages
+    assert head.pages == candidates[0].pages[: len(head.pages)]
+    assert head.last == (len(head.pages) == len(candidates[0].pages))
+    assert combine or len(packed) == 1
+    assert list(packed[1:]) == candidates[1 : len(packed)]
+    pages = [(page, entry.mark if index == 0 else None) for entry in packed for index, page in enumerate(entry.pages)]
     if channel == "telegram":
         assert len(telegram.compose(pages)[0].encode("utf-16-le")) // 2 <= 4096
     else:
@@ -98,20 +98,21 @@ def test_a_message_keeps_the_order_fits_and_holds_only_whole_notices_beside_the_
         assert sum(len(block["text"]["text"]) for block in blocks if block["type"] == "section") <= 13_200
 
 
-def small(number: int, *, alone: bool = False) -> Candidate:
+def small(number: int, *, alone: bool = False) -> Entry:
     """A short notice."""
-    return Candidate(id=number, pages=(Page(lines=((Span(f"order {number}"),),)),), alone=alone)
+    page = Page(lines=((Span(f"order {number}"),),))
+    return Entry(waiting=waiting(number, alone=alone, incident=None), pages=(page,), mark=None, last=True)
 
 
 def test_many_small_notices_share_a_message_when_the_backlog_forces_it() -> None:
-    parts = pack([small(number) for number in range(50)], LAYOUTS["telegram"], combine=True)
-    assert [part.id for part in parts] == list(range(50))
+    packed = pack([small(number) for number in range(50)], CHANNELS["telegram"], combine=True)
+    assert [entry.waiting.id for entry in packed] == list(range(50))
 
 
 def test_a_notice_that_must_be_alone_is_alone() -> None:
-    telegram_layout = LAYOUTS["telegram"]
-    assert len(pack([small(0, alone=True), small(1)], telegram_layout, combine=True)) == 1
-    assert len(pack([small(0), small(1, alone=True)], telegram_layout, combine=True)) == 1
+    rules = CHANNELS["telegram"]
+    assert len(pack([small(0, alone=True), small(1)], rules, combine=True)) == 1
+    assert len(pack([small(0), small(1, alone=True)], rules, combine=True)) == 1
 
 
 def test_the_backlog_forces_sharing_only_when_it_exceeds_patience_or_the_free_places() -> None:
@@ -122,7 +123,7 @@ def test_the_backlog_forces_sharing_only_when_it_exceeds_patience_or_the_free_pl
 def test_a_notice_of_several_pages_says_which_page_it_is() -> None:
     lines: list[Line] = [(Span(f"sku-{number} × 2"),) for number in range(700)]
     document = Document(title=(Span("Big", "bold"),), sections=(Section(lines=tuple(lines)),))
-    pages = LAYOUTS["telegram"].pages(document)
+    pages = CHANNELS["telegram"].layout.pages(document)
     texts = [telegram.compose([(page, None)])[1] for page in pages]
     assert [text.splitlines()[0].rpartition(" ")[2] for text in texts] == [
         f"({n}/{len(pages)})" for n in range(1, len(pages) + 1)
@@ -131,7 +132,7 @@ def test_a_notice_of_several_pages_says_which_page_it_is() -> None:
 
 def test_a_mail_has_a_subject_and_a_text() -> None:
     document = Document(title=(Span("Title", "bold"),), sections=(Section(lines=((Span("a <b>"),),)),))
-    [page] = LAYOUTS["mail"].pages(document)
+    [page] = CHANNELS["mail"].layout.pages(document)
     assert mail.compose([(page, MARK)]) == (f"{MARK}: Title", f"{MARK}\nTitle\na <b>\n")
 
 

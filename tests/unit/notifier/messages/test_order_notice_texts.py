@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from notifier.messages.document import Document, text_of
+from notifier.messages.document import Document, Page, text_of
 from notifier.messages.layout import telegram
-from notifier.messages.layout.base import Page
 from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
-from notifier.messages.wording import Words, languages
+from notifier.messages.words import Words, languages
 
 MILK = Goods(id="sku-1", name="Молоко <3,2 %> & сливки", quantity="2", price=8000)
 BREAD = Goods(id="sku-2", quantity="1.0", price=4550)

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from notifier.messages.channels import CHANNELS
 from notifier.messages.document import Document
-from notifier.messages.layout import LAYOUTS, mail, slack, telegram
+from notifier.messages.layout import mail, slack, telegram
 from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
-from notifier.messages.wording import Language, Words
+from notifier.messages.words import Language, Words
 
 MILK = Goods(id="sku-101", name="Молоко 3,2 %, 1 л", quantity="2", price=8900)
 BREAD = Goods(id="sku-205", name="Хлеб «Бородинский»", quantity="1", price=5450)
@@ -145,13 +146,13 @@ def sample(kind: str) -> str:
     lines = [f"{kind}: {what}", "=" * 110, ""]
     for language in ("ru", "en"):
         document = document_of(fact, language)
-        [page] = LAYOUTS["telegram"].pages(document)
+        [page] = CHANNELS["telegram"].layout.pages(document)
         _, bare = telegram.compose([(page, None)])
         lines += [*beside(known, [f"TELEGRAM, {language}, as it is read", *bare.splitlines()]), ""]
     document = document_of(fact, "ru")
-    html, _ = telegram.compose([(LAYOUTS["telegram"].pages(document)[0], None)])
-    blocks, fallback = slack.compose([(page, None) for page in LAYOUTS["slack"].pages(document)])
-    subject, body = mail.compose([(page, None) for page in LAYOUTS["mail"].pages(document)])
+    html, _ = telegram.compose([(CHANNELS["telegram"].layout.pages(document)[0], None)])
+    blocks, fallback = slack.compose([(page, None) for page in CHANNELS["slack"].layout.pages(document)])
+    subject, body = mail.compose([(page, None) for page in CHANNELS["mail"].layout.pages(document)])
     lines += ["TELEGRAM, as it is sent (HTML)", *html.splitlines(), ""]
     lines += [f"SLACK, as it is sent (mrkdwn); notification: {fallback}"]
     lines += [line for block in blocks for line in block["text"]["text"].splitlines()]
@@ -176,7 +177,7 @@ def test_there_is_a_sample_of_every_hook_and_of_nothing_else() -> None:
 def test_a_notice_says_nothing_that_is_not_in_the_order(kind: str) -> None:
     _, _, fact = HOOKS[kind]
     for language in ("ru", "en"):
-        _, text = telegram.compose([(LAYOUTS["telegram"].pages(document_of(fact, language))[0], None)])
+        _, text = telegram.compose([(CHANNELS["telegram"].layout.pages(document_of(fact, language))[0], None)])
         assert text.count(fact.order.number) == 1
         if kind in {"order.created", "order.changed"}:
             told = fact.order.goods if fact.difference is None else (*fact.difference.added, *fact.difference.removed)

@@ -32,7 +32,7 @@ from notifier.incidents.model import IncidentState, Reported, should_notify
 from notifier.inputs.facts import problem_fact, rejection_fact, workflow_fact
 from notifier.messages.document import text_of
 from notifier.messages.incident_notices import render_problem
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels
 from notifier.settings import DEFAULT_ROUTES

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from orchestrator.tips.model import TipsOrder
-from orchestrator.tips.own_rules import OldTipsRules
-from orchestrator.tips.transactions import next_check, sum_to_pay
+from orchestrator.tips.own_rules import OldTipsRules, next_check, sum_to_pay
 
 END = datetime(2026, 11, 21, 10, tzinfo=UTC)
 RULES = OldTipsRules(cashless_methods=frozenset({"card"}))

@@ -1,1 +1,1 @@
-"""Buttons under messages: what was pressed, what it does, what the presser is answered."""
+"""Buttons under messages: what was pressed, what it does, what the person is answered."""

@@ -1,11 +1,10 @@
-"""What the presser of a button sees: Telegram's answerCallbackQuery within the bot's limit, Slack's response_url."""
+"""What whoever pressed a button sees: Telegram's answerCallbackQuery within the bot's limit, Slack's response_url."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
 from aiohttp import ClientError, ClientSession
 
@@ -13,8 +12,8 @@ from common.http import new_session
 from common.postgres import Database
 from common.telemetry import get_logger
 from notifier.buttons.store import ActionToAnswer
-from notifier.delivery import limits as rate
-from notifier.delivery.limits import Limit
+from notifier.channels.telegram import TelegramSender
+from notifier.delivery.model import Limit, opens_at, take
 from notifier.messages.document import shorten
 
 _log = get_logger()
@@ -25,25 +24,17 @@ _SET = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
 _BENIGN = ("query is too old", "query id is invalid")
 
 
-class Bots(Protocol):
-    """Lends the bot."""
-
-    async def bot(self) -> Any:
-        """Return aiogram's bot."""
-        ...
-
-
 class TelegramAnswers:
-    """Answers presses and registers the webhook. Every call takes a place in the bot's window, which replicas and senders share."""
+    """Answers pressed buttons and registers the webhook. Every call takes a place in the bot's window, which replicas and senders share."""
 
-    def __init__(self, *, bots: Bots, database: Database, limit: Limit, deadline: float) -> None:
+    def __init__(self, *, bots: TelegramSender, database: Database, limit: Limit, deadline: float) -> None:
         self._bots = bots
         self._database = database
         self._limit = limit
         self._deadline = deadline
 
     async def answer(self, action: ActionToAnswer) -> bool:
-        """Answer one press; False means: try again. A query that is too old can never be answered, and nobody waits for it."""
+        """Answer one; returns False if it is to be tried again. A query that is too old can never be answered, and nobody waits for it."""
         from aiogram import exceptions as said
 
         bot = await self._bots.bot()
@@ -66,7 +57,7 @@ class TelegramAnswers:
         return True
 
     async def register(self, *, url: str, secret: str) -> None:
-        """Have Telegram send presses to us, unless it does already. Never raises for what Telegram says."""
+        """Have Telegram send pressed buttons to us, unless it does already. Never raises for what Telegram says."""
         from aiogram import exceptions as said
 
         bot = await self._bots.bot()
@@ -88,24 +79,24 @@ class TelegramAnswers:
                 await connection.execute(_MAKE, self._limit.key)
                 stamps: list[datetime] = await connection.fetchval(_WINDOW, self._limit.key)
                 now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-                opens = rate.opens_at(stamps, self._limit, now)
+                opens = opens_at(stamps, self._limit, now)
                 if opens <= now:
                     # Held for a moment only: the call is short, and its place counts from about now.
-                    taken, _ = rate.take(stamps, self._limit, now, until=now + timedelta(seconds=0.5))
+                    taken, _ = take(stamps, self._limit, now, until=now + timedelta(seconds=0.5))
                     await connection.execute(_SET, self._limit.key, list(taken))
                     return
             await asyncio.sleep((opens - now).total_seconds() + 0.01)
 
 
 class SlackAnswers:
-    """Tells the presser, and nobody else, by the interaction's response_url."""
+    """Tells that person, and nobody else, by the interaction's response_url."""
 
     def __init__(self, *, deadline: float) -> None:
         self._deadline = deadline
         self._session: ClientSession | None = None
 
     async def answer(self, action: ActionToAnswer) -> bool:
-        """Answer one press; False means: try again."""
+        """Answer one; returns False if it is to be tried again."""
         if action.reply_to is None or not action.text:
             return True
         if self._session is None:

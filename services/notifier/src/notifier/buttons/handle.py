@@ -1,32 +1,31 @@
-"""A pressed button: who pressed, may they, what becomes of it, and what they are answered. One transaction a press."""
+"""A pressed button: who pressed it, may they, what it does, and what they are answered. One transaction a button."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
+from typing import Literal
 
 from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
-from notifier.buttons.model import ButtonAction
-from notifier.buttons.store import ActionStores
-from notifier.delivery.notices import NewNotice
+from notifier.buttons.store import ActionEffects, ButtonAction
+from notifier.delivery.model import NewNotice
+from notifier.duty.confirm_handover import confirm_own
 from notifier.incidents.act import Act, ActOnIncident
 from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
-from notifier.messages.incident_notices import render_question
-from notifier.messages.keyboard import ButtonData, question_buttons, read_data
-from notifier.messages.wording import Words
+from notifier.messages.incident_notices import ButtonData, question_buttons, read_data, render_question
+from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 from notifier.recipes.model import RecipeRequest
-from notifier.routing.model import Chosen, Destination
+from notifier.routing.model import Chosen, Destination, Routes
 
 _QUESTION_LASTS = timedelta(minutes=5)
 _SILENCE_LASTS = timedelta(hours=1)
 
 
 class HandleButtonAction:
-    """Never raises for what people do: every press has an answer. The same press again finds its deed done and changes nothing.
+    """Never raises for what people do: everybody is answered. The same button pressed again changes nothing more.
 
-    Raises ``CallUnderWay`` (nothing is kept then; the press is tried again at once).
+    Raises ``CallUnderWay``: nothing is kept then, and the same is tried again at once.
     """
 
     def __init__(
@@ -36,20 +35,20 @@ class HandleButtonAction:
         directory: Directory,
         words: Words,
         environment: str,
-        destination_at: Callable[[str, str], Destination],
+        routes: Routes,
     ) -> None:
         self._act = act
         self._directory = directory
         self._words = words
         self._environment = environment
-        self._destination_at = destination_at
+        self._routes = routes
 
     def person_of(self, action: ButtonAction) -> Person | None:
         """Return who pressed, None for a stranger."""
         return self._directory.by_account(action.channel, action.who)
 
-    async def __call__(self, stores: ActionStores, action: ButtonAction) -> tuple[str, str]:
-        """Carry a press out; returns (outcome for the metrics, the answer for the person)."""
+    async def __call__(self, effects: ActionEffects, action: ButtonAction) -> tuple[str, str]:
+        """Do what the button says; returns (outcome for the metrics, the answer for the person)."""
         person = self.person_of(action)
         if person is None:
             return "unknown_person", self._words["press.unknown_person"]
@@ -59,9 +58,9 @@ class HandleButtonAction:
         if pressed is None:
             return "unknown_button", self._words["press.unknown_button"]
         try:
-            return await self._carry_out(stores, action, person, pressed)
+            return await self._carry_out(effects, action, person, pressed)
         except TakenAlready:
-            incident = await stores.incident_store.incident(pressed.number)
+            incident = await effects.incident_store.incident(pressed.number)
             holder = self._directory.name_of(incident.holder or "")
             return "taken", self._words["press.taken"].format(who=holder)
         except NotFound:
@@ -70,25 +69,25 @@ class HandleButtonAction:
             return "over", self._words["press.over"]
 
     async def _carry_out(
-        self, stores: ActionStores, action: ButtonAction, person: Person, pressed: ButtonData
+        self, effects: ActionEffects, action: ButtonAction, person: Person, pressed: ButtonData
     ) -> tuple[str, str]:
         if pressed.act == "ack" or pressed.act == "resolve":
-            return await self._incident(stores, person, pressed.number, pressed.act)
+            return await self._incident(effects, person, pressed.number, pressed.act)
         if pressed.act == "silence":
-            return await self._silence(stores, person, pressed.number)
+            return await self._silence(effects, person, pressed.number)
         if pressed.act == "recipe":
-            return await self._recipe(stores, action, person, pressed.number)
+            return await self._recipe(effects, action, person, pressed.number)
         if pressed.act == "handover":
-            return await self._handover(stores, person, pressed.number)
-        return await self._decide(stores, action, person, pressed)
+            return await self._handover(effects, person, pressed.number)
+        return await self._decide(effects, action, person, pressed)
 
-    async def _incident(self, stores: ActionStores, person: Person, incident_id: int, act: Act) -> tuple[str, str]:
-        before = await stores.incident_store.incident(incident_id)
+    async def _incident(self, effects: ActionEffects, person: Person, incident_id: int, act: Act) -> tuple[str, str]:
+        before = await effects.incident_store.incident(incident_id)
         mine = before.state is IncidentState.ACKNOWLEDGED and before.holder == person.id
         if not (act == "ack" and mine):  # the same press again, under another update id, is no second deed
             await self._act(
-                stores.incident_store,
-                stores.notifications,
+                effects.incident_store,
+                effects.notifications,
                 incident_id=incident_id,
                 act=act,
                 actor=person.id,
@@ -97,27 +96,27 @@ class HandleButtonAction:
             )
         if act == "resolve":
             return "done", self._words["press.resolved"]
-        until = (await stores.incident_store.incident(incident_id)).ack_until
+        until = (await effects.incident_store.incident(incident_id)).ack_until
         return "done", self._words["press.ack"].format(until="" if until is None else until.strftime("%H:%M"))
 
-    async def _silence(self, stores: ActionStores, person: Person, incident_id: int) -> tuple[str, str]:
-        incident = await stores.incident_store.incident(incident_id)
+    async def _silence(self, effects: ActionEffects, person: Person, incident_id: int) -> tuple[str, str]:
+        incident = await effects.incident_store.incident(incident_id)
         if incident.state is IncidentState.RESOLVED:
             return "over", self._words["press.over"]
         reason = self._words["button.silence"]
-        await stores.effects.silence(incident, person=person.id, lasts=_SILENCE_LASTS, reason=reason)
+        await effects.silence(incident, person=person.id, lasts=_SILENCE_LASTS, reason=reason)
         return "done", self._words["press.silenced"]
 
     async def _recipe(
-        self, stores: ActionStores, action: ButtonAction, person: Person, incident_id: int
+        self, effects: ActionEffects, action: ButtonAction, person: Person, incident_id: int
     ) -> tuple[str, str]:
-        incident = await stores.incident_store.incident(incident_id)
+        incident = await effects.incident_store.incident(incident_id)
         recipe = recipe_of(incident.fact)
         if recipe is None:
             return "no_recipe", self._words["press.no_recipe"]
         if incident.state is IncidentState.RESOLVED:
             return "over", self._words["press.over"]
-        request, new = await stores.effects.ask(
+        request, new = await effects.ask(
             incident_id=incident_id,
             recipe=recipe.name,
             target=recipe.target,
@@ -129,14 +128,14 @@ class HandleButtonAction:
         if request.person != person.id:
             return "taken", self._words["recipe.open"].format(who=self._directory.name_of(request.person))
         if new:
-            await stores.notifications.add([self._question(request, action, person, incident_id)])
-            await stores.effects.note(incident_id, actor=person.id, act="recipe_asked", text=self._named(request))
+            await effects.notifications.add([self._question(request, action, person, incident_id)])
+            await effects.note(incident_id, actor=person.id, act="recipe_asked", text=self._named(request))
         return "asked", self._words["recipe.asked"].format(recipe=self._named(request))
 
     def _question(self, request: RecipeRequest, action: ButtonAction, person: Person, incident_id: int) -> NewNotice:
-        """Ask back where the button was pressed, in the lane of that chat: its limits hold for questions too."""
+        """Ask back where the button was pressed."""
         question = self._words["recipe.ask"].format(who=person.shown, recipe=self._named(request))
-        destination = self._destination_at(action.channel, action.address)
+        destination = self._destination(action)
         return NewNotice(
             id=new_id(),
             subject=f"recipe:{request.id}",
@@ -154,10 +153,18 @@ class HandleButtonAction:
             chosen=(Chosen(destination, "the button that was pressed"),),
         )
 
+    def _destination(self, action: ButtonAction) -> Destination:
+        """Return the chat where the button was pressed: the one of the routes file, whose queue and limits it shares."""
+        for known in self._routes.destinations.values():
+            if (known.channel, known.address) == (action.channel, action.address):
+                return known
+        channel: Literal["slack", "telegram"] = "slack" if action.channel == "slack" else "telegram"
+        return Destination(name="pressed", channel=channel, address=action.address)
+
     async def _decide(
-        self, stores: ActionStores, action: ButtonAction, person: Person, pressed: ButtonData
+        self, effects: ActionEffects, action: ButtonAction, person: Person, pressed: ButtonData
     ) -> tuple[str, str]:
-        request = await stores.effects.request(pressed.number)
+        request = await effects.request(pressed.number)
         if request is None:
             return "unknown_button", self._words["press.unknown_button"]
         if request.person != person.id:
@@ -167,12 +174,12 @@ class HandleButtonAction:
         if request.state != "asked":
             return "over", self._words["recipe.over"]
         if pressed.act == "no":
-            await stores.effects.decide(request.id, state="declined", traceparent=action.traceparent)
+            await effects.decide(request.id, state="declined", traceparent=action.traceparent)
             return "done", self._words["recipe.declined"]
         # Whoever runs the recipe has the incident: nobody is phoned about what is being mended.
         await self._act(
-            stores.incident_store,
-            stores.notifications,
+            effects.incident_store,
+            effects.notifications,
             incident_id=request.incident_id,
             act="ack",
             actor=person.id,
@@ -180,11 +187,11 @@ class HandleButtonAction:
             dry_run=False,
             take_over=True,
         )
-        await stores.effects.decide(request.id, state="confirmed", traceparent=action.traceparent)
+        await effects.decide(request.id, state="confirmed", traceparent=action.traceparent)
         return "done", self._words["recipe.began"].format(recipe=self._named(request))
 
-    async def _handover(self, stores: ActionStores, person: Person, handover_id: int) -> tuple[str, str]:
-        whose = await stores.effects.confirm_handover(handover_id, person=person.id)
+    async def _handover(self, effects: ActionEffects, person: Person, handover_id: int) -> tuple[str, str]:
+        whose = await confirm_own(effects.connection, handover_id, person=person.id)
         if whose is None:
             return "unknown_button", self._words["press.unknown_button"]
         if whose != person.id:

@@ -1,4 +1,4 @@
-"""Where pressed buttons come in (CONTRACT 7): kept first, answered at once, carried out by a job."""
+"""Where pressed buttons come in: kept first, answered at once, carried out by a job."""
 
 from __future__ import annotations
 
@@ -32,31 +32,38 @@ class Taken(BaseModel):
     """The press is kept."""
 
 
-def button_routes(
-    *,
-    store: ButtonActionStore,
-    telegram_secret: SecretStr | None,
-    slack_secret: SecretStr | None,
-    wake: Callable[[], None],
-) -> list[Route]:
-    """Return the two routes. Without a secret of its own a route lets nobody in."""
+class ButtonRoutes:
+    """The two handlers. Without a secret of its own a route lets nobody in."""
 
-    async def telegram(request: web.Request) -> web.StreamResponse:
-        """Keep a press that Telegram brings."""
+    def __init__(
+        self,
+        *,
+        store: ButtonActionStore,
+        telegram_secret: SecretStr | None,
+        slack_secret: SecretStr | None,
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._telegram_secret = telegram_secret
+        self._slack_secret = slack_secret
+        self._wake = wake
+
+    async def telegram(self, request: web.Request) -> web.StreamResponse:
+        """Store a button that Telegram says was pressed."""
         given = request.headers.get(_SECRET, "").encode("utf-8", "surrogateescape")
-        expected = b"" if telegram_secret is None else telegram_secret.get_secret_value().encode()
+        expected = b"" if self._telegram_secret is None else self._telegram_secret.get_secret_value().encode()
         if not expected or not hmac.compare_digest(given, expected):
             raise Unauthorized("the secret header does not fit")
         query = _object(await request.read()).get("callback_query")
         if isinstance(query, Mapping):
-            await _keep_telegram(store, query, request.headers.get("traceparent"))
-            wake()
+            await _keep_telegram(self._store, query, request.headers.get("traceparent"))
+            self._wake()
         return web.json_response({}, headers={"Cache-Control": "no-store"})
 
-    async def slack(request: web.Request) -> web.StreamResponse:
-        """Keep a press that Slack brings; whatever is wrong about the signature is a 401."""
+    async def slack(self, request: web.Request) -> web.StreamResponse:
+        """Store a button that Slack says was pressed; whatever is wrong about the signature is a 401."""
         body = await request.read()
-        if not _signed(body, request.headers, slack_secret):
+        if not _signed(body, request.headers, self._slack_secret):
             raise Unauthorized("the signature does not fit")
         try:
             payload = parse_qs(body.decode(), strict_parsing=True)["payload"][0]
@@ -64,34 +71,36 @@ def button_routes(
             raise InvalidInput("there is no payload") from None
         interaction = _object(payload)
         if interaction.get("type") == "block_actions":
-            await _keep_slack(store, interaction, request.headers.get("traceparent"))
-            wake()
+            await _keep_slack(self._store, interaction, request.headers.get("traceparent"))
+            self._wake()
         return web.Response(status=200, headers={"Cache-Control": "no-store"})
 
-    return [
-        Route(
-            method="POST",
-            path="/telegram/webhook",
-            handler=telegram,
-            summary="Telegram's updates",
-            description="The header `X-Telegram-Bot-Api-Secret-Token` must be the one that the webhook was registered with.",
-            request=TelegramUpdate,
-            response=Taken,
-            errors=(Unauthorized, InvalidInput),
-            raw=True,
-            tags=("buttons",),
-        ),
-        Route(
-            method="POST",
-            path="/slack/interactions",
-            handler=slack,
-            summary="Slack's interactions",
-            description="A form with `payload`, signed as v0 (`X-Slack-Signature`, `X-Slack-Request-Timestamp`, five minutes at most).",
-            errors=(Unauthorized, InvalidInput),
-            raw=True,
-            tags=("buttons",),
-        ),
-    ]
+    def routes(self) -> list[Route]:
+        """Return the table of routes."""
+        return [
+            Route(
+                method="POST",
+                path="/telegram/webhook",
+                handler=self.telegram,
+                summary="Telegram's updates",
+                description="The header `X-Telegram-Bot-Api-Secret-Token` must be the one that the webhook was registered with.",
+                request=TelegramUpdate,
+                response=Taken,
+                errors=(Unauthorized, InvalidInput),
+                raw=True,
+                tags=("buttons",),
+            ),
+            Route(
+                method="POST",
+                path="/slack/interactions",
+                handler=self.slack,
+                summary="Slack's interactions",
+                description="A form with `payload`, signed as v0 (`X-Slack-Signature`, `X-Slack-Request-Timestamp`, five minutes at most).",
+                errors=(Unauthorized, InvalidInput),
+                raw=True,
+                tags=("buttons",),
+            ),
+        ]
 
 
 async def _keep_telegram(store: ButtonActionStore, query: Mapping[str, Any], traceparent: str | None) -> None:
@@ -137,7 +146,7 @@ def _signed(body: bytes, headers: Mapping[str, str], secret: SecretStr | None) -
         return False
     try:
         return SignatureVerifier(secret.get_secret_value()).is_valid(body, stamp, signature)
-    except (TypeError, ValueError, OverflowError):  # not ASCII, no number, no UTF-8, beyond all time (DECISIONS)
+    except (TypeError, ValueError, OverflowError):  # not ASCII, no number, no UTF-8, beyond all time
         return False
 
 

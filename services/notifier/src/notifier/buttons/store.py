@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from common.http import Principal
 from common.postgres import Connection, Database
-from notifier.buttons.model import ButtonAction
 from notifier.delivery.notifications import NotificationStore
-from notifier.duty.roster_store import confirm_handover
 from notifier.incidents.model import Incident
 from notifier.incidents.store import IncidentStore
 from notifier.recipes.model import RecipeRequest
 from notifier.recipes.store import request_of
+from notifier.silences.store import silence
 
 _KEEP = """
 INSERT INTO presses (channel, outside_id, who, data, reply_to, address, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -59,8 +57,17 @@ WHERE id = $1 AND state = 'asked'
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 _HOLD = "UPDATE escalations SET due_at = greatest(due_at, clock_timestamp() + $2::interval) WHERE incident_id = $1 AND due_at IS NOT NULL"
 
-Silencer = Callable[[Connection, Incident, str, timedelta, str], Any]
-"""Writes a silence in the caller's transaction: (connection, incident, person, how long, why)."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ButtonAction:
+    """A pressed button, as it was kept."""
+
+    id: int
+    channel: str
+    who: str
+    data: str
+    address: str
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,21 +83,11 @@ class ActionToAnswer:
     received_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionStores:
-    """What a press works with, all in one transaction."""
-
-    incident_store: IncidentStore
-    notifications: NotificationStore
-    effects: ActionEffects
-
-
 class ButtonActionStore:
-    """Presses, one transaction each."""
+    """Pressed buttons, one transaction each."""
 
-    def __init__(self, database: Database, *, silencer: Silencer) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._silencer = silencer
 
     async def keep(
         self,
@@ -112,19 +109,15 @@ class ButtonActionStore:
         """Lock the next press that was not carried out, in a transaction; None when there is none."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_NEXT)
-            yield None if row is None else (connection, ButtonAction(**dict(row)))
+            yield None if row is None else (connection, ButtonAction(**row))
 
     async def done(self, connection: Connection, action: ButtonAction, *, outcome: str, answer: str) -> None:
         """Write down what came of a press, in its transaction."""
         await connection.execute(_DONE, action.id, outcome, answer)
 
-    def stores(self, connection: Connection, action: ButtonAction, principal: Principal) -> ActionStores:
-        """Return what a press works with, for one person."""
-        return ActionStores(
-            incident_store=IncidentStore(connection, principal=principal, request_id=f"press-{action.id}"),
-            notifications=NotificationStore(connection),
-            effects=ActionEffects(connection, silencer=self._silencer),
-        )
+    def effects(self, connection: Connection, action: ButtonAction, principal: Principal) -> ActionEffects:
+        """Return what the button may do for this person, in its transaction."""
+        return ActionEffects(connection, principal=principal, request_id=f"press-{action.id}")
 
     async def to_answer(self, *, lease: timedelta) -> ActionToAnswer | None:
         """Claim the next press that is to be answered."""
@@ -155,11 +148,12 @@ class ButtonActionStore:
 
 
 class ActionEffects:
-    """Recipes and handovers under a press, inside the press's transaction."""
+    """Everything that a pressed button works on, for one person and inside the button's transaction."""
 
-    def __init__(self, connection: Connection, *, silencer: Silencer) -> None:
-        self._connection = connection
-        self._silencer = silencer
+    def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
+        self.connection = connection
+        self.incident_store = IncidentStore(connection, principal=principal, request_id=request_id)
+        self.notifications = NotificationStore(connection)
 
     async def ask(
         self,
@@ -173,31 +167,27 @@ class ActionEffects:
         lasts: timedelta,
     ) -> tuple[RecipeRequest, bool]:
         """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open."""
-        await self._connection.execute(_EXPIRE, incident_id, recipe)
-        row = await self._connection.fetchrow(_ASK, incident_id, recipe, target, version, person, channel, lasts)
+        await self.connection.execute(_EXPIRE, incident_id, recipe)
+        row = await self.connection.fetchrow(_ASK, incident_id, recipe, target, version, person, channel, lasts)
         if row is not None:
             return request_of(row), True
-        return request_of(await self._connection.fetchrow(_OPEN_REQUEST, incident_id, recipe)), False
+        return request_of(await self.connection.fetchrow(_OPEN_REQUEST, incident_id, recipe)), False
 
     async def request(self, request_id: int) -> RecipeRequest | None:
         """Lock and return a request; one whose time is over is ``expired``."""
-        row = await self._connection.fetchrow(_REQUEST, request_id)
+        row = await self.connection.fetchrow(_REQUEST, request_id)
         return None if row is None else request_of({**dict(row), "state": row["state_now"]})
 
     async def decide(self, request_id: int, *, state: str, traceparent: str | None) -> None:
         """Confirm or decline a request."""
-        await self._connection.execute(_DECIDE, request_id, state, traceparent)
-
-    async def confirm_handover(self, handover_id: int, *, person: str) -> str | None:
-        """Confirm a handover if it is that person's and not confirmed yet; returns whose it is, None when there is none."""
-        return await confirm_handover(self._connection, handover_id, person=person)
+        await self.connection.execute(_DECIDE, request_id, state, traceparent)
 
     async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
         """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
-        await self._silencer(self._connection, incident, person, lasts, reason)
-        await self._connection.execute(_HOLD, incident.id, lasts)
+        await silence(self.connection, incident, person, lasts, reason)
+        await self.connection.execute(_HOLD, incident.id, lasts)
         await self.note(incident.id, actor=person, act="silenced", text="")
 
     async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
         """Write a line of the incident's history, to be told."""
-        await self._connection.execute(_NOTE, incident_id, actor, act, text)
+        await self.connection.execute(_NOTE, incident_id, actor, act, text)

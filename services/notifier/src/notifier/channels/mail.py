@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from email import policy
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
 from common.ids import derived_id
-from notifier.delivery.model import Message
+from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import NotSent, Outcome, Refused, Sent, Unclear
 from notifier.messages.layout.mail import compose
 
@@ -87,6 +88,11 @@ class MailSender:
         )
         mail.set_content(body)
         return mail
+
+
+def mail_limits(*, address: str) -> tuple[Limit, ...]:
+    """Return a limit of our own, for the reader's sake: one mail a second to an address."""
+    return (Limit(key=f"mail:{address}", places=1, period=timedelta(seconds=1)),)
 
 
 def _by_code(code: int, what: str) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aiohttp import (
@@ -16,7 +17,7 @@ from aiohttp import (
 )
 
 from common.http import tracing_config
-from notifier.delivery.model import Message
+from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import Gone, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
 from notifier.messages.document import one_line, shorten
 from notifier.messages.layout.slack import compose
@@ -88,6 +89,16 @@ class SlackSender:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def slack_limits(*, channel: str) -> tuple[Limit, ...]:
+    """Return Slack's limit: one message a second a channel."""
+    return (Limit(key=f"slack:channel:{channel}", places=1, period=timedelta(seconds=1)),)
+
+
+def slack_edit_limits(*, workspace: str) -> tuple[Limit, ...]:
+    """Return the limit of ``chat.update``: 50 a minute, whatever the channel."""
+    return (Limit(key=f"slack:update:{workspace}", places=50, period=timedelta(minutes=1)),)
 
 
 def token_digest(token: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from common.http import tracing_config
-from notifier.delivery.model import Message
+from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import Gone, Moved, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
-from notifier.messages.buttons import Keyboard
-from notifier.messages.document import one_line, shorten
+from notifier.messages.document import Keyboard, one_line, shorten
 from notifier.messages.layout.telegram import compose
 
 if TYPE_CHECKING:
@@ -141,6 +141,21 @@ class TelegramSender:
         """Close the connections."""
         if self._bot is not None:
             await self._bot.session.close()
+
+
+def telegram_limits(*, bot: str, chat: str) -> tuple[Limit, ...]:
+    """Return Telegram's limits for a chat: one a second; 20 a minute in a group; 30 a second for the bot.
+
+    Ids of groups, supergroups and channels are negative; ``@name`` is a channel or a public group.
+    """
+    second, minute = timedelta(seconds=1), timedelta(minutes=1)
+    limits = [
+        Limit(key=f"telegram:bot:{bot}", places=30, period=second),
+        Limit(key=f"telegram:chat:{chat}", places=1, period=second),
+    ]
+    if chat.startswith(("-", "@")):
+        limits.append(Limit(key=f"telegram:group:{chat}", places=20, period=minute))
+    return tuple(limits)
 
 
 def bot_id(token: str) -> str:

@@ -1,42 +1,33 @@
-"""Send what is due: claim with a lease, call outside any transaction, write the outcome down."""
+"""Send what is due: claim with a lease, call outside any transaction, write the outcome down; as many at a time as may be."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from common.ids import derived_id
+from common.postgres import is_retryable
 from common.telemetry import extract, get_logger, span, trace_id
-from notifier.delivery import limits as rate
 from notifier.delivery.journal import DeliveryJournal
-from notifier.delivery.limits import Limit
-from notifier.delivery.model import (
-    ChatQueue,
-    Claim,
-    Digest,
-    Digesting,
-    Editing,
-    Message,
-    Posting,
-    Sender,
-    StaleMessage,
-    Work,
-)
+from notifier.delivery.model import ChatQueue, Claim, Digest, Limit, Message, Sender, StaleMessage, Work, opens_at, take
 from notifier.delivery.next_message import NextMessage, Option
 from notifier.delivery.outcomes import NotSent, Outcome, Refused, RetryPolicy, Sent, State, Unclear
 from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
 from notifier.delivery.record import Outcomes
 from notifier.messages.channels import CHANNELS
-from notifier.messages.digest_notices import MOST_WORST, render_digest
-from notifier.messages.wording import Words
+from notifier.messages.digest_notices import MOST_WORST
+from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from notifier.people.model import Directory
 
 _log = get_logger()
 _ROOM = timedelta(milliseconds=50)  # the provider's clock may run a little faster than the database's
+_SPACING_S = 0.05
 
 
 class Deliver:
@@ -65,22 +56,27 @@ class Deliver:
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        rules = CHANNELS[channel]
         self._channel = channel
-        self._rules = rules
         self._queues = queues
         self._sender = sender
-        self._words = words
         self._watch = watch
-        self._environment = environment
         self._deadline = deadline
         self._monotonic = monotonic
         self._next = NextMessage(
-            words=words, combine_above=combine_above, storm_above=storm_above, rules=rules, directory=directory
+            channel=channel,
+            words=words,
+            combine_above=combine_above,
+            storm_above=storm_above,
+            environment=environment,
+            directory=directory,
         )
         self._journal = DeliveryJournal(channel=channel, words=words)
         self._outcomes = Outcomes(
-            rules=rules, journal=self._journal, jitter=jitter, retry_policy=retry_policy or RetryPolicy(), words=words
+            rules=CHANNELS[channel],
+            journal=self._journal,
+            jitter=jitter,
+            retry_policy=retry_policy or RetryPolicy(),
+            words=words,
         )
 
     async def claim(self) -> Claim | None:
@@ -116,8 +112,10 @@ class Deliver:
         """Leave alone what has no free place: an edit by itself; new notices with the whole lane, or with all that is not urgent."""
         for option in options:
             until = _opens(lane, option.limits) + _ROOM
-            if option.what is not None:
-                await queue.hold(option.what, until)
+            if isinstance(option.what, StaleMessage):
+                await queue.hold_edit(option.what, until)
+            elif option.what is not None:
+                await queue.hold_digest(option.what, until)
             elif option.urgent or _opens(lane, lane.limits) > lane.now:
                 await queue.postpone(lane, min(until, _opens(lane, lane.limits) + _ROOM))
             else:
@@ -126,13 +124,7 @@ class Deliver:
     async def _claim_option(
         self, queue: DeliveryQueue, lane: ChatQueue, option: Option, *, taken_at: float
     ) -> Claim | None:
-        made: tuple[Message, Work] | None
-        if isinstance(option.what, Digest):
-            made = await self._digest(queue, lane, option.what)
-        elif isinstance(option.what, StaleMessage):
-            made = await self._edit(queue, lane, option.what)
-        else:
-            made = await self._post(queue, lane)
+        made = await self._next_work(queue, lane, option)
         if made is None:
             return None
         message, work = made
@@ -141,9 +133,7 @@ class Deliver:
         held: dict[str, datetime] = {}
         bounds = lane.edit_limits if message.edits is not None else lane.limits
         for limit in bounds:
-            windows[limit.key], held[limit.key] = rate.take(
-                lane.windows.get(limit.key, ()), limit, lane.now, until=until
-            )
+            windows[limit.key], held[limit.key] = take(lane.windows.get(limit.key, ()), limit, lane.now, until=until)
         claim = Claim(
             id=str(uuid4()),
             lane=lane.key,
@@ -158,7 +148,13 @@ class Deliver:
         await queue.claim(lane, claim, windows=windows, lease_until=lease)
         return claim
 
-    async def _post(self, queue: DeliveryQueue, lane: ChatQueue) -> tuple[Message, Work] | None:
+    async def _next_work(self, queue: DeliveryQueue, lane: ChatQueue, option: Option) -> tuple[Message, Work] | None:
+        if isinstance(option.what, Digest):
+            digest = option.what
+            tally, worst = await queue.tally(digest), await queue.worst(digest, MOST_WORST)
+            return self._next.digest(lane, digest, tally=tally, worst=worst), digest
+        if isinstance(option.what, StaleMessage):
+            return await self._edit(queue, lane, option.what)
         entries, spoilt = self._next.entries(lane)
         if spoilt:
             await queue.fail_permanently({waiting.id: reason for waiting, reason in spoilt})
@@ -167,76 +163,16 @@ class Deliver:
                 self._watch.delivered(
                     channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
                 )
-        if not entries:
-            return None
-        head = entries[0].waiting
-        message = Message(
-            key=derived_id("notice", *(f"{entry.waiting.id}:{entry.pages[0].number}" for entry in entries)),
-            channel=self._channel,
-            address=lane.address,
-            topic=head.topic,
-            pages=tuple(
-                (page, entry.mark if page is entry.pages[0] else None) for entry in entries for page in entry.pages
-            ),
-            subject=head.subject,
-            kind=head.kind,
-            severity=head.severity,
-            dated=head.created_at,
-            buttons=self._next.buttons([entry.waiting for entry in entries if entry.last]),
-        )
-        return message, Posting(entries=entries)
+        return (self._next.post(lane, entries), entries) if entries else None
 
-    async def _edit(self, queue: DeliveryQueue, lane: ChatQueue, post: StaleMessage) -> tuple[Message, Work] | None:
-        if not post.parts:
-            await queue.forget_post(post)  # its notices were deleted as too old
-            return None
+    async def _edit(self, queue: DeliveryQueue, lane: ChatQueue, stale: StaleMessage) -> tuple[Message, Work] | None:
         try:
-            pages, buttons = self._next.again(post)
+            if stale.parts:  # else its notices were deleted as too old
+                return self._next.edit(lane, stale), stale
         except Exception as error:  # noqa: BLE001 - a message that cannot be rendered any more must not stop the lane
             _log.error("post_not_rendered", lane=lane.key, exc_info=error)
-            await queue.forget_post(post)
-            return None
-        head = post.parts[0][0]
-        message = Message(
-            key=derived_id("edit", str(post.post_id), str(post.wanted)),
-            channel=self._channel,
-            address=lane.address if post.place is None or post.message_id is None else post.place,
-            topic=post.topic,
-            pages=pages,
-            subject=head.subject,
-            kind=head.kind,
-            severity=head.severity,
-            dated=post.created_at,
-            buttons=buttons,
-            edits=post.message_id,
-        )
-        return message, Editing(stale=post)
-
-    async def _digest(self, queue: DeliveryQueue, lane: ChatQueue, digest: Digest) -> tuple[Message, Work]:
-        document = render_digest(
-            tally=await queue.tally(digest),
-            worst=await queue.worst(digest, MOST_WORST),
-            opened_at=digest.opened_at,
-            now=lane.now,
-            over=digest.closing,
-            environment=self._environment,
-            words=self._words,
-        )
-        edits = self._next.edits(digest)
-        mark = self._words["possibly_repeated"] if digest.possibly_repeated else None
-        message = Message(
-            key=derived_id("digest", str(digest.id), str(digest.wanted)),
-            channel=self._channel,
-            address=lane.address if digest.place is None or not edits else digest.place,
-            topic=digest.topic,
-            pages=((self._rules.layout.pages(document)[0], mark),),
-            subject=f"digest:{digest.id}",
-            kind="digest",
-            severity="warning",
-            dated=digest.opened_at,
-            edits=digest.message_id if edits else None,
-        )
-        return message, Digesting(digest=digest)
+        await queue.forget_post(stale)
+        return None
 
     async def send(self, claim: Claim) -> Outcome:
         """Make the call. It has a deadline, counted from the claim, and holds no transaction.
@@ -261,7 +197,7 @@ class Deliver:
             notices=max(1, len(claim.entries)),
             seconds=self._monotonic() - started,
         )
-        if not isinstance(claim.work, Posting):
+        if not claim.entries:
             self._watch.edited(channel=self._channel, outcome=name)
         return outcome
 
@@ -288,7 +224,7 @@ class Deliver:
 
     def _log(self, claim: Claim, outcome: Outcome) -> None:
         name = type(outcome).__name__.lower()
-        if not isinstance(claim.work, Posting):
+        if not claim.entries:
             _log.info(
                 "notification_edited",
                 channel=self._channel,
@@ -316,8 +252,107 @@ class Deliver:
                 _log.warning("notification_not_sent", outcome=name, reason=reason, **fields)
 
 
+class Dispatcher:
+    """Sends what is due on one channel, up to ``concurrency`` messages at a time, each in a lane of its own.
+
+    ``wake`` after every commit that may have made work: at once when it rested, else a moment later, with whatever else came
+    meanwhile. Survives the absence of PostgreSQL and of the provider. ``prepare`` is
+    awaited before the first claim, so that no claim waits for a slow import.
+    """
+
+    def __init__(
+        self,
+        deliver: Deliver,
+        queues: DeliveryQueues,
+        *,
+        concurrency: int,
+        after_commit: Callable[[], None],
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._prepare = prepare
+        self._deliver = deliver
+        self._queues = queues
+        self._concurrency = concurrency
+        self._after_commit = after_commit
+        self._stopping = asyncio.Event()
+        self._work = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    def wake(self) -> None:
+        """Say that there may be something to send."""
+        self._work.set()
+
+    async def stop(self) -> None:
+        """Claim nothing more; what is being sent is finished and recorded."""
+        self._stopping.set()
+        self._work.set()
+
+    async def run(self) -> None:
+        """Send until ``stop``. To be supervised."""
+        if self._prepare is not None:
+            await self._prepare()
+        try:
+            while not self._stopping.is_set():
+                self._work.clear()
+                began = time.monotonic()
+                try:
+                    idle = await self._claim_all()
+                except Exception as error:
+                    if not is_retryable(error):
+                        raise
+                    _log.warning("dispatch_interrupted", reason=type(error).__name__)
+                    idle = 0.5
+                if self._failure is not None:
+                    raise self._failure
+                await rest(self._work, idle, began=began, spacing=_SPACING_S)
+        finally:
+            if self._running:
+                await asyncio.wait(self._running)
+
+    async def _claim_all(self) -> float:
+        """Start what can be started; returns for how many seconds there is nothing more to do."""
+        while len(self._running) < self._concurrency and not self._stopping.is_set():
+            claim = await self._deliver.claim()
+            if claim is None:
+                return await self._queues.wait_until()
+            task = asyncio.create_task(self._carry_out(claim), name="notification")
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+        return 1.0
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+        self._work.set()
+
+    async def _carry_out(self, claim: Claim) -> None:
+        outcome = await self._deliver.send(claim)
+        for attempt in itertools.count():
+            try:
+                await self._deliver.record(claim, outcome)
+            except Exception as error:
+                if not is_retryable(error):
+                    raise
+                # Whoever finds the lease over first sends the notice again, marked as a possible repeat; while the database is
+                # away nobody can, so it is worth trying for as long as that takes.
+                _log.warning("outcome_not_recorded", reason=type(error).__name__, attempt=attempt)
+                await asyncio.sleep(min(0.5, 0.05 * 2 ** min(attempt, 10)))
+            else:
+                self._after_commit()
+                return
+
+
+async def rest(event: asyncio.Event, seconds: float, *, began: float, spacing: float) -> None:
+    """Return when the event is set or the seconds are over, and not before ``spacing`` seconds after ``began`` (monotonic)."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    await asyncio.sleep(max(0.0, began + spacing - time.monotonic()))
+
+
 def _opens(lane: ChatQueue, limits: Sequence[Limit]) -> datetime:
-    return max((rate.opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in limits), default=lane.now)
+    return max((opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in limits), default=lane.now)
 
 
 def _trace_of(traceparent: str | None) -> str | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from common.postgres import Connection
-from notifier.delivery.model import Digest
+from notifier.delivery.model import ChatQueue, Digest
 from notifier.delivery.outcomes import AfterEdit
 
 _LIVE = "SELECT * FROM digests WHERE lane = $1 AND closed_at IS NULL ORDER BY id"
@@ -73,75 +73,68 @@ UPDATE digests SET closing = true, wanted = wanted + 1
 WHERE closed_at IS NULL AND NOT closing AND fed_at < now() - $1::float8 * interval '1 second'
   AND id IN (SELECT id FROM digests WHERE closed_at IS NULL AND NOT closing FOR UPDATE SKIP LOCKED)
 """
-_PAGED = """
-UPDATE digests
-SET paged = (SELECT array_agg(DISTINCT each) FROM unnest(paged || $2::text[]) AS each)
-WHERE lane = $1 AND closed_at IS NULL
-"""
 
 
-async def live(connection: Connection, lane: str, now: datetime) -> tuple[Digest, ...]:
-    """Return the digests of a lane that are not closed."""
-    return tuple(_digest(row, now) for row in await connection.fetch(_LIVE, lane))
+class Digests:
+    """The digests of storms, inside one transaction. The part of a ``DeliveryQueue`` that is about them."""
 
+    _connection: Connection
 
-async def open_or_find(connection: Connection, lane: str, topic: int | None, now: datetime) -> Digest:
-    """Return the open digest of a lane's topic; there is one afterwards."""
-    row = await connection.fetchrow(_OPEN, lane, topic, now)
-    assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
-    return _digest(row, now)
+    async def _open_digests(self, lane: str, now: datetime) -> tuple[Digest, ...]:
+        return tuple(_digest(row, now) for row in await self._connection.fetch(_LIVE, lane))
 
+    async def open_digest(self, lane: ChatQueue, topic: int | None) -> Digest:
+        """Open the digest of a storm, or return the one that is open."""
+        row = await self._connection.fetchrow(_OPEN, lane.key, topic, lane.now)
+        assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
+        return _digest(row, lane.now)
 
-async def absorb(connection: Connection, lane: str, digest: Digest) -> int:
-    """Take over what waits; returns how many."""
-    status = await connection.execute(
-        _ABSORB, lane, digest.id, digest.wanted + 1, digest.topic or 0, sorted(digest.paged)
-    )
-    count = int(status.rpartition(" ")[2])
-    if count:
-        await connection.execute(_TURN, digest.id)
-    return count
+    async def absorb(self, lane: ChatQueue, digest: Digest) -> int:
+        """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
 
+        They are on their way (``sending``, without a lease) until the digest shows them.
+        """
+        status = await self._connection.execute(
+            _ABSORB, lane.key, digest.id, digest.wanted + 1, digest.topic or 0, sorted(digest.paged)
+        )
+        count = int(status.rpartition(" ")[2])
+        if count:
+            await self._connection.execute(_TURN, digest.id)
+        return count
 
-async def may_arrive(connection: Connection, digest: Digest) -> None:
-    """Say that the message may be in the chat: it is posted right now."""
-    await connection.execute("UPDATE digests SET possibly_repeated = true WHERE id = $1", digest.id)
+    async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
+        """Return what a digest has to tell, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
+        return [dict(row) for row in await self._connection.fetch(_TALLY, digest.id)]
 
+    async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return its gravest problems that nobody has taken, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
+        return [dict(row) for row in await self._connection.fetch(_WORST, digest.id, limit)]
 
-async def tally(connection: Connection, digest: Digest) -> Sequence[Mapping[str, Any]]:
-    """Count the digest's problems by kind, severity and present state."""
-    return [dict(row) for row in await connection.fetch(_TALLY, digest.id)]
+    async def hold_digest(self, digest: Digest, until: datetime) -> None:
+        """Give the digest its next turn not before then."""
+        await self._connection.execute("UPDATE digests SET not_before = $2 WHERE id = $1", digest.id, until)
 
+    async def _digest_may_arrive(self, digest: Digest) -> None:
+        """Say that the message may be in the chat: it is posted right now."""
+        await self._connection.execute("UPDATE digests SET possibly_repeated = true WHERE id = $1", digest.id)
 
-async def worst(connection: Connection, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
-    """Return the gravest problems that nobody has taken, newest first."""
-    return [dict(row) for row in await connection.fetch(_WORST, digest.id, limit)]
+    async def _record_digest(self, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime) -> int:
+        """Write down what became of a digest's message; returns how many deliveries came to their end by it."""
+        if after.done:
+            await self._connection.execute(
+                _SHOWN, digest.id, digest.wanted, after.message_id, after.place, again_at, at
+            )
+            return await self._end(digest.id, digest.wanted, "sent", at, "told in a digest", after.message_id)
+        if after.given_up:
+            await self._connection.execute(_CLOSE, digest.id, at)
+            return await self._end(digest.id, 2**62, "failed", at, after.reason or "the digest was refused", None)
+        repeated = digest.possibly_repeated or after.unclear
+        await self._connection.execute(_AGAIN, digest.id, after.gone, repeated, after.not_before)
+        return 0
 
-
-async def paged(connection: Connection, lane: str, groups: Sequence[str]) -> None:
-    """Remember that these groups have paged in this storm."""
-    await connection.execute(_PAGED, lane, list(groups))
-
-
-async def record(connection: Connection, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime) -> int:
-    """Write down what became of a digest's message; returns how many deliveries came to their end by it."""
-    if after.done:
-        await connection.execute(_SHOWN, digest.id, digest.wanted, after.message_id, after.place, again_at, at)
-        return await _end(connection, digest, "sent", at, "told in a digest", after.message_id)
-    if after.given_up:
-        await connection.execute(_CLOSE, digest.id, at)
-        return await _end(connection, digest, "failed", at, after.reason or "the digest was refused", None)
-    repeated = digest.possibly_repeated or after.unclear
-    await connection.execute(_AGAIN, digest.id, after.gone, repeated, after.not_before)
-    return 0
-
-
-async def _end(
-    connection: Connection, digest: Digest, state: str, at: datetime, reason: str, message_id: str | None
-) -> int:
-    turn = digest.wanted if state == "sent" else 2**62
-    status = await connection.execute(_END, digest.id, turn, state, at, reason, message_id)
-    return int(status.rpartition(" ")[2])
+    async def _end(self, *values: object) -> int:
+        status = await self._connection.execute(_END, *values)
+        return int(status.rpartition(" ")[2])
 
 
 async def close_quiet(connection: Connection, seconds: float) -> int:

@@ -11,7 +11,7 @@ from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
 from notifier.delivery.model import Claim, Entry, Waiting
 from notifier.delivery.outcomes import After, State
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 _SOURCE = "/notifier"
 _MOST_ORDERS = 10

@@ -1,18 +1,127 @@
-"""What the use cases need of the world."""
+"""What delivering is about, pure: urgency and limits, a notice that is new, a delivery that waits, a message that is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from notifier.delivery.limits import Limit
 from notifier.delivery.outcomes import Outcome
-from notifier.delivery.urgency import USUAL
-from notifier.messages.buttons import Keyboard
-from notifier.messages.incident_status import IncidentNow
-from notifier.messages.layout import Page
+from notifier.incidents.model import IncidentState
+from notifier.messages.document import Document, Keyboard, Page
+from notifier.messages.incident_notices import IncidentNow
+from notifier.routing.model import Chosen, Labels
+
+# Which of the messages that wait in a lane goes first; smaller is earlier: what a person has just done, new critical problems, notices
+# about shifts, edits, orders and warnings, information.
+ACT = 0
+CRITICAL = 1
+SHIFT = 3
+EDIT = 4
+USUAL = 5
+INFORMATION = 9
+KEPT_FOR_PAGES = 5
+"""Places of a group's minute that ordinary problem messages and edits leave free, so that a critical one need not wait for the next."""
+_READ_APART = {"notice_id", "group", "incident"}
+_TICK = timedelta(microseconds=1)
+
+
+def urgency_of(*, kind: str, severity: str) -> int:
+    """Return the urgency of a notice. Orders and test messages are usual whatever their severity says."""
+    if kind.startswith(("order.", "test")):
+        return USUAL
+    if kind.startswith(("shift.", "roster.")):
+        return SHIFT
+    return {"critical": CRITICAL, "warning": USUAL}.get(severity, INFORMATION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """At most ``places`` sendings in any ``period``; ``key`` names the window in the database, which replicas share.
+
+    Each sending holds a place from the moment it is claimed; while the call is under way the place is dated at the call's deadline, and
+    when the call ended, at that moment. So whenever the provider counts a message as arrived (somewhere between the start and the end of
+    the call), no period ever holds more than ``places``. A bucket of tokens that refills at the same rate would allow twice as many
+    within a period after a rest; providers that count a sliding minute refuse that.
+    """
+
+    key: str
+    places: int
+    period: timedelta
+
+    def __post_init__(self) -> None:
+        if self.places < 1 or self.period <= timedelta(0):
+            raise ValueError(f"limit {self.key} allows nothing")
+
+
+def calm(limit: Limit, kept: int) -> Limit:
+    """Return the limit for what is not urgent: ``kept`` places of a larger window are left to what is."""
+    return replace(limit, places=limit.places - kept) if limit.places > 2 * kept else limit
+
+
+def live(stamps: Sequence[datetime], limit: Limit, now: datetime) -> tuple[datetime, ...]:
+    """Return the stamps that still count, oldest first."""
+    return tuple(sorted(stamp for stamp in stamps if stamp > now - limit.period))
+
+
+def free(stamps: Sequence[datetime], limit: Limit, now: datetime) -> int:
+    """Return how many sendings may start now."""
+    return max(0, limit.places - len(live(stamps, limit, now)))
+
+
+def opens_at(stamps: Sequence[datetime], limit: Limit, now: datetime) -> datetime:
+    """Return the first moment, not before ``now``, at which a sending may start if nothing else happens.
+
+    A call that is under way may end before its deadline, so the true moment can be earlier; asking again at this one is safe.
+    """
+    counted = live(stamps, limit, now)
+    if len(counted) < limit.places:
+        return now
+    return counted[len(counted) - limit.places] + limit.period
+
+
+def take(
+    stamps: Sequence[datetime], limit: Limit, now: datetime, *, until: datetime
+) -> tuple[tuple[datetime, ...], datetime]:
+    """Hold a place until the call's deadline: returns (the window's new stamps, the stamp that is ours).
+
+    The stamp is unique within the window, so that it can be found again. Raises ``ValueError`` when no place is free.
+    """
+    counted = live(stamps, limit, now)
+    if len(counted) >= limit.places:
+        raise ValueError(f"no place is free in {limit.key}")
+    held = until
+    while held in counted:
+        held += _TICK
+    return (*counted, held), held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNotice:
+    """Something to tell, and to whom. With no ``document`` nobody is told and ``reason`` says why.
+
+    One (subject, transition) is kept once; ``sequence`` orders the transitions of a subject. ``hold_for`` (seconds) keeps the first
+    attempt back, for an earlier notice that may still be on its way in.
+    """
+
+    id: str
+    subject: str
+    transition: str
+    sequence: int
+    kind: str
+    severity: str
+    event_id: str
+    occurred_at: datetime
+    order_number: str | None = None
+    incident_id: int | None = None
+    document: Document | None = None
+    reason: str | None = None
+    traceparent: str | None = None
+    chosen: tuple[Chosen, ...] = ()
+    hold_for: float = 0.0
+    group: str | None = None
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +158,25 @@ class Waiting:
     def problem(self) -> bool:
         """Whether it is about a problem: such notices leave places to pages, and share digests in a storm."""
         return self.subject.startswith("incident:")
+
+
+def waiting_of(row: Any) -> Waiting:
+    """Read a row of ``posts.DELIVERY``."""
+    incident = None
+    if row["incident_id"] is not None and row["transition"] != "resolved":  # that it is over stays true
+        incident = IncidentNow(
+            id=row["incident_id"],
+            kind=row["incident_kind"],
+            severity=row["incident_severity"],
+            state=IncidentState(row["incident_state"]),
+            acknowledged_by=row["acknowledged_by"],
+            acknowledged_at=row["acknowledged_at"],
+            resolved_by=row["resolved_by"],
+            resolved_at=row["resolved_at"],
+            version=row["incident_version"],
+        )
+    same = {field.name: row[field.name] for field in fields(Waiting) if field.name not in _READ_APART}
+    return Waiting(notice_id=str(row["notice_id"]), group=row["page_group"], incident=incident, **same)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,28 +268,8 @@ class Message:
     edits: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posting:
-    """A new message that carries deliveries."""
-
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Editing:
-    """A message that stands in the chat gets its present text."""
-
-    stale: StaleMessage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digesting:
-    """A digest is posted or edited."""
-
-    digest: Digest
-
-
-Work = Posting | Editing | Digesting
+Work = tuple[Entry, ...] | StaleMessage | Digest
+"""New deliveries, or a message that gets its present text, or a digest that is posted or edited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +290,7 @@ class Claim:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """The deliveries that this message carries; edits and digests have none of their own."""
-        return self.work.entries if isinstance(self.work, Posting) else ()
+        return self.work if isinstance(self.work, tuple) else ()
 
 
 class Sender(Protocol):

@@ -1,23 +1,36 @@
-"""What a lane's next message is: new notices, the present text of one that stands there, or a digest. It decides and does nothing."""
+"""What a lane's next message is: new notices, the present text of one that stands there, or a digest. It decides and does nothing.
+
+Normally one notice a message. When more wait than the limits let through soon, as many complete notices as fit share a message: twenty
+messages a minute to a group must carry a thousand orders.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from common.ids import derived_id
 from common.telemetry import get_logger
-from notifier.delivery import limits as rate
-from notifier.delivery.limits import Limit
-from notifier.delivery.model import ChatQueue, Digest, Entry, StaleMessage, Waiting
-from notifier.delivery.urgency import CRITICAL, EDIT, KEPT_FOR_PAGES
-from notifier.messages.buttons import Keyboard
-from notifier.messages.channels import ChannelRules
-from notifier.messages.document import Document
-from notifier.messages.incident_status import STATUS_LINE_ROOM, status_line
-from notifier.messages.keyboard import keyboard_of
-from notifier.messages.layout import Page
-from notifier.messages.packing import Candidate, must_combine, pack
-from notifier.messages.wording import Words
+from notifier.delivery.model import (
+    CRITICAL,
+    EDIT,
+    KEPT_FOR_PAGES,
+    ChatQueue,
+    Digest,
+    Entry,
+    Limit,
+    Message,
+    StaleMessage,
+    Waiting,
+    calm,
+    free,
+)
+from notifier.messages.channels import CHANNELS, ChannelRules
+from notifier.messages.digest_notices import render_digest
+from notifier.messages.document import Document, Keyboard, Page
+from notifier.messages.incident_notices import STATUS_LINE_ROOM, keyboard_of, status_line
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 
 _log = get_logger()
@@ -25,10 +38,9 @@ _log = get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Something that could go next, and the limits that hold for it. ``what`` None stands for new notices, beginning with ``head``."""
+    """Something that could go next, and the limits that hold for it. ``what`` None stands for new notices."""
 
     what: StaleMessage | Digest | None
-    head: Waiting | None
     priority: int
     limits: tuple[Limit, ...]
 
@@ -44,17 +56,20 @@ class NextMessage:
     def __init__(
         self,
         *,
+        channel: str,
         words: Words,
         combine_above: int,
         storm_above: int,
-        rules: ChannelRules,
+        environment: str = "production",
         directory: Directory | None = None,
     ) -> None:
-        self._layout = rules.layout
+        self._channel = channel
+        self._rules = CHANNELS[channel]
+        self._layout = self._rules.layout
         self._words = words
         self._combine_above = combine_above
         self._storm_above = storm_above
-        self._rules = rules
+        self._environment = environment
         self._directory = directory or Directory()
 
     def storms(self, lane: ChatQueue) -> list[int | None]:
@@ -67,10 +82,6 @@ class NextMessage:
         }
         return [topic or None for topic in sorted(topics)]
 
-    def edits(self, digest: Digest) -> bool:
-        """Return whether a digest's next turn is an edit; where messages cannot be edited it is another message."""
-        return self._rules.edits and digest.message_id is not None
-
     def options(self, lane: ChatQueue) -> list[Option]:
         """Return what could go next, the most urgent first."""
         found: list[Option] = []
@@ -78,72 +89,129 @@ class NextMessage:
             head = lane.waiting[0]
             # Orders keep their limits whole; what is about problems leaves places for the next critical one.
             bounds = lane.limits if not head.problem or head.priority <= CRITICAL else _calm(lane.limits)
-            found.append(Option(None, head, head.priority, bounds))
+            found.append(Option(None, head.priority, bounds))
         if lane.stale is not None:
             priority = lane.stale.priority
             bounds = lane.limits if lane.stale.message_id is None else lane.edit_limits
-            found.append(Option(lane.stale, None, priority, bounds if priority <= CRITICAL else _calm(bounds)))
+            found.append(Option(lane.stale, priority, bounds if priority <= CRITICAL else _calm(bounds)))
         for digest in lane.digests:
             if digest.due:
                 bounds = lane.edit_limits if self.edits(digest) else lane.limits
-                found.append(Option(digest, None, EDIT, _calm(bounds)))
+                found.append(Option(digest, EDIT, _calm(bounds)))
         return sorted(found, key=lambda option: option.priority)
 
     def entries(self, lane: ChatQueue) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
         """Return what goes into the next message, and what of the lane's head can never be rendered, with the reason."""
-        head = lane.waiting[0]
-        mates = list(self._mates(lane, head))
-        free = min(
-            (rate.free(lane.windows.get(limit.key, ()), limit, lane.now) for limit in lane.limits if limit.places > 1),
+        open_places = min(
+            (free(lane.windows.get(limit.key, ()), limit, lane.now) for limit in lane.limits if limit.places > 1),
             default=self._combine_above,
         )
-        combine = must_combine(waiting=len(lane.waiting), free=free, patience=self._combine_above)
-        candidates: dict[int, Candidate] = {}
+        combine = must_combine(waiting=len(lane.waiting), free=open_places, patience=self._combine_above)
+        candidates: list[Entry] = []
         spoilt: list[tuple[Waiting, str]] = []
         used = 0
-        for waiting in mates:
+        for waiting in self._mates(lane, lane.waiting[0]):
             try:
-                candidates[waiting.id], price = self._candidate(waiting)
+                candidate = self._candidate(waiting)
+                # Writes every line out: what cannot be written shows here, not in the call.
+                used += _cost(candidate, self._rules)
             except Exception as error:  # noqa: BLE001 - a notice that cannot be rendered must not stop the others behind it
                 _log.error("notice_not_rendered", delivery_id=str(waiting.id), kind=waiting.kind, exc_info=error)
                 spoilt.append((waiting, f"the notice cannot be rendered ({type(error).__name__})"))
                 continue
-            used += price
+            candidates.append(candidate)
             if not combine or used > self._layout.limit:
                 break  # writing notices out takes time, and intake shares the loop: no more than can go now
-        by_id = {waiting.id: waiting for waiting in mates}
-        entries = tuple(
-            Entry(
-                waiting=by_id[part.id],
-                pages=candidates[part.id].pages[part.first : part.end],
-                mark=candidates[part.id].mark if part.first == 0 else self._repeated(by_id[part.id]),
-                last=part.end == len(candidates[part.id].pages),
-            )
-            for part in pack(list(candidates.values()), self._layout, combine=combine)
-        )
-        return entries, spoilt
+        return pack(candidates, self._rules, combine=combine), spoilt
 
-    def again(self, post: StaleMessage) -> tuple[tuple[tuple[Page, str | None], ...], Keyboard]:
+    def post(self, lane: ChatQueue, entries: Sequence[Entry]) -> Message:
+        """Return the message that carries these entries."""
+        head = entries[0].waiting
+        return Message(
+            key=derived_id("notice", *(f"{entry.waiting.id}:{entry.pages[0].number}" for entry in entries)),
+            channel=self._channel,
+            address=lane.address,
+            topic=head.topic,
+            pages=tuple(
+                (page, entry.mark if page is entry.pages[0] else None) for entry in entries for page in entry.pages
+            ),
+            subject=head.subject,
+            kind=head.kind,
+            severity=head.severity,
+            dated=head.created_at,
+            buttons=_buttons([entry.waiting for entry in entries if entry.last]),
+        )
+
+    def edit(self, lane: ChatQueue, stale: StaleMessage) -> Message:
+        """Return a message that stands in a chat as it is to be now. Raises whatever a broken document makes."""
+        head = stale.parts[0][0]
+        pages, buttons = self.again(stale)
+        return Message(
+            key=derived_id("edit", str(stale.post_id), str(stale.wanted)),
+            channel=self._channel,
+            address=lane.address if stale.place is None or stale.message_id is None else stale.place,
+            topic=stale.topic,
+            pages=pages,
+            subject=head.subject,
+            kind=head.kind,
+            severity=head.severity,
+            dated=stale.created_at,
+            buttons=buttons,
+            edits=stale.message_id,
+        )
+
+    def digest(
+        self,
+        lane: ChatQueue,
+        digest: Digest,
+        *,
+        tally: Sequence[Mapping[str, Any]],
+        worst: Sequence[Mapping[str, Any]],
+    ) -> Message:
+        """Return the digest's message, which edits the one before where that can be done."""
+        document = render_digest(
+            tally=tally,
+            worst=worst,
+            opened_at=digest.opened_at,
+            now=lane.now,
+            over=digest.closing,
+            environment=self._environment,
+            words=self._words,
+        )
+        edits = self.edits(digest)
+        mark = self._words["possibly_repeated"] if digest.possibly_repeated else None
+        return Message(
+            key=derived_id("digest", str(digest.id), str(digest.wanted)),
+            channel=self._channel,
+            address=lane.address if digest.place is None or not edits else digest.place,
+            topic=digest.topic,
+            pages=((self._layout.pages(document)[0], mark),),
+            subject=f"digest:{digest.id}",
+            kind="digest",
+            severity="warning",
+            dated=digest.opened_at,
+            edits=digest.message_id if edits else None,
+        )
+
+    def again(self, stale: StaleMessage) -> tuple[tuple[tuple[Page, str | None], ...], Keyboard]:
         """Return the present pages and buttons of a message that stands in a chat. Raises whatever a broken document makes."""
         pages: list[tuple[Page, str | None]] = []
         ends: list[Waiting] = []
-        for waiting, first, past in post.parts:
+        for waiting, first, past in stale.parts:
             every = self._layout.pages(Document.from_json(waiting.document), shrink=waiting.shrink)
-            mark = self._mark(waiting) if first == 0 else self._repeated(waiting)
+            mark = self._mark(waiting, first)
             pages += [(page, mark if index == 0 else None) for index, page in enumerate(every[first:past])]
             if past >= len(every):
                 ends.append(waiting)
-        if post.message_id is None and post.possibly_repeated and pages:
+        if stale.message_id is None and stale.possibly_repeated and pages:
             page, mark = pages[0]
             marks = [self._words["possibly_repeated"], *([mark] if mark else [])]
             pages[0] = (page, " · ".join(dict.fromkeys(marks)))
-        return tuple(pages), self.buttons(ends)
+        return tuple(pages), _buttons(ends)
 
-    def buttons(self, ends: list[Waiting]) -> Keyboard:
-        """Return the buttons of a message in which these notices end."""
-        return keyboard_of(
-            [(waiting.document, None if waiting.incident is None else waiting.incident.state) for waiting in ends]
-        )
+    def edits(self, digest: Digest) -> bool:
+        """Return whether a digest's next turn is an edit; where messages cannot be edited it is another message."""
+        return self._rules.edits and digest.message_id is not None
 
     def _mates(self, lane: ChatQueue, head: Waiting) -> Iterator[Waiting]:
         """Yield what may share the head's message. In a storm one critical problem of each group pages; the digest has the others."""
@@ -158,29 +226,76 @@ class NextMessage:
                 paging.add(waiting.group)
             yield waiting
 
-    def _candidate(self, waiting: Waiting) -> tuple[Candidate, int]:
-        """Render a notice; returns it with what its remaining pages take of a message. Raises whatever a broken document makes."""
+    def _candidate(self, waiting: Waiting) -> Entry:
+        """Render what of a notice has not been sent yet. Raises whatever a broken document makes."""
         pages = self._layout.pages(Document.from_json(waiting.document), shrink=waiting.shrink)
-        candidate = Candidate(
-            id=waiting.id,
-            pages=pages,
-            done=min(waiting.pages_done, len(pages) - 1),
-            mark=self._mark(waiting),
-            alone=waiting.alone,
-            shrink=waiting.shrink,
-            room=STATUS_LINE_ROOM if self._rules.edits and waiting.incident is not None else 0,
-        )
-        # Writes every line out: what cannot be written shows here, not in the call.
-        return candidate, sum(self._layout.cost(page, candidate.mark) for page in pages[candidate.done :])
+        done = min(waiting.pages_done, len(pages) - 1)
+        return Entry(waiting=waiting, pages=pages[done:], mark=self._mark(waiting, done), last=True)
 
-    def _mark(self, waiting: Waiting) -> str | None:
-        stands = status_line(waiting.incident, self._words, name_of=self._directory.name_of)
-        marks = [mark for mark in (self._repeated(waiting), stands) if mark]
-        return " · ".join(marks) or None
+    def _mark(self, waiting: Waiting, first: int) -> str | None:
+        """Return what stands before page ``first`` (from 0): how the problem stands is said once, before the notice's first page."""
+        repeated = self._words["possibly_repeated"] if waiting.possibly_repeated else None
+        stands = status_line(waiting.incident, self._words, name_of=self._directory.name_of) if first == 0 else None
+        return " · ".join(mark for mark in (repeated, stands) if mark) or None
 
-    def _repeated(self, waiting: Waiting) -> str | None:
-        return self._words["possibly_repeated"] if waiting.possibly_repeated else None
+
+def must_combine(*, waiting: int, free: int, patience: int) -> bool:
+    """Whether the backlog forces several notices into a message.
+
+    ``waiting`` notices want to go, ``free`` messages may go in the running period, and a reader should not wait for more than
+    ``patience`` messages (about as many seconds).
+    """
+    return waiting > min(free, patience)
+
+
+def pack(candidates: Sequence[Entry], rules: ChannelRules, *, combine: bool) -> tuple[Entry, ...]:
+    """Choose what goes into one message, in the given order. Each candidate comes with all its pages that remain.
+
+    The first always goes: as many of its pages as fit. Others join only when ``combine`` is set and only whole, up to the first that does
+    not fit, so that the order is kept. Where messages are edited, room is kept for what an edit may add. A notice that was too long
+    for the provider takes half as much each time.
+    """
+    if not candidates:
+        return ()
+    layout, first = rules.layout, candidates[0]
+    limit = layout.limit >> first.waiting.shrink
+    used = count = 0
+    for page in first.pages[: max(1, layout.most_pages >> first.waiting.shrink)]:
+        price = layout.cost(page, first.mark if count == 0 else None)
+        if count and used + price > limit:
+            break
+        used += price
+        count += 1
+    if count < len(first.pages):
+        return (replace(first, pages=first.pages[:count], last=False),)
+    packed = [first]
+    if not combine or first.waiting.alone:
+        return (first,)
+    used += _room(first, rules)
+    for candidate in candidates[1:]:
+        price = _cost(candidate, rules) + _room(candidate, rules)
+        if candidate.waiting.alone or used + price > layout.limit or count + len(candidate.pages) > layout.most_pages:
+            break
+        packed.append(candidate)
+        used += price
+        count += len(candidate.pages)
+    return tuple(packed)
+
+
+def _cost(entry: Entry, rules: ChannelRules) -> int:
+    return sum(rules.layout.cost(page, entry.mark if index == 0 else None) for index, page in enumerate(entry.pages))
+
+
+def _room(entry: Entry, rules: ChannelRules) -> int:
+    return STATUS_LINE_ROOM if rules.edits and entry.waiting.incident is not None else 0
+
+
+def _buttons(ends: Sequence[Waiting]) -> Keyboard:
+    """Return the buttons of a message in which these notices end."""
+    return keyboard_of(
+        [(waiting.document, None if waiting.incident is None else waiting.incident.state) for waiting in ends]
+    )
 
 
 def _calm(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
-    return tuple(rate.calm(limit, KEPT_FOR_PAGES) for limit in limits)
+    return tuple(calm(limit, KEPT_FOR_PAGES) for limit in limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,7 @@ from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.delivery import posts
-from notifier.delivery.notices import Kept, NewNotice
-from notifier.delivery.urgency import CRITICAL, EDIT, urgency_of
+from notifier.delivery.model import CRITICAL, EDIT, NewNotice, urgency_of
 from notifier.incidents.model import ProblemFact, Reported
 from notifier.routing.model import Labels
 from notifier.routing.rows import labels_of, like
@@ -121,6 +120,16 @@ INSERT INTO incident_history (incident_id, actor, act, text)
 SELECT incident_id, actor, act, text
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS new (incident_id, actor, act, text)
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An incident as the log has it. ``muted``: why nobody was told of it."""
+
+    incident_id: int
+    fact: ProblemFact
+    occurrences: int
+    muted: str | None
 
 
 class NotificationStore:

@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from common.postgres import Connection
-from notifier.delivery.model import Claim, Entry, StaleMessage
+from notifier.delivery.model import ACT, Claim, StaleMessage, waiting_of
 from notifier.delivery.outcomes import AfterEdit, Sent
-from notifier.delivery.urgency import ACT
-from notifier.delivery.waiting import DELIVERY, waiting_of
 
+DELIVERY = """
+       d.id, d.notice_id, d.subject, d.destination, d.topic, d.created_at, d.attempts, d.pages_done, d.possibly_repeated,
+       d.alone, d.priority, d.page_group, d.shrink, d.fallback_of, n.kind, n.severity, n.transition, n.order_number, n.document,
+       n.traceparent, n.occurred_at, i.id AS incident_id, i.kind AS incident_kind,
+       i.severity AS incident_severity, i.state AS incident_state,
+       i.acknowledged_by, i.acknowledged_at, i.resolved_by, i.resolved_at, i.version AS incident_version
+"""
+"""Columns of a delivery ``d`` with its notice ``n`` and its incident ``i``, for ``waiting_of``."""
 _STALEST = """
 SELECT * FROM posts WHERE lane = $1 AND wanted > shown AND not_before <= $2 ORDER BY priority, id LIMIT 1
 """
@@ -61,70 +67,77 @@ SELECT DISTINCT digest_id FROM told WHERE digest_id IS NOT NULL ORDER BY digest_
 _REFRESH_DIGESTS = "UPDATE digests SET wanted = wanted + 1 WHERE closed_at IS NULL AND id = ANY($1::bigint[])"
 
 
-async def stalest(connection: Connection, lane: str, now: datetime) -> StaleMessage | None:
-    """Return the message of a lane whose edit is the most urgent, or None when none is due."""
-    row = await connection.fetchrow(_STALEST, lane, now)
-    if row is None:
-        return None
-    parts = await connection.fetch(_PARTS, row["id"])
-    return StaleMessage(
-        post_id=row["id"],
-        message_id=row["message_id"],
-        place=row["place"],
-        topic=row["topic"],
-        priority=row["priority"],
-        attempts=row["attempts"],
-        wanted=row["wanted"],
-        possibly_repeated=row["possibly_repeated"],
-        created_at=row["created_at"],
-        parts=tuple((waiting_of(part), part["first"], part["past"]) for part in parts),
-    )
+class Posts:
+    """The messages that stand in chats, inside one transaction. The part of a ``DeliveryQueue`` that is about them."""
 
+    _connection: Connection
 
-async def keep(
-    connection: Connection, claim: Claim, entries: Sequence[Entry], *, sent: Sent, seen: Mapping[int, int]
-) -> None:
-    """Remember a message; it is stale from the start when one of its incidents has changed since ``seen``."""
-    rows = await connection.fetch(_CHANGED, list(seen))
-    stale = any(seen[row["id"]] != row["version"] for row in rows)
-    topic = claim.message.topic
-    post_id = await connection.fetchval(_KEEP, claim.lane, sent.place, topic, sent.message_id, int(stale))
-    first = [entry.pages[0].number - 1 for entry in entries]
-    await connection.execute(
-        _KEEP_PARTS,
-        post_id,
-        [entry.waiting.id for entry in entries],
-        first,
-        [start + len(entry.pages) for start, entry in zip(first, entries, strict=True)],
-    )
+    async def _stalest(self, lane: str, now: datetime) -> StaleMessage | None:
+        """Return the message of a lane whose edit is the most urgent, or None when none is due."""
+        row = await self._connection.fetchrow(_STALEST, lane, now)
+        if row is None:
+            return None
+        parts = await self._connection.fetch(_PARTS, row["id"])
+        return StaleMessage(
+            post_id=row["id"],
+            message_id=row["message_id"],
+            place=row["place"],
+            topic=row["topic"],
+            priority=row["priority"],
+            attempts=row["attempts"],
+            wanted=row["wanted"],
+            possibly_repeated=row["possibly_repeated"],
+            created_at=row["created_at"],
+            parts=tuple((waiting_of(part), part["first"], part["past"]) for part in parts),
+        )
 
+    async def keep_post(self, claim: Claim, *, sent: Sent, seen: Mapping[int, int]) -> None:
+        """Remember a message with problems in it, so that it can be edited. ``seen`` is incident → the version that it shows.
 
-async def forget(connection: Connection, stale: StaleMessage) -> None:
-    """Edit that message no more."""
-    await connection.execute(_FORGET, stale.post_id)
+        To be called before ``record`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
+        """
+        rows = await self._connection.fetch(_CHANGED, list(seen))
+        stale = any(seen[row["id"]] != row["version"] for row in rows)
+        post_id = await self._connection.fetchval(
+            _KEEP, claim.lane, sent.place, claim.message.topic, sent.message_id, int(stale)
+        )
+        first = [entry.pages[0].number - 1 for entry in claim.entries]
+        await self._connection.execute(
+            _KEEP_PARTS,
+            post_id,
+            [entry.waiting.id for entry in claim.entries],
+            first,
+            [start + len(entry.pages) for start, entry in zip(first, claim.entries, strict=True)],
+        )
 
+    async def forget_post(self, stale: StaleMessage) -> None:
+        """Do not edit that message any more."""
+        await self._connection.execute(_FORGET, stale.post_id)
 
-async def may_arrive(connection: Connection, stale: StaleMessage) -> None:
-    """Say that the message may be in the chat: it is posted anew right now."""
-    await connection.execute("UPDATE posts SET possibly_repeated = true WHERE id = $1", stale.post_id)
+    async def hold_edit(self, stale: StaleMessage, until: datetime) -> None:
+        """Make this edit not before then."""
+        await self._connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", stale.post_id, until)
 
+    async def _post_may_arrive(self, stale: StaleMessage) -> None:
+        """Say that the message may be in the chat: it is posted anew right now."""
+        await self._connection.execute("UPDATE posts SET possibly_repeated = true WHERE id = $1", stale.post_id)
 
-async def record(connection: Connection, stale: StaleMessage, after: AfterEdit) -> None:
-    """Write down what the message says now; what has become wanted since stays wanted."""
-    if after.given_up:
-        await forget(connection, stale)
-        return
-    await connection.execute(
-        _RECORD,
-        stale.post_id,
-        stale.wanted,
-        after.done,
-        after.gone,
-        after.message_id,
-        after.place,
-        after.not_before,
-        not after.done and (stale.possibly_repeated or after.unclear),
-    )
+    async def _record_post(self, stale: StaleMessage, after: AfterEdit) -> None:
+        """Write down what the message says now; what has become wanted since stays wanted."""
+        if after.given_up:
+            await self.forget_post(stale)
+            return
+        await self._connection.execute(
+            _RECORD,
+            stale.post_id,
+            stale.wanted,
+            after.done,
+            after.gone,
+            after.message_id,
+            after.place,
+            after.not_before,
+            not after.done and (stale.possibly_repeated or after.unclear),
+        )
 
 
 async def refresh(connection: Connection, incident_ids: Sequence[int], *, priority: int) -> None:

@@ -10,17 +10,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
-from notifier.delivery import digests, posts
-from notifier.delivery.limits import Limit
-from notifier.delivery.model import ChatQueue, Claim, Digest, Digesting, Editing, Entry, StaleMessage
-from notifier.delivery.outcomes import After, AfterEdit, Sent, State
-from notifier.delivery.urgency import CRITICAL
-from notifier.delivery.waiting import DELIVERY, waiting_of
+from notifier.delivery.digests import Digests, close_quiet
+from notifier.delivery.model import CRITICAL, ChatQueue, Claim, Digest, Entry, Limit, StaleMessage, waiting_of
+from notifier.delivery.outcomes import After, AfterEdit, State
+from notifier.delivery.posts import DELIVERY, Posts
 
 LimitsOf = Callable[[str], tuple[Limit, ...]]
 """From a chat's present address to the limits that hold there."""
@@ -116,6 +113,11 @@ SET state = 'unknown', possibly_repeated = true, not_before = now(), lease_until
 WHERE state = 'sending' AND lease_until < now()
 RETURNING id
 """
+_PAGED = """
+UPDATE digests
+SET paged = (SELECT array_agg(DISTINCT each) FROM unnest(paged || $2::text[]) AS each)
+WHERE lane = $1 AND closed_at IS NULL
+"""
 _IDLE = """
 SELECT extract(epoch FROM min(greatest(l.not_before, w.first)) - clock_timestamp())::float8
 FROM lanes AS l
@@ -168,10 +170,10 @@ class DeliveryQueues:
     async def close_quiet_digests(self, seconds: float) -> int:
         """Have digests that took nothing for so long say that the storm is over; returns how many."""
         async with self._database.transaction() as connection:
-            return await digests.close_quiet(connection, seconds)
+            return await close_quiet(connection, seconds)
 
 
-class DeliveryQueue:
+class DeliveryQueue(Posts, Digests):
     """The waiting deliveries of one channel, inside one transaction."""
 
     def __init__(self, connection: Connection, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf) -> None:
@@ -210,8 +212,8 @@ class DeliveryQueue:
         return replace(
             lane,
             waiting=tuple(waiting_of(each) for each in waiting),
-            stale=await posts.stalest(self._connection, lane.key, lane.now),
-            digests=await digests.live(self._connection, lane.key, lane.now),
+            stale=await self._stalest(lane.key, lane.now),
+            digests=await self._open_digests(lane.key, lane.now),
             problems={row["topic"]: row["waiting"] for row in problems},
         )
 
@@ -230,32 +232,6 @@ class DeliveryQueue:
         """Send nothing but what is urgent in this lane until then."""
         await self._connection.execute(_URGENT_ONLY, lane.key, until)
 
-    async def hold(self, what: StaleMessage | Digest, until: datetime) -> None:
-        """Make this edit, or this digest's next turn, not before then."""
-        if isinstance(what, StaleMessage):
-            await self._connection.execute("UPDATE posts SET not_before = $2 WHERE id = $1", what.post_id, until)
-        else:
-            await self._connection.execute("UPDATE digests SET not_before = $2 WHERE id = $1", what.id, until)
-
-    async def open_digest(self, lane: ChatQueue, topic: int | None) -> Digest:
-        """Open the digest of a storm, or return the one that is open."""
-        return await digests.open_or_find(self._connection, lane.key, topic, lane.now)
-
-    async def absorb(self, lane: ChatQueue, digest: Digest) -> int:
-        """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
-
-        They are on their way (``sending``, without a lease) until the digest shows them.
-        """
-        return await digests.absorb(self._connection, lane.key, digest)
-
-    async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
-        """Return what a digest has to tell, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
-        return await digests.tally(self._connection, digest)
-
-    async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return its gravest problems that are not over, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
-        return await digests.worst(self._connection, digest, limit)
-
     async def claim(
         self, lane: ChatQueue, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
     ) -> None:
@@ -267,16 +243,16 @@ class DeliveryQueue:
         await self._connection.execute(_LEASE_LANE, lane.key, claim.id, lease_until)
         for key in sorted(windows):
             await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
-        if claim.message.edits is None and isinstance(claim.work, Editing):
-            await posts.may_arrive(self._connection, claim.work.stale)
-        if claim.message.edits is None and isinstance(claim.work, Digesting):
-            await digests.may_arrive(self._connection, claim.work.digest)
+        if claim.message.edits is None and isinstance(claim.work, StaleMessage):
+            await self._post_may_arrive(claim.work)
+        if claim.message.edits is None and isinstance(claim.work, Digest):
+            await self._digest_may_arrive(claim.work)
         if claim.entries:
             ids = [entry.waiting.id for entry in claim.entries]
             await self._connection.execute(_LEASE, ids, claim.id, lease_until)
             pages = [each.waiting for each in claim.entries if each.waiting.priority <= CRITICAL and each.waiting.group]
             if pages and lane.digests:
-                await digests.paged(self._connection, lane.key, [str(waiting.group) for waiting in pages])
+                await self._connection.execute(_PAGED, lane.key, [str(waiting.group) for waiting in pages])
 
     async def fail_permanently(self, deliveries: Mapping[int, str]) -> None:
         """End deliveries that can never be sent, each with its reason."""
@@ -315,21 +291,10 @@ class DeliveryQueue:
         for key in sorted(claim.held):
             await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
 
-    async def keep_post(self, claim: Claim, entries: Sequence[Entry], *, sent: Sent, seen: Mapping[int, int]) -> None:
-        """Remember a message with problems in it, so that it can be edited. ``seen`` is incident → the version that it shows.
-
-        To be called before ``record`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
-        """
-        await posts.keep(self._connection, claim, entries, sent=sent, seen=seen)
-
-    async def forget_post(self, stale: StaleMessage) -> None:
-        """Edit that message no more."""
-        await posts.forget(self._connection, stale)
-
     async def record_edit(self, claim: Claim, stale: StaleMessage, after: AfterEdit, *, at: datetime) -> None:
         """Write down what became of an edit, and free the lane."""
         await self._free(claim, at)
-        await posts.record(self._connection, stale, after)
+        await self._record_post(stale, after)
 
     async def record_digest(
         self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
@@ -339,7 +304,7 @@ class DeliveryQueue:
         Returns how many deliveries came to their end.
         """
         await self._free(claim, at)
-        return await digests.record(self._connection, digest, after, at=at, again_at=again_at)
+        return await self._record_digest(digest, after, at=at, again_at=again_at)
 
     async def receipt(self, entry: Entry, text: str) -> None:
         """Write into its incident's history that a delivery which stands in for another one arrived."""

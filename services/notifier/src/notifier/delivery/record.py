@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from notifier.delivery.journal import DeliveryJournal
-from notifier.delivery.model import Claim, Digesting, Editing, Entry, Posting, Waiting
+from notifier.delivery.model import Claim, Digest, Entry, StaleMessage, Waiting
 from notifier.delivery.outcomes import (
     After,
     AfterEdit,
@@ -23,7 +23,7 @@ from notifier.delivery.outcomes import (
 from notifier.delivery.queue import DeliveryQueue
 from notifier.incidents.model import IncidentState
 from notifier.messages.channels import ChannelRules
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 
 class Outcomes:
@@ -48,30 +48,32 @@ class Outcomes:
         self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime, pause: timedelta
     ) -> list[tuple[Waiting, State]]:
         """Write an outcome down; returns the deliveries that are ``sent``, ``failed`` or ``unknown`` by it."""
-        if isinstance(claim.work, Posting):
-            ended = await self._posting(queue, claim, claim.work, outcome, now=now)
-        elif isinstance(claim.work, Editing):
-            ended = await self._editing(queue, claim, claim.work, outcome, now=now)
+        ended: list[tuple[Waiting, State]] = []
+        if isinstance(claim.work, StaleMessage):
+            await self._edited(queue, claim, claim.work, outcome, now=now)
+        elif isinstance(claim.work, Digest):
+            await self._digest_sent(queue, claim, claim.work, outcome, now=now)
         else:
-            ended = await self._digesting(queue, claim, claim.work, outcome, now=now)
+            ended = await self._posted(queue, claim, outcome, now=now)
         if isinstance(outcome, Throttled):
             await queue.pause(claim, now + pause_for(outcome) + pause)
         if isinstance(outcome, Moved):
             await queue.move(claim, outcome.address)
         return ended
 
-    async def _posting(
-        self, queue: DeliveryQueue, claim: Claim, work: Posting, outcome: Outcome, *, now: datetime
+    async def _posted(
+        self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime
     ) -> list[tuple[Waiting, State]]:
-        results = [(entry, self._after(entry, outcome, now, shared=len(work.entries) > 1)) for entry in work.entries]
+        entries = claim.entries
+        results = [(entry, self._after(entry, outcome, now, shared=len(entries) > 1)) for entry in entries]
         if isinstance(outcome, Sent) and self._rules.edits:
             seen = {
                 entry.waiting.incident.id: entry.waiting.incident.version
-                for entry in work.entries
+                for entry in entries
                 if entry.waiting.incident is not None
             }
             if seen:
-                await queue.keep_post(claim, work.entries, sent=outcome, seen=seen)
+                await queue.keep_post(claim, sent=outcome, seen=seen)
         message_id = outcome.message_id if isinstance(outcome, Sent) else None
         ours = await queue.record(claim, results, message_id=message_id, at=now)
         mine = [(entry, result) for entry, result in results if entry.waiting.id in ours]
@@ -89,10 +91,9 @@ class Outcomes:
         ends = {State.SENT, State.FAILED, State.UNKNOWN}
         return [(entry.waiting, result.state) for entry, result in mine if result.state in ends]
 
-    async def _editing(
-        self, queue: DeliveryQueue, claim: Claim, work: Editing, outcome: Outcome, *, now: datetime
-    ) -> list[tuple[Waiting, State]]:
-        post = work.stale
+    async def _edited(
+        self, queue: DeliveryQueue, claim: Claim, post: StaleMessage, outcome: Outcome, *, now: datetime
+    ) -> None:
         decided = self._after_edit(claim, outcome, now, created_at=post.created_at, attempts=post.attempts + 1)
         open_ones = [
             waiting.incident
@@ -103,12 +104,10 @@ class Outcomes:
             # Somebody deleted a message about problems that are over: nobody misses it.
             decided = AfterEdit(not_before=now, given_up=True, reason=decided.reason)
         await queue.record_edit(claim, post, decided, at=now)
-        return []
 
-    async def _digesting(
-        self, queue: DeliveryQueue, claim: Claim, work: Digesting, outcome: Outcome, *, now: datetime
-    ) -> list[tuple[Waiting, State]]:
-        digest = work.digest
+    async def _digest_sent(
+        self, queue: DeliveryQueue, claim: Claim, digest: Digest, outcome: Outcome, *, now: datetime
+    ) -> None:
         decided = self._after_edit(claim, outcome, now, created_at=digest.opened_at, attempts=digest.attempts + 1)
         told = await queue.record_digest(
             claim, digest, decided, at=now, again_at=now + timedelta(seconds=self._rules.digest_seconds)
@@ -119,7 +118,6 @@ class Outcomes:
         elif claim.refused and decided.done:
             await queue.refuses(claim, False)
             await queue.add_to_outbox(self._journal.works_again(claim, now))
-        return []
 
     def _after_edit(
         self, claim: Claim, outcome: Outcome, now: datetime, *, created_at: datetime, attempts: int

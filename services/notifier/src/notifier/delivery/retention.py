@@ -10,7 +10,9 @@ from uuid import UUID
 
 from common.http import forget_keys
 from common.postgres import Database
+from common.telemetry import get_logger
 
+_log = get_logger()
 _KEYS_KEPT = timedelta(days=1)
 _NOTICES = """
 DELETE FROM notices WHERE id IN (
@@ -71,6 +73,8 @@ class Retention:
                     break
         async with self._database.transaction() as connection:
             gone += await forget_keys(connection, older_than=_KEYS_KEPT)
+        if gone:
+            _log.info("old_rows_forgotten", rows=gone)
         return gone
 
     async def _delete(self, statement: str, limit: object) -> int:

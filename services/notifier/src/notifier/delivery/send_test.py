@@ -8,10 +8,10 @@ from datetime import datetime
 from common.errors import Conflict, NotFound
 from common.ids import new_id
 from common.telemetry import scrub_text
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.messages.incident_notices import render_test
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.model import Chosen, Destination, Routes
 
 

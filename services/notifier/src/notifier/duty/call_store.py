@@ -62,7 +62,7 @@ class CallStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, *, lease: timedelta, pause: timedelta, taken_at: float) -> CallClaim | None:
+    async def claim(self, *, lease: timedelta, pause: timedelta) -> CallClaim | None:
         """Claim the next call under its incident's lock, if that is still open; None when there is none to make now.
 
         A person is not phoned again within ``pause`` of the last call. What needs no call any more is ended on the way.
@@ -71,14 +71,12 @@ class CallStore:
             candidates = await connection.fetch(_CANDIDATES)
         for row in candidates:
             async with self._database.transaction() as connection:
-                claim = await self._claim(connection, row, lease=lease, pause=pause, taken_at=taken_at)
+                claim = await self._claim(connection, row, lease=lease, pause=pause)
             if claim is not None:
                 return claim
         return None
 
-    async def _claim(
-        self, connection: Connection, row: Any, *, lease: timedelta, pause: timedelta, taken_at: float
-    ) -> CallClaim | None:
+    async def _claim(self, connection: Connection, row: Any, *, lease: timedelta, pause: timedelta) -> CallClaim | None:
         if not await connection.fetchval(_ONE_A_PERSON, row["person"]):
             return None
         about = row["incident_id"] if row["incident_id"] is not None else row["handover_id"]
@@ -103,7 +101,6 @@ class CallStore:
             summary=cause["summary"],
             order_number=cause["order_number"],
             others=others,
-            taken_at=taken_at,
         )
 
     async def record(self, claim: CallClaim, outcome: CallOutcome, *, give_up_after: int) -> str:

@@ -12,7 +12,10 @@ from notifier.duty.model import CallOutcome, Placed, TryLater, Unreachable
 
 
 class CallWebhook:
-    """One robot. 2xx is placed; 408, 425, 429 and 5xx may work later under the same key; another 4xx never will."""
+    """One call provider; never raises for what it says.
+
+    2xx is placed; 408, 425, 429 and 5xx may work later under the same key; another 4xx never will.
+    """
 
     def __init__(self, *, url: str, token: str | None) -> None:
         self._url = url

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from common.errors import Conflict, Unprocessable
+from common.http import Change
 from notifier.duty.roster import Override, Place, Plan, swap, week_start
-from notifier.duty.roster_store import RosterStore
+from notifier.duty.roster_store import RosterStore, plan_to
 from notifier.people.model import Directory
 
 
@@ -18,44 +18,32 @@ class ChangeRoster:
     def __init__(self, *, directory: Directory) -> None:
         self._directory = directory
 
-    async def plan(
-        self, store: RosterStore, plan: Plan, *, expected_version: int | None, by: str, reason: str, shown: Any
-    ) -> int:
+    async def replace(self, change: Change, plan: Plan, *, expected_version: int | None) -> None:
         """Replace the plan; overrides stay. Raises ``Conflict`` when it is at another version than expected."""
         self._known(plan.people())
+        store = RosterStore(change.connection)
         before, version = await store.locked()
         if expected_version is not None and expected_version != version:
             raise Conflict(f"the roster is at version {version}")
-        after = await store.save(plan, by=by)
-        await store.audit(
-            action="roster.change",
-            target="roster",
-            reason=reason,
+        after = await store.save(plan, by=change.principal.name)
+        await change.record(
+            "roster.change",
+            "roster",
             before=None if before is None else {"version": version},
-            after={"version": after, "plan": shown},
+            after={"version": after, "plan": plan_to(plan)},
         )
-        return after
 
     async def override(
-        self,
-        store: RosterStore,
-        *,
-        place: Place,
-        person: str | None,
-        starts_at: datetime,
-        ends_at: datetime,
-        by: str,
-        reason: str,
+        self, change: Change, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime
     ) -> Override:
         """Put somebody (or nobody) over the plan for a while."""
         self._known(() if person is None else (person,))
-        await store.locked()
-        made = await store.add(place=place, person=person, starts_at=starts_at, ends_at=ends_at, reason=reason, by=by)
-        await self._told(store, made, reason=reason, action="roster.override")
-        return made
+        await RosterStore(change.connection).locked()
+        return await _add(change, "roster.override", place, person, starts_at, ends_at)
 
-    async def swap(self, store: RosterStore, *, one: date, other: date, by: str, reason: str) -> tuple[Override, ...]:
+    async def swap(self, change: Change, one: date, other: date) -> list[Override]:
         """Let two weeks change places, as they are now: two overrides in one transaction."""
+        store = RosterStore(change.connection)
         plan, _ = await store.locked()
         if plan is None:
             raise Conflict("there is no roster yet")
@@ -65,35 +53,43 @@ class ChangeRoster:
             wanted = swap(plan, await store.overrides(since=since, until=until), one, other)
         except ValueError as error:
             raise Unprocessable(str(error)) from None
-        made: list[Override] = []
-        for place, person, monday in wanted:
-            override = await store.add(
-                place=place,
-                person=person,
-                starts_at=week_start(plan, monday),
-                ends_at=week_start(plan, monday + timedelta(days=7)),
-                reason=reason,
-                by=by,
+        return [
+            await _add(
+                change,
+                "roster.swap",
+                place,
+                person,
+                week_start(plan, monday),
+                week_start(plan, monday + timedelta(days=7)),
             )
-            await self._told(store, override, reason=reason, action="roster.swap")
-            made.append(override)
-        return tuple(made)
-
-    async def _told(self, store: RosterStore, override: Override, *, reason: str, action: str) -> None:
-        await store.audit(
-            action=action,
-            target=f"roster_override:{override.id}",
-            reason=reason,
-            before=None,
-            after={
-                "place": override.place,
-                "person": override.person,
-                "starts_at": override.starts_at.isoformat(),
-                "ends_at": override.ends_at.isoformat(),
-            },
-        )
+            for place, person, monday in wanted
+        ]
 
     def _known(self, names: Collection[str]) -> None:
         strangers = sorted(set(names) - set(self._directory.people))
         if strangers:
             raise Unprocessable(f"not in the directory of people: {', '.join(strangers)[:200]}")
+
+
+async def _add(
+    change: Change, action: str, place: Place, person: str | None, starts_at: datetime, ends_at: datetime
+) -> Override:
+    made = await RosterStore(change.connection).add(
+        place=place,
+        person=person,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        reason=change.reason,
+        by=change.principal.name,
+    )
+    await change.record(
+        action,
+        f"roster_override:{made.id}",
+        after={
+            "place": made.place,
+            "person": made.person,
+            "starts_at": made.starts_at.isoformat(),
+            "ends_at": made.ends_at.isoformat(),
+        },
+    )
+    return made

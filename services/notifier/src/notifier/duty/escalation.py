@@ -38,7 +38,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """Who answers now. ``previous`` still does while the newcomer has not confirmed the handover in time (M24)."""
+    """Who answers now. ``previous`` still does while the newcomer has not confirmed the handover in time."""
 
     on_duty: str | None
     backup: str | None = None
@@ -83,16 +83,11 @@ def fire(
         return Firing(step=step, round=round_, due=None)
     current = policy.steps[min(step, len(policy.steps) - 1)]
     if step + 1 < len(policy.steps):
-        return Firing(
-            step=step + 1,
-            round=round_,
-            due=now + policy.steps[step + 1].after,
-            act=current.act,
-            whom=current.whom,
-        )
+        due = now + policy.steps[step + 1].after
+        return Firing(step=step + 1, round=round_, due=due, act=current.act, whom=current.whom)
     more = round_ + 1 < policy.rounds
-    due = now + policy.pause + policy.steps[0].after if more else None
-    return Firing(step=0 if more else step, round=round_ + more, due=due, act=current.act, whom=current.whom)
+    again = now + policy.pause + policy.steps[0].after if more else None
+    return Firing(step=0 if more else step, round=round_ + more, due=again, act=current.act, whom=current.whom)
 
 
 def people_of(whom: Whom, duty: Duty, directory: Directory, *, source: str | None, service: str) -> tuple[str, ...]:
@@ -107,7 +102,7 @@ def people_of(whom: Whom, duty: Duty, directory: Directory, *, source: str | Non
 
 
 def may_be_called(duty: Duty, directory: Directory, *, source: str | None, service: str) -> frozenset[str]:
-    """Return everybody whom the chain could phone: their word "no need to call" is an acknowledgement (M12)."""
+    """Return everybody whom the chain could phone: their word "no need to call" is an acknowledgement."""
     return frozenset(
         person for whom in _CHAIN for person in people_of(whom, duty, directory, source=source, service=service)
     )

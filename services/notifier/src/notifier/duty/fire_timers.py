@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from notifier.duty.escalation import Firing, Policy, fire, people_of
 from notifier.duty.timer_store import DueTimer, TimerStore
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 
@@ -18,13 +18,13 @@ class FireTimers:
     """
 
     def __init__(
-        self, *, timers: TimerStore, policy: Policy, directory: Directory, words: Words, watch: PeopleMetrics
+        self, *, timers: TimerStore, policy: Policy, directory: Directory, words: Words, metrics: PeopleMetrics
     ) -> None:
         self._timers = timers
         self._policy = policy
         self._directory = directory
         self._words = words
-        self._watch = watch
+        self._metrics = metrics
 
     async def __call__(self) -> bool:
         """Start and fire what is due; returns whether there may be more."""
@@ -54,7 +54,7 @@ class FireTimers:
             await timer.reopen()
             holder = self._directory.name_of(incident.holder or "")
             await timer.note("ack_expired", self._words["ack.expired"].format(who=holder))
-            self._watch.escalated("reopen")
+            self._metrics.steps.labels("reopen").inc()
         due = firing.due
         if firing.act is not None and not await self._carry_out(timer, firing) and due is not None:
             due = timer.now  # nobody to turn to: the next step at once
@@ -68,14 +68,14 @@ class FireTimers:
         if firing.act == "remind":
             shown = [person.shown for person in map(self._directory.person, people) if person is not None]
             await timer.note("reminded", ", ".join(shown) or self._words["phone.nobody"])
-            self._watch.escalated("remind")
+            self._metrics.steps.labels("remind").inc()
             return True
         if not people:
             if (firing.step, firing.round) > (0, 0) and firing.due is not None:
                 await timer.note("nobody", self._words[f"nobody.{whom}"])
-            self._watch.escalated("nobody")
+            self._metrics.steps.labels("nobody").inc()
             return False
         for person in people:
             await timer.call(person, occasion=f"{timer.round}.{timer.step}@{timer.due_at.isoformat()}")
-        self._watch.escalated("call")
+        self._metrics.steps.labels("call").inc()
         return True

@@ -1,4 +1,4 @@
-"""Keep the roster: announce each handover once, send back what nobody confirmed, and find gaps before they are there (M24)."""
+"""Keep the roster: announce each handover once, send back what nobody confirmed, and find gaps before they are there."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
-from notifier.delivery.notices import NewNotice
-from notifier.duty.roster import Override, Plan, Shift, gaps, shifts
+from notifier.delivery.model import NewNotice
+from notifier.duty.roster import Plan, Shift, gaps, running, shifts
 from notifier.duty.roster_store import Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Problems, Report, Resolution
-from notifier.messages.buttons import Button
-from notifier.messages.document import Document
-from notifier.messages.incident_notices import render_handover
-from notifier.messages.keyboard import data_of
-from notifier.messages.wording import Words
+from notifier.messages.document import Button
+from notifier.messages.incident_notices import data_of, render_handover
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.routing.model import Labels, Routes
@@ -38,7 +36,7 @@ class KeepRoster:
         directory: Directory,
         words: Words,
         environment: str,
-        watch: PeopleMetrics,
+        metrics: PeopleMetrics,
         patience: timedelta,
         preflight: timedelta,
     ) -> None:
@@ -48,29 +46,29 @@ class KeepRoster:
         self._directory = directory
         self._words = words
         self._environment = environment
-        self._watch = watch
+        self._metrics = metrics
         self._patience = patience
         self._preflight = preflight
 
     async def __call__(self) -> bool:
-        """Do what is due now; returns whether anything was told."""
+        """Do what is due now; returns whether anybody was notified."""
         async with self._rosters.transaction() as rosters:
             if rosters is None:
                 return False
             plan = await rosters.plan()
             if plan is None:
                 return False
-            since, until = rosters.now - _BEHIND, rosters.now + _AHEAD
+            now = await rosters.now()
+            since, until = now - _BEHIND, now + _AHEAD
             overrides = await rosters.overrides(since=since, until=until)
             found = shifts(plan, overrides, since=since, until=until)
-            told = await self._announce(rosters, plan, found)
-            told |= await self._give_back(rosters)
-            await self._check(rosters, plan, overrides, found)
-        return told
+            notified = await self._announce(rosters, plan, found, now)
+            notified |= await self._give_back(rosters, now)
+            await self._check(rosters, plan, found, now)
+        return notified
 
-    async def _announce(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift]) -> bool:
-        now = rosters.now
-        current = next((shift for shift in found if shift.starts_at <= now < shift.ends_at), None)
+    async def _announce(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> bool:
+        current = running(found, now)
         if current is None or current.on_duty is None:
             return False
         before = [shift.on_duty for shift in found if shift.ends_at <= current.starts_at and shift.on_duty is not None]
@@ -79,7 +77,7 @@ class KeepRoster:
         if handover is None:
             return False
         await rosters.notifications.add([self._announcement(handover, current, previous, plan, found, now)])
-        self._watch.handed_over("announced")
+        self._metrics.handovers.labels("announced").inc()
         return True
 
     def _announcement(
@@ -113,18 +111,14 @@ class KeepRoster:
             transition="announced",
             sequence=0,
             severity="warning",
-            document=render_handover(
-                title,
-                lines,
-                environment=self._environment,
-                buttons=(Button(label=words["button.handover"], data=data_of("handover", handover)),),
-            ),
+            title=title,
+            lines=lines,
             now=now,
         )
 
-    async def _give_back(self, rosters: HandoverStore) -> bool:
-        told = False
-        for handover in await rosters.unconfirmed():
+    async def _give_back(self, rosters: HandoverStore, now: datetime) -> bool:
+        unconfirmed = await rosters.unconfirmed()
+        for handover in unconfirmed:
             await rosters.give_back(handover, occasion="unconfirmed")
             person = self._shown(handover.person)
             title = self._words["handover.unconfirmed_alone"].format(person=person)
@@ -132,33 +126,25 @@ class KeepRoster:
                 title = self._words["handover.unconfirmed"].format(
                     person=person, previous=self._shown(handover.previous)
                 )
-            document = render_handover(
-                title,
-                (),
-                environment=self._environment,
-                buttons=(Button(label=self._words["button.handover"], data=data_of("handover", handover.id)),),
-            )
             notice = self._notice(
                 handover.id,
                 transition="unconfirmed",
                 sequence=1,
                 severity="critical",
-                document=document,
-                now=rosters.now,
+                title=title,
+                lines=(),
+                now=now,
             )
             await rosters.notifications.add([notice])
-            self._watch.handed_over("unconfirmed")
-            told = True
-        return told
+            self._metrics.handovers.labels("unconfirmed").inc()
+        return bool(unconfirmed)
 
-    async def _check(
-        self, rosters: HandoverStore, plan: Plan, overrides: Sequence[Override], found: Sequence[Shift]
-    ) -> None:
+    async def _check(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> None:
         """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins; it ends when mended."""
-        ahead = [shift for shift in found if shift.ends_at > rosters.now]
-        self._watch.roster_gaps(len(gaps(ahead)))
+        ahead = [shift for shift in found if shift.ends_at > now]
+        self._metrics.gaps.set(len(gaps(ahead)))
         for shift in ahead:
-            if shift.starts_at - rosters.now > self._preflight:
+            if shift.starts_at - now > self._preflight:
                 break
             person = self._directory.person(shift.on_duty)
             summary = None
@@ -175,8 +161,8 @@ class KeepRoster:
                     fingerprint=fingerprint,
                     actor="notifier",
                     summary="roster",
-                    at=rosters.now,
-                    event_id=derived_id("notifier.roster-mended", fingerprint, rosters.now.isoformat()),
+                    at=now,
+                    event_id=derived_id("notifier.roster-mended", fingerprint, now.isoformat()),
                 )
                 await self._problems.ingest(rosters.notifications, [over])
             elif summary is not None and not still_open:
@@ -186,15 +172,25 @@ class KeepRoster:
                     fingerprint=fingerprint,
                     summary=summary,
                     service="notifier",
-                    occurred_at=rosters.now,
+                    occurred_at=now,
                     instruction=self._words["roster.do"],
                 )
-                event_id = derived_id("notifier.roster-gap", fingerprint, rosters.now.isoformat())
+                event_id = derived_id("notifier.roster-gap", fingerprint, now.isoformat())
                 await self._problems.ingest(rosters.notifications, [Report(fact=fact, event_id=event_id)])
 
     def _notice(
-        self, handover: int, *, transition: str, sequence: int, severity: str, document: Document, now: datetime
+        self,
+        handover: int,
+        *,
+        transition: str,
+        sequence: int,
+        severity: str,
+        title: str,
+        lines: Sequence[str],
+        now: datetime,
     ) -> NewNotice:
+        confirm = Button(label=self._words["button.handover"], data=data_of("handover", handover))
+        document = render_handover(title, lines, environment=self._environment, buttons=(confirm,))
         chosen = self._routes.choose(Labels(environment=self._environment, kind="roster.handover", severity=severity))
         return NewNotice(
             id=new_id(),

@@ -1,4 +1,4 @@
-"""What the use cases around people need of the world: timers, calls, tickets, presses, recipes, the roster."""
+"""Values of the duty: a call to be made and what came of it, a handover."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallClaim:
-    """The right to phone somebody once, under the id that makes a repeat ring no second time. ``others``: problems this call covers too."""
+    """The right to phone somebody once, under an id by which a repeat makes no second call. ``others``: problems this call covers too."""
 
     id: str
     person: str
@@ -17,12 +17,11 @@ class CallClaim:
     summary: str
     order_number: str | None
     others: int
-    taken_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The robot took the call, under its own id."""
+    """The call provider took the call, under its own id."""
 
     outside_id: str
 
@@ -36,7 +35,7 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """It may work later, under the same id; ``seconds`` as the robot asks, None when it does not say."""
+    """It may work later, under the same id; ``seconds`` as the provider asks, None when it does not say."""
 
     reason: str
     seconds: float | None = None

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
 
 from common.telemetry import get_logger
 from notifier.duty.call_store import CallStore
+from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
 from notifier.messages.document import one_line, shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 
@@ -19,6 +18,7 @@ _log = get_logger()
 _GIVE_UP_AFTER = 5
 _MARGIN = timedelta(seconds=2)
 _LONGEST_TEXT = 400
+_OUTCOMES: dict[type[CallOutcome], str] = {Placed: "placed", Unreachable: "unreachable", TryLater: "later"}
 
 
 class PlaceCalls:
@@ -32,41 +32,40 @@ class PlaceCalls:
         self,
         *,
         calls: CallStore,
-        provider: CallProvider,
+        provider: CallWebhook,
         directory: Directory,
         words: Words,
-        watch: PeopleMetrics,
+        metrics: PeopleMetrics,
         deadline: float,
         pause: timedelta,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
         self._provider = provider
         self._directory = directory
         self._words = words
-        self._watch = watch
+        self._metrics = metrics
         self._deadline = deadline
         self._pause = pause
-        self._monotonic = monotonic
 
     async def __call__(self) -> bool:
         """Make one call; returns whether there was one."""
         lease = timedelta(seconds=self._deadline) + _MARGIN
-        claim = await self._calls.claim(lease=lease, pause=self._pause, taken_at=self._monotonic())
+        began = time.monotonic()
+        claim = await self._calls.claim(lease=lease, pause=self._pause)
         if claim is None:
             return False
-        outcome = await self._made(claim)
+        outcome = await self._call(claim, began=began)
         state = await self._calls.record(claim, outcome, give_up_after=_GIVE_UP_AFTER)
-        self._watch.phoned(_NAMES[type(outcome)])
+        self._metrics.calls.labels(_OUTCOMES[type(outcome)]).inc()
         _log.info("call_made", call_id=claim.id, person=claim.person, incident_id=str(claim.incident_id), outcome=state)
         return True
 
-    async def _made(self, claim: CallClaim) -> CallOutcome:
+    async def _call(self, claim: CallClaim, *, began: float) -> CallOutcome:
         person = self._directory.person(claim.person)
         if person is None or person.phone is None:
             return Unreachable("the directory has no phone of this person")
         # The claim ends with its lease: whoever was held up for so long (a stopped process) must not ring after an acknowledgement.
-        left = claim.taken_at + self._deadline - self._monotonic()
+        left = began + self._deadline - time.monotonic()
         if left <= 0:
             return TryLater("the caller was held up for too long")
         return await self._provider.call(key=claim.id, phone=person.phone, text=self._text(claim), deadline=left)
@@ -78,14 +77,3 @@ class PlaceCalls:
         if claim.others:
             text += f". {self._words['call.others'].format(count=claim.others)}"
         return shorten(text, _LONGEST_TEXT)
-
-
-_NAMES: dict[type[object], str] = {Placed: "placed", Unreachable: "unreachable", TryLater: "later"}
-
-
-class CallProvider(Protocol):
-    """The call webhook. Never raises for what it says."""
-
-    async def call(self, *, key: str, phone: str, text: str, deadline: float) -> CallOutcome:
-        """Ask for one call; the same ``key`` rings once."""
-        ...

@@ -1,13 +1,14 @@
-"""The duty roster (M24): weeks from Monday 10:00 local wall time, overrides over them, and the *final* shifts that follow.
+"""The duty roster: weeks from Monday 10:00 local wall time, overrides over them, and the *final* shifts that follow.
 
 Everything that pages, announces or shows the calendar uses these shifts, so they cannot disagree. Local wall time stays 10:00 over a
 change of the clocks: weeks are counted in local dates by ``rrule``, never by adding seconds.
+Why: docs/requirements.md#duty-roster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -117,6 +118,11 @@ def shift_at(plan: Plan, overrides: Sequence[Override], moment: datetime) -> Shi
     return found[0] if found else None
 
 
+def running(found: Sequence[Shift], now: datetime) -> Shift | None:
+    """Return the one of these shifts that runs now."""
+    return next((shift for shift in found if shift.starts_at <= now < shift.ends_at), None)
+
+
 def gaps(found: Sequence[Shift]) -> tuple[Shift, ...]:
     """Return the shifts in which nobody is on duty."""
     return tuple(shift for shift in found if shift.on_duty is None)
@@ -158,9 +164,7 @@ def _week(plan: Plan, overrides: Sequence[Override], monday: date, following: da
             backup=_holder("backup", whole.backup, inside, start),
         )
         if parts and (parts[-1].on_duty, parts[-1].backup) == (part.on_duty, part.backup):
-            part = Shift(
-                starts_at=parts.pop().starts_at, ends_at=part.ends_at, on_duty=part.on_duty, backup=part.backup
-            )
+            part = replace(part, starts_at=parts.pop().starts_at)
         parts.append(part)
     return parts
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from common.http import Principal, audit
+from pydantic import TypeAdapter
+
 from common.ids import new_id
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
 from notifier.duty.model import Handover
-from notifier.duty.roster import Override, Place, Plan, Shift, Week, shift_at
+from notifier.duty.roster import Override, Place, Plan, Shift, shift_at, shifts
 
 _LOCK = 7_003_001
 _PLAN = "SELECT plan, version FROM roster WHERE id = 1"
@@ -54,6 +55,10 @@ _HANDOVER = """
 SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at FROM handovers WHERE {} ORDER BY id DESC LIMIT 1
 """
 _IS_OPEN = "SELECT EXISTS (SELECT FROM incidents WHERE fingerprint = $1 AND state <> 'resolved')"
+_AROUND = timedelta(days=8)  # a week, and a day for zones
+SHOWN = timedelta(weeks=8)
+"""How far ahead calendars show."""
+_PLANS = TypeAdapter(Plan)
 
 
 class RosterReader:
@@ -73,7 +78,7 @@ class RosterReader:
 
     async def overrides(self, *, since: datetime, until: datetime) -> Sequence[Override]:
         """Return the overrides that touch that time."""
-        return [_override(row) for row in await self._connection.fetch(_OVERRIDES, since, until)]
+        return [Override(**row) for row in await self._connection.fetch(_OVERRIDES, since, until)]
 
     async def duty(self, now: datetime | None = None) -> Duty:
         """Return who answers at a moment; the previous person too while the newcomer has not confirmed in time."""
@@ -81,8 +86,8 @@ class RosterReader:
         plan = await self.plan()
         if plan is None:
             return Duty(on_duty=None)
-        day = timedelta(days=8)
-        shift = shift_at(plan, await self.overrides(since=moment - day, until=moment + day), moment)
+        overrides = await self.overrides(since=moment - _AROUND, until=moment + _AROUND)
+        shift = shift_at(plan, overrides, moment)
         if shift is None:
             return Duty(on_duty=None)
         previous = None
@@ -90,31 +95,22 @@ class RosterReader:
             previous = await self._connection.fetchval(_UNANSWERED, shift.starts_at, shift.on_duty)
         return Duty(on_duty=shift.on_duty, backup=shift.backup, previous=previous)
 
+    async def final_shifts(self, plan: Plan | None, now: datetime) -> Sequence[Shift]:
+        """Return the final shifts from now on, eight weeks of them; none without a plan."""
+        if plan is None:
+            return ()
+        # Overrides of the week before too, so that the running shift is cut as it is for everybody else.
+        overrides = await self.overrides(since=now - _AROUND, until=now + SHOWN + _AROUND)
+        return shifts(plan, overrides, since=now, until=now + SHOWN)
+
     async def handover(self, *, starts_at: datetime, person: str) -> Handover | None:
         """Return what is known of the announcement of a shift."""
         row = await self._connection.fetchrow(_HANDOVER.format("starts_at = $1 AND person = $2"), starts_at, person)
-        return None if row is None else _handover(row)
-
-
-async def confirm_handover(connection: Connection, handover_id: int, *, person: str) -> str | None:
-    """Confirm a handover if it is that person's; returns whose it is, None when there is none."""
-    row = await connection.fetchrow(_HANDOVER.format("id = $1"), handover_id)
-    if row is None:
-        return None
-    # The caller claims its calls under this lock: confirmed first means that the previous person is not phoned.
-    await connection.fetchrow("SELECT FROM handovers WHERE id = $1 FOR UPDATE", handover_id)
-    if row["person"] == person:
-        await connection.execute(_CONFIRM, handover_id, person)
-    return str(row["person"])
+        return None if row is None else Handover(**row)
 
 
 class RosterStore(RosterReader):
     """The roster under a person's hands, inside one transaction."""
-
-    def __init__(self, connection: Connection, *, principal: Principal, request_id: str) -> None:
-        super().__init__(connection)
-        self._principal = principal
-        self._request_id = request_id
 
     async def locked(self) -> tuple[Plan | None, int]:
         """Lock the roster; return the plan (None: there is none) and its version (0 then)."""
@@ -130,21 +126,8 @@ class RosterStore(RosterReader):
         self, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime, reason: str, by: str
     ) -> Override:
         """Keep an override."""
-        row = await self._connection.fetchrow(_ADD_OVERRIDE, place, person, starts_at, ends_at, reason, by)
-        return _override(row)
-
-    async def audit(self, *, action: str, target: str, reason: str, before: Any, after: Any) -> None:
-        """Leave an audit record."""
-        await audit.record(
-            self._connection,
-            principal=self._principal,
-            action=action,
-            target=target,
-            reason=reason,
-            before=before,
-            after=after,
-            request_id=self._request_id,
-        )
+        [row] = await self._connection.fetch(_ADD_OVERRIDE, place, person, starts_at, ends_at, reason, by)
+        return Override(**row)
 
 
 class Handovers:
@@ -155,21 +138,38 @@ class Handovers:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[HandoverStore | None]:
-        """Open the roster's transaction, unless it is in use."""
+        """Open the roster's transaction; None while another replica (or a person) has it."""
         async with self._database.transaction() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
-                yield None
-                return
-            yield HandoverStore(connection, await connection.fetchval("SELECT clock_timestamp()"))
+            found = await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK)
+            yield HandoverStore(connection) if found else None
 
 
 class HandoverStore(RosterReader):
-    """The roster and its handovers, inside one transaction that no other replica has at the same time."""
+    """The roster and its handovers, inside one transaction."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.notifications = NotificationStore(connection)
-        self.now = now
+
+    async def now(self) -> datetime:
+        """Return the database's time, which all replicas share."""
+        moment: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
+        return moment
+
+    async def whose(self, handover_id: int) -> str | None:
+        """Lock a handover and return whose it is, None when there is none.
+
+        Its calls are claimed under this lock: confirmed first means that the previous person is not phoned.
+        """
+        row = await self._connection.fetchrow(_HANDOVER.format("id = $1"), handover_id)
+        if row is None:
+            return None
+        await self._connection.fetchrow("SELECT FROM handovers WHERE id = $1 FOR UPDATE", handover_id)
+        return str(row["person"])
+
+    async def confirm(self, handover_id: int, *, by: str) -> None:
+        """Confirm a handover; one that is confirmed stays as it is."""
+        await self._connection.execute(_CONFIRM, handover_id, by)
 
     async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
         """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
@@ -180,7 +180,7 @@ class HandoverStore(RosterReader):
 
     async def unconfirmed(self) -> Sequence[Handover]:
         """Return announced handovers that nobody confirmed in time, each once."""
-        return [_handover(row) for row in await self._connection.fetch(_UNCONFIRMED)]
+        return [Handover(**row) for row in await self._connection.fetch(_UNCONFIRMED)]
 
     async def give_back(self, handover: Handover, *, occasion: str) -> None:
         """Have the previous person answer again, and be phoned."""
@@ -196,47 +196,10 @@ class HandoverStore(RosterReader):
 
 def plan_to(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON values."""
-    return {
-        "zone": plan.zone,
-        "first_week": plan.first_week.isoformat(),
-        "rotation": list(plan.rotation),
-        "backups": list(plan.backups),
-        "weeks": {
-            day.isoformat(): {"on_duty": week.on_duty, "backup": week.backup} for day, week in plan.weeks.items()
-        },
-        "starts": plan.starts.isoformat(),
-    }
+    values: dict[str, Any] = _PLANS.dump_python(plan, mode="json")
+    return values
 
 
 def plan_from(value: Mapping[str, Any]) -> Plan:
     """Read back what ``plan_to`` made."""
-    return Plan(
-        zone=value["zone"],
-        first_week=date.fromisoformat(value["first_week"]),
-        rotation=tuple(value["rotation"]),
-        backups=tuple(value["backups"]),
-        weeks={date.fromisoformat(day): Week(**week) for day, week in value["weeks"].items()},
-        starts=time.fromisoformat(value["starts"]),
-    )
-
-
-def _override(row: Any) -> Override:
-    return Override(
-        id=row["id"],
-        place=row["place"],
-        person=row["person"],
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-    )
-
-
-def _handover(row: Any) -> Handover:
-    return Handover(
-        id=row["id"],
-        starts_at=row["starts_at"],
-        ends_at=row["ends_at"],
-        person=row["person"],
-        previous=row["previous"],
-        confirmed_at=row["confirmed_at"],
-        escalated_at=row["escalated_at"],
-    )
+    return _PLANS.validate_python(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common.ids import new_id
@@ -68,9 +69,7 @@ class TimerStore:
                 yield None
                 return
             now = await connection.fetchval("SELECT clock_timestamp()")
-            yield DueTimer(
-                connection, incident_of(row), step=timer["step"], round_=timer["round"], due_at=timer["due_at"], now=now
-            )
+            yield DueTimer(connection=connection, incident=incident_of(row), now=now, **timer)
 
     async def overdue(self) -> float:
         """Return for how many seconds the oldest due timer has been waiting."""
@@ -79,45 +78,36 @@ class TimerStore:
         return seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DueTimer:
     """A due timer, its incident locked, inside one transaction."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        incident: Incident,
-        *,
-        step: int,
-        round_: int,
-        due_at: datetime,
-        now: datetime,
-    ) -> None:
-        self._connection = connection
-        self.incident = incident
-        self.step = step
-        self.round = round_
-        self.due_at = due_at
-        self.now = now
+    connection: Connection
+    incident: Incident
+    step: int
+    round: int
+    due_at: datetime
+    now: datetime
 
     async def duty(self) -> Duty:
         """Return who answers now."""
-        return await RosterReader(self._connection).duty(self.now)
+        return await RosterReader(self.connection).duty(self.now)
 
     async def reopen(self) -> None:
         """End the acknowledgement: the incident is open again."""
-        await self._connection.execute(_REOPEN, self.incident.id)
+        await self.connection.execute(_REOPEN, self.incident.id)
 
     async def note(self, act: str, text: str) -> None:
         """Write a line of the incident's history, to be told."""
-        await self._connection.execute(_NOTE, self.incident.id, act, text)
+        await self.connection.execute(_NOTE, self.incident.id, act, text)
 
     async def call(self, person: str, *, occasion: str) -> None:
         """Have somebody phoned; the same (incident, person, occasion) is one call."""
-        await self._connection.execute(_CALL, new_id(), self.incident.id, person, occasion)
+        await self.connection.execute(_CALL, new_id(), self.incident.id, person, occasion)
 
     async def set(self, *, step: int, round_: int, due: datetime | None) -> None:
         """Set the timer. One that has nothing to do goes, so that an incident that becomes critical later begins its chain."""
         if due is None and self.incident.fact.severity != "critical":
-            await self._connection.execute(_DROP, self.incident.id)
+            await self.connection.execute(_DROP, self.incident.id)
             return
-        await self._connection.execute(_SET, self.incident.id, step, round_, due)
+        await self.connection.execute(_SET, self.incident.id, step, round_, due)

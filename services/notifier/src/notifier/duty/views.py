@@ -1,4 +1,4 @@
-"""What the operations on tickets and the roster take and answer."""
+"""What the operations on the roster take and answer."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from typing import Literal, TypeVar
 
 from common.ids import derived_id
 from common.telemetry import scrub_text
+from notifier.delivery.model import ACT
 from notifier.delivery.notifications import NotificationStore
-from notifier.delivery.urgency import ACT
 from notifier.incidents import model as incidents
 from notifier.incidents.model import CallUnderWay, Incident, IncidentState
 from notifier.incidents.problems import Problems

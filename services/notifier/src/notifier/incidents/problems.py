@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from common.ids import new_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Reported, recipe_of, should_notify
-from notifier.messages.buttons import Button
-from notifier.messages.document import Document
-from notifier.messages.incident_notices import render_follow_up, render_problem
-from notifier.messages.keyboard import incident_buttons
-from notifier.messages.wording import Words
+from notifier.messages.document import Button, Document
+from notifier.messages.incident_notices import incident_buttons, render_follow_up, render_problem
+from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 from notifier.routing.model import Chosen, Labels, Routes, fits
 from notifier.silences.model import Inhibition, why_muted

@@ -24,13 +24,13 @@ from common.ids import new_id
 from common.messaging import Handler
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import NO_ROUTE, Problems, Report, Resolution
 from notifier.inputs import facts
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.messages.order_notices import OrderFact, render_order
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.routing.model import Labels, Routes
 
 _ORDER_EVENTS: dict[str, type[OrderEvent]] = {

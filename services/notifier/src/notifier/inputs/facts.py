@@ -21,7 +21,7 @@ from common.contracts.refunds import RefundRejectedV1
 from common.telemetry import scrub_text
 from notifier.incidents.model import ProblemFact
 from notifier.messages.order_notices import Difference, Goods, Order, OrderFact
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 _MASK = "[masked]"
 _MOST = 4000  # far more than any notice shows; keeps a text of a megabyte from costing anything

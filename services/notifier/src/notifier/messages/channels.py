@@ -7,8 +7,32 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
-from notifier.messages.layout import LAYOUTS, Layout
+from notifier.messages.document import Document, Page
+from notifier.messages.layout.mail import MailLayout
+from notifier.messages.layout.slack import SlackLayout
+from notifier.messages.layout.telegram import TelegramLayout
+
+
+class Layout(Protocol):
+    """What a channel allows."""
+
+    limit: int
+    """The largest total of ``cost`` of the pages that go into one message."""
+    most_pages: int
+    """How many pages go into one message at most."""
+
+    def pages(self, document: Document, *, shrink: int = 0) -> tuple[Page, ...]:
+        """Cut a document at line borders into pages that each fit into one message, with every line once.
+
+        ``shrink``: how often the provider found the pages too long; each time they are half as large.
+        """
+        ...
+
+    def cost(self, page: Page, mark: str | None) -> int:
+        """Return what a page takes of ``limit``, its marks and its distance from the next page included."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +54,7 @@ class ChannelRules:
 
 CHANNELS: dict[str, ChannelRules] = {
     "telegram": ChannelRules(
-        layout=LAYOUTS["telegram"],
+        layout=TelegramLayout(),
         address=re.compile(r"-?[0-9]{1,19}|@[A-Za-z0-9_]{4,}"),
         wants="a Telegram chat id or @name as its address",
         topics=True,
@@ -38,14 +62,14 @@ CHANNELS: dict[str, ChannelRules] = {
         digests=True,
     ),
     "slack": ChannelRules(
-        layout=LAYOUTS["slack"],
+        layout=SlackLayout(),
         address=re.compile(r".+"),
         wants="a Slack channel as its address",
         edits=True,
         digests=True,
     ),
     "mail": ChannelRules(
-        layout=LAYOUTS["mail"],
+        layout=MailLayout(),
         address=re.compile(r"[^@\s<>]+@[^@\s<>]+"),
         wants="a mail address",
         digests=True,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from notifier.messages.document import Document, Line, Section, bold, code, plain, shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 _MOST_KINDS = 8
 _LONGEST_SUMMARY = 120

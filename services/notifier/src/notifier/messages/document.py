@@ -1,16 +1,18 @@
-"""The render tree: what is said, before it is known in which channel.
+"""The render tree: what is said, before it is known in which channel, and the pages that it is cut into.
 
-A document is a title and sections of lines; a line is a row of styled spans. Channels turn lines into their own mark-up and
-cut between lines, so no mark-up is ever cut in two.
+A document is a title and sections of lines, with buttons; a line is a row of styled spans. Channels turn lines into their own mark-up
+and cut between lines, so no mark-up is ever cut in two. A page is what fits into one message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from notifier.messages.buttons import Button
+LONGEST_DATA = 64  # bytes: Telegram's limit of callback_data
+LONGEST_LABEL = 75  # characters: Slack's limit of a button's text
+_LONGEST_LINK = 600
 
 Style = Literal["plain", "bold", "italic", "code", "strike"]
 
@@ -43,6 +45,25 @@ class Section:
     lines: tuple[Line, ...]
     heading: Line = ()
     bullets: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """One button under a message. ``data`` (1 to 64 bytes) comes back when it is pressed, from Telegram and from Slack alike."""
+
+    label: str
+    data: str
+    style: Literal["primary", "danger"] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.data.encode()) <= LONGEST_DATA:
+            raise ValueError("a button's data has 1 to 64 bytes")
+        if not 1 <= len(self.label) <= LONGEST_LABEL:
+            raise ValueError("a button's label has 1 to 75 characters")
+
+
+Keyboard: TypeAlias = tuple[tuple[Button, ...], ...]
+"""Rows of buttons; empty clears what stood there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +114,15 @@ class Document:
             ),
             buttons=buttons_from(value.get("buttons", ())),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """The lines of one message's worth of a document. ``number`` of ``count``, from 1."""
+
+    lines: tuple[Line, ...]
+    number: int = 1
+    count: int = 1
 
 
 def buttons_from(value: Sequence[Sequence[Any]]) -> tuple[Button, ...]:
@@ -159,6 +189,40 @@ def split_line(line: Line, longest: int) -> list[Line]:
     if current:
         pieces.append(tuple(current))
     return pieces
+
+
+def with_marks(page: Page, mark: str | None) -> tuple[Line, ...]:
+    """Return the page's lines with the mark before them and "(2/3)" behind the first when the notice has several pages."""
+    lines = page.lines
+    if page.count > 1 and lines:
+        lines = ((*lines[0], Span(f" ({page.number}/{page.count})", "italic")), *lines[1:])
+    return ((Span(mark, "italic"),), *lines) if mark else lines
+
+
+def escape(text: str) -> str:
+    """Escape what Telegram's HTML mode and Slack's mrkdwn both take as mark-up."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def short_link(link: str) -> str | None:
+    """Return a link escaped for mark-up, or None for one that would not leave room for a piece of a line on the page."""
+    escaped = escape(link).replace('"', "&quot;")
+    return escaped if len(escaped) <= _LONGEST_LINK else None
+
+
+def cut(document: Document, *, cost: Callable[[Line], int], limit: int, longest_line: int) -> tuple[Page, ...]:
+    """Fill pages greedily. ``cost`` is of a line as it will be sent; a line whose text is longer than ``longest_line`` is cut."""
+    pages: list[list[Line]] = [[]]
+    used = 0
+    for whole in document.flatten():
+        for line in split_line(whole, longest_line):
+            price = cost(line)
+            if pages[-1] and used + price > limit:
+                pages.append([])
+                used = 0
+            pages[-1].append(line)
+            used += price
+    return tuple(Page(lines=tuple(lines), number=index + 1, count=len(pages)) for index, lines in enumerate(pages))
 
 
 def _line_to_json(line: Line) -> list[list[Any]]:

@@ -1,24 +1,76 @@
-"""Notices about problems, for on-call people: what, where, which order, what to do."""
+"""Notices for on-call people: what, where, which order, what to do; how the problem stands by now; and the buttons underneath."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
-from notifier.incidents.model import ProblemFact
-from notifier.messages.buttons import Button
-from notifier.messages.document import Document, Line, Section, Span, bold, code, one_line, plain, shorten
-from notifier.messages.wording import Words
+from notifier.incidents.model import IncidentState, ProblemFact, Recipe
+from notifier.messages.document import (
+    Button,
+    Document,
+    Keyboard,
+    Line,
+    Section,
+    Span,
+    bold,
+    buttons_from,
+    code,
+    one_line,
+    plain,
+    shorten,
+)
+from notifier.messages.words import Words
 from notifier.people.model import Person
 
 _MOST_DETAILS = 20
 _LONGEST_VALUE = 500
 _LONGEST_INSTRUCTION = 2000
 _LONGEST_LINK = 500  # a generator's address may hold a whole query; the incident itself keeps it
+_LONGEST_NAME = 40
 _NAMED = frozenset({"workflow.stopped", "workflow.crashed", "refund.rejected"})
-
-
 HEARTBEAT = "heartbeat"
+STATUS_LINE_ROOM = 160
+"""What a status may add to a message's cost later: kept free when problems share a message, so that every edit of it fits."""
+
+Act: TypeAlias = Literal["ack", "resolve", "silence", "recipe", "yes", "no", "handover"]
+_ACTS: Mapping[str, Act] = {
+    "a": "ack",
+    "r": "resolve",
+    "s": "silence",
+    "w": "recipe",
+    "y": "yes",
+    "n": "no",
+    "h": "handover",
+}
+_CODES = {act: code for code, act in _ACTS.items()}
+_DATA = re.compile(r"n1:([arswynh]):([0-9]{1,19})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentNow:
+    """The part of an incident that messages about it show. Read in the transaction that claims the message."""
+
+    id: int
+    kind: str
+    severity: str
+    state: IncidentState
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    resolved_by: str | None = None
+    resolved_at: datetime | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonData:
+    """What a press means. ``number``: the incident's; of yes and no the asked recipe's; of a handover the handover's."""
+
+    act: Act
+    number: int
 
 
 def render_problem(
@@ -96,6 +148,67 @@ def render_test(text: str, *, environment: str, words: Words) -> Document:
     return Document(title=(bold(f"[{environment}] {words['test']}"),), sections=(Section(lines=lines),))
 
 
+def status_line(incident: IncidentNow | None, words: Words, *, name_of: Callable[[str], str] = str) -> str | None:
+    """Return what a message says of who took the problem or that it is over; None while it is simply open. At most 100 characters.
+
+    ``name_of``: from the id that the incident keeps to the name that people know.
+    """
+    if incident is None:
+        return None
+    if incident.state is IncidentState.RESOLVED:
+        return _said(words["standing.resolved"], incident.resolved_by, incident.resolved_at, name_of)
+    if incident.state is IncidentState.ACKNOWLEDGED:
+        return _said(words["standing.acknowledged"], incident.acknowledged_by, incident.acknowledged_at, name_of)
+    return None
+
+
+def data_of(act: Act, number: int) -> str:
+    """Return a button's data: a version, a letter and a number, 25 bytes at most."""
+    return f"n1:{_CODES[act]}:{number}"
+
+
+def read_data(data: str) -> ButtonData | None:
+    """Read a button's data; None for anything that we never made."""
+    found = _DATA.fullmatch(data)
+    if found is None or int(found[2]) >= 2**63:
+        return None
+    return ButtonData(_ACTS[found[1]], int(found[2]))
+
+
+def incident_buttons(incident_id: int, *, recipe: Recipe | None, words: Words) -> tuple[Button, ...]:
+    """Return the buttons of an incident that needs somebody: mine, the recipe if there is one, resolve, silence an hour."""
+    made = [Button(label=words["button.ack"], data=data_of("ack", incident_id), style="primary")]
+    if recipe is not None:
+        made.append(Button(label=words[f"button.{recipe.name}"], data=data_of("recipe", incident_id)))
+    made.append(Button(label=words["button.resolve"], data=data_of("resolve", incident_id)))
+    made.append(Button(label=words["button.silence"], data=data_of("silence", incident_id)))
+    return tuple(made)
+
+
+def question_buttons(request_id: int, *, words: Words) -> tuple[Button, ...]:
+    """Return the buttons that ask back before a recipe is carried out."""
+    return (
+        Button(label=words["button.yes"], data=data_of("yes", request_id), style="danger"),
+        Button(label=words["button.no"], data=data_of("no", request_id)),
+    )
+
+
+def keyboard_of(documents: Sequence[tuple[Mapping[str, Any], IncidentState | None]]) -> Keyboard:
+    """Return the rows of buttons under a message that holds these documents (as JSON), each with how its incident stands now.
+
+    Alone, a notice has all its buttons, two a row. In a shared message each has only its first, with the number that tells it apart.
+    A problem that is over has none, and one that somebody has taken is not to be taken again. No button stands there twice, however many
+    notices are about one incident: Slack refuses a message with two of one ``action_id``.
+    """
+    each = [_fitting(buttons_from(document.get("buttons") or ()), state) for document, state in documents]
+    if len(each) == 1:
+        return tuple(each[0][start : start + 2] for start in range(0, len(each[0]), 2))
+    firsts = {buttons[0].data: buttons[0] for buttons in each if buttons}
+    return tuple(
+        (replace(button, label=f"{button.label} №{button.data.rpartition(':')[2]}"),) for button in firsts.values()
+    )
+
+
 def _tagged(people: Sequence[Person]) -> Line:
     spans: list[Span] = []
     for person in people:
@@ -117,3 +230,16 @@ def _link(link: str, words: Words) -> Line:
 
 def _short(text: str) -> str:
     return shorten(text, _LONGEST_VALUE)
+
+
+def _said(what: str, who: str | None, when: datetime | None, name_of: Callable[[str], str]) -> str:
+    name = f": {shorten(name_of(who), _LONGEST_NAME)}" if who else ""
+    return f"{what}{name}{f', {when:%H:%M} UTC' if when else ''}"
+
+
+def _fitting(buttons: tuple[Button, ...], state: IncidentState | None) -> tuple[Button, ...]:
+    if state is IncidentState.RESOLVED:
+        return ()
+    if state is IncidentState.ACKNOWLEDGED:
+        return tuple(button for button in buttons if (read := read_data(button.data)) is None or read.act != "ack")
+    return buttons

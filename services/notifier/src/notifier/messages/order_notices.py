@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from notifier.messages.document import Document, Line, Section, bold, code, plain, shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 
 _LONGEST_TEXT = 1000  # of a comment or a reason; a customer may write a megabyte
 _LONGEST_NAME = 300  # of goods

@@ -56,14 +56,6 @@ def read_people(text: str | bytes, *, name: str) -> Directory:
 
 
 def _person(person: _Person) -> Person:
-    return Person(
-        id=person.id,
-        name=person.name,
-        role=person.role,
-        telegram=None if person.telegram is None else str(person.telegram),
-        slack=person.slack,
-        tracker=person.tracker,
-        mention=person.mention,
-        phone=person.phone,
-        token=None if person.token is None else person.token.get_secret_value(),
-    )
+    values = person.model_dump(exclude={"telegram", "token"})
+    telegram = None if person.telegram is None else str(person.telegram)
+    return Person(**values, telegram=telegram, token=None if person.token is None else person.token.get_secret_value())

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from common.ids import derived_id
 from common.telemetry import get_logger
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.recipes.http import HttpRecipes
@@ -24,30 +24,30 @@ class RunRecipes:
     def __init__(
         self,
         *,
-        book: RecipeStore,
-        runner: HttpRecipes,
+        store: RecipeStore,
+        http: HttpRecipes,
         directory: Directory,
         words: Words,
-        watch: PeopleMetrics,
+        metrics: PeopleMetrics,
         deadline: float,
     ) -> None:
-        self._book = book
-        self._runner = runner
+        self._store = store
+        self._http = http
         self._directory = directory
         self._words = words
-        self._watch = watch
+        self._metrics = metrics
         self._deadline = deadline
 
     async def __call__(self) -> bool:
         """Carry one out; returns whether there was one."""
-        request = await self._book.claim(lease=timedelta(seconds=self._deadline) + _MARGIN)
+        request = await self._store.claim(lease=timedelta(seconds=self._deadline) + _MARGIN)
         if request is None:
             return False
         named = self._words[f"recipe.{request.recipe}"].format(target=request.target)
         outcome = await self._run(request, named)
         text = named if isinstance(outcome, RecipeDone) else f"{named}: {outcome.reason}"
-        state = await self._book.record(request, outcome, text=text, give_up_after=_GIVE_UP_AFTER)
-        self._watch.cooked(request.recipe, state)
+        state = await self._store.record(request, outcome, text=text, give_up_after=_GIVE_UP_AFTER)
+        self._metrics.recipes.labels(request.recipe, state).inc()
         _log.info("recipe_run", recipe=request.recipe, incident_id=str(request.incident_id), outcome=state)
         return True
 
@@ -55,7 +55,7 @@ class RunRecipes:
         person = self._directory.person(request.person)
         if person is None or person.token is None:
             return RecipeRefused(self._words["recipe.no_token"].format(who=self._directory.name_of(request.person)))
-        return await self._runner.run(
+        return await self._http.run(
             request,
             token=person.token,
             reason=f"{person.id}: {named} (incident {request.incident_id})",

@@ -1,4 +1,4 @@
-"""Confirmed recipes in PostgreSQL, and the admin addresses of the services that carry them out."""
+"""Confirmed recipes in PostgreSQL: claimed by a lease, carried out once."""
 
 from __future__ import annotations
 
@@ -55,9 +55,8 @@ class RecipeStore:
         else:
             state = "failed"
         async with self._database.transaction() as connection:
-            incident = await connection.fetchrow(
-                _INCIDENT, request.incident_id
-            )  # its lock comes after its fingerprint's
+            # Not locked: the lock of an incident comes after that of its fingerprint.
+            incident = await connection.fetchrow(_INCIDENT, request.incident_id)
             ours = await connection.fetchrow(_RECORD, request.id, state, text, wait, request.attempts)
             if ours is None:
                 return "superseded"
@@ -77,14 +76,4 @@ class RecipeStore:
 
 def request_of(row: Any) -> RecipeRequest:
     """Read a request's row."""
-    return RecipeRequest(
-        id=row["id"],
-        incident_id=row["incident_id"],
-        recipe=row["recipe"],
-        target=row["target"],
-        version=row["version"],
-        person=row["person"],
-        state=row["state"],
-        asked_at=row["asked_at"],
-        attempts=row["attempts"],
-    )
+    return RecipeRequest(**{field: row[field] for field in RecipeRequest.__slots__})

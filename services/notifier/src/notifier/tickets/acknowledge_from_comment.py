@@ -1,4 +1,4 @@
-"""A comment to a ticket, wherever it was written: "no need to call", said by somebody who could be called, is an acknowledgement (M12)."""
+"""A comment to a ticket, wherever it was written: "no need to call", said by somebody who could be called, is an acknowledgement."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
-"""Follow incidents up: open their tickets, and tell ticket, other chats and the order's timeline what happened to them."""
+"""Follow incidents up: open their tickets; ticket, other chats and the order's timeline learn what happened to them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
-from notifier.delivery.notices import NewNotice
+from notifier.delivery.model import NewNotice
 from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
 from notifier.tickets.model import (
-    PROBLEMS,
     HistoryLine,
     TicketComment,
     ticket_for,
@@ -25,14 +25,14 @@ from notifier.tickets.model import (
 _AT_A_TIME = 200
 _LATER_THAN_ANY_REPORT = 2**30
 _LONGEST = 500
-# What chats are told of anew. Who took it stands in the messages that are there, which are edited; ends are told where they happen.
-_TOLD_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
+# Of these chats get a notice. Who took it is edited into the messages that are there; who ended it says so where it ends.
+_NOTIFIED_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
 _NOT_IN_TICKETS = frozenset({"opened", "reminded"})
 _ENDS = frozenset({"resolve", "resolved", "recipe_done"})
 
 
 class FollowUp:
-    """The line of history is the promise; ticket comment, notice and journal entry are made of it in one transaction, once.
+    """A line of an incident's history is an outbox row; ticket comment, notice and journal entry are made of it in one transaction, once.
 
     Lines are followed up in their order, by one replica at a time.
     """
@@ -54,14 +54,15 @@ class FollowUp:
             opened = await self._open_tickets(open_ones)
             lines = await open_ones.lines(limit=_AT_A_TIME)
             if lines:
-                await self._tell(open_ones, lines)
+                await self._notify(open_ones, lines)
         return opened == _AT_A_TIME or len(lines) == _AT_A_TIME
 
     async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
         incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
         wanted = [incident for incident in incidents if wants_ticket(incident.fact)]
         if wanted:
-            instructions, duty = await follow_ups.instructions(), await follow_ups.duty()
+            instructions = await follow_ups.instructions.by_kind()
+            duty = await follow_ups.roster.duty(follow_ups.now)
             tickets = [
                 ticket_for(
                     incident.id,
@@ -74,55 +75,49 @@ class FollowUp:
                 )
                 for incident in wanted
             ]
-            made = await follow_ups.open_tickets(tickets)
-            queues = {ticket.incident_id: ticket.queue for ticket in tickets}
+            made = {row["incident_id"]: row for row in await follow_ups.tickets.open(tickets)}
             await follow_ups.notifications.add_to_outbox(
                 *(
-                    self._journal(
-                        str(incident.fact.order_number),
+                    _journal_entry(
+                        incident.fact.order_number,
                         kind="ticket.opened",
                         actor="notifier",
-                        summary=f"{made[incident.id]}: {incident.fact.summary}",
-                        details={"queue": queues.get(incident.id, PROBLEMS), "incident": str(incident.id)},
+                        summary=f"{row['key'] or '#' + str(row['id'])}: {incident.fact.summary}",
+                        details={"queue": row["queue"], "incident": str(incident.id)},
                         event_id=derived_id("notifier.ticket", str(incident.id)),
-                        follow_ups=follow_ups,
+                        now=follow_ups.now,
                     )
                     for incident in wanted
-                    if incident.id in made
+                    if (row := made.get(incident.id)) is not None
                 )
             )
         if incidents:
             await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
 
-    async def _tell(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
-        await follow_ups.comment(
-            [
-                TicketComment(
-                    ticket_id=line.ticket_id, author=line.actor, text=self._sentence(line), history_id=line.id
-                )
-                for line in lines
-                if line.ticket_id is not None
-                and line.act not in _NOT_IN_TICKETS
-                and line.origin != f"ticket:{line.ticket_id}"
-            ]
-        )
+    async def _notify(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
+        for line in lines:
+            if line.ticket_id is None or line.act in _NOT_IN_TICKETS or line.origin == f"ticket:{line.ticket_id}":
+                continue
+            sentence = self._sentence(line)
+            comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
+            await follow_ups.tickets.comment(comment)
         await follow_ups.close_tickets(
             [line.ticket_id for line in lines if line.ticket_id is not None and line.act in _ENDS]
         )
         await follow_ups.notifications.add(
-            [self._notice(line) for line in lines if line.act in _TOLD_IN_CHATS and _still_matters(line)]
+            [self._notice(line) for line in lines if line.act in _NOTIFIED_IN_CHATS and _still_matters(line)]
         )
         await follow_ups.notifications.add_to_outbox(
             *(
-                self._journal(
-                    str(line.incident.fact.order_number),
+                _journal_entry(
+                    line.incident.fact.order_number,
                     kind=f"incident.{line.act}",
                     actor=line.actor,
                     summary=shorten(self._sentence(line), _LONGEST),
                     details={"incident": str(line.incident.id), "kind": line.incident.fact.kind},
                     event_id=derived_id("notifier.history", str(line.id)),
-                    follow_ups=follow_ups,
+                    now=follow_ups.now,
                 )
                 for line in lines
                 if line.incident.fact.order_number is not None
@@ -151,29 +146,29 @@ class FollowUp:
             at=line.at,
         )
 
-    def _journal(
-        self,
-        order_number: str,
-        *,
-        kind: str,
-        actor: str,
-        summary: str,
-        details: dict[str, str],
-        event_id: str,
-        follow_ups: FollowUpBatch,
-    ) -> Envelope:
-        entry = JournalEntryV1(
-            order_number=order_number,
-            service="notifier",
-            kind=kind,
-            actor=actor,
-            summary=summary,
-            details=details,
-            occurred_at=follow_ups.now,
-        )
-        return Envelope.of(
-            entry, event_id=event_id, source="/notifier", subject=order_number, time=follow_ups.now, traceparent=None
-        )
+
+def _journal_entry(
+    order_number: str | None,
+    *,
+    kind: str,
+    actor: str,
+    summary: str,
+    details: dict[str, str],
+    event_id: str,
+    now: datetime,
+) -> Envelope:
+    entry = JournalEntryV1(
+        order_number=str(order_number),
+        service="notifier",
+        kind=kind,
+        actor=actor,
+        summary=summary,
+        details=details,
+        occurred_at=now,
+    )
+    return Envelope.of(
+        entry, event_id=event_id, source="/notifier", subject=str(order_number), time=now, traceparent=None
+    )
 
 
 def _still_matters(line: HistoryLine) -> bool:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
-from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
-from notifier.tickets.model import HistoryLine, Instruction, NewTicket, TicketComment
-from notifier.tickets.store import add_comments, add_tickets, instructions_on
+from notifier.tickets.model import HistoryLine
+from notifier.tickets.store import InstructionStore, TicketStore
 
 _LOCK = 7_003_002
 _UNFOLLOWED = """
@@ -65,7 +64,9 @@ class FollowUpBatch:
 
     def __init__(self, connection: Connection, *, now: datetime, outside: bool) -> None:
         self._connection = connection
-        self._outside = outside
+        self.tickets = TicketStore(connection, outside=outside)
+        self.instructions = InstructionStore(connection)
+        self.roster = RosterReader(connection)
         self.notifications = NotificationStore(connection)
         self.now = now
 
@@ -76,19 +77,6 @@ class FollowUpBatch:
     async def followed(self, incident_ids: Sequence[int]) -> None:
         """Mark them as decided on."""
         await self._connection.execute(_FOLLOWED, list(incident_ids))
-
-    async def instructions(self) -> Sequence[Instruction]:
-        """Return what operators are to do, by kind."""
-        return await instructions_on(self._connection)
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        return await RosterReader(self._connection).duty(self.now)
-
-    async def open_tickets(self, tickets: Sequence[NewTicket]) -> Mapping[int, str]:
-        """Open a ticket for each incident that has none; returns incident → key (or number) of the new ones."""
-        made = await add_tickets(self._connection, tickets, outside=self._outside)
-        return {row["incident_id"]: row["key"] or f"#{row['id']}" for row in made}
 
     async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
         """Return lines of history that are to be told, in order."""
@@ -105,10 +93,6 @@ class FollowUpBatch:
             )
             for row in await self._connection.fetch(_LINES, limit)
         ]
-
-    async def comment(self, comments: Sequence[TicketComment]) -> None:
-        """Add remarks to tickets, each line of history once."""
-        await add_comments(self._connection, comments, outside=self._outside)
 
     async def close_tickets(self, ticket_ids: Sequence[int]) -> None:
         """Close tickets whose problem is over."""

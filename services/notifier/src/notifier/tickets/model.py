@@ -1,4 +1,4 @@
-"""Tickets (M11): which problems open one, in which queue, and what the operator reads first."""
+"""Tickets: which problems open one, in which queue, and what the operator reads first."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from common.errors import SuiteError
 from notifier.duty.escalation import Duty
 from notifier.incidents.model import Incident, ProblemFact
 from notifier.messages.document import one_line, shorten
-from notifier.messages.wording import Words
+from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 
 PROBLEMS = "TRAVELORDERSUP"
 """Where problem orders open tickets by themselves."""
 REQUESTS = "TRAVELSUP"
 """Where people's requests live."""
-_NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed, told in chats (M8)
+_NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed; chats are notified of it
 _LONGEST_SUMMARY = 250
 _LONGEST_DETAIL = 1000
 NO_CALL = (
@@ -98,19 +98,24 @@ class OutsideComment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketToCreate:
-    """A ticket that the tracker does not have yet; ``unique`` makes creating it twice one issue."""
+    """A ticket that the tracker does not have yet."""
 
     id: int
     queue: str
     summary: str
     description: str
-    unique: str
+    incident_id: int | None
     attempts: int
+
+    @property
+    def unique(self) -> str:
+        """What makes creating it twice one issue."""
+        return f"ticket:{self.id}" if self.incident_id is None else f"incident:{self.incident_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommentToSend:
-    """A comment that the tracker does not have yet. ``repeated``: an earlier try may have arrived."""
+    """A comment that the tracker does not have yet; ``seen`` is the tracker's last comment that was read."""
 
     id: int
     key: str
@@ -119,7 +124,11 @@ class CommentToSend:
     link: str | None
     seen: int
     attempts: int
-    repeated: bool
+
+    @property
+    def repeated(self) -> bool:
+        """Whether an earlier try may have arrived."""
+        return self.attempts > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,8 @@ from typing import Any
 
 from common.errors import NotFound
 from common.postgres import Connection
-from notifier.duty.escalation import Duty
-from notifier.duty.roster_store import RosterReader
 from notifier.tickets.model import Instruction, NewTicket, TicketComment
+from notifier.tickets.views import TicketQuery
 
 _NUMBERS = """
 INSERT INTO ticket_queues AS q (queue, last) VALUES ($1, $2)
@@ -57,31 +56,25 @@ _ALL_INSTRUCTIONS = "SELECT * FROM instructions ORDER BY kind"
 _DROP_INSTRUCTION = "DELETE FROM instructions WHERE kind = $1"
 
 
-async def add_tickets(
-    connection: Connection, tickets: Sequence[NewTicket], *, outside: bool
-) -> Sequence[Mapping[str, Any]]:
-    """Open tickets; an incident that has one keeps it. Returns the rows of the new ones.
+class TicketStore:
+    """Tickets and their comments, on one connection. ``outside``: the outside tracker is to get them."""
 
-    Built-in tickets have their key at once; an outside tracker gives it later.
-    """
-    asked = [ticket.incident_id for ticket in tickets if ticket.incident_id is not None]
-    without = {row["incident_id"] for row in await connection.fetch(_WITHOUT, asked)}
-    wanted = [ticket for ticket in tickets if ticket.incident_id is None or ticket.incident_id in without]
-    if not wanted:
-        return []
-    keys: list[str | None] = [None] * len(wanted)
-    if not outside:
-        last = {
-            queue: await connection.fetchval(_NUMBERS, queue, count)
-            for queue, count in sorted(Counter(ticket.queue for ticket in wanted).items())
-        }
-        left = Counter(ticket.queue for ticket in wanted)
-        for index, ticket in enumerate(wanted):
-            left[ticket.queue] -= 1
-            keys[index] = f"{ticket.queue}-{last[ticket.queue] - left[ticket.queue]}"
-    return [
-        dict(row)
-        for row in await connection.fetch(
+    def __init__(self, connection: Connection, *, outside: bool) -> None:
+        self._connection = connection
+        self._outside = outside
+
+    async def open(self, tickets: Sequence[NewTicket]) -> Sequence[Mapping[str, Any]]:
+        """Open tickets; an incident that has one keeps it. Returns id, key, queue and incident of the new ones.
+
+        Built-in tickets have their key at once; an outside tracker gives it later.
+        """
+        asked = [ticket.incident_id for ticket in tickets if ticket.incident_id is not None]
+        without = {row["incident_id"] for row in await self._connection.fetch(_WITHOUT, asked)}
+        wanted = [ticket for ticket in tickets if ticket.incident_id is None or ticket.incident_id in without]
+        if not wanted:
+            return []
+        keys = [None] * len(wanted) if self._outside else await self._keys([ticket.queue for ticket in wanted])
+        rows = await self._connection.fetch(
             _ADD,
             keys,
             [ticket.queue for ticket in wanted],
@@ -91,18 +84,26 @@ async def add_tickets(
             [ticket.summary for ticket in wanted],
             [ticket.description for ticket in wanted],
             [ticket.created_by for ticket in wanted],
-            "pending" if outside else "kept",
+            "pending" if self._outside else "kept",
         )
-    ]
+        return [dict(row) for row in rows]
 
+    async def _keys(self, queues: Sequence[str]) -> Sequence[str]:
+        """Take the next number of a queue for each; queues are locked in their order."""
+        left = Counter(queues)
+        last = {queue: await self._connection.fetchval(_NUMBERS, queue, count) for queue, count in sorted(left.items())}
+        keys = []
+        for queue in queues:
+            left[queue] -= 1
+            keys.append(f"{queue}-{last[queue] - left[queue]}")
+        return keys
 
-async def add_comments(
-    connection: Connection, comments: Sequence[TicketComment], *, outside: bool, link: str | None = None
-) -> list[Mapping[str, Any]]:
-    """Add remarks, each line of history once; returns the rows of the new ones."""
-    made: list[Mapping[str, Any]] = []
-    for comment in comments:
-        row = await connection.fetchrow(
+    async def comment(self, comment: TicketComment, *, link: str | None = None) -> Mapping[str, Any] | None:
+        """Add a remark, each line of history once: returns its row, None for a line that was there.
+
+        ``link``: the development ticket that the tracker is to link first.
+        """
+        row = await self._connection.fetchrow(
             _COMMENT,
             comment.ticket_id,
             comment.history_id,
@@ -110,55 +111,14 @@ async def add_comments(
             comment.text,
             list(comment.summon),
             link,
-            "pending" if outside else "kept",
+            "pending" if self._outside else "kept",
         )
-        if row is not None:
-            made.append(dict(row))
-    return made
+        return None if row is None else dict(row)
 
-
-async def instructions_on(connection: Connection) -> Sequence[Instruction]:
-    """Return what operators are to do, by kind."""
-    return [
-        Instruction(kind=row["kind"], text=row["text"], call=row["call"], queue=row["queue"])
-        for row in await connection.fetch(_INSTRUCTIONS)
-    ]
-
-
-class TicketStore:
-    """Tickets and instructions under a person's hands, on one connection."""
-
-    def __init__(self, connection: Connection, *, outside: bool) -> None:
-        self._connection = connection
-        self._outside = outside
-
-    async def add(self, ticket: NewTicket) -> Mapping[str, Any]:
-        """Open a ticket."""
-        [row] = await add_tickets(self._connection, [ticket], outside=self._outside)
-        return row
-
-    async def comment(self, comment: TicketComment, *, link: str | None = None) -> Mapping[str, Any]:
-        """Add a remark."""
-        [row] = await add_comments(self._connection, [comment], outside=self._outside, link=link)
-        return row
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        return await RosterReader(self._connection).duty()
-
-    async def page(
-        self,
-        *,
-        queue: str | None,
-        state: str | None,
-        order: str | None,
-        incident: int | None,
-        before: int | None,
-        limit: int,
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return tickets with their comments, newest first."""
-        rows = await self._connection.fetch(_PAGE, queue, state, order, incident, before, limit)
-        return [dict(row) for row in rows]
+    async def page(self, query: TicketQuery, *, before: int | None) -> Sequence[Mapping[str, Any]]:
+        """Return tickets with their comments, newest first, one more than asked for; what is None does not filter."""
+        filters = (query.queue, query.state, query.order, query.incident)
+        return [dict(row) for row in await self._connection.fetch(_PAGE, *filters, before, query.limit + 1)]
 
     async def ticket(self, key: str) -> Mapping[str, Any]:
         """Lock and return a ticket by its key, or by our own number (``12``). Raises ``NotFound``."""
@@ -169,26 +129,35 @@ class TicketStore:
         return dict(row)
 
     async def develop(self, ticket_id: int, key: str) -> None:
-        """Link a ticket to a development ticket."""
+        """Name the development ticket that mends the cause."""
         await self._connection.execute(_DEVELOPMENT, ticket_id, key)
 
-    async def instructions(self) -> Sequence[Mapping[str, Any]]:
-        """Return the instructions."""
+
+class InstructionStore:
+    """What operators do about each kind of problem, on one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def all(self) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of all instructions."""
         return [dict(row) for row in await self._connection.fetch(_ALL_INSTRUCTIONS)]
 
-    async def instruction(self, kind: str) -> Mapping[str, Any] | None:
-        """Lock and return one instruction."""
+    async def by_kind(self) -> Sequence[Instruction]:
+        """Return what operators are to do."""
+        return [Instruction(**row) for row in await self._connection.fetch(_INSTRUCTIONS)]
+
+    async def locked(self, kind: str) -> Mapping[str, Any] | None:
+        """Lock and return one row."""
         row = await self._connection.fetchrow(_GET_INSTRUCTION, kind)
         return None if row is None else dict(row)
 
-    async def put_instruction(
-        self, kind: str, *, text: str, call: bool, queue: str | None, by: str
-    ) -> Mapping[str, Any]:
-        """Keep an instruction."""
+    async def put(self, kind: str, *, text: str, call: bool, queue: str | None, by: str) -> Mapping[str, Any]:
+        """Write an instruction, its version one higher than before; returns its row."""
         row = await self._connection.fetchrow(_PUT_INSTRUCTION, kind, text, call, queue, by)
         assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
         return dict(row)
 
-    async def drop_instruction(self, kind: str) -> None:
-        """Forget an instruction."""
+    async def remove(self, kind: str) -> None:
+        """Remove an instruction, if there is one."""
         await self._connection.execute(_DROP_INSTRUCTION, kind)

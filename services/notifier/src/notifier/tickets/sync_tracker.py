@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Protocol
 
 from common.errors import SuiteError, Unavailable
 from common.telemetry import get_logger, scrub_text
@@ -21,6 +19,7 @@ from notifier.tickets.model import (
     TrackerRefused,
 )
 from notifier.tickets.tracker_store import TrackerStore
+from notifier.tickets.yandex import YandexTracker
 
 _log = get_logger()
 _LEASE = timedelta(seconds=30)
@@ -35,17 +34,17 @@ class SyncTracker:
         self,
         *,
         store: TrackerStore,
-        tracker: Tracker,
+        tracker: YandexTracker,
         acknowledge: AcknowledgeFromComment,
         directory: Directory,
-        watch: PeopleMetrics,
+        metrics: PeopleMetrics,
         every: timedelta,
     ) -> None:
         self._store = store
         self._tracker = tracker
         self._acknowledge = acknowledge
         self._directory = directory
-        self._watch = watch
+        self._metrics = metrics
         self._every = every
 
     async def create(self) -> bool:
@@ -61,7 +60,7 @@ class SyncTracker:
             await self._failed("ticket", ticket, error, for_good=False)  # a queue may be made, rights may be given
         else:
             await self._store.created(ticket, key)
-            self._watch.tracked("ticket", "done")
+            self._metrics.tracker.labels("ticket", "done").inc()
         return True
 
     async def send(self) -> bool:
@@ -78,7 +77,7 @@ class SyncTracker:
             await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
         else:
             await self._store.sent(comment, outside_id)
-            self._watch.tracked("comment", "done")
+            self._metrics.tracker.labels("comment", "done").inc()
         return True
 
     async def read(self) -> bool:
@@ -89,12 +88,12 @@ class SyncTracker:
         try:
             comments = await self._tracker.comments(ticket.key, after=ticket.seen)
         except (Unavailable, TrackerRefused) as error:
-            self._watch.tracked("read", "later")
+            self._metrics.tracker.labels("read", "later").inc()
             _log.warning("tracker_not_read", ticket=ticket.key, reason=error.detail)
             return True
         for comment in comments:
             await patiently(partial(self._take, ticket, comment), seconds=_CALL_SECONDS)
-        self._watch.tracked("read", "done")
+        self._metrics.tracker.labels("read", "done").inc()
         return True
 
     async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:
@@ -110,7 +109,7 @@ class SyncTracker:
                     incident_id=ticket.incident_id,
                     author=person.id,
                     text=text,
-                    duty=await reading.duty(),
+                    duty=await reading.roster.duty(),
                 )
 
     async def _link(self, key: str, other: str) -> None:
@@ -128,25 +127,5 @@ class SyncTracker:
         self, what: str, item: TicketToCreate | CommentToSend, error: SuiteError, *, for_good: bool
     ) -> None:
         await self._store.later(item, reason=error.detail, for_good=for_good)
-        self._watch.tracked(what, "refused" if isinstance(error, TrackerRefused) else "later")
+        self._metrics.tracker.labels(what, "refused" if isinstance(error, TrackerRefused) else "later").inc()
         _log.warning("tracker_failed", what=what, reason=error.detail, code=error.code)
-
-
-class Tracker(Protocol):
-    """The outside tracker. Raises ``Unavailable`` for what may work later and ``TrackerRefused`` for what will not."""
-
-    async def create(self, *, queue: str, summary: str, description: str, unique: str) -> str:
-        """Return the key of the issue with this ``unique``, made now or before."""
-        ...
-
-    async def comment(self, key: str, text: str, *, summon: Sequence[str]) -> str:
-        """Add a comment; returns its id."""
-        ...
-
-    async def comments(self, key: str, *, after: int) -> Sequence[OutsideComment]:
-        """Return the comments after one."""
-        ...
-
-    async def link(self, key: str, other: str) -> None:
-        """Link an issue to another; a link that is there already is fine."""
-        ...

@@ -9,7 +9,6 @@ from datetime import timedelta
 from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
-from notifier.duty.escalation import Duty
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
 from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
@@ -74,15 +73,7 @@ class TrackerStore:
             row = await connection.fetchrow(_TICKET, lease)
         if row is None:
             return None
-        incident = row["incident_id"]
-        return TicketToCreate(
-            id=row["id"],
-            queue=row["queue"],
-            summary=row["summary"],
-            description=row["description"],
-            unique=f"ticket:{row['id']}" if incident is None else f"incident:{incident}",
-            attempts=row["attempts"],
-        )
+        return TicketToCreate(**row)
 
     async def created(self, ticket: TicketToCreate, key: str) -> None:
         """Write down the key."""
@@ -95,16 +86,7 @@ class TrackerStore:
             row = await connection.fetchrow(_COMMENT, lease)
         if row is None:
             return None
-        return CommentToSend(
-            id=row["id"],
-            key=row["key"],
-            text=row["text"],
-            summon=tuple(row["summon"]),
-            link=row["link"],
-            seen=row["seen"],
-            attempts=row["attempts"],
-            repeated=row["attempts"] > 1,
-        )
+        return CommentToSend(**{**row, "summon": tuple(row["summon"])})
 
     async def sent(self, comment: CommentToSend, outside_id: str) -> None:
         """Write down that the tracker has it."""
@@ -124,7 +106,7 @@ class TrackerStore:
         """Claim a ticket whose comments were not read for that long."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_TO_READ, every)
-        return None if row is None else TicketToRead(**dict(row))
+        return None if row is None else TicketToRead(**row)
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
@@ -140,10 +122,7 @@ class TicketReading:
         self._connection = connection
         self.incident_store = IncidentStore(connection, principal=principal, request_id="tracker")
         self.notifications = NotificationStore(connection)
-
-    async def duty(self) -> Duty:
-        """Return who answers now."""
-        return await RosterReader(self._connection).duty()
+        self.roster = RosterReader(connection)
 
     async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
         """Keep a comment once; returns whether it is new and not one of our own."""

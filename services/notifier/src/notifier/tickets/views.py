@@ -10,14 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from common.http import AdminChange, PageQuery
 
 _BIGINT = 2**63 - 1
-
-
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
 _Queue = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,14}$")]
-
-
 _Key = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,14}-[0-9]{1,12}$", examples=["TRAVELBACK-17"])]
 
 

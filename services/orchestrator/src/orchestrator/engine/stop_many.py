@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.http import AdminChange, Change, Moment
 from common.postgres import Connection, Record
-from orchestrator.engine.filters import Filters
 from orchestrator.engine.model import WorkflowState
 from orchestrator.engine.operate import record_operation
+from orchestrator.engine.search import Filters
 from orchestrator.engine.store import request_derivation
 from orchestrator.engine.views import WorkflowView, workflow_view
 

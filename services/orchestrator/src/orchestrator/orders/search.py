@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from common.postgres import Database, Record
-from orchestrator.engine.filters import Filters
 from orchestrator.engine.model import WorkflowState
+from orchestrator.engine.search import Filters
 
 _ORDER = "SELECT * FROM orders WHERE number = $1"
 

@@ -1,10 +1,15 @@
-"""Reads the story of an order in one order of time, whoever told which part of it."""
+"""The story of an order: what other services note in their journals, and all of it read in one order of time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from common.postgres import Database, Record
+from common.contracts.envelope import Envelope, parse
+from common.contracts.journal import JournalEntryV1
+from common.postgres import Connection, Database, Record
+from orchestrator.engine.model import TimelineEntry
+from orchestrator.engine.store import add_to_timeline
 
 # Hooks as they arrived, what was done and told by every service, and what people did, in one order. The gateway's recorder tells of
 # each delivery itself; until it has (its database may be away), what the orchestrator took in stands in for it.
@@ -52,3 +57,14 @@ class TimelineStore:
             if not rows and not await connection.fetchval(_KNOWN, number):
                 return None
         return rows
+
+
+async def add_journal_entries(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    """Add journal entries to the timelines of their orders, in the consumer's transaction."""
+    await add_to_timeline(connection, [_entry(envelope) for envelope in envelopes])
+
+
+def _entry(envelope: Envelope) -> TimelineEntry:
+    entry = parse(envelope, JournalEntryV1)
+    said = {name: getattr(entry, name) for name in JournalEntryV1.model_fields}
+    return TimelineEntry(**said, traceparent=envelope.traceparent)

@@ -1,7 +1,7 @@
-"""The caller's own rules of tips: what ``update_transactions`` did before the tips service, and does whenever that does not answer.
+"""The caller's own rules of tips: what it did before the tips service, and does whenever that does not answer; and the sum to pay.
 
-They stay until the move is over (docs/requirements.md#tips-rollout-and-fallback). They share settings with services/tips and no code; the
-vectors and the Hypothesis test in tests/conformance keep both equal.
+The rules of tips stay until the move is over (docs/requirements.md#tips-rollout-and-fallback). They share settings with services/tips and
+no code; the vectors and the Hypothesis test in tests/conformance keep both equal.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 from common.money import exponent
 from orchestrator.tips.model import Feedback, TipsOrder
+
+_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,3 +126,25 @@ def need_hold(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules, 
         return False
     age = now - order.finished_at
     return rules.hold_after <= age < rules.hold_until
+
+
+def sum_to_pay(order: TipsOrder) -> int:
+    """Return what the goods cost the customer in the end, in minor units: the final cost without what went back; tips not in it."""
+    if order.cancelled or order.refunded:
+        return 0
+    return max(order.cost - order.given_back, 0)
+
+
+def next_check(order: TipsOrder, rules: OldTipsRules, *, now: datetime) -> datetime | None:
+    """Return when the order has to be looked at again, or None when there is nothing left to check.
+
+    Tips can change by themselves only while they may still be held: a cashless order whose tips were not set to zero, before the
+    window opens. When it opens they are held; after that only the customer (``feedback-changed``) or a refund begins another run. A hold
+    that was due and did not come about inside the window is tried again.
+    """
+    if not order.finished or order.finished_at is None or forbidden(order, rules):
+        return None
+    opens, closes = order.finished_at + rules.hold_after, order.finished_at + rules.hold_until
+    if now < opens:
+        return None if order.done else opens
+    return None if now >= closes or order.tips <= 0 or order.done or order.held_sum == order.tips else now + _AGAIN

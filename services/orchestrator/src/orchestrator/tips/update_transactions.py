@@ -27,9 +27,8 @@ from orchestrator.tips.decide import Decided, TipsCaller, Trigger
 from orchestrator.tips.messages import transactions_entry
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import Contended, FeedbackSilent, TipsOrder, Transactions
-from orchestrator.tips.own_rules import RulesByPlace
+from orchestrator.tips.own_rules import RulesByPlace, next_check, sum_to_pay
 from orchestrator.tips.store import TipsStore, write_transactions
-from orchestrator.tips.transactions import next_check, sum_to_pay
 
 FEEDBACK_CHANGED = "feedback.changed"
 _SOON = timedelta(seconds=1)

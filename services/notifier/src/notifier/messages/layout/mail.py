@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from notifier.messages.document import Document, text_of
-from notifier.messages.layout.base import Page, with_marks
+from notifier.messages.document import Document, Page, text_of, with_marks
 
 _SUBJECT = 200
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from notifier.messages.buttons import Button, Keyboard
-from notifier.messages.document import Document, Line, Span, text_of
-from notifier.messages.layout.base import Page, cut, escape, short_link, with_marks
+from notifier.messages.document import (
+    Button,
+    Document,
+    Keyboard,
+    Line,
+    Page,
+    Span,
+    cut,
+    escape,
+    short_link,
+    text_of,
+    with_marks,
+)
 
 _MARKS = {"bold": "*", "italic": "_", "code": "`", "strike": "~"}
 _SECTION = 3000

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from notifier.messages.document import Document, Line, Span
-from notifier.messages.layout.base import Page, cut, escape, short_link, with_marks
+from notifier.messages.document import Document, Line, Page, Span, cut, escape, short_link, with_marks
 
 _TAGS = {"bold": "b", "italic": "i", "code": "code", "strike": "s"}
 _LIMIT = 4096

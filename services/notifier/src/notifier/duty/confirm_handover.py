@@ -1,0 +1,42 @@
+"""Confirm a handover: the newcomer by a button, or an operator for whoever has the running shift (they said so by phone)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from common.errors import Conflict, NotFound
+from common.http import Change
+from common.postgres import Connection
+from notifier.duty.roster import running
+from notifier.duty.roster_store import HandoverStore, RosterReader
+
+
+async def confirm_own(connection: Connection, handover_id: int, *, person: str) -> str | None:
+    """Confirm a handover if it is that person's; returns whose it is, None when there is none."""
+    store = HandoverStore(connection)
+    whose = await store.whose(handover_id)
+    if whose == person:
+        await store.confirm(handover_id, by=person)
+    return whose
+
+
+async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
+    """Confirm the running shift's handover; returns its id and whose it is. Once confirmed, it stays as it was confirmed first.
+
+    Raises ``NotFound`` when nobody is on duty, ``Conflict`` while the shift was not announced.
+    """
+    reader = RosterReader(change.connection)
+    shift = running(await reader.final_shifts(await reader.plan(), now), now)
+    if shift is None or shift.on_duty is None:
+        raise NotFound("nobody is on duty")
+    handover = await reader.handover(starts_at=shift.starts_at, person=shift.on_duty)
+    if handover is None:
+        raise Conflict("the handover was not announced yet")
+    await confirm_own(change.connection, handover.id, person=shift.on_duty)
+    await change.record(
+        "handover.confirm",
+        f"handover:{handover.id}",
+        before={"confirmed": handover.confirmed_at is not None},
+        after={"confirmed": True, "person": shift.on_duty},
+    )
+    return handover.id, shift.on_duty

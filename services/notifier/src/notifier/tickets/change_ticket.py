@@ -1,0 +1,97 @@
+"""What an operator does to tickets: open one, remark on one, link one to a development ticket. Each is audited."""
+
+from __future__ import annotations
+
+from common.http import Change
+from common.telemetry import scrub_text
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.roster_store import RosterReader
+from notifier.incidents.store import IncidentStore
+from notifier.messages.words import Words
+from notifier.people.model import Directory
+from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
+from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
+from notifier.tickets.store import TicketStore
+from notifier.tickets.views import CommentBody, Commented, LinkBody, Linked, NewTicketBody, TicketOpened
+
+
+class ChangeTicket:
+    """Texts are scrubbed of customers' data before they are stored. ``outside``: the tickets lie in the outside tracker."""
+
+    def __init__(
+        self, *, outside: bool, acknowledge: AcknowledgeFromComment, directory: Directory, words: Words
+    ) -> None:
+        self._outside = outside
+        self._acknowledge = acknowledge
+        self._directory = directory
+        self._words = words
+
+    async def open(self, change: Change, wanted: NewTicketBody) -> TicketOpened:
+        """Open a support ticket."""
+        queue = wanted.queue or REQUESTS
+        ticket = NewTicket(
+            queue=queue,
+            kind="request",
+            summary=scrub_text(wanted.summary),
+            description=scrub_text(wanted.text),
+            created_by=change.principal.name,
+            order_number=wanted.order_number,
+        )
+        [row] = await self._store(change).open([ticket])
+        await change.record("ticket.open", f"ticket:{row['id']}", after={"queue": queue, "key": row["key"]})
+        if change.dry_run:
+            return TicketOpened(id=None, key=None, queue=queue, dry_run=True)
+        return TicketOpened(id=row["id"], key=row["key"], queue=queue, dry_run=False)
+
+    async def comment(self, change: Change, key: str, remark: CommentBody, *, request_id: str) -> Commented:
+        """Add a remark; "no need to call", said by somebody who could be called, takes the incident.
+
+        Raises ``NotFound``, and ``CallUnderWay`` (see ``patiently``). A dry run only looks for the ticket.
+        """
+        tickets, author, text = self._store(change), change.principal.name, scrub_text(remark.said)
+        ticket = await tickets.ticket(key)
+        shown = ticket["key"] or str(ticket["id"])
+        if change.dry_run:
+            return Commented(id=None, ticket=shown, acknowledged=False, dry_run=True)
+        seniors = [self._directory.people[name] for name in self._directory.seniors] if remark.tell_customer else []
+        tagged = ", ".join(person.shown for person in seniors)
+        comment = TicketComment(
+            ticket_id=ticket["id"],
+            author=author,
+            text=f"{tagged}: {self._words['tell_customer']}. {text}" if seniors else text,
+            summon=tuple(person.tracker for person in seniors if person.tracker is not None),
+        )
+        row = await tickets.comment(comment)
+        assert row is not None  # noqa: S101 - a person's remark tells no line of history, so it is always new
+        await change.record(
+            "ticket.comment",
+            f"ticket:{ticket['id']}",
+            after={"comment": row["id"]},
+            reason=remark.reason or remark.said,
+        )
+        acknowledged = await self._acknowledge(
+            IncidentStore(change.connection, principal=change.principal, request_id=request_id),
+            NotificationStore(change.connection),
+            ticket_id=ticket["id"],
+            incident_id=ticket["incident_id"],
+            author=author,
+            text=text,
+            duty=await RosterReader(change.connection).duty(),
+        )
+        return Commented(id=row["id"], ticket=shown, acknowledged=acknowledged, dry_run=False)
+
+    async def link(self, change: Change, key: str, wanted: LinkBody) -> Linked:
+        """Link a ticket to a development ticket, and say so in a comment. Raises ``NotFound``."""
+        tickets = self._store(change)
+        ticket = await tickets.ticket(key)
+        before, after = ticket["development_ticket"], wanted.development_ticket
+        await tickets.develop(ticket["id"], after)
+        text = f"{after}: {scrub_text(change.reason)}"
+        comment = TicketComment(ticket_id=ticket["id"], author=change.principal.name, text=text)
+        await tickets.comment(comment, link=after)
+        await change.record("ticket.link", f"ticket:{ticket['id']}", before=before, after=after)
+        shown = ticket["key"] or str(ticket["id"])
+        return Linked(ticket=shown, before=before, after=after, dry_run=change.dry_run)
+
+    def _store(self, change: Change) -> TicketStore:
+        return TicketStore(change.connection, outside=self._outside)
