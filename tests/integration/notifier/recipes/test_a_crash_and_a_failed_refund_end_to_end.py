@@ -1,4 +1,4 @@
-"""A crashed workflow and a failed refund, from the real orchestrator and the real refunds service to a button and back (issue 7)."""
+"""A crashed workflow and a failed refund, from the real orchestrator and the real refunds service to a button and back."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from common.postgres.pool import (
     DatabaseAway,
     Record,
     is_retryable,
+    is_transient,
     prepare_connection,
 )
 from common.postgres.schema import migrate, require_schema, required_versions
@@ -18,6 +19,7 @@ __all__ = [
     "DatabaseAway",
     "Record",
     "is_retryable",
+    "is_transient",
     "migrate",
     "prepare_connection",
     "require_schema",
