@@ -8,15 +8,15 @@ from tests.architecture.figures import CASE, OUTSIDE, Tree, figures
 
 # Where a limit is above its aim, the difference is still to be done.
 LIMITS = {
-    "product lines": 43_900,
+    "product lines": 43_600,
     "protocols": 25,
-    "outside references": 26,
+    "outside references": 0,
     "port files": 0,
     "pattern folders": 0,
     "longest file": 400,
     "files in the largest feature": 25,
     "imports from test modules": 0,
-    "test names over 80 characters": 12,
+    "test names over 80 characters": 0,
 }
 AIMS = {
     "product lines": 43_500,
