@@ -53,7 +53,7 @@ CREATE TABLE ticket_comments (
 CREATE INDEX ticket_comments_ticket ON ticket_comments (ticket_id, id);
 CREATE INDEX ticket_comments_to_send ON ticket_comments (not_before) WHERE outside IN ('pending', 'sending');
 
--- What operators are to do, by kind of problem (patterns as in routes: problem.*). No row, or `call`: phone the person on duty (M11).
+-- What operators are to do, by kind of problem (patterns as in routes: problem.*). No row, or `call`: phone the person on duty.
 CREATE TABLE instructions (
     kind       text PRIMARY KEY,
     text       text NOT NULL,

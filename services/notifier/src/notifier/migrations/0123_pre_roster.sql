@@ -1,5 +1,5 @@
 -- migrate:up
--- The duty roster (M24): the plan, what stands over it, and each handover once.
+-- The duty roster: the plan, what stands over it, and each handover once.
 
 CREATE TABLE roster (
     id         smallint PRIMARY KEY DEFAULT 1 CHECK (id = 1),
