@@ -84,7 +84,7 @@ async def test_a_refusal_of_the_last_in_the_chain_is_left_alone(make_kit: MakeKi
     assert len(await kit.fetch("SELECT 1 FROM deliveries")) == 3
 
 
-async def test_the_heartbeat_comes_only_after_the_provider_took_it_and_while_nothing_is_overdue(
+async def test_the_heartbeat_shows_only_what_the_provider_took_while_nothing_is_overdue(
     make_kit: MakeKit,
 ) -> None:
     pinged: list[str] = []

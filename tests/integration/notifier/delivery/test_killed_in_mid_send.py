@@ -43,7 +43,7 @@ async def calls(kit: Kit, system: str, count: int) -> list[dict[str, Any]]:
     return await eventually(probe, within=60)
 
 
-async def test_killed_while_three_providers_are_silent_each_notice_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
+async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
     kit = await make_kit(replicas=0, routes=EVERYWHERE, call_deadline=3.0)
     async with notifier(kit) as victim:
         await kit.publish(created("H0"))
@@ -116,7 +116,7 @@ async def test_sigterm_in_mid_send_waits_for_the_answer_and_writes_it_down(make_
 
 
 @pytest.mark.chaos
-async def test_two_replicas_that_are_killed_at_random_lose_nothing_and_double_nothing_silently(
+async def test_two_replicas_killed_at_random_lose_nothing_and_repeat_nothing_silently(
     make_kit: MakeKit,
 ) -> None:
     kit = await make_kit(replicas=0, call_deadline=1.0)

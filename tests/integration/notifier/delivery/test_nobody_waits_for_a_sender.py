@@ -13,7 +13,7 @@ from tests.integration.notifier.factories import ALERT, Kit, MakeKit, created
 REASON = {"reason": "Разбираюсь с проблемой. Звонить не нужно."}
 
 
-async def test_an_order_is_taken_in_and_a_problem_resolved_while_a_sender_has_not_written_its_outcome(
+async def test_intake_and_resolution_do_not_wait_for_a_sender_that_has_not_recorded(
     make_kit: MakeKit,
 ) -> None:
     kit = await make_kit()
@@ -33,7 +33,7 @@ async def test_an_order_is_taken_in_and_a_problem_resolved_while_a_sender_has_no
         await sender.close()
 
 
-async def test_a_problem_is_resolved_by_many_while_its_messages_are_edited_and_nobody_meets_a_deadlock(
+async def test_many_resolve_a_problem_while_its_messages_are_edited_without_a_deadlock(
     make_kit: MakeKit,
 ) -> None:
     kit = await make_kit()

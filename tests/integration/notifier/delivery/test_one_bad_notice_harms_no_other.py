@@ -92,7 +92,7 @@ async def test_what_telegram_cannot_parse_is_sent_without_mark_up(
     assert (row["state"], row["attempts"]) == ("sent", 1)
 
 
-async def test_an_alert_with_senseless_signs_and_an_endless_link_is_told_with_its_neighbours(make_kit: MakeKit) -> None:
+async def test_an_alert_with_control_characters_and_an_endless_link_is_sent_with_others(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=SLACK_ONLY)
     body = copy.deepcopy(ALERT)
     [alert] = body["alerts"]

@@ -1,4 +1,4 @@
-"""From an event on RabbitMQ to the exact texts in the chats (M7, M8)."""
+"""From an event on RabbitMQ to the exact texts in the chats."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_new_order_is_told_to_pickers_and_store_with_its_trace(make_kit:
     assert [(len(row["message_ids"]), row["attempts"]) for row in rows] == [(1, 1), (1, 1)]
 
 
-async def test_a_change_is_told_after_the_order_and_what_is_not_to_be_told_is_kept_with_the_reason(
+async def test_a_change_follows_its_order_and_what_is_not_sent_is_kept_with_the_reason(
     make_kit: MakeKit,
 ) -> None:
     kit = await make_kit()

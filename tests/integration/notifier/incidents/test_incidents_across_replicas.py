@@ -127,7 +127,7 @@ async def test_an_alert_storm_in_one_notification_is_taken_in_whole(make_kit: Ma
     assert count == {"n": 500, "seen": 1000}
 
 
-async def test_a_chat_that_takes_messages_again_ends_the_problem_and_a_second_refusal_is_told_anew(
+async def test_a_chat_that_works_again_ends_the_problem_and_a_second_refusal_is_news(
     make_kit: MakeKit,
 ) -> None:
     kit = await make_kit()

@@ -1,4 +1,4 @@
-"""A front end's error with a basket, reported by Sentry, is an incident here and an endangered order at the gateway (M5, M26)."""
+"""A front end's error with a basket, reported by Sentry, is an incident here and an endangered order at the gateway."""
 
 from __future__ import annotations
 

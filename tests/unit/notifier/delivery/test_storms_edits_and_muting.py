@@ -193,7 +193,7 @@ def test_each_outcome_of_an_edit_has_its_consequence(outcome: Outcome, was_edit:
     assert decided == expected
 
 
-def test_a_stale_edit_is_dropped_and_a_message_that_is_too_long_shrinks_before_it_fails() -> None:
+def test_a_stale_edit_is_dropped_and_a_too_long_message_shrinks_before_it_fails() -> None:
     old = NOW - timedelta(hours=7)
     stale = after_edit(
         Unclear("silence"), now=NOW, created_at=old, attempts=90, was_edit=True, jitter=0.0, retry_policy=RetryPolicy()

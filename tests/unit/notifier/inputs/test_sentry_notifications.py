@@ -1,4 +1,4 @@
-"""What is read out of Sentry's notifications: the problem, and the basket that the front end could not place (M26)."""
+"""What is read out of Sentry's notifications: the problem, and the basket that the front end could not place."""
 
 from __future__ import annotations
 

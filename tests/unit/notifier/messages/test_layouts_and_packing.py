@@ -74,7 +74,7 @@ CANDIDATES = st.lists(
 
 
 @given(CANDIDATES, st.booleans(), st.sampled_from(["telegram", "slack"]))
-def test_a_message_keeps_the_order_fits_and_holds_only_whole_notices_beside_the_first(
+def test_a_message_keeps_order_fits_and_holds_whole_notices_beside_the_first(
     drawn: list[tuple[Document, str | None, bool]], combine: bool, channel: str
 ) -> None:
     layout = CHANNELS[channel].layout

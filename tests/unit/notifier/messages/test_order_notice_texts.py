@@ -1,4 +1,4 @@
-"""What pickers and store read: whole texts, in both languages (M7)."""
+"""What pickers and store read: whole texts, in both languages."""
 
 from __future__ import annotations
 
