@@ -192,7 +192,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         if isinstance(channel.sender, TelegramSender) and settings.telegram_token is not None:
             [limit, *_] = telegram_limits(bot=bot_id(settings.telegram_token.get_secret_value()), chat="0")
             telegram = TelegramAnswers(
-                bots=channel.sender, database=database, limit=limit, deadline=settings.call_deadline
+                sender=channel.sender, database=database, limit=limit, deadline=settings.call_deadline
             )
             answers["telegram"] = telegram.answer
             url, webhook_secret = settings.telegram_webhook_url, secret(settings.telegram_webhook_secret)

@@ -27,8 +27,8 @@ _BENIGN = ("query is too old", "query id is invalid")
 class TelegramAnswers:
     """Answers pressed buttons and registers the webhook. Every call takes a place in the bot's window, which replicas and senders share."""
 
-    def __init__(self, *, bots: TelegramSender, database: Database, limit: Limit, deadline: float) -> None:
-        self._bots = bots
+    def __init__(self, *, sender: TelegramSender, database: Database, limit: Limit, deadline: float) -> None:
+        self._sender = sender
         self._database = database
         self._limit = limit
         self._deadline = deadline
@@ -37,7 +37,7 @@ class TelegramAnswers:
         """Answer one; returns False if it is to be tried again. A query that is too old can never be answered, and nobody waits for it."""
         from aiogram import exceptions as said
 
-        bot = await self._bots.bot()
+        bot = await self._sender.bot()
         await self._place()
         try:
             async with asyncio.timeout(self._deadline):
@@ -60,7 +60,7 @@ class TelegramAnswers:
         """Have Telegram send pressed buttons to us, unless it does already. Never raises for what Telegram says."""
         from aiogram import exceptions as said
 
-        bot = await self._bots.bot()
+        bot = await self._sender.bot()
         try:
             async with asyncio.timeout(self._deadline):
                 await self._place()
