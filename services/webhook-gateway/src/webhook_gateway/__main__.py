@@ -1,25 +1,20 @@
-"""``python -m webhook_gateway serve | migrate | openapi | check-ledger``."""
+"""``python -m webhook_gateway serve | migrate | check-ledger``."""
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Sequence
 
 from common.service import service_cli
 from webhook_gateway.app import build, migrate_database
 from webhook_gateway.deliveries.ledger_command import check_ledger
+from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.settings import Settings
 
-_service = service_cli(service="webhook-gateway", settings=Settings, build=build, migrate=migrate_database)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command. ``check-ledger`` has options of its own and needs none of the service's settings."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    if words[:1] == ["check-ledger"]:
-        sys.exit(check_ledger(words[1:]))
-    _service(words)
-
+main = service_cli(
+    service=SERVICE,
+    settings=Settings,
+    build=build,
+    migrate=migrate_database,
+    checks={"check-ledger": check_ledger},
+)
 
 if __name__ == "__main__":
     main()

@@ -144,7 +144,7 @@ async def test_deliveries_are_found_by_order_time_and_outcome_page_by_page(start
         assert pages == everything[::-1]
 
 
-async def test_the_desk_answers_mistakes_as_problems(start: Start) -> None:
+async def test_mistakes_of_an_operator_are_answered_as_problems(start: Start) -> None:
     absent = "01a1fcc2-ffa5-76f2-8271-2bb638b97e43"
     async with start() as gateway:
         for path, headers, status in (
@@ -160,7 +160,13 @@ async def test_the_desk_answers_mistakes_as_problems(start: Start) -> None:
         ):
             async with gateway.session.get(gateway.url + path, headers=headers) as answer:
                 assert (path, answer.status, answer.content_type) == (path, status, "application/problem+json")
-        assert (await gateway.change(f"/admin/v1/deliveries/{absent}/replay", {"reason": "none"}))[0] == 404
+        for path in (
+            f"deliveries/{absent}/replay",
+            f"deliveries/{absent}/dismiss",
+            f"endangered-orders/{absent}/close",
+        ):
+            status, problem = await gateway.change(f"/admin/v1/{path}", {"reason": "none"})
+            assert (path, status, problem["code"]) == (path, 404, "not_found")
         assert (await gateway.change(f"/admin/v1/deliveries/{absent}/replay", {}))[0] == 422
 
 

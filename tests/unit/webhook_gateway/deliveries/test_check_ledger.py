@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from common.checks import Finding
 from common.contracts import intake
-from webhook_gateway.deliveries.check_ledger import Carried, Difference, Evidence, Kept, Orders, balance, check
+from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders, balance, check
 
 KEPT = Kept(
     delivery_id="d1",
@@ -84,7 +85,7 @@ def test_what_does_not_fit_is_found(evidence: Evidence, kind: str, waiting: bool
 def test_a_repeated_created_with_another_content_has_to_be_at_the_orchestrator_too() -> None:
     other = replace(KEPT, delivery_id="d3", digest="cd")
     assert check(replace(WHOLE, kept=(*WHOLE.kept, other))) == [
-        Difference("not_at_the_orchestrator", "order.created of N1, delivery d3")
+        Finding("not_at_the_orchestrator", "order.created of N1, delivery d3")
     ]
 
 

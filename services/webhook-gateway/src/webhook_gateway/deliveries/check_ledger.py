@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from common.checks import Finding
 from common.contracts import intake
 from webhook_gateway.hooks.model import LEDGER, ORDER_CREATED, Outcome
 
@@ -65,15 +66,6 @@ class Evidence:
     acknowledged: Sequence[tuple[str, str]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Something that does not fit. ``waiting``: it is safe on a disk and on its way; everything else needs a person."""
-
-    kind: str
-    what: str
-    waiting: bool = False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
     """The ledger: counts by outcome for each replica. received = their sum."""
@@ -108,19 +100,19 @@ def balance(evidence: Evidence) -> Balance:
     )
 
 
-def check(evidence: Evidence) -> list[Difference]:
-    """Return every difference; an empty list is the proof."""
+def check(evidence: Evidence) -> list[Finding]:
+    """Return every difference; an empty list is the proof. One that waits is safe on a disk and on its way."""
     recorded = [one for one in evidence.kept if one.where == "ledger"]
     known = {one.delivery_id for one in recorded}
     found = list(_repeated("twice_in_the_ledger", (one.delivery_id for one in recorded)))
     for one in evidence.kept:
         if one.where != "ledger" and one.delivery_id not in known:
             kind = "dead_letter_of_the_recorder" if one.where == "dead_letter" else "only_in_the_spool"
-            found.append(Difference(kind, f"{_say(one)} in {one.where}", waiting=kind == "only_in_the_spool"))
-    found += [Difference("damaged_in_the_spool", f"{count} in {where}") for where, count in evidence.damaged]
+            found.append(Finding(kind, f"{_say(one)} in {one.where}", waiting=kind == "only_in_the_spool"))
+    found += [Finding("damaged_in_the_spool", f"{count} in {where}") for where, count in evidence.damaged]
     found += _endangered(recorded, evidence.endangered)
     if evidence.orders is None:
-        found += [Difference("not_told_of_by_the_orchestrator", number, waiting=True) for number in evidence.unarrived]
+        found += [Finding("not_told_of_by_the_orchestrator", number, waiting=True) for number in evidence.unarrived]
     else:
         found += _at_the_orchestrator(evidence, evidence.orders)
     if evidence.acknowledged is not None:
@@ -128,15 +120,15 @@ def check(evidence: Evidence) -> list[Difference]:
     return found
 
 
-def _endangered(recorded: Sequence[Kept], endangered: frozenset[str]) -> Iterator[Difference]:
+def _endangered(recorded: Sequence[Kept], endangered: frozenset[str]) -> Iterator[Finding]:
     refused = {one.delivery_id for one in recorded if one.type == intake.WEBSITE_ORDER_REFUSED}
     for missing in sorted(refused - endangered):
-        yield Difference("refused_and_not_endangered", missing)
+        yield Finding("refused_and_not_endangered", missing)
     for unknown in sorted(endangered - refused):
-        yield Difference("endangered_and_not_in_the_ledger", unknown)
+        yield Finding("endangered_and_not_in_the_ledger", unknown)
 
 
-def _at_the_orchestrator(evidence: Evidence, orders: Orders) -> Iterator[Difference]:
+def _at_the_orchestrator(evidence: Evidence, orders: Orders) -> Iterator[Finding]:
     carried = {one.event_id for one in orders.carried}
     on_disk = {one.known_as for one in evidence.kept if one.where != "ledger"}
     missing = {}
@@ -147,13 +139,13 @@ def _at_the_orchestrator(evidence: Evidence, orders: Orders) -> Iterator[Differe
             missing[one.known_as] = one
     for name, one in missing.items():
         if one.delivery_id in orders.dead:
-            yield Difference("dead_letter_of_the_orchestrator", _say(one))
+            yield Finding("dead_letter_of_the_orchestrator", _say(one))
         else:
-            yield Difference("not_at_the_orchestrator", _say(one), waiting=name in on_disk)
+            yield Finding("not_at_the_orchestrator", _say(one), waiting=name in on_disk)
     ids = {one.delivery_id for one in evidence.kept}
     for hook in orders.carried:
         if hook.delivery_id not in ids:
-            yield Difference("not_in_the_ledger", f"{hook.event} of {hook.number}, delivery {hook.delivery_id}")
+            yield Finding("not_in_the_ledger", f"{hook.event} of {hook.number}, delivery {hook.delivery_id}")
     yield from _repeated(
         "twice_at_the_orchestrator",
         (f"{hook.event} of {hook.number}, event {hook.event_id}" for hook in orders.carried),
@@ -162,26 +154,26 @@ def _at_the_orchestrator(evidence: Evidence, orders: Orders) -> Iterator[Differe
     numbers = {number for number, _, _ in orders.orders}
     created = {hook.number for hook in orders.carried if hook.event == ORDER_CREATED}
     for number in sorted(created - numbers):
-        yield Difference("created_and_no_order", number, waiting=True)
+        yield Finding("created_and_no_order", number, waiting=True)
 
 
-def _acknowledged(evidence: Evidence, acknowledged: Sequence[tuple[str, str]]) -> Iterator[Difference]:
+def _acknowledged(evidence: Evidence, acknowledged: Sequence[tuple[str, str]]) -> Iterator[Finding]:
     """Each acknowledged request is a delivery of its own, so there are at least as many of these."""
     kept = Counter({(one.number, one.event): 0 for one in evidence.kept})
     for delivery in {one.delivery_id: one for one in evidence.kept}.values():
         kept[delivery.number, delivery.event] += 1
     for (number, event), count in sorted(Counter(acknowledged).items()):
         if kept[number, event] < count:
-            yield Difference(
+            yield Finding(
                 "acknowledged_and_lost",
                 f"{event} of {number}: answered {count} times, kept {kept[number, event]} times",
             )
 
 
-def _repeated(kind: str, names: Iterable[str]) -> Iterator[Difference]:
+def _repeated(kind: str, names: Iterable[str]) -> Iterator[Finding]:
     for name, count in sorted(Counter(names).items()):
         if count > 1:
-            yield Difference(kind, f"{name}: {count} times")
+            yield Finding(kind, f"{name}: {count} times")
 
 
 def _say(one: Kept) -> str:

@@ -13,8 +13,8 @@ import orjson
 
 from common.contracts.envelope import Envelope
 from common.contracts.intake import Hook
-from common.errors import ConfigurationError
-from common.postgres import Connection, Database
+from common.errors import ConfigurationError, Unavailable
+from common.postgres import Connection, Database, is_transient
 from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders
 from webhook_gateway.hooks.model import HOOKS
 from webhook_gateway.hooks.reading import event_name
@@ -97,13 +97,14 @@ async def gather(
 
 @asynccontextmanager
 async def _open(dsn: str) -> AsyncIterator[Connection]:
-    database = Database(dsn, application_name="check-ledger", max_size=1, command_timeout=600.0)
-    await database.open()
+    database = Database(dsn, application_name="check-ledger", command_timeout=600.0)
     try:
-        async with database.acquire() as connection:
+        async with database.session() as connection:
             yield connection
-    finally:
-        await database.close()
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        raise Unavailable(f"a database does not answer ({type(error).__name__})") from error
 
 
 async def _orders(dsn: str, since: datetime | None, until: datetime | None) -> Orders:
