@@ -8,7 +8,7 @@ from tests.architecture.figures import CASE, OUTSIDE, Tree, figures
 
 # Where a limit is above its aim, the difference is still to be done.
 LIMITS = {
-    "product lines": 43_600,
+    "product lines": 43_500,
     "protocols": 25,
     "outside references": 0,
     "port files": 0,
