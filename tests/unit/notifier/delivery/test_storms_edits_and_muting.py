@@ -1,4 +1,4 @@
-"""What goes first, what a storm does to a lane, what an edit's outcome means, what keeps a problem from being told."""
+"""What goes first, what a storm does to a chat, what an edit's outcome means, what keeps a problem from being told."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def a_digest(**changes: Any) -> Digest:
     return Digest(**{**values, **changes})
 
 
-def a_lane(**changes: Any) -> ChatQueue:
-    """A Telegram group's lane."""
+def a_chat(**changes: Any) -> ChatQueue:
+    """A Telegram group's chat."""
     limits = telegram_limits(bot="1", chat="-1")
     values: dict[str, Any] = {
         "key": "telegram:-1",
@@ -111,7 +111,7 @@ def test_the_order_of_urgency_is_the_one_that_was_agreed() -> None:
 def test_what_is_about_problems_leaves_places_to_pages_and_orders_keep_theirs() -> None:
     group = telegram_limits(bot="1", chat="-1")[2]
     places = {
-        name: [option.limits[2].places for option in chooser().options(a_lane(waiting=(each,)))]
+        name: [option.limits[2].places for option in chooser().options(a_chat(waiting=(each,)))]
         for name, each in {
             "warning": waiting(1),
             "critical": waiting(1, priority=CRITICAL),
@@ -139,27 +139,27 @@ def test_a_page_goes_before_an_edit_and_an_edit_before_a_warning() -> None:
     order = [
         option.priority
         for option in chooser().options(
-            a_lane(waiting=(waiting(2, priority=CRITICAL),), stale=post, digests=(a_digest(),))
+            a_chat(waiting=(waiting(2, priority=CRITICAL),), stale=post, digests=(a_digest(),))
         )
     ]
     assert order == [CRITICAL, EDIT, EDIT]
-    order = [option.priority for option in chooser().options(a_lane(waiting=(waiting(2),), stale=post))]
+    order = [option.priority for option in chooser().options(a_chat(waiting=(waiting(2),), stale=post))]
     assert order == [EDIT, USUAL]
 
 
 def test_a_storm_begins_above_the_threshold_and_lasts_while_its_digest_is_open() -> None:
-    assert chooser().storms(a_lane(problems={0: 20})) == []
-    assert chooser().storms(a_lane(problems={0: 21, 7: 3})) == [None]
-    assert chooser().storms(a_lane(problems={0: 1, 7: 1}, digests=(a_digest(topic=7),))) == [7]
-    assert chooser().storms(a_lane(problems={0: 1}, digests=(a_digest(closing=True),))) == []
-    assert chooser().storms(a_lane(problems={}, digests=(a_digest(),))) == []
+    assert chooser().storms(a_chat(problems={0: 20})) == []
+    assert chooser().storms(a_chat(problems={0: 21, 7: 3})) == [None]
+    assert chooser().storms(a_chat(problems={0: 1, 7: 1}, digests=(a_digest(topic=7),))) == [7]
+    assert chooser().storms(a_chat(problems={0: 1}, digests=(a_digest(closing=True),))) == []
+    assert chooser().storms(a_chat(problems={}, digests=(a_digest(),))) == []
 
 
 def test_in_a_storm_one_critical_problem_of_each_group_is_in_the_message() -> None:
     pages = tuple(waiting(number, priority=CRITICAL, group=f"g{number % 2}") for number in range(6))
-    entries, _ = chooser().entries(a_lane(waiting=pages, digests=(a_digest(due=False),)))
+    entries, _ = chooser().entries(a_chat(waiting=pages, digests=(a_digest(due=False),)))
     assert [entry.waiting.id for entry in entries] == [0, 1]
-    entries, _ = chooser().entries(a_lane(waiting=pages))
+    entries, _ = chooser().entries(a_chat(waiting=pages))
     assert [entry.waiting.id for entry in entries] == [0, 1, 2, 3, 4, 5]
 
 

@@ -31,7 +31,7 @@ _SPACING_S = 0.05
 
 
 class Deliver:
-    """The sender of one channel. Any number may run, in any number of replicas: a lane is used by one at a time.
+    """The sender of one channel. Any number may run, in any number of replicas: a chat is used by one at a time.
 
     Guarantees: notices of one order reach a destination in the order of their versions; no provider's limit is exceeded; every notice ends
     ``sent``, ``failed`` (and then on-call hears of it) or ``dropped``; a notice is sent twice only when nobody can know whether the first
@@ -80,97 +80,97 @@ class Deliver:
         )
 
     async def claim(self) -> Claim | None:
-        """Take the next message of any lane, or None when nothing can be sent now."""
+        """Take the next message of any chat, or None when nothing can be sent now."""
         while True:
             taken_at = self._monotonic()
             async with self._queues.transaction() as queue:
-                lane = await queue.next_lane()
-                if lane is None:
+                chat = await queue.next_chat()
+                if chat is None:
                     return None
-                claim = await self._claim_in(queue, lane, taken_at=taken_at)
+                claim = await self._claim_in(queue, chat, taken_at=taken_at)
                 if claim is not None:
                     return claim
 
-    async def _claim_in(self, queue: DeliveryQueue, lane: ChatQueue, *, taken_at: float) -> Claim | None:
-        storms = self._next.storms(lane)
+    async def _claim_in(self, queue: DeliveryQueue, chat: ChatQueue, *, taken_at: float) -> Claim | None:
+        storms = self._next.storms(chat)
         if storms:
             for topic in storms:
-                await queue.absorb(lane, await queue.open_digest(lane, topic))
-            lane = await queue.look_again(lane)
-        options = self._next.options(lane)
+                await queue.absorb(chat, await queue.open_digest(chat, topic))
+            chat = await queue.look_again(chat)
+        options = self._next.options(chat)
         if not options:
             # Everything here waits for something: its time, or an earlier notice of its order.
-            await queue.postpone(lane, lane.now + timedelta(seconds=0.25))
+            await queue.postpone(chat, chat.now + timedelta(seconds=0.25))
             return None
         for option in options:
-            if _opens(lane, option.limits) <= lane.now:
-                return await self._claim_option(queue, lane, option, taken_at=taken_at)
-        await self._wait(queue, lane, options)
+            if _opens(chat, option.limits) <= chat.now:
+                return await self._claim_option(queue, chat, option, taken_at=taken_at)
+        await self._wait(queue, chat, options)
         return None
 
-    async def _wait(self, queue: DeliveryQueue, lane: ChatQueue, options: Sequence[Option]) -> None:
-        """Leave alone what has no free place: an edit by itself; new notices with the whole lane, or with all that is not urgent."""
+    async def _wait(self, queue: DeliveryQueue, chat: ChatQueue, options: Sequence[Option]) -> None:
+        """Leave alone what has no free place: an edit by itself; new notices with the whole chat, or with all that is not urgent."""
         for option in options:
-            until = _opens(lane, option.limits) + _ROOM
+            until = _opens(chat, option.limits) + _ROOM
             if isinstance(option.what, StaleMessage):
                 await queue.hold_edit(option.what, until)
             elif option.what is not None:
                 await queue.hold_digest(option.what, until)
-            elif option.urgent or _opens(lane, lane.limits) > lane.now:
-                await queue.postpone(lane, min(until, _opens(lane, lane.limits) + _ROOM))
+            elif option.urgent or _opens(chat, chat.limits) > chat.now:
+                await queue.postpone(chat, min(until, _opens(chat, chat.limits) + _ROOM))
             else:
-                await queue.urgent_only(lane, until)
+                await queue.urgent_only(chat, until)
 
     async def _claim_option(
-        self, queue: DeliveryQueue, lane: ChatQueue, option: Option, *, taken_at: float
+        self, queue: DeliveryQueue, chat: ChatQueue, option: Option, *, taken_at: float
     ) -> Claim | None:
-        made = await self._next_work(queue, lane, option)
+        made = await self._next_work(queue, chat, option)
         if made is None:
             return None
         message, work = made
-        until = lane.now + timedelta(seconds=self._deadline) + _ROOM
+        until = chat.now + timedelta(seconds=self._deadline) + _ROOM
         windows: dict[str, tuple[datetime, ...]] = {}
         held: dict[str, datetime] = {}
-        bounds = lane.edit_limits if message.edits is not None else lane.limits
+        bounds = chat.edit_limits if message.edits is not None else chat.limits
         for limit in bounds:
-            windows[limit.key], held[limit.key] = take(lane.windows.get(limit.key, ()), limit, lane.now, until=until)
+            windows[limit.key], held[limit.key] = take(chat.windows.get(limit.key, ()), limit, chat.now, until=until)
         claim = Claim(
             id=str(uuid4()),
-            lane=lane.key,
+            chat=chat.key,
             message=message,
             work=work,
             held=held,
             taken_at=taken_at,
-            refused=lane.refused,
+            refused=chat.refused,
         )
         # Twice the deadline, so that a slow sender has written its outcome down long before anyone thinks it dead.
-        lease = lane.now + timedelta(seconds=2 * self._deadline + 5)
-        await queue.claim(lane, claim, windows=windows, lease_until=lease)
+        lease = chat.now + timedelta(seconds=2 * self._deadline + 5)
+        await queue.claim(chat, claim, windows=windows, lease_until=lease)
         return claim
 
-    async def _next_work(self, queue: DeliveryQueue, lane: ChatQueue, option: Option) -> tuple[Message, Work] | None:
+    async def _next_work(self, queue: DeliveryQueue, chat: ChatQueue, option: Option) -> tuple[Message, Work] | None:
         if isinstance(option.what, Digest):
             digest = option.what
             tally, worst = await queue.tally(digest), await queue.worst(digest, MOST_WORST)
-            return self._next.digest(lane, digest, tally=tally, worst=worst), digest
+            return self._next.digest(chat, digest, tally=tally, worst=worst), digest
         if isinstance(option.what, StaleMessage):
-            return await self._edit(queue, lane, option.what)
-        entries, spoilt = self._next.entries(lane)
+            return await self._edit(queue, chat, option.what)
+        entries, spoilt = self._next.entries(chat)
         if spoilt:
             await queue.fail_permanently({waiting.id: reason for waiting, reason in spoilt})
-            await queue.add_to_outbox(*self._journal.spoilt(lane.key, spoilt, lane.now))
+            await queue.add_to_outbox(*self._journal.spoilt(chat.key, spoilt, chat.now))
             for waiting, _ in spoilt:
                 self._watch.delivered(
                     channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
                 )
-        return (self._next.post(lane, entries), entries) if entries else None
+        return (self._next.post(chat, entries), entries) if entries else None
 
-    async def _edit(self, queue: DeliveryQueue, lane: ChatQueue, stale: StaleMessage) -> tuple[Message, Work] | None:
+    async def _edit(self, queue: DeliveryQueue, chat: ChatQueue, stale: StaleMessage) -> tuple[Message, Work] | None:
         try:
             if stale.parts:  # else its notices were deleted as too old
-                return self._next.edit(lane, stale), stale
-        except Exception as error:  # noqa: BLE001 - a message that cannot be rendered any more must not stop the lane
-            _log.error("post_not_rendered", lane=lane.key, exc_info=error)
+                return self._next.edit(chat, stale), stale
+        except Exception as error:  # noqa: BLE001 - a message that cannot be rendered any more must not stop the chat
+            _log.error("post_not_rendered", chat=chat.key, exc_info=error)
         await queue.forget_post(stale)
         return None
 
@@ -228,7 +228,7 @@ class Deliver:
             _log.info(
                 "notification_edited",
                 channel=self._channel,
-                lane=claim.lane,
+                chat=claim.chat,
                 outcome=name,
                 subject=claim.message.subject,
             )
@@ -253,7 +253,7 @@ class Deliver:
 
 
 class Dispatcher:
-    """Sends what is due on one channel, up to ``concurrency`` messages at a time, each in a lane of its own.
+    """Sends what is due on one channel, up to ``concurrency`` messages at a time, each in another chat.
 
     ``wake`` after every commit that may have made work: at once when it rested, else a moment later, with whatever else came
     meanwhile. Survives the absence of PostgreSQL and of the provider. ``prepare`` is
@@ -351,8 +351,8 @@ async def rest(event: asyncio.Event, seconds: float, *, began: float, spacing: f
     await asyncio.sleep(max(0.0, began + spacing - time.monotonic()))
 
 
-def _opens(lane: ChatQueue, limits: Sequence[Limit]) -> datetime:
-    return max((opens_at(lane.windows.get(limit.key, ()), limit, lane.now) for limit in limits), default=lane.now)
+def _opens(chat: ChatQueue, limits: Sequence[Limit]) -> datetime:
+    return max((opens_at(chat.windows.get(limit.key, ()), limit, chat.now) for limit in limits), default=chat.now)
 
 
 def _trace_of(traceparent: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Digests of storms in PostgreSQL: one open digest a lane and topic, which takes over what waits there about problems."""
+"""Digests of storms in PostgreSQL: one open digest a chat and topic, which takes over what waits there about problems."""
 
 from __future__ import annotations
 
@@ -80,22 +80,22 @@ class Digests:
 
     _connection: Connection
 
-    async def _open_digests(self, lane: str, now: datetime) -> tuple[Digest, ...]:
-        return tuple(_digest(row, now) for row in await self._connection.fetch(_LIVE, lane))
+    async def _open_digests(self, chat: str, now: datetime) -> tuple[Digest, ...]:
+        return tuple(_digest(row, now) for row in await self._connection.fetch(_LIVE, chat))
 
-    async def open_digest(self, lane: ChatQueue, topic: int | None) -> Digest:
+    async def open_digest(self, chat: ChatQueue, topic: int | None) -> Digest:
         """Open the digest of a storm, or return the one that is open."""
-        row = await self._connection.fetchrow(_OPEN, lane.key, topic, lane.now)
+        row = await self._connection.fetchrow(_OPEN, chat.key, topic, chat.now)
         assert row is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
-        return _digest(row, lane.now)
+        return _digest(row, chat.now)
 
-    async def absorb(self, lane: ChatQueue, digest: Digest) -> int:
+    async def absorb(self, chat: ChatQueue, digest: Digest) -> int:
         """Give the digest what waits in its topic about problems, but for critical ones whose group has not paged; returns how many.
 
         They are on their way (``sending``, without a lease) until the digest shows them.
         """
         status = await self._connection.execute(
-            _ABSORB, lane.key, digest.id, digest.wanted + 1, digest.topic or 0, sorted(digest.paged)
+            _ABSORB, chat.key, digest.id, digest.wanted + 1, digest.topic or 0, sorted(digest.paged)
         )
         count = int(status.rpartition(" ")[2])
         if count:

@@ -23,7 +23,7 @@ LIMIT $3
 FOR UPDATE OF d SKIP LOCKED
 FOR KEY SHARE OF i SKIP LOCKED  -- whoever acts on the incident may want its deliveries next
 """
-_LANE = """
+_ADD_CHAT = """
 INSERT INTO lanes (key, channel, address)
 SELECT $1::text, $2::text, $3::text WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = $1)
 ON CONFLICT (key) DO NOTHING
@@ -71,20 +71,20 @@ class FailOver:
 
     def _following(self, stuck: Record) -> Destination | None:
         """Return whom to tell instead; None when the problem is over or everybody knows."""
-        known = {(lane, topic or None) for lane, topic in zip(stuck["lanes"], stuck["topics"], strict=True)}
+        known = {(chat, topic or None) for chat, topic in zip(stuck["lanes"], stuck["topics"], strict=True)}
         chain = () if stuck["over"] else self._chains[stuck["destination"]]
-        return next((each for each in chain if (each.lane, each.topic) not in known), None)
+        return next((each for each in chain if (each.chat, each.topic) not in known), None)
 
 
 async def _tell(connection: Connection, stuck: Record, destination: Destination) -> None:
-    """Put the same notice into another lane, once, and say so in the incident's history."""
-    await connection.execute(_LANE, destination.lane, destination.channel, destination.address)
+    """Enqueue the same notice for another chat, once, and say so in the incident's history."""
+    await connection.execute(_ADD_CHAT, destination.chat, destination.channel, destination.address)
     await connection.execute(
         _TELL,
         stuck["id"],
         destination.name,
         destination.channel,
-        destination.lane,
+        destination.chat,
         destination.topic,
         f"fallback of {stuck['destination']}",
     )

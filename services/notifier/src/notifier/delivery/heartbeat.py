@@ -20,7 +20,7 @@ _TAKEN = """
 SELECT max(d.sent_at) FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id
 WHERE n.kind = 'heartbeat' AND d.state = 'sent' AND n.created_at > now() - interval '1 day'
 """
-# Critical ones, and leases nobody takes back; what only waits for its turn in a full lane is shown by other metrics.
+# Critical ones, and leases nobody takes back; what only waits for its turn in a full chat is shown by other metrics.
 _OVERDUE = """
 SELECT 'a critical notice waits in ' || lane AS what FROM deliveries
 WHERE state IN ('pending', 'unknown') AND priority <= 1 AND created_at < now() - $1::interval
@@ -57,7 +57,7 @@ class Beat:
         self._pinged: datetime | None = None
 
     async def send(self) -> None:
-        """Promise this interval's event: outbox, RabbitMQ, intake, routes, lane, provider, as for any problem."""
+        """Enqueue this interval's event: outbox, RabbitMQ, intake, routes, queue, provider, as for any problem."""
         now = self._clock.now()
         turn = int(now.timestamp() // self._every.total_seconds())
         envelope = Envelope.of(

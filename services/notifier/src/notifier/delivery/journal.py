@@ -35,27 +35,27 @@ class DeliveryJournal:
         whole = [(entry.waiting, result.reason or "") for entry, result in results if result.problem == "channel"]
         single = [(entry.waiting, result.reason or "") for entry, result in results if result.problem == "notice"]
         if whole:
-            events.append(self._problem("channel", claim.lane, whole, key=claim.id, now=now))
+            events.append(self._problem("channel", claim.chat, whole, key=claim.id, now=now))
         if single:
-            events.append(self._problem("notice", claim.lane, single, key=claim.id, now=now))
+            events.append(self._problem("notice", claim.chat, single, key=claim.id, now=now))
         return events
 
-    def spoilt(self, lane: str, spoilt: Sequence[tuple[Waiting, str]], now: datetime) -> list[Envelope]:
+    def spoilt(self, chat: str, spoilt: Sequence[tuple[Waiting, str]], now: datetime) -> list[Envelope]:
         """Return the events of notices that can never be rendered."""
         events: list[Envelope] = []
         for waiting, reason in spoilt:
             failed = After(state=State.FAILED, not_before=now, reason=reason)
             events.extend(self._journal(waiting, failed, None, now))
         key = ",".join(str(waiting.id) for waiting, _ in spoilt)
-        return [*events, self._problem("notice", lane, spoilt, key=key, now=now)]
+        return [*events, self._problem("notice", chat, spoilt, key=key, now=now)]
 
     def digest_refused(self, claim: Claim, reason: str, told: int, now: datetime) -> Envelope:
         """Return the problem that a storm's digest is refused."""
         problem = ProblemRaisedV1(
             kind="channel_refused",
             severity="critical",
-            fingerprint=_fingerprint("channel", claim.lane),
-            summary=f"{self._words['channel.refused']}: {claim.lane}",
+            fingerprint=_fingerprint("channel", claim.chat),
+            summary=f"{self._words['channel.refused']}: {claim.chat}",
             details={"why": reason, "notices": str(told)},
             service="notifier",
             occurred_at=now,
@@ -66,8 +66,8 @@ class DeliveryJournal:
     def works_again(self, claim: Claim, now: datetime) -> Envelope:
         """Return the end of the problem that a chat took nothing."""
         over = ProblemResolvedV1(
-            fingerprint=_fingerprint("channel", claim.lane),
-            summary=f"{self._words['channel.works']}: {claim.lane}",
+            fingerprint=_fingerprint("channel", claim.chat),
+            summary=f"{self._words['channel.works']}: {claim.chat}",
             service="notifier",
             occurred_at=now,
         )
@@ -105,15 +105,15 @@ class DeliveryJournal:
         ]
 
     def _problem(
-        self, sort: str, lane: str, failed: Sequence[tuple[Waiting, str]], *, key: str, now: datetime
+        self, sort: str, chat: str, failed: Sequence[tuple[Waiting, str]], *, key: str, now: datetime
     ) -> Envelope:
         """A chat that takes nothing (or not this notice) is itself a problem; people hear of it by every other channel of theirs."""
         orders = sorted({waiting.order_number for waiting, _ in failed if waiting.order_number is not None})
         problem = ProblemRaisedV1(
             kind=f"{sort}_refused",
             severity="critical",
-            fingerprint=_fingerprint(sort, lane),
-            summary=f"{self._words[f'{sort}.refused']}: {lane}",
+            fingerprint=_fingerprint(sort, chat),
+            summary=f"{self._words[f'{sort}.refused']}: {chat}",
             details={
                 "why": failed[0][1],
                 "notices": str(len(failed)),
@@ -126,5 +126,5 @@ class DeliveryJournal:
         return Envelope.of(problem, event_id=event_id, source=_SOURCE, subject=None, time=now)
 
 
-def _fingerprint(sort: str, lane: str) -> str:
-    return f"notifier:{sort}-refused:{lane}"
+def _fingerprint(sort: str, chat: str) -> str:
+    return f"notifier:{sort}-refused:{chat}"

@@ -13,7 +13,7 @@ from notifier.messages.document import Document, Keyboard, Page
 from notifier.messages.incident_notices import IncidentNow
 from notifier.routing.model import Chosen, Labels
 
-# Which of the messages that wait in a lane goes first; smaller is earlier: what a person has just done, new critical problems, notices
+# Which of the messages that wait in a chat goes first; smaller is earlier: what a person has just done, new critical problems, notices
 # about shifts, edits, orders and warnings, information.
 ACT = 0
 CRITICAL = 1
@@ -126,7 +126,7 @@ class NewNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A delivery that waits in a lane. ``document`` is JSON as it was kept: whoever reads it must expect that it cannot be read.
+    """A delivery that waits in a chat. ``document`` is JSON as it was kept: whoever reads it must expect that it cannot be read.
 
     ``incident`` is how its problem stands at this moment, None where nothing of that is to be said.
     Critical problems of one ``group`` page once in a storm.
@@ -218,9 +218,9 @@ class Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatQueue:
-    """A locked lane: what waits there (in order, the head of it) and how the providers' limits stand.
+    """A locked chat (a row of ``lanes``): what waits there (in order, the head of it) and how the providers' limits stand.
 
-    ``problems`` counts the problem notices that wait, up to one more than the storm's threshold, by topic (0: none). ``refused``: its chat
+    ``problems`` counts the problem notices that wait, up to one more than the storm's threshold, by topic (0: none). ``refused``: it
     took nothing the last time. ``edit_limits`` hold for edits; ``windows`` has the stamps of both.
     """
 
@@ -274,13 +274,13 @@ Work = tuple[Entry, ...] | StaleMessage | Digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The right to send one message: nobody else sends in this lane until it is recorded or its lease ends.
+    """The right to send one message: nobody else sends in this chat until it is recorded or its lease ends.
 
     ``taken_at`` (this process's monotonic clock, seconds) is the moment from which the call's deadline counts.
     """
 
     id: str
-    lane: str
+    chat: str
     message: Message
     work: Work
     held: Mapping[str, datetime]

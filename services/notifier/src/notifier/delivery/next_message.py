@@ -1,4 +1,4 @@
-"""What a lane's next message is: new notices, the present text of one that stands there, or a digest. It decides and does nothing.
+"""Decides what a chat is sent next: new notices, the present text of a message that stands there, or a digest. Pure.
 
 Normally one notice a message. When more wait than the limits let through soon, as many complete notices as fit share a message: twenty
 messages a minute to a group must carry a thousand orders.
@@ -72,45 +72,45 @@ class NextMessage:
         self._environment = environment
         self._directory = directory or Directory()
 
-    def storms(self, lane: ChatQueue) -> list[int | None]:
-        """Return the topics of the lane in which more problems wait than anybody can read, or where a digest is open."""
+    def storms(self, chat: ChatQueue) -> list[int | None]:
+        """Return the topics of the chat in which more problems wait than anybody can read, or where a digest is open."""
         if not self._rules.digests:
             return []
-        topics = {topic for topic, count in lane.problems.items() if count > self._storm_above}
+        topics = {topic for topic, count in chat.problems.items() if count > self._storm_above}
         topics |= {
-            digest.topic or 0 for digest in lane.digests if not digest.closing and lane.problems.get(digest.topic or 0)
+            digest.topic or 0 for digest in chat.digests if not digest.closing and chat.problems.get(digest.topic or 0)
         }
         return [topic or None for topic in sorted(topics)]
 
-    def options(self, lane: ChatQueue) -> list[Option]:
+    def options(self, chat: ChatQueue) -> list[Option]:
         """Return what could go next, the most urgent first."""
         found: list[Option] = []
-        if lane.waiting:
-            head = lane.waiting[0]
+        if chat.waiting:
+            head = chat.waiting[0]
             # Orders keep their limits whole; what is about problems leaves places for the next critical one.
-            bounds = lane.limits if not head.problem or head.priority <= CRITICAL else _calm(lane.limits)
+            bounds = chat.limits if not head.problem or head.priority <= CRITICAL else _calm(chat.limits)
             found.append(Option(None, head.priority, bounds))
-        if lane.stale is not None:
-            priority = lane.stale.priority
-            bounds = lane.limits if lane.stale.message_id is None else lane.edit_limits
-            found.append(Option(lane.stale, priority, bounds if priority <= CRITICAL else _calm(bounds)))
-        for digest in lane.digests:
+        if chat.stale is not None:
+            priority = chat.stale.priority
+            bounds = chat.limits if chat.stale.message_id is None else chat.edit_limits
+            found.append(Option(chat.stale, priority, bounds if priority <= CRITICAL else _calm(bounds)))
+        for digest in chat.digests:
             if digest.due:
-                bounds = lane.edit_limits if self.edits(digest) else lane.limits
+                bounds = chat.edit_limits if self.edits(digest) else chat.limits
                 found.append(Option(digest, EDIT, _calm(bounds)))
         return sorted(found, key=lambda option: option.priority)
 
-    def entries(self, lane: ChatQueue) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
-        """Return what goes into the next message, and what of the lane's head can never be rendered, with the reason."""
+    def entries(self, chat: ChatQueue) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
+        """Return what goes into the next message, and what of the chat's head can never be rendered, with the reason."""
         open_places = min(
-            (free(lane.windows.get(limit.key, ()), limit, lane.now) for limit in lane.limits if limit.places > 1),
+            (free(chat.windows.get(limit.key, ()), limit, chat.now) for limit in chat.limits if limit.places > 1),
             default=self._combine_above,
         )
-        combine = must_combine(waiting=len(lane.waiting), free=open_places, patience=self._combine_above)
+        combine = must_combine(waiting=len(chat.waiting), free=open_places, patience=self._combine_above)
         candidates: list[Entry] = []
         spoilt: list[tuple[Waiting, str]] = []
         used = 0
-        for waiting in self._mates(lane, lane.waiting[0]):
+        for waiting in self._mates(chat, chat.waiting[0]):
             try:
                 candidate = self._candidate(waiting)
                 # Writes every line out: what cannot be written shows here, not in the call.
@@ -124,13 +124,13 @@ class NextMessage:
                 break  # writing notices out takes time, and intake shares the loop: no more than can go now
         return pack(candidates, self._rules, combine=combine), spoilt
 
-    def post(self, lane: ChatQueue, entries: Sequence[Entry]) -> Message:
+    def post(self, chat: ChatQueue, entries: Sequence[Entry]) -> Message:
         """Return the message that carries these entries."""
         head = entries[0].waiting
         return Message(
             key=derived_id("notice", *(f"{entry.waiting.id}:{entry.pages[0].number}" for entry in entries)),
             channel=self._channel,
-            address=lane.address,
+            address=chat.address,
             topic=head.topic,
             pages=tuple(
                 (page, entry.mark if page is entry.pages[0] else None) for entry in entries for page in entry.pages
@@ -142,14 +142,14 @@ class NextMessage:
             buttons=_buttons([entry.waiting for entry in entries if entry.last]),
         )
 
-    def edit(self, lane: ChatQueue, stale: StaleMessage) -> Message:
+    def edit(self, chat: ChatQueue, stale: StaleMessage) -> Message:
         """Return a message that stands in a chat as it is to be now. Raises whatever a broken document makes."""
         head = stale.parts[0][0]
         pages, buttons = self.again(stale)
         return Message(
             key=derived_id("edit", str(stale.post_id), str(stale.wanted)),
             channel=self._channel,
-            address=lane.address if stale.place is None or stale.message_id is None else stale.place,
+            address=chat.address if stale.place is None or stale.message_id is None else stale.place,
             topic=stale.topic,
             pages=pages,
             subject=head.subject,
@@ -162,7 +162,7 @@ class NextMessage:
 
     def digest(
         self,
-        lane: ChatQueue,
+        chat: ChatQueue,
         digest: Digest,
         *,
         tally: Sequence[Mapping[str, Any]],
@@ -173,7 +173,7 @@ class NextMessage:
             tally=tally,
             worst=worst,
             opened_at=digest.opened_at,
-            now=lane.now,
+            now=chat.now,
             over=digest.closing,
             environment=self._environment,
             words=self._words,
@@ -183,7 +183,7 @@ class NextMessage:
         return Message(
             key=derived_id("digest", str(digest.id), str(digest.wanted)),
             channel=self._channel,
-            address=lane.address if digest.place is None or not edits else digest.place,
+            address=chat.address if digest.place is None or not edits else digest.place,
             topic=digest.topic,
             pages=((self._layout.pages(document)[0], mark),),
             subject=f"digest:{digest.id}",
@@ -213,11 +213,11 @@ class NextMessage:
         """Return whether a digest's next turn is an edit; where messages cannot be edited it is another message."""
         return self._rules.edits and digest.message_id is not None
 
-    def _mates(self, lane: ChatQueue, head: Waiting) -> Iterator[Waiting]:
+    def _mates(self, chat: ChatQueue, head: Waiting) -> Iterator[Waiting]:
         """Yield what may share the head's message. In a storm one critical problem of each group pages; the digest has the others."""
-        storm = any(digest.topic == head.topic for digest in lane.digests)
+        storm = any(digest.topic == head.topic for digest in chat.digests)
         paging: set[str] = set()
-        for waiting in lane.waiting:
+        for waiting in chat.waiting:
             if waiting.topic != head.topic:
                 continue
             if storm and waiting.problem and waiting.group is not None:

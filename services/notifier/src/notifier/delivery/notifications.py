@@ -31,7 +31,7 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[
 ON CONFLICT (subject, transition) DO NOTHING
 RETURNING id
 """
-_ADD_LANES = """
+_ADD_CHATS = """
 INSERT INTO lanes (key, channel, address)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (key, channel, address)
 WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = wanted.key)
@@ -171,10 +171,10 @@ class NotificationStore:
         pairs = [(notice, chosen) for notice in notices for chosen in notice.chosen]
         if not pairs:
             return
-        places = {chosen.destination.lane: chosen.destination for _, chosen in pairs}
+        places = {chosen.destination.chat: chosen.destination for _, chosen in pairs}
         keys = sorted(places)
         await self._connection.execute(
-            _ADD_LANES, keys, [places[key].channel for key in keys], [places[key].address for key in keys]
+            _ADD_CHATS, keys, [places[key].channel for key in keys], [places[key].address for key in keys]
         )
         await self._connection.execute(
             _ADD_DELIVERIES,
@@ -183,7 +183,7 @@ class NotificationStore:
             [notice.sequence for notice, _ in pairs],
             [chosen.destination.name for _, chosen in pairs],
             [chosen.destination.channel for _, chosen in pairs],
-            [chosen.destination.lane for _, chosen in pairs],
+            [chosen.destination.chat for _, chosen in pairs],
             [chosen.destination.topic for _, chosen in pairs],
             [chosen.route for _, chosen in pairs],
             [_priority(notice) for notice, _ in pairs],
@@ -195,7 +195,7 @@ class NotificationStore:
         if urgent:
             await self._connection.execute(
                 _RAISE_PRIORITY,
-                [chosen.destination.lane for _, chosen in urgent],
+                [chosen.destination.chat for _, chosen in urgent],
                 [notice.subject for notice, _ in urgent],
                 [notice.sequence for notice, _ in urgent],
                 [_priority(notice) for notice, _ in urgent],

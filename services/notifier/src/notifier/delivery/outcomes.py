@@ -55,7 +55,7 @@ class TooLong:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The provider refused because of a limit (429): it does not have it, and the lane waits that many seconds."""
+    """The provider refused because of a limit (429): it does not have it, and the chat waits that many seconds."""
 
     seconds: float
 
@@ -209,7 +209,7 @@ def after_edit(
 
 
 def pause_for(outcome: Throttled) -> timedelta:
-    """Return how long a lane waits after a 429: what the provider asks for, within sense (0 to an hour; a second if it is no number)."""
+    """Return how long a chat waits after a 429: what the provider asks for, within sense (0 to an hour; a second if it is no number)."""
     seconds = outcome.seconds if math.isfinite(outcome.seconds) or outcome.seconds > 0 else 1.0
     return timedelta(seconds=min(_LONGEST_PAUSE, max(0.0, seconds)))
 

@@ -72,9 +72,9 @@ class Posts:
 
     _connection: Connection
 
-    async def _stalest(self, lane: str, now: datetime) -> StaleMessage | None:
-        """Return the message of a lane whose edit is the most urgent, or None when none is due."""
-        row = await self._connection.fetchrow(_STALEST, lane, now)
+    async def _stalest(self, chat: str, now: datetime) -> StaleMessage | None:
+        """Return the message of a chat whose edit is the most urgent, or None when none is due."""
+        row = await self._connection.fetchrow(_STALEST, chat, now)
         if row is None:
             return None
         parts = await self._connection.fetch(_PARTS, row["id"])
@@ -99,7 +99,7 @@ class Posts:
         rows = await self._connection.fetch(_CHANGED, list(seen))
         stale = any(seen[row["id"]] != row["version"] for row in rows)
         post_id = await self._connection.fetchval(
-            _KEEP, claim.lane, sent.place, claim.message.topic, sent.message_id, int(stale)
+            _KEEP, claim.chat, sent.place, claim.message.topic, sent.message_id, int(stale)
         )
         first = [entry.pages[0].number - 1 for entry in claim.entries]
         await self._connection.execute(

@@ -1,6 +1,6 @@
-"""Waiting deliveries in PostgreSQL: lanes are locked rows, rate windows are rows that replicas share.
+"""Waiting deliveries in PostgreSQL: chats are locked rows (table ``lanes``), rate windows are rows that replicas share.
 
-Locks are always taken incidents → lane → windows (by key) → deliveries → posts → digests, so that claiming, recording and the taking in of
+Locks are always taken incidents → chat → windows (by key) → deliveries → posts → digests, so that claiming, recording and the taking in of
 events never wait for each other crosswise.
 """
 
@@ -25,8 +25,8 @@ LimitsOf = Callable[[str], tuple[Limit, ...]]
 _HEAD = 40  # about what the largest message can carry
 _COUNTED = 1000
 _LONGEST_IDLE = 1.0
-# Urgent first: the limits of a bot are shared by all its chats. Then the lane that was used longest ago.
-_NEXT_LANE = """
+# Urgent first: the limits of a bot are shared by all its chats. Then the one that was used longest ago.
+_NEXT_CHAT = """
 SELECT l.key, l.address, l.refused FROM lanes AS l
 LEFT JOIN LATERAL (SELECT true AS urgent FROM deliveries AS d
                    WHERE d.lane = l.key AND d.state IN ('pending', 'unknown') AND d.priority <= 1 AND d.not_before <= now()
@@ -72,13 +72,13 @@ GROUP BY 1
 """
 _POSTPONE = "UPDATE lanes SET not_before = $2 WHERE key = $1"
 _URGENT_ONLY = "UPDATE lanes SET urgent_only_until = $2 WHERE key = $1"
-_LEASE_LANE = "UPDATE lanes SET claim = $2, lease_until = $3 WHERE key = $1"
+_LEASE_CHAT = "UPDATE lanes SET claim = $2, lease_until = $3 WHERE key = $1"
 _SET_WINDOW = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
 _LEASE = """
 UPDATE deliveries SET state = 'sending', claim = $2, lease_until = $3, attempts = attempts + 1
 WHERE id = ANY($1::bigint[])
 """
-_FREE_LANE = """
+_FREE_CHAT = """
 UPDATE lanes SET claim = NULL, lease_until = NULL, last_sent_at = $3 WHERE key = $1 AND claim = $2
 """
 _PAUSE = "UPDATE lanes SET not_before = greatest(not_before, $3) WHERE key = $1 AND claim = $2"
@@ -182,18 +182,18 @@ class DeliveryQueue(Posts, Digests):
         self._limits = limits
         self._edit_limits = edit_limits
 
-    async def next_lane(self) -> ChatQueue | None:
-        """Lock a lane that has something to send and is not in use; None when there is none. Other replicas skip it.
+    async def next_chat(self) -> ChatQueue | None:
+        """Lock a chat that has something to send and is not in use; None when there is none. Other replicas skip it.
 
         Lanes with something urgent come first, then the one that was used longest ago.
         """
-        row = await self._connection.fetchrow(_NEXT_LANE, self._channel)
+        row = await self._connection.fetchrow(_NEXT_CHAT, self._channel)
         if row is None:
             return None
         limits, edit_limits = self._limits(row["address"]), self._edit_limits(row["address"])
         windows = await self._windows(sorted({limit.key for limit in (*limits, *edit_limits)}))
         now = await self.now()  # after the locks were had: waiting for them took time
-        lane = ChatQueue(
+        chat = ChatQueue(
             key=row["key"],
             address=row["address"],
             now=now,
@@ -203,17 +203,17 @@ class DeliveryQueue(Posts, Digests):
             edit_limits=edit_limits,
             refused=row["refused"],
         )
-        return await self.look_again(lane)
+        return await self.look_again(chat)
 
-    async def look_again(self, lane: ChatQueue) -> ChatQueue:
-        """Return the locked lane as it is after something was changed in this transaction."""
-        waiting = await self._connection.fetch(_WAITING, lane.key, lane.now, _HEAD)
-        problems = await self._connection.fetch(_PROBLEMS, lane.key, _COUNTED)
+    async def look_again(self, chat: ChatQueue) -> ChatQueue:
+        """Return the locked chat as it is after something was changed in this transaction."""
+        waiting = await self._connection.fetch(_WAITING, chat.key, chat.now, _HEAD)
+        problems = await self._connection.fetch(_PROBLEMS, chat.key, _COUNTED)
         return replace(
-            lane,
+            chat,
             waiting=tuple(waiting_of(each) for each in waiting),
-            stale=await self._stalest(lane.key, lane.now),
-            digests=await self._open_digests(lane.key, lane.now),
+            stale=await self._stalest(chat.key, chat.now),
+            digests=await self._open_digests(chat.key, chat.now),
             problems={row["topic"]: row["waiting"] for row in problems},
         )
 
@@ -224,23 +224,23 @@ class DeliveryQueue(Posts, Digests):
             rows = await self._connection.fetch(_WINDOWS, keys)
         return {row["key"]: tuple(row["stamps"]) for row in rows}
 
-    async def postpone(self, lane: ChatQueue, until: datetime) -> None:
-        """Leave the lane alone until then."""
-        await self._connection.execute(_POSTPONE, lane.key, until)
+    async def postpone(self, chat: ChatQueue, until: datetime) -> None:
+        """Leave the chat alone until then."""
+        await self._connection.execute(_POSTPONE, chat.key, until)
 
-    async def urgent_only(self, lane: ChatQueue, until: datetime) -> None:
-        """Send nothing but what is urgent in this lane until then."""
-        await self._connection.execute(_URGENT_ONLY, lane.key, until)
+    async def urgent_only(self, chat: ChatQueue, until: datetime) -> None:
+        """Send nothing but what is urgent in this chat until then."""
+        await self._connection.execute(_URGENT_ONLY, chat.key, until)
 
     async def claim(
-        self, lane: ChatQueue, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
+        self, chat: ChatQueue, claim: Claim, *, windows: Mapping[str, tuple[datetime, ...]], lease_until: datetime
     ) -> None:
         """Mark the claim's deliveries as being sent and the windows as used.
 
         A digest, or a message that is posted anew, may have arrived from now on until its outcome is recorded: whoever claims it again
         after this sender's death says so.
         """
-        await self._connection.execute(_LEASE_LANE, lane.key, claim.id, lease_until)
+        await self._connection.execute(_LEASE_CHAT, chat.key, claim.id, lease_until)
         for key in sorted(windows):
             await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
         if claim.message.edits is None and isinstance(claim.work, StaleMessage):
@@ -251,8 +251,8 @@ class DeliveryQueue(Posts, Digests):
             ids = [entry.waiting.id for entry in claim.entries]
             await self._connection.execute(_LEASE, ids, claim.id, lease_until)
             pages = [each.waiting for each in claim.entries if each.waiting.priority <= CRITICAL and each.waiting.group]
-            if pages and lane.digests:
-                await self._connection.execute(_PAGED, lane.key, [str(waiting.group) for waiting in pages])
+            if pages and chat.digests:
+                await self._connection.execute(_PAGED, chat.key, [str(waiting.group) for waiting in pages])
 
     async def fail_permanently(self, deliveries: Mapping[int, str]) -> None:
         """End deliveries that can never be sent, each with its reason."""
@@ -266,7 +266,7 @@ class DeliveryQueue(Posts, Digests):
     async def record(
         self, claim: Claim, results: Sequence[tuple[Entry, After]], *, message_id: str | None, at: datetime
     ) -> set[int]:
-        """Write down what became of the deliveries, free the lane, date the windows' places at ``at``.
+        """Write down what became of the deliveries, free the chat, date the windows' places at ``at``.
 
         Returns the ids that were still this claim's; of the others somebody else decides.
         """
@@ -287,19 +287,19 @@ class DeliveryQueue(Posts, Digests):
         return {row["id"] for row in rows}
 
     async def _free(self, claim: Claim, at: datetime) -> None:
-        await self._connection.execute(_FREE_LANE, claim.lane, claim.id, at)
+        await self._connection.execute(_FREE_CHAT, claim.chat, claim.id, at)
         for key in sorted(claim.held):
             await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
 
     async def record_edit(self, claim: Claim, stale: StaleMessage, after: AfterEdit, *, at: datetime) -> None:
-        """Write down what became of an edit, and free the lane."""
+        """Write down what became of an edit, and free the chat."""
         await self._free(claim, at)
         await self._record_post(stale, after)
 
     async def record_digest(
         self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
     ) -> int:
-        """Write down what became of a digest and of what it shows, and free the lane; it has its next turn at ``again_at`` at the earliest.
+        """Write down what became of a digest and of what it shows, and free the chat; it has its next turn at ``again_at`` at the earliest.
 
         Returns how many deliveries came to their end.
         """
@@ -313,16 +313,16 @@ class DeliveryQueue(Posts, Digests):
             await self._connection.execute(_RECEIPT, incident.id, text)
 
     async def pause(self, claim: Claim, until: datetime) -> None:
-        """Keep the lane shut until then (a provider's 429)."""
-        await self._connection.execute(_PAUSE, claim.lane, claim.id, until)
+        """Keep the chat shut until then (a provider's 429)."""
+        await self._connection.execute(_PAUSE, claim.chat, claim.id, until)
 
     async def refuses(self, claim: Claim, refused: bool) -> None:
-        """Remember whether the lane's chat takes anything."""
-        await self._connection.execute(_REFUSES, claim.lane, refused)
+        """Remember whether the chat takes anything."""
+        await self._connection.execute(_REFUSES, claim.chat, refused)
 
     async def move(self, claim: Claim, address: str) -> None:
-        """Send everything of this lane to another address from now on."""
-        await self._connection.execute(_MOVE, claim.lane, address)
+        """Send everything of this chat to another address from now on."""
+        await self._connection.execute(_MOVE, claim.chat, address)
 
     async def add_to_outbox(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""

@@ -18,7 +18,7 @@ from notifier.routing.model import Chosen, Destination, Routes
 
 
 class SendTest:
-    """Sends through the same lanes, limits and log as everything else."""
+    """Sends through the same queues, limits and log as everything else."""
 
     def __init__(
         self, *, routes: Routes, words: Words, environment: str, channels: Collection[str], clock: Clock
@@ -39,7 +39,7 @@ class SendTest:
         return destination
 
     async def __call__(self, wanted: TestMessage, change: Change) -> TestMessageAccepted:
-        """Put a test message into the destination's lane, in the change's transaction. Raises as ``destination`` does."""
+        """Put a test message into the queue of the destination's chat, in the change's transaction. Raises as ``destination`` does."""
         destination = self.destination(wanted.destination)
         notice_id = None if change.dry_run else new_id()
         if notice_id is not None:

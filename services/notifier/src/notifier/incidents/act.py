@@ -74,7 +74,7 @@ class ActOnIncident:
             await notifications.add(
                 [self._problems.resolved(incident_id, incident.fact, event_id=event_id, traceparent=None)]
             )
-        await notifications.refresh([incident_id], priority=ACT)  # last: lanes are locked before posts
+        await notifications.refresh([incident_id], priority=ACT)  # last: chats are locked before posts
         return incident, state
 
 

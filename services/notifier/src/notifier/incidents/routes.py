@@ -98,7 +98,7 @@ class IncidentRoutes:
         )
 
     async def test_message(self, request: Request[TestMessage, None]) -> Answer:
-        """Put a test message into a destination's lane."""
+        """Put a test message into a destination's chat."""
         return await self._changes.carry_out(request, partial(self._send_test, request.body))
 
     def routes(self) -> list[Route]:

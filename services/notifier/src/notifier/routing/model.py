@@ -22,8 +22,8 @@ class Destination:
     fallback: str | None = None
 
     @property
-    def lane(self) -> str:
-        """Sendings of one lane never overlap. Topics of a chat share its lane, as they share its limits."""
+    def chat(self) -> str:
+        """The key of the chat's queue (column ``lane``): its sendings never overlap. Topics of a chat share it, as they share its limits."""
         return f"{self.channel}:{self.address}"
 
 
@@ -113,7 +113,7 @@ class Routes:
                     if name is None:
                         continue
                     destination = self.destinations[name]
-                    chosen.setdefault((destination.lane, destination.topic), Chosen(destination, route.name))
+                    chosen.setdefault((destination.chat, destination.topic), Chosen(destination, route.name))
         return tuple(chosen.values())
 
     def _resolve(self, target: str, store_id: str | None) -> str | None:
