@@ -182,9 +182,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     actions = ButtonActionStore(database)
     handle = HandleButtonAction(act=act, directory=directory, words=words, environment=environment, routes=table)
     carry_out = CarryOutButtonActions(
-        actions=actions, handle=handle, failure_text=words["press.failed"], metrics=people_metrics
+        actions=actions, handle=handle, failure_text=words["answer.failed"], metrics=people_metrics
     )
-    workers.start("presses", carry_out)
+    workers.start("button-actions", carry_out)
     slack = SlackAnswers(deadline=settings.call_deadline)
     lifecycle.on_stop(slack.close, name="slack-answers")
     answers: dict[str, Any] = {"slack": slack.answer}
@@ -199,7 +199,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             if url is not None and webhook_secret is not None:
                 register = partial(telegram.register, url=url, secret=webhook_secret)
                 every(lifecycle, _WEBHOOK_SECONDS, register, name="telegram-webhook")
-    workers.start("press-answers", AnswerButtonActions(actions=actions, answer=answers), wakes=False)
+    workers.start("button-answers", AnswerButtonActions(actions=actions, answer=answers), wakes=False)
     http = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
     lifecycle.on_stop(http.close, name="recipes")
     run_recipes = RunRecipes(
@@ -247,7 +247,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
     retention = Retention(database, keep=timedelta(days=settings.keep_days))
     every(lifecycle, _RETENTION_SECONDS, retention.forget, name="retention")
-    every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="presses-kept")
+    every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
     beat = Beat(
         database=database,
         clock=SystemClock(),

@@ -22,7 +22,7 @@ _KINDS = (
 _CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent", "unclear")
 _STEPS = ("remind", "call", "nobody", "reopen")
 _CALL_OUTCOMES = ("placed", "unreachable", "later")
-_PRESSES = (
+_BUTTON_OUTCOMES = (
     "done",
     "asked",
     "taken",
@@ -171,7 +171,7 @@ class PeopleMetrics:
             "notifier_escalation_steps_total", "Steps of the escalation chain", ["act"], registry=registry
         )
         self.calls = Counter("notifier_calls_total", "Calls tried, by outcome", ["outcome"], registry=registry)
-        self.presses = Counter(
+        self.button_actions = Counter(
             "notifier_presses_total", "Pressed buttons, by what came of them", ["channel", "outcome"], registry=registry
         )
         self.recipes = Counter(
@@ -200,8 +200,8 @@ class PeopleMetrics:
         for outcome in _CALL_OUTCOMES:
             self.calls.labels(outcome)
         for channel in ("telegram", "slack"):
-            for outcome in _PRESSES:
-                self.presses.labels(channel, outcome)
+            for outcome in _BUTTON_OUTCOMES:
+                self.button_actions.labels(channel, outcome)
         for recipe in _RECIPES:
             for outcome in ("done", "failed", "running", "superseded"):
                 self.recipes.labels(recipe, outcome)

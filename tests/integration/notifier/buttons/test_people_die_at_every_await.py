@@ -69,7 +69,7 @@ class PressesWithCrashPoints(WithCrashPoints):
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[tuple[Connection, ButtonAction] | None]:
-        """Lock the next press."""
+        """Lock the next button action."""
         await self._crash_point.point()
         async with self._real.next() as found:
             yield found

@@ -49,10 +49,10 @@ class TelegramAnswers:
             return False
         except said.TelegramBadRequest as error:
             benign = any(sign in error.message.lower() for sign in _BENIGN)
-            _log.info("press_answer_refused", benign=benign, press_id=str(action.id))
+            _log.info("button_answer_refused", benign=benign, action_id=str(action.id))
             return True
         except (TimeoutError, said.TelegramAPIError) as error:
-            _log.warning("press_not_answered", reason=type(error).__name__, press_id=str(action.id))
+            _log.warning("button_not_answered", reason=type(error).__name__, action_id=str(action.id))
             return False
         return True
 
@@ -89,7 +89,7 @@ class TelegramAnswers:
 
 
 class SlackAnswers:
-    """Tells that person, and nobody else, by the interaction's response_url."""
+    """Answers that person, and nobody else, by the interaction's response_url."""
 
     def __init__(self, *, deadline: float) -> None:
         self._deadline = deadline

@@ -51,22 +51,22 @@ class HandleButtonAction:
         """Do what the button says; returns (outcome for the metrics, the answer for the person)."""
         person = self.person_of(action)
         if person is None:
-            return "unknown_person", self._words["press.unknown_person"]
+            return "unknown_person", self._words["answer.unknown_person"]
         if not person.may_act:
-            return "forbidden", self._words["press.too_little"]
+            return "forbidden", self._words["answer.too_little"]
         pressed = read_data(action.data)
         if pressed is None:
-            return "unknown_button", self._words["press.unknown_button"]
+            return "unknown_button", self._words["answer.unknown_button"]
         try:
             return await self._carry_out(effects, action, person, pressed)
         except TakenAlready:
             incident = await effects.incident_store.incident(pressed.number)
             holder = self._directory.name_of(incident.holder or "")
-            return "taken", self._words["press.taken"].format(who=holder)
+            return "taken", self._words["answer.taken"].format(who=holder)
         except NotFound:
-            return "unknown_button", self._words["press.unknown_button"]
+            return "unknown_button", self._words["answer.unknown_button"]
         except Conflict:
-            return "over", self._words["press.over"]
+            return "over", self._words["answer.over"]
 
     async def _carry_out(
         self, effects: ActionEffects, action: ButtonAction, person: Person, pressed: ButtonData
@@ -84,7 +84,7 @@ class HandleButtonAction:
     async def _incident(self, effects: ActionEffects, person: Person, incident_id: int, act: Act) -> tuple[str, str]:
         before = await effects.incident_store.incident(incident_id)
         mine = before.state is IncidentState.ACKNOWLEDGED and before.holder == person.id
-        if not (act == "ack" and mine):  # the same press again, under another update id, is no second deed
+        if not (act == "ack" and mine):  # the same button again, under another update id, is no second act
             await self._act(
                 effects.incident_store,
                 effects.notifications,
@@ -95,17 +95,17 @@ class HandleButtonAction:
                 dry_run=False,
             )
         if act == "resolve":
-            return "done", self._words["press.resolved"]
+            return "done", self._words["answer.resolved"]
         until = (await effects.incident_store.incident(incident_id)).ack_until
-        return "done", self._words["press.ack"].format(until="" if until is None else until.strftime("%H:%M"))
+        return "done", self._words["answer.ack"].format(until="" if until is None else until.strftime("%H:%M"))
 
     async def _silence(self, effects: ActionEffects, person: Person, incident_id: int) -> tuple[str, str]:
         incident = await effects.incident_store.incident(incident_id)
         if incident.state is IncidentState.RESOLVED:
-            return "over", self._words["press.over"]
+            return "over", self._words["answer.over"]
         reason = self._words["button.silence"]
         await effects.silence(incident, person=person.id, lasts=_SILENCE_LASTS, reason=reason)
-        return "done", self._words["press.silenced"]
+        return "done", self._words["answer.silenced"]
 
     async def _recipe(
         self, effects: ActionEffects, action: ButtonAction, person: Person, incident_id: int
@@ -113,9 +113,9 @@ class HandleButtonAction:
         incident = await effects.incident_store.incident(incident_id)
         recipe = recipe_of(incident.fact)
         if recipe is None:
-            return "no_recipe", self._words["press.no_recipe"]
+            return "no_recipe", self._words["answer.no_recipe"]
         if incident.state is IncidentState.RESOLVED:
-            return "over", self._words["press.over"]
+            return "over", self._words["answer.over"]
         request, new = await effects.ask(
             incident_id=incident_id,
             recipe=recipe.name,
@@ -166,7 +166,7 @@ class HandleButtonAction:
     ) -> tuple[str, str]:
         request = await effects.request(pressed.number)
         if request is None:
-            return "unknown_button", self._words["press.unknown_button"]
+            return "unknown_button", self._words["answer.unknown_button"]
         if request.person != person.id:
             return "not_yours", self._words["recipe.not_yours"].format(who=self._directory.name_of(request.person))
         if request.state in {"confirmed", "running", "done"} and pressed.act == "yes":
@@ -193,10 +193,10 @@ class HandleButtonAction:
     async def _handover(self, effects: ActionEffects, person: Person, handover_id: int) -> tuple[str, str]:
         whose = await confirm_own(effects.connection, handover_id, person=person.id)
         if whose is None:
-            return "unknown_button", self._words["press.unknown_button"]
+            return "unknown_button", self._words["answer.unknown_button"]
         if whose != person.id:
-            return "not_yours", self._words["press.handover_other"].format(who=self._directory.name_of(whose))
-        return "done", self._words["press.handover"]
+            return "not_yours", self._words["answer.handover_other"].format(who=self._directory.name_of(whose))
+        return "done", self._words["answer.handover"]
 
     def _named(self, request: RecipeRequest) -> str:
         return self._words[f"recipe.{request.recipe}"].format(target=request.target)

@@ -1,4 +1,4 @@
-"""Where pressed buttons come in: kept first, answered at once, carried out by a job."""
+"""Telegram's and Slack's webhooks of pressed buttons: stored first, answered at once, carried out by a worker."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def _keep_telegram(store: ButtonActionStore, query: Mapping[str, Any], tra
     chat = _mapping(_mapping(query.get("message")).get("chat"))
     who, outside_id, data = _mapping(query.get("from")).get("id"), query.get("id"), query.get("data")
     if who is None or not outside_id or not isinstance(data, str):
-        return  # a press of something that is none of ours (a game, an inline message)
+        return  # a button that is none of ours (a game, an inline message)
     await store.keep(
         channel="telegram",
         outside_id=_text(outside_id),

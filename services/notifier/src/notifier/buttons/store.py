@@ -1,4 +1,4 @@
-"""Pressed buttons in PostgreSQL: kept before anything is done about them, carried out once, answered afterwards."""
+"""Button actions in PostgreSQL (table ``presses``): stored before anything is done about them, carried out once, answered afterwards."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _HOLD = "UPDATE escalations SET due_at = greatest(due_at, clock_timestamp() + $2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ButtonAction:
-    """A pressed button, as it was kept."""
+    """A button that somebody pressed, as it was stored."""
 
     id: int
     channel: str
@@ -72,7 +72,7 @@ class ButtonAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionToAnswer:
-    """A press that was carried out and not answered yet."""
+    """A button action that was carried out and not answered yet."""
 
     id: int
     channel: str
@@ -84,7 +84,7 @@ class ActionToAnswer:
 
 
 class ButtonActionStore:
-    """Pressed buttons, one transaction each."""
+    """Stores, claims and ends button actions, one transaction each."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -100,19 +100,19 @@ class ButtonActionStore:
         reply_to: str | None,
         traceparent: str | None,
     ) -> None:
-        """Keep a press; the same one again is kept once."""
+        """Store a button action; the same one again is stored once."""
         async with self._database.acquire() as connection:
             await connection.execute(_KEEP, channel, outside_id, who, data, reply_to, address, traceparent)
 
     @asynccontextmanager
     async def next(self) -> AsyncIterator[tuple[Connection, ButtonAction] | None]:
-        """Lock the next press that was not carried out, in a transaction; None when there is none."""
+        """Lock the next button action that was not carried out, in a transaction; None when there is none."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_NEXT)
             yield None if row is None else (connection, ButtonAction(**row))
 
     async def done(self, connection: Connection, action: ButtonAction, *, outcome: str, answer: str) -> None:
-        """Write down what came of a press, in its transaction."""
+        """Write down what came of a button action, in its transaction."""
         await connection.execute(_DONE, action.id, outcome, answer)
 
     def effects(self, connection: Connection, action: ButtonAction, principal: Principal) -> ActionEffects:
@@ -120,7 +120,7 @@ class ButtonActionStore:
         return ActionEffects(connection, principal=principal, request_id=f"press-{action.id}")
 
     async def to_answer(self, *, lease: timedelta) -> ActionToAnswer | None:
-        """Claim the next press that is to be answered."""
+        """Claim the next button action that is to be answered."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_TO_ANSWER, lease)
         if row is None:
@@ -135,13 +135,13 @@ class ButtonActionStore:
             received_at=row["received_at"],
         )
 
-    async def answered(self, press_id: int) -> None:
+    async def answered(self, action_id: int) -> None:
         """Write down that the person has the answer, or never can have it."""
         async with self._database.acquire() as connection:
-            await connection.execute(_ANSWERED, press_id)
+            await connection.execute(_ANSWERED, action_id)
 
     async def forget(self, *, older_than: timedelta) -> int:
-        """Delete answered presses."""
+        """Delete answered button actions."""
         async with self._database.acquire() as connection:
             status = await connection.execute(_FORGET, older_than)
         return int(status.rpartition(" ")[2])
@@ -189,5 +189,5 @@ class ActionEffects:
         await self.note(incident.id, actor=person, act="silenced", text="")
 
     async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
-        """Write a line of the incident's history, to be told."""
+        """Write a line of the incident's history, to be followed up."""
         await self.connection.execute(_NOTE, incident_id, actor, act, text)

@@ -1,4 +1,4 @@
-"""Pressed buttons: carry each out once, then tell the person what came of it."""
+"""Carry each button action out once, then answer the person who pressed."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class CarryOutButtonActions:
             except Exception as error:
                 if isinstance(error, SuiteError) or is_transient(error):
                     raise
-                # A fault of ours in one press must not stop the others behind it.
-                _log.error("press_failed", press_id=str(action.id), exc_info=error)
+                # A fault of ours in one button action must not stop the others behind it.
+                _log.error("button_action_failed", action_id=str(action.id), exc_info=error)
                 outcome, answer = "failed", self._failure_text
             await self._actions.done(connection, action, outcome=outcome, answer=answer)
-        self._metrics.presses.labels(action.channel, outcome).inc()
-        _log.info("button_pressed", channel=action.channel, outcome=outcome, press_id=str(action.id))
+        self._metrics.button_actions.labels(action.channel, outcome).inc()
+        _log.info("button_pressed", channel=action.channel, outcome=outcome, action_id=str(action.id))
         return True
 
 
 class AnswerButtonActions:
-    """Tells each person what came of it, within the time in which the channel takes answers."""
+    """Answers each person with what came of it, within the time in which the channel takes answers."""
 
     def __init__(self, *, actions: ButtonActionStore, answer: dict[str, Callable[[Any], Awaitable[bool]]]) -> None:
         self._actions = actions

@@ -86,7 +86,9 @@ class Outcomes:
             events.append(self._journal.works_again(claim, now))
         for entry, result in mine:
             if entry.waiting.fallback_of is not None and result.state is State.SENT:
-                await queue.receipt(entry, f"{self._words['told.instead']}: {entry.waiting.destination}, {message_id}")
+                await queue.receipt(
+                    entry, f"{self._words['history.instead']}: {entry.waiting.destination}, {message_id}"
+                )
         await queue.add_to_outbox(*events)
         ends = {State.SENT, State.FAILED, State.UNKNOWN}
         return [(entry.waiting, result.state) for entry, result in mine if result.state in ends]

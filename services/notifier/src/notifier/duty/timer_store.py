@@ -98,7 +98,7 @@ class DueTimer:
         await self.connection.execute(_REOPEN, self.incident.id)
 
     async def note(self, act: str, text: str) -> None:
-        """Write a line of the incident's history, to be told."""
+        """Write a line of the incident's history, to be followed up."""
         await self.connection.execute(_NOTE, self.incident.id, act, text)
 
     async def call(self, person: str, *, occasion: str) -> None:

@@ -29,9 +29,7 @@ def render_digest(
     by_severity = {name: _sum(tally, severity=name) for name in ("critical", "warning", "info")}
     signs = " · ".join(f"{words[f'severity.{name}']} {count}" for name, count in by_severity.items() if count)
     taken, resolved = _sum(tally, state="acknowledged"), _sum(tally, state="resolved")
-    counts: Line = (
-        plain(f"{signs} · {words['standing.acknowledged']}: {taken} · {words['standing.resolved']}: {resolved}"),
-    )
+    counts: Line = (plain(f"{signs} · {words['state.acknowledged']}: {taken} · {words['state.resolved']}: {resolved}"),)
     kinds = sorted({row["kind"] for row in tally}, key=lambda kind: (-_sum(tally, kind=kind), kind))
     lines = [
         (

@@ -67,7 +67,7 @@ class IncidentNow:
 
 @dataclass(frozen=True, slots=True)
 class ButtonData:
-    """What a press means. ``number``: the incident's; of yes and no the asked recipe's; of a handover the handover's."""
+    """What a button asks for. ``number``: the incident's; of yes and no the asked recipe's; of a handover the handover's."""
 
     act: Act
     number: int
@@ -156,9 +156,9 @@ def status_line(incident: IncidentNow | None, words: Words, *, name_of: Callable
     if incident is None:
         return None
     if incident.state is IncidentState.RESOLVED:
-        return _said(words["standing.resolved"], incident.resolved_by, incident.resolved_at, name_of)
+        return _said(words["state.resolved"], incident.resolved_by, incident.resolved_at, name_of)
     if incident.state is IncidentState.ACKNOWLEDGED:
-        return _said(words["standing.acknowledged"], incident.acknowledged_by, incident.acknowledged_at, name_of)
+        return _said(words["state.acknowledged"], incident.acknowledged_by, incident.acknowledged_at, name_of)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Who is told: a table of routes from what an event is to destinations. All matching routes count; nobody is told twice."""
+"""Who is notified: a table of routes from what an event is to destinations. All matching routes count; nobody is notified twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 class Destination:
     """A place that notices go to. ``address`` is a chat id, a channel or a mail address; ``topic`` a Telegram forum thread.
 
-    ``fallback`` names the destination that is told of problems when this one cannot be.
+    ``fallback`` names the destination that is notified of problems when this one cannot be.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Destination:
 
     @property
     def chat(self) -> str:
-        """The key of the chat's queue (column ``lane``): its sendings never overlap. Topics of a chat share it, as they share its limits."""
+        """The key of the chat's queue (column ``lane``): one sending at a time. Topics of a chat share it, as they share its limits."""
         return f"{self.channel}:{self.address}"
 
 
@@ -89,7 +89,7 @@ class Routes:
             self.fallbacks(name)
 
     def fallbacks(self, name: str) -> tuple[Destination, ...]:
-        """Return who is told of problems instead of a destination, in order. Raises ``ValueError`` for a circle or an unknown name."""
+        """Return who is notified of problems instead of a destination, in order. Raises ``ValueError`` for a circle or an unknown name."""
         chain: list[Destination] = []
         seen = {name}
         following = self.destinations[name].fallback

@@ -1,4 +1,4 @@
-"""Routes on trial: who would be told of an event, and of the events that came, by the routes in force or by others."""
+"""Routes on trial: who would be notified of an event, and of the events that came, by the routes in force or by others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RouteTrials:
         self._database = database
 
     async def dry_run(self, request: Request[RouteQuestion, None]) -> RouteAnswer:
-        """Answer who would be told. A routes file that is wrong is a 400 with the line that the start would give."""
+        """Answer who would be notified. A routes file that is wrong is a 400 with the line that the start would give."""
         question = request.body
         table = self._table if question.routes is None else _on_trial(question.routes)
         targets: list[RouteTarget] = []

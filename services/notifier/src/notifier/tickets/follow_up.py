@@ -126,7 +126,7 @@ class FollowUp:
         await follow_ups.mark_notified([line.id for line in lines])
 
     def _sentence(self, line: HistoryLine) -> str:
-        key = f"told.{line.act}"
+        key = f"history.{line.act}"
         words = self._words.label(key)
         # An act of another release is told by its own name.
         told = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
