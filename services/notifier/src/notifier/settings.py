@@ -37,7 +37,7 @@ CHAIN = (
 
 
 class NotifierSettings(ServiceSettings):
-    """What the notifier can be told. Durations are seconds.
+    """The notifier's settings. Durations are seconds.
 
     A channel without a token (mail: without a host) is off: what is routed there waits in the log, and ``/readyz`` does not mind.
     """

@@ -93,7 +93,7 @@ def a_problem(**changes: Any) -> ProblemFact:
 @pytest.mark.parametrize("channel", ["telegram", "slack"])
 def test_an_alert_with_an_endless_description_is_a_few_pages_at_most(channel: str) -> None:
     fact = a_problem(
-        instruction="перезапустить " * 70_000,
+        what_to_do="перезапустить " * 70_000,
         details={f"label{index}": "v" * 10_000 for index in range(100)},
     )
     document = render_problem(fact, transition="opened", environment="production", words=WORDS)

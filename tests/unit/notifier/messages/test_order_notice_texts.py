@@ -39,7 +39,7 @@ DIFFERENCE = Difference(
 def told(kind: str, *, language: str = "ru", difference: Difference | None = None, reason: str | None = None) -> str:
     """Render a notice as Telegram gets it."""
     words = Words("ru" if language == "ru" else "en")
-    document = render_order(OrderFact(kind=kind, order=ORDER, tell=True, difference=difference, reason=reason), words)
+    document = render_order(OrderFact(kind=kind, order=ORDER, notify=True, difference=difference, reason=reason), words)
     html, _ = telegram.compose([(Page(lines=document.flatten()), None)])
     return html
 
@@ -128,13 +128,13 @@ def test_both_languages_have_the_same_words() -> None:
 
 
 def test_a_document_survives_the_log() -> None:
-    document = render_order(OrderFact(kind="order.created", order=ORDER, tell=True), Words("ru"))
+    document = render_order(OrderFact(kind="order.created", order=ORDER, notify=True), Words("ru"))
     assert Document.from_json(document.to_json()) == document
 
 
 def test_line_breaks_of_a_comment_do_not_break_the_notice() -> None:
     order = Order(number="N", external_id="1", version=1, status="created", source="s", comment="one\ntwo\u202e\tthree")
-    document = render_order(OrderFact(kind="order.created", order=order, tell=True), Words("en"))
+    document = render_order(OrderFact(kind="order.created", order=order, notify=True), Words("en"))
     assert "Comment: one two three" in [text_of(line) for line in document.flatten()]
 
 

@@ -60,7 +60,7 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
     "order.created": (
         "pickers and store learn of a new order",
         None,
-        OrderFact(kind="order.created", order=CREATED, tell=True),
+        OrderFact(kind="order.created", order=CREATED, notify=True),
     ),
     "order.changed": (
         "pickers and store learn what changed",
@@ -68,7 +68,7 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
         OrderFact(
             kind="order.changed",
             order=CHANGED,
-            tell=True,
+            notify=True,
             difference=Difference(
                 added=(JUICE,),
                 removed=(BREAD,),
@@ -86,7 +86,7 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
         OrderFact(
             kind="order.paid",
             order=PAID,
-            tell=True,
+            notify=True,
             difference=Difference(
                 changed=((APPLES, replace(APPLES, quantity="1.18")), (JUICE, replace(JUICE, price=10900)))
             ),
@@ -95,12 +95,12 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
     "order.received": (
         "the courier has it, the stock is written off; told only where the orchestrator says so",
         PAID,
-        OrderFact(kind="order.received", order=replace(PAID, version=4, status="received"), tell=True),
+        OrderFact(kind="order.received", order=replace(PAID, version=4, status="received"), notify=True),
     ),
     "order.delivered": (
         "the customer has it; told only where the orchestrator says so",
         PAID,
-        OrderFact(kind="order.delivered", order=replace(PAID, version=5, status="delivered"), tell=True),
+        OrderFact(kind="order.delivered", order=replace(PAID, version=5, status="delivered"), notify=True),
     ),
     "order.cancelled": (
         "pickers and store learn that it is cancelled, if it was not shipped yet",
@@ -108,7 +108,7 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
         OrderFact(
             kind="order.cancelled",
             order=replace(CHANGED, version=3, status="cancelled"),
-            tell=True,
+            notify=True,
             reason="Клиент передумал",
         ),
     ),

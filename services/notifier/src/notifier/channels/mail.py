@@ -45,7 +45,7 @@ class MailSender:
         mail["Message-ID"] = f"<{message.key}@{domain}>"
         thread = f"<{derived_id('thread', message.subject)}@{domain}>"
         mail["References"] = (
-            thread  # the same for all that is told of one order or problem: mail programs put it together
+            thread  # the same for all that is sent about one order or problem: mail programs put it together
         )
         mail.set_content(body)
         return mail

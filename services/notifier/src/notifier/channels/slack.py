@@ -102,7 +102,7 @@ def slack_edit_limits(*, workspace: str) -> tuple[Limit, ...]:
 
 
 def token_digest(token: str) -> str:
-    """Return a name for whatever a token stands for, which tells nothing of it: limits are counted by it."""
+    """Return a name for whatever a token stands for, which gives nothing of it away: limits are counted by it."""
     return hashlib.sha256(token.encode()).hexdigest()[:12]
 
 

@@ -41,7 +41,7 @@ _NO_MESSAGE = (
 class TelegramSender:
     """One bot. 429 waits, a migrated group is followed, a block is for good, silence is unclear.
 
-    Errors are told without aiogram's text where that may quote the message.
+    Errors are reported without aiogram's text where that may quote the message.
     """
 
     def __init__(self, *, token: str, api_url: str, connect_timeout: float = 2.0) -> None:

@@ -1,4 +1,4 @@
-"""Send what is due: claim with a lease, call outside any transaction, write the outcome down; as many at a time as may be."""
+"""Send what is due: claim with a lease, call outside any transaction, record the outcome; as many at a time as the limits allow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Deliver:
     Guarantees: notices of one order reach a destination in the order of their versions; no provider's limit is exceeded; every notice ends
     ``sent``, ``failed`` (and then on-call hears of it) or ``dropped``; a notice is sent twice only when nobody can know whether the first
     attempt arrived, and then it says so. A message about a problem is edited until it says how the problem stands. In a storm one digest
-    tells of all problems, but for one critical page a group.
+    stands for all problems, but for one critical page a group.
     """
 
     def __init__(
@@ -192,10 +192,7 @@ class Deliver:
             self._log(claim, outcome)
         name = type(outcome).__name__.lower()
         self._watch.called(
-            channel=self._channel,
-            outcome=name,
-            notices=max(1, len(claim.entries)),
-            seconds=self._monotonic() - started,
+            channel=self._channel, outcome=name, notices=max(1, len(claim.entries)), seconds=self._monotonic() - started
         )
         if not claim.entries:
             self._watch.edited(channel=self._channel, outcome=name)
@@ -204,7 +201,7 @@ class Deliver:
     async def _called(self, claim: Claim, seconds: float) -> Outcome:
         try:
             return await self._sender.send(claim.message, deadline=seconds)
-        except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the channel; it is tried, then told
+        except Exception as error:  # noqa: BLE001 - a fault of ours in one message must not stop the channel; it is tried again, then reported
             _log.error("notification_sender_failed", channel=self._channel, exc_info=error)
             return Unclear(type(error).__name__)
 

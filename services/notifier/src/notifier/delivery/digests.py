@@ -1,4 +1,4 @@
-"""Digests of storms in PostgreSQL: one open digest a chat and topic, which takes over what waits there about problems."""
+"""Digests of storms in PostgreSQL: one open digest per chat and topic, which takes over what waits there about problems."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Digests:
         return count
 
     async def tally(self, digest: Digest) -> Sequence[Mapping[str, Any]]:
-        """Return what a digest has to tell, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
+        """Return what a digest has to say, by how its problems stand now: rows of ``kind``, ``severity``, ``state`` and ``count``."""
         return [dict(row) for row in await self._connection.fetch(_TALLY, digest.id)]
 
     async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""Fail over: what a channel does not take about a problem is told by the next one."""
+"""Fail over: a problem that a destination's channel does not take is sent to its fallback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INSERT INTO lanes (key, channel, address)
 SELECT $1::text, $2::text, $3::text WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = $1)
 ON CONFLICT (key) DO NOTHING
 """
-_TELL = """
+_ADD_DELIVERY = """
 INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, page_group, fallback_of)
 SELECT notice_id, subject, sequence, $2, $3, $4, $5, $6, priority, page_group, id FROM deliveries WHERE id = $1
 ON CONFLICT (notice_id, destination) DO NOTHING
@@ -53,34 +53,34 @@ class FailOver:
         self._chains = {name: chain for name in routes.destinations if (chain := routes.fallbacks(name))}
 
     async def __call__(self) -> int:
-        """Fail over what failed, or is critical and was not sent in time; returns how many notices were told elsewhere.
+        """Fail over what failed, or is critical and was not sent in time; returns how many notices were sent elsewhere.
 
         Each delivery once; other replicas skip what is locked.
         """
         if not self._chains:
             return 0
-        told = 0
+        failed_over = 0
         async with self._database.transaction() as connection:
             for stuck in await connection.fetch(_STUCK, list(self._chains), self._patience, _AT_A_TIME):
                 following = self._following(stuck)
                 if following is not None:
-                    await _tell(connection, stuck, following)
-                    told += 1
+                    await _send_to(connection, stuck, following)
+                    failed_over += 1
                 await connection.execute(_LEAVE, stuck["id"])
-        return told
+        return failed_over
 
     def _following(self, stuck: Record) -> Destination | None:
-        """Return whom to tell instead; None when the problem is over or everybody knows."""
+        """Return whom to notify instead; None when the problem is over or everybody knows."""
         known = {(chat, topic or None) for chat, topic in zip(stuck["lanes"], stuck["topics"], strict=True)}
         chain = () if stuck["over"] else self._chains[stuck["destination"]]
         return next((each for each in chain if (each.chat, each.topic) not in known), None)
 
 
-async def _tell(connection: Connection, stuck: Record, destination: Destination) -> None:
+async def _send_to(connection: Connection, stuck: Record, destination: Destination) -> None:
     """Enqueue the same notice for another chat, once, and say so in the incident's history."""
     await connection.execute(_ADD_CHAT, destination.chat, destination.channel, destination.address)
     await connection.execute(
-        _TELL,
+        _ADD_DELIVERY,
         stuck["id"],
         destination.name,
         destination.channel,

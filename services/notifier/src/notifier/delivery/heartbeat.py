@@ -71,7 +71,7 @@ class Beat:
             await outbox.add(connection, envelope)
 
     async def look(self) -> None:
-        """Show the last one that the provider took; tell the outside, once for each, if nothing else is overdue."""
+        """Show the last one that the provider took; ping the watcher outside, once for each, if nothing else is overdue."""
         taken_at, overdue = await self._pulse()
         if taken_at is None:
             return

@@ -1,4 +1,4 @@
-"""What the rest of the suite hears of deliveries: the order's timeline, and problems for on-call people."""
+"""Messages published about deliveries: lines of the order's timeline, and problems for on-call people."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class DeliveryJournal:
         key = ",".join(str(waiting.id) for waiting, _ in spoilt)
         return [*events, self._problem("notice", chat, spoilt, key=key, now=now)]
 
-    def digest_refused(self, claim: Claim, reason: str, told: int, now: datetime) -> Envelope:
+    def digest_refused(self, claim: Claim, reason: str, notices: int, now: datetime) -> Envelope:
         """Return the problem that a storm's digest is refused."""
         problem = ProblemRaisedV1(
             kind="channel_refused",
             severity="critical",
             fingerprint=_fingerprint("channel", claim.chat),
             summary=f"{self._words['channel.refused']}: {claim.chat}",
-            details={"why": reason, "notices": str(told)},
+            details={"why": reason, "notices": str(notices)},
             service="notifier",
             occurred_at=now,
         )

@@ -99,7 +99,7 @@ def take(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNotice:
-    """Something to tell, and to whom. With no ``document`` nobody is told and ``reason`` says why.
+    """A notice to be sent, and to whom. With no ``document`` nobody is notified and ``reason`` says why.
 
     One (subject, transition) is kept once; ``sequence`` orders the transitions of a subject. ``hold_for`` (seconds) keeps the first
     attempt back, for an earlier notice that may still be on its way in.
@@ -201,7 +201,7 @@ class StaleMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """The self-editing message of a storm, with what it has to tell as of now. ``due``: it may be posted or edited at this moment."""
+    """The self-editing message of a storm, as it has to be now. ``due``: it may be posted or edited at this moment."""
 
     id: int
     message_id: str | None

@@ -1,6 +1,6 @@
 """Decides what a chat is sent next: new notices, the present text of a message that stands there, or a digest. Pure.
 
-Normally one notice a message. When more wait than the limits let through soon, as many complete notices as fit share a message: twenty
+Normally one notice per message. When more wait than the limits let through soon, as many complete notices as fit share a message: twenty
 messages a minute to a group must carry a thousand orders.
 """
 
@@ -161,12 +161,7 @@ class NextMessage:
         )
 
     def digest(
-        self,
-        chat: ChatQueue,
-        digest: Digest,
-        *,
-        tally: Sequence[Mapping[str, Any]],
-        worst: Sequence[Mapping[str, Any]],
+        self, chat: ChatQueue, digest: Digest, *, tally: Sequence[Mapping[str, Any]], worst: Sequence[Mapping[str, Any]]
     ) -> Message:
         """Return the digest's message, which edits the one before where that can be done."""
         document = render_digest(

@@ -121,7 +121,7 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS new (incident_i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """An incident as the log has it. ``muted``: why nobody was told of it."""
+    """An incident as the log has it. ``muted``: why nobody was notified of it."""
 
     incident_id: int
     fact: ProblemFact
@@ -136,14 +136,14 @@ class NotificationStore:
         self._connection = connection
 
     async def versions_seen(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Return those (order number, version) of which there is a notice, told or not."""
+        """Return those (order number, version) of which there is a notice, sent or not."""
         rows = await self._connection.fetch(
             _SEEN, [number for number, _ in versions], [version for _, version in versions]
         )
         return {(row["order_number"], row["sequence"]) for row in rows}
 
     async def add(self, notices: Sequence[NewNotice]) -> set[str]:
-        """Keep notices and their deliveries, in this order; returns the ids of those that were not there yet."""
+        """Store notices and their deliveries, in this order; returns the ids of those that were not there yet."""
         if not notices:
             return set()
         rows = await self._connection.fetch(
@@ -230,7 +230,7 @@ class NotificationStore:
             [fact.zone for fact in facts],
             [fact.link for fact in facts],
             [fact.occurred_at for fact in facts],
-            [fact.instruction for fact in facts],
+            [fact.what_to_do for fact in facts],
             [json.dumps(fact.responsible) for fact in facts],
         )
         found = {row["fingerprint"]: row for row in rows}
@@ -273,12 +273,12 @@ class NotificationStore:
         return [(row["id"], labels_of(row)) for row in rows]
 
     async def mute(self, why: Mapping[int, str | None]) -> None:
-        """Remember why nobody was told of these incidents; None: they were told."""
+        """Record why nobody was notified of these incidents; None: somebody was."""
         if why:
             await self._connection.execute(_MUTE, list(why), list(why.values()))
 
     async def muted(self, limit: int) -> Sequence[Kept]:
-        """Lock and return open incidents of which nobody was told; other replicas skip them."""
+        """Lock and return open incidents of which nobody was notified; other replicas skip them."""
         return [_kept(row) for row in await self._connection.fetch(_MUTED, limit)]
 
     async def refresh(self, incident_ids: Sequence[int], *, priority: int = EDIT) -> None:
@@ -309,7 +309,7 @@ def problem_of(row: Any) -> ProblemFact:
         store_id=row["store_id"],
         zone=row["zone"],
         link=row["link"],
-        instruction=row["instruction"],
+        what_to_do=row["instruction"],
         environment=row["environment"],
         alert=row["details"].get("alert"),
         responsible=tuple(row["responsible"]),

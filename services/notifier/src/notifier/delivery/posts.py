@@ -55,14 +55,14 @@ WHERE id = $1
 """
 # Arrays instead of joins: without statistics the planner would read whole tables for one incident.
 _REFRESH = """
-WITH told AS MATERIALIZED (
+WITH notified AS MATERIALIZED (
     SELECT id, digest_id FROM deliveries
     WHERE notice_id = ANY(ARRAY(SELECT id FROM notices WHERE incident_id = ANY($1::bigint[])))
 ), edited AS (
     UPDATE posts SET wanted = wanted + 1, priority = least(priority, $2::smallint), not_before = now()
-    WHERE id = ANY(ARRAY(SELECT post_id FROM post_parts WHERE delivery_id = ANY(ARRAY(SELECT id FROM told)) ORDER BY post_id))
+    WHERE id = ANY(ARRAY(SELECT post_id FROM post_parts WHERE delivery_id = ANY(ARRAY(SELECT id FROM notified)) ORDER BY post_id))
 )
-SELECT DISTINCT digest_id FROM told WHERE digest_id IS NOT NULL ORDER BY digest_id
+SELECT DISTINCT digest_id FROM notified WHERE digest_id IS NOT NULL ORDER BY digest_id
 """
 _REFRESH_DIGESTS = "UPDATE digests SET wanted = wanted + 1 WHERE closed_at IS NULL AND id = ANY($1::bigint[])"
 

@@ -1,4 +1,4 @@
-"""What people look up: the notification log, incidents, and the state of the queue."""
+"""Reads of the notification log, of incidents, and of the state of the queues; for the admin routes and the gauges."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class NotificationReads:
     async def notifications(
         self, *, incident: int | None, order: str | None, state: str | None, before: tuple[str, int] | None, limit: int
     ) -> Sequence[Mapping[str, Any]]:
-        """Return notices with their deliveries, newest first; a notice that nobody was told has one row without a delivery."""
+        """Return notices with their deliveries, newest first; a notice that was sent to nobody has one row without a delivery."""
         notice, delivery = before if before is not None else (None, None)
         return await self._fetch(_NOTIFICATIONS, incident, order, state, notice, delivery, limit)
 
@@ -63,11 +63,11 @@ class NotificationReads:
         return {row["channel"]: (row["waiting"], row["oldest"]) for row in rows}
 
     async def open_digests(self) -> dict[str, int]:
-        """Return channel → how many storms are told in a digest."""
+        """Return channel → how many storms have an open digest."""
         return {row["channel"]: row["open"] for row in await self._fetch(_DIGESTS)}
 
     async def muted(self) -> int:
-        """Return how many open incidents nobody was told of."""
+        """Return of how many open incidents nobody was notified."""
         [row] = await self._fetch(_MUTED)
         return int(row["muted"])
 

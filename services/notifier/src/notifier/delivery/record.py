@@ -1,4 +1,4 @@
-"""What an outcome means for what was sent: deliveries, a message that was edited, a digest. In the caller's transaction."""
+"""Writes the outcome of a call to the database: of deliveries, of an edited message, of a digest; in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from notifier.messages.words import Words
 
 
 class Outcomes:
-    """Writes outcomes of one channel down."""
+    """Records the outcomes of one channel."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Outcomes:
     async def record(
         self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime, pause: timedelta
     ) -> list[tuple[Waiting, State]]:
-        """Write an outcome down; returns the deliveries that are ``sent``, ``failed`` or ``unknown`` by it."""
+        """Record an outcome; returns the deliveries that are ``sent``, ``failed`` or ``unknown`` by it."""
         ended: list[tuple[Waiting, State]] = []
         if isinstance(claim.work, StaleMessage):
             await self._edited(queue, claim, claim.work, outcome, now=now)
@@ -86,9 +86,7 @@ class Outcomes:
             events.append(self._journal.works_again(claim, now))
         for entry, result in mine:
             if entry.waiting.fallback_of is not None and result.state is State.SENT:
-                await queue.receipt(
-                    entry, f"{self._words['history.instead']}: {entry.waiting.destination}, {message_id}"
-                )
+                await queue.receipt(entry, f"{self._words['instead']}: {entry.waiting.destination}, {message_id}")
         await queue.add_to_outbox(*events)
         ends = {State.SENT, State.FAILED, State.UNKNOWN}
         return [(entry.waiting, result.state) for entry, result in mine if result.state in ends]
@@ -111,12 +109,12 @@ class Outcomes:
         self, queue: DeliveryQueue, claim: Claim, digest: Digest, outcome: Outcome, *, now: datetime
     ) -> None:
         decided = self._after_edit(claim, outcome, now, created_at=digest.opened_at, attempts=digest.attempts + 1)
-        told = await queue.record_digest(
+        ended = await queue.record_digest(
             claim, digest, decided, at=now, again_at=now + timedelta(seconds=self._rules.digest_seconds)
         )
         if decided.problem and not claim.refused:
             await queue.refuses(claim, True)
-            await queue.add_to_outbox(self._journal.digest_refused(claim, decided.reason or "", told, now))
+            await queue.add_to_outbox(self._journal.digest_refused(claim, decided.reason or "", ended, now))
         elif claim.refused and decided.done:
             await queue.refuses(claim, False)
             await queue.add_to_outbox(self._journal.works_again(claim, now))

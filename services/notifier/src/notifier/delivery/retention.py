@@ -1,4 +1,4 @@
-"""Forgetting: what was told long ago, what was taken in long ago, keys of requests nobody repeats any more.
+"""Deletes old rows: the notification log, resolved incidents, the inbox, used idempotency keys.
 
 The audit log, dead letters and everything that is not at its end stay.
 """

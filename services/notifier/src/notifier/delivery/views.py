@@ -11,8 +11,6 @@ from pydantic import BaseModel, Field
 from common.http import AdminChange, InvalidCursor, PageQuery
 
 _Name = Annotated[str | None, Field(max_length=200)]
-
-
 _BIGINT = 2**63 - 1
 
 

@@ -71,7 +71,7 @@ def fire(
 
     Open: the step is carried out and the next one is set. Acknowledged: nothing until the acknowledgement ends; then the incident
     opens again and the chain starts anew, with a reminder. Resolved: the chain ends. Nobody is reminded or phoned because of what is
-    not critical, but the end of an acknowledgement is told.
+    not critical, but the end of an acknowledgement is notified.
     """
     if state is IncidentState.RESOLVED:
         return Firing(step=step, round=round_, due=None)

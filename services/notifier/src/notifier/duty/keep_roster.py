@@ -81,13 +81,7 @@ class KeepRoster:
         return True
 
     def _announcement(
-        self,
-        handover: int,
-        shift: Shift,
-        previous: str | None,
-        plan: Plan,
-        found: Sequence[Shift],
-        now: datetime,
+        self, handover: int, shift: Shift, previous: str | None, plan: Plan, found: Sequence[Shift], now: datetime
     ) -> NewNotice:
         """Address the previous person, name who is on duty until when, the backup, who is next, and the gaps ahead."""
         words, person = self._words, self._shown(shift.on_duty)
@@ -107,13 +101,7 @@ class KeepRoster:
         )
         lines.append(words["handover.confirm"].format(person=person))
         return self._notice(
-            handover,
-            transition="announced",
-            sequence=0,
-            severity="warning",
-            title=title,
-            lines=lines,
-            now=now,
+            handover, transition="announced", sequence=0, severity="warning", title=title, lines=lines, now=now
         )
 
     async def _give_back(self, rosters: HandoverStore, now: datetime) -> bool:
@@ -127,13 +115,7 @@ class KeepRoster:
                     person=person, previous=self._shown(handover.previous)
                 )
             notice = self._notice(
-                handover.id,
-                transition="unconfirmed",
-                sequence=1,
-                severity="critical",
-                title=title,
-                lines=(),
-                now=now,
+                handover.id, transition="unconfirmed", sequence=1, severity="critical", title=title, lines=(), now=now
             )
             await rosters.notifications.add([notice])
             self._metrics.handovers.labels("unconfirmed").inc()
@@ -173,7 +155,7 @@ class KeepRoster:
                     summary=summary,
                     service="notifier",
                     occurred_at=now,
-                    instruction=self._words["roster.do"],
+                    what_to_do=self._words["roster.do"],
                 )
                 event_id = derived_id("notifier.roster-gap", fingerprint, now.isoformat())
                 await self._problems.ingest(rosters.notifications, [Report(fact=fact, event_id=event_id)])

@@ -1,1 +1,1 @@
-"""One incident a problem: reports open it, people act on it, its end is told wherever the problem was."""
+"""One incident per problem: reports open it, people act on it, its end is notified wherever the problem was."""

@@ -48,7 +48,7 @@ class ActOnIncident:
     ) -> tuple[Incident, IncidentState]:
         """Carry the act out, in the caller's transaction; returns the incident before it, and the state after it.
 
-        A resolved incident is told as over wherever it was told; every message about it is edited. A dry run changes nothing.
+        The end of an incident is notified wherever the problem was; every message about it is edited. A dry run changes nothing.
         """
         incident = await incident_store.incident(incident_id)
         if act == "ack":

@@ -1,4 +1,4 @@
-"""Incidents: one a problem, whoever reports it and however often. States open → acknowledged → resolved."""
+"""Incidents: one per problem, whoever reports it and however often. States open → acknowledged → resolved."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ Severity = Literal["critical", "warning", "info"]
 _RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 RecipeName: TypeAlias = Literal["retry_workflow", "restart_refund"]
 _WORKFLOW = "workflow:"
+NOBODY_NOTIFIED = "nobody was told"  # stored: reasons in the notification log begin with it
 
 
 class IncidentState(StrEnum):
@@ -44,7 +45,7 @@ class ProblemFact:
     store_id: str | None = None
     zone: str | None = None
     link: str | None = None
-    instruction: str | None = None
+    what_to_do: str | None = None
     environment: str | None = None
     alert: str | None = None
     responsible: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class ProblemFact:
 class Reported:
     """What a report did: ``opened`` a new incident, or came to one that stood at ``severity_before``.
 
-    ``muted``: why nobody has been told of it yet.
+    ``muted``: why nobody has been notified of it yet.
     """
 
     incident_id: int

@@ -1,4 +1,4 @@
-"""Problems as they are reported and ended: one incident each, told where the routes say, unless something keeps it from being told."""
+"""Reports and ends of problems: one incident each, notified where the routes say, unless it is silenced or inhibited."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from common.ids import new_id
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
-from notifier.incidents.model import ProblemFact, Reported, recipe_of, should_notify
+from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, recipe_of, should_notify
 from notifier.messages.document import Button, Document
 from notifier.messages.incident_notices import incident_buttons, render_follow_up, render_problem
 from notifier.messages.words import Words
@@ -18,13 +18,12 @@ from notifier.routing.model import Chosen, Labels, Routes, fits
 from notifier.silences.model import Inhibition, why_muted
 
 NO_ROUTE = "no route matches"
-_NEVER_TOLD = "nobody was told of the problem"
-_LAST = 2**31  # the end of a problem comes after everything else that is told of it
+_LAST = 2**31  # the end of a problem comes after everything else that is notified of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A problem, reported by an event. ``always``: each report is told, not only news."""
+    """A problem, reported by an event. ``always``: each report is notified, not only news."""
 
     fact: ProblemFact
     event_id: str
@@ -101,17 +100,17 @@ class Problems:
         made = await notifications.report(
             [(report.fact, report.fact.environment or self._environment) for _, report in reports]
         )
-        to_tell: list[tuple[int, Report, Reported, str]] = []
+        to_notify: list[tuple[int, Report, Reported, str]] = []
         for (index, report), reported in zip(reports, made, strict=True):
             transition: str | None = None
             if reported is not None:
                 transition = "opened" if report.always else should_notify(reported, report.fact.severity)
             if reported is not None and transition is not None:
-                to_tell.append((index, report, reported, transition))
-        muted = await self._why_muted(notifications, [report.fact for _, report, _, _ in to_tell])
+                to_notify.append((index, report, reported, transition))
+        muted = await self._why_muted(notifications, [report.fact for _, report, _, _ in to_notify])
         notices: dict[int, NewNotice] = {}
         changes: dict[int, str | None] = {}
-        for (index, report, reported, rendered), why in zip(to_tell, muted, strict=True):
+        for (index, report, reported, rendered), why in zip(to_notify, muted, strict=True):
             if why != reported.muted:
                 changes[reported.incident_id] = why
             notices[index] = self.notice(
@@ -145,11 +144,7 @@ class Problems:
                 made.append((index, None, None))
                 continue
             notice = self.resolved(
-                kept.incident_id,
-                kept.fact,
-                event_id=over.event_id,
-                traceparent=over.traceparent,
-                muted=kept.muted,
+                kept.incident_id, kept.fact, event_id=over.event_id, traceparent=over.traceparent, muted=kept.muted
             )
             made.append((index, kept.incident_id, notice))
         return made
@@ -157,7 +152,7 @@ class Problems:
     def resolved(
         self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None, muted: str | None = None
     ) -> NewNotice:
-        """Return the notice that a problem is over; it goes wherever the problem itself was told."""
+        """Return the notice that a problem is over; it goes wherever the problem itself was notified."""
         return self.notice(
             fact,
             incident_id,
@@ -166,7 +161,7 @@ class Problems:
             sequence=_LAST,
             event_id=event_id,
             traceparent=traceparent,
-            muted=None if muted is None else f"{_NEVER_TOLD} ({muted})",
+            muted=None if muted is None else f"{NOBODY_NOTIFIED} of the problem ({muted})",
         )
 
     async def ingest(
@@ -184,7 +179,7 @@ class Problems:
             await notifications.refresh(taken.over)
 
     async def unmute(self, notifications: NotificationStore, *, limit: int) -> int:
-        """Tell of problems that are not over although what kept them from being told is; returns how many."""
+        """Notify of problems that are not over although what kept them back is; returns how many."""
         waiting = await notifications.muted(limit)
         still = await self._why_muted(notifications, [settled.fact for settled in waiting])
         notices: list[NewNotice] = []
@@ -212,7 +207,7 @@ class Problems:
         return len(notices)
 
     async def _why_muted(self, notifications: NotificationStore, facts: Sequence[ProblemFact]) -> list[str | None]:
-        """Return for each problem why nobody is told of it."""
+        """Return for each problem why nobody is notified of it."""
         if not facts:
             return []
         silences, now = await notifications.silences()
@@ -259,11 +254,7 @@ class Problems:
         document: Document | None = None
         if chosen:
             document = render_problem(
-                fact,
-                transition=rendered,
-                environment=labels.environment,
-                words=self._words,
-                people=self._people(fact),
+                fact, transition=rendered, environment=labels.environment, words=self._words, people=self._people(fact)
             )
             if rendered != "resolved" and fact.severity != "info":
                 document = replace(document, buttons=self._buttons(incident_id, fact))
@@ -299,7 +290,7 @@ class Problems:
         event_id: str,
         at: datetime,
     ) -> NewNotice:
-        """Return the notice of what happened to an incident since (reminded, recipe done, …), for wherever its problem is told.
+        """Return the notice of what happened to an incident since (reminded, recipe done, …), for wherever its problem is notified.
 
         With buttons while it still ``needs_somebody``.
         """

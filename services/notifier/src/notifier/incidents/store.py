@@ -1,4 +1,4 @@
-"""Incidents under a person's hands, in PostgreSQL."""
+"""What a person's act changes about an incident, in PostgreSQL; what reports change is in ``delivery/notifications.py``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class IncidentStore:
     ) -> None:
         """Write the new state and a line of the incident's history; set the escalation's timer to the end of an acknowledgement.
 
-        ``origin`` is where it was said; the line is not told there again.
+        ``origin`` is where it was said; the line is not repeated there.
         """
         await self._connection.execute(_CHANGE, incident.id, state.value, act, actor, ack_lasts)
         await self._connection.execute(_HISTORY, incident.id, actor, act, text, origin)

@@ -1,4 +1,4 @@
-"""What the notifier's HTTP operations take and answer."""
+"""What the operations on incidents take and answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from common.http import AdminChange, PageQuery
 
 _Name = Annotated[str | None, Field(max_length=200)]
-_BIGINT = 2**63 - 1
 
 
 class IncidentQuery(PageQuery):

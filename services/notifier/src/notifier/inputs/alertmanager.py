@@ -42,13 +42,7 @@ class AlertmanagerAlert(BaseModel):
 class IngestAlerts:
     """Alertmanager repeats a notification until it gets a 2xx, and while an alert lasts: repeats change nothing but counters."""
 
-    def __init__(
-        self,
-        *,
-        problems: Problems,
-        database: Database,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, *, problems: Problems, database: Database, wake: Callable[[], None]) -> None:
         self._problems = problems
         self._database = database
         self._wake = wake
@@ -99,9 +93,9 @@ def problem_of(alert: AlertmanagerAlert, fingerprint: str) -> ProblemFact:
         for names in (_METHODS, _ADDRESSES)
         if (value := next((labels[each] for each in names if labels.get(each)), ""))
     )
-    told = _ELSEWHERE | ({*_METHODS, *_ADDRESSES} if request else set())
+    shown_elsewhere = _ELSEWHERE | ({*_METHODS, *_ADDRESSES} if request else set())
     shown = {"request": scrub_text(request)} if request else {}
-    shown |= {label: scrub_text(value) for label, value in labels.items() if label not in told}
+    shown |= {label: scrub_text(value) for label, value in labels.items() if label not in shown_elsewhere}
     responsible = next((labels[each] for each in _RESPONSIBLE if labels.get(each)), "")
     description = annotations.get("description")
     return ProblemFact(
@@ -116,7 +110,7 @@ def problem_of(alert: AlertmanagerAlert, fingerprint: str) -> ProblemFact:
         store_id=labels.get("store_id"),
         zone=labels.get("zone"),
         link=annotations.get("runbook_url") or alert.generatorURL,
-        instruction=scrub_text(description) if description else None,
+        what_to_do=scrub_text(description) if description else None,
         environment=labels.get("environment"),
         alert=name,
         responsible=tuple(each.strip() for each in responsible.split(",") if each.strip())[:_MOST_PEOPLE],

@@ -1,4 +1,4 @@
-"""Take events in: decide whether anybody is told, whom, and keep it, all in the transaction that marks the event as seen."""
+"""Ingest events: decide who is notified and store the notices, in the transaction that marks the event as seen."""
 
 from __future__ import annotations
 
@@ -31,14 +31,7 @@ class IngestEvents:
     event that cannot be read raises ``ValueError``; nothing of its batch is kept then.
     """
 
-    def __init__(
-        self,
-        *,
-        routes: Routes,
-        words: Words,
-        environment: str,
-        problems: Problems,
-    ) -> None:
+    def __init__(self, *, routes: Routes, words: Words, environment: str, problems: Problems) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
@@ -48,7 +41,7 @@ class IngestEvents:
     async def __call__(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in, in the inbox's transaction: orders in its order, each problem's reports and ends in theirs.
 
-        Types that nobody is told of are left alone.
+        Types that nobody is notified of are left alone.
         """
         notifications = NotificationStore(connection)
         read = [entry for envelope in envelopes if (entry := self._read(envelope)) is not None]
@@ -127,14 +120,14 @@ def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) ->
         occurred_at=event.occurred_at,
         details=details,
         order_number=event.order_number,
-        instruction=words[f"do.{kind}"].format(id=event.workflow_id),
+        what_to_do=words[f"do.{kind}"].format(id=event.workflow_id),
     )
 
 
 def problem_fact(event: ProblemRaisedV1) -> ProblemFact:
     """A problem that a service raised; ``kind`` gets the prefix ``problem.`` for the routes. Detail ``instruction`` is what to do."""
     details = {name: scrub_text(value) for name, value in event.details.items()}
-    instruction = details.pop("instruction", None)
+    what_to_do = details.pop("instruction", None)
     return ProblemFact(
         kind=f"problem.{event.kind}",
         severity=event.severity,
@@ -148,7 +141,7 @@ def problem_fact(event: ProblemRaisedV1) -> ProblemFact:
         store_id=event.store_id,
         zone=event.zone,
         link=event.link,
-        instruction=instruction,
+        what_to_do=what_to_do,
     )
 
 

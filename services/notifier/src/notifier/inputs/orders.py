@@ -43,7 +43,7 @@ ORDER_EVENTS: dict[str, type[OrderEvent]] = {
 _ORDER = "order."
 _CREATED = "order.created"
 _HOLD_SECONDS = 2.0
-_NOT_TOLD = "the orchestrator decided that nobody is told"
+_NOT_NOTIFIED = "the orchestrator decided that nobody is told"
 _MASK = "[masked]"
 _MOST = 4000  # far more than any notice shows; keeps a text of a megabyte from costing anything
 _GAP = r"[\s().\-\u2010-\u2015/_]{0,3}"
@@ -73,7 +73,7 @@ class OrderNotices:
             zone=order.zone,
             order_number=order.number,
         )
-        chosen = self._routes.choose(labels) if fact.tell else ()
+        chosen = self._routes.choose(labels) if fact.notify else ()
         return NewNotice(
             id=new_id(),
             subject=f"order:{order.number}",
@@ -85,10 +85,10 @@ class OrderNotices:
             occurred_at=envelope.time,
             order_number=order.number,
             document=render_order(fact, self._words) if chosen else None,
-            reason=None if chosen else (NO_ROUTE if fact.tell else _NOT_TOLD),
+            reason=None if chosen else (NO_ROUTE if fact.notify else _NOT_NOTIFIED),
             traceparent=envelope.traceparent,
             chosen=chosen,
-            labels=labels if fact.tell else None,
+            labels=labels if fact.notify else None,
         )
 
 
@@ -125,7 +125,7 @@ def order_fact(event: OrderEvent) -> OrderFact:
     return OrderFact(
         kind=event.TYPE.removeprefix("orders.").rpartition(".")[0],
         order=_order(event.order),
-        tell=event.notify,
+        notify=event.notify,
         difference=None if difference is None else _difference(difference),
         reason=None if reason is None else free_text(reason),
     )

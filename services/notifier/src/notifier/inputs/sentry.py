@@ -24,16 +24,9 @@ _SEVERITIES: Mapping[str, Severity] = {"fatal": "critical", "warning": "warning"
 
 
 class IngestSentry:
-    """A repeated notification changes nothing but counters. The basket goes to the gateway whole; chats are told nothing of it."""
+    """A repeated notification changes nothing but counters. The basket goes to the gateway whole; chats get nothing of it."""
 
-    def __init__(
-        self,
-        *,
-        problems: Problems,
-        database: Database,
-        clock: Clock,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, *, problems: Problems, database: Database, clock: Clock, wake: Callable[[], None]) -> None:
         self._problems = problems
         self._database = database
         self._clock = clock

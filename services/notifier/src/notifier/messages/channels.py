@@ -39,7 +39,7 @@ class Layout(Protocol):
 class ChannelRules:
     """What holds for every destination of a channel. ``wants`` says in words what ``address`` says as a pattern.
 
-    ``digests``: in a storm one message tells of many problems, at most every ``digest_seconds`` (edited where ``edits``, else sent again).
+    ``digests``: in a storm one message stands for many, at most every ``digest_seconds`` (edited where ``edits``, else sent again).
     Off where each problem needs its own (tickets, calls).
     """
 

@@ -99,10 +99,8 @@ def render_problem(
             (plain(f"{_short(words.label(name))}: "), plain(_short(value)))
             for name, value in list(fact.details.items())[:_MOST_DETAILS]
         )
-        if fact.instruction:
-            lines.append(
-                (bold(f"{words['what_to_do']}:"), plain(f" {shorten(fact.instruction, _LONGEST_INSTRUCTION)}"))
-            )
+        if fact.what_to_do:
+            lines.append((bold(f"{words['what_to_do']}:"), plain(f" {shorten(fact.what_to_do, _LONGEST_INSTRUCTION)}")))
         if fact.link and len(fact.link) <= _LONGEST_LINK:
             lines.append(_link(fact.link, words))
     return Document(title=title, sections=(Section(lines=tuple(lines)),))
@@ -196,7 +194,7 @@ def question_buttons(request_id: int, *, words: Words) -> tuple[Button, ...]:
 def keyboard_of(documents: Sequence[tuple[Mapping[str, Any], IncidentState | None]]) -> Keyboard:
     """Return the rows of buttons under a message that holds these documents (as JSON), each with how its incident stands now.
 
-    Alone, a notice has all its buttons, two a row. In a shared message each has only its first, with the number that tells it apart.
+    Alone, a notice has all its buttons, two a row. In a shared message each has only its first, with the incident's number.
     A problem that is over has none, and one that somebody has taken is not to be taken again. No button stands there twice, however many
     notices are about one incident: Slack refuses a message with two of one ``action_id``.
     """

@@ -62,11 +62,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFact:
-    """An order event as the notifier sees it. ``kind`` is ``order.created`` and so on; ``tell`` is the orchestrator's decision."""
+    """An order event as the notifier sees it. ``kind`` is ``order.created`` and so on; ``notify`` is the orchestrator's decision."""
 
     kind: str
     order: Order
-    tell: bool
+    notify: bool
     difference: Difference | None = None
     reason: str | None = None
 
@@ -154,8 +154,8 @@ def _difference(difference: Difference, order: Order, words: Words) -> list[Sect
         _listed(words["price"], [_price(before, after, order.currency, words) for before, after in prices]),
         Section(lines=tuple(_field(*field, words) for field in difference.fields if field[0] in _NAMED_FIELDS)),
     ]
-    told = [section for section in sections if section.lines]
-    return told or [Section(lines=((plain(words["same"]),),))]
+    changed = [section for section in sections if section.lines]
+    return changed or [Section(lines=((plain(words["same"]),),))]
 
 
 def _listed(heading: str, lines: list[Line]) -> Section:

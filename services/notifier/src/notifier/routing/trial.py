@@ -8,23 +8,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.errors import ConfigurationError, InvalidInput
-from common.http import Request
+from common.http import VIEWER, Request, Route
 from common.postgres import Database, Record
+from notifier.incidents.model import NOBODY_NOTIFIED
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels, Routes
 from notifier.routing.views import PastAnswer, RouteAnswer, RouteDifference, RouteQuestion, RouteTarget
 
 _MOST_DIFFERENCES = 100
 # Newest first: what notices were to the routes (`traits`), and where they went (`was`).
-_PAST = """
+_PAST = f"""
 SELECT n.id::text AS notice_id, n.kind, n.order_number, n.incident_id, n.traits, n.created_at, n.reason,
-       n.reason LIKE ANY(ARRAY['silenced%', 'inhibited%', 'nobody was told%']) AS kept_back,
+       n.reason LIKE ANY(ARRAY['silenced%', 'inhibited%', '{NOBODY_NOTIFIED}%']) AS kept_back,
        ARRAY(SELECT d.destination FROM deliveries AS d WHERE d.notice_id = n.id AND d.fallback_of IS NULL ORDER BY d.id) AS was
 FROM notices AS n
 WHERE n.traits IS NOT NULL AND n.created_at >= $1 AND n.created_at < coalesce($2::timestamptz, 'infinity')
 ORDER BY n.created_at DESC
 LIMIT $3
-"""
+"""  # noqa: S608 - made of constants
 
 
 class RouteTrials:
@@ -34,6 +35,22 @@ class RouteTrials:
         self._table = table
         self._environment = environment
         self._database = database
+
+    def routes(self) -> list[Route]:
+        """Return the table of admin routes."""
+        return [
+            Route(
+                method="POST",
+                path="/admin/v1/routes/dry-run",
+                handler=self.dry_run,
+                summary="Who would be told of such an event, and of the events of the past?",
+                request=RouteQuestion,
+                response=RouteAnswer,
+                errors=(InvalidInput,),
+                roles=VIEWER,
+                tags=("admin",),
+            ),
+        ]
 
     async def dry_run(self, request: Request[RouteQuestion, None]) -> RouteAnswer:
         """Answer who would be notified. A routes file that is wrong is a 400 with the line that the start would give."""

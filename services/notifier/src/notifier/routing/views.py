@@ -12,9 +12,6 @@ from common.http import Moment
 _Name = Annotated[str | None, Field(max_length=200)]
 
 
-_BIGINT = 2**63 - 1
-
-
 class PastEvents(BaseModel):
     """Which events of the past; the newest of them, at most `limit`."""
 

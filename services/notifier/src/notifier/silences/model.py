@@ -1,4 +1,4 @@
-"""What keeps a problem from being told: a silence that somebody set, or another problem that explains it. Orders are never kept back."""
+"""What mutes a problem: a silence that somebody set, or another problem that explains it (inhibition). Orders are never muted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Purpose = Literal["silence", "maintenance"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """Nobody is told of problems that fit ``match`` from ``starts_at`` up to ``ends_at``; a maintenance window is one that is planned."""
+    """Nobody is notified of problems that fit ``match`` from ``starts_at`` up to ``ends_at``; a maintenance window is planned."""
 
     id: int
     match: Mapping[str, tuple[str, ...]]
@@ -29,7 +29,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inhibition:
-    """While a problem that fits ``source`` is not over, nobody is told of one that fits ``target`` and has the same ``equal`` traits."""
+    """While a problem that fits ``source`` is open, nobody is notified of one that fits ``target`` and has the same ``equal`` traits."""
 
     name: str
     source: Mapping[str, tuple[str, ...]]
@@ -37,7 +37,7 @@ class Inhibition:
     equal: tuple[str, ...] = ()
 
     def explains(self, source: Labels, target: Labels) -> bool:
-        """Whether one problem keeps the other from being told; none does so to itself."""
+        """Whether one problem mutes the other; none does so to itself."""
         return (
             source.fingerprint != target.fingerprint
             and fits(self.source, source)
@@ -65,7 +65,7 @@ def why_muted(
     inhibitions: Sequence[Inhibition],
     open_incidents: Sequence[tuple[int, Labels]],
 ) -> str | None:
-    """Return why nobody is told of a problem, or None. ``open_incidents`` are problems that are not over, with their ids."""
+    """Return why nobody is notified of a problem, or None. ``open_incidents`` are problems that are not over, with their ids."""
     for silence in silences:
         if silence.covers(labels, now):
             return f"silenced by {silence.purpose} {silence.id} until {silence.ends_at:%Y-%m-%dT%H:%M:%SZ}"

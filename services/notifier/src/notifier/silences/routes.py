@@ -1,4 +1,4 @@
-"""Silences and maintenance windows (`/admin/v1/silences`): nobody is told of problems that fit, until the end."""
+"""Silences and maintenance windows (`/admin/v1/silences`): nobody is notified of problems that fit, until the end."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class SilenceRoutes:
         )
 
     async def end(self, request: Request[AdminChange, None]) -> Answer:
-        """End a silence now; what it kept back and is not over is told."""
+        """End a silence now; what it kept back and is not over is notified."""
         return await self._changes.carry_out(request, partial(self._ended, request.path_int("id")))
 
     async def _ended(self, silence_id: int, change: Change) -> SilenceEnded:

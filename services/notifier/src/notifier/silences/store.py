@@ -42,7 +42,7 @@ class SilenceStore:
         reason: str,
         by: str,
     ) -> dict[str, Any]:
-        """Keep a silence; it begins now unless told otherwise. Returns its row."""
+        """Store a silence; it begins now unless ``starts_at`` says otherwise. Returns its row."""
         kept = {label: list(patterns) for label, patterns in match.items()}
         row = await self._connection.fetchrow(_ADD, kept, purpose, starts_at, ends_at, reason, by)
         assert row is not None  # noqa: S101 - INSERT … RETURNING gives its row

@@ -62,7 +62,7 @@ class ChangeTicket:
             summon=tuple(person.tracker for person in seniors if person.tracker is not None),
         )
         row = await tickets.comment(comment)
-        assert row is not None  # noqa: S101 - a person's remark tells no line of history, so it is always new
+        assert row is not None  # noqa: S101 - a person's remark repeats no line of history, so it is always new
         await change.record(
             "ticket.comment",
             f"ticket:{ticket['id']}",

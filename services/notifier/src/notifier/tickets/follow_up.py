@@ -128,12 +128,12 @@ class FollowUp:
     def _sentence(self, line: HistoryLine) -> str:
         key = f"history.{line.act}"
         words = self._words.label(key)
-        # An act of another release is told by its own name.
-        told = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
-        return f"{told}: {line.text}" if line.text else told
+        # An act of another release is named by its own name.
+        sentence = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
+        return f"{sentence}: {line.text}" if line.text else sentence
 
     def _notice(self, line: HistoryLine) -> NewNotice:
-        """Return the notice for every place that was told of the problem."""
+        """Return the notice for every place that was notified of the problem."""
         return self._problems.follow_up_notice(
             line.incident.id,
             line.incident.fact,

@@ -1,4 +1,4 @@
-"""What is to be followed up, in PostgreSQL: incidents without a ticket, lines of history that were not told."""
+"""What is to be followed up, in PostgreSQL: incidents without a ticket, lines of history that nobody was notified of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BACKLOG = """
 SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM incident_history WHERE NOT told) AS oldest,
        (SELECT count(*) FROM tickets WHERE outside IN ('pending', 'creating')) AS tickets
 """
-_TOLD = "UPDATE incident_history SET told = true WHERE id = ANY($1::bigint[])"
+_MARK_NOTIFIED = "UPDATE incident_history SET told = true WHERE id = ANY($1::bigint[])"
 _CLOSE = "UPDATE tickets SET state = 'closed', closed_at = now() WHERE id = ANY($1::bigint[]) AND state <> 'closed'"
 
 
@@ -53,7 +53,7 @@ class FollowUpStore:
             yield FollowUpBatch(connection, now=now, outside=self._outside)
 
     async def backlog(self) -> tuple[float, int]:
-        """Return the age (seconds) of the oldest line that was not told, and how many tickets the outside tracker does not have."""
+        """Return the age (seconds) of the oldest line not followed up, and how many tickets the outside tracker does not have."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(_BACKLOG)
         return (0.0, 0) if row is None else (row["oldest"], row["tickets"])
@@ -79,7 +79,7 @@ class FollowUpBatch:
         await self._connection.execute(_FOLLOWED, list(incident_ids))
 
     async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
-        """Return lines of history that are to be told, in order."""
+        """Return lines of history that are to be notified, in order."""
         return [
             HistoryLine(
                 id=row["line_id"],
@@ -100,5 +100,5 @@ class FollowUpBatch:
             await self._connection.execute(_CLOSE, list(ticket_ids))
 
     async def mark_notified(self, line_ids: Sequence[int]) -> None:
-        """Mark lines as told."""
-        await self._connection.execute(_TOLD, list(line_ids))
+        """Mark lines as notified."""
+        await self._connection.execute(_MARK_NOTIFIED, list(line_ids))

@@ -78,7 +78,7 @@ class HistoryLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketComment:
-    """A remark to a ticket. ``history_id`` makes it unique where it tells a line of history; ``summon`` are people to be tagged."""
+    """A remark to a ticket. ``history_id`` makes it unique where it repeats a line of history; ``summon`` are people to be tagged."""
 
     ticket_id: int
     author: str
@@ -193,7 +193,7 @@ def ticket_for(
 
 
 def whom_to_phone(fact: ProblemFact, *, duty: Duty, directory: Directory, words: Words) -> list[str]:
-    """Return the lines that tell the operator whom to phone, with the number, and who comes next."""
+    """Return the lines that say to the operator whom to phone, with the number, and who comes next."""
     lines: list[str] = []
     ids: tuple[str | None, ...] = (duty.on_duty, duty.previous, duty.backup)
     people = [person for person in map(directory.person, dict.fromkeys(ids)) if person is not None]
