@@ -14,7 +14,7 @@ from common.service.dead_letters import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
-from notifier.delivery.reads import NotificationReads
+from notifier.delivery.routes import DeliveryRoutes
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
 from notifier.duty.routes import RosterRoutes
@@ -55,16 +55,12 @@ def routes_of(
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
     clock = SystemClock()
-    admin = IncidentRoutes(
-        database=database,
-        reader=NotificationReads(database),
-        act=act,
-        send_test=SendTest(
-            routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
-        ),
-        trials=RouteTrials(table=table, environment=settings.environment, database=database),
-        wake=wake,
+    send_test = SendTest(
+        routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
+    log, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
+    incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
+    trials = RouteTrials(table=table, environment=settings.environment, database=database)
     inputs = InputRoutes(
         ingest_alerts=IngestAlerts(problems=problems, database=database, wake=wake),
         ingest_sentry=IngestSentry(problems=problems, database=database, clock=clock, wake=wake),
@@ -80,7 +76,11 @@ def routes_of(
     )
     return [
         *inputs.routes(),
-        *admin.routes(),
+        log,
+        incidents,
+        *trials.routes(),
+        test_message,
+        *acts,
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, after_commit=wake),
         *audit_routes(database),

@@ -1,0 +1,87 @@
+"""The notification log and test messages by HTTP (`/admin/v1/notifications`, `/admin/v1/test-message`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from common.errors import Conflict, NotFound
+from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route, decode_cursor, page_of
+from common.postgres import Database
+from notifier.delivery.reads import NotificationReads
+from notifier.delivery.send_test import SendTest
+from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted, uuid_text
+from notifier.messages.document import Document, text_of
+
+_ADMIN = ("admin",)
+
+
+class DeliveryRoutes:
+    """The handlers; ``routes`` is the table of them."""
+
+    def __init__(self, *, database: Database, send_test: SendTest, wake: Callable[[], None]) -> None:
+        self._changes = Changes(database, committed=wake)
+        self._reader = NotificationReads(database)
+        self._send_test = send_test
+
+    async def notifications(self, request: Request[None, NotificationQuery]) -> Page[Notification]:
+        """Answer what was sent where, when, and why or why not."""
+        query = request.query
+        position = decode_cursor(query.cursor, str, int)
+        rows = await self._reader.notifications(
+            incident=query.incident,
+            order=query.order,
+            state=query.state,
+            before=None if position is None else (uuid_text(position[0]), position[1]),
+            limit=query.limit + 1,
+        )
+        return page_of(
+            rows, limit=query.limit, item=_notification, key=lambda row: (row["notice_id"], row["delivery_id"])
+        )
+
+    async def test_message(self, request: Request[TestMessage, None]) -> Answer:
+        """Put a test message into a destination's chat."""
+        return await self._changes.carry_out(request, partial(self._send_test, request.body))
+
+    def routes(self) -> list[Route]:
+        """Return the table of admin routes."""
+        return [
+            Route(
+                method="GET",
+                path="/admin/v1/notifications",
+                handler=self.notifications,
+                summary="What was sent where, when, and why or why not",
+                query=NotificationQuery,
+                response=Page[Notification],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            Route(
+                method="POST",
+                path="/admin/v1/test-message",
+                handler=self.test_message,
+                summary="Send a test message to a destination",
+                request=TestMessage,
+                response=TestMessageAccepted,
+                status=202,
+                errors=(NotFound, Conflict),
+                roles=OPERATOR,
+                tags=_ADMIN,
+                idempotent=True,
+            ),
+        ]
+
+
+def _notification(row: Mapping[str, Any]) -> Notification:
+    document = row["document"]
+    text = None if document is None else "\n".join(text_of(line) for line in Document.from_json(document).flatten())
+    known = {
+        **row,
+        "delivery_id": row["delivery_id"] or None,
+        "attempts": row["attempts"] or 0,
+        "possibly_repeated": bool(row["possibly_repeated"]),
+        "message_ids": row["message_ids"] or [],
+        "text": text,
+    }
+    return Notification.model_validate(known)
