@@ -92,7 +92,7 @@ class SlackSender:
 
 
 def slack_limits(*, channel: str) -> tuple[Limit, ...]:
-    """Return Slack's limit: one message a second a channel."""
+    """Return Slack's limit: one message per second and channel."""
     return (Limit(key=f"slack:channel:{channel}", places=1, period=timedelta(seconds=1)),)
 
 

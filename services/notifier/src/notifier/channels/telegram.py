@@ -144,7 +144,7 @@ class TelegramSender:
 
 
 def telegram_limits(*, bot: str, chat: str) -> tuple[Limit, ...]:
-    """Return Telegram's limits for a chat: one a second; 20 a minute in a group; 30 a second for the bot.
+    """Return Telegram's limits for a chat: one per second; 20 per minute in a group; 30 per second for the bot.
 
     Ids of groups, supergroups and channels are negative; ``@name`` is a channel or a public group.
     """

@@ -36,7 +36,7 @@ class Deliver:
     Guarantees: notices of one order reach a destination in the order of their versions; no provider's limit is exceeded; every notice ends
     ``sent``, ``failed`` (and then on-call hears of it) or ``dropped``; a notice is sent twice only when nobody can know whether the first
     attempt arrived, and then it says so. A message about a problem is edited until it says how the problem stands. In a storm one digest
-    stands for all problems, but for one critical page a group.
+    stands for all problems, but for one critical page per group.
     """
 
     def __init__(
@@ -155,11 +155,11 @@ class Deliver:
             return self._next.digest(chat, digest, tally=tally, worst=worst), digest
         if isinstance(option.what, StaleMessage):
             return await self._edit(queue, chat, option.what)
-        entries, spoilt = self._next.entries(chat)
-        if spoilt:
-            await queue.fail_permanently({waiting.id: reason for waiting, reason in spoilt})
-            await queue.add_to_outbox(*self._journal.spoilt(chat.key, spoilt, chat.now))
-            for waiting, _ in spoilt:
+        entries, unrenderable = self._next.entries(chat)
+        if unrenderable:
+            await queue.fail_permanently({waiting.id: reason for waiting, reason in unrenderable})
+            await queue.add_to_outbox(*self._journal.unrenderable(chat.key, unrenderable, chat.now))
+            for waiting, _ in unrenderable:
                 self._watch.delivered(
                     channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
                 )

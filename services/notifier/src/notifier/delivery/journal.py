@@ -40,14 +40,14 @@ class DeliveryJournal:
             events.append(self._problem("notice", claim.chat, single, key=claim.id, now=now))
         return events
 
-    def spoilt(self, chat: str, spoilt: Sequence[tuple[Waiting, str]], now: datetime) -> list[Envelope]:
+    def unrenderable(self, chat: str, unrenderable: Sequence[tuple[Waiting, str]], now: datetime) -> list[Envelope]:
         """Return the events of notices that can never be rendered."""
         events: list[Envelope] = []
-        for waiting, reason in spoilt:
+        for waiting, reason in unrenderable:
             failed = After(state=State.FAILED, not_before=now, reason=reason)
             events.extend(self._journal(waiting, failed, None, now))
-        key = ",".join(str(waiting.id) for waiting, _ in spoilt)
-        return [*events, self._problem("notice", chat, spoilt, key=key, now=now)]
+        key = ",".join(str(waiting.id) for waiting, _ in unrenderable)
+        return [*events, self._problem("notice", chat, unrenderable, key=key, now=now)]
 
     def digest_refused(self, claim: Claim, reason: str, notices: int, now: datetime) -> Envelope:
         """Return the problem that a storm's digest is refused."""

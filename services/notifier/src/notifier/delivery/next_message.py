@@ -108,7 +108,7 @@ class NextMessage:
         )
         combine = must_combine(waiting=len(chat.waiting), free=open_places, patience=self._combine_above)
         candidates: list[Entry] = []
-        spoilt: list[tuple[Waiting, str]] = []
+        unrenderable: list[tuple[Waiting, str]] = []
         used = 0
         for waiting in self._mates(chat, chat.waiting[0]):
             try:
@@ -117,12 +117,12 @@ class NextMessage:
                 used += _cost(candidate, self._rules)
             except Exception as error:  # noqa: BLE001 - a notice that cannot be rendered must not stop the others behind it
                 _log.error("notice_not_rendered", delivery_id=str(waiting.id), kind=waiting.kind, exc_info=error)
-                spoilt.append((waiting, f"the notice cannot be rendered ({type(error).__name__})"))
+                unrenderable.append((waiting, f"the notice cannot be rendered ({type(error).__name__})"))
                 continue
             candidates.append(candidate)
             if not combine or used > self._layout.limit:
                 break  # writing notices out takes time, and intake shares the loop: no more than can go now
-        return pack(candidates, self._rules, combine=combine), spoilt
+        return pack(candidates, self._rules, combine=combine), unrenderable
 
     def post(self, chat: ChatQueue, entries: Sequence[Entry]) -> Message:
         """Return the message that carries these entries."""

@@ -1,4 +1,10 @@
-"""The notification log and the incidents in PostgreSQL, within a transaction that somebody else commits."""
+"""The notification log, and what reports do to incidents, in PostgreSQL; within a transaction that somebody else commits.
+
+``NotificationStore`` adds notices with their deliveries (``add``); locks problems (``lock``), opens or counts their incidents (``report``)
+and resolves them (``settle``); reads what mutes a problem (``silences``, ``open_incidents``) and records it (``mute``, ``muted``); has
+messages about incidents edited (``refresh``). The SQL of incidents is here because a notice and its incident change together, and
+deliveries read both; what a person's act changes about an incident is in ``incidents/store.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Waiting deliveries in PostgreSQL: chats are locked rows (table ``lanes``), rate windows are rows that replicas share.
+"""The queue of deliveries in PostgreSQL: chats are locked rows (table ``lanes``), rate windows are rows that replicas share.
+
+``DeliveryQueues`` opens transactions, says when something is due, and makes deliveries ``unknown`` whose sender died.
+``DeliveryQueue``, inside one transaction: ``next_chat`` locks a chat and reads what waits there; ``postpone`` and ``urgent_only`` leave it
+alone; ``claim`` leases deliveries and takes places in the rate windows; ``record``, ``record_edit`` and ``record_digest`` write the outcome
+and free the chat; ``pause``, ``move`` and ``refuses`` keep what the provider said of it. Messages to be edited: ``posts.py``; digests:
+``digests.py``.
 
 Locks are always taken incidents → chat → windows (by key) → deliveries → posts → digests, so that claiming, recording and the taking in of
 events never wait for each other crosswise.
@@ -88,7 +94,7 @@ UPDATE lanes SET address = $2, moved_from = array_append(moved_from, address) WH
 _DATE_WINDOW = "UPDATE rate_windows SET stamps = array_replace(stamps, $2::timestamptz, $3::timestamptz) WHERE key = $1"
 _REFUSES = "UPDATE lanes SET refused = $2 WHERE key = $1"
 _RECEIPT = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', 'failover', $2)"
-_SPOIL = """
+_FAIL = """
 UPDATE deliveries AS d SET state = 'failed', reason = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
 WHERE d.id = s.id AND d.state IN ('pending', 'unknown')
@@ -256,7 +262,7 @@ class DeliveryQueue(Posts, Digests):
 
     async def fail_permanently(self, deliveries: Mapping[int, str]) -> None:
         """End deliveries that can never be sent, each with its reason."""
-        await self._connection.execute(_SPOIL, list(deliveries), list(deliveries.values()))
+        await self._connection.execute(_FAIL, list(deliveries), list(deliveries.values()))
 
     async def now(self) -> datetime:
         """Return the database's time: replicas share it."""

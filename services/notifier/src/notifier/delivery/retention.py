@@ -51,7 +51,7 @@ DELETE FROM inbox WHERE (consumer, event_id) IN (
 
 
 class Retention:
-    """Deletes what is older than ``keep``, a batch a transaction, so that nothing else waits for it. Any number of replicas may run it."""
+    """Deletes what is older than ``keep``, one batch per transaction, so that nothing else waits for it. Any replica may run it."""
 
     def __init__(self, database: Database, *, keep: timedelta, batch: int = 1000) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Phone calls in PostgreSQL: claimed one a person under the lock of what they are about."""
+"""Phone calls in PostgreSQL: claimed one per person, under the lock of what they are about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phone people, one call at a time a person: claim under the incident's lock, call outside any transaction, write down what came of it."""
+"""Phone people, one call at a time for each: claim under the incident's lock, call outside any transaction, record the outcome."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OUTCOMES: dict[type[CallOutcome], str] = {Placed: "placed", Unreachable: "unrea
 class PlaceCalls:
     """Guarantees: a call begins only while its incident is open, and an acknowledgement is committed only when none is on its way.
 
-    Many problems at once are one call a person every ``pause``: it says how many more there are. A call whose answer was lost is
+    Many problems at once are one call per person every ``pause``: it says how many more there are. A call whose answer was lost is
     asked for again under the same key, so that the phone rings once.
     """
 

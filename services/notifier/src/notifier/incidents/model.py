@@ -13,6 +13,10 @@ from common.errors import Conflict, Unavailable
 Severity = Literal["critical", "warning", "info"]
 _RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 RecipeName: TypeAlias = Literal["retry_workflow", "restart_refund"]
+_PATHS: Mapping[RecipeName, str] = {
+    "retry_workflow": "/admin/v1/workflows/{}/retry",
+    "restart_refund": "/admin/v1/refunds/{}/restart",
+}
 _WORKFLOW = "workflow:"
 NOBODY_NOTIFIED = "nobody was told"  # stored: reasons in the notification log begin with it
 
@@ -76,9 +80,7 @@ class Recipe:
     @property
     def path(self) -> str:
         """The admin address that carries it out, at the orchestrator or the refunds service."""
-        if self.name == "retry_workflow":
-            return f"/admin/v1/workflows/{self.target}/retry"
-        return f"/admin/v1/refunds/{self.target}/restart"
+        return _PATHS[self.name].format(self.target)
 
     def body(self, reason: str) -> Mapping[str, object]:
         """The body that the address takes."""

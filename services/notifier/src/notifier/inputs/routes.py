@@ -1,4 +1,4 @@
-"""The ways in of Alertmanager and Sentry. A repeated notification changes nothing but counters."""
+"""The webhooks of Alertmanager and Sentry. A repeated notification changes nothing but counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between our tickets and the outside tracker's, in PostgreSQL: leases, keys, and comments in their order."""
+"""What of our tickets the outside tracker has, in PostgreSQL: leases, keys, and comments in their order."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ _MOST_PAGES = 20
 class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
-    Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx.
+    Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx. Another tracker has the same public methods:
+    ``create``, ``comment``, ``comments``, ``link`` and ``close``.
     """
 
     def __init__(
