@@ -43,7 +43,7 @@ STORE = -1001000000002
 
 
 def an_order(external_id: str = "H123", *, version: int = 1, **changes: Any) -> OrderSnapshot:
-    """An order of an unknown store (so the default chats are told), with everything a picker may read."""
+    """An order of an unknown store (so the default chats are notified), with everything a picker may read."""
     values: dict[str, Any] = {
         "number": order_number("sbermarket", external_id),
         "source": "sbermarket",

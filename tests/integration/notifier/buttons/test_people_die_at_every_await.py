@@ -147,8 +147,8 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
         )
         audit = await kit.fetch("SELECT action FROM audit_log WHERE target = $1", f"incident:{incident['id']}")
         assert press["outcome"] == "done"
-        told = {"ack": "ack", "silence": "silenced", "resolve": "resolve"}[act]
-        assert [row["act"] for row in history].count(told) == 1, (turn, history)
+        notified = {"ack": "ack", "silence": "silenced", "resolve": "resolve"}[act]
+        assert [row["act"] for row in history].count(notified) == 1, (turn, history)
         assert len(audit) <= 1, (turn, audit)
         if not died:
             assert turn > 8  # it died at every point that there is

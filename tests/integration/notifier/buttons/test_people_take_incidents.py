@@ -1,4 +1,4 @@
-"""Buttons, acknowledgement, escalation: who is told, who is phoned, and when nobody is any more."""
+"""Buttons, acknowledgement, escalation: who is notified, who is phoned, and when nobody is any more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.integration.notifier.people import (
 ON_CALL = -1001000000901
 
 
-async def told(kit: Kit, count: int, chat: int = ON_CALL) -> list[str]:
+async def notified(kit: Kit, count: int, chat: int = ON_CALL) -> list[str]:
     """Wait for so many messages in the on-call chat."""
 
     async def probe() -> list[str]:
@@ -45,13 +45,13 @@ async def incident(kit: Kit, incident_id: int = 1) -> dict[str, Any]:
     return row
 
 
-async def test_mine_in_telegram_stops_the_chain_is_told_elsewhere_and_counts_once(
+async def test_mine_in_telegram_stops_the_chain_is_sent_elsewhere_and_counts_once(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
     kit = await make_kit(replicas=2, **settings_for(tmp_path))
     await put_roster(kit, "oleg", "anna")
     await kit.publish(crashed())
-    await told(kit, 2)  # the handover's announcement and the crash
+    await notified(kit, 2)  # the handover's announcement and the crash
 
     await press(kit, "✋", user="oleg", twice=True)
 
@@ -117,7 +117,7 @@ async def test_the_chain_reminds_then_calls_whoever_can_be_reached_and_ends_with
     await eventually(history)
     [timer] = await kit.fetch("SELECT due_at FROM escalations")
     assert timer["due_at"] is None
-    texts = await told(kit, 3)
+    texts = await notified(kit, 3)
     assert any("Проблема ждёт дежурного: Oleg (@oleg)" in text for text in texts)
 
 
@@ -150,7 +150,7 @@ async def test_an_acknowledgement_expires_opens_the_incident_again_and_reminds(
 ) -> None:
     kit = await make_kit(replicas=2, **settings_for(tmp_path, ack_lasts=0.5))
     await kit.publish(crashed())
-    await told(kit, 1)
+    await notified(kit, 1)
     assert (await kit.call("POST", "/admin/v1/incidents/1/ack", body={"reason": "mine"}))[0] == 200
 
     async def reminded() -> bool:
@@ -166,7 +166,7 @@ async def test_an_acknowledgement_expires_opens_the_incident_again_and_reminds(
 async def test_of_two_people_the_first_has_it_unless_the_other_takes_it_over(make_kit: MakeKit, tmp_path: Path) -> None:
     kit = await make_kit(**settings_for(tmp_path))
     await kit.publish(crashed())
-    await told(kit, 1)
+    await notified(kit, 1)
     await press(kit, "✋", user="anna")
 
     async def taken() -> bool:
@@ -183,7 +183,7 @@ async def test_of_two_people_the_first_has_it_unless_the_other_takes_it_over(mak
 async def test_slack_lets_nobody_in_whose_signature_is_not_right(make_kit: MakeKit, tmp_path: Path) -> None:
     kit = await make_kit(**settings_for(tmp_path))
     await kit.publish(crashed())
-    await told(kit, 1)
+    await notified(kit, 1)
 
     async def posted() -> dict[str, Any]:
         page = await kit.sandbox.control("GET", "/sandbox/slack/messages")

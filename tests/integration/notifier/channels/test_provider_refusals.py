@@ -87,7 +87,7 @@ async def test_a_slack_token_that_is_revoked_loses_nothing(make_kit: MakeKit) ->
     assert (row["state"], row["reason"]) == ("pending", "Slack refuses the token (invalid_auth)")
 
 
-async def test_an_archived_channel_fails_at_once_and_is_told_elsewhere(make_kit: MakeKit) -> None:
+async def test_an_archived_channel_fails_at_once_and_the_notice_is_sent_elsewhere(make_kit: MakeKit) -> None:
     kit = await make_kit()
     await kit.sandbox.control("PUT", "/sandbox/slack/channels/orders-notifications", {"state": "archived"})
     status, _ = await kit.call(
@@ -122,7 +122,7 @@ async def test_what_a_mail_server_says_after_data(
     kit = await make_kit(routes=MAIL_ONLY, call_deadline=1.0)
     await kit.sandbox.fault("mail", mode=mode, count=1, delay_s=4)
     await kit.publish(created())
-    # A refusal is told by the same road: the mail that tells it shows that the road works again, which is told as well.
+    # A refusal is notified by the same road: the mail about it shows that the road works again, which is notified as well.
     rows = await ended(kit, 3 if mode == "declined" else 1)
     row = rows[0]
     mails = [entry["request"] for entry in await kit.sandbox.log("mail") if entry["effect"] and "H123" in str(entry)]
@@ -160,7 +160,7 @@ async def test_a_mail_whose_text_was_never_handed_over_waits_and_is_no_repeat(
     assert (row["state"], row["reason"], row["possibly_repeated"]) == ("pending", reason, False)
 
 
-async def test_a_provider_that_lets_nobody_connect_was_never_told_anything() -> None:
+async def test_a_provider_that_lets_nobody_connect_was_never_sent_anything() -> None:
     with ExitStack() as sockets:
         listening = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):  # fill the queue of connections: the next ones get no answer at all

@@ -169,7 +169,7 @@ async def test_three_hundred_orders_to_one_group_arrive_whole_and_once_within_th
     assert len(log) < 40
 
 
-async def test_a_problem_is_told_once_however_often_it_is_raised_and_again_when_it_is_over(make_kit: MakeKit) -> None:
+async def test_a_problem_is_notified_once_however_often_raised_and_again_when_over(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=SLACK_ONLY)
     for minute in range(3):
         await kit.publish(a_problem(occurred_at=NOW + timedelta(minutes=minute)))

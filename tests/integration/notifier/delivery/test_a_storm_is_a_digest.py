@@ -31,9 +31,11 @@ async def test_a_storm_is_one_digest_that_edits_itself_and_one_page_a_critical_g
     [digest] = digests
     pages = [row for row in rows if row["digest_id"] is None and row["priority"] == 1]
     assert 1 <= len(pages) <= 3  # one a group; what went before the digest was opened pages too
-    told = [row for row in rows if row["digest_id"] is not None]
-    assert {(row["message_ids"][0], row["reason"]) for row in told} == {(str(digest["message_id"]), "told in a digest")}
-    assert len(told) >= 80
+    notified = [row for row in rows if row["digest_id"] is not None]
+    assert {(row["message_ids"][0], row["reason"]) for row in notified} == {
+        (str(digest["message_id"]), "told in a digest")
+    }
+    assert len(notified) >= 80
     for number in range(40):
         await kit.publish(
             ProblemResolvedV1(
@@ -54,12 +56,12 @@ async def test_a_storm_is_one_digest_that_edits_itself_and_one_page_a_critical_g
     assert "Шквал закончился" in text
     assert digest["edits"] >= 0
     assert {entry["status"] for entry in await kit.sandbox.log("telegram")} == {200}  # no limit was exceeded
-    status, page = await kit.call("GET", f"/admin/v1/notifications?incident={await incident_of(kit, told[0])}")
+    status, page = await kit.call("GET", f"/admin/v1/notifications?incident={await incident_of(kit, notified[0])}")
     assert (status, page["items"][-1]["reason"]) == (200, "told in a digest")
 
 
 async def incident_of(kit: Kit, delivery: dict[str, Any]) -> int:
-    """The incident that a delivery tells of."""
+    """The incident that a delivery is about."""
     return int(delivery["subject"].removeprefix("incident:"))
 
 
@@ -90,7 +92,7 @@ async def make_replica(kit: Kit) -> Any:
     return running(build, settings)
 
 
-async def test_orders_in_the_same_chat_are_told_one_by_one_whatever_the_storm(make_kit: MakeKit) -> None:
+async def test_orders_in_the_same_chat_are_sent_one_by_one_whatever_the_storm(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT, storm_above=3)
     await kit.publish(*many(20), created("H1"), created("H2"), *many(20, kind="late"))
     rows = await over(kit, 42)

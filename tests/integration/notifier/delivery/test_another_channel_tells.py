@@ -1,4 +1,4 @@
-"""What a channel does not take about a problem is told by the next one; and the dead-man's switch says whether any of it works."""
+"""What a channel does not take about a problem is sent by the next one; and the dead-man's switch says whether any of it works."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_critical_problem_does_not_wait_for_a_channel_that_is_down(make_
     await kit.sandbox.fault("slack", mode="error")
     await kit.publish(a_problem(severity="critical"), a_problem("p:2"))
 
-    async def told() -> bool:
+    async def notified() -> bool:
         rows = await kit.fetch("SELECT destination, state, subject FROM deliveries ORDER BY id")
         assert [(row["destination"], row["subject"]) for row in rows] == [
             ("team", "incident:1"),
@@ -54,7 +54,7 @@ async def test_a_critical_problem_does_not_wait_for_a_channel_that_is_down(make_
         ]
         return bool(rows[2]["state"] == "sent")
 
-    await eventually(told, within=30)
+    await eventually(notified, within=30)
     await kit.sandbox.heal("slack")
     rows = await ended(kit, 3, within=60)  # and it stands where people look for it
     assert {row["state"] for row in rows} == {"sent"}

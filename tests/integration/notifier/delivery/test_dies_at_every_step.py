@@ -64,7 +64,7 @@ async def known(kit: Kit, count: int) -> None:
 
 
 async def nothing_left(kit: Kit) -> None:
-    """Wait until everything is told and says what is true."""
+    """Wait until everything is notified and says what is true."""
 
     async def settled() -> bool:
         left = await kit.fetch("SELECT 1 FROM deliveries WHERE state NOT IN ('sent', 'failed')")

@@ -21,17 +21,17 @@ NEW_ORDER = (
 )
 
 
-async def test_a_new_order_is_told_to_pickers_and_store_with_its_trace(make_kit: MakeKit) -> None:
+async def test_a_new_order_is_sent_to_pickers_and_store_with_its_trace(make_kit: MakeKit) -> None:
     kit = await make_kit()
     event = enveloped(created())
     await kit.publish(event, event)  # a repeat changes nothing
 
-    async def told() -> list[dict[str, Any]]:
+    async def notified() -> list[dict[str, Any]]:
         entries = await kit.telegram()
         assert len(entries) == 2
         return entries
 
-    entries = await eventually(told)
+    entries = await eventually(notified)
     text = NEW_ORDER.format(number=an_order().number)
     assert sorted((int(entry["request"]["chat_id"]), entry["request"]["text"]) for entry in entries) == [
         (STORE, text),
@@ -69,12 +69,12 @@ async def test_a_change_follows_its_order_and_what_is_not_sent_is_kept_with_the_
     silent = created("H124", notify=False)
     await kit.publish(created(), change, silent)
 
-    async def told() -> list[str]:
+    async def notified() -> list[str]:
         texts = await kit.texts(PICKERS)
         assert len(texts) == 2
         return texts
 
-    texts = await eventually(told)
+    texts = await eventually(notified)
     assert texts[1] == (
         "<b>✏️ Заказ изменён H123</b>\n"
         f"№ <code>{an_order().number}</code> · магазин 5\n"
@@ -102,16 +102,16 @@ async def test_a_change_that_another_replica_takes_in_first_waits_for_the_order(
     await eventually(taken)
     await kit.publish(created())
 
-    async def told() -> list[str]:
+    async def notified() -> list[str]:
         texts = await kit.texts(STORE)
         assert len(texts) == 2
         return texts
 
-    texts = await eventually(told)
+    texts = await eventually(notified)
     assert [text.splitlines()[0] for text in texts] == ["<b>🆕 Новый заказ H123</b>", "<b>✏️ Заказ изменён H123</b>"]
 
 
-async def test_a_crashed_workflow_is_told_in_slack(make_kit: MakeKit) -> None:
+async def test_a_crashed_workflow_is_notified_in_slack(make_kit: MakeKit) -> None:
     kit = await make_kit()
     number = an_order().number
     await kit.publish(
@@ -126,17 +126,17 @@ async def test_a_crashed_workflow_is_told_in_slack(make_kit: MakeKit) -> None:
         )
     )
 
-    async def told() -> list[dict[str, Any]]:
+    async def notified() -> list[dict[str, Any]]:
         entries = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
         assert len(entries) == 1
         return entries
 
-    [entry] = await eventually(told)
+    [entry] = await eventually(notified)
     request = entry["request"]
     assert request["channel"] == "#orders-notifications"
-    told_in, buttons = request["blocks"]
+    text_block, buttons = request["blocks"]
     assert [button["value"] for button in buttons["elements"]] == ["n1:a:1", "n1:w:1", "n1:r:1", "n1:s:1"]
-    assert [told_in] == [
+    assert [text_block] == [
         {
             "type": "section",
             "text": {

@@ -1,4 +1,4 @@
-"""A storm while two replicas are killed at random: every problem is told, in the digest or by itself, and no limit is exceeded."""
+"""A storm while two replicas are killed at random: every problem is notified, in the digest or by itself, and no limit is exceeded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.chaos
 EVENTS, PAGES = 1500, 4
 
 
-async def told(kit: Kit) -> list[dict[str, Any]]:
+async def notified(kit: Kit) -> list[dict[str, Any]]:
     """Wait until every event was taken in and every delivery is at its end; return the deliveries."""
 
     async def probe() -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ async def test_a_storm_through_replicas_that_are_killed(make_kit: MakeKit) -> No
         for _ in range(2):
             group.create_task(replica())
         await blow()
-        rows = await told(kit)
+        rows = await notified(kit)
         done.set()
 
     assert len(rows) == 2 * (EVENTS + PAGES)

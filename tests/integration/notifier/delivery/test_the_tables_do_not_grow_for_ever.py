@@ -17,7 +17,7 @@ def _id(age: timedelta, number: int) -> UUID:
     return UUID(int=(int((_NOW - age).timestamp() * 1000) << 80) | (7 << 76) | (2 << 62) | number)
 
 
-async def test_what_was_told_long_ago_is_forgotten_and_what_still_waits_is_not(
+async def test_old_rows_are_deleted_and_what_still_waits_is_not(
     database_for: Callable[[str], Awaitable[str]],
 ) -> None:
     database = Database(await database_for("notifier"), application_name="retention")

@@ -1,4 +1,4 @@
-"""The duty roster on real servers: announced once by two replicas, confirmed or sent back, gaps told in time."""
+"""The duty roster on real servers: announced once by two replicas, confirmed or sent back, gaps notified in time."""
 
 from __future__ import annotations
 

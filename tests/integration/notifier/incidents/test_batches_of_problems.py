@@ -67,12 +67,12 @@ async def test_each_problem_keeps_its_order_within_a_batch(
             ("a", "open", "warning", 1),
             ("c", "open", "warning", 1),
         ]
-        told = await rows(
+        notified = await rows(
             database,
             "SELECT i.fingerprint, i.id - min(i.id) OVER (PARTITION BY i.fingerprint) > 0, n.transition FROM notices AS n"
             " JOIN incidents AS i ON i.id = n.incident_id ORDER BY 1, 2, n.sequence",
         )
-        assert told == [
+        assert notified == [
             ("a", False, "opened"),
             ("a", False, "escalated"),
             ("a", False, "resolved"),

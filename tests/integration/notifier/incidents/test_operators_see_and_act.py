@@ -40,12 +40,12 @@ async def test_an_alert_becomes_an_incident_acknowledged_and_resolved_with_an_au
     [incident] = (await kit.call("GET", "/admin/v1/incidents?state=resolved"))[1]["items"]
     assert (incident["occurrences"], incident["severity"], incident["link"]) == (2, "critical", "https://runbooks/q")
 
-    async def told() -> list[dict[str, Any]]:
+    async def notified() -> list[dict[str, Any]]:
         page = (await kit.call("GET", "/admin/v1/notifications?incident=1&state=sent"))[1]
         assert len(page["items"]) == 4
         return list(page["items"])
 
-    assert sorted((item["transition"], item["destination"]) for item in await eventually(told)) == [
+    assert sorted((item["transition"], item["destination"]) for item in await eventually(notified)) == [
         ("opened", "on-call-production"),
         ("opened", "orders-notifications"),
         ("resolved", "on-call-production"),
@@ -53,7 +53,7 @@ async def test_an_alert_becomes_an_incident_acknowledged_and_resolved_with_an_au
     ]
 
 
-async def test_routes_are_tried_out_without_telling_anybody(make_kit: MakeKit) -> None:
+async def test_routes_are_tried_out_without_notifying_anybody(make_kit: MakeKit) -> None:
     kit = await make_kit()
     question = {"kind": "order.created", "store_id": "17"}
     status, answer = await kit.call("POST", "/admin/v1/routes/dry-run", role="viewer", body=question)
@@ -138,7 +138,7 @@ async def test_the_notification_log_pages_by_cursor_and_shows_the_text(make_kit:
     assert page["items"][0]["text"].startswith("🆕 Новый заказ P")
 
 
-async def test_a_sent_notice_is_told_to_the_orders_timeline(make_kit: MakeKit) -> None:
+async def test_a_sent_notice_is_recorded_in_the_orders_timeline(make_kit: MakeKit) -> None:
     kit = await make_kit()
     await kit.publish(created())
 

@@ -46,7 +46,7 @@ async def recorded(kit: Kit) -> list[Hook]:
     return hooks
 
 
-async def test_a_basket_goes_to_the_gateway_whole_and_chats_are_told_no_customers_data(make_kit: MakeKit) -> None:
+async def test_a_basket_goes_to_the_gateway_whole_and_chats_get_no_customers_data(make_kit: MakeKit) -> None:
     kit = await make_kit()
     first = await kit.call("POST", "/alerts/v1/sentry", role="internal", body=ALERT)
     again = await kit.call("POST", "/alerts/v1/sentry", role="internal", body=ALERT)

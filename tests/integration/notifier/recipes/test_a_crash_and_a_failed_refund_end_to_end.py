@@ -121,14 +121,14 @@ async def test_a_crash_and_a_failed_refund_open_a_ticket_each_and_a_button_repai
         await kit.broker.publisher.publish(created_hook().to_envelope(), deadline=15.0)
 
         workflow_id = await suite.crash()
-        await told(kit, "Workflow упал")
+        await notified(kit, "Workflow упал")
         await retried(suite, workflow_id)
         await refunded(suite)
         await seen_in_the_timeline(suite)
 
 
-async def told(kit: Kit, words: str) -> None:
-    """Wait until Telegram and Slack were told."""
+async def notified(kit: Kit, words: str) -> None:
+    """Wait until Telegram and Slack were notified."""
 
     async def both() -> bool:
         telegram = any(words in text for text in await kit.texts(ON_CALL))
@@ -142,7 +142,7 @@ async def retried(suite: Suite, workflow_id: int) -> None:
     """Press, be asked back, say yes: the orchestrator carries the retry out in Oleg's name, once."""
     kit = suite.kit
     await press(kit, "🔁", user="oleg", twice=True)
-    await told_telegram(kit, f"Oleg (@oleg), точно повторить workflow {workflow_id}?")
+    await notified_telegram(kit, f"Oleg (@oleg), точно повторить workflow {workflow_id}?")
     assert await suite.workflow_state(workflow_id) == 4  # nothing is done before it was asked back
     await press(kit, "Да, выполнить", user="boris")
     await press(kit, "Да, выполнить", user="oleg", twice=True)
@@ -177,10 +177,10 @@ async def refunded(suite: Suite) -> None:
         "business_key": f"{ORDER}:cancel",
     }
     await suite.call("POST", f"{suite.refunds}/refunds/v1/refunds", token="internal-token", body=wish)
-    await told(kit, "RS_ERROR")
+    await notified(kit, "RS_ERROR")
     await kit.sandbox.heal("trust")
     await press_slack(kit, "restart_refund")
-    await told_slack(kit, "точно перезапустить возврат")
+    await notified_slack(kit, "точно перезапустить возврат")
     await press_slack(kit, "yes")
 
     async def paid() -> bool:
@@ -225,7 +225,7 @@ async def seen_in_the_timeline(suite: Suite) -> None:
     assert all(summary.startswith("Oleg: рецепт выполнен: ") for _, summary in done)
 
 
-async def told_telegram(kit: Kit, words: str) -> None:
+async def notified_telegram(kit: Kit, words: str) -> None:
     """Wait for words in the on-call chat."""
 
     async def there() -> bool:
@@ -234,7 +234,7 @@ async def told_telegram(kit: Kit, words: str) -> None:
     await eventually(there, within=60)
 
 
-async def told_slack(kit: Kit, words: str) -> None:
+async def notified_slack(kit: Kit, words: str) -> None:
     """Wait for words in Slack."""
 
     async def there() -> bool:

@@ -1,4 +1,4 @@
-"""Silences, maintenance and inhibition keep problems from being told, say so, and lose nothing."""
+"""Silences, maintenance and inhibition keep problems from being notified, say so, and lose nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def why_not(kit: Kit, incident: int, count: int = 1) -> list[str]:
     return await eventually(probe)
 
 
-async def test_a_silenced_problem_is_told_to_nobody_and_the_log_says_why(make_kit: MakeKit) -> None:
+async def test_nobody_is_notified_of_a_silenced_problem_and_the_log_says_why(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT)
     answer = await silence(kit)
     assert (answer["id"], answer["dry_run"]) == (1, False)
@@ -67,7 +67,7 @@ async def test_a_silenced_problem_is_told_to_nobody_and_the_log_says_why(make_ki
     assert len(await kit.texts(PICKERS)) == 2
 
 
-async def test_what_lasts_longer_than_its_silence_is_told_at_the_end(make_kit: MakeKit) -> None:
+async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT, replicas=2)
     await silence(kit, match={"store_id": ["17"], "severity": ["!info"]}, purpose="maintenance")
     await kit.publish(a_problem(store_id="17"), a_problem("p:2", store_id="18"))

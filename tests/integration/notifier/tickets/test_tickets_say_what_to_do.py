@@ -39,7 +39,7 @@ async def state_of(kit: Kit, incident_id: int = 1) -> str:
     return str(row["state"])
 
 
-async def test_a_problem_opens_one_ticket_whose_comments_count_and_tell_what_happened(
+async def test_a_problem_opens_one_ticket_whose_comments_count_and_say_what_happened(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
     kit = await make_kit(replicas=2, telegram_token=None, slack_token=None, **settings_for(tmp_path))

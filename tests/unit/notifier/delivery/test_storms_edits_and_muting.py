@@ -1,4 +1,4 @@
-"""What goes first, what a storm does to a chat, what an edit's outcome means, what keeps a problem from being told."""
+"""What goes first, what a storm does to a chat, what an edit's outcome means, what mutes a problem."""
 
 from __future__ import annotations
 
@@ -323,8 +323,8 @@ def test_the_default_inhibition_is_a_service_that_is_down() -> None:
     down, slow = problem(alert="TipsDown", fingerprint="d"), problem(alert="TipsSlow")
     assert [rule.explains(down, slow), rule.explains(slow, down), rule.explains(down, down)] == [True, False, False]
     assert rule.explains(down, problem(alert="RefundsSlow", service="refunds")) is False
-    told = why_muted(slow, now=NOW, silences=(), inhibitions=(rule,), open_incidents=((9, down),))
-    assert told == "inhibited by incident 9 (a service that is down explains its other alerts)"
+    why = why_muted(slow, now=NOW, silences=(), inhibitions=(rule,), open_incidents=((9, down),))
+    assert why == "inhibited by incident 9 (a service that is down explains its other alerts)"
 
 
 def test_a_literal_pattern_fits_its_value() -> None:

@@ -24,7 +24,7 @@ WORDS = Words("ru")
 _DIGITS = str.maketrans("", "", " ()-.\u00a0–")
 
 
-def told(comment: str) -> str:
+def text_of_notice(comment: str) -> str:
     """The text of a new order's notice with that comment."""
     order = OrderSnapshot(
         number="N1",
@@ -60,7 +60,7 @@ def told(comment: str) -> str:
     ],
 )
 def test_a_phone_in_a_comment_never_reaches_the_chat(written: str) -> None:
-    text = told(f"позвонить {written} домофон 12")
+    text = text_of_notice(f"позвонить {written} домофон 12")
     assert "домофон 12" in text
     assert "12345" not in text.translate(_DIGITS).replace("/", "").replace("_", "")
     assert "29123" not in text
@@ -68,11 +68,11 @@ def test_a_phone_in_a_comment_never_reaches_the_chat(written: str) -> None:
 
 def test_what_a_picker_needs_of_a_comment_stays() -> None:
     kept = "кв. 45, подъезд 2, этаж 12, домофон 45К1234, молоко 3,2 % 2 шт. до 21.11.2026 18:00-20:00"
-    assert kept in told(kept)
+    assert kept in text_of_notice(kept)
 
 
 def test_a_comment_of_a_million_characters_does_not_flood_the_chat() -> None:
-    text = told("очень длинно " * 80_000)
+    text = text_of_notice("очень длинно " * 80_000)
     assert len(text) < 1500
     assert text.split("Комментарий: ")[1].split("\n")[0].endswith("…")
 

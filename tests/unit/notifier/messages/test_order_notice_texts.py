@@ -36,7 +36,9 @@ DIFFERENCE = Difference(
 )
 
 
-def told(kind: str, *, language: str = "ru", difference: Difference | None = None, reason: str | None = None) -> str:
+def text_of_notice(
+    kind: str, *, language: str = "ru", difference: Difference | None = None, reason: str | None = None
+) -> str:
     """Render a notice as Telegram gets it."""
     words = Words("ru" if language == "ru" else "en")
     document = render_order(OrderFact(kind=kind, order=ORDER, notify=True, difference=difference, reason=reason), words)
@@ -114,12 +116,12 @@ SAMPLES = {
 def test_each_notice_reads_as_agreed(kind: str, language: str) -> None:
     difference = {"order.changed": DIFFERENCE, "order.corrected": Difference(removed=(BREAD,))}.get(kind)
     reason = "нет товара" if kind == "order.cancelled" else None
-    assert told(kind, language=language, difference=difference, reason=reason) == SAMPLES[kind, language]
+    assert text_of_notice(kind, language=language, difference=difference, reason=reason) == SAMPLES[kind, language]
 
 
 @pytest.mark.parametrize("kind", sorted({kind for kind, _ in SAMPLES}))
 def test_the_number_stands_in_each_notice_exactly_once(kind: str) -> None:
-    assert told(kind, difference=DIFFERENCE).count(ORDER.number) == 1
+    assert text_of_notice(kind, difference=DIFFERENCE).count(ORDER.number) == 1
 
 
 def test_both_languages_have_the_same_words() -> None:

@@ -180,5 +180,5 @@ def test_a_notice_says_nothing_that_is_not_in_the_order(kind: str) -> None:
         _, text = telegram.compose([(CHANNELS["telegram"].layout.pages(document_of(fact, language))[0], None)])
         assert text.count(fact.order.number) == 1
         if kind in {"order.created", "order.changed"}:
-            told = fact.order.goods if fact.difference is None else (*fact.difference.added, *fact.difference.removed)
-            assert all(goods.label in text for goods in told)
+            shown = fact.order.goods if fact.difference is None else (*fact.difference.added, *fact.difference.removed)
+            assert all(goods.label in text for goods in shown)

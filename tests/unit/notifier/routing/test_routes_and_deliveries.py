@@ -1,4 +1,4 @@
-"""Who is told, and what an outcome means."""
+"""Who is notified, and what an outcome means."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ROUTES = read_routes(DEFAULT_ROUTES.read_bytes(), name="default")
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "notified"),
     [
         ({"kind": "order.created", "store_id": "17"}, ["pickers-17", "store-17"]),
         ({"kind": "order.cancelled", "store_id": "999"}, ["pickers", "store"]),
@@ -54,9 +54,11 @@ ROUTES = read_routes(DEFAULT_ROUTES.read_bytes(), name="default")
         ({"kind": "something.else"}, []),
     ],
 )
-def test_the_default_routes_tell_those_whom_the_mission_names(labels: dict[str, str], told: list[str]) -> None:
+def test_the_default_routes_notify_those_whom_the_requirements_name(
+    labels: dict[str, str], notified: list[str]
+) -> None:
     chosen = ROUTES.choose(Labels(**{"environment": "production", **labels}))
-    assert [each.destination.name for each in chosen] == told
+    assert [each.destination.name for each in chosen] == notified
 
 
 def a_file(**changes: Any) -> str:
@@ -183,7 +185,7 @@ def test_a_chat_that_keeps_moving_is_not_chased_for_ever() -> None:
     assert (old.state, old.problem) == (State.FAILED, "channel")
 
 
-def test_two_names_of_one_chat_are_told_once() -> None:
+def test_two_names_of_one_chat_are_notified_once() -> None:
     table = read_routes(
         a_file(
             destinations={
@@ -204,7 +206,7 @@ def test_the_backoff_doubles_is_jittered_and_ends_at_five_minutes() -> None:
     assert backoff(40, 0.999).total_seconds() < 300
 
 
-def test_only_news_are_told_of_an_incident() -> None:
+def test_only_news_of_an_incident_is_notified() -> None:
     def report(*, opened: bool, before: str | None) -> Reported:
         return Reported(incident_id=1, opened=opened, severity_before=before, occurrences=2)
 
