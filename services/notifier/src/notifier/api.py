@@ -58,6 +58,7 @@ def routes_of(
     send_test = SendTest(
         routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
+    # Taken apart for the order in which the OpenAPI document lists them.
     log, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
     incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
