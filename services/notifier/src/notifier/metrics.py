@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.telemetry.metrics import FAST_SECONDS, SIZES, SLOW_SECONDS
+from notifier.incidents.model import RecipeName
 from notifier.messages.channels import CHANNELS
 
 _ORDERS = ("created", "changed", "paid", "received", "delivered", "cancelled", "corrected")
@@ -34,7 +36,6 @@ _BUTTON_OUTCOMES = (
     "not_yours",
     "failed",
 )
-_RECIPES = ("retry_workflow", "restart_refund")
 _TRACKED = (
     ("ticket", "done"),
     ("ticket", "later"),
@@ -202,7 +203,7 @@ class PeopleMetrics:
         for channel in ("telegram", "slack"):
             for outcome in _BUTTON_OUTCOMES:
                 self.button_actions.labels(channel, outcome)
-        for recipe in _RECIPES:
+        for recipe in get_args(RecipeName):
             for outcome in ("done", "failed", "running", "superseded"):
                 self.recipes.labels(recipe, outcome)
         for what, outcome in _TRACKED:
