@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ LONGEST = 400
 TAG = re.compile(r"newTag: \"(.*)\"")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 ANCHOR_LINK = re.compile(r"\]\(([^)#\s:]*\.md)?#([^)\s]+)\)")
+PATH = re.compile(
+    r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|sql|json|yaml|toml|txt|svg)|(?:[\w.-]+/)+|(?:deploy|docs|libs|tests)/[\w./-]+)`"
+)
 ANCHOR_NAMED = re.compile(r"\b((?:docs|deploy|services|tests|libs)/[\w./-]+\.md)#([\w-]+)")
 
 
@@ -110,7 +114,7 @@ def test_every_link_of_a_document_leads_somewhere() -> None:
         if not target.startswith(("http://", "https://", "mailto:")) and not (path.parent / target).exists()
     ]
     assert broken == []
-    assert {"CONTRIBUTING.md", "docs/runbooks", "deploy/compose.yaml"} <= set(links[ROOT / "README.md"])
+    assert {"CONTRIBUTING.md", "docs/runbooks/README.md", "deploy/compose.yaml"} <= set(links[ROOT / "README.md"])
 
 
 def test_every_anchor_that_is_linked_exists() -> None:
@@ -150,6 +154,91 @@ def test_both_readmes_give_the_same_commands() -> None:
     english, russian = (_commands((ROOT / name).read_text()) for name in ("README.md", "README.ru.md"))
     assert english == russian
     assert "make up" in english
+
+
+def test_every_runbook_stands_in_the_index() -> None:
+    folder = ROOT / "docs/runbooks"
+    listed = set(LINK.findall((folder / "README.md").read_text()))
+    assert {page.name for page in folder.glob("*.md")} - {"README.md"} <= listed
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_path_that_is_named_exists(document: str) -> None:
+    """A name without a folder belongs to the folder that is named before it: in its row, else above its table."""
+    named = list(_paths(ROOT / document))
+    assert [written for written, path in named if not path.exists()] == []
+    assert len(named) > 60
+
+
+def test_every_neighbour_to_copy_is_found() -> None:
+    """In the table of changes: what is to be searched for stands in the folder of its row."""
+    rows = [row.split("|") for row in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if row.count("|") == 5]
+    searched = [
+        (folder, word)
+        for _, _, named, _, words, _ in rows
+        for folder in _row(named).values()
+        for word in re.findall(r"`([^`]+)`", words)
+    ]
+    lacking = [
+        f"{folder.relative_to(ROOT)}: {word}"
+        for folder, word in searched
+        if not any(word in path.read_text() for path in folder.rglob("*.*") if path.suffix in {".py", ".sql"})
+    ]
+    assert lacking == []
+    assert len(searched) > 25
+
+
+@pytest.mark.parametrize(("walk", "files"), [("A hook", (12, 14)), ("An event", (17, 20)), ("A problem", (22, 24))])
+def test_each_walk_has_as_many_files_as_its_heading_says(walk: str, files: tuple[int, int]) -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    section = re.search(rf"^### {walk}, .*?: (\d+) / (\d+) files\n(.*?)^##", text, re.MULTILINE | re.DOTALL)
+    assert section
+    rows = [(row.split("|")[1].strip(), row) for row in section[3].splitlines() if row.startswith("| ")]
+    usual = {path for step, row in rows if not step.startswith(("values", "besides", "instead")) for path in _row(row)}
+    values = {path for step, row in rows if step.startswith("values") for path in _row(row)}
+    assert (len(usual), len(usual | values)) == files == (int(section[1]), int(section[2]))
+
+
+def _paths(document: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what a document names as a path, and where that is; not patterns (``<verb>.py``), nor names that no folder stands before."""
+    above = ROOT
+    for line in re.sub(r"^```.*?^```", "", document.read_text(), flags=re.MULTILINE | re.DOTALL).splitlines():
+        if line.startswith("#"):
+            above = ROOT
+        if line.startswith("|"):
+            yield from _row(line, above=above).items()
+            continue
+        if folder := re.match(r"`([\w./-]+/)`:", line):
+            above = _place(folder[1])
+        for written in PATH.findall(line):
+            if "/" in written.rstrip("/"):
+                yield written, _place(written)
+            elif above != ROOT:
+                yield written, above / written
+
+
+def _row(line: str, *, above: Path = ROOT) -> dict[str, Path]:
+    """Return the paths of a table's row by their names from the root."""
+    found, folder = {}, above
+    for written in PATH.findall(line):
+        place = _place(written) if "/" in written.rstrip("/") else folder / written
+        if written.endswith("/") and folder == ROOT:
+            place = _place(written)
+        if folder != ROOT or "/" in written:
+            found[str(place.relative_to(ROOT))] = place
+        if "/" in written and (folder == above or "/" in written.rstrip("/")):
+            folder = place if written.endswith("/") else place.parent
+    return found
+
+
+def _place(written: str) -> Path:
+    """Return where a path is: from the root, in a service's package or in the library."""
+    first, _, rest = written.partition("/")
+    if first == "common":
+        return ROOT / "libs/common/src/common" / rest
+    if first.replace("_", "-") in SERVICES:
+        return ROOT / "services" / first.replace("_", "-") / "src" / first / rest
+    return ROOT / written
 
 
 def _commands(text: str) -> str:

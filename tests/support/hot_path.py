@@ -22,7 +22,6 @@ from typing import Any
 
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "common.http.edge": ("make_edge.edge",),
-    "common.http.app": ("_endpoint.endpoint",),
     "webhook_gateway.hooks.routes": (
         "HookRoutes.hook",
         "HookRoutes.sbermarket_hook",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -15,9 +15,9 @@ from common.health import Health
 from common.http.auth import TokenBook
 from common.http.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from common.http.edge import HttpMetrics, make_edge
-from common.http.endpoint import Endpoint, make_endpoint
+from common.http.endpoint import make_endpoint
 from common.http.openapi import openapi_document
-from common.http.routes import RawHandler, Request, Route
+from common.http.routes import Request, Route
 from common.version import VERSION
 
 HEALTH = web.AppKey("health", Health)
@@ -54,7 +54,7 @@ def build_app(
 
     ``max_body`` (bytes, counted as they come, chunked or not) bounds what ``request.read()`` takes; more is a 413. A raw
     route that reads ``request.content`` itself has to count itself. Two routes with the same method and path are a
-    ``ValueError``.
+    ``ValueError``, and so are two raw routes with one handler: a raw handler is called as it is, and tells its route.
     """
     public = [*_platform_routes(health, registry), *routes]
     document = openapi_document(service=service, version=version, description=description, routes=public)
@@ -67,7 +67,9 @@ def build_app(
         middlewares=[make_edge(metrics=metrics, health=health, endpoints=endpoints)],
     )
     for route in everything:
-        endpoint = _endpoint(route, service=service, tokens=tokens)
+        endpoint: Any = route.handler if route.raw else make_endpoint(route, service=service, tokens=tokens)
+        if endpoint in endpoints:
+            raise ValueError(f"{route.method} {route.path} has the handler of another raw route")
         endpoints[endpoint] = route
         metrics.expect(route)
         if route.method == "GET":
@@ -83,18 +85,6 @@ def describe(*, service: str, version: str = VERSION, routes: Sequence[Route], d
     """Return the OpenAPI document that an application of these routes has; nothing is opened, and no handler is called."""
     public = [*_platform_routes(Health(), CollectorRegistry()), *routes]
     return openapi_document(service=service, version=version, description=description, routes=public)
-
-
-def _endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
-    if not route.raw:
-        return make_endpoint(route, service=service, tokens=tokens)
-    handler = cast("RawHandler", route.handler)
-
-    # A function of our own for each route: two routes may share a handler, and the edge tells routes apart by function.
-    async def endpoint(request: web.Request) -> web.StreamResponse:
-        return await handler(request)
-
-    return endpoint
 
 
 def _refuse_doubles(routes: Sequence[Route]) -> None:

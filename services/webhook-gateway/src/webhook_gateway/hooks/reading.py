@@ -134,7 +134,7 @@ def created_order(body: bytes) -> str | None:
     """Return the source's id of the order whose ``order.created`` this is, None when it is another hook or no id can be read.
 
     A whole body is read as it always is. Of a body that is cut off, the first event type and the first order id decide: good enough to
-    tell a person that an order is in danger, not to create one. Never raises.
+    notify a person that an order is in danger, not to create one. Never raises.
     """
     reading = read_hook(body)
     if reading.event != UNREADABLE or reading.external_id is not None:

@@ -84,7 +84,7 @@ class AcceptWebsiteOrder:
         """Take the order of an authenticated website. Never raises: a refusal is a verdict, and has been kept."""
         try:
             return await self._take(submission)
-        except Exception as error:  # noqa: BLE001 - whatever happens, the order is kept and a person is told
+        except Exception as error:  # noqa: BLE001 - whatever happens, the order is kept and a person is notified
             return await self.broken(submission, error)
 
     async def _take(self, submission: Submission) -> Verdict:
