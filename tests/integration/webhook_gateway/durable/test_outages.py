@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.testing import CuttingProxy, eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source="sbermarket"}'
 
 

@@ -20,7 +20,7 @@ from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
 from orchestrator.orders.fold import fold
 from orchestrator.orders.hooks import to_fact
 from orchestrator.orders.life import OrderLife, Placement
-from orchestrator.orders.model import Hook, OrderState
+from orchestrator.orders.model import HookType, OrderState
 from orchestrator.orders.store import OrderChange, OrderStore, StoredOrder, decode_state, encode_state
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -46,20 +46,20 @@ positions = st.lists(
 @st.composite
 def hooks(draw: st.DrawFn) -> list[WorkflowEvent]:
     """Different events of one order, each with a moment of its own, in any order, some of them twice."""
-    kinds = draw(st.lists(st.sampled_from(list(Hook)[1:]), max_size=6))
-    names = [Hook.CREATED, *kinds] if draw(st.integers(0, 9)) else kinds
+    kinds = draw(st.lists(st.sampled_from(list(HookType)[1:]), max_size=6))
+    names = [HookType.CREATED, *kinds] if draw(st.integers(0, 9)) else kinds
     minutes = draw(st.permutations(range(len(names))))
     events = []
     for name, minute in zip(names, minutes, strict=True):
-        payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if name is Hook.CREATED else {}
-        if name in {Hook.CREATED, Hook.CHANGED, Hook.PAID}:
+        payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if name is HookType.CREATED else {}
+        if name in {HookType.CREATED, HookType.CHANGED, HookType.PAID}:
             payload["positions"] = draw(positions)
         events.append(hook_event(name, minute, payload))
     repeats = draw(st.lists(st.sampled_from(events), max_size=3)) if events else []
     return list(draw(st.permutations([*events, *repeats])))
 
 
-def hook_event(name: Hook, minute: int, payload: dict[str, Any]) -> WorkflowEvent:
+def hook_event(name: HookType, minute: int, payload: dict[str, Any]) -> WorkflowEvent:
     return WorkflowEvent(
         seq=0,
         type=name.value,

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.contracts import intake
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.ids import order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
@@ -45,10 +45,10 @@ class Paths(KeepSafe):
     """Remembers what it was given; refuses on command."""
 
     def __init__(self) -> None:
-        self.kept: list[Hook] = []
+        self.kept: list[IntakeMessage] = []
         self.dead = False
 
-    async def __call__(self, hook: Hook) -> StoragePath:
+    async def __call__(self, hook: IntakeMessage) -> StoragePath:
         if self.dead:
             raise NoStoragePath("both paths are dead")
         self.kept.append(hook)
@@ -59,10 +59,10 @@ class Direct:
     """Takes what no path takes; refuses on command."""
 
     def __init__(self) -> None:
-        self.kept: list[Hook] = []
+        self.kept: list[IntakeMessage] = []
         self.dead = False
 
-    async def __call__(self, hook: Hook) -> None:
+    async def __call__(self, hook: IntakeMessage) -> None:
         if self.dead:
             raise Unavailable("the database is away")
         self.kept.append(hook)

@@ -26,7 +26,7 @@ WEBSITE_ORDER_REFUSED = "intake.website_order.refused.v1"
 FRONTEND_ERROR_REPORTED = "intake.frontend_error.reported.v1"
 """A basket that the front end could not place: the notifier read it from an error report, and the gateway keeps it as endangered.
 
-A ``Hook`` whose body is the order as the front end had it, ``status`` and ``answer`` what it was told (0 and None: nothing), and whose
+An ``IntakeMessage`` whose body is the order as the front end had it, ``status`` and ``answer`` what it was told (0 and None: nothing), and whose
 ``headers`` hold ``link``, the address of the error report. It never was a request to the gateway, so the ledger leaves it out.
 """
 
@@ -35,7 +35,7 @@ BodyForm = Literal["envelope", "payload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hook:
+class IntakeMessage:
     """What the gateway knows of one delivery.
 
     ``event_id`` recognises a repeat: created = (source, external id, type); the others add the digest of the canonical payload and
@@ -110,7 +110,7 @@ class Hook:
         return Envelope.decode(self.encode())
 
     @classmethod
-    def from_envelope(cls, envelope: Envelope) -> Hook:
+    def from_envelope(cls, envelope: Envelope) -> IntakeMessage:
         """Read the event back. Raises ``ValueError`` when an attribute that every intake event has is missing."""
 
         def need(name: str) -> str:

@@ -14,7 +14,7 @@ from orchestrator.orders.model import (
     NOTHING,
     Difference,
     FieldChange,
-    Hook,
+    HookType,
     Incident,
     OrderFact,
     OrderState,
@@ -86,8 +86,8 @@ def decide(
 def _announce(step: Step) -> Announcement | None:
     if step.after is None or step.act not in CHANGING:
         return None
-    notify = step.fact.hook in {Hook.CREATED, Hook.CHANGED}
-    if step.fact.hook is Hook.CANCELLED:
+    notify = step.fact.hook in {HookType.CREATED, HookType.CHANGED}
+    if step.fact.hook is HookType.CANCELLED:
         notify = step.after.told_cancelled
     return Announcement(step.fact, step.after, notify, step.difference)
 
@@ -107,7 +107,7 @@ def _late(
         if item is None or step.before is None or step.after is None:
             continue
         notify = item.notify
-        if step.fact.hook is Hook.CHANGED:
+        if step.fact.hook is HookType.CHANGED:
             notify = step.before.told_lines == told_lines and step.after.told_lines == after.told_lines
             changed_in_time = changed_in_time or notify
             told_lines = after.told_lines if notify else told_lines

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.orders.model import (
     NOTHING,
     Difference,
-    Hook,
+    HookType,
     Incident,
     Line,
     OrderFact,
@@ -65,7 +65,7 @@ def fold(number: str, facts: Iterable[OrderFact]) -> list[Step]:
 
 def is_next(state: OrderState | None, fact: OrderFact) -> bool:
     """Whether the event can be added to the state without folding everything again."""
-    return fact.hook is Hook.CREATED if state is None else state.last < fact.key
+    return fact.hook is HookType.CREATED if state is None else state.last < fact.key
 
 
 def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:

@@ -29,7 +29,7 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.model import Difference, Hook, Incident, IncidentKind, Line, OrderState, Status
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, Line, OrderState, Status
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
 
@@ -38,15 +38,15 @@ ORDER_CLOSED = "order.closed"
 ORDER_CHANGED = "order.changed"
 REFUND_PUBLISHED = "refund.published"
 
-_TYPES: Mapping[Hook, str] = {
-    Hook.CREATED: orders.OrderCreatedV1.TYPE,
-    Hook.CHANGED: orders.OrderChangedV1.TYPE,
-    Hook.PAID: orders.OrderPaidV1.TYPE,
-    Hook.RECEIVED: orders.OrderReceivedV1.TYPE,
-    Hook.DELIVERED: orders.OrderDeliveredV1.TYPE,
-    Hook.CANCELLED: orders.OrderCancelledV1.TYPE,
+_TYPES: Mapping[HookType, str] = {
+    HookType.CREATED: orders.OrderCreatedV1.TYPE,
+    HookType.CHANGED: orders.OrderChangedV1.TYPE,
+    HookType.PAID: orders.OrderPaidV1.TYPE,
+    HookType.RECEIVED: orders.OrderReceivedV1.TYPE,
+    HookType.DELIVERED: orders.OrderDeliveredV1.TYPE,
+    HookType.CANCELLED: orders.OrderCancelledV1.TYPE,
 }
-_WITH_DIFFERENCE = frozenset({Hook.CHANGED, Hook.PAID})
+_WITH_DIFFERENCE = frozenset({HookType.CHANGED, HookType.PAID})
 
 _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.CREATED_DIFFERS: "The order came again with another content; the first content was kept",
@@ -95,7 +95,7 @@ def announcement(
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
         data["difference"] = encode_difference(item.difference)
-    elif fact.hook is Hook.CANCELLED:
+    elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
         data["description"] = order.cancel_description
     event_id = derived_id(kind, order.number, fact.event_id)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Hook(StrEnum):
+class HookType(StrEnum):
     """The six hooks (docs/requirements.md#six-hooks), under the names that the gateway gives them whatever the marketplace's spelling."""
 
     CREATED = "order.created"
@@ -21,7 +21,7 @@ class Hook(StrEnum):
     CANCELLED = "order.cancelled"
 
 
-_RANK = {hook: rank for rank, hook in enumerate(Hook)}
+_RANK = {hook: rank for rank, hook in enumerate(HookType)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ class OrderFact:
     equal contents. ``lines`` is None when the hook carries no positions. Fields that are None were not given.
     """
 
-    hook: Hook
+    hook: HookType
     event_id: str
     arrival: int
     source: str
@@ -93,7 +93,7 @@ class OrderFact:
     @property
     def key(self) -> Key:
         """Its place among the order's events."""
-        return Key(self.hook is not Hook.CREATED, self.moment, _RANK[self.hook], self.arrival)
+        return Key(self.hook is not HookType.CREATED, self.moment, _RANK[self.hook], self.arrival)
 
 
 FieldChange = tuple[str, str | None, str | None]
@@ -178,7 +178,7 @@ class Incident:
 
     kind: IncidentKind
     event_id: str
-    hook: Hook
+    hook: HookType
     moment: datetime
     difference: Difference
 
@@ -238,7 +238,7 @@ class OrderState:
     cancel_slug: str | None = None
     cancel_description: str | None = None
     created_digest: str | None = None
-    repeats: tuple[tuple[Hook, str], ...] = ()
+    repeats: tuple[tuple[HookType, str], ...] = ()
     incidents: tuple[Incident, ...] = ()
 
     @property

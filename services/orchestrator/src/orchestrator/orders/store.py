@@ -14,7 +14,7 @@ from orchestrator.engine.model import Encoded, WorkflowEvent
 from orchestrator.engine.store import columns, event_of
 from orchestrator.orders.model import (
     Difference,
-    Hook,
+    HookType,
     Incident,
     IncidentKind,
     Key,
@@ -229,7 +229,7 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
         written_off=tuple(
             StockEntry(store, position, Decimal(amount)) for store, position, amount in document["written_off"]
         ),
-        repeats=tuple((Hook(hook), digest) for hook, digest in document["repeats"]),
+        repeats=tuple((HookType(hook), digest) for hook, digest in document["repeats"]),
         incidents=tuple(_decode_incident(item) for item in document["incidents"]),
     )
 
@@ -295,7 +295,7 @@ def _decode_incident(item: Mapping[str, Any]) -> Incident:
     return Incident(
         kind=IncidentKind(item["kind"]),
         event_id=item["event_id"],
-        hook=Hook(item["hook"]),
+        hook=HookType(item["hook"]),
         moment=datetime.fromisoformat(item["moment"]),
         difference=Difference(
             added=decode_lines(difference["added"]),
