@@ -332,3 +332,11 @@ def test_secrets_never_leave_the_headers() -> None:
         "content-type": "application/json",
         "x-odd": "a\ufffd?" + "b" * 297,
     }
+
+
+def test_a_header_that_an_authentication_names_is_masked_whatever_its_name() -> None:
+    headers = [("X-Hub-Signature-256", "sha256=ab"), ("Content-Type", "application/json")]
+    assert json.loads(masked_headers(headers, frozenset({"x-hub-signature-256"}))) == {
+        "x-hub-signature-256": "***",
+        "content-type": "application/json",
+    }

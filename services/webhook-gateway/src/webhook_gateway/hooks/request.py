@@ -111,13 +111,16 @@ async def read_body(request: web.Request, *, limit: int, kept: int, deadline: fl
     return Body(BodyState.COMPLETE, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
-def masked_headers(headers: Iterable[tuple[str, str]]) -> str:
-    """Return headers as a JSON object by lower-case name: secrets replaced, long values cut, at most forty of them."""
+def masked_headers(headers: Iterable[tuple[str, str]], secret_headers: frozenset[str] = frozenset()) -> str:
+    """Return headers as a JSON object by lower-case name: secrets replaced, long values cut, at most forty of them.
+
+    Secret are ``secret_headers`` (lower case, as an ``Authenticator`` names them) and whatever commonly carries a secret.
+    """
     result: dict[str, str] = {}
     for name, value in headers:
         lower = name.lower()
         if len(result) >= _MOST_HEADERS:
             break
-        secret = lower in _SECRET_NAMES or "token" in lower or "secret" in lower
+        secret = lower in secret_headers or lower in _SECRET_NAMES or "token" in lower or "secret" in lower
         result[lower] = _MASK if secret else storable(value[:_LONGEST_VALUE])
     return orjson.dumps(result).decode()
