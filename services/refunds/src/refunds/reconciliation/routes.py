@@ -11,8 +11,8 @@ from common.errors import InvalidInput, NotFound, Unavailable
 from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Request, Route
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewaySilent
+from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
-from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 
 
@@ -63,7 +63,7 @@ class ReconciliationRoutes:
     def __init__(
         self,
         calls: GatewayCalls,
-        notice: NoticeRefund,
+        notice: HandleNotification,
         reconcile: Reconcile,
         changes: Changes,
         metrics: ReconciliationMetrics,
