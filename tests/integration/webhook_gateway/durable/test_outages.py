@@ -104,7 +104,7 @@ async def test_with_no_lane_left_the_answer_is_503_and_the_gateway_is_not_ready(
             async with gateway.session.get(gateway.url + "/readyz") as answer:
                 assert (answer.status, (await answer.json())["checks"]) == (
                     503,
-                    {"lanes": "no lane can take an order: RabbitMQ is away, and the spool is full"},
+                    {"lanes": "no storage path can take an order: RabbitMQ is away, and the spool is full"},
                 )
             website = await gateway.send(
                 {

@@ -137,7 +137,7 @@ async def _look(options: argparse.Namespace) -> Report:
     async with order_evidence(database_of(options, "orchestrator"), options.published) as snapshot:
         sent = await snapshot.messages()
         found += [
-            Finding("message_twice", f"{name}: promised {count} times")
+            Finding("message_twice", f"{name}: waits {count} times in the outbox")
             for name, count in sent.pending.items()
             if count > 1
         ]

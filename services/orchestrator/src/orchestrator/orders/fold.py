@@ -1,4 +1,4 @@
-"""The fold: from the known events of an order to its state, and to what each event did.
+"""Computes an order's state, and what each event did, from all known events of the order (a fold over them).
 
 The state depends on the set of events only, never on the order in which they arrived; events are recognised by
 their ``event_id``. Adding an event that is newer than all others gives the same as folding everything again, which is what makes

@@ -1,4 +1,4 @@
-"""What is sent and told of an order: messages for other services, lines of its timeline, events for its other workflows.
+"""Encodes what an order's life produces: messages for other services, lines of its timeline, events for its other workflows.
 
 Order events are written as plain dictionaries and encoded once: this is the hot path, and validating each position of each event as a
 model costs more than everything else in it. A test holds them against the models of ``common.contracts``, field by field.
@@ -205,7 +205,7 @@ def created_after_all(number: str, *, now: datetime) -> Encoded:
 
 
 def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells what one event did; ``late``: it came after newer ones."""
+    """Return the line that says what one event did; ``late``: it came after newer ones."""
     fact, after = taken.fact, taken.after
     details = {"hook": fact.hook, "act": taken.act, "event_id": fact.event_id, "hook_time": fact.moment.isoformat()}
     if after is not None:
@@ -228,7 +228,7 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
 
 
 def correction_entry(item: Announcement, *, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells of a correction: a late, older event made what was sent before untrue."""
+    """Return the line about a correction: a late, older event made what was sent before untrue."""
     summary = "An older event arrived late; the order was worked out again and a correction was sent"
     details = {"late_event": item.fact.hook, "event_id": item.fact.event_id}
     return timeline_entry(
@@ -237,7 +237,7 @@ def correction_entry(item: Announcement, *, now: datetime, traceparent: str | No
 
 
 def refund_entry(order: OrderState, *, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells that money is to go back."""
+    """Return the line that says that money is to go back."""
     summary = "The order was paid and cancelled; a refund of everything captured was asked for"
     details = {"business_key": f"{order.number}:cancel"}
     return timeline_entry(order.number, "refund.wanted", summary, now=now, traceparent=traceparent, details=details)

@@ -101,7 +101,7 @@ class OrderChange:
     """An order to be written: its state, and what is derived from it. ``revision`` is what it will be.
 
     ``stock`` moves with it, as a correction of earlier movements or not. ``unparked`` ends the wait for ``created``: it is the message
-    to send if a person had been told of the wait; None where the order was not parked.
+    to send if a person had been notified of the wait; None where the order was not parked.
     """
 
     state: OrderState
@@ -174,7 +174,7 @@ async def park(connection: Connection, parked: Mapping[int, Parked]) -> None:
 
 
 async def unpark(connection: Connection, messages: Mapping[int, Encoded]) -> list[Encoded]:
-    """End the wait of orders, by workflow; return the messages of those that a person had been told of."""
+    """End the wait of orders, by workflow; return the messages of those that a person had been notified of."""
     if not messages:
         return []
     rows = await connection.fetch(_UNPARK, list(messages))
@@ -192,7 +192,7 @@ def encode_state(state: OrderState) -> dict[str, Any]:
     last = state.last
     document["last"] = [last.after_created, last.moment.isoformat(), last.rank, last.arrival]
     document["positions"] = [encode_line(line) for line in state.lines]
-    # Told and present positions are the same until an order is paid: one copy is enough then.
+    # Announced and present positions are the same until an order is paid: one copy is enough then.
     document["told"] = None if state.told_lines == state.lines else [encode_line(line) for line in state.told_lines]
     document["written_off"] = [
         [item.store_id, item.position_id, number_text(item.quantity)] for item in state.written_off

@@ -132,7 +132,7 @@ class RefundStore:
         return [_attempt(row) for row in await self.connection.fetch(sql.ATTEMPTS, UUID(refund_id))]
 
     async def knows_key(self, gateway: str, key: str) -> bool:
-        """Tell whether an attempt of ours goes under this key."""
+        """Return whether an attempt of ours goes under this key."""
         return bool(await self.connection.fetchval(sql.KNOWS_KEY, gateway, key))
 
     async def add_attempt(self, attempt: Attempt) -> None:

@@ -17,7 +17,6 @@ class Rule(StrEnum):
     source: str
 
     def __new__(cls, name: str, source: str) -> Self:
-        """Make a rule of its two parts."""
         rule = str.__new__(cls, name)
         rule._value_ = name
         rule.source = source

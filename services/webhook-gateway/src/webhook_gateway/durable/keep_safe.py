@@ -67,7 +67,7 @@ class KeepSafe:
             try:
                 await self._spool.check()
             except Unavailable as error:
-                raise Unavailable(f"no lane can take an order: RabbitMQ is away, and {error.detail}") from error
+                raise Unavailable(f"no storage path can take an order: RabbitMQ is away, and {error.detail}") from error
 
     async def _by_broker(self, hook: IntakeMessage) -> bool:
         try:

@@ -31,20 +31,12 @@ class Authenticator(Protocol):
     A request is genuine when both steps say so. Neither raises, whatever was sent.
     """
 
-    @property
-    def refusal(self) -> int:
-        """The status that an unproved request is answered with: 403, or 401 where the scheme has a challenge."""
-        ...
-
-    @property
-    def signs_body(self) -> bool:
-        """Whether nothing is proved before the whole body is there."""
-        ...
-
-    @property
-    def secret_headers(self) -> frozenset[str]:
-        """The headers, in lower case, that carry what proves the request: they are masked in what is kept."""
-        ...
+    refusal: int
+    """The status that an unproved request is answered with: 403, or 401 where the scheme has a challenge."""
+    signs_body: bool
+    """Whether nothing is proved before the whole body is there."""
+    secret_headers: frozenset[str]
+    """The headers, in lower case, that carry what proves the request: they are masked in what is kept."""
 
     def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
         """Say whether the headers alone allow the request; True where they cannot prove it."""

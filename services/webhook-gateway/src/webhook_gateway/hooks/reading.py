@@ -24,17 +24,8 @@ from common.errors import FieldError
 from webhook_gateway.hooks.model import HOOKS, NEED_POSITIONS, ORDER_CANCELLED, ORDER_CHANGED, ORDER_CREATED, UNREADABLE
 
 NUMERIC = frozenset(
-    {
-        "originalQuantity",
-        "quantity",
-        "price",
-        "discountPrice",
-        "weight",
-        "totalPrice",
-        "totalDiscountPrice",
-        "discountTotalPrice",
-    }
-)
+    {"originalQuantity", "quantity", "price", "discountPrice", "weight", "totalPrice", "totalDiscountPrice", "discountTotalPrice"}
+)  # fmt: skip
 """Fields that are numbers, however they are written."""
 
 TEXTUAL = frozenset({"originalOrderId", "externalId", "storeID", "id"})
@@ -134,7 +125,7 @@ def created_order(body: bytes) -> str | None:
     """Return the source's id of the order whose ``order.created`` this is, None when it is another hook or no id can be read.
 
     A whole body is read as it always is. Of a body that is cut off, the first event type and the first order id decide: good enough to
-    tell a person that an order is in danger, not to create one. Never raises.
+    notify a person that an order is in danger, not to create one. Never raises.
     """
     reading = read_hook(body)
     if reading.event != UNREADABLE or reading.external_id is not None:

@@ -101,12 +101,12 @@ def endangered_alert(row: EndangeredRow, *, public_url: str) -> Envelope:
     """Return the alert of an endangered order. The customer's data is masked: it goes to chats."""
     hook, customer = row.hook, row.rescue.customer
     reported = row.origin == "front_end"
-    told = "сайт сообщил об ошибке с корзиной" if reported else f"POST /api/v1/orders/ отвечен {row.status}"
+    what = "сайт сообщил об ошибке с корзиной" if reported else f"POST /api/v1/orders/ отвечен {row.status}"
     problem = ProblemRaisedV1(
         kind="website_order.endangered",
         severity="critical",
         fingerprint=endangered_fingerprint(hook.delivery_id),
-        summary=f"Заказ с сайта под угрозой: {told}. {_WHERE_TO_LOOK[row.category]}",
+        summary=f"Заказ с сайта под угрозой: {what}. {_WHERE_TO_LOOK[row.category]}",
         details={
             "endangered_id": hook.delivery_id,
             "category": row.category,

@@ -197,7 +197,7 @@ class ReportQueue:
             await connection.execute(_POSTPONE, uuid.UUID(report.id), report.attempts, pause, error)
 
     async def give_up(self, report: Report, *, error: str, problem: Envelope) -> None:
-        """Try no more, and tell a person."""
+        """Try no more, and notify a person."""
         async with self._database.transaction() as connection:
             if await connection.fetchval(_GIVE_UP, uuid.UUID(report.id), report.attempts, error):
                 await outbox.add(connection, problem)

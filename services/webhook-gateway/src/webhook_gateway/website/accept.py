@@ -84,7 +84,7 @@ class AcceptWebsiteOrder:
         """Take the order of an authenticated website. Never raises: a refusal is a verdict, and has been kept."""
         try:
             return await self._take(submission)
-        except Exception as error:  # noqa: BLE001 - whatever happens, the order is kept and a person is told
+        except Exception as error:  # noqa: BLE001 - whatever happens, the order is kept and a person is notified
             return await self.broken(submission, error)
 
     async def _take(self, submission: Submission) -> Verdict:
@@ -205,7 +205,7 @@ class AcceptWebsiteOrder:
                 self._metrics.not_kept("nowhere")
                 _log.error(
                     "endangered_order_not_kept",
-                    lanes=type(refused).__name__,
+                    storage_error=type(refused).__name__,
                     error=type(error).__name__,
                     delivery_id=hook.delivery_id,
                 )
