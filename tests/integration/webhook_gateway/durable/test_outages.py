@@ -89,7 +89,7 @@ async def test_what_is_spooled_outlives_the_process(start: Start, amqp_url: str,
         assert len(await arrived(10)) == 10
 
 
-async def test_with_no_lane_left_the_answer_is_503_and_the_gateway_is_not_ready(start: Start, amqp_url: str) -> None:
+async def test_with_no_path_left_the_answer_is_503_and_the_gateway_is_not_ready(start: Start, amqp_url: str) -> None:
     async with behind(amqp_url) as (proxy, url):
         proxy.refuse()
         async with start(ready=False, amqp_url=url, spool_limit_bytes=1024**2) as gateway:

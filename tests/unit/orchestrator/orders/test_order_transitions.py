@@ -60,7 +60,7 @@ def follows(*facts: OrderFact) -> Decisions:
     return decide(None, fold("N", facts))
 
 
-def told(decisions: Decisions) -> list[tuple[HookType, bool, bool]]:
+def announced(decisions: Decisions) -> list[tuple[HookType, bool, bool]]:
     return [(item.fact.hook, item.notify, item.correction) for item in decisions.announcements]
 
 
@@ -92,9 +92,9 @@ def test_the_whole_table_is_as_written_down_here() -> None:
     assert dict(TRANSITIONS) == table
 
 
-def test_created_creates_and_is_told() -> None:
+def test_created_creates_and_is_announced() -> None:
     decisions = follows(created())
-    assert told(decisions) == [(HookType.CREATED, True, False)]
+    assert announced(decisions) == [(HookType.CREATED, True, False)]
     order = decisions.announcements[0].order
     assert (order.status, order.closed, order.shipped, order.lines, order.cost) == (
         Status.CREATED, False, False, TWO_A, 200,
@@ -106,7 +106,7 @@ def test_changed_applies_the_difference_and_tells_it() -> None:
     decisions = follows(
         created(lines=(*TWO_A, Line(id="c", quantity=Decimal(1)))), fact(HookType.CHANGED, 2, lines=lines)
     )
-    assert told(decisions) == [(HookType.CREATED, True, False), (HookType.CHANGED, True, False)]
+    assert announced(decisions) == [(HookType.CREATED, True, False), (HookType.CHANGED, True, False)]
     assert decisions.announcements[1].difference == Difference(
         added=(Line(id="b", quantity=Decimal("0.5"), price=40),),
         removed=(Line(id="c", quantity=Decimal(1)),),
@@ -115,15 +115,15 @@ def test_changed_applies_the_difference_and_tells_it() -> None:
     )
 
 
-def test_a_change_that_changes_nothing_is_not_told() -> None:
+def test_a_change_that_changes_nothing_is_not_announced() -> None:
     steps = fold("N", [created(), fact(HookType.CHANGED, 2, lines=(replace(TWO_A[0], quantity=Decimal("2.00")),))])
     assert [item.act for item in steps] == [Act.CREATE, Act.CHANGES_NOTHING]
-    assert told(decide(None, steps)) == [(HookType.CREATED, True, False)]
+    assert announced(decide(None, steps)) == [(HookType.CREATED, True, False)]
 
 
-def test_paid_corrects_prices_closes_and_is_not_told() -> None:
+def test_paid_corrects_prices_closes_and_is_not_announced() -> None:
     decisions = follows(created(), fact(HookType.PAID, 2, lines=(Line(id="a", price=95),)))
-    assert told(decisions) == [(HookType.CREATED, True, False), (HookType.PAID, False, False)]
+    assert announced(decisions) == [(HookType.CREATED, True, False), (HookType.PAID, False, False)]
     order = decisions.announcements[1].order
     assert (order.status, order.closed, order.paid, order.cost) == (Status.PAID, True, True, 190)
     assert order.lines == (Line(id="a", quantity=Decimal(2), price=95),)
@@ -145,7 +145,7 @@ def test_paid_after_delivered_corrects_prices_and_keeps_the_status() -> None:
 def test_received_closes_and_writes_the_goods_off_once() -> None:
     decisions = follows(created(), fact(HookType.RECEIVED, 2), fact(HookType.RECEIVED, 3), fact(HookType.DELIVERED, 4))
     assert decisions.stock == (StockEntry("17", "a", Decimal(-2)),)
-    assert told(decisions) == [
+    assert announced(decisions) == [
         (HookType.CREATED, True, False),
         (HookType.RECEIVED, False, False),
         (HookType.DELIVERED, False, False),
@@ -162,7 +162,7 @@ def test_delivered_without_received_ships_and_delivers() -> None:
 
 
 @pytest.mark.parametrize(("before", "notify"), [((), True), ((HookType.PAID,), True), ((HookType.RECEIVED,), False)])
-def test_cancelled_is_told_only_if_the_order_was_not_shipped(before: tuple[HookType, ...], notify: bool) -> None:
+def test_cancelled_is_announced_only_if_the_order_was_not_shipped(before: tuple[HookType, ...], notify: bool) -> None:
     decisions = follows(
         created(),
         *(fact(hook, 2) for hook in before),
@@ -230,27 +230,27 @@ def late(known: list[OrderFact], *new: OrderFact) -> Decisions:
     return decide(last(*known), steps, fresh=frozenset(item.event_id for item in new))
 
 
-def test_a_late_change_that_nothing_contradicts_is_told_as_if_in_time() -> None:
+def test_a_late_change_that_nothing_contradicts_is_announced_as_if_in_time() -> None:
     decisions = late([created(), fact(HookType.PAID, 3)], fact(HookType.CHANGED, 2, lines=THREE_A))
-    assert told(decisions) == [(HookType.CHANGED, True, False)]
+    assert announced(decisions) == [(HookType.CHANGED, True, False)]
     assert decisions.announcements[0].order.lines == THREE_A
 
 
-def test_a_late_change_that_a_newer_one_overtook_is_not_told() -> None:
+def test_a_late_change_that_a_newer_one_overtook_is_not_announced() -> None:
     four = (replace(TWO_A[0], quantity=Decimal(4), total_price=400),)
     decisions = late([created(), fact(HookType.CHANGED, 3, lines=four)], fact(HookType.CHANGED, 2, lines=THREE_A))
-    assert told(decisions) == [(HookType.CHANGED, False, False)]
+    assert announced(decisions) == [(HookType.CHANGED, False, False)]
 
 
-def test_a_late_change_before_shipping_corrects_the_stock_and_is_told() -> None:
+def test_a_late_change_before_shipping_corrects_the_stock_and_is_announced() -> None:
     decisions = late([created(), fact(HookType.RECEIVED, 3)], fact(HookType.CHANGED, 2, lines=THREE_A))
     assert decisions.stock == (StockEntry("17", "a", Decimal(-1)),)
-    assert told(decisions) == [(HookType.CHANGED, True, False), (HookType.CHANGED, False, True)]
+    assert announced(decisions) == [(HookType.CHANGED, True, False), (HookType.CHANGED, False, True)]
 
 
-def test_a_late_shipping_takes_back_what_was_told_of_the_cancellation() -> None:
+def test_a_late_shipping_corrects_what_was_announced_of_the_cancellation() -> None:
     decisions = late([created(), fact(HookType.CANCELLED, 3)], fact(HookType.RECEIVED, 2))
-    assert told(decisions) == [(HookType.RECEIVED, False, False), (HookType.RECEIVED, True, True)]
+    assert announced(decisions) == [(HookType.RECEIVED, False, False), (HookType.RECEIVED, True, True)]
     assert decisions.announcements[1].difference == Difference(fields=(("shipped", "false", "true"),))
     assert decisions.stock == (StockEntry("17", "a", Decimal(-2)),)
 

@@ -1,4 +1,4 @@
-"""What the recorder keeps and promises, and what an operator may send again."""
+"""What the recorder keeps and publishes, and what an operator may send again."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ async def test_a_flood_is_counted_and_no_longer_kept() -> None:
     assert registry.get_sample_value("gateway_endangered_orders_total", {"category": "front_end"}) == 1
 
 
-async def test_what_nobody_expected_is_503_kept_and_a_person_is_told() -> None:
+async def test_what_nobody_expected_is_503_kept_and_a_person_is_notified() -> None:
     accept, paths, _ = accepting(Limits(ZeroDivisionError()))
     verdict = await accept(SUBMISSION)
     assert (verdict.status, verdict.code) == (503, "internal_error")

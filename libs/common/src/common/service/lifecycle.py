@@ -27,7 +27,7 @@ _LEAST = 0.25  # seconds that a step gets even when the deadline has passed, so 
 
 
 class Lifecycle:
-    """Owns everything that a service opens. One a process in production, one a test.
+    """Owns everything that a service opens. One per process in production, one per test.
 
     ``health`` is the service's probe registry. ``stopping`` is set as soon as the service is to end, for whatever reason;
     ``failure`` says whether it ends because something died.

@@ -246,7 +246,7 @@ def event_of(row: Record) -> WorkflowEvent:
 
 
 def _claims_of(rows: Sequence[Record]) -> list[Claim]:
-    """Gather the rows of ``workflow_claim``, one an event, into claims. They come sorted by workflow and sequence."""
+    """Gather the rows of ``workflow_claim``, one per event, into claims. They come sorted by workflow and sequence."""
     claims: list[Claim] = []
     events: list[WorkflowEvent] = []
     for index, row in enumerate(rows):

@@ -125,7 +125,7 @@ def check_orders(arguments: Sequence[str]) -> int:
         database="the orders database",
     )
     parser.add_argument(
-        "--published", type=Path, metavar="FILE", help="ids of the events that were seen published, one a line"
+        "--published", type=Path, metavar="FILE", help="ids of the events that were seen published, one per line"
     )
     all_right = "nothing is lost, nothing was done twice, everything is at its end"
     return run_check(parser, arguments, _look, all_right=all_right)

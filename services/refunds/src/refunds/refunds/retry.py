@@ -1,4 +1,4 @@
-"""How long to wait before the next look, and when to stop trying."""
+"""Retries of a refund: how long to wait before the next look, and when to stop trying."""
 
 from __future__ import annotations
 
