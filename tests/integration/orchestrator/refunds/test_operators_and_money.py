@@ -244,8 +244,8 @@ async def test_recipes_on_a_really_crashed_and_a_really_stopped_workflow(
         return [item for item in items if item["state_name"] == "crashed"]
 
     (workflow,) = await eventually(crashed, within=20)
-    (kinds,) = await listener.gather("notifier.orders", 1)
-    assert (kinds.type, kinds.data["kind"], kinds.data["order_number"]) == (
+    (problem,) = await listener.gather("notifier.orders", 1)
+    assert (problem.type, problem.data["kind"], problem.data["order_number"]) == (
         "orders.workflow.crashed.v1",
         "order_document",
         number,
