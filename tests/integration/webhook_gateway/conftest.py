@@ -159,7 +159,7 @@ async def watched(amqp_url: str, spec: topology.QueueSpec) -> AsyncIterator[Call
             name = event.extension("deliveryid") or event.id
             if (
                 name not in known
-            ):  # a delivery may come twice: by both lanes, or published again after a lost confirmation
+            ):  # a delivery may come twice: by both storage paths, or published again after a lost confirmation
                 known.add(name)
                 seen.append(event)
             await message.ack()

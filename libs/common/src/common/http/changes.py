@@ -150,7 +150,8 @@ class Changes:
                     await _roll_back_preview(change, answer)
                     return answer
 
-                answer = await once(connection, request, carried_out)
+                # A preview takes no key: it neither waits for a request that has it, nor is answered from what that one stored.
+                answer = await (carried_out() if change.dry_run else once(connection, request, carried_out))
         except _DryRunError as preview:
             return preview.answer
         change.committed()

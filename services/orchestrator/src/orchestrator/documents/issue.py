@@ -12,7 +12,16 @@ from common.clock import Clock
 from common.postgres import Connection
 from orchestrator.documents.model import CONTENT_TYPE, Document, digest, render
 from orchestrator.documents.store import DocumentStore, write_documents
-from orchestrator.engine.model import SERVICE, Claim, Encoded, Outcome, TimelineEntry, WorkflowState, timeline_entry
+from orchestrator.engine.model import (
+    SERVICE,
+    Claim,
+    Encoded,
+    Outcome,
+    TimelineEntry,
+    WorkflowState,
+    effects_of,
+    timeline_entry,
+)
 from orchestrator.orders.model import Status
 from orchestrator.orders.store import OrderStore, StoredOrder
 
@@ -74,9 +83,7 @@ class IssueDocument:
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write the new versions."""
-        await write_documents(
-            connection, [outcome.effect for outcome in outcomes if isinstance(outcome.effect, Document)]
-        )
+        await write_documents(connection, [effect for _, effect in effects_of(outcomes, Document)])
         return []
 
 

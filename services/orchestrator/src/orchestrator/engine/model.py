@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from common.errors import Conflict
 from common.ids import derived_id
@@ -22,6 +22,7 @@ ORDER_DOCUMENT = "order_document"
 KINDS = (ORDER_LIFE, UPDATE_TRANSACTIONS, REFUND_REQUEST, ORDER_DOCUMENT)
 
 SERVICE = "orchestrator"
+E = TypeVar("E")
 Encoded = tuple[str, bytes]
 """A message for the outbox: (type, encoded envelope)."""
 
@@ -189,6 +190,18 @@ class Outcome:
     messages: Sequence[Encoded] = ()
     appends: Sequence[NewEvent] = ()
     steps: Sequence[StepLog] = ()
+
+
+def effects_of(outcomes: Sequence[Outcome], *kinds: type[E]) -> list[tuple[Claim, E]]:
+    """Return the effects with their claims. Raises ``TypeError`` for one of another kind: no cursor moves without its effect."""
+    effects: list[tuple[Claim, E]] = []
+    for outcome in outcomes:
+        if outcome.effect is None:
+            continue
+        if not isinstance(outcome.effect, kinds):
+            raise TypeError(f"the handler of {outcome.claim.kind} writes no {type(outcome.effect).__name__}")
+        effects.append((outcome.claim, outcome.effect))
+    return effects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

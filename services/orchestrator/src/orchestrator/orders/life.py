@@ -18,7 +18,16 @@ from common.clock import Clock
 from common.errors import Conflict
 from common.postgres import Connection
 from common.telemetry import follow
-from orchestrator.engine.model import Claim, Encoded, Outcome, StepLog, TimelineEntry, WorkflowEvent, WorkflowState
+from orchestrator.engine.model import (
+    Claim,
+    Encoded,
+    Outcome,
+    StepLog,
+    TimelineEntry,
+    WorkflowEvent,
+    WorkflowState,
+    effects_of,
+)
 from orchestrator.orders import messages
 from orchestrator.orders.decisions import Decisions, decide
 from orchestrator.orders.fold import Step, fold, is_next, step
@@ -130,10 +139,10 @@ class OrderLife:
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write orders and goods; note who is parked and who is no longer."""
-        effects = [(outcome.claim.workflow_id, outcome.effect) for outcome in outcomes]
-        changes = {workflow_id: effect for workflow_id, effect in effects if isinstance(effect, OrderChange)}
+        effects = {claim.workflow_id: effect for claim, effect in effects_of(outcomes, OrderChange, Parked)}
+        changes = {key: effect for key, effect in effects.items() if isinstance(effect, OrderChange)}
         await write_orders(connection, list(changes.values()))
-        await park(connection, {workflow_id: effect for workflow_id, effect in effects if isinstance(effect, Parked)})
+        await park(connection, {key: effect for key, effect in effects.items() if isinstance(effect, Parked)})
         return await unpark(
             connection,
             {workflow_id: change.unparked for workflow_id, change in changes.items() if change.unparked is not None},
@@ -143,7 +152,7 @@ class OrderLife:
         now, after = self.clock.now(), folded.after
         traces, logs, timeline = _trace(claim, folded, now)
         if after is None:
-            first = folded.new[0].fact
+            first = folded.new[0].fact if folded.new else to_fact(folded.events[0])
             parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook)
             return Outcome(claim=claim, upto=claim.upto, effect=parked, timeline=timeline, steps=logs)
         decisions = folded.decisions

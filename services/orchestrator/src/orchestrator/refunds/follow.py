@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from common.clock import Clock
 from common.postgres import Connection
-from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowEvent, WorkflowState
+from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowEvent, WorkflowState, effects_of
 from orchestrator.orders.messages import REFUND_PUBLISHED
 from orchestrator.refunds.messages import refund_entry, refund_problem, refund_problem_over, refund_requested
 from orchestrator.refunds.model import EVENT_FIELDS, KnownRefund, RefundRequest
@@ -46,6 +46,13 @@ class Step:
     rejected: str | None = None
     entry: TimelineEntry | None = None
     message: Encoded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What the events of one claim do, in their order: the effect that is written."""
+
+    steps: tuple[Step, ...]
 
 
 def _requested(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
@@ -119,21 +126,17 @@ class FollowRefund:
             upto=claim.upto,
             state=WorkflowState.FINISHED if rejected or known.state_name in _ENDED else WorkflowState.RUNNING,
             wake_at=late if not answered and now < late else None,
-            effect=steps,
+            effect=Steps(tuple(steps)),
             timeline=[step.entry for step in steps if step.entry is not None],
             messages=[step.message for step in steps if step.message is not None],
         )
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Note what was asked for, and what cannot be had."""
-        steps = [(outcome.claim.key, step) for outcome in outcomes for step in _steps_of(outcome)]
+        steps = [(claim.key, step) for claim, taken in effects_of(outcomes, Steps) for step in taken.steps]
         await add_requests(connection, [step.request for _, step in steps if step.request is not None])
         await reject_requests(connection, {key: step.rejected for key, step in steps if step.rejected is not None})
         return []
-
-
-def _steps_of(outcome: Outcome) -> Sequence[Step]:
-    return outcome.effect if isinstance(outcome.effect, list) else ()
 
 
 def _unanswered(claim: Claim, since: datetime, now: datetime) -> Step:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from common.clock import Clock
 from common.postgres import Connection
 from common.telemetry import extract, span
-from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowState
+from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowState, effects_of
 from orchestrator.engine.store import is_away
 from orchestrator.engine.worker import RetryLater
 from orchestrator.tips.decide import Decided, TipsCaller, Trigger
@@ -132,9 +132,7 @@ class UpdateTransactions:
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write what the iterations worked out."""
-        await write_transactions(
-            connection, [outcome.effect for outcome in outcomes if isinstance(outcome.effect, Transactions)]
-        )
+        await write_transactions(connection, [effect for _, effect in effects_of(outcomes, Transactions)])
         return []
 
     def _delay_of(self, claim: Claim, order: TipsOrder, now: datetime) -> float:

@@ -103,7 +103,7 @@ async def update_incident(store: RefundStore, difference: Difference | None, *, 
 
 
 async def _raise(store: RefundStore, difference: Difference, *, now: datetime) -> None:
-    store.metrics.problem("refund.difference")
+    store.count_problem("refund.difference")
     await store.add_to_outbox(
         ProblemRaisedV1(
             kind="refund.difference",

@@ -45,7 +45,7 @@ async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: d
     calls = await store.calls(refund.id, limit=_MOST_CALLS)
     kept = "proven not to have gone out" if refund.reserved == 0 else "may have gone out; counted as spent"
     kind = f"refund.{refund.state.name.lower()}"
-    store.metrics.problem(kind)
+    store.count_problem(kind)
     await store.publish_about(
         refund,
         ProblemRaisedV1(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from common.contracts import Envelope, Message
@@ -36,21 +37,32 @@ class RefundTransactions:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[RefundStore]:
         """Commit at the end of the block, roll back on an exception. Raises ``Unavailable`` when the database is away."""
+        counts: list[Callable[[], None]] = []
         async with self._database.transaction() as connection:
-            yield self.store_on(connection)
+            yield self.store_on(connection, count=counts.append)
+        for count in counts:
+            count()
         self._after_commit()
 
-    def store_on(self, connection: Connection) -> RefundStore:
-        """Return the store that works in the transaction of the connection, which somebody else commits."""
-        return RefundStore(connection, self._metrics)
+    def store_on(
+        self, connection: Connection, *, count: Callable[[Callable[[], None]], None] = lambda call: call()
+    ) -> RefundStore:
+        """Return the store that works in the transaction of the connection, which somebody else commits.
+
+        ``count`` gets what is to be counted and logged once that has happened; without it that is done at once.
+        """
+        return RefundStore(connection, self._metrics, count=count)
 
 
 class RefundStore:
     """Refunds, inside one transaction. ``payments`` is on the same transaction: a payment is locked before its refunds, always."""
 
-    def __init__(self, connection: Connection, metrics: RefundMetrics) -> None:
+    def __init__(
+        self, connection: Connection, metrics: RefundMetrics, *, count: Callable[[Callable[[], None]], None]
+    ) -> None:
         self.connection = connection
         self.metrics = metrics
+        self._count = count
         self.payments = PaymentStore(connection)
 
     async def find(self, refund_id: str) -> Refund | None:
@@ -99,15 +111,13 @@ class RefundStore:
         await self.connection.execute(
             sql.RECORD, UUID(r.id), r.version, r.attempt, before, r.state, happened, actor, detail[:2000], r.state_since
         )
-        self.metrics.moved(before, r.state)
-        _log.info(
-            "refund_state_written",
-            refund_id=r.id,
-            order_number=r.order_number,
-            state=r.state.name,
-            happened=happened,
-            attempt=r.attempt,
-        )
+        self._count(partial(self.metrics.moved, before, r.state))
+        names = {"refund_id": r.id, "order_number": r.order_number, "state": r.state.name}
+        self._count(partial(_log.info, "refund_state_written", **names, happened=happened, attempt=r.attempt))
+
+    def count_problem(self, kind: str) -> None:
+        """Count a problem that is reported in this transaction."""
+        self._count(partial(self.metrics.problem, kind))
 
     async def history(self, refund_id: str) -> Sequence[HistoryEntry]:
         """Return the history, oldest first."""

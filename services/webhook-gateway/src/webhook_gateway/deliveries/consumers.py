@@ -82,7 +82,7 @@ def delivery_key(envelope: Envelope) -> str:
 
 
 def _log_deliveries(hooks: Sequence[IntakeMessage]) -> None:
-    """Log what came in, in the trace of each hook. The hot path itself logs nothing; under load one line stands for many."""
+    """Log what came in, in the trace of each hook. The hot path itself logs nothing; under load one line covers many."""
     if len(hooks) > _LOGGED_ONE_BY_ONE:
         traces = [hook.traceparent.split("-")[1] for hook in hooks if hook.traceparent]
         _log.info("hooks_recorded", count=len(hooks), traces=traces)

@@ -1,4 +1,4 @@
-"""Reads the file that names the marketplaces: how each proves who it is, and what it is answered about hooks that do not fit."""
+"""Reads the file that names the marketplaces: how each proves who it is, and how hooks that do not fit are answered."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ CREATE TABLE countdowns (
 CREATE INDEX countdowns_running ON countdowns (cancels_at) WHERE answered_at IS NULL OR answered_at <= missed_at;
 CREATE INDEX countdowns_started ON countdowns (started_at, number);
 
--- Orders that were acknowledged, and orders of which the orchestrator has told. Each side writes its own column, whoever comes first.
+-- Orders that were acknowledged, and orders that the orchestrator has announced. Each side writes its own column, whoever comes first.
 -- `released_at`: a person has decided that this order is not to reach the orchestrator.
 CREATE TABLE created_orders (
     number          text PRIMARY KEY,
@@ -48,7 +48,7 @@ CREATE TABLE ledger_archive (
     PRIMARY KEY (hour, replica, source, outcome)
 );
 
--- Deliveries that were answered 503 because no lane confirmed them, though one may have taken them: their outcome is "refused".
+-- Deliveries that were answered 503 because no storage path confirmed them, though one may have taken them: their outcome is "refused".
 CREATE TABLE disowned_deliveries (
     delivery_id uuid PRIMARY KEY,
     received_at timestamptz NOT NULL
@@ -64,7 +64,7 @@ CREATE TABLE delivery_dismissals (
 CREATE INDEX deliveries_replay_of ON deliveries (replay_of) WHERE replay_of IS NOT NULL;
 
 -- What retention must leave: what was recorded late, what is quarantined and undecided, what an open endangered order came from, and the
--- acknowledged `created` of an order that the orchestrator has not told of.
+-- acknowledged `created` of an order that the orchestrator has not announced.
 CREATE FUNCTION delivery_undecided(d deliveries, cutoff timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT d.recorded_at >= cutoff
         OR (d.outcome = 'quarantined'

@@ -27,7 +27,7 @@ class SendReports:
     """Any number of replicas may run it; a report is tried by one at a time.
 
     A mail is sent again only when the server did not say yes, with the same Message-ID; at a lost yes the recipient may therefore see
-    it twice, and can see that.
+    it twice, and recognise it.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from webhook_gateway.rescue.views import WrittenReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Who is notified. ``to`` is the responsible person, ``copies`` the developers; None: nobody has been configured."""
+    """Who gets the reports. ``to`` is the responsible person, ``copies`` the developers; None: nobody has been configured."""
 
     sender: str
     to: str | None
