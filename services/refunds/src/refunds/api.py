@@ -26,7 +26,7 @@ def routes(
     transactions: RefundTransactions,
     calls: GatewayCalls,
     restart: RestartRefund,
-    notification: HandleNotification,
+    on_notification: HandleNotification,
     reconcile: Reconcile,
     metrics: ReconciliationMetrics,
     clock: Clock,
@@ -39,7 +39,7 @@ def routes(
     return [
         *RefundRoutes(transactions, clock, gateways=gateways).routes(),
         *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart)).routes(),
-        *ReconciliationRoutes(calls, notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
+        *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, after_commit=committed),
         *audit_routes(database),
     ]

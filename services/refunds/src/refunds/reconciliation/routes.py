@@ -63,7 +63,7 @@ class ReconciliationRoutes:
     def __init__(
         self,
         calls: GatewayCalls,
-        notice: HandleNotification,
+        handle_notification: HandleNotification,
         reconcile: Reconcile,
         changes: Changes,
         metrics: ReconciliationMetrics,
@@ -72,7 +72,7 @@ class ReconciliationRoutes:
         noticed: Callable[[], None],
     ) -> None:
         self._calls = calls
-        self._notice = notice
+        self._handle_notification = handle_notification
         self._reconcile = reconcile
         self._changes = changes
         self._metrics = metrics
@@ -88,7 +88,7 @@ class ReconciliationRoutes:
         if name is None:
             return Noticed()
         try:
-            await self._notice(gateway, name)
+            await self._handle_notification(gateway, name)
         except (GatewayAway, GatewaySilent) as error:
             raise Unavailable("not now; notify again") from error
         self._noticed()
