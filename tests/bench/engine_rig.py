@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.messaging.publisher import Outgoing
@@ -33,14 +33,14 @@ _START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 _AT_ONCE = 1000
 
 
-def waves(orders: int, *, prefix: str) -> Iterator[Hook]:
+def waves(orders: int, *, prefix: str) -> Iterator[IntakeMessage]:
     """Yield five hooks an order, wave by wave: no two events of one order come together, so each is a transition of its own."""
     for place, event in enumerate(LIFE):
         for index in range(orders):
             yield hook(f"{prefix}-{index}", event, minute=place, quantity=2 + (place > 0))
 
 
-def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hook:
+def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> IntakeMessage:
     """Return a hook as the gateway publishes it."""
     payload: dict[str, Any] = {"originalOrderId": external_id}
     if event == "order.created":
@@ -81,7 +81,7 @@ def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hoo
         if event == LIFE[0]
         else derived_id(SOURCE, external_id, event, digest, sent_at)
     )
-    return Hook(
+    return IntakeMessage(
         type=HOOK_RECEIVED,
         event_id=event_id,
         delivery_id=new_id(),
@@ -100,7 +100,7 @@ def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hoo
     )
 
 
-async def publish(amqp_url: str, hooks: Iterable[Hook]) -> int:
+async def publish(amqp_url: str, hooks: Iterable[IntakeMessage]) -> int:
     """Put hooks into the intake queue, in their order, all of them confirmed; return how many."""
     count = 0
     async with _broker(amqp_url) as broker:

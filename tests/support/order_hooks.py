@@ -16,7 +16,7 @@ from typing import Any
 import aio_pika
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 
@@ -24,7 +24,7 @@ SOURCE = "sbermarket"
 _START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
-def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hook:
+def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> IntakeMessage:
     """One hook, sent so many minutes after the start."""
     payload: dict[str, Any] = {"originalOrderId": external_id}
     if event == "order.created":
@@ -34,7 +34,7 @@ def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hoo
     sent_at = (_START + timedelta(minutes=minute)).isoformat()
     digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
     named = (SOURCE, external_id, event)
-    return Hook(
+    return IntakeMessage(
         type=HOOK_RECEIVED,
         event_id=derived_id(*named) if event == "order.created" else derived_id(*named, digest, sent_at),
         delivery_id=new_id(),
@@ -51,7 +51,7 @@ def hook(external_id: str, event: str, *, minute: int, quantity: int = 2) -> Hoo
     )
 
 
-def life(external_id: str) -> list[Hook]:
+def life(external_id: str) -> list[IntakeMessage]:
     """An order's whole life: it is paid, and a change comes late, which has everything folded again."""
     return [
         hook(external_id, "order.created", minute=1),
@@ -68,7 +68,7 @@ class Marketplace:
     broker: Broker
     amqp_url: str
 
-    async def send(self, hooks: Sequence[Hook]) -> None:
+    async def send(self, hooks: Sequence[IntakeMessage]) -> None:
         """Publish in this order; what the broker does not confirm, because it restarts, is sent again, as a spool does."""
         for each in hooks:
             while True:

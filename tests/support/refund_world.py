@@ -33,8 +33,8 @@ from refunds.providers.metrics import GatewayMetrics
 from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
 from refunds.reconciliation.compare import CompareRefund
+from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.model import Reconciliation
-from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.store import ReconciliationStore
 from refunds.refunds.advance import AdvanceRefund
@@ -68,7 +68,7 @@ class Instance:
     calls: GatewayCalls
     advance: AdvanceRefund
     queue: Any
-    notice: NoticeRefund
+    notice: HandleNotification
     reconcile: Reconcile
     restart: RestartRefund
     crash_point: CrashPoint
@@ -121,7 +121,7 @@ class World:
             calls=calls,
             advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
-            notice=NoticeRefund(transactions, compare, self.time),
+            notice=HandleNotification(transactions, compare, self.time),
             reconcile=Reconcile(transactions, calls, books, compare, self.time),
             restart=RestartRefund(transactions, calls, apply_answer, self.time),
             crash_point=crash_point,

@@ -94,8 +94,8 @@ def test_the_schema_of_the_document_accepts_the_envelope_shape(kind: str) -> Non
 
 def test_every_intake_attribute_is_documented_and_named_as_cloudevents_demands() -> None:
     """Extension attributes: lower-case letters and digits, at most twenty (CloudEvents 1.0, "Naming conventions")."""
-    names = {field.name: "x" for field in dataclasses.fields(intake.Hook) if field.name not in _TYPED}
-    hook = intake.Hook(
+    names = {field.name: "x" for field in dataclasses.fields(intake.IntakeMessage) if field.name not in _TYPED}
+    hook = intake.IntakeMessage(
         **names,
         body_form="payload",
         body=b"{}",

@@ -19,7 +19,7 @@ import asyncpg
 from common.contracts import Envelope
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Message
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.contracts.orders import OrderCreatedV1, OrderSnapshot, Position
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
@@ -244,13 +244,13 @@ SUITE_TOKENS = {
 }
 
 
-def created_hook(external_id: str = "H123") -> Hook:
+def created_hook(external_id: str = "H123") -> IntakeMessage:
     """The marketplace's `order.created`, as the gateway publishes it."""
     position = {"id": "sku-1", "originalQuantity": 2, "quantity": 2, "price": "85.00"}
     payload = {"originalOrderId": external_id, "storeID": "17", "positions": [position]}
     sent_at = "2026-11-21T10:00:00+03:00"
     body = json.dumps({"event_type": "order.created", "timestamp": sent_at, "payload": payload}).encode()
-    return Hook(
+    return IntakeMessage(
         type=HOOK_RECEIVED,
         event_id=derived_id("sbermarket", external_id, "order.created"),
         delivery_id=new_id(),

@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.postgres import prepare_connection
@@ -58,7 +58,7 @@ class Gateway:
         traceparent: str | None = None,
         without_time: bool = False,
         **payload: Any,
-    ) -> Hook:
+    ) -> IntakeMessage:
         """Return a hook that the marketplace sent ``minute`` minutes after the start."""
         body: dict[str, Any] = {"originalOrderId": external_id, "storeID": "17", **payload}
         if event != "order.created":
@@ -74,7 +74,7 @@ class Gateway:
             event_id = delivery
         else:
             event_id = derived_id(self.source, external_id, event, digest, sent_at)
-        return Hook(
+        return IntakeMessage(
             type=HOOK_RECEIVED,
             event_id=event_id,
             delivery_id=delivery,
@@ -91,7 +91,7 @@ class Gateway:
             traceparent=traceparent,
         )
 
-    async def send(self, *hooks: Hook) -> None:
+    async def send(self, *hooks: IntakeMessage) -> None:
         """Publish, one after another, each confirmed."""
         for hook in hooks:
             await self.broker.publisher.publish(hook.to_envelope())

@@ -100,8 +100,8 @@ async def test_the_broker_cut_and_refusing_loses_and_doubles_nothing(
         broker_proxy.heal()
         broker_proxy.cut()
     await everything_delivered(database, 40)
-    told = {event.id for event in await listener.take("notifier.orders")}
-    assert len(told) == 4 * 40
+    announced = {event.id for event in await listener.take("notifier.orders")}
+    assert len(announced) == 4 * 40
 
 
 async def test_readiness_says_what_is_missing_and_work_goes_on_when_it_is_back(

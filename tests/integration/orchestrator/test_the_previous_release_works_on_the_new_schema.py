@@ -80,8 +80,8 @@ async def test_the_previous_release_works_during_and_after_this_one_s_migrations
         assert await old.died() == 0
         stop.set()
         orders = await hooks
-        told = await all_is_right(dsn, sent, tmp_path)
-        assert f"{orders} orders folded again" in told
+        report = await all_is_right(dsn, sent, tmp_path)
+        assert f"{orders} orders folded again" in report
         await connection.close()
 
 

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.messaging import topology
 from common.service import running
 from common.testing import eventually
@@ -57,7 +57,7 @@ class Gateway:
 
     url: str
     session: aiohttp.ClientSession
-    seen: list[Hook] = field(default_factory=list)
+    seen: list[IntakeMessage] = field(default_factory=list)
 
     async def send(
         self, body: object, *, path: str = "/hooks/v1/sbermarket", headers: dict[str, str] | None = None
@@ -177,12 +177,12 @@ async def watched(amqp_url: str, spec: topology.QueueSpec) -> AsyncIterator[Call
 
 
 @pytest.fixture
-async def arrived(amqp_url: str) -> AsyncIterator[Callable[[int], Awaitable[list[Hook]]]]:
+async def arrived(amqp_url: str) -> AsyncIterator[Callable[[int], Awaitable[list[IntakeMessage]]]]:
     """What the orchestrator gets: a function that waits for so many hooks and returns them in order."""
     async with watched(amqp_url, topology.ORCHESTRATOR_INTAKE) as wait_for:
 
-        async def take_hooks(count: int) -> list[Hook]:
-            hooks = [Hook.from_envelope(event) for event in await wait_for(count)]
+        async def take_hooks(count: int) -> list[IntakeMessage]:
+            hooks = [IntakeMessage.from_envelope(event) for event in await wait_for(count)]
             assert len(hooks) == count
             return hooks
 

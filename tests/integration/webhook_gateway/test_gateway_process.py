@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import ROLES, SOURCES, TOKEN, hook_body
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.probing, self.quiet_until = True, self.now + PAUSE
 
     @invariant()
-    def the_state_is_told_as_it_is(self) -> None:
+    def the_state_is_reported_as_it_is(self) -> None:
         shown = CircuitState.CLOSED
         if self.opened:
             shown = CircuitState.PROBING if self.probing else CircuitState.OPEN

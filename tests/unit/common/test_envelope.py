@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from common.contracts import Envelope, exchange_of, parse
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 
@@ -28,7 +28,7 @@ def test_a_hook_survives_the_wire_byte_for_byte(
     body: bytes, external_id: str | None, sent_at: str | None, form: str, lane: str, status: int | None
 ) -> None:
     """Whatever the body, what comes out is what went in."""
-    hook = Hook(
+    hook = IntakeMessage(
         type=HOOK_RECEIVED,
         event_id="e",
         delivery_id="d",
@@ -44,7 +44,7 @@ def test_a_hook_survives_the_wire_byte_for_byte(
         lane=lane,  # type: ignore[arg-type]  # as above
         status=status,
     )
-    assert Hook.from_envelope(Envelope.decode(hook.to_envelope().encode())) == hook
+    assert IntakeMessage.from_envelope(Envelope.decode(hook.to_envelope().encode())) == hook
 
 
 def test_an_encoded_event_is_a_cloud_event_in_structured_mode() -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time. Every answer has the zone UTC."""
+    """Gives the time. Every answer has the zone UTC."""
 
     def now(self) -> datetime:
         """Return the present moment, zone-aware."""

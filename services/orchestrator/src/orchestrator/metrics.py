@@ -8,7 +8,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from orchestrator.engine.model import KINDS, WorkflowState
-from orchestrator.orders.model import Hook, Status
+from orchestrator.orders.model import HookType, Status
 from orchestrator.orders.transitions import Act
 
 _LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
@@ -80,7 +80,7 @@ class OrchestratorMetrics:
             for outcome in ("retried", "crashed"):
                 self.failures.labels(kind, outcome)
         self.transitions = {
-            (hook.value, act.value): transitions.labels(hook.value, act.value) for hook in Hook for act in Act
+            (hook.value, act.value): transitions.labels(hook.value, act.value) for hook in HookType for act in Act
         }
         for state in (WorkflowState.STOPPED, WorkflowState.CRASHED):
             self.workflows.labels(state.name.lower())

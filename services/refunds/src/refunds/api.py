@@ -10,8 +10,8 @@ from common.postgres import Database
 from common.service import dead_letter_routes
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
+from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
-from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.routes import ReconciliationRoutes
 from refunds.refunds.admin_routes import RefundAdminRoutes
@@ -26,7 +26,7 @@ def routes(
     transactions: RefundTransactions,
     calls: GatewayCalls,
     restart: RestartRefund,
-    notice: NoticeRefund,
+    on_notification: HandleNotification,
     reconcile: Reconcile,
     metrics: ReconciliationMetrics,
     clock: Clock,
@@ -39,7 +39,7 @@ def routes(
     return [
         *RefundRoutes(transactions, clock, gateways=gateways).routes(),
         *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart)).routes(),
-        *ReconciliationRoutes(calls, notice, reconcile, changes, metrics, clock, noticed=committed).routes(),
+        *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, after_commit=committed),
         *audit_routes(database),
     ]

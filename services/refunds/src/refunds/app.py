@@ -26,8 +26,8 @@ from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
 from refunds.reconciliation.compare import CompareRefund
 from refunds.reconciliation.daily import DailyReconciliation
+from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
-from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.store import ReconciliationStore, count_differences
 from refunds.refunds.advance import AdvanceRefund
@@ -189,7 +189,7 @@ class _Parts:
             transactions,
             calls,
             RestartRefund(transactions, calls, apply_answer, clock),
-            NoticeRefund(transactions, compare, clock),
+            HandleNotification(transactions, compare, clock),
             reconcile,
             self._reconciliation_metrics,
             clock,

@@ -62,7 +62,7 @@ class TipsDecisions:
         raise Contended(f"order {number} changed under each of {self.attempts} attempts", retry_after=1.0)
 
     async def need_hold(self, number: str, *, until: float) -> bool:
-        """Tell whether the tips of a finished order are to be held now. Reads only. Raises ``OrderNotFinished``."""
+        """Return whether the tips of a finished order are to be held now. Reads only. Raises ``OrderNotFinished``."""
         order = await self._finished_order(number, until)
         rules, now = self.book.rules_for(order.zone, order.tariff), self.clock.now()
         if not need_hold(order, None, rules, now=now).needed:
@@ -70,7 +70,7 @@ class TipsDecisions:
         return need_hold(order, await self.feedback.find(number, until=until), rules, now=now).needed
 
     async def explain(self, number: str, *, until: float) -> ExplanationView:
-        """Tell what both would decide now, rule by rule. Reads only; an unfinished order is explained too."""
+        """Explain what both would decide now, rule by rule. Reads only; an unfinished order is explained too."""
         order = await self.store.find(number, until=until)
         feedback = await self.feedback.find(number, until=until)
         rules = self.book.rules_for(order.zone, order.tariff)

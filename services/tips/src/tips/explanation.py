@@ -93,7 +93,7 @@ class ExplanationView(_View):
 
 
 def explanation_of(order: Order, feedback: Feedback | None, rules: TipsRules, *, now: datetime) -> ExplanationView:
-    """Decide as set-tips-sum and need-hold-tips would at ``now``, and tell why."""
+    """Decide as set-tips-sum and need-hold-tips would at ``now``, and explain why."""
     target = target_tips(order, feedback, rules)
     plan = plan_write(order, feedback, target.amount, forbidden=target.forbidden)
     return ExplanationView(

@@ -42,7 +42,7 @@ class FeedbackClient:
     """Asks for the customer's feedback.
 
     One request of at most ``deadline`` seconds, or what the caller has left, connecting included; no repeats: the caller has a fallback
-    and no time. An answer that cannot be understood is ``Unavailable`` too: deciding without the customer's wish would take their tips
+    and no time. An answer that cannot be understood is ``Unavailable`` too: deciding without the customer's choice would take their tips
     away.
     """
 

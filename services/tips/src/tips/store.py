@@ -84,7 +84,7 @@ class TipsStore:
     async def set_tips(self, order: Order, plan: Plan, *, until: float, late: Callable[[Written], None]) -> Written:
         """Set the tips if the order still has the version that was read; the database decides under the order's row lock.
 
-        A write that its caller no longer waits for goes on until ``deadline``, and ``late`` is told what came of it: after
+        A write that its caller no longer waits for goes on until ``deadline``, and ``late`` is called with what came of it: after
         ``Unavailable`` it may have happened. It is an absolute value, so asking again is safe. Raises ``UnknownOrder`` or
         ``OrderNotFinished`` when the order has become that.
         """
@@ -113,7 +113,7 @@ class TipsStore:
         """Readiness: raises with the reason when the view cannot be read or a function not be called by this role."""
         started = monotonic()
         try:
-            # Past the bulkhead: what tells whether the database is back must not wait until it is.
+            # Past the bulkhead: what shows whether the database is back must not wait until it is.
             rows = await self._bounded(self._deadline, _CHECK)
         finally:
             self._metrics.observe_database("check", monotonic() - started)
@@ -176,7 +176,7 @@ class TipsStore:
             raise Unavailable(f"the orders database does not answer ({name})", retry_after=1.0) from error
 
     def _abandon(self, task: asyncio.Task[list[Record]], *, after: float, late: _Late | None) -> None:
-        """Let a statement end by itself, or be cancelled in ``after`` seconds; ``late`` is told of an answer that comes meanwhile."""
+        """Let a statement end by itself, or be cancelled in ``after`` seconds; ``late`` is called with an answer that comes meanwhile."""
         self._abandoned.add(task)
         end = asyncio.get_running_loop().call_later(after, task.cancel)
 
@@ -216,5 +216,5 @@ class TipsStore:
 
 def _written(row: Record) -> Written:
     outcome = row["outcome"]
-    # What the caller is not told any more (unknown, unfinished) wrote nothing, as a stale version does.
+    # What the caller does not get any more (unknown, unfinished) wrote nothing, as a stale version does.
     return Written(Outcome(outcome) if outcome in _OUTCOMES else Outcome.STALE_VERSION, frozenset(row["first_seen"]))

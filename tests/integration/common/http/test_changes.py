@@ -35,8 +35,8 @@ class Shop:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.changes = Changes(database, committed=lambda: self.told.append("committed"))
-        self.told: list[str] = []
+        self.changes = Changes(database, committed=lambda: self.announced.append("committed"))
+        self.announced: list[str] = []
         self.runs = 0
         self.meet: asyncio.Barrier | None = None
 
@@ -46,7 +46,7 @@ class Shop:
         async def work(change: Change) -> Taken | Reply:
             self.runs += 1
             meet, first_try = self.meet, self.runs <= 2
-            change.after_commit(lambda: self.told.append("counted"))
+            change.after_commit(lambda: self.announced.append("counted"))
             for shelf in request.body.shelves:
                 await self._take(change, shelf)
                 if meet is not None and first_try and shelf == request.body.shelves[0]:
@@ -61,7 +61,7 @@ class Shop:
 
         async def work(change: Change) -> Taken:
             async def take(shelf: str) -> int:
-                change.after_commit(lambda: self.told.append(f"counted {shelf}"))
+                change.after_commit(lambda: self.announced.append(f"counted {shelf}"))
                 return await self._take(change, shelf)
 
             items = await change.each(request.body.shelves, take)
@@ -143,19 +143,19 @@ async def take(
     )
 
 
-async def test_a_change_is_committed_with_its_record_and_key_and_then_told(demo: Demo, shop: Shop) -> None:
+async def test_a_change_is_committed_with_its_record_and_key_and_then_notified(demo: Demo, shop: Shop) -> None:
     answer = await take(demo, "a", "b", key="k")
     assert (answer.status, answer.json()) == (200, {"dry_run": False, "outcomes": ["taken", "taken"]})
     audit = [("shelf:a", "olga", "sold"), ("shelf:b", "olga", "sold")]
     assert await shop.left() == {"taken": {"a": 1, "b": 1}, "audit": audit, "keys": 1}
-    assert shop.told == ["counted", "committed"]
+    assert shop.announced == ["counted", "committed"]
 
 
 async def test_a_dry_run_is_carried_out_and_leaves_nothing(demo: Demo, shop: Shop) -> None:
     answer = await take(demo, "a", "late", key="k", dry_run=True)
     assert (answer.status, answer.json()) == (202, {"dry_run": True, "outcomes": ["taken", "taken"]})
     assert await shop.left() == {"taken": {}, "audit": [], "keys": 0}
-    assert (shop.runs, shop.told) == (1, [])
+    assert (shop.runs, shop.announced) == (1, [])
     # The key is free for the deed.
     assert (await take(demo, "a", key="k")).json()["outcomes"] == ["taken"]
 
@@ -164,7 +164,7 @@ async def test_a_repeated_key_gets_the_stored_reply_and_changes_nothing_again(de
     answers = [await take(demo, "late", key="k") for _ in range(2)]
     assert [(answer.status, answer.json()["outcomes"]) for answer in answers] == [(202, ["taken"])] * 2
     assert ["Idempotency-Replayed" in answer.headers for answer in answers] == [False, True]
-    assert (shop.runs, shop.told.count("counted")) == (1, 1)
+    assert (shop.runs, shop.announced.count("counted")) == (1, 1)
     assert (await shop.left())["taken"] == {"late": 1}
 
 
@@ -172,7 +172,7 @@ async def test_a_change_that_fails_leaves_nothing_wakes_nobody_and_frees_its_key
     answers = [await take(demo, "a", name, key="k") for name in ("closed", "away", "nowhere")]
     assert [answer.status for answer in answers] == [409, 503, 404]
     assert await shop.left() == {"taken": {}, "audit": [], "keys": 0}
-    assert shop.told == []
+    assert shop.announced == []
 
 
 async def test_the_victim_of_a_deadlock_begins_anew(demo: Demo, shop: Shop) -> None:
@@ -182,7 +182,7 @@ async def test_the_victim_of_a_deadlock_begins_anew(demo: Demo, shop: Shop) -> N
     left = await shop.left()
     assert (left["taken"], len(left["audit"]), left["keys"]) == ({"a": 2, "b": 2}, 4, 2)
     assert shop.runs == 3
-    assert sorted(shop.told) == ["committed", "committed", "counted", "counted"]
+    assert sorted(shop.announced) == ["committed", "committed", "counted", "counted"]
 
 
 async def test_refused_items_are_undone_alone_and_the_others_hold(demo: Demo, shop: Shop) -> None:
@@ -191,17 +191,17 @@ async def test_refused_items_are_undone_alone_and_the_others_hold(demo: Demo, sh
     assert preview.json() == {**answer.json(), "dry_run": True}
     audit = [("shelf:a", "olga", "sold"), ("shelf:b", "olga", "sold")]
     assert await shop.left() == {"taken": {"a": 1, "b": 1}, "audit": audit, "keys": 0}
-    assert shop.told == ["counted a", "counted b", "committed"]
+    assert shop.announced == ["counted a", "counted b", "committed"]
 
 
 async def test_an_item_that_finds_something_away_undoes_all(demo: Demo, shop: Shop) -> None:
     assert (await take(demo, "a", "away", each=True)).status == 503
     assert (await shop.left())["taken"] == {}
-    assert shop.told == []
+    assert shop.announced == []
 
 
 async def test_a_preview_finds_what_only_the_commit_would_have_found(demo: Demo, shop: Shop) -> None:
     answers = [await take(demo, "a", "orphan", key="k", dry_run=dry_run) for dry_run in (True, False)]
     assert [answer.status for answer in answers] == [500, 500]
     assert await shop.left() == {"taken": {}, "audit": [], "keys": 0}
-    assert shop.told == []
+    assert shop.announced == []

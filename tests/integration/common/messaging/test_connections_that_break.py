@@ -217,7 +217,7 @@ async def test_a_queue_that_exists_with_other_properties_is_named_and_waited_for
     assert "orchestrator.journal" in reason
 
 
-async def test_a_wrong_password_is_told_and_not_shown(amqp_url: str) -> None:
+async def test_a_wrong_password_is_reported_and_not_shown(amqp_url: str) -> None:
     """The reason is the broker's; the secret is nowhere in it."""
     link = Broker(amqp_url.replace("@", "-pssst@", 1), name="wrong")
     task = asyncio.create_task(link.run())

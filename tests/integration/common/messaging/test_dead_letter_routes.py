@@ -41,7 +41,7 @@ async def url(database: Database, tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def letters(database: Database, count: int) -> None:
-    """Bury so many events."""
+    """Make so many dead letters."""
     async with database.transaction() as connection:
         for number in range(count):
             await store_dead_letter(

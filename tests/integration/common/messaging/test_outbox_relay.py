@@ -225,7 +225,7 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
         await running
 
 
-async def test_the_gauges_tell_how_much_waits_and_for_how_long(database: Database, metrics: MessagingMetrics) -> None:
+async def test_the_gauges_show_how_much_waits_and_for_how_long(database: Database, metrics: MessagingMetrics) -> None:
     """Also while nothing can be published."""
     await add_to_outbox(database, "a", "b", "c")
     async with database.acquire() as connection:

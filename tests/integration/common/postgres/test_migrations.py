@@ -41,7 +41,7 @@ async def test_three_at_once_migrate_once(empty: str) -> None:
     await migrate(empty, "notifier")
 
 
-async def test_whoever_asks_while_the_schema_is_old_is_told_what_to_run(empty: str) -> None:
+async def test_whoever_asks_while_the_schema_is_old_learns_what_to_run(empty: str) -> None:
     """And whoever asks afterwards is let through."""
     database = Database(empty, application_name="test")
     await database.open()
@@ -52,7 +52,7 @@ async def test_whoever_asks_while_the_schema_is_old_is_told_what_to_run(empty: s
     await database.close()
 
 
-async def test_a_password_of_awkward_characters_works_and_is_never_told(databases: TestDatabases, empty: str) -> None:
+async def test_a_password_of_awkward_characters_works_and_is_never_shown(databases: TestDatabases, empty: str) -> None:
     """Quoted in the address; a server that refuses it is named without it."""
     name = urlsplit(empty).path[1:]
     connection = await asyncpg.connect(empty)

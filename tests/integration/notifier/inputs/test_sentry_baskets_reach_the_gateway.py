@@ -9,7 +9,7 @@ from typing import Any
 import aio_pika
 
 from common.contracts import Envelope
-from common.contracts.intake import FRONTEND_ERROR_REPORTED, Hook
+from common.contracts.intake import FRONTEND_ERROR_REPORTED, IntakeMessage
 from common.messaging.topology import RECORDER
 from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
@@ -35,14 +35,14 @@ ALERT: dict[str, Any] = {
 }
 
 
-async def recorded(kit: Kit) -> list[Hook]:
+async def recorded(kit: Kit) -> list[IntakeMessage]:
     """Take everything out of the recorder's queue."""
-    hooks: list[Hook] = []
+    hooks: list[IntakeMessage] = []
     connection = await aio_pika.connect(kit.amqp_url)
     async with connection:
         queue = await (await connection.channel()).get_queue(RECORDER.name)
         while (message := await queue.get(fail=False, no_ack=True)) is not None:
-            hooks.append(Hook.from_envelope(Envelope.decode(message.body)))
+            hooks.append(IntakeMessage.from_envelope(Envelope.decode(message.body)))
     return hooks
 
 

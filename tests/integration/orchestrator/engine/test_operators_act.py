@@ -164,7 +164,7 @@ WRONG_CALLS = [
 ]
 
 
-async def test_wrong_calls_are_told_what_is_wrong(start: Any) -> None:
+async def test_wrong_calls_are_answered_with_what_is_wrong(start: Any) -> None:
     api = await start()
     answers = []
     for method, path, body, role, _ in WRONG_CALLS:

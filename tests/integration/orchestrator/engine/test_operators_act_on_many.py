@@ -48,7 +48,7 @@ def outcomes(answer: Any) -> list[tuple[int, str, str | None]]:
     ]
 
 
-async def test_many_are_stopped_at_once_and_each_is_told_audited_and_recalculated(
+async def test_many_are_stopped_at_once_and_each_is_published_audited_and_recalculated(
     start: Any, gateway: Any, database: Any, listener: Any
 ) -> None:
     api = await start()
@@ -73,8 +73,8 @@ async def test_many_are_stopped_at_once_and_each_is_told_audited_and_recalculate
     again = await api.call("POST", "/admin/v1/workflows/stop", asked, role="operator")
     assert [outcome for _, outcome, _ in outcomes(again[1])] == ["refused", "refused", "not_found", "refused"]
 
-    told = await listener.gather("notifier.orders", 2)
-    assert sorted((event.type, event.data["workflow_id"], event.data["reason"]) for event in told) == sorted(
+    announced = await listener.gather("notifier.orders", 2)
+    assert sorted((event.type, event.data["workflow_id"], event.data["reason"]) for event in announced) == sorted(
         ("orders.workflow.stopped.v1", ids[name], "polling has to end") for name in ("RUNS", "CRASHED")
     )
     audit = await api.all("/admin/v1/audit?action=workflow.stop")
@@ -185,7 +185,7 @@ async def test_a_past_event_is_carried_out_again_and_mends_what_was_wrong(
     ]
 
 
-async def test_what_cannot_be_reprocessed_is_told_why(start: Any, gateway: Any, database: Any) -> None:
+async def test_what_cannot_be_reprocessed_is_answered_with_the_reason(start: Any, gateway: Any, database: Any) -> None:
     api = await start()
     ids = await three_orders(gateway, database)
     refused = []

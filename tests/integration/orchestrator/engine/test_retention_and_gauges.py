@@ -138,7 +138,7 @@ async def test_an_order_that_drifted_is_counted_and_derived_again_one_on_its_way
     assert [tuple(row) for row in rows] == [("A", "finished"), ("B", "finished"), ("C", "finished")]
 
 
-async def test_sizes_growth_and_orders_by_source_are_told(
+async def test_sizes_growth_and_orders_by_source_are_measured(
     pool: Database, database: Any, registry: CollectorRegistry
 ) -> None:
     measure = Measure(pool, OrchestratorMetrics(registry, sources=("sbermarket",)))
@@ -158,15 +158,15 @@ async def test_sizes_growth_and_orders_by_source_are_told(
         await database.execute(_FILL, number, 2, NOW, 0)
     await measure.sources()
 
-    def told(name: str, **labels: str) -> float | None:
+    def gauge(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, labels)
 
     assert (
-        told("order_recent_by_source", source="sbermarket", status="paid"),
-        told("order_recent_by_source", source="sbermarket", status="delivered"),
-        told("order_recent_by_source", source="other", status="paid"),
-        told("order_troubled_by_source", source="sbermarket", state="stopped"),
-        told("order_troubled_by_source", source="other", state="stopped"),
+        gauge("order_recent_by_source", source="sbermarket", status="paid"),
+        gauge("order_recent_by_source", source="sbermarket", status="delivered"),
+        gauge("order_recent_by_source", source="other", status="paid"),
+        gauge("order_troubled_by_source", source="sbermarket", state="stopped"),
+        gauge("order_troubled_by_source", source="other", state="stopped"),
     ) == (1, 0, 1, 2, 1)
 
 

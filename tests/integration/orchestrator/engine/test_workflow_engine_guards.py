@@ -1,4 +1,4 @@
-"""The engine's promises: one owner at a time, late results refused, crashes counted, stopped workflows left alone."""
+"""The engine's guarantees: one owner at a time, late results refused, crashes counted, stopped workflows left alone."""
 
 from __future__ import annotations
 
@@ -195,9 +195,9 @@ async def test_a_workflow_that_fails_is_tried_again_and_then_has_crashed_alone(e
     worker.stop()
     await task
     assert await engine.carried_out("GOOD") == ["1"]
-    told = [Envelope.decode(row["body"]) for row in await engine.rows("SELECT body FROM outbox")]
-    assert [event.type for event in told] == ["orders.workflow.crashed.v1"]
-    message = MESSAGES[told[0].type].model_validate(told[0].data)
+    announced = [Envelope.decode(row["body"]) for row in await engine.rows("SELECT body FROM outbox")]
+    assert [event.type for event in announced] == ["orders.workflow.crashed.v1"]
+    message = MESSAGES[announced[0].type].model_validate(announced[0].data)
     assert (message.model_dump()["attempts"], message.model_dump()["order_number"]) == (3, "BAD")
     row = (await engine.rows("SELECT error, error_stack FROM workflow WHERE order_number = 'BAD'"))[0]
     assert "customer" not in row["error"] + row["error_stack"]

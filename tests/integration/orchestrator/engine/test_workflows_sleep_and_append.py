@@ -71,7 +71,7 @@ def ids(claims: Sequence[Claim]) -> list[list[str]]:
     return [[item.event_id for item in claim.events] for claim in claims]
 
 
-async def test_each_lane_is_claimed_by_its_own_workers(engine: Engine) -> None:
+async def test_each_pool_is_claimed_by_its_own_workers(engine: Engine) -> None:
     await engine.feed(event_for("A", PARENT, "1"), event_for("A", CHILD, "2"))
     assert ids(await engine.claim(WorkerPool.LIFE)) == [["1"]]
     assert ids(await engine.claim(WorkerPool.CALLS)) == [["2"]]
@@ -139,12 +139,12 @@ async def test_children_come_with_the_step_that_begets_them_or_not_at_all(engine
     (child,) = await engine.claim(WorkerPool.CALLS)
     assert ids([child]) == [["child", "child too"]]
     # A child's end is told to the parent, which has been at rest and runs again.
-    told = [event_for("A", PARENT, "the child ended")]
-    await engine.complete(Outcome(claim=child, upto=2, state=WorkflowState.FINISHED, appends=told))
+    announced = [event_for("A", PARENT, "the child ended")]
+    await engine.complete(Outcome(claim=child, upto=2, state=WorkflowState.FINISHED, appends=announced))
     assert ids(await engine.claim(WorkerPool.LIFE)) == [["the child ended"]]
 
 
-async def test_parents_and_children_that_tell_each_other_never_lock_each_other_out(engine: Engine) -> None:
+async def test_parents_and_children_that_notify_each_other_never_lock_each_other_out(engine: Engine) -> None:
     numbers = [f"N{index:02}" for index in range(30)]
     both = [event_for(number, kind, "begin") for number in numbers for kind in (CHILD, PARENT)]
     await engine.feed(*both)

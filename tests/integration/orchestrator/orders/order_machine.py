@@ -325,8 +325,8 @@ class OrderMachine(RuleBasedStateMachine):
         assert {item["position_id"]: -item["quantity"] for item in moved} == {
             name: quantity for name, quantity, _ in shipped or ()
         }
-        told = [Envelope.decode(item["body"]) for item in await self.rows("SELECT body FROM outbox")]
-        mine = [envelope for envelope in told if envelope.subject == self.number]
+        announced = [Envelope.decode(item["body"]) for item in await self.rows("SELECT body FROM outbox")]
+        mine = [envelope for envelope in announced if envelope.subject == self.number]
         assert [key for key, count in Counter(envelope.id for envelope in mine).items() if count > 1] == []
         kinds = Counter(envelope.type for envelope in mine)
         assert kinds["orders.refund.wanted.v1"] == int(expected is not None and expected.refund)

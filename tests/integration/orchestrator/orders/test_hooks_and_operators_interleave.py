@@ -23,7 +23,7 @@ from orchestrator.engine import operate as operations
 from orchestrator.engine import store as workflows
 from orchestrator.orders import decisions, fold
 from orchestrator.orders import life as order_life
-from orchestrator.orders.model import Hook, Status, StockEntry
+from orchestrator.orders.model import HookType, Status, StockEntry
 from orchestrator.orders.transitions import TRANSITIONS, Act
 from tests.integration.orchestrator.orders.order_machine import OrderMachine
 
@@ -69,7 +69,11 @@ def test_any_interleaving_of_hooks_workers_and_operators_ends_as_the_reference_s
 
 
 def _changes_after_closing(patch: pytest.MonkeyPatch) -> None:
-    table = {**TRANSITIONS, (Status.PAID, Hook.CHANGED): Act.CHANGE, (Status.RECEIVED, Hook.CHANGED): Act.CHANGE}
+    table = {
+        **TRANSITIONS,
+        (Status.PAID, HookType.CHANGED): Act.CHANGE,
+        (Status.RECEIVED, HookType.CHANGED): Act.CHANGE,
+    }
     patch.setattr(fold, "TRANSITIONS", table)
 
 

@@ -98,18 +98,22 @@ async def test_two_replicas_bring_shuffled_and_repeated_orders_to_their_right_en
     hooks, ends = storm(gateway, seed=1)
     await publish(gateway, hooks)
     await check(database, ends, hooks)
-    told = await listener.take("notifier.orders")
-    created = [event.subject for event in told if event.type == "orders.order.created.v1"]
+    announced = await listener.take("notifier.orders")
+    created = [event.subject for event in announced if event.type == "orders.order.created.v1"]
     assert sorted(created) == sorted(ends)
-    cancelled = {event.subject: event.data["notify"] for event in told if event.type == "orders.order.cancelled.v1"}
-    corrected = {event.subject for event in told if event.type == "orders.order.corrected.v1" and event.data["notify"]}
+    cancelled = {
+        event.subject: event.data["notify"] for event in announced if event.type == "orders.order.cancelled.v1"
+    }
+    corrected = {
+        event.subject for event in announced if event.type == "orders.order.corrected.v1" and event.data["notify"]
+    }
     for number, (status, stock) in ends.items():
         if status == "cancelled":
             # Told if it was not shipped; where the shipping was learned of too late, it was taken back.
             assert cancelled[number] is (stock is None) or number in corrected
     refunds = await listener.take("refunds.wanted")
     assert len({event.subject for event in refunds}) == ORDERS // 5
-    assert len({event.id for event in told}) == len(told)
+    assert len({event.id for event in announced}) == len(announced)
 
 
 async def test_replicas_that_die_in_the_middle_lose_nothing_and_double_nothing(

@@ -133,8 +133,8 @@ async def test_events_before_created_are_parked_alerted_and_applied_when_it_come
     assert [item["quantity"] for item in order["positions"]] == ["1"]
     resolved = (await listener.gather("notifier.alerts", 1))[0]
     assert (resolved.type, resolved.data["fingerprint"]) == ("alerts.problem.resolved.v1", raised.data["fingerprint"])
-    told = await listener.gather("notifier.orders", 3)
-    assert [event.type.split(".")[2] for event in told] == ["created", "paid", "received"]
+    announced = await listener.gather("notifier.orders", 3)
+    assert [event.type.split(".")[2] for event in announced] == ["created", "paid", "received"]
     assert await api.all(f"/admin/v1/stock-movements?number={number}") != []
 
 
@@ -156,8 +156,8 @@ async def test_a_late_older_change_corrects_the_stock_and_tells_the_store(
         return True
 
     await eventually(corrected)
-    told = await listener.gather("notifier.orders", 4)
-    assert [(event.type.split(".")[2], event.data["notify"]) for event in told] == [
+    announced = await listener.gather("notifier.orders", 4)
+    assert [(event.type.split(".")[2], event.data["notify"]) for event in announced] == [
         ("created", True),
         ("received", False),
         ("changed", True),

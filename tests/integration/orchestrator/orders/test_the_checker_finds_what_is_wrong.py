@@ -100,10 +100,10 @@ async def test_each_thing_that_is_broken_on_purpose_is_named(
     published.write_text("\n".join(lines[:-1]))
     assert await findings(capsys, dsn, "--published", str(published)) == (EXIT_WRONG, {"message_lost"})
     over = ProblemResolvedV1(fingerprint="f", summary="s", service="t", occurred_at=datetime.now(UTC))
-    told = Envelope.of(over, event_id="twice", source="/x", subject=None, time=over.occurred_at)
+    announced = Envelope.of(over, event_id="twice", source="/x", subject=None, time=over.occurred_at)
     for _ in range(2):
         await database.execute(
-            "INSERT INTO outbox (exchange, routing_key, body) VALUES ('nowhere', 'x', $1)", told.encode()
+            "INSERT INTO outbox (exchange, routing_key, body) VALUES ('nowhere', 'x', $1)", announced.encode()
         )
     code, found = await findings(capsys, dsn)
     assert (code, "message_twice" in found) == (EXIT_WRONG, True)

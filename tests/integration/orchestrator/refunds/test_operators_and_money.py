@@ -172,8 +172,8 @@ async def test_a_cancellation_s_refund_is_followed_and_a_full_refund_zeroes_the_
     await in_state(api, asked, "finished", 3)
     reasons = await database.fetch("SELECT tips_zeroed_reason FROM orders")
     assert [row["tips_zeroed_reason"] for row in reasons] == ["refund"]
-    told = [item["kind"] for item in await api.all(f"/admin/v1/orders/{number}/timeline")]
-    assert (told.count("tips.zeroed"), told.count("tips.hold_wanted")) == (1, 1)
+    kinds = [item["kind"] for item in await api.all(f"/admin/v1/orders/{number}/timeline")]
+    assert (kinds.count("tips.zeroed"), kinds.count("tips.hold_wanted")) == (1, 1)
 
 
 async def test_a_document_is_issued_at_closing_again_when_it_changes_and_on_demand(start: Any, gateway: Any) -> None:
@@ -244,8 +244,8 @@ async def test_recipes_on_a_really_crashed_and_a_really_stopped_workflow(
         return [item for item in items if item["state_name"] == "crashed"]
 
     (workflow,) = await eventually(crashed, within=20)
-    (told,) = await listener.gather("notifier.orders", 1)
-    assert (told.type, told.data["kind"], told.data["order_number"]) == (
+    (problem,) = await listener.gather("notifier.orders", 1)
+    assert (problem.type, problem.data["kind"], problem.data["order_number"]) == (
         "orders.workflow.crashed.v1",
         "order_document",
         number,

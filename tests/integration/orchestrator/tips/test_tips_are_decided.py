@@ -173,16 +173,16 @@ async def make_world(
         await runner.cleanup()
 
 
-async def holds_told(listener: Any, count: int) -> list[int]:
-    """Wait until so many holds were told to the world; return their sums in order."""
+async def holds_announced(listener: Any, count: int) -> list[int]:
+    """Wait until so many holds were announced; return their sums in order."""
     found: list[int] = []
 
-    async def told() -> bool:
+    async def announced() -> bool:
         events = await listener.take("notifier.orders")
         found.extend(event.data["amount"] for event in events if event.type == "orders.tips.hold_wanted.v1")
         return len(found) >= count
 
-    await eventually(told, within=30, what=f"{count} holds are told")
+    await eventually(announced, within=30, what=f"{count} holds are announced")
     return found
 
 
@@ -243,7 +243,7 @@ async def test_the_service_decides_where_the_switches_say_so_and_tips_are_held_o
     await world.feedback(number, "30")
     assert (await world.api.call("POST", path, role="internal"))[0] == 200
     assert await world.iterated(number, 4) == (3000, "old", "not_set", 10000)
-    assert await holds_told(listener, 3) == [1000, 2000, 3000]
+    assert await holds_announced(listener, 3) == [1000, 2000, 3000]
     row = await world.database.fetchrow("SELECT tips_held_amount, tips_amount FROM orders WHERE number = $1", number)
     assert tuple(row) == (3000, 3000)
     held = await world.database.fetchval("SELECT count(*) FROM timeline WHERE kind = 'tips.hold_wanted'")
@@ -349,7 +349,7 @@ async def test_tips_are_zeroed_for_good_in_the_places_of_m17(make_world: Any, li
         "SELECT kind, count(*) AS n FROM timeline WHERE kind LIKE 'tips.%' GROUP BY kind"
     )
     assert {row["kind"]: row["n"] for row in kinds} == {"tips.zeroed": 4, "tips.hold_wanted": 8}
-    assert sorted(await holds_told(listener, 8)) == [0] * 4 + [1000] * 4
+    assert sorted(await holds_announced(listener, 8)) == [0] * 4 + [1000] * 4
     wrong = [
         (await world.api.call("POST", "/orders/v1/orders/NOPE/close-with-cash", role="internal"))[0],
         (await world.api.call("POST", "/orders/v1/orders/NOPE/feedback-changed", role="internal"))[0],

@@ -168,7 +168,7 @@ async def test_an_acknowledged_order_is_awaited_until_the_orchestrator_tells_of_
         assert await gateway.metric("gateway_orders_unarrived_oldest_seconds") > 0.0
         [order] = (await gateway.get("/admin/v1/unarrived-orders"))["items"]
         assert (order["number"], order["source"], order["external_id"]) == (number, "sbermarket", "H1")
-        await told_of(amqp_url, number)
+        await announced_by_the_orchestrator(amqp_url, number)
         await shows(gateway, "gateway_orders_unarrived", 0.0)
         assert await gateway.metric("gateway_orders_unarrived_oldest_seconds") == 0.0
         await gateway.send(hook_body())  # another repeat awaits nothing
@@ -178,7 +178,7 @@ async def test_an_acknowledged_order_is_awaited_until_the_orchestrator_tells_of_
 
 async def test_the_orchestrator_may_be_faster_than_the_recorder(start: Start, amqp_url: str) -> None:
     async with start() as gateway:
-        await told_of(amqp_url, order_number("sbermarket", "H1"))
+        await announced_by_the_orchestrator(amqp_url, order_number("sbermarket", "H1"))
         await shows(gateway, 'consumer_events_total{outcome="handled",queue="webhook-gateway.orders"}', 1.0)
         await gateway.send(hook_body())
         await gateway.deliveries(1)
@@ -206,7 +206,7 @@ async def test_a_quarantined_created_is_awaited_until_a_person_decides(start: St
         ] == 409
 
 
-async def told_of(amqp_url: str, number: str) -> None:
+async def announced_by_the_orchestrator(amqp_url: str, number: str) -> None:
     """Publish what the orchestrator publishes about a new order."""
     now = datetime.now(UTC)
     order = OrderSnapshot(

@@ -12,14 +12,14 @@ import aio_pika
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope, parse
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.ids import order_number
 from common.messaging import topology
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Start, bearer, hook_body, watched
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
 ORDER: dict[str, Any] = {
     "externalId": "W-1",

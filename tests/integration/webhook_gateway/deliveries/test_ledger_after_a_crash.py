@@ -70,9 +70,9 @@ async def test_after_kill_the_sums_hold_and_nothing_acknowledged_is_missing(
         await asyncio.gather(*loads)
         assert 120 <= len(answers) < 500
 
-        told = tmp_path / "acknowledged"
-        told.write_text("\n".join(json.dumps({"number": number, "event": event}) for number, event in answers))
-        common = ["--postgres-dsn", ours, "--spool-dir", str(tmp_path / "spool"), "--acknowledged", str(told)]
+        acked = tmp_path / "acknowledged"
+        acked.write_text("\n".join(json.dumps({"number": number, "event": event}) for number, event in answers))
+        common = ["--postgres-dsn", ours, "--spool-dir", str(tmp_path / "spool"), "--acknowledged", str(acked)]
         # No gateway lives: what gw-2 took lies on its disk, what gw-1's recorder had not read yet lies in the broker.
         code, found = await check_ledger(*common, "--orders-dsn", orders)
         # So may some of gw-1's, where the broker was slow to confirm.
@@ -89,7 +89,7 @@ async def test_after_kill_the_sums_hold_and_nothing_acknowledged_is_missing(
         # Without the orchestrator's database its own word counts, and an answer that nobody kept is found.
         code, found = await check_ledger(*common, "--wait", "60")
         assert (code, found["differences"]) == (0, [])
-        with told.open("a") as stream:
+        with acked.open("a") as stream:
             stream.write('\n{"number": "NOBODY", "event": "order.created"}\n')
         code, found = await check_ledger(*common)
         assert (code, kinds(found)) == (1, {"acknowledged_and_lost": 1})

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.testing import CuttingProxy, eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source="sbermarket"}'
 
 
@@ -89,7 +89,7 @@ async def test_what_is_spooled_outlives_the_process(start: Start, amqp_url: str,
         assert len(await arrived(10)) == 10
 
 
-async def test_with_no_lane_left_the_answer_is_503_and_the_gateway_is_not_ready(start: Start, amqp_url: str) -> None:
+async def test_with_no_path_left_the_answer_is_503_and_the_gateway_is_not_ready(start: Start, amqp_url: str) -> None:
     async with behind(amqp_url) as (proxy, url):
         proxy.refuse()
         async with start(ready=False, amqp_url=url, spool_limit_bytes=1024**2) as gateway:
@@ -104,7 +104,7 @@ async def test_with_no_lane_left_the_answer_is_503_and_the_gateway_is_not_ready(
             async with gateway.session.get(gateway.url + "/readyz") as answer:
                 assert (answer.status, (await answer.json())["checks"]) == (
                     503,
-                    {"lanes": "no lane can take an order: RabbitMQ is away, and the spool is full"},
+                    {"lanes": "no storage path can take an order: RabbitMQ is away, and the spool is full"},
                 )
             website = await gateway.send(
                 {

@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from common.testing.waiting import eventually
 from tests.support.hook_fuzz import valid_hook
-from tests.support.openapi_calls import serving
+from tests.support.openapi_calls import ADMIN, bearer, serving
 
 ROOT = Path(__file__).parents[4]
 PATCH = ROOT / "tests/fixtures/changes/new_source_authentication.patch"
@@ -61,7 +63,7 @@ def test_the_gateway_without_the_change_refuses_such_a_source(sources: Path, tmp
     assert result.returncode == 2, result.stderr
 
 
-async def test_a_gateway_with_the_change_takes_signed_hooks_and_no_others(
+async def test_a_changed_gateway_takes_signed_hooks_only_and_masks_the_signature(
     changed: Path,
     sources: Path,
     database_for: Callable[[str], Awaitable[str]],
@@ -82,8 +84,19 @@ async def test_a_gateway_with_the_change_takes_signed_hooks_and_no_others(
             async with session.post(f"{url}/hooks/v1/shop", data=body, headers=headers) as response:
                 return response.status
 
+        async def read(path: str) -> dict[str, Any]:
+            async with session.get(f"{url}/admin/v1/deliveries{path}", headers=bearer(ADMIN)) as response:
+                answer: dict[str, Any] = await response.json()
+                return answer
+
+        async def kept() -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = (await read("?limit=10"))["items"]
+            return items
+
         body = json.dumps(valid_hook(random.Random(1), "1")).encode()  # noqa: S311 - it makes an order, not a key
         signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
         assert await answer(X_Hub_Signature_256=f"sha256={signature}") == 200
         assert await answer(X_Hub_Signature_256=f"sha256={signature[::-1]}") == 403
         assert await answer() == 403
+        [delivery] = await eventually(kept, what="the delivery")
+        assert (await read(f"/{delivery['id']}"))["headers"]["x-hub-signature-256"] == "***"

@@ -13,12 +13,12 @@ import pytest
 from standardwebhooks import Webhook
 from yarl import URL
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import order_number
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import TOKEN, Start, hook_body
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 NUMBER = order_number("sbermarket", "H1")
 
 

@@ -14,12 +14,12 @@ from yarl import URL
 
 from common.contracts import intake
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import order_number
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
 PATH = "/admin/v1/endangered-orders"
 
@@ -111,7 +111,7 @@ async def test_a_flood_of_strangers_does_not_fill_the_database(start: Start) -> 
 
 async def test_a_basket_that_the_front_end_lost_can_be_saved_too(start: Start, arrived: Arrived, amqp_url: str) -> None:
     body = order(422)
-    reported = Hook(
+    reported = IntakeMessage(
         type=intake.FRONTEND_ERROR_REPORTED,
         event_id="0e1e9d1c-7d0a-5f0e-8a3c-3f6d1f6f0001",
         delivery_id="0e1e9d1c-7d0a-5f0e-8a3c-3f6d1f6f0001",

@@ -11,14 +11,14 @@ from pydantic import SecretStr
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import parse
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import derived_id, order_number
 from common.messaging import topology
 from common.testing import eventually, proxied
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
 PATH = "/admin/v1/endangered-orders"
 PHONES = {401: "+79990000401", 422: "+79990000422", 429: "+79990000429", 503: "+79990000503"}

@@ -10,12 +10,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import order_number
 from common.testing import proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
 
-Arrived = Callable[[int], Awaitable[list[Hook]]]
+Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
 PATIENT = {"orders_limit_deadline": 2.0}  # the tests' machine may be busy; what a deadline does has a test of its own
 

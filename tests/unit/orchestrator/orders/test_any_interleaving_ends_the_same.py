@@ -20,7 +20,7 @@ from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
 from orchestrator.orders.fold import fold
 from orchestrator.orders.hooks import to_fact
 from orchestrator.orders.life import OrderLife, Placement
-from orchestrator.orders.model import Hook, OrderState
+from orchestrator.orders.model import HookType, OrderState
 from orchestrator.orders.store import OrderChange, OrderStore, StoredOrder, decode_state, encode_state
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -46,20 +46,20 @@ positions = st.lists(
 @st.composite
 def hooks(draw: st.DrawFn) -> list[WorkflowEvent]:
     """Different events of one order, each with a moment of its own, in any order, some of them twice."""
-    kinds = draw(st.lists(st.sampled_from(list(Hook)[1:]), max_size=6))
-    names = [Hook.CREATED, *kinds] if draw(st.integers(0, 9)) else kinds
+    kinds = draw(st.lists(st.sampled_from(list(HookType)[1:]), max_size=6))
+    names = [HookType.CREATED, *kinds] if draw(st.integers(0, 9)) else kinds
     minutes = draw(st.permutations(range(len(names))))
     events = []
     for name, minute in zip(names, minutes, strict=True):
-        payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if name is Hook.CREATED else {}
-        if name in {Hook.CREATED, Hook.CHANGED, Hook.PAID}:
+        payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if name is HookType.CREATED else {}
+        if name in {HookType.CREATED, HookType.CHANGED, HookType.PAID}:
             payload["positions"] = draw(positions)
         events.append(hook_event(name, minute, payload))
     repeats = draw(st.lists(st.sampled_from(events), max_size=3)) if events else []
     return list(draw(st.permutations([*events, *repeats])))
 
 
-def hook_event(name: Hook, minute: int, payload: dict[str, Any]) -> WorkflowEvent:
+def hook_event(name: HookType, minute: int, payload: dict[str, Any]) -> WorkflowEvent:
     return WorkflowEvent(
         seq=0,
         type=name.value,
@@ -93,7 +93,7 @@ class World:
     events: list[WorkflowEvent] = field(default_factory=list)
     stored: StoredOrder | None = None
     stock: dict[tuple[str, str], Decimal] = field(default_factory=dict)
-    told: list[Envelope] = field(default_factory=list)
+    announced: list[Envelope] = field(default_factory=list)
 
     async def orders(self, numbers: Sequence[str]) -> dict[str, StoredOrder]:
         return {} if self.stored is None else dict.fromkeys(numbers, self.stored)
@@ -130,14 +130,14 @@ class World:
         for kind, body in outcome.messages:
             envelope = Envelope.decode(body)
             MESSAGES[kind].model_validate(envelope.data)
-            assert envelope.id not in {item.id for item in self.told}, "whoever is told would take it for a repeat"
-            self.told.append(envelope)
+            assert envelope.id not in {item.id for item in self.announced}, "whoever is told would take it for a repeat"
+            self.announced.append(envelope)
 
     @property
     def open_problems(self) -> set[str]:
         """Fingerprints that were raised and not resolved."""
         found: set[str] = set()
-        for envelope in self.told:
+        for envelope in self.announced:
             fingerprint = (envelope.data or {}).get("fingerprint", "")
             if envelope.type == "alerts.problem.raised.v1":
                 found.add(fingerprint)
@@ -148,7 +148,7 @@ class World:
     @property
     def refunds(self) -> int:
         """How often a refund was asked for."""
-        return sum(1 for envelope in self.told if envelope.type == "orders.refund.wanted.v1")
+        return sum(1 for envelope in self.announced if envelope.type == "orders.refund.wanted.v1")
 
 
 class Reader(OrderStore):
@@ -200,10 +200,10 @@ def test_any_interleaving_any_batches_any_repeats_end_the_same(
 
 @settings(max_examples=100, deadline=None)
 @given(arrivals=hooks())
-def test_versions_grow_with_every_event_that_is_told(arrivals: list[WorkflowEvent]) -> None:
+def test_versions_grow_with_every_event_that_is_announced(arrivals: list[WorkflowEvent]) -> None:
     world = World()
     for event in arrivals:
         world.carry_out([event])
-    orders = [envelope.data["order"] for envelope in world.told if envelope.data and "order" in envelope.data]
+    orders = [envelope.data["order"] for envelope in world.announced if envelope.data and "order" in envelope.data]
     versions = [order["version"] for order in orders]
     assert versions == sorted(set(versions))

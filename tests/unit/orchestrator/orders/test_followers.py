@@ -14,7 +14,7 @@ def followers(before: OrderState | None, after: OrderState, *, refund: bool = Fa
     return [(event.kind, event.key, event.event.type) for event in events]
 
 
-def test_each_workflow_of_an_order_is_told_what_concerns_it() -> None:
+def test_each_workflow_of_an_order_is_notified_of_what_concerns_it() -> None:
     created = replace(STATE, status=Status.CREATED, closed=False, paid=False)
     received = replace(STATE, status=Status.RECEIVED, shipped=True)
     delivered = replace(received, status=Status.DELIVERED, finished_at=END)

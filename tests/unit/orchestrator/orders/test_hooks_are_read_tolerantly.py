@@ -9,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import order_number
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
 from orchestrator.orders.hooks import UnreadableHook, event_id_of, to_fact, to_workflow_event
-from orchestrator.orders.model import Hook as Name
-from orchestrator.orders.model import Line, OrderFact
+from orchestrator.orders.model import HookType, Line, OrderFact
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 
-def intake(event: str = "order.created", body: bytes = b"{}", **more: Any) -> Hook:
+def intake(event: str = "order.created", body: bytes = b"{}", **more: Any) -> IntakeMessage:
     values: dict[str, Any] = {
         "type": HOOK_RECEIVED,
         "event_id": "id-1",
@@ -35,7 +34,7 @@ def intake(event: str = "order.created", body: bytes = b"{}", **more: Any) -> Ho
         "digest": "d1",
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     }
-    return Hook(**{**values, **more})
+    return IntakeMessage(**{**values, **more})
 
 
 def event(payload: Any, *, name: str = "order.created", form: str = "payload", **attributes: str) -> WorkflowEvent:
@@ -104,7 +103,7 @@ def test_everything_the_contract_names_is_read_whatever_its_json_type() -> None:
     }  # fmt: skip
     read = to_fact(event({"event_type": "x", "payload": payload}, form="envelope", sent_at="2026-11-21T10:00:00+03:00"))
     assert read == OrderFact(
-        hook=Name.CREATED,
+        hook=HookType.CREATED,
         event_id="e",
         arrival=3,
         source="sbermarket",

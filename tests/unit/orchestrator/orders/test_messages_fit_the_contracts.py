@@ -14,7 +14,7 @@ from orchestrator.orders import messages
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.model import (
     Difference,
-    Hook,
+    HookType,
     Incident,
     IncidentKind,
     Key,
@@ -45,14 +45,14 @@ STATE = OrderState(
 )  # fmt: skip
 
 
-def announcement(hook: Hook, *, correction: bool = False) -> Announcement:
+def announcement(hook: HookType, *, correction: bool = False) -> Announcement:
     fact = OrderFact(hook=hook, event_id="e", arrival=1, source="sm", external_id="H1", received_at=NOW, sent_at=NOW)
     return Announcement(fact, STATE, True, DIFFERENCE, correction)
 
 
 @pytest.mark.parametrize("correction", [False, True])
-@pytest.mark.parametrize("hook", list(Hook))
-def test_order_events_are_what_the_models_would_write(hook: Hook, correction: bool) -> None:
+@pytest.mark.parametrize("hook", list(HookType))
+def test_order_events_are_what_the_models_would_write(hook: HookType, correction: bool) -> None:
     item = announcement(hook, correction=correction)
     kind, body = messages.announcement(item, version=7, zone="moscow", tariff="express", now=NOW, traceparent=TRACE)
     envelope = Envelope.decode(body)
@@ -69,13 +69,13 @@ def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:
         _, body = messages.announcement(item, version=1, zone="z", tariff="t", now=NOW, traceparent=None)
         return Envelope.decode(body).id
 
-    created = announcement(Hook.CREATED)
+    created = announcement(HookType.CREATED)
     assert identity(created) == identity(created)
-    assert len({identity(announcement(hook)) for hook in Hook}) == len(Hook)
+    assert len({identity(announcement(hook)) for hook in HookType}) == len(HookType)
 
 
 def test_an_incident_says_what_differs_and_no_customer_s_words() -> None:
-    incident = Incident(IncidentKind.CHANGED_AFTER_CLOSING, "e", Hook.CHANGED, NOW, DIFFERENCE)
+    incident = Incident(IncidentKind.CHANGED_AFTER_CLOSING, "e", HookType.CHANGED, NOW, DIFFERENCE)
     _, body = messages.problem_raised(incident, STATE, seq=1, zone="moscow", now=NOW, traceparent=TRACE)
     data = Envelope.decode(body).data or {}
     assert data["details"] == {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.tips.factories import END, RULES, an_order, feedback
 from tips.rules.constants import TipsRules
 from tips.rules.order import Applied, Choice, ChosenTips, Feedback, Order, TipsType
-from tips.rules.steps import Step
+from tips.rules.steps import Rule, Step
 from tips.rules.target import target_tips
 from tips.rules.write import Write, plan_write
 
@@ -58,13 +58,13 @@ def test_the_target_follows_from_order_and_feedback(order: Order, given_feedback
 
 def test_every_rule_leaves_a_step_in_the_explanation() -> None:
     assert target_tips(an_order(), feedback(value="200"), RULES).steps == (
-        Step("cashless", "pass", "the order is paid cashless"),
-        Step("not refunded", "pass", "the order was not refunded in full"),
-        Step("not zeroed", "pass", "the caller has not set the tips to zero"),
-        Step("feedback", "pass", "percent 200, updated 2026-11-21T10:00:00+00:00"),
-        Step("rating", "pass", "rated 5"),
-        Step("sum", "32000", "percent 200 of a cost of 16000, rounded half up once"),
-        Step("cap", "16000", "at most 16000: the cost is 16000, the maximum 500000"),
+        Step(Rule.CASHLESS, "pass", "the order is paid cashless"),
+        Step(Rule.NOT_REFUNDED, "pass", "the order was not refunded in full"),
+        Step(Rule.NOT_ZEROED, "pass", "the caller has not set the tips to zero"),
+        Step(Rule.FEEDBACK, "pass", "percent 200, updated 2026-11-21T10:00:00+00:00"),
+        Step(Rule.RATING, "pass", "rated 5"),
+        Step(Rule.SUM, "32000", "percent 200 of a cost of 16000, rounded half up once"),
+        Step(Rule.CAP, "16000", "at most 16000: the cost is 16000, the maximum 500000"),
     )
 
 

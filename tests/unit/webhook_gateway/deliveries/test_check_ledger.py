@@ -74,7 +74,7 @@ def test_what_fits_has_no_difference() -> None:
         ),
         (replace(WHOLE, orders=replace(ORDERS, orders=())), "created_and_no_order", True),
         (replace(WHOLE, acknowledged=(("N1", "order.paid"),) * 2), "acknowledged_and_lost", False),
-        (replace(WHOLE, orders=None, unarrived=("N1",)), "not_told_of_by_the_orchestrator", True),
+        (replace(WHOLE, orders=None, unarrived=("N1",)), "not_at_orchestrator", True),
     ],
 )
 def test_what_does_not_fit_is_found(evidence: Evidence, kind: str, waiting: bool) -> None:

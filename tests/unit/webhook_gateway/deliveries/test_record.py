@@ -1,4 +1,4 @@
-"""What the recorder keeps and promises, and what an operator may send again."""
+"""What the recorder keeps and publishes, and what an operator may send again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import parse
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.errors import Unprocessable
 from common.ids import derived_id, order_number
@@ -28,7 +28,7 @@ AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PAYLOAD: dict[str, Any] = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2}]}
 BODY = json.dumps({"event_type": "order.created", "payload": PAYLOAD}).encode()
 NUMBER = order_number("sbermarket", "H1")
-HOOK = Hook(
+HOOK = IntakeMessage(
     type=intake.HOOK_RECEIVED,
     event_id="e",
     delivery_id="01a1fcc2-ffa5-76f2-8271-2bb638b97e43",
@@ -57,7 +57,7 @@ REFUSED = replace(
 )
 
 
-def recorded(*hooks: Hook) -> Recording:
+def recorded(*hooks: IntakeMessage) -> Recording:
     return RecordDeliveries(public_url="https://gw/").plan(hooks)
 
 
@@ -164,7 +164,7 @@ def test_an_endangered_order_that_the_website_sends_again_ends_its_incident() ->
         (replace(HOOK, reason="replay:x"), Outcome.REPLAYED),
     ],
 )
-def test_every_delivery_has_one_outcome(hook: Hook, outcome: Outcome) -> None:
+def test_every_delivery_has_one_outcome(hook: IntakeMessage, outcome: Outcome) -> None:
     assert outcome_of(hook) is outcome
 
 
@@ -199,7 +199,7 @@ def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None:
         f"replay:{HOOK.delivery_id}",
     )
     assert hook.event_id != HOOK.event_id
-    assert Hook.from_envelope(hook.to_envelope()) == hook
+    assert IntakeMessage.from_envelope(hook.to_envelope()) == hook
 
 
 def test_a_broken_delivery_is_replayed_only_mended() -> None:

@@ -118,7 +118,7 @@ def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> No
         SpoolFile(tmp_path / "file" / "spool").open()
 
 
-async def test_a_disk_that_fails_makes_the_lane_unavailable_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_disk_that_fails_makes_the_spool_unavailable_and_loses_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path) as spool:
         await spool.append("key", b"before")
         spool._file._db.execute("PRAGMA max_page_count = 1")  # SQLite's own "database or disk is full"
@@ -199,7 +199,7 @@ async def test_what_a_full_disk_kept_from_deletion_goes_next_and_torn_records_st
     assert kept.execute("SELECT (SELECT count(*) FROM torn), (SELECT count(*) FROM records)").fetchone() == (1, 0)
 
 
-async def test_the_metrics_tell_what_waits(tmp_path: Path) -> None:
+async def test_the_metrics_show_what_waits(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     async with opened(tmp_path, registry=registry) as spool:
         await spool.append("key", b"x" * 100)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from common.contracts import intake
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.messaging.publisher import Publisher
 from common.resilience import CircuitBreaker, CircuitState
@@ -21,7 +21,7 @@ from webhook_gateway.durable.model import NoStoragePath, SpoolRecord, SpoolUnava
 from webhook_gateway.durable.relay import RelaySpool
 from webhook_gateway.durable.spool import Spool
 
-HOOK = Hook(
+HOOK = IntakeMessage(
     type=intake.HOOK_RECEIVED,
     event_id="e",
     delivery_id="d",
@@ -137,10 +137,10 @@ class Bench:
 
 
 @pytest.mark.parametrize("hook", [HOOK, FULL])
-def test_an_event_on_the_wire_is_read_back_as_it_was(hook: Hook) -> None:
+def test_an_event_on_the_wire_is_read_back_as_it_was(hook: IntakeMessage) -> None:
     envelope = Envelope.decode(hook.encode())
     assert envelope == Envelope.decode(hook.to_envelope().encode())
-    assert Hook.from_envelope(envelope) == hook
+    assert IntakeMessage.from_envelope(envelope) == hook
 
 
 async def test_a_confirmed_event_goes_by_the_broker_alone() -> None:

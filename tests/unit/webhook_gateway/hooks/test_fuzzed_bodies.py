@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import order_number
 from tests.support.hook_fuzz import bodies
 from webhook_gateway.durable.keep_safe import KeepSafe
@@ -29,8 +29,8 @@ class Encoding(KeepSafe):
     def __init__(self) -> None:
         """Open nothing."""
 
-    async def __call__(self, hook: Hook) -> StoragePath:
-        assert Hook.from_envelope(Envelope.decode(hook.encode())) == hook
+    async def __call__(self, hook: IntakeMessage) -> StoragePath:
+        assert IntakeMessage.from_envelope(Envelope.decode(hook.encode())) == hook
         return "broker"
 
 

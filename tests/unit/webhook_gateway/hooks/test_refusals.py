@@ -9,13 +9,13 @@ import pytest
 
 from common.clock import ManualClock
 from common.contracts import intake
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.store import Disowned, Refusals, RefusalStore
 
 AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
-HOOK = Hook(
+HOOK = IntakeMessage(
     type=intake.HOOK_RECEIVED,
     event_id="e",
     delivery_id="01a1fcc2-ffa5-76f2-8271-2bb638b97e43",

@@ -138,3 +138,17 @@ def encoded(pair: str) -> str:
 def test_basic_takes_the_configured_pairs_only(header: str | None, genuine: bool) -> None:
     headers = CIMultiDict({} if header is None else {"Authorization": header})
     assert is_genuine(Basic([("shop", "secret"), ("shop", "old")]), headers, b"", now=NOW) is genuine
+
+
+@pytest.mark.parametrize(
+    ("authenticator", "names"),
+    [
+        (ClientToken(["t"]), {"client-token"}),
+        (Basic([("u", "p")]), {"authorization"}),
+        (StandardWebhooks([FIRST["secret"]]), {"webhook-signature"}),
+    ],
+)
+def test_each_authentication_names_the_headers_that_carry_its_secrets(
+    authenticator: Authenticator, names: set[str]
+) -> None:
+    assert authenticator.secret_headers == names

@@ -16,7 +16,7 @@ from common.clock import ManualClock
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope, parse
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import Conflict, Unprocessable
 from common.ids import order_number
 from common.mail import MailFailed, MailOutcome, MailSent, MailStage, SmtpSender
@@ -105,7 +105,7 @@ def test_a_resubmitted_order_is_the_one_that_the_customer_would_have_got() -> No
         "payload",
         intake.HOOK_RECEIVED,
     )
-    assert Hook.from_envelope(hook.to_envelope()) == hook
+    assert IntakeMessage.from_envelope(hook.to_envelope()) == hook
     saved = replace(FOUND, state=state, order=replace(LOST, number=number))
     with pytest.raises(Conflict, match=number):
         resubmitted(saved, GOOD, **arguments)

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.contracts import intake
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.ids import order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
@@ -45,10 +45,10 @@ class Paths(KeepSafe):
     """Remembers what it was given; refuses on command."""
 
     def __init__(self) -> None:
-        self.kept: list[Hook] = []
+        self.kept: list[IntakeMessage] = []
         self.dead = False
 
-    async def __call__(self, hook: Hook) -> StoragePath:
+    async def __call__(self, hook: IntakeMessage) -> StoragePath:
         if self.dead:
             raise NoStoragePath("both paths are dead")
         self.kept.append(hook)
@@ -59,10 +59,10 @@ class Direct:
     """Takes what no path takes; refuses on command."""
 
     def __init__(self) -> None:
-        self.kept: list[Hook] = []
+        self.kept: list[IntakeMessage] = []
         self.dead = False
 
-    async def __call__(self, hook: Hook) -> None:
+    async def __call__(self, hook: IntakeMessage) -> None:
         if self.dead:
             raise Unavailable("the database is away")
         self.kept.append(hook)
@@ -234,7 +234,7 @@ async def test_a_flood_is_counted_and_no_longer_kept() -> None:
     assert registry.get_sample_value("gateway_endangered_orders_total", {"category": "front_end"}) == 1
 
 
-async def test_what_nobody_expected_is_503_kept_and_a_person_is_told() -> None:
+async def test_what_nobody_expected_is_503_kept_and_a_person_is_notified() -> None:
     accept, paths, _ = accepting(Limits(ZeroDivisionError()))
     verdict = await accept(SUBMISSION)
     assert (verdict.status, verdict.code) == (503, "internal_error")
@@ -331,4 +331,12 @@ def test_secrets_never_leave_the_headers() -> None:
         "x-service-token": "***",
         "content-type": "application/json",
         "x-odd": "a\ufffd?" + "b" * 297,
+    }
+
+
+def test_a_header_that_an_authentication_names_is_masked_whatever_its_name() -> None:
+    headers = [("X-Hub-Signature-256", "sha256=ab"), ("Content-Type", "application/json")]
+    assert json.loads(masked_headers(headers, frozenset({"x-hub-signature-256"}))) == {
+        "x-hub-signature-256": "***",
+        "content-type": "application/json",
     }

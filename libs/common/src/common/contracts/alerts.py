@@ -1,4 +1,4 @@
-"""Context ``alerts``: problems that a person should know of. Any service sends them; the notifier decides who is told and how."""
+"""Context ``alerts``: problems that a person should know of. Any service sends them; the notifier decides who is notified and how."""
 
 from __future__ import annotations
 

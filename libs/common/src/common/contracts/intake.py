@@ -26,8 +26,8 @@ WEBSITE_ORDER_REFUSED = "intake.website_order.refused.v1"
 FRONTEND_ERROR_REPORTED = "intake.frontend_error.reported.v1"
 """A basket that the front end could not place: the notifier read it from an error report, and the gateway keeps it as endangered.
 
-A ``Hook`` whose body is the order as the front end had it, ``status`` and ``answer`` what it was told (0 and None: nothing), and whose
-``headers`` hold ``link``, the address of the error report. It never was a request to the gateway, so the ledger leaves it out.
+An ``IntakeMessage`` whose body is the order as the front end had it, ``status`` and ``answer`` what it got (0 and None: nothing),
+and whose ``headers`` hold ``link``, the address of the error report. It never was a request to the gateway, so the ledger leaves it out.
 """
 
 BodyForm = Literal["envelope", "payload"]
@@ -35,14 +35,14 @@ BodyForm = Literal["envelope", "payload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hook:
+class IntakeMessage:
     """What the gateway knows of one delivery.
 
     ``event_id`` recognises a repeat: created = (source, external id, type); the others add the digest of the canonical payload and
     the envelope's timestamp; without a timestamp it is unique, and only a match with the latest content of that type is a repeat
     (docs/requirements.md#repeats). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six hooks' names,
     or the name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
-    secrets masked. ``answer`` is what a refused website was told. ``currency`` is the source's (ISO 4217): bodies name none.
+    secrets masked. ``answer`` is what a refused website was answered. ``currency`` is the source's (ISO 4217): bodies name none.
     """
 
     type: str
@@ -110,7 +110,7 @@ class Hook:
         return Envelope.decode(self.encode())
 
     @classmethod
-    def from_envelope(cls, envelope: Envelope) -> Hook:
+    def from_envelope(cls, envelope: Envelope) -> IntakeMessage:
         """Read the event back. Raises ``ValueError`` when an attribute that every intake event has is missing."""
 
         def need(name: str) -> str:

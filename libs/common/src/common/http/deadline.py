@@ -1,4 +1,4 @@
-"""How long a caller is going to wait for an answer, told by a header, so that nobody works on what nobody waits for any more."""
+"""How long a caller is going to wait for an answer, sent in a header, so that nobody works on what nobody waits for any more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST = 9  # digits; more than eleven days
 
 
 def timeout_header(seconds: float) -> dict[str, str]:
-    """Return the header that tells a service how long this caller will wait; what is left of a millisecond is left out."""
+    """Return the header that informs a service how long this caller will wait; what is left of a millisecond is left out."""
     return {TIMEOUT_HEADER: str(max(1, int(seconds * 1000)))}
 
 

@@ -84,7 +84,7 @@ def clean_request_id(given: str | None) -> str:
 
 
 def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, Route]) -> Any:
-    """Return the middleware. ``endpoints`` tells which route a handler serves."""
+    """Return the middleware. ``endpoints`` says which route a handler serves."""
 
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -41,7 +41,7 @@ class Broker:
         self._reason = "not connected yet"
 
     async def run(self) -> None:
-        """Keep the connection until ``stop``. Never raises because the broker is away or refuses us: ``check`` tells the reason."""
+        """Keep the connection until ``stop``. Never raises because the broker is away or refuses us: ``check`` raises the reason."""
         attempt = 0
         while not self._stopping.is_set():
             try:

@@ -25,7 +25,7 @@ _BATCH_ATTEMPTS = 4
 _KEY_LIMIT = 512
 
 Handler = Callable[[Connection, Sequence[Envelope]], Awaitable[None]]
-"""Carries out events inside the transaction it is given. Only events that this consumer has not taken in before reach it."""
+"""Carries out events inside the transaction it is given. Only events that this consumer has not processed before reach it."""
 
 _COUNT_FAILURE = """
 INSERT INTO delivery_failures (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, $3)
@@ -146,7 +146,7 @@ class Consumer:
         self._metrics.batch_seconds.labels(self._queue.name).observe(time.perf_counter() - started)
         self._metrics.consumed.labels(self._queue.name, "handled").inc(len(chosen))
         self._metrics.consumed.labels(self._queue.name, "repeat").inc(len(events) - len(chosen))
-        self._tell_committed()
+        self._notify_committed()
 
     async def _one_by_one(self, events: Sequence[_Event]) -> None:
         """Carry out each event in a transaction of its own: one poisoned or waiting event harms none of its neighbours.
@@ -189,14 +189,14 @@ class Consumer:
                     if attempts < self._max_attempts:
                         return False
                     await connection.execute(_FORGET_FAILURE, self._name, event.key)
-                    kept = await self._bury(connection, event.message, event.envelope, reason="poison", error=text)
+                    kept = await self._keep(connection, event.message, event.envelope, reason="poison", error=text)
             except Exception as trouble:  # noqa: BLE001 - waited for when the database is away, else the event itself cannot be stored
                 if is_retryable(trouble):
                     await self._wait(trouble, 0.5)
                     continue
                 await self._give_up(event.message, None, reason="poison", error=text)
                 return True
-            self._tell_buried(kept, "poison")
+            self._count_dead_letter(kept, "poison")
             return True
 
     async def _give_up(self, message: DeliveredMessage, envelope: Envelope | None, *, reason: str, error: str) -> None:
@@ -204,23 +204,17 @@ class Consumer:
         while True:
             try:
                 async with self._database.transaction() as connection:
-                    kept = await self._bury(connection, message, envelope, reason=reason, error=error)
+                    kept = await self._keep(connection, message, envelope, reason=reason, error=error)
             except Exception as trouble:
                 if not is_retryable(trouble):
                     raise
                 await self._wait(trouble, 0.5)
                 continue
-            self._tell_buried(kept, reason)
+            self._count_dead_letter(kept, reason)
             return
 
-    async def _bury(
-        self,
-        connection: Connection,
-        message: DeliveredMessage,
-        envelope: Envelope | None,
-        *,
-        reason: str,
-        error: str,
+    async def _keep(
+        self, connection: Connection, message: DeliveredMessage, envelope: Envelope | None, *, reason: str, error: str
     ) -> bool:
         return await store_dead_letter(
             connection,
@@ -234,13 +228,13 @@ class Consumer:
             delivery=delivery_of(message),
         )
 
-    def _tell_buried(self, kept: bool, reason: str) -> None:
+    def _count_dead_letter(self, kept: bool, reason: str) -> None:
         if kept:
             self._metrics.consumed.labels(self._queue.name, "dead").inc()
             self._metrics.dead_letters.labels(self._queue.name, reason).inc()
-        self._tell_committed()
+        self._notify_committed()
 
-    def _tell_committed(self) -> None:
+    def _notify_committed(self) -> None:
         if self._after_commit is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""The inbox: which events a consumer has already taken in."""
+"""The inbox: which events a consumer has already processed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RETURNING event_id
 
 
 async def claim(connection: Connection, consumer: str, event_ids: Sequence[str]) -> set[str]:
-    """Return those ids that this consumer has not taken in before, and mark them as taken in.
+    """Return those ids that this consumer has not processed before, and mark them as processed.
 
     Call it inside the transaction of the events' effect: either both are committed or neither. Of two transactions that claim one id
     at once the second waits for the first, and gets it only if the first rolls back. Ids are inserted in sorted order so that

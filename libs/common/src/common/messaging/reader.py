@@ -123,7 +123,7 @@ class BatchReader:
         """Read through a channel of its own until nothing has come for a while; return whether anything was acknowledged.
 
         A queue that is deleted and declared again at the same moment leaves its consumers registered and unserved, with messages in
-        their hands that they never see, and nobody is told. A new channel is served, and gets those messages.
+        their hands that they never see, and nobody is notified. A new channel is served, and gets those messages.
         """
         arrived: deque[DeliveredMessage] = deque()
 
@@ -162,7 +162,7 @@ class BatchReader:
                 await self._process(batch)
             except StopReadingError:
                 raise
-            except Exception as error:  # noqa: BLE001 - told apart from what the link itself raises, then raised by `run`
+            except Exception as error:  # noqa: BLE001 - kept apart from what the link itself raises, then raised by `run`
                 raise _ProcessFailedError(error) from None
             await _acknowledge(channel, batch[-1])
             acknowledged = True

@@ -64,7 +64,7 @@ class DatabaseAway(Unavailable):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same work may succeed when tried again: the server was away, or a neighbour was in the way.
+    """Return whether the same work may succeed when tried again: the server was away, or a neighbour was in the way.
 
     Of errors that PostgreSQL, the network or the clock raise; for the suite's own see ``is_retryable``. asyncpg says
     ``InterfaceError`` both for a connection that has gone and for a wrong use of it; only the first is transient.
@@ -75,7 +75,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Tell whether doing the same again later can help: what raised it says so, or it is transient."""
+    """Return whether doing the same again later can help: what raised it says so, or it is transient."""
     return error.retryable if isinstance(error, SuiteError) else is_transient(error)
 
 
@@ -231,7 +231,7 @@ def _unavailable(error: Exception) -> Exception:
 
 async def _give_back(pool: asyncpg.Pool[Any], connection: Any) -> None:
     try:
-        # Shielded by asyncpg itself. A connection that died or does not answer is thrown away there, and whoever used it is not told:
+        # Shielded by asyncpg itself. A connection that died or does not answer is thrown away there, and its user does not learn of it:
         # what was committed is committed.
         await pool.release(connection, timeout=5.0)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

@@ -27,10 +27,10 @@ _LEAST = 0.25  # seconds that a step gets even when the deadline has passed, so 
 
 
 class Lifecycle:
-    """Owns everything that a service opens. One a process in production, one a test.
+    """Owns everything that a service opens. One per process in production, one per test.
 
     ``health`` is the service's probe registry. ``stopping`` is set as soon as the service is to end, for whatever reason;
-    ``failure`` tells whether it ends because something died.
+    ``failure`` says whether it ends because something died.
     """
 
     def __init__(self, *, drain_seconds: float = 8.0) -> None:
@@ -77,7 +77,7 @@ class Lifecycle:
         asked = False
 
         async def supervised() -> None:
-            """Run the task and tell the life cycle how it ended."""
+            """Run the task and report to the life cycle how it ended."""
             try:
                 await run()
             except asyncio.CancelledError:

@@ -116,7 +116,7 @@ async def _serve(build: Build[SettingsT, AppT], settings: SettingsT, *, service:
             await lifecycle.stopping.wait()
     except SuiteError as error:
         code = _refused(error, service)
-    except Exception as error:  # noqa: BLE001 - the last place where a failure to start can be told
+    except Exception as error:  # noqa: BLE001 - the last place where a failure to start can be logged
         _log.error("service_failed_to_start", exc_info=error)
         report_exception(error, service=service)
         code = EXIT_CRASH
@@ -171,7 +171,7 @@ def _handle_signals(lifecycle: Lifecycle) -> None:
 
 
 def _give_up() -> None:
-    # Told by a thread of its own: the main one may hold stdout's lock for ever.
+    # Logged by a thread of its own: the main one may hold stdout's lock for ever.
     logged = threading.Thread(
         target=_log.error, args=("drain_gave_up",), kwargs={"seconds": _EXIT_DEADLINE}, daemon=True
     )

@@ -20,7 +20,7 @@ def _hostname() -> str:
 
 
 class ServiceSettings(BaseSettings):
-    """What every service can be told. A service subclasses it with its own ``env_prefix``, its port and its fields:
+    """What every service can be configured with. A service subclasses it with its own ``env_prefix``, its port and its fields:
 
     ``model_config = SettingsConfigDict(frozen=True, env_prefix="TIPS_")`` reads ``TIPS_PORT``, ``TIPS_POSTGRES_DSN`` …
     """

@@ -11,7 +11,7 @@ from typing import Any
 from common.clock import Clock
 from common.contracts import intake
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import derived_id
 from common.postgres import Database
 from common.telemetry import scrub_text
@@ -83,7 +83,7 @@ class IngestSentry:
 def _endangered(event: SentryEvent, basket: LostBasket, endangered_id: str, traceparent: str | None) -> Envelope:
     body = json.dumps(basket.order, ensure_ascii=False).encode("utf-8", "replace")
     external = basket.order.get("externalId")
-    hook = Hook(
+    hook = IntakeMessage(
         type=intake.FRONTEND_ERROR_REPORTED,
         event_id=endangered_id,
         delivery_id=endangered_id,

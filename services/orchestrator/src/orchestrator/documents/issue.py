@@ -50,7 +50,7 @@ class IssueDocument:
         return DocumentBatch(await self.orders.orders(numbers), await self.documents.latest(numbers))
 
     def run(self, claim: Claim, batch: DocumentBatch) -> Outcome:
-        """Return the next version, if there is to be one. Each reissue is a version of its own, one a step."""
+        """Return the next version, if there is to be one. Each reissue is a version of its own, one per step."""
         demand = next((event for event in claim.events if event.type == REISSUE), None)
         upto = claim.upto if demand is None else demand.seq
         nothing = Outcome(claim=claim, upto=upto, state=WorkflowState.FINISHED)

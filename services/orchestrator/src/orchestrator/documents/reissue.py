@@ -32,7 +32,7 @@ class ReissueTaken(BaseModel):
 
 
 async def reissue_document(change: Change, number: str, *, expected_version: int | None, now: datetime) -> ReissueTaken:
-    """Tell the document's workflow, and record it. Raises ``NotFound``, ``Conflict``, ``StaleVersion``."""
+    """Notify the document's workflow, and record it. Raises ``NotFound``, ``Conflict``, ``StaleVersion``."""
     status = await document_status(change.connection, number)
     if status is None:
         raise NotFound(f"there is no order {number}")

@@ -12,13 +12,13 @@ from common.errors import Conflict
 from common.ids import derived_id
 
 ORDER_LIFE = "order_life"
-"""The workflow kind that carries an order through its life: one a number."""
+"""The workflow kind that carries an order through its life: one per number."""
 UPDATE_TRANSACTIONS = "update_transactions"
-"""Works out the sum to pay and the tips of a finished order: one a number."""
+"""Works out the sum to pay and the tips of a finished order: one per number."""
 REFUND_REQUEST = "refund_request"
-"""Asks for a refund and follows it to its end: one a business key."""
+"""Asks for a refund and follows it to its end: one per business key."""
 ORDER_DOCUMENT = "order_document"
-"""Issues an order's document (voucher) and issues it again: one a number."""
+"""Issues an order's document (voucher) and issues it again: one per number."""
 KINDS = (ORDER_LIFE, UPDATE_TRANSACTIONS, REFUND_REQUEST, ORDER_DOCUMENT)
 
 SERVICE = "orchestrator"

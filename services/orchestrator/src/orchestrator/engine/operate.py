@@ -58,7 +58,7 @@ RETRY = Operation(
 async def change_workflow(
     change: Change, workflow_id: int, operation: Operation, *, expected_version: int | None, now: datetime
 ) -> WorkflowChanged:
-    """Carry an operation out, record it and tell of it. Raises ``NotFound``, ``Conflict``, ``StaleVersion``."""
+    """Carry an operation out, record it and publish it. Raises ``NotFound``, ``Conflict``, ``StaleVersion``."""
     before, after = map(workflow_view, await operate(change.connection, workflow_id, operation))
     require_version(f"workflow {workflow_id}", at=before.version, expected=expected_version)
     await record_operation(change, operation.name, before, after, now=now)
@@ -89,7 +89,7 @@ async def operate(connection: Connection, workflow_id: int, operation: Operation
 async def record_operation(
     change: Change, operation: str, before: WorkflowView, after: WorkflowView, *, now: datetime
 ) -> None:
-    """Leave the audit record of a workflow's new state, and put the message that tells of it into the outbox."""
+    """Leave the audit record of a workflow's new state, and put the message about it into the outbox."""
     await change.record(
         f"workflow.{operation}",
         f"workflow:{after.id}",

@@ -1,7 +1,7 @@
-"""What may go, goes: events of workflows that finished long ago, marks of the inbox, keys of past requests, old aggregate sizes.
+"""Deletes old rows: events of workflows that finished long ago, marks of the inbox, keys of past requests.
 
 Orders, their timelines, stock movements and the audit log stay. The events of an order that is not finished stay too, however old
-they are: the fold needs every one of them when a late one arrives.
+they are: the order is computed from all of them again when a late one arrives.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ WITH gone AS (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """How many rows went."""
+    """How many rows were deleted."""
 
     events: int
     inbox: int

@@ -86,7 +86,7 @@ class WorkflowsStopped(BaseModel):
 
 
 async def stop_workflows(change: Change, asked: StopWorkflows, *, now: datetime) -> WorkflowsStopped:
-    """Stop those that are running or crashed, record each and tell of it."""
+    """Stop those that are running or crashed, record each and publish it."""
     if asked.ids is not None:
         ids, more = list(dict.fromkeys(asked.ids)), False
     else:

@@ -1,5 +1,8 @@
-"""The workflow engine's SQL. Every statement works on a whole batch; locks are taken in one order:
-workflows by order number (as appending does), then ready rows, then orders by number.
+"""The workflow engine's SQL, each statement for a whole batch.
+
+``WorkflowStore`` claims workflows, completes or fails them, and releases them; ``append_events``, ``add_to_timeline`` and
+``request_derivation`` write in the caller's transaction. Locks are taken in one order: workflows by order number (as appending does),
+then ready rows, then orders by number. ``workflow_claim`` and ``workflow_lane`` are in migrations/0120_pre_lanes_and_timers.sql.
 """
 
 from __future__ import annotations
@@ -200,7 +203,7 @@ class WorkflowStore:
 
 
 def is_away(error: BaseException) -> bool:
-    """Tell of an exception whether the database is only away: whatever it hit is tried again and counts as nobody's failure."""
+    """Return whether an exception means that the database is only away: whatever it hit is tried again and counts as nobody's failure."""
     return isinstance(error, Unavailable) or is_transient(error)
 
 
@@ -243,7 +246,7 @@ def event_of(row: Record) -> WorkflowEvent:
 
 
 def _claims_of(rows: Sequence[Record]) -> list[Claim]:
-    """Gather the rows of ``workflow_claim``, one an event, into claims. They come sorted by workflow and sequence."""
+    """Gather the rows of ``workflow_claim``, one per event, into claims. They come sorted by workflow and sequence."""
     claims: list[Claim] = []
     events: list[WorkflowEvent] = []
     for index, row in enumerate(rows):

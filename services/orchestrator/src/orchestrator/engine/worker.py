@@ -277,7 +277,7 @@ def _place_of(error: BaseException) -> str:
 
 
 def _log_steps(done: Sequence[tuple[Claim, StepLog]]) -> None:
-    """Log what was carried out, in the trace of each event; under load one line tells of many, for a line an event costs as much as it."""
+    """Log what was carried out, in the trace of each event; under load one line stands for many: one each costs as much as an event."""
     if len(done) > _LOGGED_ONE_BY_ONE:
         traces = [entry.trace_id for _, entry in done if entry.trace_id]
         _log.info("order_events_done", count=len(done), traces=traces)

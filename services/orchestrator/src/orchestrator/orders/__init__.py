@@ -1,1 +1,1 @@
-"""Orders: each is the fold of its hooks, carried through its life by a workflow of its own."""
+"""Orders: each is computed from all its hooks, and carried through its life by a workflow of its own."""

@@ -1,6 +1,6 @@
 """Aggregate states of orders: derived from status and workflows through a change table, and compared with what is stored.
 
-docs/requirements.md#recalculation
+The rule is the SQL function ``order_aggregate_state`` (migrations/0101_pre_workflows.sql); docs/requirements.md#recalculation says why.
 """
 
 from __future__ import annotations

@@ -136,11 +136,9 @@ def _acts(record: LifeRecord, done: set[str], sent: SentMessages) -> Iterator[Fi
         message = derived_id(_MESSAGES[kind], record.number, event_id)
         pending = sent.pending[message]
         if pending > 1:
-            yield Finding("message_twice", f"{record.number}: {_MESSAGES[kind]} is promised {pending} times")
+            yield Finding("message_twice", f"{record.number}: {_MESSAGES[kind]} waits {pending} times in the outbox")
         elif sent.published is not None and not pending and message not in sent.published:
-            yield Finding(
-                "message_lost", f"{record.number}: {_MESSAGES[kind]} was neither published nor is it promised"
-            )
+            yield Finding("message_lost", f"{record.number}: {_MESSAGES[kind]} is neither published nor in the outbox")
         elif pending:
             yield Finding("not_published", f"{record.number}: {_MESSAGES[kind]} waits in the outbox", waiting=True)
 

@@ -125,7 +125,7 @@ def check_orders(arguments: Sequence[str]) -> int:
         database="the orders database",
     )
     parser.add_argument(
-        "--published", type=Path, metavar="FILE", help="ids of the events that were seen published, one a line"
+        "--published", type=Path, metavar="FILE", help="ids of the events that were seen published, one per line"
     )
     all_right = "nothing is lost, nothing was done twice, everything is at its end"
     return run_check(parser, arguments, _look, all_right=all_right)
@@ -137,7 +137,7 @@ async def _look(options: argparse.Namespace) -> Report:
     async with order_evidence(database_of(options, "orchestrator"), options.published) as snapshot:
         sent = await snapshot.messages()
         found += [
-            Finding("message_twice", f"{name}: promised {count} times")
+            Finding("message_twice", f"{name}: waits {count} times in the outbox")
             for name, count in sent.pending.items()
             if count > 1
         ]

@@ -1,6 +1,6 @@
-"""What follows from folding events in: who is told what, which goods move, which problems begin and end, whether money goes back.
+"""What follows from an order's events: who is notified, which goods move, which problems begin and end, whether money goes back.
 
-Decisions only; the application turns them into messages and rows.
+Decisions only: ``life.py`` has ``messages.py`` and ``store.py`` turn them into messages and rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orchestrator.orders.model import (
     NOTHING,
     Difference,
     FieldChange,
-    Hook,
+    HookType,
     Incident,
     OrderFact,
     OrderState,
@@ -23,12 +23,12 @@ from orchestrator.orders.model import (
 )
 from orchestrator.orders.transitions import CHANGING
 
-_TOLD_FIELDS = ("store_id", "comment", "shipment_method", "replacement_policy")
+_ANNOUNCED_FIELDS = ("store_id", "comment", "shipment_method", "replacement_policy")
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """Something to tell the world. ``notify``: pickers and store are told. ``correction``: it takes earlier words back.
+    """An event to publish. ``notify``: pickers and store are notified. ``correction``: it corrects what was published before.
 
     ``order`` is the order right after the event.
     """
@@ -62,7 +62,7 @@ def decide(
 
     ``steps`` are either the new events alone, in order, after ``before``; or, when an older event came late, all of the order's
     events, and then ``fresh`` names the ids of those that the world has not heard of. ``again`` is a past event that a person had
-    carried out again: if the order comes out otherwise than the world knows it, the correction is told as this event's.
+    carried out again: if the order comes out otherwise than the world knows it, the correction is published as this event's.
     """
     after = steps[-1].after if steps else before
     if after is None:
@@ -86,8 +86,8 @@ def decide(
 def _announce(step: Step) -> Announcement | None:
     if step.after is None or step.act not in CHANGING:
         return None
-    notify = step.fact.hook in {Hook.CREATED, Hook.CHANGED}
-    if step.fact.hook is Hook.CANCELLED:
+    notify = step.fact.hook in {HookType.CREATED, HookType.CHANGED}
+    if step.fact.hook is HookType.CANCELLED:
         notify = step.after.told_cancelled
     return Announcement(step.fact, step.after, notify, step.difference)
 
@@ -95,9 +95,9 @@ def _announce(step: Step) -> Announcement | None:
 def _late(
     before: OrderState, after: OrderState, steps: Sequence[Step], fresh: frozenset[str], again: OrderFact | None
 ) -> list[Announcement]:
-    """What to say when an older event changed the story: each new event once, and a correction if what was told is not so.
+    """What to say when an older event changed the story: each new event once, and a correction if what was announced is not so.
 
-    A late ``changed`` that nothing told later contradicts is told as if it had come in time.
+    A late ``changed`` that nothing announced later contradicts is announced as if it had come in time.
     """
     told_lines = before.told_lines
     announcements: list[Announcement] = []
@@ -107,14 +107,14 @@ def _late(
         if item is None or step.before is None or step.after is None:
             continue
         notify = item.notify
-        if step.fact.hook is Hook.CHANGED:
+        if step.fact.hook is HookType.CHANGED:
             notify = step.before.told_lines == told_lines and step.after.told_lines == after.told_lines
             changed_in_time = changed_in_time or notify
             told_lines = after.told_lines if notify else told_lines
         announcements.append(Announcement(item.fact, after, notify, item.difference))
     fields: list[FieldChange] = []
     if not changed_in_time:
-        fields += [(name, getattr(before, name), getattr(after, name)) for name in _TOLD_FIELDS]
+        fields += [(name, getattr(before, name), getattr(after, name)) for name in _ANNOUNCED_FIELDS]
     if before.told_cancelled and not after.told_cancelled:
         fields.append(("shipped", "false", "true"))
     untrue = compare(told_lines, after.told_lines, fields)

@@ -1,4 +1,4 @@
-"""The fold: from the known events of an order to its state, and to what each event did.
+"""Computes an order's state, and what each event did, from all known events of the order (a fold over them).
 
 The state depends on the set of events only, never on the order in which they arrived; events are recognised by
 their ``event_id``. Adding an event that is newer than all others gives the same as folding everything again, which is what makes
@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.orders.model import (
     NOTHING,
     Difference,
-    Hook,
+    HookType,
     Incident,
     Line,
     OrderFact,
@@ -65,7 +65,7 @@ def fold(number: str, facts: Iterable[OrderFact]) -> list[Step]:
 
 def is_next(state: OrderState | None, fact: OrderFact) -> bool:
     """Whether the event can be added to the state without folding everything again."""
-    return fact.hook is Hook.CREATED if state is None else state.last < fact.key
+    return fact.hook is HookType.CREATED if state is None else state.last < fact.key
 
 
 def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:

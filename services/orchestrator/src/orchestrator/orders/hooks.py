@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook as IntakeHook
+from common.contracts.intake import IntakeMessage
 from common.errors import InvalidInput
 from common.ids import order_number
 from common.money import to_minor
 from common.postgres import Connection
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
 from orchestrator.engine.store import append_events
-from orchestrator.orders.model import Hook, Line, OrderFact
+from orchestrator.orders.model import HookType, Line, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
 _SAID = ("source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency")
@@ -56,15 +56,15 @@ def event_id_of(envelope: Envelope) -> str:
     another content must be seen (it is an incident), so the content's digest is added.
     """
     digest = envelope.extension("contentdigest")
-    if envelope.extension("hookevent") == Hook.CREATED.value and digest is not None:
+    if envelope.extension("hookevent") == HookType.CREATED.value and digest is not None:
         return f"{envelope.id}:{digest}"
     return envelope.id
 
 
 def to_workflow_event(envelope: Envelope) -> NewEvent:
     """Return the event that the order's workflow is fed. The body is not looked into. Raises ``ValueError`` when it is no hook of ours."""
-    hook = IntakeHook.from_envelope(envelope)
-    name = Hook(hook.event)
+    hook = IntakeMessage.from_envelope(envelope)
+    name = HookType(hook.event)
     if hook.external_id is None:
         raise ValueError(f"intake event {envelope.id} has no attribute externalid")
     said = ((name, getattr(hook, name)) for name in _SAID)
@@ -90,7 +90,7 @@ def to_fact(event: WorkflowEvent) -> OrderFact:
     currency = _text(payload.get("currency")) or attributes.get("currency") or DEFAULT_CURRENCY
     try:
         return OrderFact(
-            hook=Hook(event.type),
+            hook=HookType(event.type),
             event_id=event.event_id,
             arrival=event.seq,
             source=attributes["source"],

@@ -218,12 +218,12 @@ def _fold_first(claim: Claim, history: Sequence[WorkflowEvent]) -> Folded:
 
 
 def _refold(claim: Claim, stored: StoredOrder, new: Sequence[OrderFact], history: Sequence[WorkflowEvent]) -> Folded:
-    """An older event came late, or a person has a past one carried out again: fold everything anew, and correct what was told."""
+    """An older event came late, or a person has a past one carried out again: fold everything anew, and correct what was announced."""
     steps = fold(claim.order_number, [to_fact(event) for event in history])
     known = frozenset(event.event_id for event in history if event.seq <= claim.done_seq)
     fresh = frozenset(fact.event_id for fact in new) - known
     copy = _reprocessed(claim)
-    # A copy counts under an id of its own: what it corrects is told even if the original's correction was.
+    # A copy counts under an id of its own: what it corrects is announced even if the original's correction was.
     again = None if copy is None else replace(to_fact(copy), event_id=f"{copy.event_id}:again:{copy.seq}")
     return Folded(
         after=steps[-1].after,

@@ -1,4 +1,4 @@
-"""What is sent and told of an order: messages for other services, lines of its timeline, events for its other workflows.
+"""Encodes what an order's life produces: messages for other services, lines of its timeline, events for its other workflows.
 
 Order events are written as plain dictionaries and encoded once: this is the hot path, and validating each position of each event as a
 model costs more than everything else in it. A test holds them against the models of ``common.contracts``, field by field.
@@ -29,7 +29,7 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.model import Difference, Hook, Incident, IncidentKind, Line, OrderState, Status
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, Line, OrderState, Status
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
 
@@ -38,15 +38,15 @@ ORDER_CLOSED = "order.closed"
 ORDER_CHANGED = "order.changed"
 REFUND_PUBLISHED = "refund.published"
 
-_TYPES: Mapping[Hook, str] = {
-    Hook.CREATED: orders.OrderCreatedV1.TYPE,
-    Hook.CHANGED: orders.OrderChangedV1.TYPE,
-    Hook.PAID: orders.OrderPaidV1.TYPE,
-    Hook.RECEIVED: orders.OrderReceivedV1.TYPE,
-    Hook.DELIVERED: orders.OrderDeliveredV1.TYPE,
-    Hook.CANCELLED: orders.OrderCancelledV1.TYPE,
+_TYPES: Mapping[HookType, str] = {
+    HookType.CREATED: orders.OrderCreatedV1.TYPE,
+    HookType.CHANGED: orders.OrderChangedV1.TYPE,
+    HookType.PAID: orders.OrderPaidV1.TYPE,
+    HookType.RECEIVED: orders.OrderReceivedV1.TYPE,
+    HookType.DELIVERED: orders.OrderDeliveredV1.TYPE,
+    HookType.CANCELLED: orders.OrderCancelledV1.TYPE,
 }
-_WITH_DIFFERENCE = frozenset({Hook.CHANGED, Hook.PAID})
+_WITH_DIFFERENCE = frozenset({HookType.CHANGED, HookType.PAID})
 
 _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.CREATED_DIFFERS: "The order came again with another content; the first content was kept",
@@ -95,7 +95,7 @@ def announcement(
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
         data["difference"] = encode_difference(item.difference)
-    elif fact.hook is Hook.CANCELLED:
+    elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
         data["description"] = order.cancel_description
     event_id = derived_id(kind, order.number, fact.event_id)
@@ -205,7 +205,7 @@ def created_after_all(number: str, *, now: datetime) -> Encoded:
 
 
 def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells what one event did; ``late``: it came after newer ones."""
+    """Return the line that says what one event did; ``late``: it came after newer ones."""
     fact, after = taken.fact, taken.after
     details = {"hook": fact.hook, "act": taken.act, "event_id": fact.event_id, "hook_time": fact.moment.isoformat()}
     if after is not None:
@@ -228,7 +228,7 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
 
 
 def correction_entry(item: Announcement, *, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells of a correction: a late, older event made what was sent before untrue."""
+    """Return the line about a correction: a late, older event made what was sent before untrue."""
     summary = "An older event arrived late; the order was worked out again and a correction was sent"
     details = {"late_event": item.fact.hook, "event_id": item.fact.event_id}
     return timeline_entry(
@@ -237,7 +237,7 @@ def correction_entry(item: Announcement, *, now: datetime, traceparent: str | No
 
 
 def refund_entry(order: OrderState, *, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells that money is to go back."""
+    """Return the line that says that money is to go back."""
     summary = "The order was paid and cancelled; a refund of everything captured was asked for"
     details = {"business_key": f"{order.number}:cancel"}
     return timeline_entry(order.number, "refund.wanted", summary, now=now, traceparent=traceparent, details=details)

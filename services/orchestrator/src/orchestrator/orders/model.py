@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Hook(StrEnum):
+class HookType(StrEnum):
     """The six hooks (docs/requirements.md#six-hooks), under the names that the gateway gives them whatever the marketplace's spelling."""
 
     CREATED = "order.created"
@@ -21,7 +21,11 @@ class Hook(StrEnum):
     CANCELLED = "order.cancelled"
 
 
-_RANK = {hook: rank for rank, hook in enumerate(Hook)}
+# Part of every stored ``Key``: a number never changes, and a new hook gets a new one.
+_RANK = {
+    HookType.CREATED: 0, HookType.CHANGED: 1, HookType.PAID: 2,
+    HookType.RECEIVED: 3, HookType.DELIVERED: 4, HookType.CANCELLED: 5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class OrderFact:
     equal contents. ``lines`` is None when the hook carries no positions. Fields that are None were not given.
     """
 
-    hook: Hook
+    hook: HookType
     event_id: str
     arrival: int
     source: str
@@ -87,13 +91,13 @@ class OrderFact:
 
     @property
     def moment(self) -> datetime:
-        """When it happened, by the marketplace's clock if it told, else when we received it."""
+        """When it happened, by the marketplace's clock if it gave the time, else when we received it."""
         return self.sent_at or self.received_at
 
     @property
     def key(self) -> Key:
         """Its place among the order's events."""
-        return Key(self.hook is not Hook.CREATED, self.moment, _RANK[self.hook], self.arrival)
+        return Key(self.hook is not HookType.CREATED, self.moment, _RANK[self.hook], self.arrival)
 
 
 FieldChange = tuple[str, str | None, str | None]
@@ -178,7 +182,7 @@ class Incident:
 
     kind: IncidentKind
     event_id: str
-    hook: Hook
+    hook: HookType
     moment: datetime
     difference: Difference
 
@@ -199,11 +203,11 @@ class StockEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderState:
-    """An order: the fold of its known events.
+    """An order, as computed from all its known events.
 
-    ``lines`` are the positions as they are, ``told_lines`` as pickers and store know them: only created and changed are told
-    (docs/requirements.md#what-each-hook-does). ``written_off`` is what has left the store's balance, fixed by the event that shipped the
-    order. ``repeats`` holds the digest of the latest content by hook, to recognise a repeat that has no timestamp. ``last`` is the
+    ``lines`` are the positions as they are, ``told_lines`` as pickers and store know them: they are notified of created and changed
+    only (docs/requirements.md#what-each-hook-does). ``written_off`` is what has left the store's balance, fixed by the event that shipped
+    the order. ``repeats`` holds the digest of the latest content by hook, to recognise a repeat that has no timestamp. ``last`` is the
     newest event folded in.
     """
 
@@ -238,7 +242,7 @@ class OrderState:
     cancel_slug: str | None = None
     cancel_description: str | None = None
     created_digest: str | None = None
-    repeats: tuple[tuple[Hook, str], ...] = ()
+    repeats: tuple[tuple[HookType, str], ...] = ()
     incidents: tuple[Incident, ...] = ()
 
     @property
@@ -274,7 +278,7 @@ _ONE = Decimal(1)
 def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
     """Return the given positions, with what they leave out taken from the same position before.
 
-    A quantity that nobody ever told is the ordered one, else one piece. A position's sum is inherited only when neither its quantity nor
+    A quantity that no hook ever gave is the ordered one, else one piece. A position's sum is inherited only when neither its quantity nor
     its price changed.
     """
     if not before:
@@ -284,7 +288,7 @@ def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
 
 
 def totals(lines: Sequence[Line], fact: OrderFact) -> tuple[int | None, int | None]:
-    """Return the order's sum and its discounted sum: as told, else added up, else None when a position has no price."""
+    """Return the order's sum and its discounted sum: as given, else added up, else None when a position has no price."""
     total = fact.total_price
     if total is None:
         total = _add_up(lines, lambda line: (line.total_price, line.price))
@@ -295,7 +299,7 @@ def totals(lines: Sequence[Line], fact: OrderFact) -> tuple[int | None, int | No
 
 
 def line_total(line: Line) -> int | None:
-    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook told a price."""
+    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook gave a price."""
     for total, price in ((line.total_discount_price, line.discount_price), (line.total_price, line.price)):
         if total is not None:
             return total

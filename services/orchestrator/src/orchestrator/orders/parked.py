@@ -1,4 +1,4 @@
-"""Orders whose ``created`` does not come: after a time limit, longer than the oldest record a spool may hold, a person is told."""
+"""Orders whose ``created`` does not come: after a time limit, longer than the oldest record a spool may hold, a person is notified."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from orchestrator.engine.model import Encoded, WorkflowEvent
 from orchestrator.engine.store import columns, event_of
 from orchestrator.orders.model import (
     Difference,
-    Hook,
+    HookType,
     Incident,
     IncidentKind,
     Key,
@@ -101,7 +101,7 @@ class OrderChange:
     """An order to be written: its state, and what is derived from it. ``revision`` is what it will be.
 
     ``stock`` moves with it, as a correction of earlier movements or not. ``unparked`` ends the wait for ``created``: it is the message
-    to send if a person had been told of the wait; None where the order was not parked.
+    to send if a person had been notified of the wait; None where the order was not parked.
     """
 
     state: OrderState
@@ -174,7 +174,7 @@ async def park(connection: Connection, parked: Mapping[int, Parked]) -> None:
 
 
 async def unpark(connection: Connection, messages: Mapping[int, Encoded]) -> list[Encoded]:
-    """End the wait of orders, by workflow; return the messages of those that a person had been told of."""
+    """End the wait of orders, by workflow; return the messages of those that a person had been notified of."""
     if not messages:
         return []
     rows = await connection.fetch(_UNPARK, list(messages))
@@ -192,7 +192,7 @@ def encode_state(state: OrderState) -> dict[str, Any]:
     last = state.last
     document["last"] = [last.after_created, last.moment.isoformat(), last.rank, last.arrival]
     document["positions"] = [encode_line(line) for line in state.lines]
-    # Told and present positions are the same until an order is paid: one copy is enough then.
+    # Announced and present positions are the same until an order is paid: one copy is enough then.
     document["told"] = None if state.told_lines == state.lines else [encode_line(line) for line in state.told_lines]
     document["written_off"] = [
         [item.store_id, item.position_id, number_text(item.quantity)] for item in state.written_off
@@ -229,7 +229,7 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
         written_off=tuple(
             StockEntry(store, position, Decimal(amount)) for store, position, amount in document["written_off"]
         ),
-        repeats=tuple((Hook(hook), digest) for hook, digest in document["repeats"]),
+        repeats=tuple((HookType(hook), digest) for hook, digest in document["repeats"]),
         incidents=tuple(_decode_incident(item) for item in document["incidents"]),
     )
 
@@ -295,7 +295,7 @@ def _decode_incident(item: Mapping[str, Any]) -> Incident:
     return Incident(
         kind=IncidentKind(item["kind"]),
         event_id=item["event_id"],
-        hook=Hook(item["hook"]),
+        hook=HookType(item["hook"]),
         moment=datetime.fromisoformat(item["moment"]),
         difference=Difference(
             added=decode_lines(difference["added"]),

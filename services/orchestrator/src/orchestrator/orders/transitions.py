@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from orchestrator.orders.model import Hook, IncidentKind, Status
+from orchestrator.orders.model import HookType, IncidentKind, Status
 
 
 class Act(StrEnum):
@@ -54,44 +54,44 @@ INCIDENTS: Mapping[Act, IncidentKind] = MappingProxyType(
 # `paid` that comes again, or late, corrects the prices again: the marketplace's last word on money holds, in every status. Goods that
 # left the store stay written off whatever comes later. What a courier or a customer is said to have got after a cancellation is for a
 # person to sort out.
-TRANSITIONS: Mapping[tuple[Status | None, Hook], Act] = MappingProxyType(
+TRANSITIONS: Mapping[tuple[Status | None, HookType], Act] = MappingProxyType(
     {
-        (None, Hook.CREATED): Act.CREATE,
-        (None, Hook.CHANGED): Act.PARK,
-        (None, Hook.PAID): Act.PARK,
-        (None, Hook.RECEIVED): Act.PARK,
-        (None, Hook.DELIVERED): Act.PARK,
-        (None, Hook.CANCELLED): Act.PARK,
-        (Status.CREATED, Hook.CREATED): Act.ALREADY_CREATED,
-        (Status.CREATED, Hook.CHANGED): Act.CHANGE,
-        (Status.CREATED, Hook.PAID): Act.PAY,
-        (Status.CREATED, Hook.RECEIVED): Act.RECEIVE,
-        (Status.CREATED, Hook.DELIVERED): Act.DELIVER,
-        (Status.CREATED, Hook.CANCELLED): Act.CANCEL,
-        (Status.PAID, Hook.CREATED): Act.ALREADY_CREATED,
-        (Status.PAID, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
-        (Status.PAID, Hook.PAID): Act.PAY,
-        (Status.PAID, Hook.RECEIVED): Act.RECEIVE,
-        (Status.PAID, Hook.DELIVERED): Act.DELIVER,
-        (Status.PAID, Hook.CANCELLED): Act.CANCEL,
-        (Status.RECEIVED, Hook.CREATED): Act.ALREADY_CREATED,
-        (Status.RECEIVED, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
-        (Status.RECEIVED, Hook.PAID): Act.PAY,
-        (Status.RECEIVED, Hook.RECEIVED): Act.ALREADY_RECEIVED,
-        (Status.RECEIVED, Hook.DELIVERED): Act.DELIVER,
-        (Status.RECEIVED, Hook.CANCELLED): Act.CANCEL,
-        (Status.DELIVERED, Hook.CREATED): Act.ALREADY_CREATED,
-        (Status.DELIVERED, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
-        (Status.DELIVERED, Hook.PAID): Act.PAY,
-        (Status.DELIVERED, Hook.RECEIVED): Act.ALREADY_RECEIVED,
-        (Status.DELIVERED, Hook.DELIVERED): Act.ALREADY_DELIVERED,
-        (Status.DELIVERED, Hook.CANCELLED): Act.CANCEL,
-        (Status.CANCELLED, Hook.CREATED): Act.ALREADY_CREATED,
-        (Status.CANCELLED, Hook.CHANGED): Act.CHANGED_AFTER_CLOSING,
-        (Status.CANCELLED, Hook.PAID): Act.PAY,
-        (Status.CANCELLED, Hook.RECEIVED): Act.RECEIVED_AFTER_CANCELLING,
-        (Status.CANCELLED, Hook.DELIVERED): Act.DELIVERED_AFTER_CANCELLING,
-        (Status.CANCELLED, Hook.CANCELLED): Act.ALREADY_CANCELLED,
+        (None, HookType.CREATED): Act.CREATE,
+        (None, HookType.CHANGED): Act.PARK,
+        (None, HookType.PAID): Act.PARK,
+        (None, HookType.RECEIVED): Act.PARK,
+        (None, HookType.DELIVERED): Act.PARK,
+        (None, HookType.CANCELLED): Act.PARK,
+        (Status.CREATED, HookType.CREATED): Act.ALREADY_CREATED,
+        (Status.CREATED, HookType.CHANGED): Act.CHANGE,
+        (Status.CREATED, HookType.PAID): Act.PAY,
+        (Status.CREATED, HookType.RECEIVED): Act.RECEIVE,
+        (Status.CREATED, HookType.DELIVERED): Act.DELIVER,
+        (Status.CREATED, HookType.CANCELLED): Act.CANCEL,
+        (Status.PAID, HookType.CREATED): Act.ALREADY_CREATED,
+        (Status.PAID, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.PAID, HookType.PAID): Act.PAY,
+        (Status.PAID, HookType.RECEIVED): Act.RECEIVE,
+        (Status.PAID, HookType.DELIVERED): Act.DELIVER,
+        (Status.PAID, HookType.CANCELLED): Act.CANCEL,
+        (Status.RECEIVED, HookType.CREATED): Act.ALREADY_CREATED,
+        (Status.RECEIVED, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.RECEIVED, HookType.PAID): Act.PAY,
+        (Status.RECEIVED, HookType.RECEIVED): Act.ALREADY_RECEIVED,
+        (Status.RECEIVED, HookType.DELIVERED): Act.DELIVER,
+        (Status.RECEIVED, HookType.CANCELLED): Act.CANCEL,
+        (Status.DELIVERED, HookType.CREATED): Act.ALREADY_CREATED,
+        (Status.DELIVERED, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.DELIVERED, HookType.PAID): Act.PAY,
+        (Status.DELIVERED, HookType.RECEIVED): Act.ALREADY_RECEIVED,
+        (Status.DELIVERED, HookType.DELIVERED): Act.ALREADY_DELIVERED,
+        (Status.DELIVERED, HookType.CANCELLED): Act.CANCEL,
+        (Status.CANCELLED, HookType.CREATED): Act.ALREADY_CREATED,
+        (Status.CANCELLED, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
+        (Status.CANCELLED, HookType.PAID): Act.PAY,
+        (Status.CANCELLED, HookType.RECEIVED): Act.RECEIVED_AFTER_CANCELLING,
+        (Status.CANCELLED, HookType.DELIVERED): Act.DELIVERED_AFTER_CANCELLING,
+        (Status.CANCELLED, HookType.CANCELLED): Act.ALREADY_CANCELLED,
     }
 )
 """(status, or None before ``created``; hook) → act. Total: 36 pairs.

@@ -57,7 +57,7 @@ class TipsView(BaseModel):
 
 
 class CancellationView(BaseModel):
-    """Why the order was cancelled, as the marketplace told it."""
+    """Why the order was cancelled, as the marketplace gave it."""
 
     slug: str | None
     description: str | None

@@ -1,4 +1,4 @@
-"""What the refunds service answers: its states are kept, whoever follows a refund is told, a full refund zeroes the order's tips."""
+"""What the refunds service answers: its states are kept, whoever follows a refund is notified, a full refund zeroes the order's tips."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOVES_MONEY = frozenset({"SUCCESS", "REVERSED"})
 async def store_answers(connection: Connection, envelopes: Sequence[Envelope], *, clock: Clock) -> None:
     """Store a batch of answers, in the consumer's transaction.
 
-    The refunds service itself tells the timeline of states. Types of a later release are left alone.
+    The refunds service itself writes its states into the timeline. Types of a later release are left alone.
     """
     entries: list[TimelineEntry] = []
     states: list[RefundStateChangedV1] = []

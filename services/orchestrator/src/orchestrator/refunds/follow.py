@@ -68,12 +68,12 @@ def _requested(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
 
 
 def _published(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
-    return Step(request=_request(claim, event))  # the order's life has asked, and told the timeline
+    return Step(request=_request(claim, event))  # the order's life has asked, and written the line
 
 
 def _moved(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
-    told = _STATES.get(str(event.attributes["state_name"]))
-    return Step() if told is None else Step(entry=refund_entry(claim, *told, now=now, traceparent=event.traceparent))
+    said = _STATES.get(str(event.attributes["state_name"]))
+    return Step() if said is None else Step(entry=refund_entry(claim, *said, now=now, traceparent=event.traceparent))
 
 
 def _rejected(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:

@@ -1,4 +1,4 @@
-"""What is sent and told of a refund that was asked for."""
+"""Encodes what a refund that was asked for produces: messages for other services, and lines of the order's timeline."""
 
 from __future__ import annotations
 

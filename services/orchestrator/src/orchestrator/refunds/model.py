@@ -33,7 +33,7 @@ class RefundRequest:
 
 
 EVENT_FIELDS = ("payment_id", "amount", "currency", "reason", "requested_by")
-"""What of a request its workflow is told; the rest is the workflow's own."""
+"""What of a request its workflow is given; the rest is the workflow's own."""
 
 
 @dataclass(frozen=True, slots=True)

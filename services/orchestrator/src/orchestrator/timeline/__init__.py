@@ -1,1 +1,1 @@
-"""What happened to an order, told in order: by this service, by the others, by people."""
+"""What happened to an order, in the order of time: in this service, in the others, by people."""

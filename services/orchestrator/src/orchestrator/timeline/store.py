@@ -11,7 +11,7 @@ from common.postgres import Connection, Database, Record
 from orchestrator.engine.model import TimelineEntry
 from orchestrator.engine.store import add_to_timeline
 
-# Hooks as they arrived, what was done and told by every service, and what people did, in one order. The gateway's recorder tells of
+# Hooks as they arrived, what every service did and sent, and what people did, in one order. The gateway's recorder reports
 # each delivery itself; until it has (its database may be away), what the orchestrator took in stands in for it.
 _TIMELINE = """
 WITH own AS (SELECT id FROM workflow WHERE order_number = $1), story AS (
@@ -23,9 +23,9 @@ WITH own AS (SELECT id FROM workflow WHERE order_number = $1), story AS (
            e.traceparent
     FROM own JOIN workflow_event AS e ON e.workflow_id = own.id
     WHERE e.attributes ? 'body_form' AND NOT EXISTS (
-        SELECT FROM timeline AS told
-        WHERE told.order_number = $1 AND told.kind = 'hook.received'
-          AND told.details->>'delivery_id' = e.attributes->>'delivery_id')
+        SELECT FROM timeline AS known
+        WHERE known.order_number = $1 AND known.kind = 'hook.received'
+          AND known.details->>'delivery_id' = e.attributes->>'delivery_id')
     UNION ALL
     SELECT t.occurred_at, 2, 0, t.id, t.service, t.kind, t.actor, t.summary, t.details, t.traceparent
     FROM timeline AS t WHERE t.order_number = $1
@@ -44,7 +44,7 @@ _KNOWN = "SELECT EXISTS (SELECT FROM workflow WHERE order_number = $1) OR EXISTS
 
 
 class TimelineStore:
-    """Reads timelines. Whoever writes a line uses ``engine.store.add_to_timeline``, in the transaction of what it tells."""
+    """Reads timelines. Whoever writes a line uses ``engine.store.add_to_timeline``, in the transaction of what it records."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

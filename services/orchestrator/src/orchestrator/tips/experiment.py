@@ -142,7 +142,7 @@ class Experiment:
         return Arm.SERVICE if await self._is_on(EXPERIMENT_FLAG, number) else Arm.CONTROL
 
     async def shadows(self, number: str) -> bool:
-        """Tell whether both paths are to be compared for this order. Raises ``ExperimentFailed``."""
+        """Return whether both paths are to be compared for this order. Raises ``ExperimentFailed``."""
         return await self._is_on(SHADOW_FLAG, number)
 
     async def _is_on(self, flag: str, number: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is sent and told of an order's tips and sum to pay."""
+"""Encodes what an order's tips and sum to pay produce: messages for other services, and lines of the order's timeline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def hold_requested(
 
 
 def hold_entry(number: str, amount: int, currency: str, *, now: datetime, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells that tips are to be held at a sum; 0 undoes an earlier hold."""
+    """Return the line that says that tips are to be held at a sum; 0 undoes an earlier hold."""
     details = {"amount": to_decimal_string(amount, currency), "currency": currency}
     summary = "The tips are to be held" if amount else "The hold of the tips is to be undone"
     return timeline_entry(number, "tips.hold_wanted", summary, now=now, traceparent=traceparent, details=details)
@@ -41,7 +41,7 @@ def hold_entry(number: str, amount: int, currency: str, *, now: datetime, tracep
 def zeroed_entry(
     number: str, reason: str, previous: int, currency: str, *, actor: str, now: datetime, traceparent: str | None
 ) -> TimelineEntry:
-    """Return the line that tells that an order's tips were set to zero for good."""
+    """Return the line that says that an order's tips were set to zero for good."""
     details = {"reason": reason, "before": to_decimal_string(previous, currency), "currency": currency}
     return timeline_entry(
         number, "tips.zeroed", _ZEROED[reason], now=now, traceparent=traceparent, actor=actor, details=details
@@ -49,7 +49,7 @@ def zeroed_entry(
 
 
 def transactions_entry(row: Transactions, *, traceparent: str | None) -> TimelineEntry:
-    """Return the line that tells what an iteration of ``update_transactions`` came to."""
+    """Return the line that says what an iteration of ``update_transactions`` came to."""
     details = {
         "sum_to_pay": to_decimal_string(row.sum_to_pay, row.currency),
         "tips": to_decimal_string(row.tips, row.currency),

@@ -36,7 +36,7 @@ class OldTipsRules:
     hold_until: timedelta = timedelta(hours=24)
 
     def cashless(self, order: TipsOrder) -> bool:
-        """Tell whether the order is paid cashless."""
+        """Return whether the order is paid cashless."""
         return order.payment_method is not None and order.payment_method.lower() in self.cashless_methods
 
 
@@ -85,7 +85,7 @@ def tips_sum(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules) -
 
 
 def forbidden(order: TipsOrder, rules: OldTipsRules) -> bool:
-    """Tell whether the order itself allows no tips, whatever the feedback says."""
+    """Return whether the order itself allows no tips, whatever the feedback says."""
     return order.refunded or order.zeroed or not rules.cashless(order)
 
 
@@ -117,7 +117,7 @@ def write_of(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules) -
 
 
 def need_hold(order: TipsOrder, feedback: Feedback | None, rules: OldTipsRules, *, now: datetime) -> bool:
-    """Tell whether the tips that are set are to be held now (docs/requirements.md#need-hold-tips)."""
+    """Return whether the tips that are set are to be held now (docs/requirements.md#need-hold-tips)."""
     if not order.finished or order.finished_at is None or not rules.cashless(order):
         return False
     if order.tips <= 0 or order.tips == order.held_sum:

@@ -1,4 +1,4 @@
-"""Tips over HTTP: what other services tell of an order's money, what was worked out, and the switches of the tips caller."""
+"""Tips over HTTP: what other services report of an order's money, what was worked out, and the switches of the tips caller."""
 
 from __future__ import annotations
 

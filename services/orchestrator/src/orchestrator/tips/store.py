@@ -112,7 +112,7 @@ async def request_hold(
     now: datetime,
     traceparent: str | None,
 ) -> None:
-    """Ask for tips to be held at a sum, and tell the timeline, in the caller's transaction. 0 undoes an earlier hold."""
+    """Ask for tips to be held at a sum, and write the timeline, in the caller's transaction. 0 undoes an earlier hold."""
     message = hold_requested(number, amount, currency, version=version, now=now, traceparent=traceparent)
     await outbox.add_encoded(connection, [message])
     await add_to_timeline(connection, [hold_entry(number, amount, currency, now=now, traceparent=traceparent)])

@@ -1,4 +1,4 @@
-"""Tips are set to zero for good: by a full refund, and where internal services say that the customer pays in cash or has no courier.
+"""Sets an order's tips to zero for good: after a full refund, or when a service says that the customer pays in cash or has no courier.
 
 docs/requirements.md#five-places-that-zero-tips
 """
@@ -31,7 +31,7 @@ class TipsZeroed(BaseModel):
 
 
 async def zero_order_tips(change: Change, number: str, reason: str, *, now: datetime) -> TipsZeroed:
-    """Tell ``update_transactions`` and set an order's tips to zero for good; a repeat changes nothing. Raises ``NotFound``."""
+    """Notify ``update_transactions`` and set an order's tips to zero for good; a repeat changes nothing. Raises ``NotFound``."""
     status = await status_of(change.connection, number)
     if status is None:
         raise NotFound(f"there is no order {number}")
@@ -52,7 +52,7 @@ async def zero_tips(
 ) -> bool:
     """Set an order's tips to zero for good, in the caller's transaction; return whether this call did it.
 
-    A repeat, whatever its reason, changes nothing. A hold becomes a hold of nothing. ``update_transactions`` is to be told *before*:
+    A repeat, whatever its reason, changes nothing. A hold becomes a hold of nothing. ``update_transactions`` is to be notified *before*:
     workflows are locked before orders everywhere. Raises ``NotFound``.
     """
     row = await connection.fetchrow(_ZERO, number, reason)

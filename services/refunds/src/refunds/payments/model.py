@@ -101,7 +101,7 @@ def fit(payment: Payment, *, amount: int | None, currency: str) -> int | DoesNot
 
 
 def is_cancellation(info: PaymentInfo, *, amount: int | None, currency: str) -> bool:
-    """Tell whether the request is for all of a payment of which nothing was captured: it is cancelled instead of refunded.
+    """Return whether the request is for all of a payment of which nothing was captured: it is cancelled instead of refunded.
 
     A request for a part of it is not: cancelling would take everything from the shop.
     """

@@ -1,1 +1,1 @@
-"""Payment providers: what each promises about keys and look-ups, and the calls to them."""
+"""Payment providers: what each guarantees about keys and look-ups, and the calls to them."""

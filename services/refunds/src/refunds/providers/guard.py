@@ -1,4 +1,4 @@
-"""What keeps a struggling gateway from being hammered: a circuit breaker and a retry budget, one of each a gateway and process."""
+"""What keeps a struggling gateway from being hammered: a circuit breaker and a retry budget, one of each per gateway and process."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Receipt:
 class PaymentInfo:
     """What the gateway says of a payment; sums in minor units.
 
-    ``held`` is what was authorised and can still be captured or cancelled, None where the gateway does not tell. ``cancelled``: nothing
+    ``held`` is what was authorised and can still be captured or cancelled, None where the gateway does not say. ``cancelled``: nothing
     of it can be captured any more.
     """
 
@@ -99,7 +99,7 @@ class GatewayPolicy:
         return self.key_retention * 23 / 24
 
     def key_may_be_forgotten(self, sent_at: datetime, *, now: datetime) -> bool:
-        """Tell whether the gateway may have forgotten a key; nothing can have been sent under it any more for a while."""
+        """Return whether the gateway may have forgotten a key; nothing can have been sent under it any more for a while."""
         return now >= sent_at + self.key_retention
 
 
@@ -120,11 +120,11 @@ class Attempt:
     gateway_refund_id: str | None
 
     def may_send(self, now: datetime, *, policy: GatewayPolicy) -> bool:
-        """Tell whether the gateway still knows the key: past its retention a repeat could pay twice, so nothing is sent again."""
+        """Return whether the gateway still knows the key: past its retention a repeat could pay twice, so nothing is sent again."""
         return self.sent_at is None or now < self.sent_at + policy.may_repeat_for
 
     def never_started(self, policy: GatewayPolicy) -> bool:
-        """Tell whether no money can have moved: the gateway pays only what is started by its id, and that is not known to anybody.
+        """Return whether no money can have moved: the gateway pays only what is started by its id, and that is not known to anybody.
 
         Whoever learns the id later has to commit it to this very attempt of the refund before starting it, and cannot once the refund has
         gone on (``RefundStore.save_gateway_refund_id``).

@@ -76,7 +76,7 @@ _STATUS = {
 class TrustGateway:
     """A ``Gateway``. ``GatewayHttp`` says what an HTTP failure means; a 4xx on creating, in Trust's own words, is ``GatewayRefused``.
 
-    Trust cannot be asked by key, and pays only what is started by its id. ``cancel`` (unhold) and ``register`` are not promised by Trust:
+    Trust cannot be asked by key, and pays only what is started by its id. ``cancel`` (unhold) and ``register`` are not guaranteed by Trust:
     where it has no such address, nothing is cancelled and only our side is reconciled.
     """
 

@@ -51,7 +51,7 @@ def check(
 ) -> list[Finding]:
     """Return everything that is wrong; empty means that each accepted refund is over, paid at most once, and the sums agree.
 
-    ``captured``: minor units by payment, as the gateway says. ``accepted``: ids of refunds that callers were promised.
+    ``captured``: minor units by payment, as the gateway says. ``accepted``: ids of refunds that callers got as accepted.
     """
     found: list[Finding] = []
     owner = {key: entry for entry in entries for key in entry.keys}

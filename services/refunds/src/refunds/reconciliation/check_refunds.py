@@ -41,7 +41,7 @@ def check_refunds(arguments: Sequence[str]) -> int:
         "--sandbox", required=True, metavar="URL", help="the sandbox, whose gateways show what they paid"
     )
     parser.add_argument(
-        "--accepted", type=Path, metavar="FILE", help="ids of refunds that callers were promised, one a line"
+        "--accepted", type=Path, metavar="FILE", help="ids of refunds that callers got as accepted, one per line"
     )
     return run_check(
         parser, arguments, _look, all_right="nothing is lost, nothing was paid twice, every refund is over"

@@ -81,7 +81,7 @@ def judge(
 
 
 def agrees(refund: Refund, listed: ListedRefund) -> bool:
-    """Tell whether the register's line and a refund whose present attempt it is say the same, so that nothing has to be asked."""
+    """Return whether the register's line and a refund whose present attempt it is say the same, so that nothing has to be asked."""
     if (listed.amount, listed.currency, listed.payment_id) != (refund.amount, refund.currency, refund.payment_id):
         return False
     return (refund.state, listed.status) in {

@@ -11,8 +11,8 @@ from common.errors import InvalidInput, NotFound, Unavailable
 from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Request, Route
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewaySilent
+from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
-from refunds.reconciliation.notice import NoticeRefund
 from refunds.reconciliation.reconcile import Reconcile
 
 
@@ -63,7 +63,7 @@ class ReconciliationRoutes:
     def __init__(
         self,
         calls: GatewayCalls,
-        notice: NoticeRefund,
+        handle_notification: HandleNotification,
         reconcile: Reconcile,
         changes: Changes,
         metrics: ReconciliationMetrics,
@@ -72,7 +72,7 @@ class ReconciliationRoutes:
         noticed: Callable[[], None],
     ) -> None:
         self._calls = calls
-        self._notice = notice
+        self._handle_notification = handle_notification
         self._reconcile = reconcile
         self._changes = changes
         self._metrics = metrics
@@ -88,7 +88,7 @@ class ReconciliationRoutes:
         if name is None:
             return Noticed()
         try:
-            await self._notice(gateway, name)
+            await self._handle_notification(gateway, name)
         except (GatewayAway, GatewaySilent) as error:
             raise Unavailable("not now; notify again") from error
         self._noticed()

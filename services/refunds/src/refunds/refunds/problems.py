@@ -1,4 +1,4 @@
-"""The problems that a refund raises: one an attempt, with the evidence and what to do, over when the refund ends well.
+"""The problems that a refund raises: one per attempt, with the evidence and what to do, over when the refund ends well.
 
 See docs/requirements.md#problem-orders-open-tickets.
 """

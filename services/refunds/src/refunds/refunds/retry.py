@@ -1,4 +1,4 @@
-"""How long to wait before the next look, and when to stop trying."""
+"""Retries of a refund: how long to wait before the next look, and when to stop trying."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RetryPolicy:
         return now + timedelta(seconds=rung * (1 - _SPREAD) + full_jitter(0, base=rung * _SPREAD, cap=rung * _SPREAD))
 
     def exhausted(self, refund: Refund, *, trying_since: datetime, now: datetime) -> bool:
-        """Tell whether a person is needed. A refund that the gateway works on is waited for, however long it takes."""
+        """Return whether a person is needed. A refund that the gateway works on is waited for, however long it takes."""
         if refund.state is RefundState.PENDING:
             return False
         return now - trying_since >= timedelta(seconds=self.give_up_after)

@@ -96,7 +96,7 @@ class RefundRoutes:
                 path="/refunds/v1/refunds",
                 handler=self._request,
                 summary="Give money back, once",
-                description="Answers when the wish is committed; the money moves afterwards. The same `business_key` gives the same "
+                description="Answers when the request is committed; the money moves afterwards. The same `business_key` gives the same "
                 "refund. When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
                 request=RefundBody,
                 response=RefundAccepted,

@@ -64,5 +64,5 @@ async def _settle(store: RefundStore, payment: Payment, refund: Refund, *, now: 
 
 
 def holds_its_sum(refund: Refund) -> bool:
-    """Tell whether the refund may be sent: it waits in CREATE and its sum is taken from the payment."""
+    """Return whether the refund may be sent: it waits in CREATE and its sum is taken from the payment."""
     return refund.state is RefundState.CREATE and refund.amount is not None and refund.reserved == refund.amount

@@ -232,7 +232,7 @@ def rule(state: RefundState, happened: Happened) -> Ruling:
 
 
 def releases(state: RefundState, to: RefundState) -> bool:
-    """Tell whether this move proves that no money went out, so that the sum no longer counts as spent.
+    """Return whether this move proves that no money went out, so that the sum no longer counts as spent.
 
     Everything else counts, UNKNOWN and an ERROR that came of it included.
     """

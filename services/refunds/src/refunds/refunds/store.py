@@ -142,7 +142,7 @@ class RefundStore:
         return [_attempt(row) for row in await self.connection.fetch(sql.ATTEMPTS, UUID(refund_id))]
 
     async def knows_key(self, gateway: str, key: str) -> bool:
-        """Tell whether an attempt of ours goes under this key."""
+        """Return whether an attempt of ours goes under this key."""
         return bool(await self.connection.fetchval(sql.KNOWS_KEY, gateway, key))
 
     async def add_attempt(self, attempt: Attempt) -> None:
@@ -206,7 +206,7 @@ class RefundStore:
         return [GatewayCall(**{**row, "refund_id": str(row["refund_id"])}) for row in rows]
 
     async def open_problem(self, refund: Refund, *, now: datetime) -> bool:
-        """Note that a problem is raised for the present attempt. False when it was before: one an attempt."""
+        """Note that a problem is raised for the present attempt. False when it was before: one per attempt."""
         return bool(await self.connection.fetchval(sql.OPEN_PROBLEM, UUID(refund.id), refund.attempt, now))
 
     async def close_problems(self, refund_id: str, *, before_attempt: int, now: datetime) -> Sequence[int]:

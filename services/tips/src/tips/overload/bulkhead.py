@@ -40,7 +40,7 @@ class Bulkhead:
         self._calls += 1
 
     def leave(self, now: float, *, waited: float, answered: bool) -> None:
-        """Give the place back. An answer is any, also an error that the other side has told; ``waited`` is in seconds."""
+        """Give the place back. An answer is any, also an error that the other side has sent; ``waited`` is in seconds."""
         self._calls -= 1
         if answered:
             self._breaker.succeeded()

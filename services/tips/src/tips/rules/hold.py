@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tips.rules.constants import TipsRules
 from tips.rules.order import Feedback, Order
-from tips.rules.steps import Step, passed
+from tips.rules.steps import Rule, Step, passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +25,27 @@ def need_hold(order: Order, feedback: Feedback | None, rules: TipsRules, *, now:
     """
     steps: list[Step] = []
     if not order.finished or order.finished_at is None:
-        return _no_hold(steps, "finished", "the order is not finished")
-    steps.append(passed("finished", f"finished {order.finished_at.isoformat()}"))
+        return _no_hold(steps, Rule.FINISHED, "the order is not finished")
+    steps.append(passed(Rule.FINISHED, f"finished {order.finished_at.isoformat()}"))
     if not order.cashless:
-        return _no_hold(steps, "cashless", "the order is not paid cashless")
-    steps.append(passed("cashless", "the order is paid cashless"))
+        return _no_hold(steps, Rule.CASHLESS, "the order is not paid cashless")
+    steps.append(passed(Rule.CASHLESS, "the order is paid cashless"))
     if order.tips <= 0:
-        return _no_hold(steps, "tips", "no tips are set")
-    steps.append(passed("tips", f"tips of {order.tips} are set"))
+        return _no_hold(steps, Rule.TIPS, "no tips are set")
+    steps.append(passed(Rule.TIPS, f"tips of {order.tips} are set"))
     if feedback is not None and feedback.done:
-        return _no_hold(steps, "done", "the customer pressed Done")
-    steps.append(passed("done", "the customer has not pressed Done"))
+        return _no_hold(steps, Rule.DONE, "the customer pressed Done")
+    steps.append(passed(Rule.DONE, "the customer has not pressed Done"))
     opens, closes = order.finished_at + rules.hold_after, order.finished_at + rules.hold_until
     window = f"{opens.isoformat()} to {closes.isoformat()}"
     if not opens <= now < closes:
-        return _no_hold(steps, "window", f"{'not open yet' if now < opens else 'over'}: {window}")
-    steps.append(passed("window", f"open: {window}"))
+        return _no_hold(steps, Rule.WINDOW, f"{'not open yet' if now < opens else 'over'}: {window}")
+    steps.append(passed(Rule.WINDOW, f"open: {window}"))
     if order.held_sum == order.tips:
-        return _no_hold(steps, "held", f"{order.held_sum} is held already")
+        return _no_hold(steps, Rule.HELD, f"{order.held_sum} is held already")
     why = "nothing is held" if order.held_sum is None else f"{order.held_sum} is held, {order.tips} is set"
-    return Hold(True, (*steps, Step("held", "hold", why)))
+    return Hold(True, (*steps, Step(Rule.HELD, "hold", why)))
 
 
-def _no_hold(steps: list[Step], rule: str, why: str) -> Hold:
+def _no_hold(steps: list[Step], rule: Rule, why: str) -> Hold:
     return Hold(False, (*steps, Step(rule, "no hold", why)))

@@ -8,12 +8,12 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from common.money import exponent
 from tips.rules.constants import TipsRules
 from tips.rules.order import ChosenTips, Feedback, Order, TipsType
-from tips.rules.steps import Step, passed
+from tips.rules.steps import Rule, Step, passed
 
 _PRECISION = 60
 """Decimal digits kept between the steps; more than any cost times any percentage has, so that rounding happens once, at the end."""
 
-_OF_THE_ORDER = frozenset({"cashless", "not refunded", "not zeroed"})
+_OF_THE_ORDER = frozenset({Rule.CASHLESS, Rule.NOT_REFUNDED, Rule.NOT_ZEROED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +37,30 @@ def target_tips(order: Order, feedback: Feedback | None, rules: TipsRules) -> Ta
     """
     steps: list[Step] = []
     if not order.cashless:
-        return _no_tips(steps, "cashless", "the order is not paid cashless")
-    steps.append(passed("cashless", "the order is paid cashless"))
+        return _no_tips(steps, Rule.CASHLESS, "the order is not paid cashless")
+    steps.append(passed(Rule.CASHLESS, "the order is paid cashless"))
     if order.refunded:
-        return _no_tips(steps, "not refunded", "the order was refunded in full")
-    steps.append(passed("not refunded", "the order was not refunded in full"))
+        return _no_tips(steps, Rule.NOT_REFUNDED, "the order was refunded in full")
+    steps.append(passed(Rule.NOT_REFUNDED, "the order was not refunded in full"))
     if order.zeroed:
-        return _no_tips(steps, "not zeroed", "the caller has set the tips to zero for good")
-    steps.append(passed("not zeroed", "the caller has not set the tips to zero"))
+        return _no_tips(steps, Rule.NOT_ZEROED, "the caller has set the tips to zero for good")
+    steps.append(passed(Rule.NOT_ZEROED, "the caller has not set the tips to zero"))
     if feedback is None:
-        return _no_tips(steps, "feedback", "there is no feedback on the order")
+        return _no_tips(steps, Rule.FEEDBACK, "there is no feedback on the order")
     chosen, rating = feedback.tips, feedback.rating
     if chosen is None:
-        return _no_tips(steps, "feedback", "the feedback names no tips")
-    steps.append(passed("feedback", f"{chosen.type} {chosen.value}, updated {feedback.updated_at.isoformat()}"))
+        return _no_tips(steps, Rule.FEEDBACK, "the feedback names no tips")
+    steps.append(passed(Rule.FEEDBACK, f"{chosen.type} {chosen.value}, updated {feedback.updated_at.isoformat()}"))
     if rating is not None and rating <= rules.negative_rating:
-        return _no_tips(steps, "rating", f"rated {rating}, which is {rules.negative_rating} or lower")
-    steps.append(passed("rating", "not rated" if rating is None else f"rated {rating}"))
+        return _no_tips(steps, Rule.RATING, f"rated {rating}, which is {rules.negative_rating} or lower")
+    steps.append(passed(Rule.RATING, "not rated" if rating is None else f"rated {rating}"))
     amount = _minor_units(chosen, order)
     why = f"{chosen.type} {chosen.value} of a cost of {order.cost}, rounded half up once"
-    steps.append(Step("sum", str(amount), why))
+    steps.append(Step(Rule.SUM, str(amount), why))
     return _capped(amount, order, rules, steps)
 
 
-def _no_tips(steps: list[Step], rule: str, why: str) -> Target:
+def _no_tips(steps: list[Step], rule: Rule, why: str) -> Target:
     return Target(0, (*steps, Step(rule, "no tips", why)))
 
 
@@ -81,4 +81,4 @@ def _capped(chosen: int, order: Order, rules: TipsRules, steps: list[Step]) -> T
     amount = min(max(chosen, 0), limit)
     of_cost = "" if share == order.cost else f", {rules.maximum_share} percent of it allowed"
     why = f"at most {limit}: the cost is {order.cost}{of_cost}, the maximum {'none' if maximum is None else maximum}"
-    return Target(amount, (*steps, Step("cap", "pass" if amount == chosen else str(amount), why)))
+    return Target(amount, (*steps, Step(Rule.CAP, "pass" if amount == chosen else str(amount), why)))

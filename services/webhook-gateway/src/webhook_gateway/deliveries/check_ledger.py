@@ -112,7 +112,7 @@ def check(evidence: Evidence) -> list[Finding]:
     found += [Finding("damaged_in_the_spool", f"{count} in {where}") for where, count in evidence.damaged]
     found += _endangered(recorded, evidence.endangered)
     if evidence.orders is None:
-        found += [Finding("not_told_of_by_the_orchestrator", number, waiting=True) for number in evidence.unarrived]
+        found += [Finding("not_at_orchestrator", number, waiting=True) for number in evidence.unarrived]
     else:
         found += _at_the_orchestrator(evidence, evidence.orders)
     if evidence.acknowledged is not None:

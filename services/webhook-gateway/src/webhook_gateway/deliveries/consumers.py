@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from opentelemetry.trace import SpanKind
 
 from common.contracts.envelope import Envelope, parse
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.contracts.orders import OrderCreatedV1
 from common.messaging import topology
 from common.messaging.consumer import Consumer
@@ -36,7 +36,7 @@ def make_recorder(
 
     async def handle(connection: Connection, arrived: Sequence[Envelope]) -> None:
         """Record a batch in the consumer's transaction."""
-        hooks = [Hook.from_envelope(event) for event in arrived]
+        hooks = [IntakeMessage.from_envelope(event) for event in arrived]
         await record(connection, hooks)
         _log_deliveries(hooks)
 
@@ -81,7 +81,7 @@ def delivery_key(envelope: Envelope) -> str:
     return f"{envelope.extension('deliveryid')}:{envelope.extension('lane')}"
 
 
-def _log_deliveries(hooks: Sequence[Hook]) -> None:
+def _log_deliveries(hooks: Sequence[IntakeMessage]) -> None:
     """Log what came in, in the trace of each hook. The hot path itself logs nothing; under load one line covers many."""
     if len(hooks) > _LOGGED_ONE_BY_ONE:
         traces = [hook.traceparent.split("-")[1] for hook in hooks if hook.traceparent]

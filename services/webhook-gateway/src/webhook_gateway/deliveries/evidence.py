@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import ConfigurationError, Unavailable
 from common.postgres import Connection, Database, is_transient
 from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders
@@ -128,7 +128,7 @@ def _letters(rows: Sequence[Any]) -> list[Kept]:
 
 def _kept(body: bytes, *, where: str) -> Kept | None:
     try:
-        hook = Hook.from_envelope(Envelope.decode(body))
+        hook = IntakeMessage.from_envelope(Envelope.decode(body))
     except ValueError:
         return None
     return Kept(

@@ -14,7 +14,7 @@ class DeliveryMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._unarrived = Gauge(
             "gateway_orders_unarrived",
-            "Orders that were acknowledged and of which the orchestrator has not told.",
+            "Orders that were acknowledged and that the orchestrator has not announced.",
             registry=registry,
         )
         oldest = Gauge(

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope, Message
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
 from common.messaging import outbox
@@ -44,7 +44,7 @@ class RecordDeliveries:
         """``public_url`` is where people reach this service's admin addresses; alerts link there."""
         self._public_url = public_url.rstrip("/")
 
-    async def __call__(self, connection: Connection, hooks: Sequence[Hook]) -> None:
+    async def __call__(self, connection: Connection, hooks: Sequence[IntakeMessage]) -> None:
         """Keep the deliveries, and put what follows from them into the outbox."""
         recording = self.plan(hooks)
         await store.save_deliveries(connection, recording.deliveries)
@@ -53,12 +53,12 @@ class RecordDeliveries:
         arrived = await rescue.settle_arrived(connection, recording.tried_again)
         await outbox.add(connection, *recording.events, *map(rescue.no_longer_endangered, arrived))
 
-    async def directly(self, database: Database, hook: Hook) -> None:
+    async def directly(self, database: Database, hook: IntakeMessage) -> None:
         """Record one hook without broker and spool, within three seconds: a website waits for its answer."""
         async with asyncio.timeout(_DIRECTLY_S), database.transaction(timeout=_CONNECTION_S) as connection:
             await self(connection, [hook])
 
-    def plan(self, hooks: Sequence[Hook]) -> Recording:
+    def plan(self, hooks: Sequence[IntakeMessage]) -> Recording:
         """Say what is to be kept of the deliveries, and what follows."""
         came_here = [hook for hook in hooks if hook.type != intake.FRONTEND_ERROR_REPORTED]
         endangered = rescue.endangered_rows(hooks)
@@ -77,7 +77,7 @@ class RecordDeliveries:
             events=events,
         )
 
-    def _quarantined(self, hook: Hook) -> Envelope:
+    def _quarantined(self, hook: IntakeMessage) -> Envelope:
         reason = (hook.reason or "unknown").partition(":")[0]
         problem = ProblemRaisedV1(
             kind="hook.quarantined",
@@ -94,7 +94,7 @@ class RecordDeliveries:
         return _envelope(hook, problem, derived_id("problem", "hook.quarantined", hook.delivery_id))
 
 
-def outcome_of(hook: Hook) -> Outcome:
+def outcome_of(hook: IntakeMessage) -> Outcome:
     """Return the outcome that was fixed when the delivery was answered."""
     if hook.reason is not None and hook.reason.startswith(REPLAY_OF):
         return Outcome.REPLAYED
@@ -105,7 +105,7 @@ def outcome_of(hook: Hook) -> Outcome:
     return Outcome.SPOOLED if hook.lane == "spool" else Outcome.CONFIRMED
 
 
-def _awaited(hook: Hook) -> AwaitedOrder | None:
+def _awaited(hook: IntakeMessage) -> AwaitedOrder | None:
     """Return the order that the orchestrator has to announce: whoever sent the ``created`` had a positive answer, quarantined or not."""
     acknowledged = hook.type == intake.HOOK_RECEIVED or (
         hook.type == intake.HOOK_QUARANTINED and hook.status is not None and hook.status < HTTPStatus.MULTIPLE_CHOICES
@@ -117,7 +117,7 @@ def _awaited(hook: Hook) -> AwaitedOrder | None:
     )
 
 
-def _row(hook: Hook) -> DeliveryRow:
+def _row(hook: IntakeMessage) -> DeliveryRow:
     outcome = outcome_of(hook)
     origin = None
     if outcome is Outcome.REPLAYED and hook.reason is not None:
@@ -128,7 +128,7 @@ def _row(hook: Hook) -> DeliveryRow:
     )
 
 
-def _journal(hook: Hook) -> Envelope:
+def _journal(hook: IntakeMessage) -> Envelope:
     outcome = outcome_of(hook).value
     entry = JournalEntryV1(
         order_number=hook.number or "",
@@ -149,7 +149,7 @@ def _journal(hook: Hook) -> Envelope:
     return _envelope(hook, entry, derived_id("journal", SERVICE, hook.delivery_id))
 
 
-def _envelope(hook: Hook, message: Message, event_id: str) -> Envelope:
+def _envelope(hook: IntakeMessage, message: Message, event_id: str) -> Envelope:
     return Envelope.of(
         message,
         event_id=event_id,

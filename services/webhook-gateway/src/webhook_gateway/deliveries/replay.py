@@ -8,7 +8,7 @@ from datetime import datetime
 
 import orjson
 
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.errors import NotFound, Unprocessable
 from common.http import Change
 from common.ids import derived_id, new_id, order_number
@@ -39,10 +39,10 @@ async def replay(
     return answer
 
 
-def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, replica: str) -> Hook:
+def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, replica: str) -> IntakeMessage:
     """Return the new delivery. ``mended`` replaces the body (a JSON value)."""
     fresh = new_id()
-    hook = Hook(
+    hook = IntakeMessage(
         type=HOOK_RECEIVED,
         event_id=derived_id("replay", fresh),
         delivery_id=fresh,
@@ -63,7 +63,7 @@ def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, re
     return _reread_order(hook, stored.id) if stored.body_form == "payload" else _reread_hook(hook)
 
 
-def _reread_hook(hook: Hook) -> Hook:
+def _reread_hook(hook: IntakeMessage) -> IntakeMessage:
     reading = read_hook(hook.body)
     if not reading.known or reading.external_id is None or reading.problems:
         raise Unprocessable("the delivery's body cannot be used; send a mended one", fields=reading.problems)
@@ -77,7 +77,7 @@ def _reread_hook(hook: Hook) -> Hook:
     )
 
 
-def _reread_order(hook: Hook, origin: str) -> Hook:
+def _reread_order(hook: IntakeMessage, origin: str) -> IntakeMessage:
     order = read_good_order(hook.body)
     external_id = order.external_id or hook.external_id or origin
     return replace(hook, external_id=external_id, number=order_number(hook.source, external_id), digest=order.digest)

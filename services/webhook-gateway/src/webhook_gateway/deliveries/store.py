@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.postgres import Connection
 
 # One statement for a batch. A copy that came by the spool corrects the storage path of the one that came by the broker.
@@ -35,7 +35,7 @@ FROM deliveries WHERE delivery_id = $1
 class DeliveryRow:
     """A delivery as it is kept. ``headers`` are masked."""
 
-    hook: Hook
+    hook: IntakeMessage
     outcome: str
     replay_of: str | None
     headers: Mapping[str, Any]

@@ -121,7 +121,7 @@ class Ledger(LedgerSums):
 
 
 class UnarrivedOrder(BaseModel):
-    """An order that was acknowledged and of which the orchestrator has not told."""
+    """An order that was acknowledged and that the orchestrator has not announced."""
 
     number: str
     source: str | None

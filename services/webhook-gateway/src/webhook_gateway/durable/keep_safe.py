@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.messaging.publisher import Publisher
 from common.resilience import CircuitBreaker
@@ -34,7 +34,7 @@ class KeepSafe:
         metrics: DurabilityMetrics,
         monotonic: Callable[[], float],
         deadline: float,
-        disown: Callable[[Hook], None] = lambda hook: None,
+        disown: Callable[[IntakeMessage], None] = lambda hook: None,
     ) -> None:
         """``deadline`` (seconds, well under one) is how long the broker has to confirm. ``disown`` is called with an event that no path
         confirmed: one that timed out may have taken it all the same."""
@@ -46,7 +46,7 @@ class KeepSafe:
         self._deadline = deadline
         self._disown = disown
 
-    async def __call__(self, hook: Hook) -> StoragePath:
+    async def __call__(self, hook: IntakeMessage) -> StoragePath:
         """Store the event and say by which path. Raises ``NoStoragePath`` when neither can take it."""
         if not self._breaker.is_open:
             if await self._by_broker(hook):
@@ -67,9 +67,9 @@ class KeepSafe:
             try:
                 await self._spool.check()
             except Unavailable as error:
-                raise Unavailable(f"no lane can take an order: RabbitMQ is away, and {error.detail}") from error
+                raise Unavailable(f"no storage path can take an order: RabbitMQ is away, and {error.detail}") from error
 
-    async def _by_broker(self, hook: Hook) -> bool:
+    async def _by_broker(self, hook: IntakeMessage) -> bool:
         try:
             await self._publisher.publish_raw(EXCHANGE, hook.type, hook.encode(), deadline=self._deadline)
         except Unavailable as error:
@@ -83,7 +83,7 @@ class KeepSafe:
             self._metrics.breaker_is(self._breaker.state)
         return True
 
-    async def _by_spool(self, hook: Hook) -> bool:
+    async def _by_spool(self, hook: IntakeMessage) -> bool:
         try:
             await self._spool.append(hook.type, replace(hook, lane="spool").encode())
         except Unavailable as error:

@@ -22,13 +22,13 @@ class DurabilityMetrics:
     def __init__(self, registry: CollectorRegistry, *, spool_oldest_allowed: float) -> None:
         """``spool_oldest_allowed`` is in seconds; alerts compare the spool's age with it."""
         self._failures = Counter(
-            "gateway_lane_failures_total", "Events that a lane could not take.", ["lane", "code"], registry=registry
+            "gateway_lane_failures_total", "Events that a path could not take.", ["lane", "code"], registry=registry
         )
         self._breaker = Gauge(
-            "gateway_breaker_state", "1 for the broker lane's present state.", ["state"], registry=registry
+            "gateway_breaker_state", "1 for the broker path's present state.", ["state"], registry=registry
         )
         self._connected = Gauge(
-            "gateway_broker_ready", "1 while the broker lane has a channel and the whole topology.", registry=registry
+            "gateway_broker_ready", "1 while the broker path has a channel and the whole topology.", registry=registry
         )
         self._relayed = Counter(
             "gateway_spool_relayed_total", "Spooled events that the broker has confirmed since.", registry=registry

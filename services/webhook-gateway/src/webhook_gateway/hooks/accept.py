@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 
-from common.contracts.intake import HOOK_IGNORED, HOOK_QUARANTINED, HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_IGNORED, HOOK_QUARANTINED, HOOK_RECEIVED, IntakeMessage
 from common.errors import FieldError
 from common.ids import derived_id, new_id, order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
@@ -35,7 +35,7 @@ class AcceptHook:
         external_id = reading.external_id
         number = None if external_id is None else order_number(source.name, external_id)
         kind, verdict = self._judge(source, reading, number)
-        hook = Hook(
+        hook = IntakeMessage(
             type=kind,
             event_id=_event_id(kind, source, reading, delivery_id),
             delivery_id=delivery_id,
@@ -65,7 +65,7 @@ class AcceptHook:
     ) -> Verdict:
         """Keep the first part of a body over the limit. Never raises: the answer is 413 also when nothing could be kept."""
         delivery_id = new_id()
-        hook = Hook(
+        hook = IntakeMessage(
             type=HOOK_QUARANTINED,
             event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,

@@ -31,18 +31,15 @@ class Authenticator(Protocol):
     A request is genuine when both steps say so. Neither raises, whatever was sent.
     """
 
-    @property
-    def refusal(self) -> int:
-        """The status that an unproved request is answered with: 403, or 401 where the scheme has a challenge."""
-        ...
-
-    @property
-    def signs_body(self) -> bool:
-        """Whether nothing is proved before the whole body is there."""
-        ...
+    refusal: int
+    """The status that an unproved request is answered with: 403, or 401 where the scheme has a challenge."""
+    signs_body: bool
+    """Whether nothing is proved before the whole body is there."""
+    secret_headers: frozenset[str]
+    """The headers, in lower case, that carry what proves the request: they are masked in what is kept."""
 
     def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
-        """Say whether the headers alone allow the request; True where they cannot tell."""
+        """Say whether the headers alone allow the request; True where they cannot prove it."""
         ...
 
     def body_is_genuine(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> bool:
@@ -64,6 +61,7 @@ class ClientToken(_ByHead):
     """Header ``Client-token``. Several tokens may be valid, so that a rotation needs no moment at which both sides switch."""
 
     refusal = FORBIDDEN
+    secret_headers = frozenset({"client-token"})
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._digests = tuple(_hash(token) for token in tokens)
@@ -71,7 +69,7 @@ class ClientToken(_ByHead):
             raise ValueError("a source needs at least one token")
 
     def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
-        """Compare the header with every token; the time taken tells nothing."""
+        """Compare the header with every token; the time taken gives nothing away."""
         given = headers.get("Client-token")
         return given is not None and _is_one_of(_hash(given), self._digests)
 
@@ -80,6 +78,7 @@ class Basic(_ByHead):
     """HTTP Basic (RFC 7617), several pairs of user name and password."""
 
     refusal = UNAUTHORIZED
+    secret_headers = frozenset({"authorization"})
 
     def __init__(self, credentials: Iterable[tuple[str, str]]) -> None:
         self._digests = tuple(_hash(f"{username}:{password}") for username, password in credentials)
@@ -87,7 +86,7 @@ class Basic(_ByHead):
             raise ValueError("a source needs at least one pair of user name and password")
 
     def head_is_genuine(self, headers: Mapping[str, str]) -> bool:
-        """Compare the decoded pair with every valid one; the time taken tells nothing."""
+        """Compare the decoded pair with every valid one; the time taken gives nothing away."""
         given = headers.get("Authorization")
         if given is None or len(given) > _LONGEST_CREDENTIAL:
             return False
@@ -106,6 +105,7 @@ class StandardWebhooks:
 
     refusal = FORBIDDEN
     signs_body = True
+    secret_headers = frozenset({"webhook-signature"})
 
     def __init__(self, secrets: Iterable[str]) -> None:
         """Take secrets as ``whsec_<base64>`` or bare base64, padded or not. Raises ``ValueError`` on any that is none."""

@@ -1,4 +1,4 @@
-"""A marketplace's hooks by name, who sends them, and what becomes of a request."""
+"""The six hooks by name, the marketplaces that send them, and the outcomes that the ledger of deliveries counts."""
 
 from __future__ import annotations
 

@@ -24,17 +24,8 @@ from common.errors import FieldError
 from webhook_gateway.hooks.model import HOOKS, NEED_POSITIONS, ORDER_CANCELLED, ORDER_CHANGED, ORDER_CREATED, UNREADABLE
 
 NUMERIC = frozenset(
-    {
-        "originalQuantity",
-        "quantity",
-        "price",
-        "discountPrice",
-        "weight",
-        "totalPrice",
-        "totalDiscountPrice",
-        "discountTotalPrice",
-    }
-)
+    {"originalQuantity", "quantity", "price", "discountPrice", "weight", "totalPrice", "totalDiscountPrice", "discountTotalPrice"}
+)  # fmt: skip
 """Fields that are numbers, however they are written."""
 
 TEXTUAL = frozenset({"originalOrderId", "externalId", "storeID", "id"})

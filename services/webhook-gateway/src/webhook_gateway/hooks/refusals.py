@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from common.clock import Clock
-from common.contracts.intake import Hook
+from common.contracts.intake import IntakeMessage
 from common.ids import new_id
 from webhook_gateway.hooks.store import Disowned, Refusals, RefusalStore
 
@@ -36,7 +36,7 @@ class CountRefusals:
         self._counts[key] = self._counts.get(key, 0) + 1
         self._dirty.add(key)
 
-    def disown(self, hook: Hook) -> None:
+    def disown(self, hook: IntakeMessage) -> None:
         """Take note that this delivery is answered 503 although a storage path may have taken it: its one outcome is "refused"."""
         if len(self._disowned) < _MOST_DISOWNED:
             self._disowned.append(Disowned(hook.delivery_id, hook.received_at))

@@ -54,9 +54,8 @@ class _Unfolding:
         """Return what the piece unfolds to, at most ``most`` bytes (positive) of it. Raises ``zlib.error``."""
         if not self._begun:
             self._begun = True
-            if (
-                self._encoding == "deflate" and piece[0] & 0x0F != _DEFLATED
-            ):  # RFC 9110 means zlib's form, some send it bare
+            # RFC 9110 means zlib's form, some send it bare.
+            if self._encoding == "deflate" and piece[0] & 0x0F != _DEFLATED:
                 self._stream = zlib.decompressobj(wbits=_BARE)
         unfolded = self._stream.decompress(piece, most)
         if self._stream.unused_data:
@@ -111,13 +110,13 @@ async def read_body(request: web.Request, *, limit: int, kept: int, deadline: fl
     return Body(BodyState.COMPLETE, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
-def masked_headers(headers: Iterable[tuple[str, str]]) -> str:
-    """Return headers as a JSON object by lower-case name: secrets replaced, long values cut, at most forty of them."""
+def masked_headers(headers: Iterable[tuple[str, str]], secret_headers: frozenset[str] = frozenset()) -> str:
+    """Return at most forty headers as JSON by lower-case name: ``secret_headers`` and all usual secrets masked, long values cut."""
     result: dict[str, str] = {}
     for name, value in headers:
         lower = name.lower()
         if len(result) >= _MOST_HEADERS:
             break
-        secret = lower in _SECRET_NAMES or "token" in lower or "secret" in lower
+        secret = lower in secret_headers or lower in _SECRET_NAMES or "token" in lower or "secret" in lower
         result[lower] = _MASK if secret else storable(value[:_LONGEST_VALUE])
     return orjson.dumps(result).decode()

@@ -45,7 +45,7 @@ class HookBody(BaseModel):
 
 
 class HookAnswer(BaseModel):
-    """What a marketplace is told: always the same number for the same order."""
+    """What a marketplace is answered: always the same number for the same order."""
 
     status: Literal["created", "ok", "ignored"]
     number: str | None = None
@@ -155,7 +155,7 @@ class HookRoutes:
         return await take(
             source,
             body.content,
-            headers=masked_headers(headers.items()),
+            headers=masked_headers(headers.items(), authenticator.secret_headers),
             received_at=arrival.at,
             traceparent=current_traceparent(),
         )

@@ -32,7 +32,7 @@ class Act(StrEnum):
 
 
 TO_RESCUE = (State.NEW, State.MENDED)
-"""States in which the customer has no order and nobody was told why."""
+"""States in which the customer has no order and nobody was informed why."""
 
 _NEXT: dict[tuple[State, Act], State] = {
     (State.NEW, Act.MEND): State.MENDED,

@@ -12,7 +12,7 @@ import orjson
 
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope
-from common.contracts.intake import FRONTEND_ERROR_REPORTED, HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, Hook
+from common.contracts.intake import FRONTEND_ERROR_REPORTED, HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, IntakeMessage
 from common.ids import derived_id
 from common.postgres import Connection
 from webhook_gateway.hooks.model import REPLAY_OF, SERVICE, WEBSITE
@@ -50,7 +50,7 @@ RETURNING e.id::text AS endangered_id, e.number, e.arrived_at
 class EndangeredRow:
     """A website order that was not answered 201. ``origin``: who saw it fail; ``link`` leads to the front end's own report."""
 
-    hook: Hook
+    hook: IntakeMessage
     status: int
     category: str
     answer: Any
@@ -82,17 +82,17 @@ async def settle_arrived(connection: Connection, names: Sequence[str]) -> Sequen
     return [ArrivedOrder(**dict(row)) for row in rows]
 
 
-def endangered_rows(hooks: Sequence[Hook]) -> list[EndangeredRow]:
+def endangered_rows(hooks: Sequence[IntakeMessage]) -> list[EndangeredRow]:
     """Return the orders among the deliveries that are endangered, with what a person needs to get the customer back."""
     return [_row(hook) for hook in hooks if hook.type in _ENDANGERING]
 
 
-def tried_again(hooks: Sequence[Hook]) -> list[str]:
+def tried_again(hooks: Sequence[IntakeMessage]) -> list[str]:
     """Return the external ids of the website orders that somebody tried to place with these deliveries."""
     return sorted({hook.external_id for hook in hooks if hook.external_id is not None and _is_try(hook)})
 
 
-def _is_try(hook: Hook) -> bool:
+def _is_try(hook: IntakeMessage) -> bool:
     tried = hook.type in _ENDANGERING or (hook.type == HOOK_RECEIVED and hook.source == WEBSITE)
     return tried and not (hook.reason or "").startswith(REPLAY_OF)
 
@@ -101,12 +101,12 @@ def endangered_alert(row: EndangeredRow, *, public_url: str) -> Envelope:
     """Return the alert of an endangered order. The customer's data is masked: it goes to chats."""
     hook, customer = row.hook, row.rescue.customer
     reported = row.origin == "front_end"
-    told = "сайт сообщил об ошибке с корзиной" if reported else f"POST /api/v1/orders/ отвечен {row.status}"
+    what = "сайт сообщил об ошибке с корзиной" if reported else f"POST /api/v1/orders/ отвечен {row.status}"
     problem = ProblemRaisedV1(
         kind="website_order.endangered",
         severity="critical",
         fingerprint=endangered_fingerprint(hook.delivery_id),
-        summary=f"Заказ с сайта под угрозой: {told}. {_WHERE_TO_LOOK[row.category]}",
+        summary=f"Заказ с сайта под угрозой: {what}. {_WHERE_TO_LOOK[row.category]}",
         details={
             "endangered_id": hook.delivery_id,
             "category": row.category,
@@ -149,7 +149,7 @@ def no_longer_endangered(order: ArrivedOrder) -> Envelope:
     )
 
 
-def _row(hook: Hook) -> EndangeredRow:
+def _row(hook: IntakeMessage) -> EndangeredRow:
     status = hook.status or 0
     reported = hook.type == FRONTEND_ERROR_REPORTED
     named = hook.reason if hook.reason in _WHERE_TO_LOOK else None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import orjson
 
-from common.contracts.intake import HOOK_RECEIVED, Hook
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
@@ -52,7 +52,7 @@ async def resubmit(
 
 def resubmitted(
     found: LockedOrder, mended: object | None, *, now: datetime, replica: str, currency: str
-) -> tuple[Hook, State]:
+) -> tuple[IntakeMessage, State]:
     """Return what is published, and the order's new state.
 
     The same endangered order always becomes the same order: it is called by the body's ``externalId``, else by what the first try was
@@ -63,7 +63,7 @@ def resubmitted(
     order = read_good_order(body)
     external_id = order.external_id or found.external_id or found.order.id
     fresh = new_id()
-    hook = Hook(
+    hook = IntakeMessage(
         type=HOOK_RECEIVED,
         event_id=derived_id("replay", fresh),
         delivery_id=fresh,

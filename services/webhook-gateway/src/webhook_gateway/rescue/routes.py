@@ -90,7 +90,7 @@ class RescueRoutes:
                 path=_ONE + "/report",
                 handler=self.report,
                 summary="Complete the report and have it mailed",
-                description="The mail goes after the answer; `GET` tells what became of it. A dry run shows the letter.",
+                description="The mail goes after the answer; `GET` says what became of it. A dry run shows the letter.",
                 request=views.WriteReport,
                 response=views.WrittenReport,
                 status=202,

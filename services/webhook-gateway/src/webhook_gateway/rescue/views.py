@@ -98,7 +98,7 @@ class WriteReport(AdminChange):
 
 
 class WrittenReport(BaseModel):
-    """The report as it goes, or as it would go (`dry_run`; then it has no `id`). `state` tells what became of the mail later."""
+    """The report as it goes, or as it would go (`dry_run`; then it has no `id`). `state` says what became of the mail later."""
 
     id: str | None
     endangered_id: str

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from common.contracts.intake import HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, Hook
+from common.contracts.intake import HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, IntakeMessage
 from common.errors import FieldError
 from common.ids import derived_id, new_id, order_number
 from common.telemetry import get_logger, report_exception
@@ -63,7 +63,7 @@ class AcceptWebsiteOrder:
     def __init__(
         self,
         keep_safe: KeepSafe,
-        record_directly: Callable[[Hook], Awaitable[None]],
+        record_directly: Callable[[IntakeMessage], Awaitable[None]],
         *,
         limits: OrderLimits,
         budget: RecordBudget,
@@ -181,7 +181,7 @@ class AcceptWebsiteOrder:
             retry_after=refusal.retry_after,
         )
 
-    def _refused_hook(self, submission: Submission, refusal: Refusal, category: model.Category) -> Hook:
+    def _refused_hook(self, submission: Submission, refusal: Refusal, category: model.Category) -> IntakeMessage:
         answer = _answer(refusal)
         answer["fields"] = [{"field": f.field, "code": f.code, "message": f.message} for f in refusal.fields]
         external_id = refusal.external_id or _external_id(submission, model.read_order(submission.body))
@@ -195,7 +195,7 @@ class AcceptWebsiteOrder:
             answer=orjson.dumps(answer).decode(),
         )
 
-    async def _keep_refused(self, hook: Hook) -> None:
+    async def _keep_refused(self, hook: IntakeMessage) -> None:
         try:
             await self._keep_safe(hook)
         except Exception as refused:  # noqa: BLE001 - also what nobody expected of the storage paths leaves the database to try
@@ -205,7 +205,7 @@ class AcceptWebsiteOrder:
                 self._metrics.not_kept("nowhere")
                 _log.error(
                     "endangered_order_not_kept",
-                    lanes=type(refused).__name__,
+                    storage_error=type(refused).__name__,
                     error=type(error).__name__,
                     delivery_id=hook.delivery_id,
                 )
@@ -215,10 +215,10 @@ class AcceptWebsiteOrder:
             error, source=WEBSITE, answer=_answer(refusal), basket_state=model.basket_state(submission.body)
         )
 
-    def _hook(self, submission: Submission, *, digest: str) -> Hook:
+    def _hook(self, submission: Submission, *, digest: str) -> IntakeMessage:
         """Return a delivery as it is kept of a refused order, but for what was answered."""
         delivery_id = new_id()
-        return Hook(
+        return IntakeMessage(
             type=WEBSITE_ORDER_REFUSED,
             event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,

@@ -8,7 +8,7 @@ from refunds.refunds.states import OPEN
 from refunds.refunds.store import RefundTransactions
 
 
-class NoticeRefund:
+class HandleNotification:
     """Safe to call at any time, twice, late or out of order, by anybody: it reads the gateway's present truth, whatever was said."""
 
     def __init__(self, transactions: RefundTransactions, compare: CompareRefund, clock: Clock) -> None:
