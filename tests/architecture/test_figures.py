@@ -8,7 +8,7 @@ from tests.architecture.figures import CASE, OUTSIDE, Tree, figures
 
 LIMITS = {
     "product lines": 43_500,
-    "protocols": 25,
+    "protocols": 6,
     "outside references": 0,
     "port files": 0,
     "pattern folders": 0,

@@ -95,7 +95,7 @@ class Consumer:
     async def check(self) -> None:
         """Readiness: raise ``Unavailable`` while the queue is not being read."""
         if not self._reader.connected:
-            raise Unavailable("the queue is not being read")
+            raise Unavailable(f"the queue {self._queue.name} is not being read")
 
     async def run(self) -> None:
         """Consume until ``stop``. To be supervised; survives the absence of RabbitMQ and of PostgreSQL."""

@@ -8,7 +8,7 @@ from common.clock import Clock
 from common.errors import Conflict, NotFound
 from common.http import Change
 from common.ids import new_id
-from common.telemetry import inject, scrub_text
+from common.telemetry import current_traceparent, scrub_text
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.views import TestMessage, TestMessageAccepted
@@ -43,8 +43,6 @@ class SendTest:
         destination = self.destination(wanted.destination)
         notice_id = None if change.dry_run else new_id()
         if notice_id is not None:
-            headers: dict[str, str] = {}
-            inject(headers)
             notice = NewNotice(
                 id=notice_id,
                 subject=f"test:{notice_id}",
@@ -55,7 +53,7 @@ class SendTest:
                 event_id=notice_id,
                 occurred_at=self._clock.now(),
                 document=render_test(scrub_text(wanted.text), environment=self._environment, words=self._words),
-                traceparent=headers.get("traceparent"),
+                traceparent=current_traceparent(),
                 chosen=(Chosen(destination, "test-message"),),
             )
             await NotificationStore(change.connection).add([notice])

@@ -1,0 +1,50 @@
+"""Add a silence, or end one before its time: each in the transaction of an operator's change, with its audit record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from common.errors import Unprocessable
+from common.http import Change
+from notifier.silences.store import SilenceStore
+from notifier.silences.views import NewSilence, SilenceEnded, SilenceKept
+
+
+async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> SilenceKept:
+    """Keep it, with its audit record. Raises ``Unprocessable`` where it would be over from the beginning."""
+    if body.ends_at <= now:
+        raise Unprocessable("ends_at is in the past")
+    store = SilenceStore(change.connection)
+    match = {str(label): patterns for label, patterns in body.match.items()}
+    fitting = await store.fitting(match)
+    row = await store.add(
+        match=match,
+        purpose=body.purpose,
+        starts_at=body.starts_at,
+        ends_at=body.ends_at,
+        reason=body.reason,
+        by=change.principal.name,
+    )
+    await change.record(
+        "silence.add",
+        f"silence:{row['id']}",
+        after={"match": row["match"], "ends_at": row["ends_at"].isoformat(), "purpose": row["purpose"]},
+    )
+    return SilenceKept(
+        id=None if change.dry_run else row["id"],
+        ends_at=body.ends_at if change.dry_run else row["ends_at"],
+        incidents=fitting,
+        dry_run=change.dry_run,
+    )
+
+
+async def end_silence(silence_id: int, change: Change) -> SilenceEnded:
+    """End it now; what it kept back and is not over is notified. Raises ``NotFound``."""
+    before, after = await SilenceStore(change.connection).end(silence_id, by=change.principal.name)
+    await change.record(
+        "silence.end",
+        f"silence:{silence_id}",
+        before={"ends_at": before.isoformat()},
+        after={"ends_at": after.isoformat()},
+    )
+    return SilenceEnded(id=silence_id, before=before, after=after, dry_run=change.dry_run)
