@@ -100,10 +100,10 @@ def phone_key(text: str) -> str | None:
 def _contact(folded: Mapping[str, Any]) -> Contact | None:
     found: dict[str, str] = {}
     for person in _people(folded):
-        for name, text in _gathered(person, _CONTACT_NAMES).items():
-            found.setdefault(name, text)
-    parts = " ".join(found[part] for part in ("last", "first", "middle") if part in found)
-    name = found.get("name") or parts or None
+        for field, text in _gathered(person, _CONTACT_NAMES).items():
+            found.setdefault(field, text)
+    in_parts = " ".join(found[part] for part in ("last", "first", "middle") if part in found)
+    name = found.get("name") or in_parts or None
     phone, email = found.get("phone"), found.get("email")
     if phone is not None:
         phone = phone_key(phone) or phone
