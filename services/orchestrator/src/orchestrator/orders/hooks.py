@@ -27,6 +27,7 @@ from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
 _SAID = ("source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency")
+_REPLAY_OF = "replay:"
 _CONTENT = tuple(item.name for item in fields(OrderContent) if item.name not in {"currency", "problems", "unread"})
 
 
@@ -62,11 +63,13 @@ def to_workflow_event(envelope: Envelope) -> NewEvent:
     name = HookType(hook.event)
     if hook.external_id is None:
         raise ValueError(f"intake event {envelope.id} has no attribute externalid")
-    said = ((name, getattr(hook, name)) for name in _SAID)
+    said = {name: value for name in _SAID if (value := getattr(hook, name)) is not None}
+    if hook.reason is not None and hook.reason.startswith(_REPLAY_OF):
+        said["replay_of"] = hook.reason.removeprefix(_REPLAY_OF)
     event = WorkflowEvent(
         type=name.value,
         event_id=event_id_of(envelope),
-        attributes={name: value for name, value in said if value is not None},
+        attributes=said,
         payload=hook.body,
         traceparent=hook.traceparent,
         received_at=hook.received_at,
@@ -117,7 +120,7 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
     return OrderFact(
         hook=hook,
         event_id=event.event_id,
-        arrival=event.seq,
+        arrival=attributes.get("arrival", event.seq),  # a mended event has the place of the original
         source=attributes["source"],
         external_id=attributes["external_id"],
         received_at=event.received_at,
