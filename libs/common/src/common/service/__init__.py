@@ -1,5 +1,6 @@
 """A service as a process: settings, life cycle, runner and command line."""
 
+from common.service.acts import add_act
 from common.service.cli import service_cli
 from common.service.dead_letters import dead_letter_routes
 from common.service.jobs import PeriodicJob, ReadyGate, every
@@ -13,6 +14,7 @@ __all__ = [
     "PeriodicJob",
     "ReadyGate",
     "ServiceSettings",
+    "add_act",
     "dead_letter_routes",
     "every",
     "load_settings",
