@@ -78,7 +78,7 @@ def understand(
     source: Source, body: bytes, *, headers: str, received_at: datetime, replica: str, traceparent: str | None
 ) -> tuple[IntakeMessage, Verdict]:
     """Read an authentic body; return what is made durable of it, and what is answered once it is. Never raises."""
-    reading = read_hook(body)
+    reading = read_hook(body, currency=source.currency, now=received_at)
     delivery_id = new_id()
     external_id = reading.external_id
     number = None if external_id is None else order_number(source.name, external_id)
