@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -58,7 +59,7 @@ def entered(
     source = sources.get(asked.source)
     if source is None:
         raise _unfit(FieldError("source", "unknown", "there is no such source of hooks"))
-    said = {"event_type": asked.event_type, "payload": asked.payload}
+    said: dict[str, Any] = {"event_type": asked.event_type, "payload": asked.payload}
     if asked.timestamp is not None:
         said["timestamp"] = asked.timestamp
     hook, verdict = understand(
