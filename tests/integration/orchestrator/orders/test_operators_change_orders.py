@@ -44,7 +44,7 @@ async def test_a_paid_order_is_cancelled_by_hand_and_asks_for_its_refund_once(
     api = await start()
     number = await placed(api, gateway, "op-1", "order.paid")
     await listener.gather("notifier.orders", 2)
-    body = {"expected_version": 2, "slug": "shop_closed", "description": "no bread"}
+    body: dict[str, Any] = {"expected_version": 2, "slug": "shop_closed", "description": "no bread"}
     status, preview = await act(api, number, "cancel", dry_run=True, **body)
     assert (status, preview["dry_run"], preview["status_before"], preview["status_after"]) == (
         200,
