@@ -46,9 +46,9 @@ class CorrectedPosition(BaseModel):
         default=None, ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False
     )
     price: _Sum | None = None
-    discountPrice: _Sum | None = None  # noqa: N815
-    totalPrice: _Sum | None = None  # noqa: N815
-    totalDiscountPrice: _Sum | None = None  # noqa: N815
+    discountPrice: _Sum | None = None  # noqa: N815 - as above
+    totalPrice: _Sum | None = None  # noqa: N815 - as above
+    totalDiscountPrice: _Sum | None = None  # noqa: N815 - as above
     weight: PlainDecimal | None = Field(default=None, ge=0, max_digits=18, decimal_places=6, allow_inf_nan=False)
     replaces: _Name | None = Field(default=None, description="the id of the position that this one stands in for")
 
