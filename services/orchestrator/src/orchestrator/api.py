@@ -18,6 +18,7 @@ from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
 from orchestrator.orders.mend_hook import mend_hook
+from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
 from orchestrator.refunds.routes import RefundRoutes
@@ -35,6 +36,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
     changes = Changes(database, committed=notify)
     return [
         *OrderRoutes(OrderSearch(database), changes).routes(),
+        *OperatorRoutes(changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
         *WorkflowRoutes(WorkflowSearch(database), changes, clock, menders={ORDER_LIFE: mend_hook}).routes(),
         *TipsRoutes(database, changes, clock).routes(),
