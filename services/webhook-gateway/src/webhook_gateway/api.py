@@ -9,6 +9,7 @@ from common.postgres import Database
 from common.service import dead_letter_routes
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
+from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
@@ -18,6 +19,7 @@ def routes(
     *,
     hooks: HookRoutes,
     website: WebsiteRoutes,
+    addresses: IntakeAddresses,
     deliveries: DeliveryRoutes,
     rescue: RescueRoutes,
     countdowns: CountdownRoutes,
@@ -28,6 +30,7 @@ def routes(
     return [
         *hooks.routes(),
         *website.routes(),
+        *addresses.routes(),
         *deliveries.routes(),
         *audit_routes(database),
         *rescue.routes(),

@@ -12,6 +12,7 @@ import pytest
 
 from common.ids import new_id
 from common.postgres import Connection, Database
+from webhook_gateway.deliveries.ledger import Ledger
 from webhook_gateway.deliveries.retention import Retention, Upkept
 from webhook_gateway.deliveries.search import DeliverySearch, search
 from webhook_gateway.deliveries.views import DeliveriesQuery
@@ -119,8 +120,8 @@ async def test_a_late_delivery_of_a_dropped_day_finds_a_place(database: Database
 
 async def ledger(database: Database) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for row in await DeliverySearch(database).ledger(NOW - timedelta(days=100), NOW + timedelta(days=100)):
-        sums[row["outcome"]] = sums.get(row["outcome"], 0) + row["count"]
+    for line in await Ledger(database).lines(NOW - timedelta(days=100), NOW + timedelta(days=100)):
+        sums[line.outcome] = sums.get(line.outcome, 0) + line.count
     return sums
 
 
