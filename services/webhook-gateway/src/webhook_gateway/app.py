@@ -34,6 +34,8 @@ from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
 from webhook_gateway.durable.spool import Spool
 from webhook_gateway.edge.addresses import IntakeAddresses
+from webhook_gateway.edge.metrics import EdgeMetrics
+from webhook_gateway.edge.read_log import ReadEdgeLog
 from webhook_gateway.hooks.accept import AcceptHook
 from webhook_gateway.hooks.metrics import ReceivedMetric, RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
@@ -143,6 +145,21 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     ledger = Ledger(database)
     watch_ledger = WatchLedger(ledger, clock=clock, metrics=delivery_metrics)
     every(lifecycle, _LEDGER_EVERY_S, watch_ledger.step, name="ledger", after=recordable)
+
+    # What ended at nginx
+    edge_metrics = EdgeMetrics(registry, sources=(*sources, WEBSITE), reads=settings.edge_log_dir is not None)
+    if settings.edge_log_dir is not None:
+        read_edge_log = ReadEdgeLog(
+            database,
+            record,
+            directory=settings.edge_log_dir,
+            sources=tuple(sources),
+            currency=settings.website_currency,
+            clock=clock,
+            metrics=edge_metrics,
+            committed=outbox_relay.wake,
+        )
+        every(lifecycle, settings.edge_log_every, read_edge_log.step, name="edge-log", after=recordable)
 
     # Refusals and countdowns
     refusal_store = RefusalStore(database)
