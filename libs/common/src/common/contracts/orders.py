@@ -27,6 +27,7 @@ class Position(Message):
     total_price: int | None = None
     total_discount_price: int | None = None
     weight: str | None = None
+    replaces: str | None = None
 
 
 class OrderSnapshot(Message):

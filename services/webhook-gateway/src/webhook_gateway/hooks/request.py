@@ -11,8 +11,8 @@ from enum import StrEnum
 import orjson
 from aiohttp import http_exceptions, web
 
+from common.reading import storable
 from webhook_gateway.hooks.encodings import Coding, Unfolding, charset_of, coding_of, to_utf8
-from webhook_gateway.hooks.reading import storable
 
 _MASK = "***"
 _SECRET_NAMES = frozenset(
