@@ -10,7 +10,6 @@ CREATE TABLE received_requests (
     taken    bigint NOT NULL,
     PRIMARY KEY (bucket, replica, run, source)
 );
-CREATE INDEX received_requests_taken ON received_requests (source, bucket) WHERE taken > 0;
 
 -- Each run of a replica, and until when everything that came in has been written. `ended`: it went in order, nothing is missing after that.
 CREATE TABLE counting_runs (
