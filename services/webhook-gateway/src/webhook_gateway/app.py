@@ -318,7 +318,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         routes=routes(
             hooks=hooks,
             website=website,
-            addresses=IntakeAddresses(hooks, website),
+            addresses=IntakeAddresses(
+                hook=hooks.take,
+                order=website.order,
+                misplaced_hook=hooks.misplaced,
+                misplaced_order=website.misplaced,
+                comes_from_source=lambda request: hooks.sender(request) is not None,
+                comes_from_website=website.speaks_for_a_website,
+            ),
             deliveries=deliveries,
             rescue=rescue,
             countdowns=CountdownRoutes(countdowns),

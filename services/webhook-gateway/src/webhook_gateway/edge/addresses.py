@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from aiohttp import web
 
 from common.http import Route
-from webhook_gateway.hooks.routes import HookRoutes
-from webhook_gateway.website.routes import WebsiteRoutes
+
+Refuse = Callable[[web.Request, int, str], Awaitable[web.StreamResponse]]
+"""Refuses a request with a status and a code."""
 
 _ADDRESSES = r"/{address:/*(?i:hooks|sbermarket|api)(?:/.*)?}"
 _ORDERS = "/api/v1/orders"
@@ -25,9 +27,23 @@ class IntakeAddresses:
     hook or looks like a website's order.
     """
 
-    def __init__(self, hooks: HookRoutes, website: WebsiteRoutes) -> None:
-        self._hooks = hooks
-        self._website = website
+    def __init__(
+        self,
+        *,
+        hook: Callable[[web.Request, str], Awaitable[web.StreamResponse]],
+        order: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        misplaced_hook: Refuse,
+        misplaced_order: Refuse,
+        comes_from_source: Callable[[web.Request], bool],
+        comes_from_website: Callable[[web.Request], bool],
+    ) -> None:
+        """``hook`` and ``order`` take what is spelled otherwise, the next two refuse what is not; the last two judge by the head alone."""
+        self._hook = hook
+        self._order = order
+        self._misplaced_hook = misplaced_hook
+        self._misplaced_order = misplaced_order
+        self._comes_from_source = comes_from_source
+        self._comes_from_website = comes_from_website
 
     def routes(self) -> list[Route]:
         """Return the one route; those that are spelled as they should be are found before it."""
@@ -50,12 +66,12 @@ class IntakeAddresses:
             return await self._misplaced(request, path, HTTPStatus.NOT_FOUND, "not_found")
         if request.method != "POST":
             return await self._misplaced(request, path, HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed")
-        if hook:
-            return await self._hooks.take(request, hook[1])
-        return await (self._website.order(request) if path == _ORDERS else self._hooks.sbermarket_hook(request))
+        if path == _ORDERS:
+            return await self._order(request)
+        return await self._hook(request, hook[1] if hook else "sbermarket")
 
     async def _misplaced(self, request: web.Request, path: str, status: int, code: str) -> web.StreamResponse:
-        of_website = path.lower().startswith("/api") and self._hooks.sender(request) is None
-        if of_website or self._website.speaks_for_a_website(request):
-            return await self._website.misplaced(request, status, code)
-        return await self._hooks.misplaced(request, status, code)
+        of_website = path.lower().startswith("/api") and not self._comes_from_source(request)
+        if of_website or self._comes_from_website(request):
+            return await self._misplaced_order(request, status, code)
+        return await self._misplaced_hook(request, status, code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
 
 from common.clock import Clock
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
@@ -22,14 +21,6 @@ _PATIENCE = timedelta(seconds=60)
 """How long a refusal waits for the database to say that its source was right before: the first genuine request may be just as young."""
 _QUIET = timedelta(seconds=10)
 """Without a refusal for so long, a genuine request ends the problem: a rotation may have both for a while."""
-
-
-class StartCountdown(Protocol):
-    """Starts the marketplace's countdown of an order whose ``order.created`` was refused."""
-
-    def __call__(self, source: str, refused: Refused) -> None:
-        """Take note; never raises."""
-        ...
 
 
 @dataclass(slots=True)
@@ -52,11 +43,12 @@ class WatchRefused:
         database: Database,
         *,
         sources: Sequence[str],
-        start_countdown: StartCountdown,
+        start_countdown: Callable[[str, Refused], None],
         clock: Clock,
         committed: Callable[[], None],
     ) -> None:
-        """``sources`` are the configured ones; ``committed`` is called when there is something to publish."""
+        """``sources`` are the configured ones. ``start_countdown`` is called with the source of a refused ``order.created``, ``committed``
+        when there is something to publish."""
         self._database = database
         self._store = SourceStore(database)
         self._sources = tuple(sources)
