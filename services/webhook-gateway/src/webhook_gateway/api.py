@@ -8,6 +8,7 @@ from common.http import Route, audit_routes
 from common.postgres import Database
 from common.service import dead_letter_routes
 from webhook_gateway.countdowns.routes import CountdownRoutes
+from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.routes import HookRoutes
@@ -21,6 +22,7 @@ def routes(
     website: WebsiteRoutes,
     addresses: IntakeAddresses,
     deliveries: DeliveryRoutes,
+    events: EventRoutes,
     rescue: RescueRoutes,
     countdowns: CountdownRoutes,
     database: Database,
@@ -32,6 +34,7 @@ def routes(
         *website.routes(),
         *addresses.routes(),
         *deliveries.routes(),
+        *events.routes(),
         *audit_routes(database),
         *rescue.routes(),
         *countdowns.routes(),
