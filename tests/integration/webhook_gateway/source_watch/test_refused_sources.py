@@ -123,7 +123,7 @@ async def test_two_replicas_that_refuse_at_once_raise_one_problem(start: Start, 
         assert len(problems(await alerts(1), "source.refused")) == 1
 
 
-async def test_an_anonymous_flood_is_answered_and_only_some_of_it_is_read(start: Start) -> None:
+async def test_an_anonymous_flood_is_answered_and_counted(start: Start) -> None:
     async with start() as gateway:
         await gateway.send(hook_body(order="A"))
         for number in range(8):
@@ -136,5 +136,4 @@ async def test_an_anonymous_flood_is_answered_and_only_some_of_it_is_read(start:
             found = await gateway.get("/admin/v1/ledger")
             return (found["refused"], found["difference"]) == (200, 0)
 
-        await eventually(counted, what="all of it in the ledger")
-        assert 0 < len(await countdowns(gateway, "running")) < 200
+        await eventually(counted, within=60, what="all of it in the ledger")
