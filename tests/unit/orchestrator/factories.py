@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from orchestrator.orders.model import Key, Line, OrderState, Status
+from common.reading import Line
+from orchestrator.orders.model import Key, OrderState, Status
 
 END = datetime(2026, 11, 21, 10, tzinfo=UTC)
 STATE = OrderState(

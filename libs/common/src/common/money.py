@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Self
 
-_EXPONENTS = {"RUB": 2, "USD": 2, "EUR": 2, "KZT": 2, "BYN": 2, "AMD": 2, "UZS": 2, "JPY": 0, "KWD": 3}
+from common.currencies import DECIMAL_DIGITS
+
 _LIMIT = 10**15  # minor units; far above any order, far below what bigint holds even when a store's sums are added up
 
 
 def exponent(currency: str) -> int:
     """Return how many decimal digits the currency has (ISO 4217). Unknown currencies raise ``ValueError``."""
     try:
-        return _EXPONENTS[currency]
+        return DECIMAL_DIGITS[currency]
     except KeyError:
         raise ValueError(f"unknown currency {currency!r}") from None
 

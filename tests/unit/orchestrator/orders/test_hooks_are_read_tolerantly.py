@@ -11,9 +11,10 @@ import pytest
 
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import order_number
+from common.reading import Line
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
-from orchestrator.orders.hooks import UnreadableHook, event_id_of, to_fact, to_workflow_event
-from orchestrator.orders.model import HookType, Line, OrderFact
+from orchestrator.orders.hooks import UnreadableHook, event_id_of, read_all, read_facts, to_fact, to_workflow_event
+from orchestrator.orders.model import HookType, OrderFact
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
@@ -140,6 +141,27 @@ def test_the_source_s_currency_is_taken_where_the_body_names_none() -> None:
     assert (read.currency, read.total_price) == ("KWD", 12500)
 
 
+def test_later_hooks_are_read_in_the_order_s_currency() -> None:
+    later = event({"total": {"totalPrice": "850"}}, name="order.paid")
+    created = event({"currency": "jpy", "positions": [{"id": "a", "quantity": 1, "price": 85}]})
+    facts = read_all([later, created])
+    assert [(fact.currency, fact.total_price) for fact in facts] == [("JPY", None), ("JPY", 850)]
+    assert to_fact(later, "JPY").total_price == 850
+
+
+def test_a_later_hook_in_another_currency_than_its_order_s_cannot_be_carried_out() -> None:
+    with pytest.raises(UnreadableHook, match="the order's sums are in RUB"):
+        to_fact(event({"currency": "KZT", "total": {"totalPrice": 1}}, name="order.paid"), "RUB")
+    assert to_fact(event({"currency": "RUR", "total": {"totalPrice": 1}}, name="order.paid"), "RUB").total_price == 100
+
+
+def test_one_unreadable_hook_harms_no_other_of_its_order() -> None:
+    good = event({"positions": [{"id": "a", "quantity": 1}]})
+    bad = event({"positions": [{"id": "a", "quantity": -1}]}, name="order.changed")
+    fact, error = read_facts([good, bad])
+    assert (isinstance(fact, OrderFact), isinstance(error, UnreadableHook)) == (True, True)
+
+
 def test_json_that_only_a_lenient_reader_takes_is_read() -> None:
     assert to_fact(event(b'\xef\xbb\xbf{"comment": "a\xffb"}', name="order.paid")).comment == "a\ufffdb"
 
@@ -149,15 +171,16 @@ def test_json_that_only_a_lenient_reader_takes_is_read() -> None:
     [
         (b"not json", "the body is no JSON"),
         ([], "the payload is no JSON object"),
-        ({"positions": {}}, "positions are no list"),
-        ({"positions": ["a"]}, "a position is no object"),
-        ({"positions": [{"quantity": 1}]}, "a position has no id"),
-        ({"positions": [{"id": "a", "quantity": "many"}]}, "a quantity is no number"),
-        ({"positions": [{"id": "a", "quantity": True}]}, "a quantity is no number"),
-        ({"positions": [{"id": "a", "quantity": "1e300"}]}, "a quantity is out of bounds"),
-        ({"positions": [{"id": "a", "price": "Infinity"}]}, "not a finite number"),
-        ({"positions": [{"id": "a", "price": []}]}, "a sum is no number"),
-        ({"currency": "XYZ", "total": {"totalPrice": 1}}, "unknown currency"),
+        ({"positions": {}}, "positions: positions are a list"),
+        ({"positions": []}, "positions: an order has at least one position"),
+        ({"positions": ["a"]}, r"positions\.0: a position is an object"),
+        ({"positions": [{"quantity": 1}]}, r"positions\.0\.id: a position needs an id"),
+        ({"positions": [{"id": "a", "quantity": "many"}]}, r"positions\.0\.quantity: a number is needed"),
+        ({"positions": [{"id": "a", "quantity": True}]}, r"positions\.0\.quantity: a number is needed"),
+        ({"positions": [{"id": "a", "quantity": "1e300"}]}, "too large"),
+        ({"positions": [{"id": "a", "quantity": 1, "price": "Infinity"}]}, r"positions\.0\.price: a number is needed"),
+        ({"positions": [{"id": "a", "quantity": 1, "price": []}]}, r"positions\.0\.price: a number is needed"),
+        ({"currency": "XYZ", "positions": [{"id": "a", "quantity": 1}]}, "currency: a currency is written"),
     ],
 )
 def test_what_does_not_fit_is_named(payload: Any, message: str) -> None:

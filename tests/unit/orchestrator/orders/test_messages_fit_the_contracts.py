@@ -10,6 +10,7 @@ import pytest
 
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
+from common.reading import Line
 from orchestrator.orders import messages
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.model import (
@@ -18,7 +19,6 @@ from orchestrator.orders.model import (
     Incident,
     IncidentKind,
     Key,
-    Line,
     LineChange,
     OrderFact,
     OrderState,

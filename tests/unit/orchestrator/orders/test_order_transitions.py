@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from common.reading import Line
 from orchestrator.orders.decisions import Decisions, decide
 from orchestrator.orders.fold import Step, fold
 from orchestrator.orders.model import (
     Difference,
     HookType,
     IncidentKind,
-    Line,
     LineChange,
     OrderFact,
     OrderState,

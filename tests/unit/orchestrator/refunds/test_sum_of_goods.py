@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import Unprocessable
-from orchestrator.orders.model import Line
+from common.reading import Line
 from orchestrator.refunds.model import sum_of_goods
 
 

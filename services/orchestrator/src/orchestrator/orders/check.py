@@ -17,7 +17,7 @@ from common.contracts import orders
 from common.ids import derived_id
 from orchestrator.engine.model import WorkflowEvent, WorkflowState
 from orchestrator.orders.fold import fold
-from orchestrator.orders.hooks import to_fact
+from orchestrator.orders.hooks import read_all
 from orchestrator.orders.model import OrderState
 from orchestrator.orders.store import decode_state
 
@@ -67,7 +67,7 @@ def check_life(record: LifeRecord, sent: SentMessages) -> Iterator[Finding]:
         return
     done = [event for event in record.events if event.seq <= record.done_seq]
     try:
-        steps = fold(record.number, [to_fact(event) for event in done])
+        steps = fold(record.number, read_all(done))
     except Exception as error:  # noqa: BLE001 - what was carried out could be read then, so this is a finding of its own
         yield Finding("unreadable", f"{record.number}: a carried out event cannot be read ({type(error).__name__})")
         return

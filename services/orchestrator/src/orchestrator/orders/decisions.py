@@ -20,10 +20,11 @@ from orchestrator.orders.model import (
     OrderState,
     StockEntry,
     compare,
+    content_changes,
 )
 from orchestrator.orders.transitions import CHANGING
 
-_ANNOUNCED_FIELDS = ("store_id", "comment", "shipment_method", "replacement_policy")
+_UNANNOUNCED = frozenset({"payment_method", "payment_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _late(
         announcements.append(Announcement(item.fact, after, notify, item.difference))
     fields: list[FieldChange] = []
     if not changed_in_time:
-        fields += [(name, getattr(before, name), getattr(after, name)) for name in _ANNOUNCED_FIELDS]
+        fields += [change for change in content_changes(before, after) if change[0] not in _UNANNOUNCED]
     if before.told_cancelled and not after.told_cancelled:
         fields.append(("shipped", "false", "true"))
     untrue = compare(told_lines, after.told_lines, fields)

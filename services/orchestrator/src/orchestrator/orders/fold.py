@@ -8,24 +8,26 @@ the incremental way safe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from common.reading import Line
+from orchestrator.orders.content import complete, totals
 from orchestrator.orders.model import (
     NOTHING,
     Difference,
+    FieldChange,
     HookType,
     Incident,
-    Line,
+    IncidentKind,
     OrderFact,
     OrderState,
     Status,
     StockEntry,
     compare,
-    complete,
+    content_changes,
     evolve,
-    totals,
 )
 from orchestrator.orders.transitions import INCIDENTS, TRANSITIONS, Act
 
@@ -75,22 +77,30 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if act is Act.PARK:
             return Step(fact, act, None, None)
         return Step(fact, act, None, _created(number, fact))
+    if fact.lines == ():
+        return _without_goods(number, state, fact)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
-    if act is Act.ALREADY_CREATED and fact.digest != state.created_digest:
-        act = Act.CREATED_DIFFERS
     difference = NOTHING
+    if (
+        act is Act.ALREADY_CREATED
+        and fact.digest != state.created_digest
+        and _differ(state, _created_again(seen, fact))
+    ):
+        act = Act.CREATED_DIFFERS
     after = seen
     if act in _APPLY:
         after = _APPLY[act](seen, fact)
         difference = _differ(state, after)
         if not difference and act is Act.CHANGE:
-            act, after = Act.CHANGES_NOTHING, seen
+            act, after = Act.CHANGES_NOTHING, evolve(seen, lines=after.lines)  # said now: what they followed before
         elif not difference and act is Act.PAY and state.paid:
-            act, after = Act.ALREADY_PAID, seen
+            act, after = Act.ALREADY_PAID, evolve(seen, lines=after.lines)
     elif act in INCIDENTS:
-        difference = _differ(state, _with_content(seen, fact)) if fact.lines is not None else NOTHING
+        difference = _differ(
+            state, _created_again(seen, fact) if act is Act.CREATED_DIFFERS else _with_content(seen, fact)
+        )
         if act is Act.CHANGED_AFTER_CLOSING and not difference:
             act = Act.CHANGES_NOTHING
         else:
@@ -100,9 +110,26 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
     return Step(fact, act, state, after, difference)
 
 
+def _without_goods(number: str, state: OrderState, fact: OrderFact) -> Step:
+    """An order never loses all its goods by a hook: they stay, whatever else the hook says takes effect, and a person is called."""
+    taken = step(number, state, replace(fact, lines=None))
+    if taken.after is None or taken.act is Act.REPEATS_LATEST:
+        return taken
+    incident = Incident(IncidentKind.EMPTIED, fact.event_id, fact.hook, fact.moment, NOTHING)
+    known = {item.identity for item in taken.after.incidents}
+    if incident.identity in known:
+        return taken
+    return replace(taken, fact=fact, after=evolve(taken.after, incidents=(*taken.after.incidents, incident)))
+
+
+def _created_again(state: OrderState, fact: OrderFact) -> OrderState:
+    """What a repeated ``created`` would make of the order, compared by what is understood of it."""
+    return evolve(_with_content(state, fact), currency=fact.currency or state.currency)
+
+
 def _created(number: str, fact: OrderFact) -> OrderState:
     lines = complete((), fact.lines or ())
-    total, discounted = totals(lines, fact)
+    total, discounted = totals(None, lines, fact)
     return OrderState(
         number=number,
         source=fact.source,
@@ -125,6 +152,9 @@ def _created(number: str, fact: OrderFact) -> OrderState:
         told_lines=lines,
         created_digest=fact.digest,
         repeats=() if fact.digest is None else ((fact.hook, fact.digest),),
+        customer=fact.customer,
+        address=fact.address,
+        delivery_window=fact.delivery_window,
     )
 
 
@@ -181,26 +211,37 @@ def _shipped(state: OrderState, moment: datetime) -> OrderState:
     return evolve(state, closed=True, shipped=True, shipped_at=moment, written_off=tuple(entries.values()))
 
 
-_CONTENT = ("store_id", "comment", "shipment_method", "replacement_policy", "payment_method", "payment_id")
+_CONTENT = (
+    "store_id",
+    "comment",
+    "shipment_method",
+    "replacement_policy",
+    "payment_method",
+    "payment_id",
+    "delivery_window",
+)
 _TOTALS = ("total_price", "total_discount_price")
 
 
 def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
     """The state with what the event says about its content; what the event does not mention stays."""
     given: dict[str, Any] = {name: value for name in _CONTENT if (value := getattr(fact, name)) is not None}
+    if fact.customer is not None:
+        given["customer"] = fact.customer if state.customer is None else state.customer.updated(fact.customer)
+    if fact.address is not None:
+        given["address"] = fact.address if state.address is None else state.address.updated(fact.address)
     lines: tuple[Line, ...] = state.lines
     if fact.lines is not None:
         lines = complete(state.lines, fact.lines)
-        total, discounted = totals(lines, fact)
-    else:
-        total = state.total_price if fact.total_price is None else fact.total_price
-        discounted = state.total_discount_price if fact.total_discount_price is None else fact.total_discount_price
+    total, discounted = totals(state, lines, fact)
     return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, **given)
 
 
 def _differ(before: OrderState, after: OrderState) -> Difference:
-    fields = [(name, getattr(before, name), getattr(after, name)) for name in _CONTENT]
+    fields: list[FieldChange] = content_changes(before, after)
     fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in _TOTALS]
+    if before.currency != after.currency:
+        fields.append(("currency", before.currency, after.currency))
     return compare(before.lines, after.lines, fields)
 
 

@@ -31,7 +31,7 @@ from orchestrator.engine.model import (
 from orchestrator.orders import messages
 from orchestrator.orders.decisions import Decisions, decide
 from orchestrator.orders.fold import Step, fold, is_next, step
-from orchestrator.orders.hooks import to_fact
+from orchestrator.orders.hooks import read_all, to_fact
 from orchestrator.orders.model import OrderFact, OrderState, Status, evolve
 from orchestrator.orders.store import OrderChange, OrderStore, Parked, StoredOrder, park, unpark, write_orders
 
@@ -100,7 +100,8 @@ class OrderLife:
         late: dict[int, int] = {}
         for claim in claims:
             try:
-                new = sorted((to_fact(event) for event in claim.events), key=lambda fact: fact.key)
+                known = stored.get(claim.order_number)
+                new = read_all(claim.events, None if known is None else known.state.currency)
             except Exception as error:  # noqa: BLE001 - one unreadable order fails alone, in `run`
                 facts[claim.workflow_id] = error
                 continue
@@ -213,18 +214,22 @@ def _add(claim: Claim, stored: StoredOrder | None, new: Sequence[OrderFact]) -> 
 
 def _fold_first(claim: Claim, history: Sequence[WorkflowEvent]) -> Folded:
     """The order is not known yet, and the events did not come in order: fold all of them. Everything is new to the world."""
-    steps = fold(claim.order_number, [to_fact(event) for event in history])
+    steps = fold(claim.order_number, read_all(history))
     return Folded(after=steps[-1].after, new=steps, decisions=decide(None, steps), events=history)
 
 
 def _refold(claim: Claim, stored: StoredOrder, new: Sequence[OrderFact], history: Sequence[WorkflowEvent]) -> Folded:
     """An older event came late, or a person has a past one carried out again: fold everything anew, and correct what was announced."""
-    steps = fold(claim.order_number, [to_fact(event) for event in history])
+    steps = fold(claim.order_number, read_all(history))
     known = frozenset(event.event_id for event in history if event.seq <= claim.done_seq)
     fresh = frozenset(fact.event_id for fact in new) - known
     copy = _reprocessed(claim)
     # A copy counts under an id of its own: what it corrects is announced even if the original's correction was.
-    again = None if copy is None else replace(to_fact(copy), event_id=f"{copy.event_id}:again:{copy.seq}")
+    again = (
+        None
+        if copy is None
+        else replace(to_fact(copy, stored.state.currency), event_id=f"{copy.event_id}:again:{copy.seq}")
+    )
     return Folded(
         after=steps[-1].after,
         new=[taken for taken in steps if taken.fact.event_id in fresh],

@@ -15,6 +15,7 @@ import orjson
 from common.contracts import alerts, orders
 from common.ids import derived_id
 from common.money import to_decimal_string
+from common.reading import Line
 from orchestrator.engine.messages import SOURCE, encode_message, problem_over
 from orchestrator.engine.model import (
     ORDER_DOCUMENT,
@@ -29,7 +30,7 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, Line, OrderState, Status
+from orchestrator.orders.model import PERSONAL, Difference, HookType, Incident, IncidentKind, OrderState, Status
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
 
@@ -53,9 +54,10 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.CHANGED_AFTER_CLOSING: "The order was changed after it had been closed for changes; the change was not applied",
     IncidentKind.RECEIVED_AFTER_CANCELLING: "The order was handed to a courier after it had been cancelled",
     IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
+    IncidentKind.EMPTIED: "A hook says that the order has no goods; the goods were kept",
 }
 _MOST_LINES = 10
-_PERSONAL = frozenset({"comment"})  # free text of a customer: the order holds it, alerts do not
+_HIDDEN = "***"
 
 _ACTS: Mapping[Act, str] = {
     Act.CREATE: "The order was created",
@@ -91,15 +93,24 @@ def announcement(
         "occurred_at": fact.moment,
     }
     if item.correction:
-        data["difference"] = encode_difference(item.difference)
+        data["difference"] = _public(item.difference)
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
-        data["difference"] = encode_difference(item.difference)
+        data["difference"] = _public(item.difference)
     elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
         data["description"] = order.cancel_description
     event_id = derived_id(kind, order.number, fact.event_id)
     return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent)
+
+
+def _public(difference: Difference) -> dict[str, Any]:
+    """Return the contract's difference: of what is a customer's it says that it changed, not what it is."""
+    document = encode_difference(difference)
+    for change in document["fields"]:
+        if change[0] in PERSONAL - {"comment"}:
+            change[1:] = [value and _HIDDEN for value in change[1:]]
+    return document
 
 
 def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated_at: datetime) -> dict[str, Any]:
@@ -216,6 +227,8 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
     for name in ("added", "removed", "changed"):
         if count := len(getattr(difference, name)):
             details[f"positions_{name}"] = str(count)
+    if difference.fields:
+        details["fields"] = ", ".join(name for name, _, _ in difference.fields)
     return timeline_entry(
         number,
         f"order.{taken.act}",
@@ -351,7 +364,7 @@ def _in_words(difference: Difference, currency: str) -> dict[str, str]:
             [f"{_line(item.before, currency)} → {_line(item.after, currency)}" for item in difference.changed]
         )
     for name, before, after in difference.fields:
-        words[name] = "changed" if name in _PERSONAL else f"{before or '–'} → {after or '–'}"
+        words[name] = "changed" if name in PERSONAL else f"{before or '–'} → {after or '–'}"
     return words
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+
+from common.reading import Address, Contact, Line, Window
 
 
 class HookType(StrEnum):
@@ -26,21 +28,6 @@ _RANK = {
     HookType.CREATED: 0, HookType.CHANGED: 1, HookType.PAID: 2,
     HookType.RECEIVED: 3, HookType.DELIVERED: 4, HookType.CANCELLED: 5,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One position. Sums are minor units; ``None`` means that the hook did not say."""
-
-    id: str
-    name: str | None = None
-    quantity: Decimal | None = None
-    original_quantity: Decimal | None = None
-    price: int | None = None
-    discount_price: int | None = None
-    total_price: int | None = None
-    total_discount_price: int | None = None
-    weight: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,7 +50,8 @@ class OrderFact:
 
     ``event_id`` is the same for a repeat of the same hook. ``arrival`` is its place in the order's own sequence of arrivals.
     ``sent_at`` is the marketplace's timestamp; where it is missing, ``received_at`` orders the event. ``digest`` is equal for
-    equal contents. ``lines`` is None when the hook carries no positions. Fields that are None were not given.
+    equal contents. ``lines`` is None when the hook carries no positions. Fields that are None were not given. ``currency`` is that of
+    the sums.
     """
 
     hook: HookType
@@ -88,6 +76,9 @@ class OrderFact:
     total_discount_price: int | None = None
     slug: str | None = None
     description: str | None = None
+    customer: Contact | None = None
+    address: Address | None = None
+    delivery_window: Window | None = None
 
     @property
     def moment(self) -> datetime:
@@ -137,10 +128,10 @@ def compare(before: Sequence[Line], after: Sequence[Line], fields: Iterable[Fiel
     changes = tuple(change for change in fields if change[1] != change[2])
     if before == after:
         return Difference(fields=changes) if changes else NOTHING
-    old = dict(_numbered(before))
+    old = dict(numbered(before))
     added: list[Line] = []
     changed: list[LineChange] = []
-    for key, line in _numbered(after):
+    for key, line in numbered(after):
         previous = old.pop(key, None)
         if previous is None:
             added.append(line)
@@ -149,7 +140,8 @@ def compare(before: Sequence[Line], after: Sequence[Line], fields: Iterable[Fiel
     return Difference(added=tuple(added), removed=tuple(old.values()), changed=tuple(changed), fields=changes)
 
 
-def _numbered(lines: Iterable[Line]) -> Iterable[tuple[tuple[str, int], Line]]:
+def numbered(lines: Iterable[Line]) -> Iterable[tuple[tuple[str, int], Line]]:
+    """Yield each position under its id and its occurrence: where one id stands twice, the two are told apart by their order."""
     seen: dict[str, int] = {}
     for line in lines:
         count = seen.get(line.id, 0)
@@ -174,6 +166,7 @@ class IncidentKind(StrEnum):
     CHANGED_AFTER_CLOSING = "order_changed_after_closing"
     RECEIVED_AFTER_CANCELLING = "order_received_after_cancelling"
     DELIVERED_AFTER_CANCELLING = "order_delivered_after_cancelling"
+    EMPTIED = "order_emptied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +237,9 @@ class OrderState:
     created_digest: str | None = None
     repeats: tuple[tuple[HookType, str], ...] = ()
     incidents: tuple[Incident, ...] = ()
+    customer: Contact | None = None
+    address: Address | None = None
+    delivery_window: Window | None = None
 
     @property
     def cost(self) -> int | None:
@@ -254,6 +250,25 @@ class OrderState:
     def refund_due(self) -> bool:
         """Whether money has to go back: cancelled, paid, and paid through a payment that we can refund."""
         return self.status is Status.CANCELLED and self.paid and self.payment_id is not None
+
+
+_PLAIN_CONTENT = ("store_id", "comment", "shipment_method", "replacement_policy", "payment_method", "payment_id")
+_CONTACT = ("name", "phone", "email")
+PERSONAL = frozenset({"comment", "customer.name", "customer.phone", "customer.email", "address"})
+"""Names of content that is a customer's: an order holds it, no message, alert or log does."""
+
+
+def content_changes(before: OrderState, after: OrderState) -> list[FieldChange]:
+    """Return what differs beside positions and totals, as texts: store, comment, customer, address, time of delivery and the like."""
+    fields = [(name, getattr(before, name), getattr(after, name)) for name in _PLAIN_CONTENT]
+    if before.customer is not after.customer:
+        old, new = before.customer or Contact(), after.customer or Contact()
+        fields += [(f"customer.{name}", getattr(old, name), getattr(new, name)) for name in _CONTACT]
+    for name in ("address", "delivery_window"):
+        was, now = getattr(before, name), getattr(after, name)
+        if was is not now:
+            fields.append((name, was and was.full, now and now.full))
+    return [change for change in fields if change[1] != change[2]]
 
 
 _FIELDS = tuple(OrderState.__dataclass_fields__)
@@ -270,85 +285,3 @@ def evolve(state: OrderState, **changes: Any) -> OrderState:
     if changes:
         raise TypeError(f"an order has no {', '.join(changes)}")
     return made
-
-
-_ONE = Decimal(1)
-
-
-def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
-    """Return the given positions, with what they leave out taken from the same position before.
-
-    A quantity that no hook ever gave is the ordered one, else one piece. A position's sum is inherited only when neither its quantity nor
-    its price changed.
-    """
-    if not before:
-        return tuple(_with_quantity(line) for line in given)
-    known = {line.id: line for line in before}
-    return tuple(_inherit(known.get(line.id), line) for line in given)
-
-
-def totals(lines: Sequence[Line], fact: OrderFact) -> tuple[int | None, int | None]:
-    """Return the order's sum and its discounted sum: as given, else added up, else None when a position has no price."""
-    total = fact.total_price
-    if total is None:
-        total = _add_up(lines, lambda line: (line.total_price, line.price))
-    discounted = fact.total_discount_price
-    if discounted is None:
-        discounted = _add_up(lines, lambda line: (line.total_discount_price, line.discount_price))
-    return total, discounted
-
-
-def line_total(line: Line) -> int | None:
-    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook gave a price."""
-    for total, price in ((line.total_discount_price, line.discount_price), (line.total_price, line.price)):
-        if total is not None:
-            return total
-        if price is not None and line.quantity is not None:
-            return int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
-    return None
-
-
-def _with_quantity(line: Line) -> Line:
-    if line.quantity is not None:
-        return line
-    return replace(line, quantity=_ONE if line.original_quantity is None else line.original_quantity)
-
-
-def _inherit(before: Line | None, line: Line) -> Line:
-    if before is None:
-        return _with_quantity(line)
-    quantity = before.quantity if line.quantity is None else line.quantity
-    price = before.price if line.price is None else line.price
-    discount = before.discount_price if line.discount_price is None else line.discount_price
-    same = quantity == before.quantity
-    total = line.total_price
-    if total is None and same and price == before.price:
-        total = before.total_price
-    discounted = line.total_discount_price
-    if discounted is None and same and discount == before.discount_price:
-        discounted = before.total_discount_price
-    return Line(
-        id=line.id,
-        name=line.name or before.name,
-        quantity=quantity,
-        original_quantity=before.original_quantity if line.original_quantity is None else line.original_quantity,
-        price=price,
-        discount_price=discount,
-        total_price=total,
-        total_discount_price=discounted,
-        weight=before.weight if line.weight is None else line.weight,
-    )
-
-
-def _add_up(lines: Sequence[Line], sums: Callable[[Line], tuple[int | None, int | None]]) -> int | None:
-    if not lines:
-        return None
-    result = 0
-    for line in lines:
-        total, price = sums(line)
-        if total is None:
-            if price is None or line.quantity is None:
-                return None
-            total = int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
-        result += total
-    return result

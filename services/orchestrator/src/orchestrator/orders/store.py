@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from common.postgres import Connection, Database
+from common.reading import Address, Contact, Line, Window
 from orchestrator.engine.model import Encoded, WorkflowEvent
 from orchestrator.engine.store import columns, event_of
 from orchestrator.orders.model import (
@@ -18,7 +19,6 @@ from orchestrator.orders.model import (
     Incident,
     IncidentKind,
     Key,
-    Line,
     LineChange,
     OrderState,
     Status,
@@ -188,12 +188,18 @@ def encode_state(state: OrderState) -> dict[str, Any]:
     document["created_at"] = state.created_at.isoformat()
     for name in _MOMENTS:
         moment: datetime | None = getattr(state, name)
-        document[name] = None if moment is None else moment.isoformat()
+        document[name] = _iso(moment)
     last = state.last
     document["last"] = [last.after_created, last.moment.isoformat(), last.rank, last.arrival]
-    document["positions"] = [encode_line(line) for line in state.lines]
+    document["customer"] = None if state.customer is None else asdict(state.customer)
+    document["address"] = (
+        None if state.address is None else [state.address.text, [list(part) for part in state.address.parts]]
+    )
+    window = state.delivery_window
+    document["delivery_window"] = None if window is None else [_iso(window.starts), _iso(window.ends), window.text]
+    document["positions"] = [_stored_line(line) for line in state.lines]
     # Announced and present positions are the same until an order is paid: one copy is enough then.
-    document["told"] = None if state.told_lines == state.lines else [encode_line(line) for line in state.told_lines]
+    document["told"] = None if state.told_lines == state.lines else [_stored_line(line) for line in state.told_lines]
     document["written_off"] = [
         [item.store_id, item.position_id, number_text(item.quantity)] for item in state.written_off
     ]
@@ -231,6 +237,11 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
         ),
         repeats=tuple((HookType(hook), digest) for hook, digest in document["repeats"]),
         incidents=tuple(_decode_incident(item) for item in document["incidents"]),
+        customer=Contact(**customer) if (customer := document.get("customer")) else None,
+        address=Address(text=place[0], parts=tuple(map(tuple, place[1])))
+        if (place := document.get("address"))
+        else None,
+        delivery_window=_window(document.get("delivery_window")),
     )
 
 
@@ -250,7 +261,12 @@ def encode_line(line: Line) -> dict[str, Any]:
         "total_price": line.total_price,
         "total_discount_price": line.total_discount_price,
         "weight": None if line.weight is None else number_text(line.weight),
+        "replaces": line.replaces,
     }
+
+
+def _stored_line(line: Line) -> dict[str, Any]:
+    return {**encode_line(line), "quantity_follows": True} if line.quantity_follows else encode_line(line)
 
 
 def decode_lines(items: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:
@@ -266,6 +282,8 @@ def decode_lines(items: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:
             total_price=item["total_price"],
             total_discount_price=item["total_discount_price"],
             weight=_number(item["weight"]),
+            replaces=item.get("replaces"),
+            quantity_follows=item.get("quantity_follows", False),
         )
         for item in items
     )
@@ -310,6 +328,14 @@ def _decode_incident(item: Mapping[str, Any]) -> Incident:
 
 def _number(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def _window(item: Sequence[str | None] | None) -> Window | None:
+    return None if item is None else Window(starts=_moment(item[0]), ends=_moment(item[1]), text=item[2])
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _moment(text: str | None) -> datetime | None:

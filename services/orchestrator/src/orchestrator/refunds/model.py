@@ -8,7 +8,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from common.errors import Conflict, Unprocessable
-from orchestrator.orders.model import Line, line_total
+from common.reading import Line
+from orchestrator.orders.content import line_total
 
 
 class NoPayment(Conflict):

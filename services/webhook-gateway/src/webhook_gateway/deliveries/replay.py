@@ -64,7 +64,7 @@ def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, re
 
 
 def _reread_hook(hook: IntakeMessage) -> IntakeMessage:
-    reading = read_hook(hook.body)
+    reading = read_hook(hook.body, currency=hook.currency or "RUB")
     if not reading.known or reading.external_id is None or reading.problems:
         raise Unprocessable("the delivery's body cannot be used; send a mended one", fields=reading.problems)
     return replace(

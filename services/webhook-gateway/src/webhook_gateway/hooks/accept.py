@@ -30,7 +30,7 @@ class AcceptHook:
         self, source: Source, body: bytes, *, headers: str, received_at: datetime, traceparent: str | None
     ) -> Verdict:
         """Take an authenticated body. ``headers`` is JSON, secrets masked. Raises ``NoStoragePath`` when nothing can store it."""
-        reading = read_hook(body)
+        reading = read_hook(body, currency=source.currency, now=received_at)
         delivery_id = new_id()
         external_id = reading.external_id
         number = None if external_id is None else order_number(source.name, external_id)

@@ -11,7 +11,7 @@ from enum import StrEnum
 import orjson
 from aiohttp import http_exceptions, web
 
-from webhook_gateway.hooks.reading import storable
+from common.reading import storable
 
 _MASK = "***"
 _SECRET_NAMES = frozenset(

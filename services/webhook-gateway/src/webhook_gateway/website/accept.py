@@ -88,7 +88,7 @@ class AcceptWebsiteOrder:
             return await self.broken(submission, error)
 
     async def _take(self, submission: Submission) -> Verdict:
-        order = model.read_order(submission.body)
+        order = model.read_order(submission.body, currency=self._currency)
         if order is None:
             fault = FieldError("", "not_json", "the body is no JSON object")
             refusal = Refusal(status=400, code="invalid_input", detail="the body is not a JSON object", fields=(fault,))

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import orjson
 
 from common.errors import FieldError
+from common.reading import identifier, storable
 from webhook_gateway.hooks import reading
-from webhook_gateway.hooks.reading import storable
+from webhook_gateway.hooks.model import ORDER_CREATED
 
 _CUSTOMER_FIELDS = ("name", "phone", "email")
 _SHOWN_TEXT = 500
@@ -75,8 +76,8 @@ class WebsiteOrder:
     problems: tuple[FieldError, ...]
 
 
-def read_order(body: bytes) -> WebsiteOrder | None:
-    """Read the payload object. None when the body is no JSON object at all."""
+def read_order(body: bytes, *, currency: str = "RUB") -> WebsiteOrder | None:
+    """Read the payload object, sums in ``currency`` where it names none. None when the body is no JSON object at all."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -87,12 +88,10 @@ def read_order(body: bytes) -> WebsiteOrder | None:
     external = document.get("externalId")
     external_id = None
     if external is not None:
-        external_id = reading.identifier(external)
+        external_id = identifier(external)
         if external_id is None:
             problems.append(FieldError("externalId", "not_an_id", "an id is 1 to 255 printable characters"))
-    reading.check_composition(document, problems, prefix="", needed=True)
-    if document.get("positions") == []:
-        problems.append(FieldError("positions", "empty", "an order has at least one position"))
+    problems += reading.order_problems(document, event=ORDER_CREATED, currency=currency)
     customer = document.get("customer")
     if customer is not None:
         if not isinstance(customer, dict):

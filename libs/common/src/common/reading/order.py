@@ -1,0 +1,214 @@
+"""Reads the payload of a hook or of a website's order: goods, sums, customer, address, time of delivery, everything else that counts.
+
+What an order is worth nothing without is read or refused, field by field: positions, sums, the currency. Everything else is read where it
+can be, and set aside where it cannot: it stays in the body, and the order goes on without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from common.currencies import currency_code
+from common.errors import FieldError
+from common.reading.model import Address, Contact, Line, Window
+from common.reading.people import read_people
+from common.reading.values import LARGEST_SUM, Unfit, given, identifier, read_quantity, read_sum, text_of
+
+CREATED = "order.created"
+GOODS_NEEDED = frozenset({CREATED, "order.changed"})
+"""Events that mean nothing without the order's positions."""
+
+MOST_PROBLEMS = 20
+"""Faults that are named; there may be more."""
+
+_REPLACES = ("replaces", "replacedItemId", "replacedPositionId", "replacementFor", "originalId")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderContent:
+    """What a payload says; ``None`` where it says nothing. Sums are minor units of ``currency``, or of the one that the reader was given.
+
+    ``problems``: what has to be read and cannot be; the payload cannot be carried out. ``unread``: what was set aside.
+    """
+
+    currency: str | None = None
+    lines: tuple[Line, ...] | None = None
+    total_price: int | None = None
+    total_discount_price: int | None = None
+    store_id: str | None = None
+    zone: str | None = None
+    tariff: str | None = None
+    comment: str | None = None
+    shipment_method: str | None = None
+    replacement_policy: str | None = None
+    payment_method: str | None = None
+    payment_id: str | None = None
+    slug: str | None = None
+    description: str | None = None
+    customer: Contact | None = None
+    address: Address | None = None
+    delivery_window: Window | None = None
+    problems: tuple[FieldError, ...] = ()
+    unread: tuple[FieldError, ...] = ()
+
+
+def read_order(payload: Mapping[str, Any], *, event: str, currency: str, prefix: str = "") -> OrderContent:
+    """Read everything. ``currency`` is that of the sums where the payload names none; ``prefix`` stands before the names of fields.
+
+    An order that is created has at least one position; one that is changed says its positions. For other events only what is there counts.
+    """
+    read = _Reader(payload, prefix)
+    said = read.currency()
+    counted = said or currency
+    lines = read.lines(counted, event)
+    total, payment, cancellation = (read.inside(name) for name in ("total", "payment", "cancellation"))
+    customer, address, window = read_people(payload)
+    return OrderContent(
+        currency=said,
+        lines=lines,
+        total_price=read.sum(total, "totalPrice", counted, "total.totalPrice"),
+        total_discount_price=read.sum(total, "discountTotalPrice", counted, "total.discountTotalPrice"),
+        store_id=read.text(payload, "storeID") or text_of(payload.get("storeId")),
+        zone=read.text(payload, "zone"),
+        tariff=read.text(payload, "tariff"),
+        comment=read.text(payload, "comment"),
+        shipment_method=read.text(payload, "shipmentMethod"),
+        replacement_policy=read.text(payload, "replacementPolicy"),
+        payment_method=read.text(payment, "method", "payment.method"),
+        payment_id=read.text(payment, "id", "payment.id"),
+        slug=read.text(cancellation, "slug", "cancellation.slug"),
+        description=read.text(cancellation, "description", "cancellation.description"),
+        customer=read.part("customer", customer),
+        address=read.part("address", address),
+        delivery_window=window,
+        problems=tuple(read.problems[:MOST_PROBLEMS]),
+        unread=tuple(read.unread[:MOST_PROBLEMS]),
+    )
+
+
+class _Reader:
+    """Reads one payload's fields and collects what does not fit."""
+
+    def __init__(self, payload: Mapping[str, Any], prefix: str) -> None:
+        self._payload = payload
+        self._prefix = prefix
+        self.problems: list[FieldError] = []
+        self.unread: list[FieldError] = []
+
+    def currency(self) -> str | None:
+        value = self._payload.get("currency")
+        if not given(value):
+            return None
+        code = currency_code(value)
+        if code is None:
+            self._problem("currency", "unknown_currency", "a currency is written by its ISO 4217 code")
+        return code
+
+    def lines(self, currency: str, event: str) -> tuple[Line, ...] | None:
+        positions = self._payload.get("positions")
+        if positions is None:
+            if event in GOODS_NEEDED:
+                self._problem("positions", "missing", "the order's positions are needed")
+            return None
+        if not isinstance(positions, list):
+            self._problem("positions", "not_a_list", "positions are a list")
+            return None
+        if not positions and event == CREATED:
+            self._problem("positions", "empty", "an order has at least one position")
+        lines = []
+        for index, position in enumerate(positions):
+            line = self._line(position, currency, f"positions.{index}")
+            if line is not None:
+                lines.append(line)
+            if len(self.problems) >= MOST_PROBLEMS:
+                break
+        return tuple(lines)
+
+    def _line(self, position: Any, currency: str, where: str) -> Line | None:
+        if not isinstance(position, dict):
+            self._problem(where, "not_an_object", "a position is an object")
+            return None
+        name = identifier(position.get("id"))
+        if name is None:
+            self._problem(f"{where}.id", "missing", "a position needs an id")
+        quantity, ordered = (
+            self._number(position, key, f"{where}.{key}", _quantity) for key in ("quantity", "originalQuantity")
+        )
+        if not given(position.get("quantity")) and not given(position.get("originalQuantity")):
+            self._problem(f"{where}.quantity", "missing", "a position needs a quantity")
+        price, discount, total, discounted = (
+            self.sum(position, key, currency, f"{where}.{key}")
+            for key in ("price", "discountPrice", "totalPrice", "totalDiscountPrice")
+        )
+        pieces = quantity if quantity is not None else ordered
+        if pieces is not None and any(each is not None and each * pieces > LARGEST_SUM for each in (price, discount)):
+            self._problem(f"{where}.price", "too_large", "the position's sum is too large")
+        try:
+            weight = _quantity(position["weight"]) if given(position.get("weight")) else None
+        except Unfit as error:
+            weight = None
+            self.unread.append(FieldError(f"{self._prefix}{where}.weight", error.code, str(error)))
+        return Line(
+            id=(name or "").strip() or "?",
+            name=self.text(position, "name", f"{where}.name"),
+            quantity=quantity,
+            original_quantity=ordered,
+            price=price,
+            discount_price=discount,
+            total_price=total,
+            total_discount_price=discounted,
+            weight=weight,
+            replaces=next((found for key in _REPLACES if (found := identifier(position.get(key))) is not None), None),
+        )
+
+    def sum(self, fields: Mapping[str, Any], key: str, currency: str, where: str) -> int | None:
+        found: int | None = self._number(fields, key, where, lambda value: _sum(value, currency))
+        return found
+
+    def _number(self, fields: Mapping[str, Any], key: str, where: str, read: Callable[[Any], Any]) -> Any:
+        value = fields.get(key)
+        if not given(value):
+            return None
+        try:
+            return read(value)
+        except Unfit as error:
+            self._problem(where, error.code, str(error))
+        except TypeError:  # a list or an object cannot be looked up
+            self._problem(where, "not_a_number", "a number is needed")
+        return None
+
+    def inside(self, name: str) -> Mapping[str, Any]:
+        value = self._payload.get(name)
+        if isinstance(value, dict):
+            return value
+        if given(value):
+            self._set_aside(name, "not_an_object", "an object is needed")
+        return {}
+
+    def text(self, fields: Mapping[str, Any], key: str, where: str | None = None) -> str | None:
+        value = fields.get(key)
+        text = text_of(value)
+        if text is None and value is not None and not isinstance(value, str):
+            self._set_aside(where or key, "not_text", "text is needed")
+        return text
+
+    def part(self, name: str, found: Any) -> Any:
+        """``found`` was read of the field ``name``, or of another: note when the field says something that could not be read."""
+        if found is None and given(self._payload.get(name)) and self._payload[name] not in ({}, []):
+            self._set_aside(name, "unreadable", "nothing of it can be read")
+        return found
+
+    def _problem(self, field: str, code: str, message: str) -> None:
+        self.problems.append(FieldError(f"{self._prefix}{field}", code, message))
+
+    def _set_aside(self, field: str, code: str, message: str) -> None:
+        self.unread.append(FieldError(f"{self._prefix}{field}", code, message))
+
+
+# Prices and quantities are few and come again and again. Typed: the number 1 and the text "1" are read alike, but not True.
+_sum: Callable[[Any, str], int] = lru_cache(maxsize=8192, typed=True)(read_sum)
+_quantity: Callable[[Any], Decimal] = lru_cache(maxsize=8192, typed=True)(read_quantity)

@@ -1,0 +1,232 @@
+"""Reads the customer, the address and the time of delivery, under the names that shops give these fields.
+
+Nothing here is required, so nothing is refused: what cannot be read is not said, and stays in the body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from common.reading.model import MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
+from common.reading.values import read_moment, text_of
+
+_LONGEST_NAME = 64
+
+_PEOPLE = ("customer", "recipient", "contact", "contacts", "client", "buyer", "user")
+_CONTACT = {
+    "name": "name fullname fio фио имя customername clientname contactname recipientname username",
+    "last": "lastname surname familyname фамилия",
+    "first": "firstname givenname",
+    "middle": "middlename patronymic отчество",
+    "phone": "phone phonenumber tel telephone mobile mobilephone cell телефон msisdn customerphone clientphone contactphone "
+    "recipientphone userphone",
+    "email": "email mail emailaddress почта customeremail clientemail contactemail useremail",
+}
+_NOBODYS = frozenset({"name", "mobile", "mail", "cell"})
+"""Names that mean anything beside the order's own fields."""
+
+_PLACES = ("address", "deliveryaddress", "shippingaddress", "customeraddress", "адрес", "destination")
+_ADDRESS = {
+    "text": "fulladdress full address text value formatted formattedaddress unrestrictedvalue raw addressline line адрес",
+    "postcode": "postcode postalcode zip zipcode postindex индекс",
+    "country": "country countryname страна",
+    "region": "region state province область регион",
+    "city": "city town settlement locality город",
+    "street": "street streetname улица address1 line1 addressline1 street1",
+    "house": "house housenumber buildingnumber home дом",
+    "building": "building block corpus korpus housing корпус строение",
+    "entrance": "entrance porch подъезд doorway",
+    "floor": "floor level этаж",
+    "flat": "flat apartment apartmentnumber apt room office unit квартира address2 line2 addressline2",
+    "intercom": "intercom doorphone doorcode домофон",
+    "comment": "comment comments note notes instructions комментарий",
+}
+
+_WINDOWS = (
+    "deliverywindow", "deliveryinterval", "deliverytime", "deliverytimeinterval", "deliveryslot", "deliveryperiod", "timeslot", "slot",
+    "interval", "window", "expectedinterval", "времядоставки",
+)  # fmt: skip
+_WINDOW = {
+    "starts": "from start starts startsat startat begin since min timefrom expectedfrom deliveryfrom deliverytimefrom deliverystart "
+    "startdate datefrom с",
+    "ends": "to end ends endsat endat finish till until max timeto expectedto deliveryto deliverytimeto deliveryend deliverybefore "
+    "enddate dateto до по",
+    "day": "date day deliverydate дата",
+    "text": "text value interval time label name",
+}
+_CLOCK = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}")
+
+_NOT_IN_NAMES = re.compile(r"[\W_]+")
+_NO_DIGITS = re.compile(r"\D+", re.ASCII)
+_Ranks = Mapping[str, tuple[str, int]]
+
+
+def _ranked(spellings: Mapping[str, str]) -> _Ranks:
+    """From each spelling of a field to the field and how much it is preferred: the first spelling first."""
+    return {name: (field, rank) for field, names in spellings.items() for rank, name in enumerate(names.split())}
+
+
+_CONTACT_NAMES, _ADDRESS_NAMES, _WINDOW_NAMES = _ranked(_CONTACT), _ranked(_ADDRESS), _ranked(_WINDOW)
+
+
+def read_people(payload: Mapping[str, Any]) -> tuple[Contact | None, Address | None, Window | None]:
+    """Return whom the order is for, where it goes, and when it is awaited; None where nothing is said."""
+    folded = _folded(payload)
+    return _contact(folded), _address(folded), _window(folded)
+
+
+def phone_key(text: str) -> str | None:
+    """Return a phone as ``+`` and digits, so that every spelling of one number is equal; None when it is no number.
+
+    Numbers without a country are Russian: ``8 (912) …`` and ``912 …`` are ``+7912…``.
+    """
+    plain = text.strip()
+    digits = _NO_DIGITS.sub("", plain)
+    if not plain.startswith("+"):
+        if digits.startswith("00"):
+            digits = digits[2:]
+        elif len(digits) == 11 and digits[0] == "8":
+            digits = "7" + digits[1:]
+        elif len(digits) == 10 and digits[0] == "9":
+            digits = "7" + digits
+    elif len(digits) == 12 and digits.startswith("78"):
+        digits = "7" + digits[2:]
+    return f"+{digits}" if 7 <= len(digits) <= 15 else None
+
+
+def _contact(folded: Mapping[str, Any]) -> Contact | None:
+    found: dict[str, str] = {}
+    for person in _people(folded):
+        for field, text in _gathered(person, _CONTACT_NAMES).items():
+            found.setdefault(field, text)
+    in_parts = " ".join(found[part] for part in ("last", "first", "middle") if part in found)
+    name = found.get("name") or in_parts or None
+    phone, email = found.get("phone"), found.get("email")
+    if phone is not None:
+        phone = phone_key(phone) or phone
+    return Contact(name=name, phone=phone, email=email) if name or phone or email else None
+
+
+def _people(folded: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    for key in _PEOPLE:
+        person = folded.get(key)
+        if isinstance(person, list) and person:
+            person = person[0]
+        if isinstance(person, dict):
+            fields = _folded(person)
+            yield fields
+            # Phones and mails are lists in some shops: {"phones": [{"number": …}]}
+            for several, one in (("phones", "phone"), ("emails", "email")):
+                if several in fields:
+                    yield {one: _inside(fields[several])}
+        elif isinstance(person, str) and key in {"customer", "recipient", "client"}:
+            yield {"name": person}
+    yield {key: value for key, value in folded.items() if key not in _NOBODYS}
+
+
+def _inside(value: Any) -> Any:
+    first = value[0] if isinstance(value, list) and value else value
+    if not isinstance(first, dict):
+        return first
+    fields = _folded(first)
+    return next((fields[key] for key in ("number", "address", "value", "phone", "email") if key in fields), None)
+
+
+def _address(folded: Mapping[str, Any]) -> Address | None:
+    for key in _PLACES:
+        place = folded.get(key)
+        found = _address_of(_folded(place)) if isinstance(place, dict) else None
+        if isinstance(place, str) and (text := text_of(place)) is not None:
+            found = Address(text=text)
+        if found is not None:
+            return found
+    delivery = folded.get("delivery")
+    return _address({**_folded(delivery), "delivery": None}) if isinstance(delivery, dict) else None
+
+
+def _address_of(fields: Mapping[str, Any]) -> Address | None:
+    said = _gathered(fields, _ADDRESS_NAMES)
+    whole = said.pop("text", None)
+    parts = tuple((part, said[part]) for part in (*MAJOR_PARTS, *MINOR_PARTS) if part in said)
+    return Address(text=whole, parts=parts) if whole or parts else None
+
+
+def _window(folded: Mapping[str, Any]) -> Window | None:
+    delivery = folded.get("delivery")
+    inside = _folded(delivery) if isinstance(delivery, dict) else {}
+    for fields in (folded, inside):
+        for key in _WINDOWS:
+            value = fields.get(key)
+            found = None
+            if isinstance(value, dict):
+                found = _window_of(_gathered(_folded(value), _WINDOW_NAMES))
+            elif value is not None:
+                found = _window_in_words(value, fields)
+            if found is not None:
+                return found
+    loose = {key: value for key, value in folded.items() if key.startswith(("delivery", "expected"))}
+    return _window_of(_gathered(loose, _WINDOW_NAMES)) or _window_of(_gathered(inside, _WINDOW_NAMES))
+
+
+def _window_in_words(value: Any, fields: Mapping[str, Any]) -> Window | None:
+    text = text_of(value)
+    if text is None:
+        return None
+    starts, slash, ends = text.partition("/")
+    first, last = read_moment(starts), read_moment(ends)
+    if slash and first and last:
+        return Window(starts=first, ends=last)
+    if not slash and first is not None and not _CLOCK.fullmatch(text):
+        return Window(starts=first)
+    day = _gathered(fields, _WINDOW_NAMES).get("day")
+    return Window(text=text if day is None or day in text else f"{day} {text}")
+
+
+def _window_of(said: Mapping[str, str]) -> Window | None:
+    starts, ends, day, text = (said.get(name) for name in ("starts", "ends", "day", "text"))
+    if starts is None and ends is None:
+        return None if text is None else Window(text=text if day is None else f"{day} {text}")
+    if day is not None:
+        starts, ends = (f"{day} {clock}" if clock and _CLOCK.fullmatch(clock) else clock for clock in (starts, ends))
+    first, last = read_moment(starts), read_moment(ends)
+    if (starts is None or first is not None) and (ends is None or last is not None):
+        return Window(starts=first, ends=last)
+    return Window(text=" – ".join(filter(None, (starts, ends))))
+
+
+def _folded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields by their names in lower case without separators: ``full_address``, ``fullAddress`` and ``Full-Address`` are one."""
+    return {
+        _folded_name(name): value for name, value in fields.items() if value is not None and len(name) <= _LONGEST_NAME
+    }
+
+
+@lru_cache(maxsize=4096)
+def _folded_name(name: str) -> str:
+    return _NOT_IN_NAMES.sub("", name).lower()
+
+
+def _gathered(fields: Mapping[str, Any], names: _Ranks) -> dict[str, str]:
+    """The texts under the fields that ``names`` knows; of several spellings the preferred one that says something."""
+    found: dict[str, str] = {}
+    ranks: dict[str, int] = {}
+    for name, value in fields.items():
+        known = names.get(name)
+        if known is None:
+            continue
+        field, rank = known
+        if rank < ranks.get(field, _LONGEST_NAME) and (text := _text(value)) is not None:
+            found[field], ranks[field] = text, rank
+    return found
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, dict):
+        return text_of(value)
+    inside = _folded(value)  # {"city": {"name": "Москва"}}
+    return next(
+        (text for key in ("name", "value", "title", "number") if (text := text_of(inside.get(key))) is not None), None
+    )

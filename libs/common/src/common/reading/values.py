@@ -1,0 +1,210 @@
+"""Reads single values: numbers, sums, quantities, ids, texts, times, names of events.
+
+Tolerant about form, never about meaning: numbers may come as text and text as numbers, with groups of three and a comma before the
+fraction; what could mean two things is not read. A reader returns its value, or raises ``Unfit`` with a stable code.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from common.currencies import DECIMAL_DIGITS
+
+LARGEST_SUM = 10**15
+"""Minor units; far above any order, far below what a bigint holds even when a store's sums are added up."""
+LARGEST_QUANTITY = Decimal(10) ** 11
+"""What the column of stock movements holds, with six decimals."""
+LONGEST_ID = 255
+EXACT_FLOAT = 2**53
+"""From here on a float may stand for several integers."""
+
+_LONGEST_NUMBER = 64
+_LONGEST_NAME = 100
+_MOST_DIGITS = 30
+_SIX_DIGITS = Decimal("0.000001")
+_ONE = Decimal(1)
+_SPACES = "\u0020\u00a0\u2009\u202f\u2007"
+_GROUPS = rf"[{_SPACES}'’]"
+_NUMBER = re.compile(
+    rf"""(?P<sign>[-+−]?)(?:
+    (?P<plain>[0-9]+) | (?P<spaced>[0-9]{{1,3}}(?:{_GROUPS}[0-9]{{3}})+)
+    | (?P<commas>[0-9]{{1,3}}(?:,[0-9]{{3}})+(?=\.[0-9])|[0-9]{{1,3}}(?:,[0-9]{{3}}){{2,}})
+    | (?P<points>[0-9]{{1,3}}(?:\.[0-9]{{3}})+(?=,[0-9])|[0-9]{{1,3}}(?:\.[0-9]{{3}}){{2,}})
+    )?(?:(?P<mark>[.,])(?P<fraction>[0-9]*))?(?:[eE](?P<power>[-+]?[0-9]{{1,3}}))?""",
+    re.VERBOSE | re.ASCII,
+)
+_NO_DIGITS = re.compile(r"[^0-9]+")
+_SPELLINGS = {"order.updated": "order.changed", "order.canceled": "order.cancelled"}
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # Unix time in seconds, milliseconds, microseconds, nanoseconds
+_DIGITS_ONLY = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_ISO = re.compile(r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?([Zz]|UTC|GMT|[-+][0-9:]+)?", re.ASCII)
+
+
+class Unfit(ValueError):
+    """The value cannot be read. ``code`` is stable, the text is a sentence for a person and repeats nothing of the value."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def number_of(value: object) -> tuple[Decimal, int]:
+    """Return a number, and how many digits stood behind a comma (0: there was none).
+
+    Raises ``Unfit``: ``not_a_number``; ``ambiguous_number`` is for the caller to decide by the digits behind the comma.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _not_a_number()
+    text = value.strip() if isinstance(value, str) else repr(value)
+    match = _NUMBER.fullmatch(text) if 0 < len(text) <= _LONGEST_NUMBER else None
+    if match is None:
+        raise _not_a_number()
+    whole = match["plain"] or match["spaced"] or match["commas"] or match["points"]
+    fraction = match["fraction"] or ""
+    if not whole and not fraction:
+        raise _not_a_number()
+    if match["mark"] and match["mark"] == ("," if match["commas"] else "." if match["points"] else None):
+        raise _not_a_number()
+    power = int(match["power"] or 0)
+    digits = match["plain"] or _NO_DIGITS.sub("", whole or "0")
+    if abs(power) > _MOST_DIGITS or len(digits.lstrip("0")) + max(power, 0) > _MOST_DIGITS:
+        raise Unfit("too_large", "the number is too large")
+    number = Decimal(f"{digits}.{fraction}" if fraction else digits)
+    if power:
+        number = Decimal(f"{number.scaleb(power):f}")
+    if match["sign"] in {"-", "−"}:
+        number = -number
+    return number, len(fraction) if match["mark"] == "," and not match["points"] else 0
+
+
+def read_sum(value: object, currency: str) -> int:
+    """Return minor units. Digits behind a point that the currency has not are rounded half up, once. Raises ``Unfit``.
+
+    More digits behind a comma than the currency has may be thousands: that is not guessed.
+    """
+    number, behind_comma = number_of(value)
+    digits = DECIMAL_DIGITS[currency]
+    if behind_comma > digits:
+        raise Unfit("ambiguous_number", "the comma may stand before a fraction or between thousands")
+    if number < 0:
+        raise _negative()
+    minor = number.scaleb(digits)
+    if minor > LARGEST_SUM:
+        raise Unfit("too_large", "the sum is too large")
+    return int(minor.quantize(_ONE, rounding=ROUND_HALF_UP))
+
+
+def read_quantity(value: object) -> Decimal:
+    """Return a quantity or weight, at most six digits behind the point. Raises ``Unfit``."""
+    number, behind_comma = number_of(value)
+    if behind_comma == 3 and number >= 1:
+        raise Unfit("ambiguous_number", "the comma may stand before a fraction or between thousands")
+    if number < 0:
+        raise _negative()
+    if number >= LARGEST_QUANTITY:
+        raise Unfit("too_large", "the quantity is too large")
+    exponent = number.as_tuple().exponent
+    return number.quantize(_SIX_DIGITS) if isinstance(exponent, int) and exponent < -6 else number
+
+
+def identifier(value: object) -> str | None:
+    """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+    if isinstance(value, int):
+        value = str(value) if abs(value) < 10**LONGEST_ID else None
+    if not isinstance(value, str):
+        return None
+    return value if 0 < len(value) <= LONGEST_ID and value.isprintable() and not value.isspace() else None
+
+
+def text_of(value: object) -> str | None:
+    """Return a text that PostgreSQL and JSON hold, without blanks around it; None when there is none. Numbers count as text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else value
+    if isinstance(value, int | float):
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    return storable(value.replace("\x00", "")).strip() or None
+
+
+def storable(text: str) -> str:
+    """Return text that PostgreSQL and JSON hold: no NUL, no lone surrogate."""
+    if text.isprintable():
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def event_name(name: object) -> str | None:
+    """Return the suite's name of an event, one unknown as it came but trimmed and in lower case; None when it is none."""
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return None
+    plain = name.strip().lower()
+    if not plain or not plain.isprintable():
+        return None
+    return _SPELLINGS.get(plain, plain)
+
+
+def read_moment(value: object, *, now: datetime | None = None) -> datetime | None:
+    """Return a moment with its zone, None when it is none; with ``now``, times more than a day ahead are none.
+
+    Digits only are Unix time, in whichever of seconds, milliseconds, microseconds and nanoseconds gives a year from 2000 on. Else
+    ISO 8601 or the form of mails (RFC 5322). Without a zone it is UTC.
+    """
+    latest = _LATEST if now is None else now + timedelta(days=1)
+    moment = _moment(value, latest)
+    return moment if moment is not None and _EARLIEST <= moment <= latest else None
+
+
+def _moment(value: object, latest: datetime) -> datetime | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    text = value.strip() if isinstance(value, str) else repr(value)
+    if not text or len(text) > _LONGEST_NUMBER:
+        return None
+    try:
+        if not isinstance(value, str) or _DIGITS_ONLY.fullmatch(text):
+            return _unix(Decimal(text), latest)
+        match = _ISO.fullmatch(text)
+        if match is not None:
+            zone = "" if match[3] is None else "+00:00" if match[3].upper() in {"Z", "UTC", "GMT"} else match[3]
+            moment = datetime.fromisoformat(f"{match[1]}T{match[2].replace(',', '.')}{zone}")
+        elif text[0].isdigit() and text[:4].isdigit():
+            moment = datetime.fromisoformat(text)
+        else:
+            moment = parsedate_to_datetime(text)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, ArithmeticError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def _unix(number: Decimal, latest: datetime) -> datetime | None:
+    for unit in _UNITS:
+        seconds = number / unit
+        if _EARLIEST.timestamp() <= seconds <= latest.timestamp():
+            return datetime.fromtimestamp(float(seconds), UTC)
+    return None
+
+
+def _not_a_number() -> Unfit:
+    return Unfit("not_a_number", "a number is needed")
+
+
+def _negative() -> Unfit:
+    return Unfit("negative", "less than nothing cannot be ordered")
+
+
+def given(value: Any) -> bool:
+    """Whether a field says anything: null and empty text count as absent."""
+    return value is not None and value != ""

@@ -1,0 +1,135 @@
+"""What later hooks leave out and what they change: positions that inherit, totals that move with the goods. Pure rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import ROUND_HALF_UP, Decimal
+
+from common.reading import Line
+from common.reading.values import LARGEST_SUM
+from orchestrator.orders.model import OrderFact, OrderState, numbered
+
+_ONE = Decimal(1)
+
+
+def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
+    """Return the given positions, with what they leave out taken from the same position before: the same id, the same occurrence of it.
+
+    A quantity that no hook ever gave is the ordered one, else one piece, and goes with the ordered one. A position's sum is inherited only
+    when neither its quantity nor its price changed.
+    """
+    if not before:
+        return tuple(_with_quantity(line) for line in given)
+    known = dict(numbered(before))
+    return tuple(_inherit(known.get(key), line) for key, line in numbered(given))
+
+
+def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> tuple[int | None, int | None]:
+    """Return the order's sum and its discounted sum with these lines.
+
+    As the hook gives them. Else, where they were known before (delivery may be in them), with the difference that the goods make added.
+    Else added up, and None when a position has no price.
+    """
+    total, discounted = fact.total_price, fact.total_discount_price
+    if total is None:
+        total = _total_after(state, None if state is None else state.total_price, lines, _full, _full)
+    if discounted is None:
+        discounted = _total_after(
+            state, None if state is None else state.total_discount_price, lines, _discounted, _to_pay
+        )
+    return total, discounted
+
+
+_Sums = Callable[[Line], tuple[int | None, int | None]]
+
+
+def _full(line: Line) -> tuple[int | None, int | None]:
+    return line.total_price, line.price
+
+
+def _discounted(line: Line) -> tuple[int | None, int | None]:
+    return line.total_discount_price, line.discount_price
+
+
+def _to_pay(line: Line) -> tuple[int | None, int | None]:
+    given = _discounted(line)
+    return _full(line) if given == (None, None) else given
+
+
+def _total_after(
+    state: OrderState | None, known: int | None, lines: Sequence[Line], sums: _Sums, moving: _Sums
+) -> int | None:
+    """``sums`` add up to a total that nobody gave; ``moving`` are those by which a known one moves."""
+    if state is None or known is None:
+        return _add_up(lines, sums)
+    if state.lines == lines:
+        return known
+    before, after = _add_up(state.lines, moving), _add_up(lines, moving)
+    if before is None or after is None:
+        return _add_up(lines, sums)
+    total = max(known + after - before, 0)
+    return total if total <= LARGEST_SUM else None
+
+
+def line_total(line: Line) -> int | None:
+    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook gave a price."""
+    for total, price in ((line.total_discount_price, line.discount_price), (line.total_price, line.price)):
+        if total is not None:
+            return total
+        if price is not None and line.quantity is not None:
+            return int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
+    return None
+
+
+def _with_quantity(line: Line) -> Line:
+    if line.quantity is not None:
+        return line
+    return replace(
+        line, quantity=_ONE if line.original_quantity is None else line.original_quantity, quantity_follows=True
+    )
+
+
+def _inherit(before: Line | None, line: Line) -> Line:
+    if before is None:
+        return _with_quantity(line)
+    follows = before.quantity_follows and line.quantity is None
+    quantity = line.quantity
+    if quantity is None:
+        quantity = line.original_quantity if follows and line.original_quantity is not None else before.quantity
+    price = before.price if line.price is None else line.price
+    discount = before.discount_price if line.discount_price is None else line.discount_price
+    same = quantity == before.quantity
+    total = line.total_price
+    if total is None and same and price == before.price:
+        total = before.total_price
+    discounted = line.total_discount_price
+    if discounted is None and same and discount == before.discount_price:
+        discounted = before.total_discount_price
+    return Line(
+        id=line.id,
+        name=line.name or before.name,
+        quantity=quantity,
+        original_quantity=before.original_quantity if line.original_quantity is None else line.original_quantity,
+        price=price,
+        discount_price=discount,
+        total_price=total,
+        total_discount_price=discounted,
+        weight=before.weight if line.weight is None else line.weight,
+        replaces=line.replaces or before.replaces,
+        quantity_follows=follows,
+    )
+
+
+def _add_up(lines: Sequence[Line], sums: _Sums) -> int | None:
+    if not lines:
+        return None
+    result = 0
+    for line in lines:
+        total, price = sums(line)
+        if total is None:
+            if price is None or line.quantity is None:
+                return None
+            total = int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
+        result += total
+    return result if result <= LARGEST_SUM else None

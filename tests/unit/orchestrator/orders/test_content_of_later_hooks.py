@@ -1,0 +1,157 @@
+"""What a later hook leaves out stays; what it says changes the order and shows in the difference."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from common.reading import Address, Contact, Line, Window
+from orchestrator.orders.decisions import decide
+from orchestrator.orders.fold import Step, fold
+from orchestrator.orders.model import HookType, OrderFact, OrderState
+from orchestrator.orders.transitions import Act
+
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
+ANNA = Contact(name="Анна", phone="+79123456789")
+HOME = Address(text="Москва, Ленина, 1")
+
+
+def fact(hook: HookType, minute: int, *lines: Line, empty: bool = False, **more: Any) -> OrderFact:
+    moment = START + timedelta(minutes=minute)
+    values: dict[str, Any] = {"sent_at": moment, "digest": f"{hook}{minute}", **more}
+    return OrderFact(
+        hook=hook,
+        event_id=f"{hook}@{minute}",
+        arrival=minute,
+        source="sm",
+        external_id="H1",
+        received_at=moment,
+        lines=lines if lines or empty else None,
+        **values,
+    )
+
+
+def created(*lines: Line, **more: Any) -> OrderFact:
+    return fact(HookType.CREATED, 1, *lines, **more)
+
+
+def changed(*lines: Line, minute: int = 2, **more: Any) -> OrderFact:
+    return fact(HookType.CHANGED, minute, *lines, **more)
+
+
+def paid(*lines: Line, **more: Any) -> OrderFact:
+    return fact(HookType.PAID, 5, *lines, **more)
+
+
+def line(name: str, quantity: int | None = 1, price: int | None = None, **more: Any) -> Line:
+    return Line(id=name, quantity=None if quantity is None else Decimal(quantity), price=price, **more)
+
+
+def last_step(*facts: OrderFact) -> Step:
+    return fold("N", facts)[-1]
+
+
+def last(*facts: OrderFact) -> OrderState:
+    state = last_step(*facts).after
+    assert state is not None
+    return state
+
+
+def incidents(state: OrderState) -> list[str]:
+    return [item.kind for item in state.incidents]
+
+
+def test_a_position_inherits_from_the_same_occurrence_of_its_id() -> None:
+    state = last(created(line("milk", 2, 10_000), line("milk", 1, 0)), changed(line("milk", 2), line("milk", 1)))
+    assert [item.price for item in state.lines] == [10_000, 0]
+    assert state.total_price == 20_000
+
+
+def test_a_total_that_is_not_said_again_stays() -> None:
+    first = created(line("a", 1, 25_000, total_price=25_000), total_price=35_000)
+    same = line("a", 1, 25_000, total_price=25_000)
+    assert last(first, changed(same)).total_price == 35_000
+    assert last(first, paid(same)).total_price == 35_000
+    assert last(first, paid()).total_price == 35_000
+
+
+def test_a_total_moves_by_the_difference_that_the_goods_make() -> None:
+    first = created(line("a", 1, 25_000), total_price=35_000, total_discount_price=30_000)
+    state = last(first, changed(line("a", 2, 25_000), line("b", 1, 1_000)))
+    assert (state.total_price, state.total_discount_price) == (61_000, 56_000)
+    assert last(first, changed(line("a", 1, 25_000), line("b", 1))).total_price is None
+
+
+def test_a_total_that_is_said_counts() -> None:
+    assert last(created(line("a", 1, 25_000), total_price=35_000), paid(line("a", 2), total_price=1)).total_price == 1
+
+
+def test_a_quantity_that_was_never_said_follows_the_ordered_one() -> None:
+    ordered = [Line(id="a", original_quantity=Decimal(count), price=100) for count in (2, 3, 4)]
+    step = last_step(created(ordered[0]), changed(ordered[1]))
+    assert (step.act, step.after and step.after.lines[0].quantity) == (Act.CHANGE, Decimal(3))
+    said = last(created(ordered[0]), changed(line("a", 2), minute=2), changed(ordered[2], minute=3))
+    assert said.lines[0].quantity == Decimal(2)
+
+
+def test_goods_stay_when_a_hook_says_there_are_none_and_a_person_is_called() -> None:
+    first = created(line("a", 2, 100))
+    for later in (paid(empty=True), changed(empty=True)):
+        state = last(first, later)
+        assert (state.lines, state.total_price, incidents(state)) == (last(first).lines, 200, ["order_emptied"])
+    assert last(first, paid(empty=True)).paid
+
+
+def test_a_repeated_created_that_says_the_same_is_quiet() -> None:
+    first = created(line("a", 2, 100), customer=ANNA)
+    again = fact(HookType.CREATED, 3, line("a", 2, 100), customer=ANNA, digest="an unknown field differs")
+    assert last_step(first, again).act is Act.ALREADY_CREATED
+    assert incidents(last(first, changed(line("a", 3)), again)) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"customer": Contact(phone="+79990000000")}, ("customer.phone", "+79123456789", "+79990000000")),
+        ({"currency": "KZT"}, ("currency", "RUB", "KZT")),
+        ({"total_price": 7}, ("total_price", "200", "7")),
+    ],
+)
+def test_a_repeated_created_that_says_otherwise_is_an_incident_with_the_difference(
+    more: dict[str, Any], field: tuple[str, str, str]
+) -> None:
+    first = created(line("a", 2, 100), customer=ANNA, currency="RUB")
+    state = last(first, fact(HookType.CREATED, 3, line("a", 2, 100), **more))
+    assert [(item.kind, item.difference.fields) for item in state.incidents] == [("order_created_differs", (field,))]
+    assert (state.customer, state.currency) == (ANNA, "RUB")
+
+
+@pytest.mark.parametrize(
+    ("more", "fields"),
+    [
+        ({"address": Address(text="Москва, Мира, 2")}, [("address", "Москва, Ленина, 1", "Москва, Мира, 2")]),
+        ({"customer": Contact(phone="+79990000000")}, [("customer.phone", "+79123456789", "+79990000000")]),
+        ({"delivery_window": Window(text="вечером")}, [("delivery_window", "утром", "вечером")]),
+        (
+            {"comment": "АЛЛЕРГИЯ НА ОРЕХИ", "store_id": "18"},
+            [("store_id", "17", "18"), ("comment", None, "АЛЛЕРГИЯ НА ОРЕХИ")],
+        ),
+    ],
+)
+def test_a_changed_address_contact_window_comment_or_store_is_told(more: dict[str, Any], fields: list[Any]) -> None:
+    first = created(line("a"), customer=ANNA, address=HOME, delivery_window=Window(text="утром"), store_id="17")
+    steps = fold("N", [first, changed(line("a"), **more)])
+    announced = decide(None, steps).announcements[-1]
+    assert (announced.notify, list(announced.difference.fields)) == (True, fields)
+    closed = last(first, paid(), changed(line("a"), minute=9, **more))
+    assert [(item.kind, list(item.difference.fields)) for item in closed.incidents] == [
+        ("order_changed_after_closing", fields)
+    ]
+
+
+def test_a_contact_keeps_what_a_later_hook_leaves_out() -> None:
+    state = last(created(line("a"), customer=ANNA, address=HOME), changed(line("a"), customer=Contact(email="a@b.ru")))
+    assert (state.customer, state.address) == (Contact(name="Анна", phone="+79123456789", email="a@b.ru"), HOME)

@@ -1,0 +1,54 @@
+"""The gateway's quick look and the suite's reader never disagree, and what the gateway takes the orchestrator can carry out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.reading import read_order
+from orchestrator.engine.model import WorkflowEvent
+from orchestrator.orders.hooks import to_fact
+from tests.support.order_payloads import payloads
+from webhook_gateway.hooks.model import HOOKS
+from webhook_gateway.hooks.reading import read_hook
+
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+@settings(deadline=None, max_examples=1_000)
+@given(payloads(), st.sampled_from(sorted(HOOKS)), st.sampled_from(["RUB", "JPY", "KWD"]))
+def test_a_yes_of_the_gateway_can_always_be_carried_out(payload: dict[str, Any], event: str, currency: str) -> None:
+    body = (
+        orjson.dumps(
+            {"event_type": event, "payload": {"originalOrderId": "H1", **payload}},
+            default=str,
+            option=orjson.OPT_NON_STR_KEYS,
+        )
+        if _fits(payload)
+        else b""
+    )
+    if not body:
+        return
+    reading = read_hook(body, currency=currency, now=NOW)
+    said = orjson.loads(body)["payload"]
+    assert reading.problems == read_order(said, event=event, currency=currency, prefix="payload.").problems
+    if not reading.problems:
+        attributes = {"source": "sm", "external_id": "H1", "body_form": "envelope", "currency": currency}
+        workflow_event = WorkflowEvent(
+            type=event, event_id="e", attributes=attributes, payload=body, received_at=NOW, seq=1
+        )
+        fact = to_fact(workflow_event)
+        assert (fact.hook, fact.external_id) == (event, "H1")
+
+
+def _fits(payload: dict[str, Any]) -> bool:
+    """Whether strict JSON can hold it (no integer past 64 bits)."""
+    try:
+        orjson.dumps(payload)
+    except TypeError:
+        return False
+    return True
