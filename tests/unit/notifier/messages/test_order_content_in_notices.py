@@ -97,7 +97,7 @@ def test_every_part_of_a_long_notice_names_the_order(channel: str) -> None:
 
 @pytest.mark.parametrize("shrink", range(6))
 def test_parts_fit_however_small_a_provider_wants_them(shrink: int) -> None:
-    order = snapshot(comment="<&> " * 3_000, external_id="<" * 250)
+    order = snapshot(comment="<&> " * 3_000, external_id="<&>")
     for name in ("telegram", "slack"):
         layout = CHANNELS[name].layout
         pages = layout.pages(notice_of(order), shrink=shrink)

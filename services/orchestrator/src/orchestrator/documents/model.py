@@ -1,18 +1,27 @@
-"""The order's document (voucher): what was bought, and for how much. Deterministic; no customer's data is in it."""
+"""The order's document (voucher): what was bought, for how much, by whom, where to and when. Deterministic."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from common.money import to_decimal_string
 from common.reading import Line
 from orchestrator.orders.content import line_total
+from orchestrator.orders.masks import mask_address, mask_email, mask_name, mask_phone
 from orchestrator.orders.model import OrderState
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 _UNKNOWN = "–"
+_PERSONAL: Mapping[str, Callable[[str], str]] = {
+    "Customer ": mask_name,
+    "Phone ": mask_phone,
+    "Mail ": mask_email,
+    "Address ": mask_address,
+}
+"""How the lines with a customer's data begin, and what of them may be shown. No other line begins so: goods are numbered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,7 @@ def render(order: OrderState) -> str:
         f"Of {order.source}, {order.external_id}",
         f"Store {order.store_id or _UNKNOWN}",
         f"Paid by {order.payment_method or _UNKNOWN}",
+        *_delivery(order),
         "",
         *(
             f"{number}. {_flat(line.name or line.id)} | {_quantity(line)} | {_sum(line, currency)}"
@@ -49,9 +59,39 @@ def render(order: OrderState) -> str:
     return "\n".join(rows) + "\n"
 
 
+def masked(content: str) -> str:
+    """Return a document as whoever may not see customers' data sees it."""
+    return "\n".join(map(_masked_line, content.split("\n")))
+
+
+def without_customer(content: str) -> str:
+    """Return a document with nothing of the customer in it: that of the same order without a customer, to the byte."""
+    return "\n".join(line for line in content.split("\n") if not line.startswith(tuple(_PERSONAL)))
+
+
 def digest(content: str) -> str:
     """Return what is equal for equal documents."""
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _delivery(order: OrderState) -> list[str]:
+    """What is known of customer, address and window; nothing where nothing is, so that older documents stay equal."""
+    customer, address, window = order.customer, order.address, order.delivery_window
+    said = (
+        ("Customer ", None if customer is None else customer.name),
+        ("Phone ", None if customer is None else customer.phone),
+        ("Mail ", None if customer is None else customer.email),
+        ("Address ", None if address is None else address.full),
+        ("Delivery ", None if window is None else window.full),
+    )
+    return [f"{label}{_flat(value)}" for label, value in said if value]
+
+
+def _masked_line(line: str) -> str:
+    for label, mask in _PERSONAL.items():
+        if line.startswith(label):
+            return label + mask(line.removeprefix(label))
+    return line
 
 
 def _quantity(line: Line) -> str:

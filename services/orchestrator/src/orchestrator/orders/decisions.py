@@ -25,6 +25,7 @@ from orchestrator.orders.model import (
 from orchestrator.orders.transitions import CHANGING
 
 _UNANNOUNCED = frozenset({"payment_method", "payment_id"})
+_OF_MONEY = _UNANNOUNCED | {"total_price", "total_discount_price", "currency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,11 @@ def _announce(step: Step) -> Announcement | None:
     if step.after is None or step.act not in CHANGING:
         return None
     notify = step.fact.hook in {HookType.CREATED, HookType.CHANGED}
-    if step.fact.hook is HookType.CANCELLED:
+    if (
+        step.fact.hook is HookType.PAID
+    ):  # prices are nobody's business there; a store, an address, a time of delivery is
+        notify = any(name not in _OF_MONEY for name, _, _ in step.difference.fields)
+    elif step.fact.hook is HookType.CANCELLED:
         notify = step.after.told_cancelled
     return Announcement(step.fact, step.after, notify, step.difference)
 
