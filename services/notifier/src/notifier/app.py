@@ -12,7 +12,7 @@ from common.errors import ConfigurationError
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, ReadyGate, every, required
+from common.service import Application, Lifecycle, ReadyGate, every, required, watch_files
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from notifier.api import DESCRIPTION, NAME, routes_of
@@ -81,6 +81,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     directory = Directory() if people is None else read_people(_read(people, "people"), name=str(people))
     words, environment = Words(settings.language), settings.environment
     registry = new_registry()
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
@@ -119,6 +120,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
+        database=database,
     )
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
     await require_schema(database, NAME)

@@ -15,7 +15,7 @@ from common.ids import new_id
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, every, required
+from common.service import Application, Lifecycle, every, required, watch_files
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from orchestrator.api import DESCRIPTION, NAME, routes
@@ -63,6 +63,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 
@@ -89,6 +90,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
+        database=database,
     )
     # The server listens before PostgreSQL is there: /livez is true and /readyz says what is awaited.
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))

@@ -16,7 +16,7 @@ from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, ReadyGate, every, required
+from common.service import Application, Lifecycle, ReadyGate, every, required, watch_files
 from common.telemetry.metrics import new_registry
 from refunds import api
 from refunds.providers.calls import GatewayCalls
@@ -57,6 +57,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     amqp_url = required(settings.amqp_url, RefundsSettings, "amqp_url")
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -81,6 +82,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
+        database=database,
     )
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
     await require_schema(database, NAME)

@@ -14,7 +14,7 @@ from common.mail import SmtpSender
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, every, required
+from common.service import Application, Lifecycle, every, required, watch_files
 from common.telemetry.metrics import new_registry
 from webhook_gateway.api import routes
 from webhook_gateway.countdowns.metrics import CountdownMetrics
@@ -74,6 +74,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     tokens = TokenBook.load(settings.tokens_file)
 
     registry = new_registry()
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     request_metrics = RequestMetrics(registry, sources=(*sources, WEBSITE))
     durability_metrics = DurabilityMetrics(registry, spool_oldest_allowed=settings.spool_oldest_allowed)
     delivery_metrics = DeliveryMetrics(registry)
@@ -190,7 +191,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         monotonic=monotonic,
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
-    managers = ManagerTokens(database, tokens.digests_of("website_manager"))
+    managers = ManagerTokens(database, partial(tokens.digests_of, "website_manager"))
     every(lifecycle, _MANAGERS_EVERY_S, managers.refresh, name="manager-tokens", after=recordable)
     website = WebsiteRoutes(
         tokens=tokens,
@@ -278,6 +279,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
+        database=database,
     )
     server = HttpServer(app, settings.host, settings.port)
     await server.start()

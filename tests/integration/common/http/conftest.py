@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import aiohttp
 import pytest
@@ -33,6 +33,7 @@ from common.http import (
     build_app,
     new_session,
 )
+from common.postgres import Database
 from common.telemetry import setup_telemetry, trace_id
 from common.telemetry.metrics import new_registry
 
@@ -215,21 +216,31 @@ class Answer:
         return json.loads(self.body)
 
 
+class Serve(Protocol):
+    """Serves routes on a free port."""
+
+    async def __call__(
+        self, routes: Sequence[Route], *, database: Database | None = None, tokens: TokenBook | None = None
+    ) -> Demo: ...
+
+
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[[Sequence[Route]], Awaitable[Demo]]]:
+async def serve() -> AsyncIterator[Serve]:
     """A function that serves routes on a free port; everything is closed after the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(routes: Sequence[Route]) -> Demo:
+        async def start(
+            routes: Sequence[Route], *, database: Database | None = None, tokens: TokenBook | None = None
+        ) -> Demo:
             health, registry = Health(fresh_for=0), new_registry()
-            tokens = TokenBook(TOKENS)
             app = build_app(
                 service="demo",
                 version="1.2.3",
                 routes=routes,
                 health=health,
                 registry=registry,
-                tokens=tokens,
+                tokens=tokens or TokenBook(TOKENS),
+                database=database,
                 max_body=64 * 1024,
             )
             server = await stack.enter_async_context(HttpServer(app, "127.0.0.1", 0, drain_seconds=1))
@@ -241,7 +252,7 @@ async def serve() -> AsyncIterator[Callable[[Sequence[Route]], Awaitable[Demo]]]
 
 
 @pytest.fixture
-async def demo(serve: Callable[[Sequence[Route]], Awaitable[Demo]]) -> Demo:
+async def demo(serve: Serve) -> Demo:
     """The small service."""
     return await serve(ROUTES)
 

@@ -14,7 +14,7 @@ from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Done, Re
 from common.postgres import Database
 
 from .conftest import Answer as Answered
-from .conftest import Demo
+from .conftest import Demo, Serve
 
 
 class Take(AdminChange):
@@ -129,7 +129,7 @@ async def shop(database_for: Callable[[str], Awaitable[str]]) -> AsyncIterator[S
 
 
 @pytest.fixture
-async def demo(shop: Shop, serve: Callable[[Sequence[Route]], Awaitable[Demo]]) -> Demo:
+async def demo(shop: Shop, serve: Serve) -> Demo:
     return await serve(shop.routes())
 
 

@@ -70,14 +70,18 @@ async def test_the_document_is_openapi_3_1_and_names_everything(demo: Demo) -> N
     document = (await demo.call("GET", "/openapi.json")).json()
     validate(document, cls=OpenAPIV31SpecValidator)
     assert sorted(document["paths"]) == [
-        "/fail/{kind}", "/internal", "/livez", "/metrics", "/orders", "/orders/{sku}/{number}", "/readyz",
+        "/admin/v1/whoami", "/fail/{kind}", "/internal", "/livez", "/metrics", "/orders", "/orders/{sku}/{number}", "/readyz",
     ]  # fmt: skip
     post = document["paths"]["/orders"]["post"]
     assert sorted(post["responses"]) == ["201", "202", "400", "401", "403", "409", "413", "415", "422", "default"]
     assert post["security"] == [{"bearer": []}]
     assert [parameter["name"] for parameter in post["parameters"]] == ["Idempotency-Key"]
     listed = document["paths"]["/orders"]["get"]
+    assert sorted(listed["responses"]) == ["200", "304", "400", "401", "403", "422", "default"]
+    assert "ETag" in listed["responses"]["200"]["headers"]
     assert {parameter["name"]: parameter["schema"] for parameter in listed["parameters"]} == {
+        "If-None-Match": {"type": "string"},
+        "count": {"type": "boolean", "default": False},
         "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
         "cursor": {"type": "string", "maxLength": 1024},
         "state": {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []},

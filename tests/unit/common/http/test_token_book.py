@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from common.clock import ManualClock
 from common.errors import ConfigurationError
 from common.http import Principal, TokenBook
 
@@ -56,6 +59,13 @@ def test_only_a_bearer_header_counts(header: str | None, name: str | None) -> No
         ({"tokens": [{"name": "a", "token": "secret-1"}]}, "is malformed at tokens.0.role: Field required"),
         ({"tokens": [{**ANNA, "extra": "secret-1"}]}, "is malformed at tokens.0.extra"),
         ({"tokens": [{**ANNA, "token": " "}]}, "is malformed: the token of 'anna' is empty"),
+        (
+            {"tokens": [{**ANNA, "sha256": "ab" * 32}]},
+            "is malformed at tokens.0: Value error, needs either token or sha256",
+        ),
+        ({"tokens": [{"name": "a", "role": "admin"}]}, "is malformed at tokens.0: Value error, needs either token or"),
+        ({"tokens": [{"name": "a", "role": "admin", "sha256": "secret-1"}]}, "is malformed at tokens.0.sha256"),
+        ({"tokens": [{**ANNA, "expires_at": "2026-12-01T00:00:00"}]}, "is malformed at tokens.0.expires_at"),
         ({"tokens": [{**ANNA, "name": ""}]}, "is malformed: a token has an empty name"),
         ({"tokens": [{**ANNA, "role": "king"}]}, "is malformed: the token of 'anna' has the unknown role 'king'"),
         ({"tokens": [ANNA, {**ANNA, "name": "bob"}]}, "is malformed: the token of 'bob' is given to someone else too"),
@@ -71,6 +81,52 @@ def test_a_wrong_file_is_one_line_that_names_it_and_no_token(tmp_path: Path, doc
     assert "\n" not in text
     assert "t-anna" not in text
     assert "secret-1" not in text
+
+
+def test_a_digest_stands_for_its_token_and_a_source_for_its_website() -> None:
+    digest = hashlib.sha256(b"t-anna").hexdigest()
+    entries = [
+        {"name": "anna", "role": "operator", "sha256": digest.upper()},
+        {"name": "shop", "role": "website", "token": "t-shop", "source": "website:kz"},
+    ]
+    book = TokenBook()
+    book.read(json.dumps({"tokens": entries}).encode())
+    assert book.authenticate("t-anna") == Principal(name="anna", role="operator")
+    assert book.authenticate("t-shop") == Principal(name="shop", role="website", source="website:kz")
+    assert book.authenticate(digest) is None
+    assert book.digests_of("operator") == {bytes.fromhex(digest)}
+
+
+def test_one_token_as_text_and_as_digest_is_given_twice(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"t-anna").hexdigest()
+    path = write(tmp_path / "tokens.json", {"tokens": [ANNA, {"name": "bob", "role": "viewer", "sha256": digest}]})
+    with pytest.raises(ConfigurationError, match="the token of 'bob' is given to someone else too"):
+        TokenBook.load(path)
+
+
+def test_a_token_is_nobody_s_from_the_moment_it_expires(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(2026, 12, 1, tzinfo=UTC))
+    path = write(tmp_path / "tokens.json", {"tokens": [{**ANNA, "expires_at": "2026-12-01T03:00:10+03:00"}]})
+    book = TokenBook.load(path, clock=clock)
+    clock.move_to(clock.now() + timedelta(seconds=9))
+    assert book.authenticate("t-anna") is not None
+    clock.move_to(clock.now() + timedelta(seconds=1))
+    assert book.authenticate("t-anna") is None
+
+
+def test_another_content_replaces_the_tokens_and_a_broken_one_none() -> None:
+    book = TokenBook([("anna", "t-anna", "operator")])
+    for broken in (
+        b"",
+        b'{"tokens": [',
+        b'{"tokens": []}',
+        b'{"tokens": [{"name": "x", "role": "king", "token": "t"}]}',
+    ):
+        with pytest.raises(ConfigurationError):
+            book.read(broken)
+        assert book.authenticate("t-anna") is not None
+    book.read(json.dumps({"tokens": [{"name": "bob", "role": "viewer", "token": "t-bob"}]}).encode())
+    assert [book.authenticate(token) for token in ("t-anna", "t-bob")] == [None, Principal(name="bob", role="viewer")]
 
 
 def test_a_missing_file_and_a_directory_are_one_line_too(tmp_path: Path) -> None:

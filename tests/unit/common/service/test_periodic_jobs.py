@@ -41,6 +41,15 @@ async def test_what_is_away_costs_a_round() -> None:
     assert lifecycle.failure is None
 
 
+async def test_a_job_that_is_woken_while_it_is_cancelled_ends() -> None:
+    lifecycle, rounds = Lifecycle(), Rounds()
+    job = every(lifecycle, 60, rounds, name="job")
+    await rounds.reached(1)
+    job.wake()
+    await asyncio.sleep(0)  # the wait is over, and the job has not gone on yet
+    assert await lifecycle.drain()
+
+
 async def test_a_fault_ends_the_service() -> None:
     lifecycle, fault = Lifecycle(), Conflict("a fault")
     every(lifecycle, 0.001, Rounds(fault), name="job")

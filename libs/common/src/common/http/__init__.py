@@ -4,28 +4,42 @@ from common.http import audit
 from common.http.app import build_app, describe
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
+from common.http.bulk import BULK_ERRORS, Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, RowId, UuidText
 from common.http.changes import Change, Changes, Done, NotDone
 from common.http.client import new_session, outgoing_headers, tracing_config
+from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.fields import Moment, PlainDecimal
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.openapi import openapi_document
-from common.http.pages import Page, PageQuery, decode_cursor, encode_cursor, page_of
-from common.http.problems import InvalidCursor, Problem, UnsupportedMediaType, problem, problem_of
+from common.http.pages import Page, PageQuery, counted, decode_cursor, encode_cursor, page_of
+from common.http.plans import forget_plans
+from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.routes import Answer, Reply, Request, Route
 from common.http.server import HttpServer
 
 __all__ = [
     "ADMIN",
+    "BULK_ERRORS",
+    "CONTACT",
+    "CONTENT",
     "INTERNAL",
+    "NAME",
     "OPERATOR",
     "TIMEOUT_HEADER",
     "VIEWER",
     "AdminChange",
     "Answer",
     "Attempt",
+    "Bulk",
+    "BulkAnswer",
+    "BulkChange",
+    "BulkDone",
+    "BulkFilter",
+    "BulkItem",
     "Change",
     "Changes",
+    "CustomersData",
     "Done",
     "HttpServer",
     "IdempotencyKeyReused",
@@ -40,16 +54,22 @@ __all__ = [
     "Reply",
     "Request",
     "Route",
+    "RowId",
     "TokenBook",
+    "UnknownParameter",
     "UnsupportedMediaType",
+    "UuidText",
     "audit",
     "audit_routes",
     "build_app",
+    "counted",
     "decode_cursor",
     "describe",
     "encode_cursor",
     "forget_keys",
+    "forget_plans",
     "idempotent",
+    "masked",
     "new_session",
     "once",
     "openapi_document",

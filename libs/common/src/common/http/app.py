@@ -12,12 +12,14 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
 from common.health import Health
-from common.http.auth import TokenBook
+from common.http.auth import ROLES, TokenBook, satisfying
+from common.http.customers import CustomerReads
 from common.http.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from common.http.edge import HttpMetrics, make_edge
 from common.http.endpoint import make_endpoint
 from common.http.openapi import openapi_document
 from common.http.routes import Request, Route
+from common.postgres import Database
 from common.version import VERSION
 
 HEALTH = web.AppKey("health", Health)
@@ -28,6 +30,14 @@ class Live(BaseModel):
     """The process turns."""
 
     status: str
+
+
+class Whoami(BaseModel):
+    """Whose token this is, and what it may do here: operations as `METHOD /path`."""
+
+    name: str
+    role: str
+    permissions: list[str]
 
 
 class Ready(BaseModel):
@@ -45,29 +55,35 @@ def build_app(
     health: Health,
     registry: CollectorRegistry,
     tokens: TokenBook,
+    database: Database | None = None,
     max_body: int = 1024 * 1024,
     description: str = "",
 ) -> web.Application:
-    """Return the application: the given routes, and the five addresses that every service has.
+    """Return the application: the given routes, and the addresses that every service has.
 
-    They are ``/livez``, ``/readyz``, ``/metrics``, and the document of the routes at ``/openapi.json`` and ``/docs``.
+    They are ``/livez``, ``/readyz``, ``/metrics``, ``/admin/v1/whoami``, and the document of the routes at ``/openapi.json`` and
+    ``/docs``.
 
+    ``database`` is where whole readings of customers' data are recorded; without it nobody reads them whole.
     ``max_body`` (bytes, counted as they come, chunked or not) bounds what ``request.read()`` takes; more is a 413. A raw
     route that reads ``request.content`` itself has to count itself. Two routes with the same method and path are a
     ``ValueError``, and so are two raw routes with one handler: a raw handler is called as it is, and tells its route.
     """
-    public = [*_platform_routes(health, registry), *routes]
+    public = [*_platform_routes(health, registry), _whoami(routes), *routes]
     document = openapi_document(service=service, version=version, description=description, routes=public)
     everything = [*public, *_document_routes(document)]
     _refuse_doubles(everything)
     metrics = HttpMetrics(registry)
     endpoints: dict[Any, Route] = {}
+    customers = CustomerReads(database)
     app = web.Application(
         client_max_size=max_body,
         middlewares=[make_edge(metrics=metrics, health=health, endpoints=endpoints)],
     )
     for route in everything:
-        endpoint: Any = route.handler if route.raw else make_endpoint(route, service=service, tokens=tokens)
+        endpoint: Any = (
+            route.handler if route.raw else make_endpoint(route, service=service, tokens=tokens, customers=customers)
+        )
         if endpoint in endpoints:
             raise ValueError(f"{route.method} {route.path} has the handler of another raw route")
         endpoints[endpoint] = route
@@ -83,7 +99,7 @@ def build_app(
 
 def describe(*, service: str, version: str = VERSION, routes: Sequence[Route], description: str = "") -> dict[str, Any]:
     """Return the OpenAPI document that an application of these routes has; nothing is opened, and no handler is called."""
-    public = [*_platform_routes(Health(), CollectorRegistry()), *routes]
+    public = [*_platform_routes(Health(), CollectorRegistry()), _whoami(routes), *routes]
     return openapi_document(service=service, version=version, description=description, routes=public)
 
 
@@ -136,6 +152,29 @@ def _platform_routes(health: Health, registry: CollectorRegistry) -> list[Route]
         ),
         Route(method="GET", path="/metrics", handler=metrics, summary="Metrics for Prometheus", raw=True, tags=tags),
     ]
+
+
+def _whoami(routes: Sequence[Route]) -> Route:
+    demanded = {
+        f"{route.method} {route.path}": satisfying(route.roles) or ROLES
+        for route in routes
+        if route.roles is not None and not route.hidden
+    }
+
+    async def whoami(request: Request[None, None]) -> Whoami:
+        who = request.principal
+        permissions = sorted(operation for operation, roles in demanded.items() if who.role in roles)
+        return Whoami(name=who.name, role=who.role, permissions=permissions)
+
+    return Route(
+        method="GET",
+        path="/admin/v1/whoami",
+        handler=whoami,
+        summary="Whose token is this, and what may it do?",
+        response=Whoami,
+        roles=frozenset(),
+        tags=("admin",),
+    )
 
 
 def _document_routes(document: dict[str, Any]) -> list[Route]:

@@ -6,12 +6,16 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Annotated, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from common.clock import Clock, SystemClock
 from common.errors import ConfigurationError
+from common.http.fields import Moment
 
 VIEWER = frozenset({"viewer"})
 """May read; operators and admins may too."""
@@ -37,10 +41,11 @@ def satisfying(roles: Iterable[str]) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller: the name that stands in the audit log, and its role."""
+    """An authenticated caller: the name that stands in the audit log, its role, and the source that it speaks for, if any."""
 
     name: str
     role: str
+    source: str | None = None
 
     def has(self, role: str) -> bool:
         """Say whether this caller meets a demand for the role (an admin is an operator too)."""
@@ -50,8 +55,32 @@ class Principal:
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str
-    token: SecretStr
     role: str
+    token: SecretStr | None = None
+    sha256: Annotated[str | None, Field(pattern="^[0-9a-fA-F]{64}$")] = None
+    expires_at: Moment | None = None
+    source: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if (self.token is None) == (self.sha256 is None):
+            raise ValueError("needs either token or sha256")
+        return self
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the token."""
+        if self.token is None:
+            return bytes.fromhex(self.sha256 or "")
+        token = self.token.get_secret_value()
+        return _digest(token) if token.strip() else b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    digest: bytes
+    principal: Principal
+    expires_at: datetime | None = None
 
 
 class _File(BaseModel):
@@ -61,55 +90,61 @@ class _File(BaseModel):
 class TokenBook:
     """The tokens that a service accepts. Holds digests only; comparing takes the same time whichever entry fits."""
 
-    def __init__(self, entries: Iterable[tuple[str, str, str]]) -> None:
+    def __init__(self, entries: Iterable[tuple[str, str, str]] = (), *, clock: Clock | None = None) -> None:
         """Take (name, token, role) triples. Raises ``ConfigurationError`` on an empty or doubled token or a strange role."""
-        self._entries: list[tuple[bytes, Principal]] = []
-        for name, token, role in entries:
-            if not name.strip():
-                raise ConfigurationError("a token has an empty name")
-            if not token.strip():
-                raise ConfigurationError(f"the token of {name!r} is empty")
-            if role not in ROLES:
-                raise ConfigurationError(f"the token of {name!r} has the unknown role {role!r}")
-            digest = _digest(token)
-            if any(known == digest for known, _ in self._entries):
-                raise ConfigurationError(f"the token of {name!r} is given to someone else too")
-            self._entries.append((digest, Principal(name=name, role=role)))
+        self._clock = clock or SystemClock()
+        self._entries = _checked(_Entry(name=name, token=SecretStr(token), role=role) for name, token, role in entries)
 
     @classmethod
-    def load(cls, path: Path) -> TokenBook:
-        """Read ``{"tokens": [{"name", "token", "role"}]}``. Raises ``ConfigurationError`` with one line and no token in it."""
+    def load(cls, path: Path, *, clock: Clock | None = None) -> TokenBook:
+        """Read the file at ``path`` (see ``read``). Raises ``ConfigurationError`` with one line and no token in it."""
         try:
             raw = path.read_bytes()
         except OSError as error:
             raise ConfigurationError(f"the token file {path} cannot be read: {error.strerror}") from None
+        book = cls(clock=clock)
+        try:
+            book.read(raw)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the token file {path} {error.detail}") from None
+        return book
+
+    def read(self, raw: bytes) -> None:
+        """Accept the tokens of this file from now on, and no others.
+
+        It is ``{"tokens": [{"name", "role", "token" or "sha256", "expires_at"?, "source"?}]}``; ``sha256`` is the token's digest in
+        hexadecimal digits, ``source`` the website that it speaks for. Raises ``ConfigurationError``, which has no token in it, on
+        anything else, and goes on with the tokens of before.
+        """
         try:
             entries = _File.model_validate(orjson.loads(raw)).tokens
         except orjson.JSONDecodeError:
-            raise ConfigurationError(f"the token file {path} is not JSON") from None
+            raise ConfigurationError("is not JSON") from None
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
             place = ".".join(map(str, first["loc"])) or "the document"
-            raise ConfigurationError(f"the token file {path} is malformed at {place}: {first['msg']}") from None
+            raise ConfigurationError(f"is malformed at {place}: {first['msg']}") from None
         if not entries:
-            raise ConfigurationError(f"the token file {path} holds no token")
+            raise ConfigurationError("holds no token")
         try:
-            return cls((entry.name, entry.token.get_secret_value(), entry.role) for entry in entries)
+            self._entries = _checked(entries)
         except ConfigurationError as error:
-            raise ConfigurationError(f"the token file {path} is malformed: {error.detail}") from None
+            raise ConfigurationError(f"is malformed: {error.detail}") from None
 
     def digests_of(self, role: str) -> frozenset[bytes]:
         """Return the SHA-256 of each token with exactly this role, for remembering which tokens were valid once."""
-        return frozenset(digest for digest, principal in self._entries if principal.role == role)
+        return frozenset(known.digest for known in self._entries if known.principal.role == role)
 
     def authenticate(self, token: str) -> Principal | None:
-        """Return who the token belongs to, or ``None``. Looks at every entry, always."""
+        """Return who the token belongs to, or ``None``: nobody, or it has expired. Looks at every entry, always."""
         digest = _digest(token)
-        found: Principal | None = None
-        for known, principal in self._entries:
-            if hmac.compare_digest(known, digest):
-                found = principal
-        return found
+        found: _Known | None = None
+        for known in self._entries:
+            if hmac.compare_digest(known.digest, digest):
+                found = known
+        if found is None or (found.expires_at is not None and found.expires_at <= self._clock.now()):
+            return None
+        return found.principal
 
     def from_header(self, authorization: str | None) -> Principal | None:
         """Return who an ``Authorization: Bearer …`` header belongs to, or ``None``."""
@@ -117,6 +152,22 @@ class TokenBook:
             return None
         scheme, _, token = authorization.partition(" ")
         return self.authenticate(token.strip()) if scheme.lower() == "bearer" else None
+
+
+def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
+    known: dict[bytes, _Known] = {}
+    for entry in entries:
+        if not entry.name.strip():
+            raise ConfigurationError("a token has an empty name")
+        if not entry.digest:
+            raise ConfigurationError(f"the token of {entry.name!r} is empty")
+        if entry.role not in ROLES:
+            raise ConfigurationError(f"the token of {entry.name!r} has the unknown role {entry.role!r}")
+        if entry.digest in known:
+            raise ConfigurationError(f"the token of {entry.name!r} is given to someone else too")
+        principal = Principal(name=entry.name, role=entry.role, source=entry.source)
+        known[entry.digest] = _Known(entry.digest, principal, entry.expires_at)
+    return tuple(known.values())
 
 
 def _digest(token: str) -> bytes:

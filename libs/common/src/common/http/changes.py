@@ -112,7 +112,7 @@ class Changes:
     """Carries changes out. ``committed`` is called after each commit: it wakes whoever works on what was written."""
 
     def __init__(self, database: Database, *, committed: Callable[[], None] = lambda: None) -> None:
-        self._database = database
+        self.database = database
         self._committed = committed
 
     async def carry_out(
@@ -142,7 +142,7 @@ class Changes:
         self, request: Request[Any, Any], work: Callable[[Change], Awaitable[BaseModel | Reply | None]]
     ) -> Answer:
         try:
-            async with self._database.transaction() as connection:
+            async with self.database.transaction() as connection:
                 change = Change(connection, request)
 
                 async def carried_out() -> BaseModel | Reply | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Union, get_args, get_origin
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from common.errors import Forbidden, InvalidInput, NotFound, Unauthorized, Unprocessable
+from common.errors import FieldError, Forbidden, InvalidInput, NotFound, Unauthorized, Unprocessable
 from common.http.auth import Principal, TokenBook, satisfying
-from common.http.problems import UnsupportedMediaType, from_validation
-from common.http.routes import Answer, Reply, Request, Route
+from common.http.customers import CustomerReads, holds_customers_data
+from common.http.etags import conditional
+from common.http.pages import MOST_COUNTED, Page, PageQuery, walked
+from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
+from common.http.routes import Answer, Reply, Request, Route, responses_of
 from common.telemetry import current_request_id
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -21,10 +25,12 @@ Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _MALFORMED = "json_invalid"
 
 
-def make_endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
+def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: CustomerReads) -> Endpoint:
     """Return the coroutine function that serves a route which is not raw."""
     demanded = satisfying(route.roles) if route.roles is not None else None
     lists = _list_fields(route.query)
+    known = _fields(route.query) if route.strict else None
+    personal = demanded is not None and any(map(holds_customers_data, responses_of(route).values()))
     handler: Any = route.handler
     has_parameters = "{" in route.path
 
@@ -32,6 +38,8 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
         """Serve one request."""
         principal = authorize(raw, tokens=tokens, demanded=demanded) if demanded is not None else None
         path = _path(raw) if has_parameters else {}
+        if known is not None and not known.issuperset(raw.query):
+            raise _unknown(key for key in raw.query if key not in known)
         query = _query(route.query, raw, lists) if route.query is not None else None
         content = b""
         body = None
@@ -52,9 +60,30 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook) -> Endpoint:
         )
         if route.idempotent:
             _ = request.idempotency_key  # a malformed key is refused before anything is done
-        return render(await handler(request), status=route.status)
+        answer = await handler(request)
+        if isinstance(answer, Page) and isinstance(query, PageQuery) and query.count:
+            answer = await _with_count(answer, request)
+        if personal:
+            if isinstance(answer, Reply) and answer.body is not None:
+                answer = replace(answer, body=await customers.shown(request, answer.body))
+            elif isinstance(answer, BaseModel):
+                answer = await customers.shown(request, answer)
+        response = render(answer, status=route.status)
+        return conditional(raw, response) if route.tagged else response
 
     return endpoint
+
+
+async def _with_count(page: Page[Any], request: Request[Any, Any]) -> Page[Any]:
+    handler: Any = request.route.handler
+    if request.query.cursor is None and page.next_cursor is None:
+        found = len(page.items)
+    elif request.route.count is not None:
+        found = await request.route.count(request)
+    else:
+        found = await walked(lambda query: handler(request.with_query(query)), request.query)
+    count = min(found, MOST_COUNTED)
+    return page.model_copy(update={"count": count, "count_exact": count == found})
 
 
 def authorize(raw: web.Request, *, tokens: TokenBook, demanded: frozenset[str]) -> Principal:
@@ -112,6 +141,17 @@ def _query(model: type[BaseModel], raw: web.Request, lists: frozenset[str]) -> B
         return model.model_validate(values)
     except ValidationError as error:
         raise InvalidInput("the query does not fit", fields=from_validation(error)) from None
+
+
+def _fields(model: type[BaseModel] | None) -> frozenset[str]:
+    return frozenset(() if model is None else (field.alias or name for name, field in model.model_fields.items()))
+
+
+def _unknown(names: Iterable[str]) -> UnknownParameter:
+    shown = [name[:64].encode("utf-8", "replace").decode() for name in names]
+    message = "the operation has no such parameter"
+    fields = tuple(FieldError(field=name, code=UnknownParameter.code, message=message) for name in shown)
+    return UnknownParameter(f"unknown query parameter: {', '.join(map(repr, shown))}", fields=fields)
 
 
 def _list_fields(model: type[BaseModel] | None) -> frozenset[str]:

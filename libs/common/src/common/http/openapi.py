@@ -14,8 +14,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized, Unprocessable
 from common.http.deadline import TIMEOUT_HEADER
 from common.http.idempotency import IdempotencyKeyReused
-from common.http.problems import Problem, UnsupportedMediaType, status_of
-from common.http.routes import KEY_CHARACTERS, LONGEST_KEY, Route
+from common.http.problems import Problem, UnknownParameter, UnsupportedMediaType, status_of
+from common.http.routes import KEY_CHARACTERS, LONGEST_KEY, Route, responses_of
 
 Schema = dict[str, Any]
 
@@ -56,18 +56,12 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[str, Schema], dict[tuple[typ
             wanted[route.request, "validation"] = None
         if route.query is not None:
             wanted[route.query, "validation"] = None
-        for model in _responses(route).values():
+        for model in responses_of(route).values():
             if model is not None:
                 wanted[model, "serialization"] = None
     references, definitions = models_json_schema(list(wanted), ref_template=_REF)
     schemas: dict[str, Schema] = definitions.get("$defs", {})
     return schemas, {key: references[key] for key in wanted}
-
-
-def _responses(route: Route) -> Mapping[int, type[BaseModel] | None]:
-    if isinstance(route.response, Mapping):
-        return route.response
-    return {route.status: route.response}
 
 
 def _operation(
@@ -92,6 +86,16 @@ def _operation(
                     "maxLength": LONGEST_KEY,
                     "pattern": f"^{KEY_CHARACTERS}+$",
                 },
+            }
+        )
+    if route.tagged:
+        parameters.append(
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "required": False,
+                "description": "an `ETag` of this address; 304 when the answer is still the same",
+                "schema": {"type": "string"},
             }
         )
     if route.timed:
@@ -168,8 +172,10 @@ def _without_null(schema: Schema) -> Schema:
 
 def _answers(route: Route, references: Mapping[tuple[type[BaseModel], JsonSchemaMode], Schema]) -> dict[str, Any]:
     answers: dict[str, Any] = {}
-    for status, model in _responses(route).items():
+    for status, model in responses_of(route).items():
         answer: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _ECHO}
+        if route.tagged and status == HTTPStatus.OK:
+            answer["headers"] = {**_ECHO, "ETag": {"description": "a weak digest", "schema": {"type": "string"}}}
         if model is not None:
             answer["content"] = {"application/json": {"schema": references[model, "serialization"]}}
         answers[str(status)] = answer
@@ -179,6 +185,8 @@ def _answers(route: Route, references: Mapping[tuple[type[BaseModel], JsonSchema
         answers.setdefault(
             str(status), {"description": f"{codes}: {meaning}", "headers": _error_headers(status), "content": _PROBLEM}
         )
+    if route.tagged:
+        answers.setdefault("304", {"description": HTTPStatus.NOT_MODIFIED.phrase, "headers": _ECHO})
     if route.request is not None:
         answers.setdefault("413", {"description": "The body is too large.", "headers": _ECHO, "content": _PROBLEM})
     answers["default"] = {"description": "Any other error.", "headers": _ECHO, "content": _PROBLEM}
@@ -197,6 +205,8 @@ def _errors(route: Route) -> dict[int, list[type[SuiteError]]]:
             kinds.append(Unprocessable)
     if route.query is not None or route.idempotent:
         kinds.append(InvalidInput)
+    if route.strict:
+        kinds.append(UnknownParameter)
     if route.idempotent:
         kinds.append(IdempotencyKeyReused)
     by_status: dict[int, list[type[SuiteError]]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -13,19 +13,29 @@ from pydantic import BaseModel, Field
 
 from common.http.fields import in_utc
 from common.http.problems import InvalidCursor
+from common.postgres import Connection
 
 ItemT = TypeVar("ItemT")
 
 _BIGINT = 2**63
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 200
+MOST_COUNTED = 10_000
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Page(BaseModel, Generic[ItemT]):
-    """One page of a list; `next_cursor` is null on the last."""
+    """One page of a list; `next_cursor` is null on the last. `count` stands there only if it was asked for."""
 
     items: list[ItemT]
     next_cursor: str | None
+    count: int | None = Field(default=None, exclude_if=_is_none, description="how many there are on all pages")
+    count_exact: bool | None = Field(
+        default=None, exclude_if=_is_none, description="false: there are more than `count`"
+    )
 
 
 class PageQuery(BaseModel):
@@ -33,6 +43,9 @@ class PageQuery(BaseModel):
 
     limit: Annotated[int, Field(ge=1, le=LARGEST_LIMIT, description="items a page")] = DEFAULT_LIMIT
     cursor: Annotated[str | None, Field(max_length=1024, description="`next_cursor` of the page before")] = None
+    count: Annotated[bool, Field(description=f"say how many there are on all pages, exactly up to {MOST_COUNTED}")] = (
+        False
+    )
 
 
 def page_of(
@@ -45,6 +58,24 @@ def page_of(
     shown = rows[:limit]
     more = len(rows) > limit
     return Page(items=[item(row) for row in shown], next_cursor=encode_cursor(*key(shown[-1])) if more else None)
+
+
+async def counted(connection: Connection, select: str, *values: Any) -> int:
+    """Return how many rows a SELECT has, for ``Route.count``; beyond ``MOST_COUNTED`` one more, so that nobody counts a million."""
+    found = await connection.fetchval(f"SELECT count(*) FROM ({select} LIMIT {MOST_COUNTED + 1}) AS found", *values)  # noqa: S608 - a statement of the caller's
+    return int(found)
+
+
+async def walked(list_page: Callable[[PageQuery], Awaitable[Page[Any]]], query: PageQuery) -> int:
+    """Count a list that has no statement of its own for it: page by page, as a caller would, up to ``MOST_COUNTED`` and one more."""
+    total, page_query = 0, query.model_copy(update={"limit": LARGEST_LIMIT, "cursor": None, "count": False})
+    while total < MOST_COUNTED:
+        page = await list_page(page_query)
+        total += len(page.items)
+        if page.next_cursor is None:
+            return total
+        page_query = page_query.model_copy(update={"cursor": page.next_cursor})
+    return MOST_COUNTED + 1
 
 
 def encode_cursor(*values: Any) -> str:

@@ -37,6 +37,12 @@ class InvalidCursor(InvalidInput):
     code = "invalid_cursor"
 
 
+class UnknownParameter(Unprocessable):
+    """The query names a parameter that the operation does not know."""
+
+    code = "unknown_parameter"
+
+
 STATUS: Mapping[type[SuiteError], int] = {
     UnsupportedMediaType: 415,
     InvalidInput: 400,

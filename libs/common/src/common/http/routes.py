@@ -72,6 +72,20 @@ class Request(Generic[BodyT, QueryT]):
             raise RuntimeError(f"{self.route.path} is public: it has no principal")
         return self._principal
 
+    def with_query(self, query: Any) -> Request[BodyT, Any]:
+        """Return this request with another query."""
+        return Request(
+            raw=self.raw,
+            route=self.route,
+            service=self.service,
+            principal=self._principal,
+            body=self.body,
+            query=query,
+            path=self.path,
+            content=self.content,
+            request_id=self.request_id,
+        )
+
     @property
     def idempotency_key(self) -> str | None:
         """The ``Idempotency-Key`` header, if given. Raises ``InvalidInput`` when it is empty, too long or holds odd characters."""
@@ -114,6 +128,7 @@ class Request(Generic[BodyT, QueryT]):
 
 Answer: TypeAlias = BaseModel | Reply | web.StreamResponse | None
 Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Answer]]
+Counting: TypeAlias = Callable[[Request[Any, Any]], Awaitable[int]]
 RawHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Response: TypeAlias = type[BaseModel] | Mapping[int, type[BaseModel] | None] | None
 
@@ -131,6 +146,10 @@ class Route:
       answered by the same table.
     - ``idempotent``: the operation honours ``Idempotency-Key``: the header is documented and checked; the handler does its
       work under ``common.http.once``.
+    - ``count``: how many items a list has in all, for `?count=true`: one statement under ``common.http.counted``. A list without it
+      is walked, which costs fifty pages at most.
+    - ``any_query``: parameters that the operation does not know are ignored. For callers outside, whose addresses somebody else
+      writes; else they are 422 wherever a role is demanded or a query is read, because a misspelt filter would be a wrong answer.
     - ``raw``: the handler gets aiohttp's own request, unread, with no role check; for hot paths. Errors, ids and metrics
       work the same. A raw route is quiet.
     - ``quiet``: only answers of 500 and above write a log line; for routes that are called hundreds of times a second.
@@ -149,6 +168,8 @@ class Route:
     status: int = 200
     errors: tuple[type[SuiteError], ...] = ()
     roles: frozenset[str] | None = None
+    count: Counting | None = None
+    any_query: bool = False
     tags: tuple[str, ...] = ()
     invalid_status: int = 422
     idempotent: bool = False
@@ -156,3 +177,18 @@ class Route:
     quiet: bool = False
     timed: bool = False
     hidden: bool = False
+
+    @property
+    def strict(self) -> bool:
+        """Whether a query parameter that it does not know is refused."""
+        return not (self.any_query or self.raw) and (self.roles is not None or self.query is not None)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether its answers carry an ``ETag``."""
+        return self.method == "GET" and not (self.raw or self.quiet)
+
+
+def responses_of(route: Route) -> Mapping[int, type[BaseModel] | None]:
+    """Return the model of each status that an operation answers when all goes well."""
+    return route.response if isinstance(route.response, Mapping) else {route.status: route.response}

@@ -2,6 +2,8 @@
 
 from common.service.cli import service_cli
 from common.service.dead_letters import dead_letter_routes
+from common.service.erasures import Erase, Erased, Subject, erasure_routes
+from common.service.files import ReadFile, watch_files
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
 from common.service.runner import Application, run_service, running
@@ -9,15 +11,21 @@ from common.service.settings import ServiceSettings, load_settings, required
 
 __all__ = [
     "Application",
+    "Erase",
+    "Erased",
     "Lifecycle",
     "PeriodicJob",
+    "ReadFile",
     "ReadyGate",
     "ServiceSettings",
+    "Subject",
     "dead_letter_routes",
+    "erasure_routes",
     "every",
     "load_settings",
     "required",
     "run_service",
     "running",
     "service_cli",
+    "watch_files",
 ]

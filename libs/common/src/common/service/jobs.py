@@ -46,8 +46,10 @@ class PeriodicJob:
             self._due.clear()
             await self._round()
             if not self._stopping.is_set():
+                # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the wake-up.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._due.wait(), self._next_wait())
+                    async with asyncio.timeout(self._next_wait()):
+                        await self._due.wait()
         if self._last_round:
             await self._round()
 

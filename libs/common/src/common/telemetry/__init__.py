@@ -1,7 +1,7 @@
 """Logs, traces, error reports and metrics: one set-up per process, nothing at import."""
 
 from common.telemetry.logs import bind_request_id, current_request_id, get_logger
-from common.telemetry.masking import MASK, scrub, scrub_text
+from common.telemetry.masking import MASK, mask_all, mask_contact, mask_name, scrub, scrub_text
 from common.telemetry.sentry import report_exception
 from common.telemetry.setup import Telemetry, setup_telemetry
 from common.telemetry.tracing import current_traceparent, extract, follow, inject, span, span_id, trace_id
@@ -16,6 +16,9 @@ __all__ = [
     "follow",
     "get_logger",
     "inject",
+    "mask_all",
+    "mask_contact",
+    "mask_name",
     "report_exception",
     "scrub",
     "scrub_text",

@@ -96,6 +96,29 @@ _PHONES = re.compile(
 _SUSPECT = re.compile(r"@|\d{3}|\+\d|(?i:bearer|basic|client-token)|xox|whsec_|DETAIL:|input_value=")
 
 
+_SHOWN = "***"
+_SHOWN_CHARACTERS = 2
+
+
+def mask_name(name: str) -> str:
+    """Return the first letter of a name, so that whoever knows it recognises it."""
+    return f"{name.strip()[:1]}{_SHOWN}"
+
+
+def mask_contact(contact: str) -> str:
+    """Return a phone or mail with all but its last two characters hidden."""
+    return f"{_SHOWN}{contact[-_SHOWN_CHARACTERS:]}" if len(contact) > 2 * _SHOWN_CHARACTERS else _SHOWN
+
+
+def mask_all(value: Any) -> Any:
+    """Return a JSON-like value with every text and number hidden: its shape and its keys are what is left."""
+    if isinstance(value, Mapping):
+        return {key: mask_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_all(item) for item in value]
+    return value if value is None or isinstance(value, bool) else _SHOWN
+
+
 @lru_cache(maxsize=4096)
 def is_sensitive(key: str) -> bool:
     """Say whether values under this key are masked whatever they hold."""

@@ -75,6 +75,7 @@ class InputRoutes:
                 request=AlertmanagerNotification,
                 response=AlertsTaken,
                 roles=INTERNAL,
+                any_query=True,
                 tags=("alerts",),
             ),
             Route(
@@ -89,6 +90,7 @@ class InputRoutes:
                 request=SentryNotification,
                 response=SentryTaken,
                 roles=INTERNAL,
+                any_query=True,
                 tags=("alerts",),
             ),
         ]

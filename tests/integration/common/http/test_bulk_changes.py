@@ -1,0 +1,346 @@
+"""Bulk changes on a real PostgreSQL: a plan is carried out exactly, once, by whichever replica; what has changed since is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from common.errors import Conflict, Unavailable
+from common.http import (
+    BULK_ERRORS,
+    OPERATOR,
+    Bulk,
+    BulkAnswer,
+    BulkChange,
+    BulkDone,
+    BulkFilter,
+    Change,
+    Changes,
+    Request,
+    Route,
+    RowId,
+    forget_plans,
+)
+from common.http import Answer as Answered
+from common.postgres import Connection, Database
+from common.testing import eventually
+
+from .conftest import Answer, Demo, Serve
+
+_SCHEMA = """
+CREATE TABLE parcels (id bigint PRIMARY KEY, town text, state text NOT NULL DEFAULT 'open', weight int NOT NULL DEFAULT 0,
+    version int NOT NULL DEFAULT 1)
+"""
+_FIND = """
+SELECT id FROM parcels WHERE ($1::text IS NULL OR town = $1) AND ($2::text IS NULL OR state = $2)
+    AND ($3::bigint[] IS NULL OR id = ANY($3)) ORDER BY id LIMIT $4
+"""
+_SEND = (
+    "UPDATE parcels SET state = 'sent', weight = weight + $2, version = version + 1 WHERE id = $1 AND state = 'open'"
+)
+
+
+class Which(BulkFilter):
+    """Which parcels."""
+
+    town: str | None = None
+    state: str | None = None
+
+
+class Send(BulkChange[RowId, Which]):
+    """Which parcels to send, and with how much more in each."""
+
+    extra: int = 0
+
+
+class Depot:
+    """A replica that sends parcels."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.changes = Changes(database)
+        self.reached = asyncio.Event()
+        self.go_on: asyncio.Event | None = None
+        self.away = False
+
+    async def find(
+        self, connection: Connection, which: Which, among: Sequence[int] | None, limit: int
+    ) -> Sequence[int]:
+        rows = await connection.fetch(_FIND, which.town, which.state, among, limit)
+        return [row["id"] for row in rows]
+
+    async def lock(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, int]:
+        rows = await connection.fetch(
+            "SELECT id, version FROM parcels WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", ids
+        )
+        return {row["id"]: row["version"] for row in rows}
+
+    async def send(self, request: Request[Send, None]) -> Answered:
+        async def work(change: Change, key: int) -> BulkDone:
+            if self.away:
+                raise Unavailable("the road is closed")
+            if self.go_on is not None:
+                self.reached.set()
+                await self.go_on.wait()
+            if await change.connection.execute(_SEND, key, request.body.extra) == "UPDATE 0":
+                raise Conflict("it is not open")
+            await change.record("parcel.send", f"parcel:{key}")
+            return BulkDone(outcome="sent", notices=[f"parcel.sent to the town of {key}"])
+
+        bulk = Bulk(operation=request.route.path, find=self.find, lock=self.lock, work=work)
+        return await bulk.carry_out(self.changes, request)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                method="POST",
+                path=f"/admin/v1/parcels/{name}",
+                handler=self.send,
+                summary="Send parcels",
+                request=Send,
+                response=BulkAnswer,
+                roles=OPERATOR,
+                errors=BULK_ERRORS,
+                idempotent=True,
+            )
+            for name in ("send", "return")
+        ]
+
+
+class World:
+    """Two replicas with one database."""
+
+    def __init__(self, depots: Sequence[Depot], demos: Sequence[Demo]) -> None:
+        self.depots = depots
+        self.demos = demos
+
+    async def send(self, *, replica: int = 0, key: str | None = None, what: str = "send", **body: Any) -> Answer:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self.demos[replica].call(
+            "POST",
+            f"/admin/v1/parcels/{what}",
+            token="t-operator",
+            json={"reason": "the truck is here", **body},
+            headers=headers,
+        )
+
+    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        async with self.depots[0].database.acquire() as connection:
+            return [tuple(row) for row in await connection.fetch(statement, *values)]
+
+    async def sent(self) -> list[int]:
+        return [row[0] for row in await self.sql("SELECT id FROM parcels WHERE state = 'sent' ORDER BY id")]
+
+    async def somebody_waits(self) -> list[tuple[Any, ...]]:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return await self.sql(waiting)
+
+    async def audited(self) -> list[str]:
+        return [row[0] for row in await self.sql("SELECT target FROM audit_log ORDER BY id")]
+
+
+def outcomes(answer: Answer) -> dict[int, str]:
+    assert answer.status == 200, answer.body
+    return {item["id"]: item["outcome"] for item in answer.json()["items"]}
+
+
+@pytest.fixture
+async def world(database_for: Callable[[str], Awaitable[str]], serve: Serve) -> AsyncIterator[World]:
+    dsn = await database_for("refunds")
+    async with AsyncExitStack() as stack:
+        depots = []
+        for _ in range(2):
+            database = Database(dsn, application_name="test", max_size=4)
+            await database.open()
+            stack.push_async_callback(database.close)
+            depots.append(Depot(database))
+        world = World(depots, [await serve(depot.routes()) for depot in depots])
+        await world.sql(_SCHEMA)
+        await world.sql(
+            "INSERT INTO parcels SELECT n, CASE WHEN n <= 5 THEN 'Omsk' ELSE 'Perm' END FROM generate_series(1, 8) n"
+        )
+        yield world
+
+
+async def test_a_plan_names_each_item_and_is_carried_out_by_another_replica(world: World) -> None:
+    preview = (await world.send(filter={"town": "Omsk"}, limit=3, dry_run=True)).json()
+    assert {key: preview[key] for key in ("dry_run", "matched", "more", "already_applied")} == {
+        "dry_run": True,
+        "matched": 5,
+        "more": True,
+        "already_applied": False,
+    }
+    notices = [f"parcel.sent to the town of {n}" for n in (1, 2, 3)]
+    assert preview["items"] == [
+        {"id": n, "version": 1, "outcome": "sent", "code": None, "detail": None, "notices": [notice]}
+        for n, notice in zip((1, 2, 3), notices, strict=True)
+    ]
+    assert (await world.sent(), await world.audited()) == ([], [])
+    answer = await world.send(replica=1, plan=preview["plan"])
+    assert answer.json() == {**preview, "dry_run": False}
+    assert await world.sent() == [1, 2, 3]
+    assert await world.audited() == ["parcel:1", "parcel:2", "parcel:3"]
+
+
+async def test_what_changed_since_the_plan_is_left_alone_and_newcomers_too(world: World) -> None:
+    plan = (await world.send(filter={"town": "Omsk"}, dry_run=True)).json()["plan"]
+    await world.sql("UPDATE parcels SET version = version + 1 WHERE id = 2")  # changed
+    await world.sql("UPDATE parcels SET town = 'Perm' WHERE id = 3")  # matches no longer, and its version does not tell
+    await world.sql("UPDATE parcels SET town = 'Omsk' WHERE id = 8")  # matches newly
+    await world.sql("DELETE FROM parcels WHERE id = 4")
+    answer = await world.send(filter={"town": "Omsk"}, plan=plan)
+    changed = dict.fromkeys((2, 3, 4), "changed_since")
+    assert outcomes(answer) == {1: "sent", **changed, 5: "sent"}
+    assert [item["version"] for item in answer.json()["items"]] == [1, 2, 1, None, 1]
+    assert (await world.sent(), await world.audited()) == ([1, 5], ["parcel:1", "parcel:5"])
+
+
+async def test_half_of_a_thousand_change_in_between_and_are_left_alone(world: World) -> None:
+    await world.sql("INSERT INTO parcels SELECT n, 'Tver' FROM generate_series(1001, 2000) n")
+    preview = await world.send(filter={"town": "Tver"}, limit=1000, dry_run=True)
+    assert set(outcomes(preview).values()) == {"sent"}
+    await world.sql("UPDATE parcels SET version = version + 1 WHERE town = 'Tver' AND id % 2 = 0")
+    answer = await world.send(replica=1, plan=preview.json()["plan"])
+    assert outcomes(answer) == {n: "changed_since" if n % 2 == 0 else "sent" for n in range(1001, 2001)}
+    assert await world.sent() == list(range(1001, 2001, 2))
+
+
+async def test_a_plan_is_carried_out_once_and_answers_the_same_again(world: World) -> None:
+    plan = (await world.send(ids=[3, 1, 99], dry_run=True)).json()["plan"]
+    first = await world.send(plan=plan)
+    assert outcomes(first) == {3: "sent", 1: "sent", 99: "not_found"}
+    again = await world.send(replica=1, plan=plan, key="another")
+    assert again.json() == {**first.json(), "already_applied": True}
+    assert len(await world.audited()) == 2
+
+
+async def test_two_replicas_that_carry_out_one_plan_at_once_do_it_once(world: World) -> None:
+    plan = (await world.send(filter={"state": "open"}, extra=7, dry_run=True)).json()["plan"]
+    world.depots[0].go_on = asyncio.Event()
+    first = asyncio.create_task(world.send(plan=plan, extra=7))
+    await world.depots[0].reached.wait()
+    second = asyncio.create_task(world.send(replica=1, plan=plan, extra=7))
+    await eventually(world.somebody_waits)
+    world.depots[0].go_on.set()
+    answers = [(await task).json() for task in (first, second)]
+    assert answers[1] == {**answers[0], "already_applied": True}
+    assert await world.sql("SELECT DISTINCT weight, version FROM parcels") == [(7, 2)]
+    assert len(await world.audited()) == 8
+
+
+async def test_a_plan_whose_first_try_failed_can_be_carried_out(world: World) -> None:
+    plan = (await world.send(ids=[1, 2], dry_run=True)).json()["plan"]
+    world.depots[0].away = True
+    assert (await world.send(plan=plan)).status == 503
+    assert await world.sent() == []
+    assert outcomes(await world.send(replica=1, plan=plan)) == {1: "sent", 2: "sent"}
+
+
+async def test_what_the_preview_refused_is_not_done_even_if_it_could_be_now(world: World) -> None:
+    await world.sql("UPDATE parcels SET state = 'lost' WHERE id = 2")
+    preview = (await world.send(ids=[1, 2], dry_run=True)).json()
+    refused = {
+        "id": 2,
+        "version": 1,
+        "outcome": "refused",
+        "code": "conflict",
+        "detail": "it is not open",
+        "notices": [],
+    }
+    assert preview["items"][1] == refused
+    await world.sql("UPDATE parcels SET state = 'open' WHERE id = 2")  # and no new version
+    answer = await world.send(plan=preview["plan"])
+    assert answer.json()["items"] == [preview["items"][0], refused]
+    assert await world.sent() == [1]
+
+
+async def test_a_plan_can_itself_be_previewed_and_stays_free(world: World) -> None:
+    plan = (await world.send(ids=[1, 2], dry_run=True)).json()["plan"]
+    await world.sql("UPDATE parcels SET version = 5 WHERE id = 2")
+    preview = await world.send(plan=plan, dry_run=True)
+    assert outcomes(preview) == {1: "sent", 2: "changed_since"}
+    assert (preview.json()["plan"], await world.sent()) == (plan, [])
+    assert outcomes(await world.send(plan=plan)) == {1: "sent", 2: "changed_since"}
+
+
+async def test_the_same_preview_is_the_same_plan_until_something_changes(world: World) -> None:
+    plans = [(await world.send(replica=n, ids=[1, 2], dry_run=True)).json()["plan"] for n in (0, 1)]
+    assert plans[0] == plans[1]
+    await world.sql("UPDATE parcels SET version = 2 WHERE id = 1")
+    assert (await world.send(ids=[1, 2], dry_run=True)).json()["plan"] != plans[0]
+
+
+async def test_a_plan_previewed_again_after_it_changed_nothing_is_free_again(world: World) -> None:
+    await world.sql("UPDATE parcels SET state = 'lost' WHERE id = 1")
+    plan = (await world.send(ids=[1], dry_run=True)).json()["plan"]
+    assert outcomes(await world.send(plan=plan)) == {1: "refused"}
+    assert (await world.send(ids=[1], dry_run=True)).json()["plan"] == plan
+    assert (await world.send(plan=plan)).json()["already_applied"] is False
+
+
+async def test_unknown_expired_and_foreign_plans_are_refused(world: World) -> None:
+    plan = (await world.send(ids=[1], dry_run=True)).json()["plan"]
+    answers = [await world.send(plan="0" * 64), await world.send(plan=plan, what="return")]
+    await world.sql("UPDATE bulk_plans SET expires_at = now() - interval '1 s'")  # a day later
+    answers.append(await world.send(plan=plan))
+    assert [(answer.status, answer.json()["code"]) for answer in answers] == [(409, "plan_unknown")] * 3
+    async with world.depots[0].database.transaction() as connection:
+        assert (await forget_plans(connection), await forget_plans(connection)) == (1, 0)
+    assert await world.sent() == []
+
+
+async def test_a_request_that_differs_from_its_plan_is_refused(world: World) -> None:
+    plan = (await world.send(filter={"town": "Omsk"}, extra=1, dry_run=True)).json()["plan"]
+    bodies: list[dict[str, Any]] = [
+        {"filter": {"town": "Perm"}, "extra": 1},
+        {"ids": [1], "extra": 1},
+        {"filter": {"town": "Omsk"}},
+        {"extra": 2},
+    ]
+    answers = [await world.send(plan=plan, **body) for body in bodies]
+    assert [(answer.status, answer.json()["code"]) for answer in answers] == [(409, "plan_differs")] * 4
+    assert await world.sent() == []
+    assert set(outcomes(await world.send(plan=plan, extra=1)).values()) == {"sent"}
+
+
+async def test_without_a_plan_it_is_done_at_once_and_a_key_does_it_once(world: World) -> None:
+    answers = [await world.send(filter={"town": "Omsk", "state": "open"}, limit=2, key="k") for _ in range(2)]
+    assert answers[0].json() == answers[1].json()
+    assert outcomes(answers[0]) == {1: "sent", 2: "sent"}
+    assert await world.sent() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"ids": []},
+        {"ids": [0]},
+        {"ids": [2**63]},
+        {"filter": {}},
+        {"filter": {"town": None}},
+        {"filter": {"colour": "red"}},
+        {"ids": [1], "filter": {"town": "Omsk"}},
+        {"ids": [1], "limit": 1001},
+        {"ids": list(range(1, 1002))},
+        {"plan": "nonsense"},
+    ],
+)
+async def test_a_request_that_says_nothing_or_too_much_is_refused(world: World, body: dict[str, Any]) -> None:
+    answer = await world.send(**body)
+    assert (answer.status, answer.json()["code"]) == (422, "unprocessable")
+
+
+async def test_an_item_that_changes_while_a_filter_finds_it_is_left_out(world: World) -> None:
+    async with world.depots[0].database.acquire() as other:
+        change = other.transaction()
+        await change.start()
+        await other.execute("UPDATE parcels SET state = 'lost', version = 2 WHERE id = 1")
+        answer = asyncio.create_task(world.send(replica=1, filter={"town": "Omsk", "state": "open"}))
+        await eventually(world.somebody_waits)
+        await change.commit()
+        assert outcomes(await answer) == dict.fromkeys((2, 3, 4, 5), "sent")

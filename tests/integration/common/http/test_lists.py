@@ -1,0 +1,160 @@
+"""Lists and single things: how many there are, tags that spare an answer, and parameters that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from common.http import OPERATOR, VIEWER, AdminChange, Page, PageQuery, Request, Route, counted, decode_cursor, page_of
+from common.postgres import Database
+
+from .conftest import Demo, Item, Serve
+
+
+class Shelf:
+    """A list of so many things, which writes down how it was asked."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.asked: list[tuple[int, str | None]] = []
+        self.made: list[str] = []
+
+    async def listing(self, request: Request[None, PageQuery]) -> Page[Item]:
+        query = request.query
+        self.asked.append((query.limit, query.cursor))
+        position = decode_cursor(query.cursor, int)
+        first = position[0] + 1 if position else 1
+        rows = range(first, min(self.size, first + query.limit) + 1)
+        return page_of(rows, limit=query.limit, item=lambda n: Item(sku=str(n), quantity=1), key=lambda n: (n,))
+
+    async def make(self, request: Request[AdminChange, None]) -> Item:
+        self.made.append(request.body.reason)
+        return Item(sku="made", quantity=1)
+
+    def routes(self, **more: Any) -> Sequence[Route]:
+        listing = Route(
+            method="GET",
+            path="/things",
+            handler=self.listing,
+            summary="List",
+            query=PageQuery,
+            response=Page[Item],
+            roles=VIEWER,
+            **more,
+        )
+        make = Route(
+            method="POST",
+            path="/things",
+            handler=self.make,
+            summary="Make",
+            request=AdminChange,
+            response=Item,
+            roles=OPERATOR,
+        )
+        return [listing, make]
+
+
+async def ask(demo: Demo, query: str) -> Any:
+    answer = await demo.call("GET", f"/things?{query}", token="t-viewer")
+    assert answer.status == 200
+    return answer.json()
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "exact"), [(0, 0, True), (7, 7, True), (10_000, 10_000, True), (10_001, 10_000, False)]
+)
+async def test_a_list_is_counted_exactly_up_to_ten_thousand(serve: Serve, size: int, count: int, exact: bool) -> None:
+    demo = await serve(Shelf(size).routes())
+    page = await ask(demo, "limit=5&count=true")
+    assert (page["count"], page["count_exact"], len(page["items"])) == (count, exact, min(size, 5))
+
+
+async def test_the_count_is_of_all_pages_whichever_is_shown(serve: Serve) -> None:
+    demo = await serve(Shelf(450).routes())
+    page = await ask(demo, "limit=200")
+    assert "count" not in page
+    assert "count_exact" not in page
+    second = await ask(demo, f"limit=200&count=true&cursor={page['next_cursor']}")
+    assert (second["count"], second["items"][0]["sku"]) == (450, "201")
+
+
+async def test_a_list_that_fits_on_one_page_is_not_asked_for_again(serve: Serve) -> None:
+    shelf = Shelf(3)
+    page = await ask(await serve(shelf.routes()), "count=true")
+    assert (page["count"], shelf.asked) == (3, [(50, None)])
+
+
+async def test_a_route_may_count_by_a_statement_of_its_own(serve: Serve, database_for: Any) -> None:
+    database = Database(await database_for("refunds"), application_name="test")
+    await database.open()
+
+    async def count(request: Request[None, PageQuery]) -> int:
+        async with database.acquire() as connection:
+            return await counted(connection, "SELECT 1 FROM generate_series(1, $1::int)", 25_000)
+
+    shelf = Shelf(25_000)
+    page = await ask(await serve(shelf.routes(count=count)), "count=true")
+    await database.close()
+    assert (page["count"], page["count_exact"], shelf.asked) == (10_000, False, [(50, None)])
+
+
+async def test_an_unknown_parameter_is_refused_by_name(serve: Serve) -> None:
+    demo = await serve(Shelf(1).routes())
+    answer = await demo.call("GET", "/things?limit=1&state=open&%D1%91=1&state=x", token="t-viewer")
+    assert (answer.status, answer.json()["code"]) == (422, "unknown_parameter")
+    assert {field["field"] for field in answer.json()["fields"]} == {"state", "ё"}
+
+
+async def test_a_change_with_a_parameter_in_its_address_is_not_carried_out(serve: Serve) -> None:
+    shelf = Shelf(1)
+    demo = await serve(shelf.routes())
+    body = {"reason": "because"}
+    answer = await demo.call("POST", "/things?dry_run=true", token="t-operator", json=body)
+    assert (answer.status, answer.json()["code"], shelf.made) == (422, "unknown_parameter", [])
+
+
+async def test_who_may_not_call_learns_nothing_about_parameters(serve: Serve) -> None:
+    demo = await serve(Shelf(1).routes())
+    assert (await demo.call("GET", "/things?state=open")).status == 401
+
+
+async def test_public_addresses_and_callers_outside_may_say_more(demo: Demo, serve: Serve) -> None:
+    assert (await demo.call("GET", "/livez?probe=1")).status == 200
+    lenient = await serve(Shelf(1).routes(any_query=True))
+    assert (await lenient.call("GET", "/things?state=open", token="t-viewer")).status == 200
+
+
+async def test_what_has_not_changed_is_answered_304_without_a_body(serve: Serve) -> None:
+    shelf = Shelf(3)
+    demo = await serve(shelf.routes())
+    first = await demo.call("GET", "/things", token="t-viewer")
+    tag = first.headers["ETag"]
+    assert tag.startswith('W/"')
+    for given in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
+        again = await demo.call("GET", "/things", token="t-viewer", headers={"If-None-Match": given})
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+        assert "X-Request-Id" in again.headers
+    shelf.size = 4
+    changed = await demo.call("GET", "/things", token="t-viewer", headers={"If-None-Match": tag})
+    assert (changed.status, len(changed.json()["items"])) == (200, 4)
+    assert changed.headers["ETag"] != tag
+
+
+async def test_a_tag_opens_nothing_to_whom_the_answer_is_closed(serve: Serve) -> None:
+    demo = await serve(Shelf(3).routes())
+    assert (await demo.call("GET", "/things", headers={"If-None-Match": "*"})).status == 401
+
+
+async def test_single_things_are_tagged_and_changes_probes_and_errors_are_not(demo: Demo) -> None:
+    one = await demo.call("GET", "/orders/a/1")
+    head = await demo.call("HEAD", "/orders/a/1")
+    assert one.headers["ETag"] == head.headers["ETag"]
+    for answer in (
+        await demo.call("GET", "/livez"),
+        await demo.call("GET", "/fail/conflict", headers={"If-None-Match": "*"}),
+        await demo.call("POST", "/orders", token="t-operator", json={"items": [{"sku": "a", "quantity": 2}]}),
+    ):
+        assert "ETag" not in answer.headers
+        assert answer.status != 304
