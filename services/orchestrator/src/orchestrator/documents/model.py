@@ -9,16 +9,17 @@ from datetime import datetime
 
 from common.money import to_decimal_string
 from common.reading import Line
+from common.telemetry import mask_contact, mask_name
 from orchestrator.orders.content import line_total
-from orchestrator.orders.masks import mask_address, mask_email, mask_name, mask_phone
+from orchestrator.orders.masks import mask_address
 from orchestrator.orders.model import OrderState
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 _UNKNOWN = "–"
 _PERSONAL: Mapping[str, Callable[[str], str]] = {
     "Customer ": mask_name,
-    "Phone ": mask_phone,
-    "Mail ": mask_email,
+    "Phone ": mask_contact,
+    "Mail ": mask_contact,
     "Address ": mask_address,
 }
 """How the lines with a customer's data begin, and what of them may be shown. No other line begins so: goods are numbered."""

@@ -143,9 +143,11 @@ class OrderLife:
         """Write orders and goods; note who is parked and who is no longer."""
         effects = {claim.workflow_id: effect for claim, effect in effects_of(outcomes, OrderChange, Parked)}
         changes = {key: effect for key, effect in effects.items() if isinstance(effect, OrderChange)}
+        parked = {key: effect for key, effect in effects.items() if isinstance(effect, Parked)}
         await write_orders(connection, list(changes.values()))
-        await park(connection, {key: effect for key, effect in effects.items() if isinstance(effect, Parked)})
-        await write_contacts(connection, [found for effect in effects.values() for found in effect.contacts])
+        await park(connection, parked)
+        contacts = [*(each.contacts for each in changes.values()), *(each.contacts for each in parked.values())]
+        await write_contacts(connection, [keys for found in contacts for keys in found])
         return await unpark(
             connection,
             {workflow_id: change.unparked for workflow_id, change in changes.items() if change.unparked is not None},

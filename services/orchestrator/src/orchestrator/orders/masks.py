@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from common.reading import Address, Contact
+from common.telemetry import mask_contact, mask_name
 
-HIDDEN = "***"
+_HIDDEN = "***"
 _WORD = re.compile(r"\w+")
 _LONGEST_KEPT = 3  # letters of words like "ул" and "кв"
-
-
-def mask_name(text: str) -> str:
-    """``Анна Смирнова`` → ``А*** С***``."""
-    return " ".join(word[0] + HIDDEN for word in text.split())
-
-
-def mask_phone(text: str) -> str:
-    """``+79161234567`` → ``+7***67``."""
-    return f"{text[:2]}{HIDDEN}{text[-2:]}" if text.startswith("+") and len(text) > 7 else HIDDEN
-
-
-def mask_email(text: str) -> str:
-    """``anna@example.org`` → ``a***@example.org``."""
-    name, at, host = text.rpartition("@")
-    return f"{name[0]}{HIDDEN}@{host}" if name and at else HIDDEN
 
 
 def mask_address(text: str) -> str:
@@ -32,18 +18,17 @@ def mask_address(text: str) -> str:
     return _WORD.sub(_mask_word, text)
 
 
-MASKS = {
+_MASKS: Mapping[str, Callable[[str], str]] = {
     "customer.name": mask_name,
-    "customer.phone": mask_phone,
-    "customer.email": mask_email,
+    "customer.phone": mask_contact,
+    "customer.email": mask_contact,
     "address": mask_address,
 }
-"""Names of an order's content that is a customer's → what may be shown of it."""
 
 
 def masked(name: str, value: str | None) -> str | None:
-    """Return what may be shown of a field's value: the value itself unless the field is a customer's."""
-    mask = MASKS.get(name)
+    """Return what may be shown of the value of a field of an order's content: the value itself unless it is a customer's."""
+    mask = _MASKS.get(name)
     return value if value is None or mask is None else mask(value)
 
 
@@ -60,5 +45,5 @@ def masked_address(address: Address) -> str:
 def _mask_word(match: re.Match[str]) -> str:
     word = match[0]
     if not word.isalpha():
-        return HIDDEN
-    return word if len(word) <= _LONGEST_KEPT else word[: len(word) // 3] + HIDDEN
+        return _HIDDEN
+    return word if len(word) <= _LONGEST_KEPT else word[: len(word) // 3] + _HIDDEN

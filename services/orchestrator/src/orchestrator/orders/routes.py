@@ -167,7 +167,7 @@ class OrderRoutes:
         row = await self.search.order(number)
         if row is None:
             raise NotFound(f"there is no order {number}")
-        return order_view(row)
+        return order_view(dict(row))
 
     async def _by_number(self, request: Request[None, AtMoment]) -> OrderView:
         number, at = request.path["number"], request.query.at
@@ -177,7 +177,7 @@ class OrderRoutes:
         state = None if row is None else await order_at(self.orders, decode_state(row["document"]), at)
         if row is None or state is None:
             raise NotFound(f"there was no order {number} then")
-        return past_view(state, row)
+        return past_view(state, dict(row))
 
     async def _by_source(self, request: Request[None, BySource]) -> OrderView:
         # The number is a pure function of both, so this is a look-up by the primary key.
