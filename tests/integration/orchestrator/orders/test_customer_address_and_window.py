@@ -134,7 +134,7 @@ async def test_what_changes_after_closing_is_an_incident_that_says_what(
     start: Start, gateway: Gateway, listener: Listener
 ) -> None:
     api = await start()
-    late = {
+    late: dict[str, Any] = {
         "address": {"city": "Москва", "street": "Арбат", "house": "7"},
         "deliveryWindow": NIGHT,
         "customer": {"phone": "+74950000000"},

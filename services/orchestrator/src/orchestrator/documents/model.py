@@ -9,7 +9,7 @@ from datetime import datetime
 
 from common.money import to_decimal_string
 from common.reading import Line
-from common.telemetry import mask_contact, mask_name
+from common.telemetry.masking import mask_contact, mask_name
 from orchestrator.orders.content import line_total
 from orchestrator.orders.masks import mask_address
 from orchestrator.orders.model import OrderState

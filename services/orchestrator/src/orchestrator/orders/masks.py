@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from common.reading import Address, Contact
-from common.telemetry import mask_contact, mask_name
+from common.telemetry.masking import mask_contact, mask_name
 
 _HIDDEN = "***"
 _WORD = re.compile(r"\w+")
