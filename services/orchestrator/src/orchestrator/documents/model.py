@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from common.money import to_decimal_string
 from common.reading import Line
-from common.telemetry.masking import mask_contact, mask_name
 from orchestrator.orders.content import line_total
-from orchestrator.orders.masks import mask_address
 from orchestrator.orders.model import OrderState
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 _UNKNOWN = "–"
-_PERSONAL: Mapping[str, Callable[[str], str]] = {
-    "Customer ": mask_name,
-    "Phone ": mask_contact,
-    "Mail ": mask_contact,
-    "Address ": mask_address,
-}
-"""How the lines with a customer's data begin, and what of them may be shown. No other line begins so: goods are numbered."""
+CUSTOMER, PHONE, MAIL, ADDRESS = PERSONAL = ("Customer ", "Phone ", "Mail ", "Address ")
+"""How the lines with a customer's data begin. No other line begins so: goods are numbered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +52,9 @@ def render(order: OrderState) -> str:
     return "\n".join(rows) + "\n"
 
 
-def masked(content: str) -> str:
-    """Return a document as whoever may not see customers' data sees it."""
-    return "\n".join(map(_masked_line, content.split("\n")))
-
-
 def without_customer(content: str) -> str:
     """Return a document with nothing of the customer in it: that of the same order without a customer, to the byte."""
-    return "\n".join(line for line in content.split("\n") if not line.startswith(tuple(_PERSONAL)))
+    return "\n".join(line for line in content.split("\n") if not line.startswith(PERSONAL))
 
 
 def digest(content: str) -> str:
@@ -79,20 +66,13 @@ def _delivery(order: OrderState) -> list[str]:
     """What is known of customer, address and window; nothing where nothing is, so that older documents stay equal."""
     customer, address, window = order.customer, order.address, order.delivery_window
     said = (
-        ("Customer ", None if customer is None else customer.name),
-        ("Phone ", None if customer is None else customer.phone),
-        ("Mail ", None if customer is None else customer.email),
-        ("Address ", None if address is None else address.full),
+        (CUSTOMER, None if customer is None else customer.name),
+        (PHONE, None if customer is None else customer.phone),
+        (MAIL, None if customer is None else customer.email),
+        (ADDRESS, None if address is None else address.full),
         ("Delivery ", None if window is None else window.full),
     )
     return [f"{label}{_flat(value)}" for label, value in said if value]
-
-
-def _masked_line(line: str) -> str:
-    for label, mask in _PERSONAL.items():
-        if line.startswith(label):
-            return label + mask(line.removeprefix(label))
-    return line
 
 
 def _quantity(line: Line) -> str:

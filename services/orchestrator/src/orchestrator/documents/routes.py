@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import Answer, Changes, CustomersData, Page, PageQuery, Request, Route, decode_cursor, page_of
-from orchestrator.documents.model import masked
+from orchestrator.documents.mask import masked_document
 from orchestrator.documents.reissue import ReissueChange, ReissueTaken, reissue_document
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.admin import admin_change, admin_read
@@ -33,7 +33,7 @@ class DocumentView(DocumentVersion):
 
     number: str
     content_type: str
-    content: Annotated[str, CustomersData(masked)]
+    content: Annotated[str, CustomersData(masked_document)]
     order_revision: int
 
 
