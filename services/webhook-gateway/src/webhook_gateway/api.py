@@ -8,6 +8,7 @@ from common.http import Route, audit_routes
 from common.postgres import Database
 from common.service import dead_letter_routes
 from webhook_gateway.countdowns.routes import CountdownRoutes
+from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
@@ -19,6 +20,7 @@ def routes(
     hooks: HookRoutes,
     website: WebsiteRoutes,
     deliveries: DeliveryRoutes,
+    events: EventRoutes,
     rescue: RescueRoutes,
     countdowns: CountdownRoutes,
     database: Database,
@@ -29,6 +31,7 @@ def routes(
         *hooks.routes(),
         *website.routes(),
         *deliveries.routes(),
+        *events.routes(),
         *audit_routes(database),
         *rescue.routes(),
         *countdowns.routes(),

@@ -14,14 +14,14 @@ from webhook_gateway.rescue.store import cursor_uuid
 
 _ITEM = """
 SELECT delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
-       replica, replay_of::text AS replay_of, octet_length(body) AS size, traceparent
+       replica, replay_of::text AS replay_of, occurred_at, actor, why, octet_length(body) AS size, traceparent
 FROM deliveries WHERE {conditions} ORDER BY received_at DESC, delivery_id DESC LIMIT {limit}
 """
 _EITHER = "SELECT * FROM (({number}) UNION ALL ({external})) AS found ORDER BY received_at DESC, id DESC LIMIT {limit}"
 _DELIVERY = """
 SELECT delivery_id::text AS id, received_at, recorded_at, source, event, type, event_id, outcome, lane, number, external_id,
-       sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, body_form, body,
-       octet_length(body) AS size, headers, traceparent
+       sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, occurred_at, actor, why,
+       body_form, body, octet_length(body) AS size, headers, traceparent
 FROM deliveries WHERE delivery_id = $1
 """
 # Days that retention has dropped count by whole hours.
