@@ -10,6 +10,7 @@ from common.service import dead_letter_routes
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
+from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
@@ -19,6 +20,7 @@ def routes(
     *,
     hooks: HookRoutes,
     website: WebsiteRoutes,
+    addresses: IntakeAddresses,
     deliveries: DeliveryRoutes,
     events: EventRoutes,
     rescue: RescueRoutes,
@@ -30,6 +32,7 @@ def routes(
     return [
         *hooks.routes(),
         *website.routes(),
+        *addresses.routes(),
         *deliveries.routes(),
         *events.routes(),
         *audit_routes(database),
