@@ -8,7 +8,9 @@ from common.http import Route, audit_routes
 from common.postgres import Database
 from common.service import dead_letter_routes
 from webhook_gateway.countdowns.routes import CountdownRoutes
+from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
+from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
@@ -18,7 +20,9 @@ def routes(
     *,
     hooks: HookRoutes,
     website: WebsiteRoutes,
+    addresses: IntakeAddresses,
     deliveries: DeliveryRoutes,
+    events: EventRoutes,
     rescue: RescueRoutes,
     countdowns: CountdownRoutes,
     database: Database,
@@ -28,7 +32,9 @@ def routes(
     return [
         *hooks.routes(),
         *website.routes(),
+        *addresses.routes(),
         *deliveries.routes(),
+        *events.routes(),
         *audit_routes(database),
         *rescue.routes(),
         *countdowns.routes(),

@@ -1,5 +1,6 @@
 """A service as a process: settings, life cycle, runner and command line."""
 
+from common.service.acts import add_act
 from common.service.cli import service_cli
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
@@ -19,6 +20,7 @@ __all__ = [
     "ReadyGate",
     "ServiceSettings",
     "Subject",
+    "add_act",
     "dead_letter_routes",
     "erasure_routes",
     "every",

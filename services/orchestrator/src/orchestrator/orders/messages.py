@@ -16,6 +16,7 @@ from common.contracts import alerts, orders
 from common.ids import derived_id
 from common.money import to_decimal_string
 from common.reading import Line
+from common.telemetry import scrub_text
 from orchestrator.engine.messages import SOURCE, encode_message, problem_over
 from orchestrator.engine.model import (
     ORDER_DOCUMENT,
@@ -30,7 +31,8 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.model import PERSONAL, Difference, HookType, Incident, IncidentKind, OrderState, Status
+from orchestrator.orders.masks import masked, masked_address, masked_contact
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState, Status
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
 
@@ -46,8 +48,9 @@ _TYPES: Mapping[HookType, str] = {
     HookType.RECEIVED: orders.OrderReceivedV1.TYPE,
     HookType.DELIVERED: orders.OrderDeliveredV1.TYPE,
     HookType.CANCELLED: orders.OrderCancelledV1.TYPE,
+    HookType.CORRECTED: orders.OrderChangedV1.TYPE,
 }
-_WITH_DIFFERENCE = frozenset({HookType.CHANGED, HookType.PAID})
+_WITH_DIFFERENCE = frozenset({HookType.CHANGED, HookType.PAID, HookType.CORRECTED})
 
 _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.CREATED_DIFFERS: "The order came again with another content; the first content was kept",
@@ -55,9 +58,9 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.RECEIVED_AFTER_CANCELLING: "The order was handed to a courier after it had been cancelled",
     IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
     IncidentKind.EMPTIED: "A hook says that the order has no goods; the goods were kept",
+    IncidentKind.CURRENCY_DIFFERS: "A hook names another currency than the order's; its goods and sums were not applied",
 }
 _MOST_LINES = 10
-_HIDDEN = "***"
 
 _ACTS: Mapping[Act, str] = {
     Act.CREATE: "The order was created",
@@ -66,6 +69,7 @@ _ACTS: Mapping[Act, str] = {
     Act.RECEIVE: "The order was handed to the courier; its goods were written off",
     Act.DELIVER: "The order was delivered",
     Act.CANCEL: "The order was cancelled",
+    Act.CORRECT: "The order was corrected by a person",
     Act.PARK: "The order is not known yet; the event waits for order.created",
     Act.ALREADY_CREATED: "A repeat of order.created; nothing to do",
     Act.ALREADY_PAID: "A repeat of order.paid with the same prices; nothing to do",
@@ -86,17 +90,17 @@ def announcement(
 ) -> Encoded:
     """Return the order event of an announcement. The same fact has the same id however often it is sent."""
     fact, order = item.fact, item.order
-    kind = orders.OrderCorrectedV1.TYPE if item.correction else _TYPES[fact.hook]
+    kind = announced_type(item)
     data: dict[str, Any] = {
         "order": snapshot(order, version=version, zone=zone, tariff=tariff, updated_at=now),
         "notify": item.notify,
         "occurred_at": fact.moment,
     }
     if item.correction:
-        data["difference"] = _public(item.difference)
+        data["difference"] = public_difference(item.difference)
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
-        data["difference"] = _public(item.difference)
+        data["difference"] = public_difference(item.difference)
     elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
         data["description"] = order.cancel_description
@@ -104,17 +108,23 @@ def announcement(
     return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent)
 
 
-def _public(difference: Difference) -> dict[str, Any]:
-    """Return the contract's difference: of what is a customer's it says that it changed, not what it is."""
+def announced_type(item: Announcement) -> str:
+    """Return the type of the order event of an announcement."""
+    return orders.OrderCorrectedV1.TYPE if item.correction else _TYPES[item.fact.hook]
+
+
+def public_difference(difference: Difference) -> dict[str, Any]:
+    """Return the contract's difference: what is a customer's is masked, but for the comment, which whoever packs has to read."""
     document = encode_difference(difference)
-    for change in document["fields"]:
-        if change[0] in PERSONAL - {"comment"}:
-            change[1:] = [value and _HIDDEN for value in change[1:]]
+    document["fields"] = [
+        [name, masked(name, before), masked(name, after)] for name, before, after in difference.fields
+    ]
     return document
 
 
 def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated_at: datetime) -> dict[str, Any]:
-    """Return the contract's ``OrderSnapshot`` of a state."""
+    """Return the contract's ``OrderSnapshot`` of a state: the customer masked."""
+    window = order.delivery_window
     return {
         "number": order.number,
         "source": order.source,
@@ -135,6 +145,11 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "total_discount_price": order.total_discount_price,
         "payment_method": order.payment_method,
         "payment_id": order.payment_id,
+        "customer": None if order.customer is None else masked_contact(order.customer),
+        "address": None if order.address is None else masked_address(order.address),
+        "delivery_window": None
+        if window is None
+        else {"starts": window.starts, "ends": window.ends, "text": window.text},
         "updated_at": updated_at,
     }
 
@@ -223,19 +238,22 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
         details["status"] = after.status
     if late:
         details["late"] = "true"
+    if fact.why is not None:
+        details["reason"] = scrub_text(fact.why)
     difference = taken.difference
     for name in ("added", "removed", "changed"):
         if count := len(getattr(difference, name)):
             details[f"positions_{name}"] = str(count)
     if difference.fields:
         details["fields"] = ", ".join(name for name, _, _ in difference.fields)
+        details.update((name, _told(name, before, after)) for name, before, after in difference.fields)
     return timeline_entry(
         number,
         f"order.{taken.act}",
         _ACTS[taken.act],
         now=now,
         traceparent=traceparent,
-        actor=fact.source,
+        actor=fact.actor or fact.source,
         details=details,
     )
 
@@ -273,7 +291,10 @@ def _closed(before: OrderState | None, after: OrderState) -> bool:
 
 
 def _changed_when_closed(before: OrderState | None, after: OrderState) -> bool:
-    shown = ("lines", "total_price", "total_discount_price", "store_id", "payment_method", "currency")
+    shown = (
+        "lines", "total_price", "total_discount_price", "store_id", "payment_method", "currency", "customer", "address",
+        "delivery_window",
+    )  # fmt: skip
     return _has_document(after) and _has_document(before) and _differ(before, after, shown)
 
 
@@ -364,8 +385,16 @@ def _in_words(difference: Difference, currency: str) -> dict[str, str]:
             [f"{_line(item.before, currency)} → {_line(item.after, currency)}" for item in difference.changed]
         )
     for name, before, after in difference.fields:
-        words[name] = "changed" if name in PERSONAL else f"{before or '–'} → {after or '–'}"
+        words[name] = _told(name, before, after)
     return words
+
+
+def _told(name: str, before: str | None, after: str | None) -> str:
+    """Say how a field changed. Of what is a customer's nothing is shown whole, and of a comment nothing."""
+    if name == "comment":
+        return "changed"
+    was, now = masked(name, before) or "–", masked(name, after) or "–"
+    return f"changed, {now}" if was == now else f"{was} → {now}"
 
 
 def _list(items: list[str]) -> str:

@@ -1,10 +1,9 @@
-"""Searching deliveries, and the ledger. Read only. Every search is carried by an index (a test reads the plans)."""
+"""Searching deliveries. Read only. Every search is carried by an index (a test reads the plans)."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from common.postgres import Database, Record
@@ -14,32 +13,15 @@ from webhook_gateway.rescue.store import cursor_uuid
 
 _ITEM = """
 SELECT delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
-       replica, replay_of::text AS replay_of, octet_length(body) AS size, traceparent
+       replica, replay_of::text AS replay_of, occurred_at, actor, why, octet_length(body) AS size, traceparent
 FROM deliveries WHERE {conditions} ORDER BY received_at DESC, delivery_id DESC LIMIT {limit}
 """
 _EITHER = "SELECT * FROM (({number}) UNION ALL ({external})) AS found ORDER BY received_at DESC, id DESC LIMIT {limit}"
 _DELIVERY = """
 SELECT delivery_id::text AS id, received_at, recorded_at, source, event, type, event_id, outcome, lane, number, external_id,
-       sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, body_form, body,
-       octet_length(body) AS size, headers, traceparent
+       sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, occurred_at, actor, why,
+       body_form, body, octet_length(body) AS size, headers, traceparent
 FROM deliveries WHERE delivery_id = $1
-"""
-# Days that retention has dropped count by whole hours.
-_LEDGER = """
-SELECT replica, source, outcome, sum(count)::bigint AS count FROM (
-    SELECT replica, source, outcome, count(*) AS count FROM deliveries
-    WHERE received_at >= $1 AND received_at < $2 AND outcome IN ('confirmed', 'spooled', 'quarantined')
-    GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT replica, source, 'refused', sum(count) FROM refusals
-    WHERE bucket >= $1 AND bucket < $2
-    GROUP BY 1, 2
-    UNION ALL
-    SELECT replica, source, outcome, sum(count) FROM ledger_archive
-    WHERE hour >= $1 AND hour < $2
-    GROUP BY 1, 2, 3
-) AS sums
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
 
@@ -61,11 +43,6 @@ class DeliverySearch:
         """Return one delivery with its body."""
         async with self._database.acquire() as connection:
             return await connection.fetchrow(_DELIVERY, delivery_id)
-
-    async def ledger(self, since: datetime, until: datetime) -> Sequence[Record]:
-        """Return counts by replica, source and outcome of what was received in ``[since, until)``."""
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_LEDGER, since, until)
 
 
 def search(wanted: DeliveriesQuery, *, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:

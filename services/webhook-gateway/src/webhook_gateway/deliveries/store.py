@@ -15,18 +15,19 @@ from common.postgres import Connection
 _SAVE_DELIVERIES = """
 INSERT INTO deliveries AS kept (
     delivery_id, received_at, type, event_id, source, event, number, external_id, sent_at, digest, currency,
-    outcome, lane, reason, status, replica, replay_of, body_form, body, headers, traceparent
+    outcome, lane, reason, status, replica, replay_of, body_form, body, headers, traceparent, occurred_at, repeats, actor, why
 ) SELECT * FROM unnest(
     $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
     $11::text[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[], $17::uuid[], $18::text[], $19::bytea[],
-    $20::jsonb[], $21::text[]
+    $20::jsonb[], $21::text[], $22::timestamptz[], $23::text[], $24::text[], $25::text[]
 )
 ON CONFLICT (received_at, delivery_id) DO UPDATE
 SET lane = 'spool', outcome = CASE kept.outcome WHEN 'confirmed' THEN 'spooled' ELSE kept.outcome END
 WHERE excluded.lane = 'spool'
 """
 _DELIVERY = """
-SELECT delivery_id::text AS id, type, source, event, body_form, body, received_at, number, external_id, sent_at, digest, currency
+SELECT delivery_id::text AS id, type, event_id, source, event, body_form, body, coalesce(occurred_at, received_at) AS occurred_at,
+       repeats, number, external_id, sent_at, digest, currency
 FROM deliveries WHERE delivery_id = $1
 """
 
@@ -43,15 +44,17 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDelivery:
-    """What a replay starts from."""
+    """What a replay starts from. ``occurred_at``: when it first came in, also where it is a replay itself."""
 
     id: str
     type: str
+    event_id: str
     source: str
     event: str
     body_form: Literal["envelope", "payload"]
     body: bytes
-    received_at: datetime
+    occurred_at: datetime
+    repeats: str | None
     number: str | None
     external_id: str | None
     sent_at: str | None
@@ -103,4 +106,8 @@ def _delivery_values(row: DeliveryRow) -> tuple[Any, ...]:
         hook.body,
         dict(row.headers),
         hook.traceparent,
+        hook.occurred_at,
+        hook.repeats,
+        hook.actor,
+        hook.why,
     )

@@ -9,8 +9,12 @@ from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
 from common.http import AdminChange, Moment, PageQuery
+from webhook_gateway.deliveries.ledger import BY_SECONDS
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC)
 _FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
 
 
@@ -20,13 +24,15 @@ class DeliveriesQuery(PageQuery):
     order: str | None = Field(default=None, max_length=255, description="our number or the source's own id")
     source: str | None = Field(default=None, max_length=64)
     event: str | None = Field(default=None, max_length=100)
-    outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed"] | None = None
+    outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed", "entered"] | None = None
     since: Moment | None = Field(default=None, alias="from", description="received at or after")
     until: Moment | None = Field(default=None, alias="to", description="received before")
 
 
 class DeliveryItem(BaseModel):
-    """A delivery, without its body."""
+    """A delivery, without its body. `actor` and `why` are of the person who sent it again or entered it; `occurred_at` is when a
+    replay's origin came in.
+    """
 
     id: str
     received_at: datetime
@@ -42,6 +48,9 @@ class DeliveryItem(BaseModel):
     status: int | None
     replica: str
     replay_of: str | None
+    occurred_at: datetime | None
+    actor: str | None
+    why: str | None
     size: int
     traceparent: str | None
 
@@ -74,6 +83,25 @@ class Resent(BaseModel):
     dry_run: bool
 
 
+class EnterEvent(AdminChange):
+    """An event that never came, in the words of the source's hook. `timestamp`: when it happened; now unless given."""
+
+    source: str = Field(min_length=1, max_length=64)
+    event_type: str = Field(min_length=1, max_length=100)
+    timestamp: str | int | float | None = None
+    payload: dict[str, Any]
+
+
+class EnteredEvent(BaseModel):
+    """What the source would have been answered, and the delivery that it has become."""
+
+    status: Literal["created", "ok"]
+    number: str
+    delivery_id: str
+    event: str
+    dry_run: bool
+
+
 class LedgerQuery(BaseModel):
     """The period, by the time of receiving: a day to now unless given."""
 
@@ -86,17 +114,29 @@ class LedgerQuery(BaseModel):
         since = self.since or max(until, _FIRST_DAY_ENDS) - _DAY
         if until <= since:
             raise InvalidInput("`to` must be after `from`")
-        return since, until
+        return _whole(since, now), _whole(until, now, up=True)
+
+
+def _whole(moment: datetime, now: datetime, *, up: bool = False) -> datetime:
+    """Return the second that a moment lies in, or the hour, where only hours are known; with ``up`` the next one, unless it is whole."""
+    unit = _HOUR if moment < now - BY_SECONDS else _SECOND
+    whole = moment.replace(minute=0, second=0, microsecond=0) if unit is _HOUR else moment.replace(microsecond=0)
+    return whole + unit if up and whole != moment and whole < _LAST - unit else whole
 
 
 class LedgerSums(BaseModel):
-    """received = confirmed + spooled + quarantined + refused."""
+    """`received` is counted where a request comes in, the others by its outcome; all is well when `difference` is 0."""
 
     received: int = 0
     confirmed: int = 0
     spooled: int = 0
     quarantined: int = 0
     refused: int = 0
+    outcomes: int = Field(default=0, description="confirmed + spooled + quarantined + refused")
+    difference: int = Field(
+        default=0,
+        description="received - outcomes: above 0 what is on its way to the recorder, or was not answered because its process died",
+    )
 
 
 class ReplicaSums(LedgerSums):
@@ -112,7 +152,10 @@ class SourceSums(LedgerSums):
 
 
 class Ledger(LedgerSums):
-    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of refusals."""
+    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of the counts.
+
+    The period is widened to whole seconds, what is older than two days to whole hours.
+    """
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")

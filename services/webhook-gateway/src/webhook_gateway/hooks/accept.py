@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 
 from common.contracts.intake import HOOK_IGNORED, HOOK_QUARANTINED, HOOK_RECEIVED, IntakeMessage
 from common.errors import FieldError
@@ -14,7 +13,8 @@ from common.ids import derived_id, new_id, order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.model import NoStoragePath
 from webhook_gateway.hooks.model import ORDER_CREATED, UNREADABLE, Outcome, Source, Verdict
-from webhook_gateway.hooks.reading import Reading, read_hook
+from webhook_gateway.hooks.reading import Reading, created_order, read_hook
+from webhook_gateway.hooks.request import BodyFault
 
 _IGNORED: Mapping[str, str] = {"status": "ignored"}
 
@@ -30,64 +30,52 @@ class AcceptHook:
         self, source: Source, body: bytes, *, headers: str, received_at: datetime, traceparent: str | None
     ) -> Verdict:
         """Take an authenticated body. ``headers`` is JSON, secrets masked. Raises ``NoStoragePath`` when nothing can store it."""
-        reading = read_hook(body, currency=source.currency, now=received_at)
-        delivery_id = new_id()
-        external_id = reading.external_id
-        number = None if external_id is None else order_number(source.name, external_id)
-        kind, verdict = self._judge(source, reading, number)
-        hook = IntakeMessage(
-            type=kind,
-            event_id=_event_id(kind, source, reading, delivery_id),
-            delivery_id=delivery_id,
-            source=source.name,
-            event=reading.event,
-            body_form="envelope",
-            body=body,
-            received_at=received_at,
-            replica=self._replica,
-            number=number,
-            external_id=external_id,
-            sent_at=reading.sent_at,
-            digest=reading.digest,
-            reason=_reason(reading.problems) if kind == HOOK_QUARANTINED else None,
-            status=verdict.status,
-            headers=headers,
-            currency=source.currency,
-            traceparent=traceparent,
+        hook, verdict = understand(
+            source, body, headers=headers, received_at=received_at, replica=self._replica, traceparent=traceparent
         )
         path = await self._keep_safe(hook)
-        if path == "broker" or kind == HOOK_QUARANTINED:
+        if path == "broker" or hook.type == HOOK_QUARANTINED:
             return verdict
         return replace(verdict, outcome=Outcome.SPOOLED)
 
-    async def oversized(
-        self, source: Source, first_part: bytes, *, headers: str, received_at: datetime, traceparent: str | None
+    async def incomplete(
+        self,
+        source: Source,
+        first_part: bytes,
+        fault: BodyFault,
+        *,
+        headers: str,
+        received_at: datetime,
+        traceparent: str | None,
     ) -> Verdict:
-        """Keep the first part of a body over the limit. Never raises: the answer is 413 also when nothing could be kept."""
+        """Keep what came of a genuine body that is not whole, or that nobody here can read.
+
+        Never raises: the answer is the fault's also when nothing could be kept.
+        """
         delivery_id = new_id()
+        external_id = created_order(first_part)
+        event = UNREADABLE if external_id is None else ORDER_CREATED
         hook = IntakeMessage(
             type=HOOK_QUARANTINED,
             event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,
             source=source.name,
-            event=UNREADABLE,
+            event=event,
             body_form="envelope",
             body=first_part,
             received_at=received_at,
             replica=self._replica,
+            number=None if external_id is None else order_number(source.name, external_id),
+            external_id=external_id,
             digest=hashlib.sha256(first_part).hexdigest(),
-            reason="too_large",
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            reason=fault.reason,
+            status=fault.status,
             headers=headers,
             currency=source.currency,
             traceparent=traceparent,
         )
         verdict = Verdict(
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            event=UNREADABLE,
-            outcome=Outcome.QUARANTINED,
-            code="payload_too_large",
-            detail="the body is larger than what one hook may be",
+            status=fault.status, event=event, outcome=Outcome.QUARANTINED, code=fault.code, detail=fault.detail
         )
         try:
             await self._keep_safe(hook)
@@ -95,32 +83,67 @@ class AcceptHook:
             return replace(verdict, outcome=Outcome.REFUSED)
         return verdict
 
-    def _judge(self, source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
-        event = reading.event
-        if reading.ignorable:
-            return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
-        if number is None:
-            return HOOK_QUARANTINED, Verdict(
-                status=400,
-                event=event,
-                outcome=Outcome.QUARANTINED,
-                code="unreadable",
-                detail="no order id can be read",
-                fields=reading.problems,
-            )
-        body = {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
-        if not reading.problems:
-            return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
-        if source.accept_invalid:
-            return HOOK_QUARANTINED, Verdict(status=200, event=event, outcome=Outcome.QUARANTINED, body=body)
+
+def understand(
+    source: Source, body: bytes, *, headers: str, received_at: datetime, replica: str, traceparent: str | None
+) -> tuple[IntakeMessage, Verdict]:
+    """Read an authentic body; return what is made durable of it, and what is answered once it is. Never raises."""
+    reading = read_hook(body, currency=source.currency, now=received_at)
+    delivery_id = new_id()
+    external_id = reading.external_id
+    number = None if external_id is None else order_number(source.name, external_id)
+    kind, verdict = _judge(source, reading, number)
+    hook = IntakeMessage(
+        type=kind,
+        event_id=_event_id(kind, source, reading, delivery_id),
+        delivery_id=delivery_id,
+        source=source.name,
+        event=reading.event,
+        body_form="envelope",
+        body=body,
+        received_at=received_at,
+        replica=replica,
+        number=number,
+        external_id=external_id,
+        sent_at=reading.sent_at,
+        digest=reading.digest,
+        reason=_reason(reading.problems) if kind == HOOK_QUARANTINED else None,
+        status=verdict.status,
+        headers=headers,
+        currency=source.currency,
+        traceparent=traceparent,
+    )
+    return hook, verdict
+
+
+def _judge(source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
+    event = reading.event
+    if reading.ignorable:
+        return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
+    if number is None:
         return HOOK_QUARANTINED, Verdict(
-            status=422,
+            status=400,
             event=event,
             outcome=Outcome.QUARANTINED,
-            code="unprocessable",
-            detail="the hook does not fit",
+            code="unreadable",
+            detail="no order id can be read",
             fields=reading.problems,
         )
+    body = {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
+    if not reading.problems:
+        return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
+    if source.accept_invalid:
+        return HOOK_QUARANTINED, Verdict(
+            status=200, event=event, outcome=Outcome.QUARANTINED, body=body, fields=reading.problems
+        )
+    return HOOK_QUARANTINED, Verdict(
+        status=422,
+        event=event,
+        outcome=Outcome.QUARANTINED,
+        code="unprocessable",
+        detail="the hook does not fit",
+        fields=reading.problems,
+    )
 
 
 def _event_id(kind: str, source: Source, reading: Reading, delivery_id: str) -> str:
