@@ -51,7 +51,19 @@ class Settings(ServiceSettings):
     record: bool = Field(
         default=True, description="also bring what came in into the database; off where another replica does"
     )
-    website_currency: str = Field(default="RUB", pattern="^[A-Z]{3}$")
+    website_currency: str = Field(
+        default="RUB", pattern="^[A-Z]{3}$", description="of orders that name none, unless their site has another"
+    )
+    websites_file: Path | None = Field(
+        default=None,
+        description="the websites: currency, by what customers are limited, their own servers (see README)",
+    )
+    endangered_retention_days: int = Field(
+        default=365,
+        ge=2,
+        le=3650,
+        description="how long decided endangered orders, their reports, and what orders are recognised by are kept",
+    )
     orders_per_phone: int = Field(default=10, ge=0, description="website orders a window; 0 is no limit")
     orders_per_address: int = Field(default=20, ge=0, description="the same by address")
     orders_per_ip: int = Field(default=100, ge=0, description="the same by IP address (of IPv6: by /64)")
