@@ -10,7 +10,6 @@ from time import monotonic
 
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, TokenBook, build_app
-from common.mail import SmtpSender
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
@@ -242,11 +241,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     limits = OrderLimits(
         counting,
         bans,
-        limits={
-            "phone": settings.orders_per_phone,
-            "address": settings.orders_per_address,
-            "ip": settings.orders_per_ip,
-        },
+        limits=settings.orders_by,
         window=settings.orders_window,
         secret=_limit_key(settings, tokens),
         deadline=settings.orders_limit_deadline,
@@ -255,7 +250,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
     every(lifecycle, _BANS_EVERY_S, bans.sync, name="order-bans", last_round=True, after=recordable)
-    every(lifecycle, _LIMITS_EVERY_S, bans.forget, name="order-bans-retention", after=recordable)
     known_tokens = KnownTokens(database, tokens.digests_of)
     every(lifecycle, _TOKENS_EVERY_S, known_tokens.refresh, name="known-tokens", after=recordable)
     website = WebsiteRoutes(
@@ -285,22 +279,15 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     endangered = EndangeredStore(database, public_url=settings.public_url)
     reports_kept = ReportQueue(database, endangered)
     every(lifecycle, _SETTLE_EVERY_S, SettleSecondTries(database), name="second-tries", after=recordable)
-    endangered_retention = EndangeredRetention(
-        database, keep=timedelta(days=settings.endangered_retention_days), clock=clock
-    )
+    keep_endangered = timedelta(days=settings.endangered_retention_days)
+    endangered_retention = EndangeredRetention(database, keep=keep_endangered, clock=clock)
     every(lifecycle, settings.upkeep_every, endangered_retention, name="endangered-retention", after=recordable)
     mail_due = None
-    if settings.smtp_host is not None:
-        password = settings.smtp_password
+    mail_server = settings.mail_server()
+    if mail_server is not None:
         send_reports = SendReports(
             reports_kept,
-            SmtpSender(
-                host=settings.smtp_host,
-                port=settings.smtp_port,
-                user=settings.smtp_user,
-                password=None if password is None else password.get_secret_value(),
-                tls=settings.smtp_tls,
-            ),
+            mail_server,
             metrics=rescue_metrics,
             clock=clock,
             deadline=settings.smtp_deadline,
@@ -319,11 +306,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         endangered,
         EndangeredSearch(database),
         reports_kept,
-        addresses=Addresses.of(
-            sender=settings.mail_from,
-            to=settings.report_to if settings.smtp_host is not None else None,
-            copies=settings.report_copies,
-        ),
+        addresses=Addresses.of(settings.mail_from, to=settings.report_recipient, copies=settings.report_copies),
         mail_due=mail_due,
         metrics=rescue_metrics,
         clock=clock,
@@ -332,12 +315,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
 
     deliveries = DeliveryRoutes(
-        changes,
-        DeliverySearch(database),
-        unarrived,
-        ledger,
-        clock=clock,
-        replica=settings.replica,
+        changes, DeliverySearch(database), unarrived, ledger, clock=clock, replica=settings.replica
     )
     app = build_app(
         service=SERVICE,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from common.mail import SmtpSender
 from common.service import ServiceSettings
 
 
@@ -101,6 +103,25 @@ class Settings(ServiceSettings):
     )
     report_patience: float = Field(default=24 * 3600.0, gt=0, description="seconds until a report is given up")
     public_url: str = Field(default="", description="where people reach the admin addresses; alerts link there")
+
+    @property
+    def orders_by(self) -> Mapping[str, int]:
+        """How many orders of a website are taken in a window, by what they are counted by."""
+        return {"phone": self.orders_per_phone, "address": self.orders_per_address, "ip": self.orders_per_ip}
+
+    @property
+    def report_recipient(self) -> str | None:
+        """Who gets reports; None where no mail can be sent."""
+        return None if self.smtp_host is None else self.report_to
+
+    def mail_server(self) -> SmtpSender | None:
+        """Return the mail server, not connected yet; None where there is none."""
+        if self.smtp_host is None:
+            return None
+        password = None if self.smtp_password is None else self.smtp_password.get_secret_value()
+        return SmtpSender(
+            host=self.smtp_host, port=self.smtp_port, user=self.smtp_user, password=password, tls=self.smtp_tls
+        )
 
     @field_validator("trusted_proxies", "report_copies", mode="before")
     @classmethod

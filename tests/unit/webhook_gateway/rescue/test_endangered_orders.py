@@ -59,7 +59,7 @@ LOST = LostOrder(
 )
 FOUND = LockedOrder(order=LOST, state=State.NEW, body=b"{}")
 GOOD: dict[str, Any] = {"positions": [{"id": "1", "quantity": 1}]}
-ADDRESSES = Addresses.of(sender="Suite <suite@shop.example>", to="arsen@shop.example", copies=("dev@shop.example",))
+ADDRESSES = Addresses.of("Suite <suite@shop.example>", to="arsen@shop.example", copies=("dev@shop.example",))
 CAUSE = "мы не предусмотрели, что этаж бывает цокольным"
 REMEDY = "форма снова принимает такие этажи"
 

@@ -209,12 +209,12 @@ class RescueRoutes:
         """Make real orders of many."""
         resubmitting = self._resubmitting(None, despite_duplicates=request.body.despite_duplicates, preview=False)
 
-        async def work(change: Change, endangered_id: str) -> BulkDone:
+        async def _work(change: Change, endangered_id: str) -> BulkDone:
             done = await resubmitting(change, endangered_id)
             looks_like = [f"looks like {one.number or one.id}" for one in done.duplicates]
             return BulkDone(outcome="resubmitted", detail=done.number, notices=looks_like)
 
-        return await self._bulk("endangered_order.resubmit", work).carry_out(self._changes, request)
+        return await self._bulk("endangered_order.resubmit", _work).carry_out(self._changes, request)
 
     def _resubmitting(self, body: object | None, *, despite_duplicates: bool, preview: bool) -> Any:
         return partial(
@@ -242,11 +242,11 @@ class RescueRoutes:
         """Close many."""
         closing = self._closing(request.body.outcome)
 
-        async def work(change: Change, endangered_id: str) -> BulkDone:
+        async def _work(change: Change, endangered_id: str) -> BulkDone:
             await closing(change, endangered_id)
             return BulkDone(outcome="closed", detail=request.body.outcome)
 
-        return await self._bulk("endangered_order.close", work).carry_out(self._changes, request)
+        return await self._bulk("endangered_order.close", _work).carry_out(self._changes, request)
 
     def _closing(self, outcome: Literal["done", "own_test"]) -> Any:
         return partial(close, store=self._store, outcome=outcome, closed=self._metrics.closed, now=self._clock.now())

@@ -29,7 +29,7 @@ class Addresses:
     domain: str
 
     @classmethod
-    def of(cls, *, sender: str, to: str | None, copies: tuple[str, ...]) -> Addresses:
+    def of(cls, sender: str, *, to: str | None, copies: tuple[str, ...]) -> Addresses:
         """Take the settings; the Message-ID gets the sender's domain."""
         domain = sender.rpartition("@")[2].strip(" >") or "gateway.invalid"
         return cls(sender=sender, to=to, copies=copies, domain=domain)

@@ -148,7 +148,7 @@ class BanRoutes:
             bytes.fromhex(asked.id or "") if named is None else self._key(named, _counted(named, getattr(asked, named)))
         )
 
-        async def work(change: Change) -> Lifted:
+        async def _work(change: Change) -> Lifted:
             found, ended = await self._bans.lift(change.connection, [key])
             if not found:
                 raise NotFound("nobody is counted under that")
@@ -159,7 +159,7 @@ class BanRoutes:
             change.after_commit(lambda: self._bans.forget_here([key]))
             return Lifted(id=key.hex(), lifted=not change.dry_run, was_banned=bool(ended), dry_run=change.dry_run)
 
-        return await self._changes.carry_out(request, work)
+        return await self._changes.carry_out(request, _work)
 
 
 def _counted(kind: str, text: str) -> str:

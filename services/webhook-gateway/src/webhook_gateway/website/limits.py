@@ -144,6 +144,7 @@ class OrderLimits:
         """Delete what limits nobody any more."""
         async with self._database.acquire() as connection:
             await connection.execute(_FORGET)
+        await self._bans.forget()
 
     async def _ask(self, keys: Mapping[bytes, str], order: NamedOrder | None) -> Admission:
         try:
