@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common.http import Route, audit_routes
+from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes
+from common.service import dead_letter_routes, erasure_routes
+from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.routes import DeliveryRoutes
+from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
@@ -22,6 +25,7 @@ def routes(
     rescue: RescueRoutes,
     countdowns: CountdownRoutes,
     database: Database,
+    digests: PeopleDigests,
     committed: Callable[[], None],
 ) -> list[Route]:
     """Return all of them. ``committed`` is called when a dead letter was put back into the outbox."""
@@ -32,5 +36,6 @@ def routes(
         *audit_routes(database),
         *rescue.routes(),
         *countdowns.routes(),
-        *dead_letter_routes(database, after_commit=committed),
+        *erasure_routes(Changes(database, committed=committed), erase.places(digests), kept=erase.KEPT),
+        *dead_letter_routes(database, service=SERVICE, after_commit=committed),
     ]

@@ -55,7 +55,7 @@ async def test_old_rows_are_deleted_and_what_still_waits_is_not(
             )
             await connection.execute("INSERT INTO inbox VALUES ('c', $1, $2)", str(number), _NOW - age)
             await connection.execute("INSERT INTO early_resolutions VALUES ($1, $2)", str(number), _NOW - age)
-    retention = Retention(database, keep=timedelta(days=90), batch=1)
+    retention = Retention(database, keep=timedelta(days=90), keep_tickets=timedelta(days=90), batch=1)
     assert await retention.forget() == 2 + 2 + 4 + 4
     assert await retention.forget() == 0
     async with database.acquire() as connection:

@@ -14,6 +14,7 @@ from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
 from common.telemetry import current_traceparent
+from webhook_gateway.deliveries import decisions
 from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
 from webhook_gateway.deliveries.views import Resent
 from webhook_gateway.hooks.model import REPLAY_OF
@@ -29,11 +30,20 @@ async def replay(
     The orchestrator recognises an order or a change that it already has by its content, so replaying what was carried out before
     does no harm. Raises ``NotFound``, or ``Unprocessable`` when the body still cannot be used.
     """
+    if mended is None:
+        await decisions.need_sendable(change.connection, delivery_id)
     stored = await find_delivery(change.connection, delivery_id)
     if stored is None:
         raise NotFound("no such delivery")
     hook = replayed(stored, mended, now=now, replica=replica)
     await outbox.add(change.connection, hook.to_envelope())
+    await decisions.note_replay(
+        change.connection,
+        delivery_id,
+        hook.delivery_id,
+        actor=change.principal.name,
+        mended=mended is not None,
+    )
     answer = Resent(delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run)
     await change.record("delivery.replay", f"delivery:{delivery_id}", after=answer)
     return answer
