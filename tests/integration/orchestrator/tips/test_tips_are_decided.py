@@ -253,6 +253,26 @@ async def test_the_service_decides_where_the_switches_say_so_and_tips_are_held_o
     assert await world.database.fetchval("SELECT state FROM workflow WHERE kind = 'update_transactions'") == 3
 
 
+@pytest.mark.parametrize(("service", "decided_by"), [(True, "service"), (False, "old")])
+async def test_tips_that_a_customer_takes_back_after_the_hold_undo_it(
+    make_world: Any, listener: Any, service: bool, decided_by: str
+) -> None:
+    world = await make_world()
+    await world.set_flag(FLAG, enabled=service)
+    await world.set_flag(EXPERIMENT, enabled=service)
+    (number,) = await world.finish("taken-back")
+    await world.iterated(number)
+    assert await holds_announced(listener, 1) == [1000]
+    await world.feedback(number, "0")
+    path = f"/orders/v1/orders/{number}/feedback-changed"
+    for times in (2, 3):
+        assert (await world.api.call("POST", path, role="internal"))[0] == 200
+        assert await world.iterated(number, times) == (0, decided_by, None, 10000)
+    assert await holds_announced(listener, 1) == [0]
+    held = await world.database.fetchval("SELECT count(*) FROM timeline WHERE kind = 'tips.hold_wanted'")
+    assert held == 2
+
+
 async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteration_is_lost(
     make_world: Any,
 ) -> None:

@@ -177,8 +177,6 @@ class _Reader:
             return read(value)
         except Unfit as error:
             self._problem(where, error.code, str(error))
-        except TypeError:  # a list or an object cannot be looked up
-            self._problem(where, "not_a_number", "a number is needed")
         return None
 
     def inside(self, name: str) -> Mapping[str, Any]:
@@ -210,5 +208,13 @@ class _Reader:
 
 
 # Prices and quantities are few and come again and again. Typed: the number 1 and the text "1" are read alike, but not True.
-_sum: Callable[[Any, str], int] = lru_cache(maxsize=8192, typed=True)(read_sum)
-_quantity: Callable[[Any], Decimal] = lru_cache(maxsize=8192, typed=True)(read_quantity)
+_cached_sum: Callable[[Any, str], int] = lru_cache(maxsize=8192, typed=True)(read_sum)
+_cached_quantity: Callable[[Any], Decimal] = lru_cache(maxsize=8192, typed=True)(read_quantity)
+
+
+def _sum(value: Any, currency: str) -> int:
+    return _cached_sum(value, currency) if isinstance(value, str | int | float) else read_sum(value, currency)
+
+
+def _quantity(value: Any) -> Decimal:
+    return _cached_quantity(value) if isinstance(value, str | int | float) else read_quantity(value)

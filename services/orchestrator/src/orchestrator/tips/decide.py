@@ -96,6 +96,8 @@ class TipsCaller:
         if reason is not None:
             self.metrics.fallbacks.labels(reason.value).inc()
         again = False
+        # What is held is never more than the tips: a customer who takes them back, whenever, gets the hold undone.
+        hold = hold or (not after.zeroed and after.tips < (after.held_sum or 0))
         if hold and await self.store.hold(after, now=self.clock.now(), traceparent=trigger.traceparent):
             after = replace(after, held_sum=after.tips)
         elif hold:
