@@ -74,7 +74,7 @@ def routes_of(
         wake=wake,
     )
     change_ticket = ChangeTicket(
-        outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words
+        outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words, clock=clock
     )
     return [
         *inputs.routes(),

@@ -16,6 +16,7 @@ from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
+from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
 from orchestrator.refunds.routes import RefundRoutes
@@ -33,6 +34,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
     changes = Changes(database, committed=notify)
     return [
         *OrderRoutes(OrderSearch(database), changes).routes(),
+        *OperatorRoutes(changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
         *WorkflowRoutes(WorkflowSearch(database), changes, clock).routes(),
         *TipsRoutes(database, changes, clock).routes(),

@@ -10,6 +10,7 @@ from common.service import dead_letter_routes, erasure_routes
 from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.hooks.routes import HookRoutes
@@ -22,6 +23,7 @@ def routes(
     hooks: HookRoutes,
     website: WebsiteRoutes,
     deliveries: DeliveryRoutes,
+    events: EventRoutes,
     rescue: RescueRoutes,
     countdowns: CountdownRoutes,
     database: Database,
@@ -33,6 +35,7 @@ def routes(
         *hooks.routes(),
         *website.routes(),
         *deliveries.routes(),
+        *events.routes(),
         *audit_routes(database),
         *rescue.routes(),
         *countdowns.routes(),

@@ -24,6 +24,7 @@ from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.consumers import make_arrivals, make_recorder
 from webhook_gateway.deliveries.digest_old import DigestOld
 from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.metrics import TABLES, DeliveryMetrics
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.deliveries.retention import Retention, retention_job
@@ -294,6 +295,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             hooks=hooks,
             website=website,
             deliveries=deliveries,
+            events=EventRoutes(changes, sources=sources, clock=clock, replica=settings.replica),
             rescue=rescue,
             countdowns=CountdownRoutes(countdowns),
             database=database,

@@ -190,6 +190,10 @@ async def test_the_problem_ends_with_the_last_letter_and_begins_anew_with_the_ne
     await replicas.decide(f"{letters[2]}/mend", data=entry("e2").data)
     [over] = await replicas.outgoing("alerts.problem.resolved.v1")
     raised = await replicas.outgoing("alerts.problem.raised.v1")
+    acts = [(act.data or {}) for act in await replicas.outgoing(JournalEntryV1.TYPE)]
+    assert [(act["kind"], act["order_number"], act["actor"], act["details"]["reason"]) for act in acts] == [
+        (f"dead_letter.{what}", "N1", "operator", WHY["reason"]) for what in ("replayed", "dismissed", "mended")
+    ]
     assert (
         (over.data or {})["fingerprint"]
         == (raised[0].data or {})["fingerprint"]
@@ -275,7 +279,8 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
         await connection.execute("CREATE TABLE effects (event_id text)")
 
     async def handle(connection: Connection, events: Sequence[Envelope]) -> None:
-        await connection.executemany("INSERT INTO effects VALUES ($1)", [(event.id,) for event in events])
+        mine = [(event.id,) for event in events if event.id == "e1"]
+        await connection.executemany("INSERT INTO effects VALUES ($1)", mine)
 
     consumer = Consumer(
         amqp_url,
@@ -294,7 +299,7 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
 
     async def seen_twice() -> bool:
         repeats = metrics.consumed.labels(QUEUE, "repeat")._value.get()
-        return repeats == 1 and await replicas.sql("SELECT event_id FROM effects") == ["e1"]
+        return repeats >= 1 and await replicas.sql("SELECT event_id FROM effects") == ["e1"]
 
     await eventually(seen_twice, what="the repeat")
     await relay.stop()

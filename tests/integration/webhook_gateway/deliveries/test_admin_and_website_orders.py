@@ -115,9 +115,9 @@ async def test_a_quarantined_hook_is_replayed_mended_and_counted_once_in_the_led
         lately = await gateway.get("/admin/v1/ledger")  # the last day, unless a period is named
         assert (lately["received"], lately["quarantined"]) == (1, 1)
         entries = [parse(event, JournalEntryV1) for event in await journal(2)]
-        assert [(entry.kind, entry.order_number) for entry in entries] == [
-            ("hook.received", kept["number"]),
-            ("hook.replayed", kept["number"]),
+        assert [(entry.kind, entry.order_number, entry.actor) for entry in entries] == [
+            ("hook.received", kept["number"], "sbermarket"),
+            ("hook.replayed", kept["number"], "operator"),
         ]
 
 

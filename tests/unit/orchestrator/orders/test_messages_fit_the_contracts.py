@@ -46,7 +46,9 @@ STATE = OrderState(
 
 
 def announcement(hook: HookType, *, correction: bool = False) -> Announcement:
-    fact = OrderFact(hook=hook, event_id="e", arrival=1, source="sm", external_id="H1", received_at=NOW, sent_at=NOW)
+    fact = OrderFact(
+        hook=hook, event_id=f"e of {hook}", arrival=1, source="sm", external_id="H1", received_at=NOW, sent_at=NOW
+    )
     return Announcement(fact, STATE, True, DIFFERENCE, correction)
 
 

@@ -75,14 +75,14 @@ def test_every_act_of_the_table_is_a_change_a_named_no_op_an_incident_or_parking
 
 def test_the_whole_table_is_as_written_down_here() -> None:
     expected = {
-        #               created            changed                  paid   received             delivered             cancelled
-        None: "create            park                     park   park                 park                  park",
-        "created": "already_created   change                   pay    receive              deliver               cancel",
-        "paid": "already_created   changed_after_closing    pay    receive              deliver               cancel",
-        "received": "already_created   changed_after_closing    pay    already_received     deliver               cancel",
-        "delivered": "already_created   changed_after_closing    pay    already_received     already_delivered     cancel",
-        "cancelled": "already_created   changed_after_closing    pay    received_after_cancelling "
-        "delivered_after_cancelling already_cancelled",
+        # created, changed, paid, received, delivered, cancelled, corrected
+        None: "create park park park park park park",
+        "created": "already_created change pay receive deliver cancel correct",
+        "paid": "already_created changed_after_closing pay receive deliver cancel correct",
+        "received": "already_created changed_after_closing pay already_received deliver cancel correct",
+        "delivered": "already_created changed_after_closing pay already_received already_delivered cancel correct",
+        "cancelled": "already_created changed_after_closing pay received_after_cancelling delivered_after_cancelling "
+        "already_cancelled correct",
     }
     table = {
         (None if status is None else Status(status), hook): Act(act)
@@ -268,3 +268,58 @@ def test_what_left_the_store_is_fixed_by_the_event_that_shipped_it() -> None:
         created(), fact(HookType.RECEIVED, 2), fact(HookType.PAID, 3, lines=THREE_A), fact(HookType.DELIVERED, 4)
     )
     assert decisions.stock == (StockEntry("17", "a", Decimal(-2)),)
+
+
+def untimed(hook: HookType, minute: float, **more: Any) -> OrderFact:
+    """A hook without a time of its own, received at that minute."""
+    return replace(fact(hook, minute, **more), sent_at=None)
+
+
+def replayed(origin: OrderFact, minute: float, **mended: Any) -> OrderFact:
+    """The same again, at that minute, word for word or mended."""
+    repeats = None if mended else origin.event_id
+    changes: dict[str, Any] = {"digest": f"mended {mended}"} if mended else {}
+    moment = START + timedelta(minutes=minute)
+    about: dict[str, Any] = {"arrival": int(minute * 10), "replayed_at": moment, "repeats": repeats}
+    return replace(origin, event_id=f"replay@{minute}", **about, **changes, **mended)
+
+
+def test_a_replay_without_a_time_changes_nothing_that_is_newer_mended_or_not() -> None:
+    two, three = untimed(HookType.CHANGED, 2, lines=TWO_A), untimed(HookType.CHANGED, 3, lines=THREE_A)
+    for again in (replayed(two, 9), replayed(two, 9, lines=(Line(id="a", quantity=Decimal(7)),))):
+        decisions = late([created(), two, three], again)
+        assert [item.notify for item in decisions.announcements] in ([], [False])
+        assert last(created(), two, three, again).lines == last(created(), two, three).lines
+    assert late([created(), two, three], replayed(two, 9)) == Decisions()
+
+
+def test_a_replayed_created_never_makes_an_existing_order_another() -> None:
+    refused, good = created(1, lines=THREE_A), created(2)
+    again = replayed(refused, 5, lines=THREE_A)  # it was refused at first, the order came another way
+    assert last(good, again).lines == last(good).lines
+    assert [item.kind for item in last(good, again).incidents] == [IncidentKind.CREATED_DIFFERS]
+    assert last(replayed(refused, 5)).created_at == refused.moment  # the only one: the order began when it first came
+
+
+def test_a_replay_of_what_was_an_incident_is_no_second_incident() -> None:
+    paid, changed = fact(HookType.PAID, 2), fact(HookType.CHANGED, 3, lines=THREE_A)
+    differs = replace(created(1.5, lines=THREE_A), event_id="created again")
+    before = [created(), paid, changed, differs]
+    assert len(last(*before).incidents) == 2
+    assert last(*before, replayed(changed, 8), replayed(differs, 9)).incidents == last(*before).incidents
+
+
+@pytest.mark.parametrize(
+    "hooks", [(), (HookType.PAID,), (HookType.RECEIVED,), (HookType.DELIVERED,), (HookType.CANCELLED,)]
+)
+def test_a_correction_holds_in_every_status_and_moves_no_goods_that_left(hooks: tuple[HookType, ...]) -> None:
+    life = [created(), *(fact(hook, minute) for minute, hook in enumerate(hooks, 2))]
+    corrected = fact(HookType.CORRECTED, 9, lines=THREE_A, store_id="18")
+    before, after = last(*life), last(*life, corrected)
+    assert (after.lines, after.store_id, after.total_price) == (THREE_A, "18", 300)
+    assert (after.status, after.closed, after.written_off) == (before.status, before.closed, before.written_off)
+    decisions = decide(before, fold("N", [*life, corrected])[-1:])
+    assert announced(decisions) == [(HookType.CORRECTED, True, False)]
+    assert decisions.stock == ()
+    older = fact(HookType.CHANGED, 1.5, lines=(Line(id="a", quantity=Decimal(9)),))
+    assert last(*life, corrected, older).lines == after.lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -174,25 +174,33 @@ def test_contacts_are_masked_for_chats(value: str | None, masked: str) -> None:
     assert mask_contact(value) == masked
 
 
-def stored(body: bytes = BODY) -> StoredDelivery:
-    return StoredDelivery(
-        id=HOOK.delivery_id,
-        type=intake.HOOK_QUARANTINED,
-        source="sbermarket",
-        event="order.created",
-        body_form="envelope",
-        body=body,
-        received_at=AT,
-        number=NUMBER,
-        external_id="H1",
-        sent_at=None,
-        digest=None,
-        currency="RUB",
-    )
+def stored(body: bytes = BODY, **known: Any) -> StoredDelivery:
+    values: dict[str, Any] = {
+        "id": HOOK.delivery_id,
+        "type": intake.HOOK_QUARANTINED,
+        "event_id": "e",
+        "source": "sbermarket",
+        "event": "order.created",
+        "body_form": "envelope",
+        "body": body,
+        "occurred_at": AT,
+        "repeats": None,
+        "number": NUMBER,
+        "external_id": "H1",
+        "sent_at": None,
+        "digest": None,
+        "currency": "RUB",
+    }
+    return StoredDelivery(**{**values, **known})
+
+
+def sent_again(delivery: StoredDelivery, mended: object | None = None) -> IntakeMessage:
+    later = AT + timedelta(hours=3)
+    return replayed(delivery, mended, now=later, replica="gw-1", actor="anna", why="looked at it")
 
 
 def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None:
-    hook = replayed(stored(), None, now=AT, replica="gw-1")
+    hook = sent_again(stored())
     assert (hook.type, hook.number, hook.body, hook.reason) == (
         intake.HOOK_RECEIVED,
         NUMBER,
@@ -205,7 +213,33 @@ def test_a_replayed_delivery_is_a_new_event_about_the_same_order() -> None:
 
 def test_a_broken_delivery_is_replayed_only_mended() -> None:
     with pytest.raises(Unprocessable):
-        replayed(stored(b"{"), None, now=AT, replica="gw-1")
+        sent_again(stored(b"{"))
     mended = {"event_type": "order.paid", "payload": PAYLOAD}
-    hook = replayed(stored(b"{"), mended, now=AT, replica="gw-1")
+    hook = sent_again(stored(b"{"), mended)
     assert (hook.event, hook.number) == ("order.paid", NUMBER)
+
+
+def test_a_replay_names_its_person_and_keeps_the_time_of_its_origin_mended_or_not() -> None:
+    mended = {"event_type": "order.created", "payload": {**PAYLOAD, "comment": "mended"}}
+    for hook in (sent_again(stored()), sent_again(stored(), mended)):
+        assert (hook.occurred_at, hook.received_at) == (AT, AT + timedelta(hours=3))
+        assert (hook.actor, hook.why) == ("anna", "looked at it")
+    sent = stored(sent_at="2026-11-21T06:59:00+00:00")
+    assert sent_again(sent, mended).sent_at == sent.sent_at  # the mended body has no timestamp of its own
+    stamped = {**mended, "timestamp": "2026-11-21T06:58:00Z"}
+    assert sent_again(sent, stamped).sent_at == "2026-11-21T06:58:00+00:00"
+
+
+def test_only_a_replay_word_for_word_repeats_the_event_of_its_origin() -> None:
+    same = stored(digest=sent_again(stored()).digest)
+    assert sent_again(same).repeats == "e"
+    assert sent_again(replace(same, event_id="replay-1", repeats="e")).repeats == "e"  # a replay of a replay
+    mended = {"event_type": "order.created", "payload": {**PAYLOAD, "comment": "mended"}}
+    assert sent_again(same, mended).repeats is None
+
+
+def test_what_a_person_sent_again_or_entered_is_noted_once_by_whoever_did_it() -> None:
+    replay = replace(HOOK, reason="replay:x", actor="anna", why="looked at it")
+    entered = replace(HOOK, reason="entered", actor="anna", why="it never came")
+    assert (outcome_of(replay), outcome_of(entered)) == (Outcome.REPLAYED, Outcome.ENTERED)
+    assert recorded(replay, entered).events == []

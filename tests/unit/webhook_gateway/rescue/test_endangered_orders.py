@@ -40,6 +40,7 @@ from webhook_gateway.rescue.store import ReportQueue
 from webhook_gateway.rescue.write_report import Addresses, written
 
 AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
+HOURS_LATER = datetime(2026, 11, 21, 9, tzinfo=UTC)
 LOST = LostOrder(
     id="e-1",
     received_at=AT,
@@ -93,7 +94,7 @@ def test_every_state_and_act_is_allowed_or_a_conflict() -> None:
 
 
 def test_a_resubmitted_order_is_the_one_that_the_customer_would_have_got() -> None:
-    arguments: dict[str, Any] = {"now": AT, "replica": "gw-1", "currency": "RUB"}
+    arguments: dict[str, Any] = {"now": HOURS_LATER, "replica": "gw-1", "currency": "RUB", "actor": "anna", "why": "w"}
     with pytest.raises(Unprocessable):
         resubmitted(FOUND, None, **arguments)
     hook, state = resubmitted(FOUND, GOOD, **arguments)
@@ -105,6 +106,7 @@ def test_a_resubmitted_order_is_the_one_that_the_customer_would_have_got() -> No
         "payload",
         intake.HOOK_RECEIVED,
     )
+    assert (hook.occurred_at, hook.received_at, hook.actor) == (AT, HOURS_LATER, "anna")  # its time is its customer's
     assert IntakeMessage.from_envelope(hook.to_envelope()) == hook
     saved = replace(FOUND, state=state, order=replace(LOST, number=number))
     with pytest.raises(Conflict, match=number):

@@ -43,6 +43,10 @@ class IntakeMessage:
     (docs/requirements.md#repeats). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six hooks' names,
     or the name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
     secrets masked. ``answer`` is what a refused website was answered. ``currency`` is the source's (ISO 4217): bodies name none.
+
+    What a person sent again or entered has ``actor`` and ``why``. A replay has ``occurred_at``, when it first came in: that is its time
+    where the envelope has none, so that it never comes after what is newer; and ``repeats``, the id of the event that it says again
+    word for word, None where the body was mended. ``received_at`` is when this delivery was made.
     """
 
     type: str
@@ -65,6 +69,10 @@ class IntakeMessage:
     answer: str | None = None
     currency: str | None = None
     traceparent: str | None = None
+    occurred_at: datetime | None = None
+    repeats: str | None = None
+    actor: str | None = None
+    why: str | None = None
 
     def encode(self) -> bytes:
         """Return the event as it goes over the wire: a CloudEvent in JSON structured mode. Builds no model: thousands a second."""
@@ -103,6 +111,14 @@ class IntakeMessage:
             event["currency"] = self.currency
         if self.traceparent is not None:
             event["traceparent"] = self.traceparent
+        if self.occurred_at is not None:
+            event["occurredat"] = self.occurred_at
+        if self.repeats is not None:
+            event["repeats"] = self.repeats
+        if self.actor is not None:
+            event["actor"] = self.actor
+        if self.why is not None:
+            event["why"] = self.why
         return orjson.dumps(event)
 
     def to_envelope(self) -> Envelope:
@@ -121,6 +137,7 @@ class IntakeMessage:
 
         form = need("bodyform")
         status = envelope.extension("answerstatus")
+        occurred = envelope.extension("occurredat")
         return cls(
             type=envelope.type,
             event_id=envelope.id,
@@ -142,4 +159,8 @@ class IntakeMessage:
             answer=envelope.extension("answerbody"),
             currency=envelope.extension("currency"),
             traceparent=envelope.traceparent,
+            occurred_at=None if occurred is None else datetime.fromisoformat(occurred),
+            repeats=envelope.extension("repeats"),
+            actor=envelope.extension("actor"),
+            why=envelope.extension("why"),
         )

@@ -1,5 +1,6 @@
 """A service as a process: settings, life cycle, runner and command line."""
 
+from common.service.acts import add_act
 from common.service.cli import service_cli
 from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
@@ -27,6 +28,7 @@ __all__ = [
     "Subject",
     "TableSizes",
     "TextPlace",
+    "add_act",
     "dead_letter_routes",
     "erase_dead_letters",
     "erase_texts",

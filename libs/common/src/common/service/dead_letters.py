@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from common.http import (
 from common.messaging import dead_letter_decisions as decisions
 from common.messaging import dead_letter_reads
 from common.postgres import Connection, Database, Record
+from common.service.acts import add_act
 from common.service.dead_letter_bulk import DecideLetters, MendLetters, decide_letters, patched
 from common.service.dead_letter_views import (
     DeadLetter,
@@ -198,6 +200,16 @@ class DeadLetterRoutes:
             f"dead_letter:{letter['id']}",
             before={"replayed_at": None},
             after={"queue": letter["queue"], "event_id": letter["event_id"]},
+        )
+        event_type = letter["event_type"] or "an event"
+        await add_act(
+            change,
+            f"dead_letter.{_STATE_OF[verb]}",
+            letter["subject"],
+            f"{event_type} that {letter['queue']} had given up on: {_STATE_OF[verb]}",
+            service=self._service,
+            details={"dead_letter": str(letter["id"]), "event_id": letter["event_id"] or ""},
+            now=datetime.now(UTC),
         )
         await decisions.end_problems(change.connection, [letter], service=self._service)
         return letter

@@ -1,12 +1,18 @@
-"""What an operator does to tickets: open one, remark on one, link one to a development ticket. Each is audited."""
+"""What an operator does to tickets: open one, remark on one, link one to a development ticket.
+
+Each is audited, and stands in the timeline of the ticket's order.
+"""
 
 from __future__ import annotations
 
+from common.clock import Clock
 from common.http import Change
+from common.service import add_act
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
+from notifier.messages.document import shorten
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
@@ -14,17 +20,20 @@ from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
 from notifier.tickets.store import TicketStore
 from notifier.tickets.views import CommentBody, Commented, LinkBody, Linked, NewTicketBody, TicketOpened
 
+_LONGEST_SUMMARY = 500
+
 
 class ChangeTicket:
     """Texts are scrubbed of customers' data before they are stored. ``outside``: the tickets lie in the outside tracker."""
 
     def __init__(
-        self, *, outside: bool, acknowledge: AcknowledgeFromComment, directory: Directory, words: Words
+        self, *, outside: bool, acknowledge: AcknowledgeFromComment, directory: Directory, words: Words, clock: Clock
     ) -> None:
         self._outside = outside
         self._acknowledge = acknowledge
         self._directory = directory
         self._words = words
+        self._clock = clock
 
     async def open(self, change: Change, wanted: NewTicketBody) -> TicketOpened:
         """Open a support ticket."""
@@ -39,6 +48,8 @@ class ChangeTicket:
         )
         [row] = await self._store(change).open([ticket])
         await change.record("ticket.open", f"ticket:{row['id']}", after={"queue": queue, "key": row["key"]})
+        shown = row["key"] or f"#{row['id']}"
+        await self._note(change, "opened", wanted.order_number, f"{shown}: {ticket.summary}", reason=wanted.text)
         if change.dry_run:
             return TicketOpened(id=None, key=None, queue=queue, dry_run=True)
         return TicketOpened(id=row["id"], key=row["key"], queue=queue, dry_run=False)
@@ -69,6 +80,7 @@ class ChangeTicket:
             after={"comment": row["id"]},
             reason=remark.reason or remark.said,
         )
+        await self._note(change, "commented", ticket["order_number"], f"{shown}: a comment", reason=remark.said)
         acknowledged = await self._acknowledge(
             IncidentStore(change.connection, principal=change.principal, request_id=request_id),
             NotificationStore(change.connection),
@@ -91,7 +103,21 @@ class ChangeTicket:
         await tickets.comment(comment, link=after)
         await change.record("ticket.link", f"ticket:{ticket['id']}", before=before, after=after)
         shown = ticket["key"] or str(ticket["id"])
+        await self._note(change, "linked", ticket["order_number"], f"{shown} → {after}")
         return Linked(ticket=shown, before=before, after=after, dry_run=change.dry_run)
+
+    async def _note(
+        self, change: Change, act: str, order_number: str | None, summary: str, *, reason: str | None = None
+    ) -> None:
+        await add_act(
+            change,
+            f"ticket.{act}",
+            order_number,
+            shorten(summary, _LONGEST_SUMMARY),
+            service="notifier",
+            reason=reason,
+            now=self._clock.now(),
+        )
 
     def _store(self, change: Change) -> TicketStore:
         return TicketStore(change.connection, outside=self._outside)

@@ -28,6 +28,7 @@ _MESSAGES = {
     "order.receive": orders.OrderReceivedV1.TYPE,
     "order.deliver": orders.OrderDeliveredV1.TYPE,
     "order.cancel": orders.OrderCancelledV1.TYPE,
+    "order.correct": orders.OrderChangedV1.TYPE,
 }
 
 

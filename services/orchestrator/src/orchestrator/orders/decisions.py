@@ -24,6 +24,7 @@ from orchestrator.orders.model import (
 )
 from orchestrator.orders.transitions import CHANGING
 
+_OF_CONTENT = frozenset({HookType.CHANGED, HookType.CORRECTED})
 _UNANNOUNCED = frozenset({"payment_method", "payment_id"})
 
 
@@ -87,7 +88,7 @@ def decide(
 def _announce(step: Step) -> Announcement | None:
     if step.after is None or step.act not in CHANGING:
         return None
-    notify = step.fact.hook in {HookType.CREATED, HookType.CHANGED}
+    notify = step.fact.hook is HookType.CREATED or step.fact.hook in _OF_CONTENT
     if step.fact.hook is HookType.CANCELLED:
         notify = step.after.told_cancelled
     return Announcement(step.fact, step.after, notify, step.difference)
@@ -98,7 +99,7 @@ def _late(
 ) -> list[Announcement]:
     """What to say when an older event changed the story: each new event once, and a correction if what was announced is not so.
 
-    A late ``changed`` that nothing announced later contradicts is announced as if it had come in time.
+    A late ``changed`` or ``corrected`` that nothing announced later contradicts is announced as if it had come in time.
     """
     told_lines = before.told_lines
     announcements: list[Announcement] = []
@@ -108,7 +109,7 @@ def _late(
         if item is None or step.before is None or step.after is None:
             continue
         notify = item.notify
-        if step.fact.hook is HookType.CHANGED:
+        if step.fact.hook in _OF_CONTENT:
             notify = step.before.told_lines == told_lines and step.after.told_lines == after.told_lines
             changed_in_time = changed_in_time or notify
             told_lines = after.told_lines if notify else told_lines

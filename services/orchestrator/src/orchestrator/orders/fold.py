@@ -93,7 +93,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
     if act in _APPLY:
         after = _APPLY[act](seen, fact)
         difference = _differ(state, after)
-        if not difference and act is Act.CHANGE:
+        if not difference and act in {Act.CHANGE, Act.CORRECT}:
             act, after = Act.CHANGES_NOTHING, evolve(seen, lines=after.lines)  # said now: what they followed before
         elif not difference and act is Act.PAY and state.paid:
             act, after = Act.ALREADY_PAID, evolve(seen, lines=after.lines)
@@ -104,7 +104,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if act is Act.CHANGED_AFTER_CLOSING and not difference:
             act = Act.CHANGES_NOTHING
         else:
-            incident = Incident(INCIDENTS[act], fact.event_id, fact.hook, fact.moment, difference)
+            incident = Incident(INCIDENTS[act], fact.origin, fact.hook, fact.moment, difference)
             if incident.identity not in {known.identity for known in state.incidents}:
                 after = evolve(seen, incidents=(*state.incidents, incident))
     return Step(fact, act, state, after, difference)
@@ -115,7 +115,7 @@ def _without_goods(number: str, state: OrderState, fact: OrderFact) -> Step:
     taken = step(number, state, replace(fact, lines=None))
     if taken.after is None or taken.act is Act.REPEATS_LATEST:
         return taken
-    incident = Incident(IncidentKind.EMPTIED, fact.event_id, fact.hook, fact.moment, NOTHING)
+    incident = Incident(IncidentKind.EMPTIED, fact.origin, fact.hook, fact.moment, NOTHING)
     known = {item.identity for item in taken.after.incidents}
     if incident.identity in known:
         return taken
@@ -195,6 +195,7 @@ _APPLY: dict[Act, Callable[[OrderState, OrderFact], OrderState]] = {
     Act.RECEIVE: _received,
     Act.DELIVER: _delivered,
     Act.CANCEL: _cancelled,
+    Act.CORRECT: _changed,
 }
 
 

@@ -26,7 +26,10 @@ from orchestrator.engine.store import append_events
 from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
-_SAID = ("source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency")
+_SAID = (
+    "source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency", "occurred_at", "repeats", "actor",
+    "why",
+)  # fmt: skip
 _CONTENT = tuple(item.name for item in fields(OrderContent) if item.name not in {"currency", "problems", "unread"})
 
 
@@ -50,23 +53,30 @@ def event_id_of(envelope: Envelope) -> str:
     The gateway's id of ``created`` is the same whatever the content, so that the marketplace gets the same answer. Here a repeat with
     another content must be seen (it is an incident), so the content's digest is added.
     """
-    digest = envelope.extension("contentdigest")
-    if envelope.extension("hookevent") == HookType.CREATED.value and digest is not None:
-        return f"{envelope.id}:{digest}"
-    return envelope.id
+    return _known_as(envelope.id, envelope.extension("hookevent"), envelope.extension("contentdigest"))
+
+
+def _known_as(event_id: str, hook: str | None, digest: str | None) -> str:
+    return f"{event_id}:{digest}" if hook == HookType.CREATED and digest is not None else event_id
 
 
 def to_workflow_event(envelope: Envelope) -> NewEvent:
     """Return the event that the order's workflow is fed. The body is not looked into. Raises ``ValueError`` when it is no hook of ours."""
     hook = IntakeMessage.from_envelope(envelope)
     name = HookType(hook.event)
+    if name is HookType.CORRECTED:
+        raise ValueError(f"intake event {envelope.id}: no source corrects an order as a person does")
     if hook.external_id is None:
         raise ValueError(f"intake event {envelope.id} has no attribute externalid")
-    said = ((name, getattr(hook, name)) for name in _SAID)
+    said = {name: value for name in _SAID if (value := getattr(hook, name)) is not None}
+    if hook.occurred_at is not None:
+        said["occurred_at"] = hook.occurred_at.isoformat()
+    if hook.repeats is not None:
+        said["repeats"] = _known_as(hook.repeats, name, hook.digest)
     event = WorkflowEvent(
         type=name.value,
         event_id=event_id_of(envelope),
-        attributes={name: value for name, value in said if value is not None},
+        attributes=said,
         payload=hook.body,
         traceparent=hook.traceparent,
         received_at=hook.received_at,
@@ -114,16 +124,21 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
         raise UnreadableHook(f"{hook}: {first.field}: {first.message}", fields=content.problems)
     if hook is not HookType.CREATED and currency is not None and content.currency not in {None, currency}:
         raise UnreadableHook(f"{hook}: currency: the order's sums are in {currency}")
+    occurred_at = _moment(attributes.get("occurred_at"))
     return OrderFact(
         hook=hook,
         event_id=event.event_id,
         arrival=event.seq,
         source=attributes["source"],
         external_id=attributes["external_id"],
-        received_at=event.received_at,
+        received_at=occurred_at or event.received_at,
         sent_at=_moment(attributes.get("sent_at")),
         digest=attributes.get("digest"),
         currency=content.currency or expected,
+        replayed_at=None if occurred_at is None else event.received_at,
+        repeats=attributes.get("repeats"),
+        actor=attributes.get("operator") or attributes.get("actor"),
+        why=attributes.get("why"),
         **{name: getattr(content, name) for name in _CONTENT},
     )
 

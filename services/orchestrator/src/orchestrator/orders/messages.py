@@ -16,6 +16,7 @@ from common.contracts import alerts, orders
 from common.ids import derived_id
 from common.money import to_decimal_string
 from common.reading import Line
+from common.telemetry import scrub_text
 from orchestrator.engine.messages import SOURCE, encode_message, problem_over
 from orchestrator.engine.model import (
     ORDER_DOCUMENT,
@@ -46,8 +47,9 @@ _TYPES: Mapping[HookType, str] = {
     HookType.RECEIVED: orders.OrderReceivedV1.TYPE,
     HookType.DELIVERED: orders.OrderDeliveredV1.TYPE,
     HookType.CANCELLED: orders.OrderCancelledV1.TYPE,
+    HookType.CORRECTED: orders.OrderChangedV1.TYPE,
 }
-_WITH_DIFFERENCE = frozenset({HookType.CHANGED, HookType.PAID})
+_WITH_DIFFERENCE = frozenset({HookType.CHANGED, HookType.PAID, HookType.CORRECTED})
 
 _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.CREATED_DIFFERS: "The order came again with another content; the first content was kept",
@@ -66,6 +68,7 @@ _ACTS: Mapping[Act, str] = {
     Act.RECEIVE: "The order was handed to the courier; its goods were written off",
     Act.DELIVER: "The order was delivered",
     Act.CANCEL: "The order was cancelled",
+    Act.CORRECT: "The order was corrected by a person",
     Act.PARK: "The order is not known yet; the event waits for order.created",
     Act.ALREADY_CREATED: "A repeat of order.created; nothing to do",
     Act.ALREADY_PAID: "A repeat of order.paid with the same prices; nothing to do",
@@ -86,17 +89,17 @@ def announcement(
 ) -> Encoded:
     """Return the order event of an announcement. The same fact has the same id however often it is sent."""
     fact, order = item.fact, item.order
-    kind = orders.OrderCorrectedV1.TYPE if item.correction else _TYPES[fact.hook]
+    kind = announced_type(item)
     data: dict[str, Any] = {
         "order": snapshot(order, version=version, zone=zone, tariff=tariff, updated_at=now),
         "notify": item.notify,
         "occurred_at": fact.moment,
     }
     if item.correction:
-        data["difference"] = _public(item.difference)
+        data["difference"] = public_difference(item.difference)
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
-        data["difference"] = _public(item.difference)
+        data["difference"] = public_difference(item.difference)
     elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
         data["description"] = order.cancel_description
@@ -104,7 +107,12 @@ def announcement(
     return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent)
 
 
-def _public(difference: Difference) -> dict[str, Any]:
+def announced_type(item: Announcement) -> str:
+    """Return the type of the order event of an announcement."""
+    return orders.OrderCorrectedV1.TYPE if item.correction else _TYPES[item.fact.hook]
+
+
+def public_difference(difference: Difference) -> dict[str, Any]:
     """Return the contract's difference: of what is a customer's it says that it changed, not what it is."""
     document = encode_difference(difference)
     for change in document["fields"]:
@@ -223,6 +231,8 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
         details["status"] = after.status
     if late:
         details["late"] = "true"
+    if fact.why is not None:
+        details["reason"] = scrub_text(fact.why)
     difference = taken.difference
     for name in ("added", "removed", "changed"):
         if count := len(getattr(difference, name)):
@@ -235,7 +245,7 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
         _ACTS[taken.act],
         now=now,
         traceparent=traceparent,
-        actor=fact.source,
+        actor=fact.actor or fact.source,
         details=details,
     )
 

@@ -13,7 +13,10 @@ from common.reading import Address, Contact, Line, Window
 
 
 class HookType(StrEnum):
-    """The six hooks (docs/requirements.md#six-hooks), under the names that the gateway gives them whatever the marketplace's spelling."""
+    """The six hooks (docs/requirements.md#six-hooks), under the names that the gateway gives them whatever the marketplace's spelling.
+
+    ``CORRECTED`` is no hook but an operator's correction (docs/requirements.md#operators-corrections), folded as one.
+    """
 
     CREATED = "order.created"
     CHANGED = "order.changed"
@@ -21,12 +24,14 @@ class HookType(StrEnum):
     RECEIVED = "order.received"
     DELIVERED = "order.delivered"
     CANCELLED = "order.cancelled"
+    CORRECTED = "order.corrected"
 
 
 # Part of every stored ``Key``: a number never changes, and a new hook gets a new one.
 _RANK = {
     HookType.CREATED: 0, HookType.CHANGED: 1, HookType.PAID: 2,
     HookType.RECEIVED: 3, HookType.DELIVERED: 4, HookType.CANCELLED: 5,
+    HookType.CORRECTED: 6,
 }  # fmt: skip
 
 
@@ -52,6 +57,9 @@ class OrderFact:
     ``sent_at`` is the marketplace's timestamp; where it is missing, ``received_at`` orders the event. ``digest`` is equal for
     equal contents. ``lines`` is None when the hook carries no positions. Fields that are None were not given. ``currency`` is that of
     the sums.
+
+    What a person sent again, entered or did has ``actor`` and ``why``. Of a replay ``received_at`` is when its origin came in,
+    ``replayed_at`` when it was sent again, and ``repeats`` the id of the event that it says again word for word.
     """
 
     hook: HookType
@@ -79,6 +87,10 @@ class OrderFact:
     customer: Contact | None = None
     address: Address | None = None
     delivery_window: Window | None = None
+    replayed_at: datetime | None = None
+    repeats: str | None = None
+    actor: str | None = None
+    why: str | None = None
 
     @property
     def moment(self) -> datetime:
@@ -87,8 +99,15 @@ class OrderFact:
 
     @property
     def key(self) -> Key:
-        """Its place among the order's events."""
-        return Key(self.hook is not HookType.CREATED, self.moment, _RANK[self.hook], self.arrival)
+        """Its place among the order's events. A ``created`` that is replayed comes after those that were not: no order becomes another."""
+        if self.hook is HookType.CREATED:
+            return Key(False, self.replayed_at or self.moment, _RANK[self.hook], self.arrival)
+        return Key(True, self.moment, _RANK[self.hook], self.arrival)
+
+    @property
+    def origin(self) -> str:
+        """The id of what it says: that of the event which it repeats word for word, else its own."""
+        return self.repeats or self.event_id
 
 
 FieldChange = tuple[str, str | None, str | None]

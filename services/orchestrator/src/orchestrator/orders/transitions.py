@@ -13,7 +13,7 @@ from orchestrator.orders.model import HookType, IncidentKind, Status
 
 
 class Act(StrEnum):
-    """What is done with an event. The first six change the order, ``park`` waits for ``created``, the ``already_…`` are no-ops."""
+    """What is done with an event. The first seven change the order, ``park`` waits for ``created``, the ``already_…`` are no-ops."""
 
     CREATE = "create"
     CHANGE = "change"
@@ -21,6 +21,7 @@ class Act(StrEnum):
     RECEIVE = "receive"
     DELIVER = "deliver"
     CANCEL = "cancel"
+    CORRECT = "correct"
 
     PARK = "park"
 
@@ -38,7 +39,7 @@ class Act(StrEnum):
     DELIVERED_AFTER_CANCELLING = "delivered_after_cancelling"
 
 
-CHANGING = frozenset({Act.CREATE, Act.CHANGE, Act.PAY, Act.RECEIVE, Act.DELIVER, Act.CANCEL})
+CHANGING = frozenset({Act.CREATE, Act.CHANGE, Act.PAY, Act.RECEIVE, Act.DELIVER, Act.CANCEL, Act.CORRECT})
 """The acts that change the order."""
 
 INCIDENTS: Mapping[Act, IncidentKind] = MappingProxyType(
@@ -53,7 +54,7 @@ INCIDENTS: Mapping[Act, IncidentKind] = MappingProxyType(
 
 # `paid` that comes again, or late, corrects the prices again: the marketplace's last word on money holds, in every status. Goods that
 # left the store stay written off whatever comes later. What a courier or a customer is said to have got after a cancellation is for a
-# person to sort out.
+# person to sort out. What an operator corrects holds in every status.
 TRANSITIONS: Mapping[tuple[Status | None, HookType], Act] = MappingProxyType(
     {
         (None, HookType.CREATED): Act.CREATE,
@@ -62,41 +63,47 @@ TRANSITIONS: Mapping[tuple[Status | None, HookType], Act] = MappingProxyType(
         (None, HookType.RECEIVED): Act.PARK,
         (None, HookType.DELIVERED): Act.PARK,
         (None, HookType.CANCELLED): Act.PARK,
+        (None, HookType.CORRECTED): Act.PARK,
         (Status.CREATED, HookType.CREATED): Act.ALREADY_CREATED,
         (Status.CREATED, HookType.CHANGED): Act.CHANGE,
         (Status.CREATED, HookType.PAID): Act.PAY,
         (Status.CREATED, HookType.RECEIVED): Act.RECEIVE,
         (Status.CREATED, HookType.DELIVERED): Act.DELIVER,
         (Status.CREATED, HookType.CANCELLED): Act.CANCEL,
+        (Status.CREATED, HookType.CORRECTED): Act.CORRECT,
         (Status.PAID, HookType.CREATED): Act.ALREADY_CREATED,
         (Status.PAID, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
         (Status.PAID, HookType.PAID): Act.PAY,
         (Status.PAID, HookType.RECEIVED): Act.RECEIVE,
         (Status.PAID, HookType.DELIVERED): Act.DELIVER,
         (Status.PAID, HookType.CANCELLED): Act.CANCEL,
+        (Status.PAID, HookType.CORRECTED): Act.CORRECT,
         (Status.RECEIVED, HookType.CREATED): Act.ALREADY_CREATED,
         (Status.RECEIVED, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
         (Status.RECEIVED, HookType.PAID): Act.PAY,
         (Status.RECEIVED, HookType.RECEIVED): Act.ALREADY_RECEIVED,
         (Status.RECEIVED, HookType.DELIVERED): Act.DELIVER,
         (Status.RECEIVED, HookType.CANCELLED): Act.CANCEL,
+        (Status.RECEIVED, HookType.CORRECTED): Act.CORRECT,
         (Status.DELIVERED, HookType.CREATED): Act.ALREADY_CREATED,
         (Status.DELIVERED, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
         (Status.DELIVERED, HookType.PAID): Act.PAY,
         (Status.DELIVERED, HookType.RECEIVED): Act.ALREADY_RECEIVED,
         (Status.DELIVERED, HookType.DELIVERED): Act.ALREADY_DELIVERED,
         (Status.DELIVERED, HookType.CANCELLED): Act.CANCEL,
+        (Status.DELIVERED, HookType.CORRECTED): Act.CORRECT,
         (Status.CANCELLED, HookType.CREATED): Act.ALREADY_CREATED,
         (Status.CANCELLED, HookType.CHANGED): Act.CHANGED_AFTER_CLOSING,
         (Status.CANCELLED, HookType.PAID): Act.PAY,
         (Status.CANCELLED, HookType.RECEIVED): Act.RECEIVED_AFTER_CANCELLING,
         (Status.CANCELLED, HookType.DELIVERED): Act.DELIVERED_AFTER_CANCELLING,
         (Status.CANCELLED, HookType.CANCELLED): Act.ALREADY_CANCELLED,
+        (Status.CANCELLED, HookType.CORRECTED): Act.CORRECT,
     }
 )
-"""(status, or None before ``created``; hook) → act. Total: 36 pairs.
+"""(status, or None before ``created``; hook) → act. Total: 42 pairs.
 
 Some outcomes depend on the content as well (see ``fold.step``): a repeated ``created`` with another content is CREATED_DIFFERS, a
-``changed`` that changes nothing is CHANGES_NOTHING, a second ``paid`` that corrects nothing is ALREADY_PAID, and a hook without
-timestamp whose content equals the latest of its kind is REPEATS_LATEST.
+``changed`` or ``corrected`` that changes nothing is CHANGES_NOTHING, a second ``paid`` that corrects nothing is ALREADY_PAID, and a hook
+without timestamp whose content equals the latest of its kind is REPEATS_LATEST.
 """

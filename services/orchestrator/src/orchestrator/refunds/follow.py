@@ -154,5 +154,6 @@ def _request(claim: Claim, event: WorkflowEvent) -> RefundRequest:
         business_key=claim.key,
         order_number=claim.order_number,
         requested_at=event.received_at,
+        tips=event.attributes.get("tips", 0),  # the release before knew none
         **{name: event.attributes[name] for name in EVENT_FIELDS},
     )

@@ -13,6 +13,7 @@ from orchestrator.refunds.model import RefundRequest
 
 def refund_requested(request: RefundRequest, *, source: str | None, now: datetime, traceparent: str | None) -> Encoded:
     """Return the message that asks for the money. The same business key has the same id, and gives the same refund."""
+    lines = (orders.RefundLine(id="tips", kind="tips", paid=request.tips),) if request.tips else ()
     message = orders.RefundWantedV1(
         order_number=request.order_number,
         payment_id=request.payment_id,
@@ -20,6 +21,7 @@ def refund_requested(request: RefundRequest, *, source: str | None, now: datetim
         currency=request.currency,
         reason=request.reason,
         business_key=request.business_key,
+        lines=lines,
         source=source,
     )
     return encode_message(message, request.business_key, subject=request.order_number, now=now, traceparent=traceparent)

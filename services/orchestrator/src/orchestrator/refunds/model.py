@@ -18,9 +18,18 @@ class NoPayment(Conflict):
     code = "no_payment"
 
 
+class AskedBefore(Conflict):
+    """The same is asked for already, and neither rejected nor taken back by the payment system."""
+
+    code = "asked_before"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequest:
-    """A refund that was asked for. ``amount`` None: everything captured. ``positions`` are (id, quantity) it was worked out from."""
+    """A refund that was asked for. ``amount`` None: everything captured. ``positions`` are (id, quantity) it was worked out from.
+
+    ``tips`` is what of the amount are tips: all of it, or nothing.
+    """
 
     business_key: str
     order_number: str
@@ -31,10 +40,11 @@ class RefundRequest:
     requested_by: str
     requested_at: datetime
     positions: tuple[tuple[str, str], ...] = ()
+    tips: int = 0
 
 
 EVENT_FIELDS = ("payment_id", "amount", "currency", "reason", "requested_by")
-"""What of a request its workflow is given; the rest is the workflow's own."""
+"""What of a request its workflow is given, beside ``tips``; the rest is the workflow's own."""
 
 
 @dataclass(frozen=True, slots=True)

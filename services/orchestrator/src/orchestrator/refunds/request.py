@@ -1,4 +1,4 @@
-"""Operators ask for a refund: of an amount, of positions, or of everything captured (docs/requirements.md#standard-recipes)."""
+"""Operators ask for a refund: of an amount, positions, the tips, or everything captured (docs/requirements.md#standard-recipes)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.errors import NotFound, Unprocessable
 from common.http import AdminChange, Change, PlainDecimal
+from common.postgres import Connection
 from common.telemetry import current_traceparent
 from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
 from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines, number_text
 from orchestrator.refunds.follow import REFUND_REQUESTED
-from orchestrator.refunds.model import EVENT_FIELDS, NoPayment, RefundRequest, sum_of_goods
-from orchestrator.refunds.store import add_requests, asked_before, lock_order, request_of
+from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, NoPayment, RefundRequest, sum_of_goods
+from orchestrator.refunds.store import add_requests, asked_before, everything_asked, lock_order, request_of, tips_asked
 
 
 class Goods(BaseModel):
@@ -30,23 +31,30 @@ class Goods(BaseModel):
 
 
 class RefundChange(AdminChange):
-    """Money goes back: an `amount` in minor units, or the worth of `positions`, or, with neither, everything captured."""
+    """Money goes back: an `amount` in minor units, the worth of `positions`, the `tips`, or, with none of them, everything captured.
+
+    What was rejected, or taken back by the payment system, can be asked for again.
+    """
 
     amount: int | None = Field(default=None, gt=0, le=10**15, strict=True)
     positions: list[Goods] = Field(default_factory=list, max_length=1000)
+    tips: bool = Field(default=False, strict=True)
     expected_version: int | None = ExpectedVersion
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.amount is not None and self.positions:
-            raise ValueError("either an amount or positions")
+        if sum((self.amount is not None, bool(self.positions), self.tips)) > 1:
+            raise ValueError("either an amount, or positions, or the tips")
         if len({item.id for item in self.positions}) < len(self.positions):
             raise ValueError("a position is named twice")
         return self
 
 
 class RefundAsked(BaseModel):
-    """A refund that was asked for. `amount` null: everything captured. What becomes of it: `GET …/refunds` and the timeline."""
+    """A refund that was asked for. `amount` null: everything captured; `tips`: what of it are tips.
+
+    What becomes of it: `GET …/refunds` and the timeline.
+    """
 
     number: str
     dry_run: bool
@@ -55,6 +63,7 @@ class RefundAsked(BaseModel):
     amount: int | None
     currency: str
     positions: list[Goods]
+    tips: int
 
 
 async def request_refund(
@@ -63,7 +72,7 @@ async def request_refund(
     """Ask for a refund, which a workflow then follows, and record it. The same business key asks once.
 
     Requests of one order are decided one after another, so the same goods do not go back twice. Raises ``NotFound``, ``NoPayment``,
-    ``StaleVersion``, ``Unprocessable``.
+    ``AskedBefore``, ``StaleVersion``, ``Unprocessable``.
     """
     request = await _request(change, number, asked, business_key=business_key, now=now)
     answer = RefundAsked(
@@ -74,6 +83,7 @@ async def request_refund(
         amount=request.amount,
         currency=request.currency,
         positions=[Goods(id=name, quantity=Decimal(quantity)) for name, quantity in request.positions],
+        tips=request.tips,
     )
     await change.record("order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run"}))
     return answer
@@ -92,12 +102,18 @@ async def _request(
     require_version(f"order {number}", at=order["version"], expected=asked.expected_version)
     if not order["payment_id"]:
         raise NoPayment(f"order {number} has no payment of ours to refund")
-    amount, positions = asked.amount, {item.id: item.quantity for item in asked.positions}
-    if positions:
+    amount, positions, tips = asked.amount, {item.id: item.quantity for item in asked.positions}, 0
+    if asked.tips:
+        amount = tips = await _tips(connection, number, order["tips"])
+    elif positions:
         lines = decode_lines(order["document"]["positions"])
         amount = sum_of_goods(lines, positions, await asked_before(connection, number))
         if amount == 0:
             raise Unprocessable("these positions cost nothing")
+    elif amount is None:
+        standing = await everything_asked(connection, number)
+        if standing is not None:
+            raise AskedBefore(f"everything is asked for already: {standing}")
     request = RefundRequest(
         business_key=business_key,
         order_number=number,
@@ -108,6 +124,7 @@ async def _request(
         requested_by=change.principal.name,
         requested_at=now,
         positions=tuple((name, number_text(quantity)) for name, quantity in sorted(positions.items())),
+        tips=tips,
     )
     await add_requests(connection, [request])
     event = new_event(
@@ -116,9 +133,23 @@ async def _request(
         REFUND_REQUESTED,
         "wanted",
         key=business_key,
-        attributes={**{name: getattr(request, name) for name in EVENT_FIELDS}, "source": order["source"]},
+        attributes={
+            **{name: getattr(request, name) for name in EVENT_FIELDS},
+            "tips": tips,
+            "source": order["source"],
+        },
         now=now,
         traceparent=current_traceparent(),
     )
     await append_events(connection, [event])
     return request
+
+
+async def _tips(connection: Connection, number: str, now: int) -> int:
+    """Return the order's tips in minor units: what was held, else what they are; once asked for, the same sum for ever."""
+    standing, before = await tips_asked(connection, number)
+    if standing is not None:
+        raise AskedBefore(f"the tips are asked for already: {standing}")
+    if not (before or now):
+        raise Unprocessable(f"order {number} has no tips")
+    return before or now

@@ -25,6 +25,7 @@ class RefundRequestView(BaseModel):
     business_key: str
     payment_id: str
     amount: int | None
+    tips: int
     currency: str
     reason: str
     requested_by: str

@@ -32,19 +32,31 @@ WHERE q.order_number = $1 ORDER BY q.requested_at, q.business_key LIMIT 200
 """
 _ORDER_EXISTS = "SELECT true FROM orders WHERE number = $1"
 _LOCK = """
-SELECT payment_id, source, currency, document, revision + tips_revision AS version FROM orders WHERE number = $1 FOR NO KEY UPDATE
+SELECT payment_id, source, currency, document, coalesce(nullif(tips_held_amount, 0), tips_amount) AS tips,
+       revision + tips_revision AS version
+FROM orders WHERE number = $1 FOR NO KEY UPDATE
 """
 _KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
-_ASKED = """
-SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity
-FROM refund_request AS q CROSS JOIN jsonb_array_elements(q.positions) AS p
-WHERE q.order_number = $1 AND q.rejected IS NULL GROUP BY p->>'id'
+# What was rejected, or taken back by the payment system, may be asked for again.
+_STANDING = """
+SELECT q.* FROM refund_request AS q
+LEFT JOIN LATERAL (SELECT state_name FROM order_refund WHERE business_key = q.business_key ORDER BY updated_at DESC LIMIT 1) AS r ON true
+WHERE q.order_number = $1 AND q.rejected IS NULL AND coalesce(r.state_name, '') NOT IN ('REVERSED', 'REJECTED')
 """
+_GOODS = f"""
+SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity
+FROM ({_STANDING}) AS q CROSS JOIN jsonb_array_elements(q.positions) AS p GROUP BY p->>'id'
+"""  # noqa: S608 - a constant of ours
+_EVERYTHING = f"SELECT business_key FROM ({_STANDING}) AS q WHERE amount IS NULL LIMIT 1"  # noqa: S608 - a constant of ours
+_TIPS = f"SELECT business_key FROM ({_STANDING}) AS q WHERE tips > 0 LIMIT 1"  # noqa: S608 - a constant of ours
+# Tips that went back are zero for good: their sum is known by the first request alone.
+_FIRST_TIPS = "SELECT tips FROM refund_request WHERE order_number = $1 AND tips > 0 ORDER BY requested_at LIMIT 1"
 _ADD = """
-INSERT INTO refund_request (business_key, order_number, payment_id, amount, currency, reason, requested_by, requested_at, positions)
-SELECT g.key, g.number, g.payment, g.amount, g.currency, g.reason, g.requested_by, g.requested_at, g.positions::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::text[])
-    AS g (key, number, payment, amount, currency, reason, requested_by, requested_at, positions)
+INSERT INTO refund_request (business_key, order_number, payment_id, amount, currency, reason, requested_by, requested_at, tips, positions)
+SELECT g.key, g.number, g.payment, g.amount, g.currency, g.reason, g.requested_by, g.requested_at, g.tips, g.positions::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::bigint[],
+            $10::text[])
+    AS g (key, number, payment, amount, currency, reason, requested_by, requested_at, tips, positions)
 ON CONFLICT (business_key) DO NOTHING
 """
 
@@ -65,11 +77,12 @@ ON CONFLICT (refund_id) DO UPDATE
  WHERE r.version < excluded.version
 """
 
-# Refunded is an order whose whole cost went back. Tips depend on it, so the version that tips compare grows with it.
+# Refunded is an order whose whole cost, without tips, went back. Tips depend on it, so the version that tips compare grows with it.
 _MARK_REFUNDED = """
 WITH sums AS (
-    SELECT r.order_number, coalesce(sum(r.amount) FILTER (WHERE r.state_name = 'SUCCESS'), 0) AS amount
-    FROM order_refund AS r WHERE r.order_number = ANY($1::text[]) GROUP BY r.order_number
+    SELECT r.order_number, coalesce(sum(r.amount - coalesce(q.tips, 0)) FILTER (WHERE r.state_name = 'SUCCESS'), 0) AS amount
+    FROM order_refund AS r LEFT JOIN refund_request AS q ON q.business_key = r.business_key
+    WHERE r.order_number = ANY($1::text[]) GROUP BY r.order_number
 ), target AS (
     SELECT o.number, s.amount > 0 AND s.amount >= coalesce(o.cost_total, 0) AS refunded
     FROM orders AS o JOIN sums AS s ON s.order_number = o.number ORDER BY o.number FOR NO KEY UPDATE OF o
@@ -77,6 +90,11 @@ WITH sums AS (
 UPDATE orders AS o SET refunded = t.refunded, tips_revision = o.tips_revision + 1, updated_at = now()
   FROM target AS t WHERE o.number = t.number AND o.refunded <> t.refunded
 RETURNING o.number, o.refunded
+"""
+
+_TIPS_WENT_BACK = """
+SELECT DISTINCT q.order_number FROM refund_request AS q JOIN order_refund AS r ON r.business_key = q.business_key
+WHERE q.order_number = ANY($1::text[]) AND q.tips > 0 AND r.state_name = 'SUCCESS'
 """
 
 _STATE_COLUMNS = (
@@ -120,8 +138,19 @@ async def request_of(connection: Connection, business_key: str) -> RefundRequest
 
 
 async def asked_before(connection: Connection, number: str) -> Mapping[str, Decimal]:
-    """Return how much of each position of an order was asked for already."""
-    return {item["id"]: item["quantity"] for item in await connection.fetch(_ASKED, number)}
+    """Return how much of each position of an order is asked for, and neither rejected nor taken back by the payment system."""
+    return {item["id"]: item["quantity"] for item in await connection.fetch(_GOODS, number)}
+
+
+async def everything_asked(connection: Connection, number: str) -> str | None:
+    """Return the business key of the standing request for everything that was captured, if there is one."""
+    key: str | None = await connection.fetchval(_EVERYTHING, number)
+    return key
+
+
+async def tips_asked(connection: Connection, number: str) -> tuple[str | None, int | None]:
+    """Return the business key of the standing request for the order's tips, and the sum that the first such request named."""
+    return await connection.fetchval(_TIPS, number), await connection.fetchval(_FIRST_TIPS, number)
 
 
 async def add_requests(connection: Connection, requests: Sequence[RefundRequest]) -> None:
@@ -145,13 +174,15 @@ async def reject_requests(connection: Connection, codes: Mapping[str, str]) -> N
 async def store_states(connection: Connection, messages: Sequence[RefundStateChangedV1]) -> list[str]:
     """Keep the newest state of each refund, whatever the order of arrival, in the caller's transaction.
 
-    Returns the numbers of the orders that are refunded in full from now on.
+    Returns the numbers of the orders that may have no tips any more: refunded in full, or their tips went back.
     """
     if not messages:
         return []
     await connection.execute(_STORE_STATES, *columns(messages, *_STATE_COLUMNS))
-    rows = await connection.fetch(_MARK_REFUNDED, sorted({item.order_number for item in messages}))
-    return [row["number"] for row in rows if row["refunded"]]
+    numbers = sorted({item.order_number for item in messages})
+    refunded = [row["number"] for row in await connection.fetch(_MARK_REFUNDED, numbers) if row["refunded"]]
+    without_tips = [row["order_number"] for row in await connection.fetch(_TIPS_WENT_BACK, numbers)]
+    return sorted({*refunded, *without_tips})
 
 
 async def followed(connection: Connection, pairs: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -22,9 +22,9 @@ WITH own AS (SELECT id FROM workflow WHERE order_number = $1), story AS (
                'delivery_id', e.attributes->>'delivery_id', 'lane', e.attributes->>'lane', 'event_id', e.event_id)) AS details,
            e.traceparent
     FROM own JOIN workflow_event AS e ON e.workflow_id = own.id
-    WHERE e.attributes ? 'body_form' AND NOT EXISTS (
+    WHERE e.attributes ? 'delivery_id' AND NOT EXISTS (
         SELECT FROM timeline AS known
-        WHERE known.order_number = $1 AND known.kind = 'hook.received'
+        WHERE known.order_number = $1 AND known.kind IN ('hook.received', 'hook.replayed', 'hook.entered')
           AND known.details->>'delivery_id' = e.attributes->>'delivery_id')
     UNION ALL
     SELECT t.occurred_at, 2, 0, t.id, t.service, t.kind, t.actor, t.summary, t.details, t.traceparent

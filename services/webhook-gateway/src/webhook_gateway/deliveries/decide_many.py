@@ -39,11 +39,11 @@ def replay_many(search: DeliverySearch, *, clock: Clock, replica: str) -> Bulk[s
     return _bulk("delivery.replay", search, _work)
 
 
-def dismiss_many(search: DeliverySearch) -> Bulk[str]:
+def dismiss_many(search: DeliverySearch, *, clock: Clock) -> Bulk[str]:
     """Dismiss many that are quarantined and undecided."""
 
     async def _work(change: Change, delivery_id: str) -> BulkDone:
-        await dismiss(change, uuid.UUID(delivery_id))
+        await dismiss(change, uuid.UUID(delivery_id), now=clock.now())
         return BulkDone(outcome="dismissed")
 
     return _bulk("delivery.dismiss", search, _work)

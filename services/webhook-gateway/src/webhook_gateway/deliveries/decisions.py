@@ -37,10 +37,10 @@ async def lock(connection: Connection, delivery_ids: Sequence[str]) -> dict[str,
     return {row["id"]: row["version"] for row in await connection.fetch(_VERSIONS, ids)}
 
 
-async def need_sendable(connection: Connection, delivery_id: uuid.UUID) -> None:
-    """Hold a delivery that is to be sent again. Raises ``Conflict`` where what is left of it is not what came."""
+async def need_sendable(connection: Connection, delivery_id: uuid.UUID, *, mended: bool) -> None:
+    """Hold a delivery that is to be sent again. Raises ``Conflict`` where what is left of it is not what came, unless it is mended."""
     await connection.execute(_LOCK, [delivery_id])
-    if await connection.fetchval(_ERASED, delivery_id):
+    if not mended and await connection.fetchval(_ERASED, delivery_id):
         raise Conflict("its customer's data were erased: what is left is not to be sent; send a mended body")
 
 

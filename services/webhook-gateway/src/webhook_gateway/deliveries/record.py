@@ -19,7 +19,7 @@ from webhook_gateway.deliveries import store, unarrived
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
-from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
+from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
 from webhook_gateway.rescue import record as rescue
 from webhook_gateway.rescue.record import EndangeredRow, json_or_none
 
@@ -66,7 +66,7 @@ class RecordDeliveries:
         endangered = rescue.endangered_rows(hooks)
         events: list[Envelope] = []
         for hook in came_here:
-            if hook.number is not None:
+            if hook.number is not None and hook.actor is None:  # what a person did was noted when it was done
                 events.append(_journal(hook))
             if hook.type == intake.HOOK_QUARANTINED:
                 events.append(self._quarantined(hook))
@@ -100,11 +100,18 @@ def outcome_of(hook: IntakeMessage) -> Outcome:
     """Return the outcome that was fixed when the delivery was answered."""
     if hook.reason is not None and hook.reason.startswith(REPLAY_OF):
         return Outcome.REPLAYED
+    if hook.reason == ENTERED:
+        return Outcome.ENTERED
     if hook.type == intake.WEBSITE_ORDER_REFUSED:
         return Outcome.REFUSED
     if hook.type == intake.HOOK_QUARANTINED:
         return Outcome.QUARANTINED
     return Outcome.SPOOLED if hook.lane == "spool" else Outcome.CONFIRMED
+
+
+def journal_id(delivery_id: str) -> str:
+    """Return what the timeline's line about a delivery is known by, whoever publishes it."""
+    return derived_id("journal", SERVICE, delivery_id)
 
 
 def _awaited(hook: IntakeMessage) -> AwaitedOrder | None:
@@ -139,7 +146,7 @@ def _journal(hook: IntakeMessage) -> Envelope:
     entry = JournalEntryV1(
         order_number=hook.number or "",
         service=SERVICE,
-        kind="hook.replayed" if outcome == Outcome.REPLAYED else "hook.received",
+        kind="hook.received",
         actor=hook.source,
         summary=f"{hook.event}: {outcome}",
         details={
@@ -152,7 +159,7 @@ def _journal(hook: IntakeMessage) -> Envelope:
         },
         occurred_at=hook.received_at,
     )
-    return _envelope(hook, entry, derived_id("journal", SERVICE, hook.delivery_id))
+    return _envelope(hook, entry, journal_id(hook.delivery_id))
 
 
 def _envelope(hook: IntakeMessage, message: Message, event_id: str) -> Envelope:

@@ -13,11 +13,13 @@ from common.errors import NotFound, Unprocessable
 from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
-from common.telemetry import current_traceparent
+from common.service import add_act
+from common.telemetry import current_traceparent, scrub_text
 from webhook_gateway.deliveries import decisions
+from webhook_gateway.deliveries.record import journal_id
 from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
 from webhook_gateway.deliveries.views import Resent
-from webhook_gateway.hooks.model import REPLAY_OF
+from webhook_gateway.hooks.model import REPLAY_OF, SERVICE
 from webhook_gateway.hooks.reading import read_hook
 from webhook_gateway.rescue.mend import read_good_order
 
@@ -25,17 +27,18 @@ from webhook_gateway.rescue.mend import read_good_order
 async def replay(
     change: Change, delivery_id: uuid.UUID, *, mended: object | None, now: datetime, replica: str
 ) -> Resent:
-    """Publish a kept delivery as a new one, so that consumers do not take it for a repeat.
+    """Publish a kept delivery as a new one, so that consumers do not take it for a repeat, and note it in the order's timeline.
 
-    The orchestrator recognises an order or a change that it already has by its content, so replaying what was carried out before
-    does no harm. Raises ``NotFound``, or ``Unprocessable`` when the body still cannot be used.
+    It keeps the time of its origin, mended or not: what has come since stands, and nothing is carried out twice. Raises
+    ``NotFound``, or ``Unprocessable`` when the body still cannot be used.
     """
-    if mended is None:
-        await decisions.need_sendable(change.connection, delivery_id)
+    await decisions.need_sendable(change.connection, delivery_id, mended=mended is not None)
     stored = await find_delivery(change.connection, delivery_id)
     if stored is None:
         raise NotFound("no such delivery")
-    hook = replayed(stored, mended, now=now, replica=replica)
+    hook = replayed(
+        stored, mended, now=now, replica=replica, actor=change.principal.name, why=scrub_text(change.reason)
+    )
     await outbox.add(change.connection, hook.to_envelope())
     await decisions.note_replay(
         change.connection,
@@ -46,11 +49,26 @@ async def replay(
     )
     answer = Resent(delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run)
     await change.record("delivery.replay", f"delivery:{delivery_id}", after=answer)
+    await add_act(
+        change,
+        "hook.replayed",
+        hook.number,
+        f"{hook.event}: replayed" if mended is None else f"{hook.event}: mended and replayed",
+        service=SERVICE,
+        details={"event": hook.event, "delivery_id": hook.delivery_id, "replay_of": stored.id},
+        identity=journal_id(hook.delivery_id),
+        now=now,
+    )
     return answer
 
 
-def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, replica: str) -> IntakeMessage:
-    """Return the new delivery. ``mended`` replaces the body (a JSON value)."""
+def replayed(
+    stored: StoredDelivery, mended: object | None, *, now: datetime, replica: str, actor: str, why: str
+) -> IntakeMessage:
+    """Return the new delivery. ``mended`` replaces the body (a JSON value).
+
+    Where the mended body has no timestamp, the origin's holds, and where that has none, when the origin came in.
+    """
     fresh = new_id()
     hook = IntakeMessage(
         type=HOOK_RECEIVED,
@@ -69,8 +87,13 @@ def replayed(stored: StoredDelivery, mended: object | None, *, now: datetime, re
         reason=REPLAY_OF + stored.id,
         currency=stored.currency,
         traceparent=current_traceparent(),
+        occurred_at=stored.occurred_at,
+        actor=actor,
+        why=why,
     )
-    return _reread_order(hook, stored.id) if stored.body_form == "payload" else _reread_hook(hook)
+    hook = _reread_order(hook, stored.id) if stored.body_form == "payload" else _reread_hook(hook)
+    same = (hook.number, hook.event, hook.digest) == (stored.number, stored.event, stored.digest)
+    return replace(hook, repeats=stored.repeats or stored.event_id) if same else hook
 
 
 def _reread_hook(hook: IntakeMessage) -> IntakeMessage:
@@ -82,7 +105,7 @@ def _reread_hook(hook: IntakeMessage) -> IntakeMessage:
         event=reading.event,
         external_id=reading.external_id,
         number=order_number(hook.source, reading.external_id),
-        sent_at=reading.sent_at,
+        sent_at=reading.sent_at or hook.sent_at,
         digest=reading.digest,
     )
 

@@ -159,12 +159,14 @@ class DeliveryRoutes:
 
     async def dismiss_many(self, request: Request[DecideMany, None]) -> Answer:
         """Dismiss many."""
-        return await dismiss_many(self._search).carry_out(self._changes, request)
+        return await dismiss_many(self._search, clock=self._clock).carry_out(self._changes, request)
 
     async def dismiss(self, request: Request[AdminChange, None]) -> Answer:
         """Dismiss a quarantined delivery."""
         delivery_id = request.path_uuid("id")
-        return await self._changes.carry_out(request, lambda change: dismiss(change, delivery_id))
+        return await self._changes.carry_out(
+            request, lambda change: dismiss(change, delivery_id, now=self._clock.now())
+        )
 
     async def ledger(self, request: Request[None, views.LedgerQuery]) -> views.Ledger:
         """Add up a period."""

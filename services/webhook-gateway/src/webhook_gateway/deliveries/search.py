@@ -16,15 +16,15 @@ from webhook_gateway.rescue.store import cursor_uuid
 
 _ITEM = """
 delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
-replica, replay_of::text AS replay_of, octet_length(body) AS size, traceparent, erased_at
+replica, replay_of::text AS replay_of, occurred_at, actor, why, octet_length(body) AS size, traceparent, erased_at
 """
 _FOUND = (
     "SELECT {columns} FROM deliveries AS d WHERE {conditions} ORDER BY received_at DESC, delivery_id DESC LIMIT {limit}"
 )
 _DELIVERY = """
 SELECT delivery_id::text AS id, received_at, recorded_at, source, event, type, event_id, outcome, lane, number, external_id,
-       sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, body_form, body,
-       octet_length(body) AS size, headers, traceparent, erased_at
+       sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, occurred_at, actor, why,
+       body_form, body, octet_length(body) AS size, headers, traceparent, erased_at
 FROM deliveries WHERE delivery_id = $1
 """
 _UNDECIDED = """outcome = 'quarantined'

@@ -34,6 +34,10 @@ _COLUMNS = {
     "body": "bytea",
     "headers": "jsonb",
     "traceparent": "text",
+    "occurred_at": "timestamptz",
+    "repeats": "text",
+    "actor": "text",
+    "why": "text",
     "people": "text",  # an array of arrays would be unnested whole; cast below
 }
 _ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
@@ -47,7 +51,8 @@ SET lane = 'spool', outcome = CASE kept.outcome WHEN 'confirmed' THEN 'spooled' 
 WHERE excluded.lane = 'spool'
 """  # noqa: S608 - constants
 _DELIVERY = """
-SELECT delivery_id::text AS id, type, source, event, body_form, body, received_at, number, external_id, sent_at, digest, currency
+SELECT delivery_id::text AS id, type, event_id, source, event, body_form, body, coalesce(occurred_at, received_at) AS occurred_at,
+       repeats, number, external_id, sent_at, digest, currency
 FROM deliveries WHERE delivery_id = $1
 """
 
@@ -65,15 +70,17 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDelivery:
-    """What a replay starts from."""
+    """What a replay starts from. ``occurred_at``: when it first came in, also where it is a replay itself."""
 
     id: str
     type: str
+    event_id: str
     source: str
     event: str
     body_form: Literal["envelope", "payload"]
     body: bytes
-    received_at: datetime
+    occurred_at: datetime
+    repeats: str | None
     number: str | None
     external_id: str | None
     sent_at: str | None
@@ -125,5 +132,9 @@ def _delivery_values(row: DeliveryRow) -> tuple[Any, ...]:
         hook.body,
         dict(row.headers),
         hook.traceparent,
+        hook.occurred_at,
+        hook.repeats,
+        hook.actor,
+        hook.why,
         array_text(row.people),
     )

@@ -28,7 +28,7 @@ class DeliveryFilter(BaseModel):
     external_id: str | None = Field(default=None, max_length=255)
     source: str | None = Field(default=None, max_length=64)
     event: str | None = Field(default=None, max_length=100)
-    outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed"] | None = None
+    outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed", "entered"] | None = None
     reason: str | None = Field(default=None, max_length=255, description="whole, or the part before its colon")
     undecided: bool | None = Field(default=None, description="quarantined, and neither replayed nor dismissed")
     since: Moment | None = Field(default=None, alias="from", description="received at or after")
@@ -40,7 +40,9 @@ class DeliveriesQuery(DeliveryFilter, PageQuery):
 
 
 class DeliveryItem(BaseModel):
-    """A delivery, without its body."""
+    """A delivery, without its body. `actor` and `why` are of the person who sent it again or entered it; `occurred_at` is when a
+    replay's origin came in.
+    """
 
     id: str
     received_at: datetime
@@ -56,6 +58,9 @@ class DeliveryItem(BaseModel):
     status: int | None
     replica: str
     replay_of: str | None
+    occurred_at: datetime | None
+    actor: str | None
+    why: str | None
     size: int
     traceparent: str | None
     erased_at: datetime | None
@@ -89,6 +94,25 @@ class Resent(BaseModel):
     delivery_id: str
     event: str
     number: str
+    dry_run: bool
+
+
+class EnterEvent(AdminChange):
+    """An event that never came, in the words of the source's hook. `timestamp`: when it happened; now unless given."""
+
+    source: str = Field(min_length=1, max_length=64)
+    event_type: str = Field(min_length=1, max_length=100)
+    timestamp: str | int | float | None = None
+    payload: dict[str, Any]
+
+
+class EnteredEvent(BaseModel):
+    """What the source would have been answered, and the delivery that it has become."""
+
+    status: Literal["created", "ok"]
+    number: str
+    delivery_id: str
+    event: str
     dry_run: bool
 
 

@@ -30,33 +30,11 @@ class AcceptHook:
         self, source: Source, body: bytes, *, headers: str, received_at: datetime, traceparent: str | None
     ) -> Verdict:
         """Take an authenticated body. ``headers`` is JSON, secrets masked. Raises ``NoStoragePath`` when nothing can store it."""
-        reading = read_hook(body, currency=source.currency, now=received_at)
-        delivery_id = new_id()
-        external_id = reading.external_id
-        number = None if external_id is None else order_number(source.name, external_id)
-        kind, verdict = self._judge(source, reading, number)
-        hook = IntakeMessage(
-            type=kind,
-            event_id=_event_id(kind, source, reading, delivery_id),
-            delivery_id=delivery_id,
-            source=source.name,
-            event=reading.event,
-            body_form="envelope",
-            body=body,
-            received_at=received_at,
-            replica=self._replica,
-            number=number,
-            external_id=external_id,
-            sent_at=reading.sent_at,
-            digest=reading.digest,
-            reason=_reason(reading.problems) if kind == HOOK_QUARANTINED else None,
-            status=verdict.status,
-            headers=headers,
-            currency=source.currency,
-            traceparent=traceparent,
+        hook, verdict = understand(
+            source, body, headers=headers, received_at=received_at, replica=self._replica, traceparent=traceparent
         )
         path = await self._keep_safe(hook)
-        if path == "broker" or kind == HOOK_QUARANTINED:
+        if path == "broker" or hook.type == HOOK_QUARANTINED:
             return verdict
         return replace(verdict, outcome=Outcome.SPOOLED)
 
@@ -95,32 +73,67 @@ class AcceptHook:
             return replace(verdict, outcome=Outcome.REFUSED)
         return verdict
 
-    def _judge(self, source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
-        event = reading.event
-        if reading.ignorable:
-            return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
-        if number is None:
-            return HOOK_QUARANTINED, Verdict(
-                status=400,
-                event=event,
-                outcome=Outcome.QUARANTINED,
-                code="unreadable",
-                detail="no order id can be read",
-                fields=reading.problems,
-            )
-        body = {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
-        if not reading.problems:
-            return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
-        if source.accept_invalid:
-            return HOOK_QUARANTINED, Verdict(status=200, event=event, outcome=Outcome.QUARANTINED, body=body)
+
+def understand(
+    source: Source, body: bytes, *, headers: str, received_at: datetime, replica: str, traceparent: str | None
+) -> tuple[IntakeMessage, Verdict]:
+    """Read an authentic body; return what is made durable of it, and what is answered once it is. Never raises."""
+    reading = read_hook(body, currency=source.currency, now=received_at)
+    delivery_id = new_id()
+    external_id = reading.external_id
+    number = None if external_id is None else order_number(source.name, external_id)
+    kind, verdict = _judge(source, reading, number)
+    hook = IntakeMessage(
+        type=kind,
+        event_id=_event_id(kind, source, reading, delivery_id),
+        delivery_id=delivery_id,
+        source=source.name,
+        event=reading.event,
+        body_form="envelope",
+        body=body,
+        received_at=received_at,
+        replica=replica,
+        number=number,
+        external_id=external_id,
+        sent_at=reading.sent_at,
+        digest=reading.digest,
+        reason=_reason(reading.problems) if kind == HOOK_QUARANTINED else None,
+        status=verdict.status,
+        headers=headers,
+        currency=source.currency,
+        traceparent=traceparent,
+    )
+    return hook, verdict
+
+
+def _judge(source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
+    event = reading.event
+    if reading.ignorable:
+        return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
+    if number is None:
         return HOOK_QUARANTINED, Verdict(
-            status=422,
+            status=400,
             event=event,
             outcome=Outcome.QUARANTINED,
-            code="unprocessable",
-            detail="the hook does not fit",
+            code="unreadable",
+            detail="no order id can be read",
             fields=reading.problems,
         )
+    body = {"status": "created" if event == ORDER_CREATED else "ok", "number": number}
+    if not reading.problems:
+        return HOOK_RECEIVED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=body)
+    if source.accept_invalid:
+        return HOOK_QUARANTINED, Verdict(
+            status=200, event=event, outcome=Outcome.QUARANTINED, body=body, fields=reading.problems
+        )
+    return HOOK_QUARANTINED, Verdict(
+        status=422,
+        event=event,
+        outcome=Outcome.QUARANTINED,
+        code="unprocessable",
+        detail="the hook does not fit",
+        fields=reading.problems,
+    )
 
 
 def _event_id(kind: str, source: Source, reading: Reading, delivery_id: str) -> str:

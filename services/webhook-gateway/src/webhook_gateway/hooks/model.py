@@ -37,11 +37,15 @@ UNKNOWN_SOURCE = "unknown"
 REPLAY_OF = "replay:"
 """Marks, in a delivery's reason, what an operator sent again; the id of the origin follows."""
 
+ENTERED = "entered"
+"""The reason of a delivery that an operator entered because it never came."""
+
 
 class Outcome(StrEnum):
     """The one outcome of every request, fixed when it is answered; the ledger adds them up.
 
-    ``REPLAYED`` is what an operator sent again from what is kept: it never came in, so the ledger leaves it out.
+    ``REPLAYED`` is what an operator sent again from what is kept, ``ENTERED`` what one entered: neither came in, so the ledger leaves
+    them out.
     """
 
     CONFIRMED = "confirmed"
@@ -49,6 +53,7 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
     REFUSED = "refused"
     REPLAYED = "replayed"
+    ENTERED = "entered"
 
 
 LEDGER = (Outcome.CONFIRMED, Outcome.SPOOLED, Outcome.QUARANTINED, Outcome.REFUSED)

@@ -9,6 +9,7 @@ from common.contracts.envelope import Envelope
 from common.http import Change
 from common.ids import derived_id
 from common.messaging import outbox
+from common.service import add_act
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, after, endangered_fingerprint
@@ -24,6 +25,9 @@ async def close(change: Change, store: EndangeredStore, endangered_id: str, *, n
     await outbox.add(change.connection, incident_over(found, now=now))
     await change.record(
         "endangered_order.close", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
+    )
+    await add_act(
+        change, "endangered_order.closed", found.number, "The endangered order was closed", service=SERVICE, now=now
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 

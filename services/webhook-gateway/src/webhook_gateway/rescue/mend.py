@@ -8,6 +8,8 @@ import orjson
 
 from common.errors import Unprocessable
 from common.http import Change
+from common.service import add_act
+from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, State, after
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
@@ -25,6 +27,9 @@ async def mend(change: Change, store: EndangeredStore, endangered_id: str, *, bo
     await store.save_mended(change.connection, endangered_id, body=raw, state=state, at=now)
     await change.record(
         "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
+    )
+    await add_act(
+        change, "endangered_order.mended", found.number, "The endangered order was mended", service=SERVICE, now=now
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 

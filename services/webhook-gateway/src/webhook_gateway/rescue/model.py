@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from common.errors import Conflict
-from common.ids import derived_id
+from common.ids import derived_id, order_number
+from webhook_gateway.hooks.model import WEBSITE
 
 
 class State(StrEnum):
@@ -92,6 +93,11 @@ class LockedOrder:
     state: State
     body: bytes
     external_id: str | None
+
+    @property
+    def number(self) -> str:
+        """The number that the order has, or will have unless a mended body gives it another ``externalId``."""
+        return self.order.number or order_number(WEBSITE, self.external_id or self.order.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,9 @@ from datetime import datetime
 from common.errors import Conflict
 from common.http import Change
 from common.ids import new_id
+from common.service import add_act
 from common.telemetry import current_traceparent
+from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.letter import letter_of
 from webhook_gateway.rescue.model import Act, LockedOrder, Report, after
 from webhook_gateway.rescue.store import EndangeredStore
@@ -56,6 +58,15 @@ async def write_report(
         f"endangered:{endangered_id}",
         before={"state": found.state},
         after={"report_id": report.id, "message_id": report.message_id},
+    )
+    await add_act(
+        change,
+        "endangered_order.report_written",
+        found.number,
+        "The report on the endangered order was written",
+        service=SERVICE,
+        details={"report_id": report.id},
+        now=now,
     )
     return WrittenReport(
         id=None if change.dry_run else report.id,

@@ -1,0 +1,49 @@
+"""The address at which an event that never came is entered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.clock import Clock
+from common.errors import Unprocessable
+from common.http import OPERATOR, Answer, Changes, Request, Route
+from webhook_gateway.deliveries.enter import enter
+from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
+from webhook_gateway.hooks.model import Source
+
+
+class EventRoutes:
+    """The change leaves an audit record in its own transaction."""
+
+    def __init__(self, changes: Changes, *, sources: Mapping[str, Source], clock: Clock, replica: str) -> None:
+        self._changes = changes
+        self._sources = sources
+        self._clock = clock
+        self._replica = replica
+
+    def routes(self) -> list[Route]:
+        """Return the address."""
+        return [
+            Route(
+                method="POST",
+                path="/admin/v1/events",
+                handler=self.enter,
+                summary="Enter an event that never came",
+                description="It is read, made durable and carried out as the source's hook would be.",
+                request=EnterEvent,
+                response=EnteredEvent,
+                errors=(Unprocessable,),
+                roles=OPERATOR,
+                tags=("admin",),
+                idempotent=True,
+            )
+        ]
+
+    async def enter(self, request: Request[EnterEvent, None]) -> Answer:
+        """Enter an event."""
+        return await self._changes.carry_out(
+            request,
+            lambda change: enter(
+                change, request.body, sources=self._sources, now=self._clock.now(), replica=self._replica
+            ),
+        )
