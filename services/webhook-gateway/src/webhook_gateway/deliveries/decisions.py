@@ -17,7 +17,7 @@ SELECT d.delivery_id::text AS id,
          + (d.erased_at IS NOT NULL)::integer AS version
 FROM deliveries AS d WHERE d.delivery_id = ANY ($1::uuid[])
 """
-_ERASED = "SELECT erased_at IS NOT NULL FROM deliveries WHERE delivery_id = $1"
+_HOLD = "SELECT erased_at IS NOT NULL FROM deliveries WHERE delivery_id = $1 FOR NO KEY UPDATE"
 _DECIDED = """
 SELECT CASE WHEN k.delivery_id IS NOT NULL THEN 'dismissed by ' || k.actor ELSE 'replayed by ' || r.actor END
 FROM deliveries AS d
@@ -39,8 +39,7 @@ async def lock(connection: Connection, delivery_ids: Sequence[str]) -> dict[str,
 
 async def need_sendable(connection: Connection, delivery_id: uuid.UUID, *, mended: bool) -> None:
     """Hold a delivery that is to be sent again. Raises ``Conflict`` where what is left of it is not what came, unless it is mended."""
-    await connection.execute(_LOCK, [delivery_id])
-    if not mended and await connection.fetchval(_ERASED, delivery_id):
+    if await connection.fetchval(_HOLD, delivery_id) and not mended:
         raise Conflict("its customer's data were erased: what is left is not to be sent; send a mended body")
 
 
