@@ -277,7 +277,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     every(lifecycle, _GAUGES_SECONDS, partial(show_backlog, timers, follow_ups, people_metrics), name="people-gauges")
 
     # What comes in
-    ingest_events = IngestEvents(routes=table, words=words, environment=environment, problems=problems)
+    ingest_events = IngestEvents(
+        routes=table, words=words, environment=environment, problems=problems, console_url=settings.console_url
+    )
     for spec in QUEUES:
         consumer = Consumer(
             amqp_url,

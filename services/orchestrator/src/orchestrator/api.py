@@ -19,6 +19,7 @@ from orchestrator.engine.search import WorkflowSearch
 from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
+from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.routes import RefundRoutes
 from orchestrator.refunds.store import RefundStore
 from orchestrator.timeline.routes import TimelineRoutes
@@ -33,7 +34,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
     """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay."""
     changes = Changes(database, committed=notify)
     return [
-        *OrderRoutes(OrderSearch(database), changes).routes(),
+        *OrderRoutes(OrderSearch(database), OrderStore(database), changes).routes(),
         *OperatorRoutes(changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
         *WorkflowRoutes(WorkflowSearch(database), changes, clock).routes(),
