@@ -12,6 +12,7 @@ from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
+from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
@@ -22,6 +23,7 @@ def routes(
     *,
     hooks: HookRoutes,
     website: WebsiteRoutes,
+    addresses: IntakeAddresses,
     deliveries: DeliveryRoutes,
     events: EventRoutes,
     rescue: RescueRoutes,
@@ -34,6 +36,7 @@ def routes(
     return [
         *hooks.routes(),
         *website.routes(),
+        *addresses.routes(),
         *deliveries.routes(),
         *events.routes(),
         *audit_routes(database),

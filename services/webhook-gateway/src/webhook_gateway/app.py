@@ -25,6 +25,7 @@ from webhook_gateway.deliveries.consumers import make_arrivals, make_recorder
 from webhook_gateway.deliveries.digest_old import DigestOld
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.event_routes import EventRoutes
+from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
 from webhook_gateway.deliveries.metrics import TABLES, DeliveryMetrics
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.deliveries.retention import Retention, retention_job
@@ -35,8 +36,11 @@ from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
 from webhook_gateway.durable.spool import Spool
+from webhook_gateway.edge.addresses import IntakeAddresses
+from webhook_gateway.edge.metrics import EdgeMetrics
+from webhook_gateway.edge.read_log import ReadEdgeLog
 from webhook_gateway.hooks.accept import AcceptHook
-from webhook_gateway.hooks.metrics import RequestMetrics
+from webhook_gateway.hooks.metrics import ReceivedMetric, RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.routes import HookRoutes
@@ -48,6 +52,11 @@ from webhook_gateway.rescue.send_reports import SendReports
 from webhook_gateway.rescue.store import EndangeredStore, ReportQueue
 from webhook_gateway.rescue.write_report import Addresses
 from webhook_gateway.settings import Settings
+from webhook_gateway.source_watch.budget import ReadingBudget
+from webhook_gateway.source_watch.metrics import SourceMetrics
+from webhook_gateway.source_watch.model import Refused, Week
+from webhook_gateway.source_watch.refused import WatchRefused
+from webhook_gateway.source_watch.silence import WatchSilence
 from webhook_gateway.website.accept import AcceptWebsiteOrder
 from webhook_gateway.website.budget import RecordBudget
 from webhook_gateway.website.callers import trusted_networks
@@ -67,6 +76,7 @@ _REPORTS_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
 _SIZES_EVERY_S = 60.0
 _DIGEST_EVERY_S = 30.0
+_LEDGER_EVERY_S = 30.0
 
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
@@ -157,11 +167,31 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
     every(lifecycle, _DIGEST_EVERY_S, DigestOld(database, digests), name="digest-old", after=recordable)
     unarrived = UnarrivedOrders(database)
+    ledger = Ledger(database)
+    watch_ledger = WatchLedger(ledger, clock=clock, metrics=delivery_metrics)
+    every(lifecycle, _LEDGER_EVERY_S, watch_ledger.step, name="ledger", after=recordable)
+
+    # What ended at nginx
+    edge_metrics = EdgeMetrics(registry, sources=(*sources, WEBSITE), reads=settings.edge_log_dir is not None)
+    if settings.edge_log_dir is not None:
+        read_edge_log = ReadEdgeLog(
+            database,
+            record,
+            directory=settings.edge_log_dir,
+            sources=tuple(sources),
+            currency=settings.website_currency,
+            clock=clock,
+            metrics=edge_metrics,
+            committed=outbox_relay.wake,
+        )
+        every(lifecycle, settings.edge_log_every, read_edge_log.step, name="edge-log", after=recordable)
 
     # Refusals and countdowns
     refusal_store = RefusalStore(database)
     refusals = CountRefusals(refusal_store, replica=settings.replica, clock=clock)
-    every(lifecycle, _REFUSALS_EVERY_S, refusals.flush, name="refusals", last_round=True, after=recordable)
+    ReceivedMetric(registry, refusals.totals, sources=(*sources, WEBSITE))
+    flush = partial(_flush, refusals, lifecycle)
+    every(lifecycle, _REFUSALS_EVERY_S, flush, name="refusals", last_round=True, after=recordable)
     countdowns = CountdownStore(database)
     watch = WatchAnswers(
         countdowns,
@@ -170,6 +200,21 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         now=clock.now,
         metrics=CountdownMetrics(registry, schedules=schedules),
     )
+    watch_refused = WatchRefused(
+        database,
+        sources=tuple(sources),
+        start_countdown=partial(_start_countdown, watch),
+        clock=clock,
+        committed=outbox_relay.wake,
+    )
+    every(lifecycle, _REFUSALS_EVERY_S, watch_refused.step, name="refused-sources", after=recordable)
+    watch_silence = WatchSilence(
+        database,
+        week=Week(slot=timedelta(seconds=settings.silence_slot), period=timedelta(seconds=settings.silence_period)),
+        clock=clock,
+        metrics=SourceMetrics(registry, sources=(*sources, WEBSITE)),
+    )
+    every(lifecycle, _GAUGES_EVERY_S, watch_silence.step, name="silent-sources", after=recordable)
     watch_job = partial(_watch, watch, refusal_store, unarrived, delivery_metrics)
     every(lifecycle, settings.watch_every, watch_job, name="watch", last_round=True)  # also without a database
 
@@ -189,6 +234,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         accept=AcceptHook(keep_safe, replica=settings.replica),
         refusals=refusals,
         watch=watch,
+        refused=watch_refused.refused,
+        reading=ReadingBudget(monotonic),
         metrics=request_metrics,
         clock=clock,
         largest=settings.max_body_bytes,
@@ -285,6 +332,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         changes,
         DeliverySearch(database, digests),
         unarrived,
+        ledger,
         clock=clock,
         replica=settings.replica,
     )
@@ -294,6 +342,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         routes=routes(
             hooks=hooks,
             website=website,
+            addresses=IntakeAddresses(
+                hook=hooks.take,
+                order=website.order,
+                misplaced_hook=hooks.misplaced,
+                misplaced_order=website.misplaced,
+                comes_from_source=lambda request: hooks.sender(request) is not None,
+                comes_from_website=website.speaks_for_a_website,
+            ),
             deliveries=deliveries,
             events=EventRoutes(changes, sources=sources, clock=clock, replica=settings.replica),
             rescue=rescue,
@@ -320,6 +376,10 @@ async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
     recordable.set()
 
 
+async def _flush(refusals: CountRefusals, lifecycle: Lifecycle) -> None:
+    await refusals.flush(last=lifecycle.health.draining)
+
+
 async def _watch(
     watch: WatchAnswers, refusals: RefusalStore, unarrived: UnarrivedOrders, metrics: DeliveryMetrics
 ) -> None:
@@ -340,6 +400,12 @@ async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> No
 def _search_keys(settings: Settings, tokens: TokenBook) -> list[bytes]:
     """Return the keys of the digests by which deliveries are found."""
     return [key.get_secret_value().encode() for key in settings.search_keys] or [_limit_key(settings, tokens)]
+
+
+def _start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
+    """Start the countdown of an ``order.created`` that did not prove its source."""
+    created = None if refused.claim is None else refused.claim.external_id
+    watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
 
 
 def _limit_key(settings: Settings, tokens: TokenBook) -> bytes:

@@ -50,6 +50,15 @@ class Settings(RetentionSettings, ServiceSettings):
     watch_every: float = Field(
         default=1.0, gt=0, le=60, description="seconds between looks at countdowns and orders under way"
     )
+    edge_log_dir: Path | None = Field(
+        default=None,
+        description="where nginx writes of requests that no gateway answered; read by one replica at a time",
+    )
+    edge_log_every: float = Field(default=2.0, gt=0, le=60, description="seconds between looks at it")
+    silence_slot: float = Field(
+        default=3600.0, gt=0, description="seconds of a slot: a source is held against the same slot of its past weeks"
+    )
+    silence_period: float = Field(default=7 * 86400.0, gt=0, description="seconds of such a week")
     record: bool = Field(
         default=True, description="also bring what came in into the database; off where another replica does"
     )

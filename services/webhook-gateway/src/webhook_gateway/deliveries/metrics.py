@@ -44,6 +44,11 @@ class DeliveryMetrics:
         self._misplaced = Gauge(
             "gateway_deliveries_misplaced", "Recent deliveries in the default partition.", registry=registry
         )
+        self._difference = Gauge(
+            "gateway_ledger_difference",
+            "Requests of the last hour, until a minute ago, whose receipt and outcome do not add up.",
+            registry=registry,
+        )
         self._oldest_at: datetime | None = None
         oldest.set_function(self._age)
 
@@ -51,6 +56,10 @@ class DeliveryMetrics:
         """Show what is on its way to the orchestrator."""
         self._unarrived.set(count)
         self._oldest_at = oldest_at
+
+    def ledger_difference(self, count: int) -> None:
+        """Show by how much the two counts of the ledger differ."""
+        self._difference.set(count)
 
     def partitions(self, *, ahead: int, misplaced: int) -> None:
         """Show the partitions of deliveries."""

@@ -1,10 +1,9 @@
-"""Searching deliveries, and the ledger. Read only. Every search is carried by an index (a test reads the plans)."""
+"""Searching deliveries. Read only. Every search is carried by an index (a test reads the plans)."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from common.postgres import Connection, Database, Record
@@ -30,23 +29,6 @@ FROM deliveries WHERE delivery_id = $1
 _UNDECIDED = """outcome = 'quarantined'
 AND NOT EXISTS (SELECT FROM delivery_dismissals AS k WHERE k.delivery_id = d.delivery_id)
 AND NOT EXISTS (SELECT FROM delivery_replays AS r WHERE r.delivery_id = d.delivery_id)"""
-# Days that retention has dropped count by whole hours.
-_LEDGER = """
-SELECT replica, source, outcome, sum(count)::bigint AS count FROM (
-    SELECT replica, source, outcome, count(*) AS count FROM deliveries
-    WHERE received_at >= $1 AND received_at < $2 AND outcome IN ('confirmed', 'spooled', 'quarantined')
-    GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT replica, source, 'refused', sum(count) FROM refusals
-    WHERE bucket >= $1 AND bucket < $2
-    GROUP BY 1, 2
-    UNION ALL
-    SELECT replica, source, outcome, sum(count) FROM ledger_archive
-    WHERE hour >= $1 AND hour < $2
-    GROUP BY 1, 2, 3
-) AS sums
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
 
 
 class DeliverySearch:
@@ -75,11 +57,6 @@ class DeliverySearch:
         """Return one delivery with its body."""
         async with self._database.acquire() as connection:
             return await connection.fetchrow(_DELIVERY, delivery_id)
-
-    async def ledger(self, since: datetime, until: datetime) -> Sequence[Record]:
-        """Return counts by replica, source and outcome of what was received in ``[since, until)``."""
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_LEDGER, since, until)
 
 
 def search(

@@ -10,8 +10,12 @@ from pydantic import BaseModel, Field
 from common.errors import InvalidInput
 from common.http import AdminChange, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_text, mask_value
+from webhook_gateway.deliveries.ledger import BY_SECONDS
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC)
 _FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
 
 
@@ -128,17 +132,29 @@ class LedgerQuery(BaseModel):
         since = self.since or max(until, _FIRST_DAY_ENDS) - _DAY
         if until <= since:
             raise InvalidInput("`to` must be after `from`")
-        return since, until
+        return _whole(since, now), _whole(until, now, up=True)
+
+
+def _whole(moment: datetime, now: datetime, *, up: bool = False) -> datetime:
+    """Return the second that a moment lies in, or the hour, where only hours are known; with ``up`` the next one, unless it is whole."""
+    unit = _HOUR if moment < now - BY_SECONDS else _SECOND
+    whole = moment.replace(minute=0, second=0, microsecond=0) if unit is _HOUR else moment.replace(microsecond=0)
+    return whole + unit if up and whole != moment and whole < _LAST - unit else whole
 
 
 class LedgerSums(BaseModel):
-    """received = confirmed + spooled + quarantined + refused."""
+    """`received` is counted where a request comes in, the others by its outcome; all is well when `difference` is 0."""
 
     received: int = 0
     confirmed: int = 0
     spooled: int = 0
     quarantined: int = 0
     refused: int = 0
+    outcomes: int = Field(default=0, description="confirmed + spooled + quarantined + refused")
+    difference: int = Field(
+        default=0,
+        description="received - outcomes: above 0 what is on its way to the recorder, or was not answered because its process died",
+    )
 
 
 class ReplicaSums(LedgerSums):
@@ -154,7 +170,10 @@ class SourceSums(LedgerSums):
 
 
 class Ledger(LedgerSums):
-    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of refusals."""
+    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of the counts.
+
+    The period is widened to whole seconds, what is older than two days to whole hours.
+    """
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from common.telemetry.metrics import FAST_SECONDS
 from webhook_gateway.hooks.model import HOOKS, LEDGER, UNKNOWN_SOURCE, UNREADABLE, Outcome
@@ -40,6 +42,27 @@ class RequestMetrics:
         """Count one request by its one outcome. ``source`` is a configured one, the website, or ``UNKNOWN_SOURCE``."""
         self._requests[source, event_label(event), outcome].inc()
         self._answered[source].observe(seconds)
+
+
+class ReceivedMetric(Collector):
+    """``gateway_received_total``: read from what the ledger counts where requests come in, so that it costs them nothing."""
+
+    def __init__(
+        self, registry: CollectorRegistry, totals: Callable[[], Mapping[str, int]], *, sources: Iterable[str]
+    ) -> None:
+        """``totals`` gives this process' counts by source; ``sources`` are there at zero from the start."""
+        self._totals = totals
+        self._sources = (*sources, UNKNOWN_SOURCE)
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the one family."""
+        family = CounterMetricFamily(
+            "gateway_received", "Requests counted where they come in, apart from their outcome.", labels=["source"]
+        )
+        for source, count in (dict.fromkeys(self._sources, 0) | dict(self._totals())).items():
+            family.add_metric([source], count)
+        yield family
 
 
 def event_label(event: str) -> str:
