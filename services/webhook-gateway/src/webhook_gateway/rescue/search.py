@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from common.reading import phone_key
-
 from common.postgres import Connection, Database, Record
+from common.reading import phone_key
 from webhook_gateway.rescue.model import TO_RESCUE, UNKNOWN_NETWORK
 from webhook_gateway.rescue.store import cursor_uuid, uuid_or_none
 from webhook_gateway.rescue.views import EndangeredFilter
