@@ -16,6 +16,7 @@ from common.ids import derived_id
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from webhook_gateway.deliveries import store, unarrived
+from webhook_gateway.deliveries.oddities import problems_of
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
@@ -50,8 +51,9 @@ class RecordDeliveries:
         await store.save_deliveries(connection, recording.deliveries)
         await unarrived.expect(connection, recording.awaited)
         await rescue.save_endangered(connection, recording.endangered)
+        odd = await problems_of(connection, hooks)
         arrived = await rescue.settle_arrived(connection, recording.tried_again)
-        await outbox.add(connection, *recording.events, *map(rescue.no_longer_endangered, arrived))
+        await outbox.add(connection, *recording.events, *odd, *map(rescue.no_longer_endangered, arrived))
 
     async def directly(self, database: Database, hook: IntakeMessage) -> None:
         """Record one hook without broker and spool, within three seconds: a website waits for its answer."""
