@@ -141,9 +141,8 @@ async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(cli
     """Every standard recipe on both; who must not is refused; audit, Slack, ticket and timeline tell of all of it."""
     operator = Operator(client)
     number = await operator.paid_order("crash")
-    good = await operator.poison(number, [{}])  # what reads the order crashes on it
-    assert (await operator.act(f"/admin/v1/orders/{number}/document/reissue"))[0] == 202
-    crashed = await operator.workflow(number, "order_document", "crashed")
+    order = await operator.unreadable_change(number)
+    crashed = await operator.workflow(number, "order_life", "crashed")
     path = f"/admin/v1/workflows/{crashed['id']}"
     assert [await operator.refusals(f"{path}/{act}") for act in ("retry", "stop")] == [[403, 409, 404]] * 2
     assert (await operator.act(f"{path}/resume"))[0] == 409
@@ -154,13 +153,15 @@ async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(cli
     assert [(await operator.act(f"{path}/{act}"))[0] for act in ("retry", "stop")] == [409, 409]
     assert await operator.refusals(f"{path}/resume") == [403, 409, 404]
     assert (await operator.act(f"{path}/resume"))[0] == 200
-    await operator.workflow(number, "order_document", "crashed")  # for the same reason
-    await operator.poison(number, good)
-    assert (await operator.act(f"{path}/retry"))[0] == 200
-    await operator.workflow(number, "order_document", "finished")
-    assert await operator.document(number) == 2
+    await operator.workflow(number, "order_life", "crashed")  # for the same reason
+    [failed] = (
+        await client.get("orchestrator", "/admin/v1/workflow-events", workflow_id=crashed["id"], state="failed")
+    )["items"]
+    good = {"originalOrderId": order["external_id"], "positions": POSITIONS}
+    assert (await operator.act(f"/admin/v1/workflow-events/{failed['id']}/mend", payload=good))[0] == 200
+    await operator.workflow(number, "order_life", "running")
     assert [action for _, action in await operator.audit(f"workflow:{crashed['id']}")] == [
-        "workflow.stop", "workflow.resume", "workflow.retry"
+        "workflow.stop", "workflow.resume", "workflow_event.mend"
     ]  # fmt: skip
 
     life = await operator.workflow(number, "order_life", "running")
@@ -174,7 +175,9 @@ async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(cli
 
     async def told() -> list[str]:
         kinds = await operator.story(number)
-        acts = "workflow.stop workflow.resume workflow.retry workflow_event.reprocess order.recalculate order.refund"
+        acts = (
+            "workflow.stop workflow.resume workflow_event.mend workflow_event.reprocess order.recalculate order.refund"
+        )
         wanted = {*acts.split(), "incident.opened", "ticket.opened", "document.reissued", "refund.success"}
         assert wanted <= set(kinds), " ".join(sorted(set(kinds)))
         assert kinds.count("ticket.opened") == len(await operator.issues(number)) == 2  # it crashed twice

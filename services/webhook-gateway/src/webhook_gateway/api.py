@@ -13,6 +13,7 @@ from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
+from webhook_gateway.website.ban_routes import BanRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
 
 
@@ -24,6 +25,7 @@ def routes(
     deliveries: DeliveryRoutes,
     events: EventRoutes,
     rescue: RescueRoutes,
+    bans: BanRoutes,
     countdowns: CountdownRoutes,
     database: Database,
     committed: Callable[[], None],
@@ -37,6 +39,7 @@ def routes(
         *events.routes(),
         *audit_routes(database),
         *rescue.routes(),
+        *bans.routes(),
         *countdowns.routes(),
         *dead_letter_routes(database, after_commit=committed),
     ]

@@ -10,7 +10,6 @@ from time import monotonic
 
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, TokenBook, build_app
-from common.mail import SmtpSender
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
@@ -45,9 +44,13 @@ from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.hooks.store import RefusalStore
 from webhook_gateway.rescue.metrics import RescueMetrics
+from webhook_gateway.rescue.report_store import ReportQueue
+from webhook_gateway.rescue.retention import EndangeredRetention
 from webhook_gateway.rescue.routes import RescueRoutes
+from webhook_gateway.rescue.search import EndangeredSearch
 from webhook_gateway.rescue.send_reports import SendReports
-from webhook_gateway.rescue.store import EndangeredStore, ReportQueue
+from webhook_gateway.rescue.settle import SettleSecondTries
+from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.write_report import Addresses
 from webhook_gateway.settings import Settings
 from webhook_gateway.source_watch.budget import ReadingBudget
@@ -56,12 +59,15 @@ from webhook_gateway.source_watch.model import Refused, Week
 from webhook_gateway.source_watch.refused import WatchRefused
 from webhook_gateway.source_watch.silence import WatchSilence
 from webhook_gateway.website.accept import AcceptWebsiteOrder
+from webhook_gateway.website.ban_routes import BanRoutes
+from webhook_gateway.website.bans import Bans
 from webhook_gateway.website.budget import RecordBudget
 from webhook_gateway.website.callers import trusted_networks
+from webhook_gateway.website.known_tokens import KnownTokens
 from webhook_gateway.website.limits import OrderLimits
-from webhook_gateway.website.manager_tokens import ManagerTokens
 from webhook_gateway.website.metrics import WebsiteMetrics
 from webhook_gateway.website.routes import WebsiteRoutes
+from webhook_gateway.website.sites import load_sites
 
 PACKAGE = "webhook_gateway"
 DESCRIPTION = "Takes hooks of marketplaces and orders of websites; a positive answer means that the event is on disk."
@@ -69,9 +75,11 @@ DESCRIPTION = "Takes hooks of marketplaces and orders of websites; a positive an
 _SCHEMA_PATIENCE_S = 2.0
 _REFUSALS_EVERY_S = 1.0
 _LIMITS_EVERY_S = 600.0
-_MANAGERS_EVERY_S = 60.0
+_BANS_EVERY_S = 1.0
+_TOKENS_EVERY_S = 60.0
 _REPORTS_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
+_SETTLE_EVERY_S = 2.0
 _LEDGER_EVERY_S = 30.0
 
 
@@ -85,7 +93,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     tokens = TokenBook.load(settings.tokens_file)
 
     registry = new_registry()
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    sites = load_sites(settings.websites_file, currency=settings.website_currency)
+    watched = {"tokens": (settings.tokens_file, tokens.read)}
+    if settings.websites_file is not None:
+        watched["websites"] = (settings.websites_file, sites.read)
+    watch_files(lifecycle, registry, watched)
     request_metrics = RequestMetrics(registry, sources=(*sources, WEBSITE))
     durability_metrics = DurabilityMetrics(registry, spool_oldest_allowed=settings.spool_oldest_allowed)
     delivery_metrics = DeliveryMetrics(registry)
@@ -225,13 +237,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     counting = Database(dsn, application_name=f"{SERVICE} {settings.replica} limits", max_size=4)
     await counting.open()
     lifecycle.on_stop(counting.close)
+    bans = Bans(counting, monotonic=monotonic)
     limits = OrderLimits(
         counting,
-        limits={
-            "phone": settings.orders_per_phone,
-            "address": settings.orders_per_address,
-            "ip": settings.orders_per_ip,
-        },
+        bans,
+        limits=settings.orders_by,
         window=settings.orders_window,
         secret=_limit_key(settings, tokens),
         deadline=settings.orders_limit_deadline,
@@ -239,11 +249,13 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         monotonic=monotonic,
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
-    managers = ManagerTokens(database, partial(tokens.digests_of, "website_manager"))
-    every(lifecycle, _MANAGERS_EVERY_S, managers.refresh, name="manager-tokens", after=recordable)
+    every(lifecycle, _BANS_EVERY_S, bans.sync, name="order-bans", last_round=True, after=recordable)
+    known_tokens = KnownTokens(database, tokens.digests_of)
+    every(lifecycle, _TOKENS_EVERY_S, known_tokens.refresh, name="known-tokens", after=recordable)
     website = WebsiteRoutes(
         tokens=tokens,
-        was_manager=managers.was_manager,
+        sites=sites,
+        role_once=known_tokens.role_of,
         accept=AcceptWebsiteOrder(
             keep_safe,
             partial(record.directly, database),
@@ -253,7 +265,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             ),
             metrics=WebsiteMetrics(registry),
             replica=settings.replica,
-            currency=settings.website_currency,
         ),
         refusals=refusals,
         metrics=request_metrics,
@@ -266,18 +277,17 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     # Endangered orders, and what operators change
     changes = Changes(database, committed=outbox_relay.wake)
     endangered = EndangeredStore(database, public_url=settings.public_url)
+    reports_kept = ReportQueue(database, endangered)
+    every(lifecycle, _SETTLE_EVERY_S, SettleSecondTries(database), name="second-tries", after=recordable)
+    keep_endangered = timedelta(days=settings.endangered_retention_days)
+    endangered_retention = EndangeredRetention(database, keep=keep_endangered, clock=clock)
+    every(lifecycle, settings.upkeep_every, endangered_retention, name="endangered-retention", after=recordable)
     mail_due = None
-    if settings.smtp_host is not None:
-        password = settings.smtp_password
+    mail_server = settings.mail_server()
+    if mail_server is not None:
         send_reports = SendReports(
-            ReportQueue(database),
-            SmtpSender(
-                host=settings.smtp_host,
-                port=settings.smtp_port,
-                user=settings.smtp_user,
-                password=None if password is None else password.get_secret_value(),
-                tls=settings.smtp_tls,
-            ),
+            reports_kept,
+            mail_server,
             metrics=rescue_metrics,
             clock=clock,
             deadline=settings.smtp_deadline,
@@ -294,24 +304,18 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     rescue = RescueRoutes(
         changes,
         endangered,
-        addresses=Addresses.of(
-            sender=settings.mail_from,
-            to=settings.report_to if settings.smtp_host is not None else None,
-            copies=settings.report_copies,
-        ),
+        EndangeredSearch(database),
+        reports_kept,
+        addresses=Addresses.of(settings.mail_from, to=settings.report_recipient, copies=settings.report_copies),
         mail_due=mail_due,
+        metrics=rescue_metrics,
         clock=clock,
         replica=settings.replica,
-        currency=settings.website_currency,
+        currency_of=lambda source: sites.named(source).currency,
     )
 
     deliveries = DeliveryRoutes(
-        changes,
-        DeliverySearch(database),
-        unarrived,
-        ledger,
-        clock=clock,
-        replica=settings.replica,
+        changes, DeliverySearch(database), unarrived, ledger, clock=clock, replica=settings.replica
     )
     app = build_app(
         service=SERVICE,
@@ -330,6 +334,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             deliveries=deliveries,
             events=EventRoutes(changes, sources=sources, clock=clock, replica=settings.replica),
             rescue=rescue,
+            bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),
             database=database,
             committed=outbox_relay.wake,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from common.mail import SmtpSender
 from common.service import ServiceSettings
 
 
@@ -51,7 +53,19 @@ class Settings(ServiceSettings):
     record: bool = Field(
         default=True, description="also bring what came in into the database; off where another replica does"
     )
-    website_currency: str = Field(default="RUB", pattern="^[A-Z]{3}$")
+    website_currency: str = Field(
+        default="RUB", pattern="^[A-Z]{3}$", description="of orders that name none, unless their site has another"
+    )
+    websites_file: Path | None = Field(
+        default=None,
+        description="the websites: currency, by what customers are limited, their own servers (see README)",
+    )
+    endangered_retention_days: int = Field(
+        default=365,
+        ge=2,
+        le=3650,
+        description="how long decided endangered orders, their reports, and what orders are recognised by are kept",
+    )
     orders_per_phone: int = Field(default=10, ge=0, description="website orders a window; 0 is no limit")
     orders_per_address: int = Field(default=20, ge=0, description="the same by address")
     orders_per_ip: int = Field(default=100, ge=0, description="the same by IP address (of IPv6: by /64)")
@@ -89,6 +103,25 @@ class Settings(ServiceSettings):
     )
     report_patience: float = Field(default=24 * 3600.0, gt=0, description="seconds until a report is given up")
     public_url: str = Field(default="", description="where people reach the admin addresses; alerts link there")
+
+    @property
+    def orders_by(self) -> Mapping[str, int]:
+        """How many orders of a website are taken in a window, by what they are counted by."""
+        return {"phone": self.orders_per_phone, "address": self.orders_per_address, "ip": self.orders_per_ip}
+
+    @property
+    def report_recipient(self) -> str | None:
+        """Who gets reports; None where no mail can be sent."""
+        return None if self.smtp_host is None else self.report_to
+
+    def mail_server(self) -> SmtpSender | None:
+        """Return the mail server, not connected yet; None where there is none."""
+        if self.smtp_host is None:
+            return None
+        password = None if self.smtp_password is None else self.smtp_password.get_secret_value()
+        return SmtpSender(
+            host=self.smtp_host, port=self.smtp_port, user=self.smtp_user, password=password, tls=self.smtp_tls
+        )
 
     @field_validator("trusted_proxies", "report_copies", mode="before")
     @classmethod

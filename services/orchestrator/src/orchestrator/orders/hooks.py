@@ -26,6 +26,7 @@ from orchestrator.engine.store import append_events
 from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
+_REPLAY_OF = "replay:"
 _SAID = (
     "source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency", "occurred_at", "repeats", "actor",
     "why",
@@ -69,6 +70,8 @@ def to_workflow_event(envelope: Envelope) -> NewEvent:
     if hook.external_id is None:
         raise ValueError(f"intake event {envelope.id} has no attribute externalid")
     said = {name: value for name in _SAID if (value := getattr(hook, name)) is not None}
+    if hook.reason is not None and hook.reason.startswith(_REPLAY_OF):
+        said["replay_of"] = hook.reason.removeprefix(_REPLAY_OF)
     if hook.occurred_at is not None:
         said["occurred_at"] = hook.occurred_at.isoformat()
     if hook.repeats is not None:
@@ -132,7 +135,7 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
     return OrderFact(
         hook=hook,
         event_id=event.event_id,
-        arrival=event.seq,
+        arrival=attributes.get("arrival", event.seq),  # a mended event has the place of the original
         source=attributes["source"],
         external_id=attributes["external_id"],
         received_at=occurred_at or event.received_at,

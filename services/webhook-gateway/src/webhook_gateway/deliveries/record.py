@@ -20,8 +20,8 @@ from webhook_gateway.deliveries.oddities import problems_of
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
-from webhook_gateway.rescue import record as rescue
-from webhook_gateway.rescue.record import EndangeredRow, json_or_none
+from webhook_gateway.rescue.record import json_or_none
+from webhook_gateway.rescue.take_in import take_in
 
 _DIRECTLY_S = 3.0
 _CONNECTION_S = 2.0
@@ -29,12 +29,10 @@ _CONNECTION_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What a batch of deliveries comes to. ``tried_again`` names website orders that may not be endangered any more."""
+    """What a batch of deliveries comes to."""
 
     deliveries: Sequence[DeliveryRow]
     awaited: Sequence[AwaitedOrder]
-    endangered: Sequence[EndangeredRow]
-    tried_again: Sequence[str]
     events: Sequence[Envelope]
 
 
@@ -50,10 +48,9 @@ class RecordDeliveries:
         recording = self.plan(hooks)
         await store.save_deliveries(connection, recording.deliveries)
         await unarrived.expect(connection, recording.awaited)
-        await rescue.save_endangered(connection, recording.endangered)
         odd = await problems_of(connection, hooks)
-        arrived = await rescue.settle_arrived(connection, recording.tried_again)
-        await outbox.add(connection, *recording.events, *odd, *map(rescue.no_longer_endangered, arrived))
+        rescue = await take_in(connection, hooks, public_url=self._public_url)
+        await outbox.add(connection, *recording.events, *odd, *rescue)
 
     async def directly(self, database: Database, hook: IntakeMessage) -> None:
         """Record one hook without broker and spool, within three seconds: a website waits for its answer."""
@@ -63,19 +60,15 @@ class RecordDeliveries:
     def plan(self, hooks: Sequence[IntakeMessage]) -> Recording:
         """Say what is to be kept of the deliveries, and what follows."""
         came_here = [hook for hook in hooks if hook.type != intake.FRONTEND_ERROR_REPORTED]
-        endangered = rescue.endangered_rows(hooks)
         events: list[Envelope] = []
         for hook in came_here:
             if hook.number is not None and hook.actor is None:  # what a person did was noted when it was done
                 events.append(_journal(hook))
             if hook.type == intake.HOOK_QUARANTINED:
                 events.append(self._quarantined(hook))
-        events += [rescue.endangered_alert(row, public_url=self._public_url) for row in endangered]
         return Recording(
             deliveries=[_row(hook) for hook in came_here],
             awaited=[order for order in map(_awaited, hooks) if order is not None],
-            endangered=endangered,
-            tried_again=rescue.tried_again(hooks),
             events=events,
         )
 

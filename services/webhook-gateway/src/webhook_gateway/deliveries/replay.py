@@ -21,6 +21,7 @@ from webhook_gateway.deliveries.views import Resent
 from webhook_gateway.hooks.model import REPLAY_OF, SERVICE
 from webhook_gateway.hooks.reading import read_hook
 from webhook_gateway.rescue.mend import read_good_order
+from webhook_gateway.rescue.take_in import DEFAULT_CURRENCY
 
 
 async def replay(
@@ -102,6 +103,6 @@ def _reread_hook(hook: IntakeMessage) -> IntakeMessage:
 
 
 def _reread_order(hook: IntakeMessage, origin: str) -> IntakeMessage:
-    order = read_good_order(hook.body)
+    order = read_good_order(hook.body, currency=hook.currency or DEFAULT_CURRENCY)
     external_id = order.external_id or hook.external_id or origin
     return replace(hook, external_id=external_id, number=order_number(hook.source, external_id), digest=order.digest)

@@ -21,7 +21,7 @@ from webhook_gateway.edge.log_files import LogFile, log_files, read_piece
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.model import REPLICA, EdgeRequest, read_line
 from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE, WEBSITE
-from webhook_gateway.website.callers import network_of
+from webhook_gateway.website.callers import neighbourhood_of, network_of
 from webhook_gateway.website.model import category_of, external_id_from_key
 
 _log = get_logger()
@@ -162,6 +162,7 @@ class ReadEdgeLog:
             headers=orjson.dumps(seen).decode(),
             answer=orjson.dumps(answer).decode(),
             currency=self._currency,
+            network=neighbourhood_of(request.client),
         )
 
     async def _delete_old(self, connection: Connection, file: LogFile, read_to: int) -> None:

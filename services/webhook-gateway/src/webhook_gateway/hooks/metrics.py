@@ -17,13 +17,13 @@ class RequestMetrics:
 
     def __init__(self, registry: CollectorRegistry, *, sources: Iterable[str]) -> None:
         """``sources`` are the configured ones and the website."""
-        requests = Counter(
+        self._by_outcome = Counter(
             "gateway_requests_total",
             "Requests by their one outcome, fixed at answering.",
             ["source", "event", "outcome"],
             registry=registry,
         )
-        answered = Histogram(
+        self._by_source = Histogram(
             "gateway_ack_seconds",
             "From a request's head to its answer, in seconds.",
             ["source"],
@@ -33,13 +33,18 @@ class RequestMetrics:
         self._requests: dict[tuple[str, str, str], Counter] = {}
         self._answered: dict[str, Histogram] = {}
         for source in (*sources, UNKNOWN_SOURCE):
-            self._answered[source] = answered.labels(source)
-            for event in (*sorted(HOOKS), "other", UNREADABLE):
-                for outcome in LEDGER:
-                    self._requests[source, event, outcome] = requests.labels(source, event, outcome.value)
+            self._know(source)
+
+    def _know(self, source: str) -> None:
+        self._answered[source] = self._by_source.labels(source)
+        for event in (*sorted(HOOKS), "other", UNREADABLE):
+            for outcome in LEDGER:
+                self._requests[source, event, outcome] = self._by_outcome.labels(source, event, outcome.value)
 
     def answered(self, source: str, event: str, outcome: Outcome, seconds: float) -> None:
-        """Count one request by its one outcome. ``source`` is a configured one, the website, or ``UNKNOWN_SOURCE``."""
+        """Count one request by its one outcome. ``source`` is a configured one, a website that a token names, or ``UNKNOWN_SOURCE``."""
+        if source not in self._answered:  # a token of another website was added
+            self._know(source)
         self._requests[source, event_label(event), outcome].inc()
         self._answered[source].observe(seconds)
 

@@ -16,12 +16,14 @@ from common.http import Principal, Route, TokenBook
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.answer import answer
 from webhook_gateway.hooks.metrics import RequestMetrics
-from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE, WEBSITE, Outcome, Verdict
+from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE, Outcome, Verdict
 from webhook_gateway.hooks.reading import parse_leniently
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.request import FAULTS, Body, BodyState, masked_headers, read_body, text_of
 from webhook_gateway.website.accept import AcceptWebsiteOrder, Refusal, Submission
 from webhook_gateway.website.callers import Network, client_ip
+from webhook_gateway.website.model import Category
+from webhook_gateway.website.sites import Sites
 
 MANAGER_HEADER = "X-Manager-Id"
 """Names the manager who places an order for a customer; it gives no right, it shows when their own token was not used."""
@@ -29,6 +31,13 @@ MANAGER_HEADER = "X-Manager-Id"
 _CHALLENGE = 'Bearer realm="suite"'
 _ROLES = frozenset({"website", "website_manager"})
 _LONGEST_KEY = 255
+
+_CONNECTION_LOST = Refusal(
+    status=400,
+    code="connection_lost",
+    detail="the connection was lost before the body had arrived",
+    category=Category.CUSTOMER_NETWORK,
+)
 
 
 class WebsiteOrderBody(BaseModel):
@@ -53,7 +62,8 @@ class WebsiteRoutes:
         self,
         *,
         tokens: TokenBook,
-        was_manager: Callable[[bytes], bool],
+        sites: Sites,
+        role_once: Callable[[bytes], str | None],
         accept: AcceptWebsiteOrder,
         refusals: CountRefusals,
         metrics: RequestMetrics,
@@ -62,12 +72,13 @@ class WebsiteRoutes:
         largest: int,
         slowest: float,
     ) -> None:
-        """``was_manager`` knows the SHA-256 of every manager token that was ever valid; ``trusted`` are the proxies that are believed.
+        """``role_once`` knows by its SHA-256 what role a token has or had; ``trusted`` are the proxies that are believed.
 
         ``largest`` is bytes of a body, ``slowest`` seconds until it has arrived.
         """
         self._tokens = tokens
-        self._was_manager = was_manager
+        self._sites = sites
+        self._role_once = role_once
         self._accept = accept
         self._refusals = refusals
         self._metrics = metrics
@@ -86,8 +97,9 @@ class WebsiteRoutes:
                 summary="Place an order from a website",
                 description=(
                     "Bearer token with role `website`, limited by the customer's phone, address and IP (429 with `Retry-After`), or "
-                    f"`website_manager`, never limited. `{MANAGER_HEADER}` names the manager who places it. Every other answer than "
-                    "201 keeps the order as endangered."
+                    f"`website_manager`, never limited. `{MANAGER_HEADER}` names the manager who places it. `externalId`, or "
+                    "`Idempotency-Key`, names the order within its site: the same order again gets the same number, another customer, "
+                    "basket or address under that name is 422 `key_reused`. Every other answer than 201 keeps the order as endangered."
                 ),
                 request=WebsiteOrderBody,
                 response=WebsiteOrderAnswer,
@@ -103,7 +115,7 @@ class WebsiteRoutes:
         """Take a website's order."""
         started, at = perf_counter(), self._clock.now()
         principal = self._tokens.from_header(request.headers.get("Authorization"))
-        self._refusals.received(WEBSITE, at)
+        self._refusals.received(self._sites.of(principal).source, at)
         body = await read_body(request, limit=self._largest, kept=self._largest, deadline=self._slowest)
         submission = self._submission(request, body, principal, at)
         try:
@@ -111,14 +123,14 @@ class WebsiteRoutes:
             verdict = await (self._accept(submission) if refusal is None else self._accept.refuse(submission, refusal))
         except Exception as error:  # noqa: BLE001 - 503 is the only 5xx there is, and the order is kept
             verdict = await self._accept.broken(submission, error)
-        return self._answer(verdict, WEBSITE, started, at)
+        return self._answer(verdict, submission.site.source, started, at)
 
     async def misplaced(self, request: web.Request, status: int, code: str) -> web.StreamResponse:
         """Refuse a request that came to an address, or by a method, that takes no order; one that looks like an order is endangered."""
         started, at = perf_counter(), self._clock.now()
         principal = self._tokens.from_header(request.headers.get("Authorization"))
         known = principal is not None and principal.role in _ROLES
-        source = WEBSITE if known else UNKNOWN_SOURCE
+        source = self._sites.of(principal).source if known else UNKNOWN_SOURCE
         self._refusals.received(source, at)
         verdict = Verdict(
             status=status, event=ORDER_CREATED, outcome=Outcome.REFUSED, code=code, detail="no order is taken here"
@@ -138,16 +150,19 @@ class WebsiteRoutes:
 
     def _submission(self, request: web.Request, body: Body, principal: Principal | None, at: datetime) -> Submission:
         headers = request.headers
+        site = self._sites.of(principal)
+        once = None if principal is not None else self._role_once(_token_digest(headers.get("Authorization", "")))
         return Submission(
+            site=site,
             body=text_of(request, body.content) if body.state is BodyState.COMPLETE else body.content,
             headers=masked_headers(headers.items()),
             received_at=at,
             traceparent=current_traceparent(),
             idempotency_key=headers.get("Idempotency-Key", "").strip()[:_LONGEST_KEY] or None,
             manager=principal is not None and principal.role == "website_manager",
-            manager_sign=MANAGER_HEADER in headers
-            or (principal is None and self._was_manager(_token_digest(headers.get("Authorization", "")))),
-            ip=client_ip(request.remote, headers.getall("X-Forwarded-For", []), self._trusted),
+            manager_sign=MANAGER_HEADER in headers or once == "website_manager",
+            anonymous=principal is None and once is None,
+            ip=client_ip(request.remote, headers.getall("X-Forwarded-For", []), (*self._trusted, *site.forwarders)),
         )
 
     def _answer(self, verdict: Verdict, source: str, started: float, at: datetime) -> web.StreamResponse:
@@ -166,6 +181,8 @@ def _refusal(request: web.Request, body: Body, principal: Principal | None) -> R
         return Refusal(status=403, code="forbidden", detail="this token's role may not do that")
     if len(request.headers.get("Idempotency-Key", "").strip()) > _LONGEST_KEY:
         return Refusal(status=400, code="invalid_input", detail="the Idempotency-Key is too long")
+    if body.state is BodyState.BROKEN and (request.transport is None or request.transport.is_closing()):
+        return _CONNECTION_LOST
     fault = FAULTS.get(body.state)
     return None if fault is None else Refusal(status=fault.status, code=fault.code, detail=fault.detail)
 
