@@ -43,7 +43,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *TipsRoutes(database, changes, clock).routes(),
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
-        *dead_letter_routes(database, after_commit=notify),
+        *dead_letter_routes(database, service=NAME, after_commit=notify),
         *audit_routes(database),
     ]
 

@@ -13,17 +13,20 @@ from common.http import Changes, HttpServer, TokenBook, build_app
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, every, required, watch_files
+from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
 from common.telemetry.metrics import new_registry
+from webhook_gateway import erase
 from webhook_gateway.api import routes
 from webhook_gateway.countdowns.metrics import CountdownMetrics
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.countdowns.store import CountdownStore
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.consumers import make_arrivals, make_recorder
+from webhook_gateway.deliveries.digest_old import DigestOld
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
-from webhook_gateway.deliveries.metrics import DeliveryMetrics
+from webhook_gateway.deliveries.metrics import TABLES, DeliveryMetrics
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.deliveries.retention import Retention, retention_job
 from webhook_gateway.deliveries.routes import DeliveryRoutes
@@ -79,6 +82,8 @@ _BANS_EVERY_S = 1.0
 _TOKENS_EVERY_S = 60.0
 _REPORTS_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
+_SIZES_EVERY_S = 60.0
+_DIGEST_EVERY_S = 30.0
 _SETTLE_EVERY_S = 2.0
 _LEDGER_EVERY_S = 30.0
 
@@ -137,7 +142,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise("spool-relay", spool_relay.run, stop=spool_relay.stop)
 
     # Deliveries
-    record = RecordDeliveries(public_url=settings.public_url)
+    digests = PeopleDigests(_search_keys(settings, tokens))
+    record = RecordDeliveries(public_url=settings.public_url, digests=digests)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
@@ -152,9 +158,27 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
     )
     retention = partial(
-        retention_job, Retention(database, keep=timedelta(days=settings.retention_days)), clock, delivery_metrics
+        retention_job,
+        Retention(
+            database,
+            keep=timedelta(days=settings.retention_days),
+            keep_ledger=timedelta(days=settings.ledger_days),
+        ),
+        clock,
+        delivery_metrics,
     )
     every(lifecycle, settings.upkeep_every, retention, name="retention", after=recordable)
+    forget = PlatformRetention(
+        database=database,
+        clock=clock,
+        keep_inbox=timedelta(days=settings.retention_days),
+        keep_dead_letters=timedelta(days=settings.dead_letter_days),
+        keep_audit=settings.keep_audit,
+    )
+    every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
+    sizes = TableSizes(registry, TABLES)
+    every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
+    every(lifecycle, _DIGEST_EVERY_S, DigestOld(database, digests), name="digest-old", after=recordable)
     unarrived = UnarrivedOrders(database)
     ledger = Ledger(database)
     watch_ledger = WatchLedger(ledger, clock=clock, metrics=delivery_metrics)
@@ -316,7 +340,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
 
     deliveries = DeliveryRoutes(
-        changes, DeliverySearch(database), unarrived, ledger, clock=clock, replica=settings.replica
+        changes, DeliverySearch(database, digests), unarrived, ledger, clock=clock, replica=settings.replica
     )
     app = build_app(
         service=SERVICE,
@@ -338,6 +362,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),
             database=database,
+            erasures=erase.places(digests, endangered),
             committed=outbox_relay.wake,
         ),
         health=lifecycle.health,
@@ -382,6 +407,11 @@ async def _show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> No
 async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
     await event.wait()
     await run()
+
+
+def _search_keys(settings: Settings, tokens: TokenBook) -> list[bytes]:
+    """Return the keys of the digests by which deliveries are found."""
+    return [key.get_secret_value().encode() for key in settings.search_keys] or [_limit_key(settings, tokens)]
 
 
 def _start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:

@@ -10,10 +10,10 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from common.mail import SmtpSender
-from common.service import ServiceSettings
+from common.service import RetentionSettings, ServiceSettings
 
 
-class Settings(ServiceSettings):
+class Settings(RetentionSettings, ServiceSettings):
     """Every field has a safe default but the addresses and the files."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_prefix="WEBHOOK_GATEWAY_")
@@ -37,6 +37,17 @@ class Settings(ServiceSettings):
         description="seconds; older records are alerted about and kept. Must be shorter than the orchestrator's parking limit (26 h)",
     )
     retention_days: int = Field(default=90, ge=2, le=3650, description="how long decided deliveries are kept")
+    ledger_days: int = Field(
+        default=1100,
+        ge=2,
+        le=36500,
+        description="how long the sums of dropped days are kept for the ledger, by the hour",
+    )
+    search_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="key the digests by which deliveries are found by phone, mail and name, the newest first, separated by commas; "
+        "one list for all replicas, made of the tokens unless given",
+    )
     upkeep_every: float = Field(default=600.0, gt=0, description="seconds between looks at partitions and retention")
     watch_every: float = Field(
         default=1.0, gt=0, le=60, description="seconds between looks at countdowns and orders under way"
@@ -123,7 +134,7 @@ class Settings(ServiceSettings):
             host=self.smtp_host, port=self.smtp_port, user=self.smtp_user, password=password, tls=self.smtp_tls
         )
 
-    @field_validator("trusted_proxies", "report_copies", mode="before")
+    @field_validator("trusted_proxies", "report_copies", "search_keys", mode="before")
     @classmethod
     def _by_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

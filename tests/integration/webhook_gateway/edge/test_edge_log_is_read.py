@@ -21,6 +21,7 @@ from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.edge import store
 from webhook_gateway.edge.metrics import EdgeMetrics
@@ -164,7 +165,7 @@ async def test_a_reader_that_dies_between_reading_and_recording_reads_again(
     def reader() -> ReadEdgeLog:
         return ReadEdgeLog(
             database,
-            RecordDeliveries(public_url=""),
+            RecordDeliveries(public_url="", digests=PeopleDigests([b"key"])),
             directory=tmp_path,
             sources=("sbermarket",),
             currency="RUB",

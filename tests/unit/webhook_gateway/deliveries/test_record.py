@@ -16,6 +16,7 @@ from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.errors import Unprocessable
 from common.ids import derived_id, order_number
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.record import RecordDeliveries, Recording, outcome_of
 from webhook_gateway.deliveries.replay import replayed
 from webhook_gateway.deliveries.store import DeliveryRow, StoredDelivery
@@ -59,7 +60,7 @@ REFUSED = replace(
 
 
 def recorded(*hooks: IntakeMessage) -> Recording:
-    return RecordDeliveries(public_url="https://gw/").plan(hooks)
+    return RecordDeliveries(public_url="https://gw/", digests=PeopleDigests([b"key"])).plan(hooks)
 
 
 def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of_the_hook() -> None:

@@ -7,6 +7,24 @@ from time import time
 
 from prometheus_client import CollectorRegistry, Gauge
 
+TABLES = (
+    "deliveries",
+    "endangered_orders",
+    "endangered_reports",
+    "countdowns",
+    "created_orders",
+    "delivery_replays",
+    "delivery_dismissals",
+    "refusals",
+    "ledger_archive",
+    "order_limits",
+    "dead_letters",
+    "audit_log",
+    "outbox",
+    "inbox",
+)
+"""Tables whose size is measured."""
+
 
 class DeliveryMetrics:
     """One instance an application. The age is worked out when it is read, also while the database is away."""

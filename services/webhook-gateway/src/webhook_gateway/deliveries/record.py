@@ -16,6 +16,7 @@ from common.ids import derived_id
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from webhook_gateway.deliveries import store, unarrived
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.oddities import problems_of
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
@@ -39,9 +40,10 @@ class Recording:
 class RecordDeliveries:
     """Runs inside the consumer's transaction. Carrying out the same deliveries again changes nothing."""
 
-    def __init__(self, *, public_url: str) -> None:
+    def __init__(self, *, public_url: str, digests: PeopleDigests) -> None:
         """``public_url`` is where people reach this service's admin addresses; alerts link there."""
         self._public_url = public_url.rstrip("/")
+        self._digests = digests
 
     async def __call__(self, connection: Connection, hooks: Sequence[IntakeMessage]) -> None:
         """Keep the deliveries, and put what follows from them into the outbox."""
@@ -67,7 +69,7 @@ class RecordDeliveries:
             if hook.type == intake.HOOK_QUARANTINED:
                 events.append(self._quarantined(hook))
         return Recording(
-            deliveries=[_row(hook) for hook in came_here],
+            deliveries=[_row(hook, self._digests) for hook in came_here],
             awaited=[order for order in map(_awaited, hooks) if order is not None],
             events=events,
         )
@@ -119,14 +121,18 @@ def _awaited(hook: IntakeMessage) -> AwaitedOrder | None:
     )
 
 
-def _row(hook: IntakeMessage) -> DeliveryRow:
+def _row(hook: IntakeMessage, digests: PeopleDigests) -> DeliveryRow:
     outcome = outcome_of(hook)
     origin = None
     if outcome is Outcome.REPLAYED and hook.reason is not None:
         origin = hook.reason.removeprefix(REPLAY_OF)
     headers = json_or_none(hook.headers)
     return DeliveryRow(
-        hook=hook, outcome=outcome.value, replay_of=origin, headers=headers if isinstance(headers, dict) else {}
+        hook=hook,
+        outcome=outcome.value,
+        replay_of=origin,
+        headers=headers if isinstance(headers, dict) else {},
+        people=digests.of_body(hook.body, form=hook.body_form),
     )
 
 

@@ -66,14 +66,15 @@ SELECT date_trunc('hour', bucket), replica, source, 'received', sum(received) FR
 ON CONFLICT (hour, replica, source, outcome) DO UPDATE SET count = a.count + excluded.count
 """
 _OLD = {
-    "inbox": "received_at < $1",
     "created_orders": "acknowledged_at < $1 AND (arrived_at < $1 OR released_at < $1)",
     "countdowns": "cancels_at < $1",
     "counting_runs": "counted_until < $1::timestamptz - interval '1 day'"
     " AND EXISTS (SELECT FROM counting_runs AS n WHERE n.replica = t.replica AND n.began_at > t.began_at)",
     "disowned_deliveries": "received_at < $1",
     "delivery_dismissals": "dismissed_at < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = t.delivery_id)",
+    "delivery_replays": "replayed_at < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = t.delivery_id)",
 }
+_OLD_LEDGER = "hour < $1"
 _DELETE = """
 WITH gone AS (
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM {table} AS t WHERE {condition} LIMIT $2)) RETURNING 1
@@ -98,9 +99,11 @@ class Retention:
     advisory lock lets one at a time do the work.
     """
 
-    def __init__(self, database: Database, *, keep: timedelta) -> None:
+    def __init__(self, database: Database, *, keep: timedelta, keep_ledger: timedelta) -> None:
+        """``keep_ledger``: how long the sums of dropped days are kept."""
         self._database = database
         self._keep = keep
+        self._keep_ledger = keep_ledger
 
     async def __call__(self, now: datetime) -> Upkept:
         """Make the coming week's partitions, drop old days, delete what is old elsewhere. Safe to repeat after any error."""
@@ -120,6 +123,7 @@ class Retention:
             if await connection.fetchval(_LOCK):
                 await connection.execute(_REFUSALS, cutoff)
                 await connection.execute(_RECEIVED, now - BY_SECONDS)
+        await self._delete(_DELETE.format(table="ledger_archive", condition=_OLD_LEDGER), now - self._keep_ledger)
         return Upkept(ahead=sum(1 for name in days if _day(name) > now), misplaced=misplaced, dropped=dropped)
 
     async def _drop(self, day: str, cutoff: datetime) -> int:

@@ -9,12 +9,14 @@ from datetime import datetime
 from functools import partial
 
 from common.clock import Clock
-from common.errors import Conflict, NotFound, Unprocessable
+from common.errors import Conflict, InvalidInput, NotFound, Unprocessable
 from common.http import (
+    BULK_ERRORS,
     OPERATOR,
     VIEWER,
     AdminChange,
     Answer,
+    BulkAnswer,
     Changes,
     Page,
     PageQuery,
@@ -24,6 +26,7 @@ from common.http import (
     page_of,
 )
 from webhook_gateway.deliveries import views
+from webhook_gateway.deliveries.decide_many import DecideMany, dismiss_many, replay_many
 from webhook_gateway.deliveries.dismiss import dismiss
 from webhook_gateway.deliveries.ledger import Ledger, Line
 from webhook_gateway.deliveries.replay import replay
@@ -79,6 +82,22 @@ class DeliveryRoutes:
                 summary="One delivery as it came",
                 response=views.Delivery,
                 errors=(NotFound,),
+            ),
+            change(
+                path="/admin/v1/deliveries/replay",
+                handler=self.replay_many,
+                summary="Send many deliveries again, each as it came",
+                request=DecideMany,
+                response=BulkAnswer,
+                errors=(*BULK_ERRORS, InvalidInput),
+            ),
+            change(
+                path="/admin/v1/deliveries/dismiss",
+                handler=self.dismiss_many,
+                summary="Dismiss many quarantined deliveries",
+                request=DecideMany,
+                response=BulkAnswer,
+                errors=(*BULK_ERRORS, InvalidInput),
             ),
             change(
                 path="/admin/v1/deliveries/{id}/replay",
@@ -140,6 +159,15 @@ class DeliveryRoutes:
                 change, delivery_id, mended=request.body.body, now=self._clock.now(), replica=self._replica
             ),
         )
+
+    async def replay_many(self, request: Request[DecideMany, None]) -> Answer:
+        """Send many again."""
+        many = replay_many(self._search, clock=self._clock, replica=self._replica)
+        return await many.carry_out(self._changes, request)
+
+    async def dismiss_many(self, request: Request[DecideMany, None]) -> Answer:
+        """Dismiss many."""
+        return await dismiss_many(self._search, clock=self._clock).carry_out(self._changes, request)
 
     async def dismiss(self, request: Request[AdminChange, None]) -> Answer:
         """Dismiss a quarantined delivery."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
-from common.http import AdminChange, Moment, PageQuery
+from common.http import AdminChange, CustomersData, Moment, PageQuery
+from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 
 _DAY = timedelta(days=1)
@@ -18,15 +19,28 @@ _LAST = datetime.max.replace(tzinfo=UTC)
 _FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
 
 
-class DeliveriesQuery(PageQuery):
-    """Filters of the list of deliveries; all must hold."""
+class DeliveryFilter(BaseModel):
+    """Which deliveries; all that is given must hold."""
 
+    q: str | None = Field(
+        default=None,
+        max_length=255,
+        description="what a person knows: phone, mail, name, our number, the source's id, a time (2026-11-21T10:00)",
+    )
     order: str | None = Field(default=None, max_length=255, description="our number or the source's own id")
+    number: str | None = Field(default=None, max_length=255)
+    external_id: str | None = Field(default=None, max_length=255)
     source: str | None = Field(default=None, max_length=64)
     event: str | None = Field(default=None, max_length=100)
     outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed", "entered"] | None = None
+    reason: str | None = Field(default=None, max_length=255, description="whole, or the part before its colon")
+    undecided: bool | None = Field(default=None, description="quarantined, and neither replayed nor dismissed")
     since: Moment | None = Field(default=None, alias="from", description="received at or after")
     until: Moment | None = Field(default=None, alias="to", description="received before")
+
+
+class DeliveriesQuery(DeliveryFilter, PageQuery):
+    """Filters of the list of deliveries; all must hold."""
 
 
 class DeliveryItem(BaseModel):
@@ -53,19 +67,23 @@ class DeliveryItem(BaseModel):
     why: str | None
     size: int
     traceparent: str | None
+    erased_at: datetime | None
 
 
 class Delivery(DeliveryItem):
-    """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked."""
+    """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked.
+
+    Viewers see customers' data masked in `body` and `headers`, and no `body_base64`. `erased_at`: when the customer in it was erased.
+    """
 
     recorded_at: datetime
     event_id: str
     digest: str | None
     currency: str | None
     body_form: str
-    headers: dict[str, Any]
-    body: str | None
-    body_base64: str
+    headers: Annotated[dict[str, Any], CustomersData(mask_value)]
+    body: Annotated[str | None, CustomersData(mask_text)]
+    body_base64: Annotated[str | None, CustomersData(lambda _: None)]
 
 
 class Replay(AdminChange):
