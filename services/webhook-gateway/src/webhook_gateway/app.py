@@ -142,7 +142,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise("spool-relay", spool_relay.run, stop=spool_relay.stop)
 
     # Deliveries
-    digests = PeopleDigests(_search_keys(settings, tokens))
+    digests = PeopleDigests(settings.keys_of_search(tokens))
     record = RecordDeliveries(public_url=settings.public_url, digests=digests)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
@@ -268,7 +268,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         bans,
         limits=settings.orders_by,
         window=settings.orders_window,
-        secret=_limit_key(settings, tokens),
+        secret=settings.key_of_limits(tokens),
         deadline=settings.orders_limit_deadline,
         pause=settings.breaker_pause,
         monotonic=monotonic,
@@ -409,22 +409,10 @@ async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> No
     await run()
 
 
-def _search_keys(settings: Settings, tokens: TokenBook) -> list[bytes]:
-    """Return the keys of the digests by which deliveries are found."""
-    return [key.get_secret_value().encode() for key in settings.search_keys] or [_limit_key(settings, tokens)]
-
-
 def _start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
     """Start the countdown of an ``order.created`` that did not prove its source."""
     created = None if refused.claim is None else refused.claim.external_id
     watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
-
-
-def _limit_key(settings: Settings, tokens: TokenBook) -> bytes:
-    """Return the key of the digests of phones: the setting, else one made of the website's tokens, which all replicas share."""
-    if settings.orders_limit_key is not None:
-        return settings.orders_limit_key.get_secret_value().encode()
-    return b"".join(sorted(tokens.digests_of("website") | tokens.digests_of("website_manager")))
 
 
 async def migrate_database(settings: Settings) -> None:
