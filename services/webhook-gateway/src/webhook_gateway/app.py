@@ -40,7 +40,7 @@ from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
 from webhook_gateway.hooks.accept import AcceptHook
-from webhook_gateway.hooks.metrics import ReceivedMetric, RequestMetrics
+from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.routes import HookRoutes
@@ -189,7 +189,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     # Refusals and countdowns
     refusal_store = RefusalStore(database)
     refusals = CountRefusals(refusal_store, replica=settings.replica, clock=clock)
-    ReceivedMetric(registry, refusals.totals, sources=(*sources, WEBSITE))
     flush = partial(_flush, refusals, lifecycle)
     every(lifecycle, _REFUSALS_EVERY_S, flush, name="refusals", last_round=True, after=recordable)
     countdowns = CountdownStore(database)
@@ -215,7 +214,9 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         metrics=SourceMetrics(registry, sources=(*sources, WEBSITE)),
     )
     every(lifecycle, _GAUGES_EVERY_S, watch_silence.step, name="silent-sources", after=recordable)
-    watch_job = partial(_watch, watch, refusal_store, unarrived, delivery_metrics)
+    watch_job = partial(
+        _watch, watch, refusal_store, unarrived, delivery_metrics, lambda: request_metrics.received(refusals.totals())
+    )
     every(lifecycle, settings.watch_every, watch_job, name="watch", last_round=True)  # also without a database
 
     # Hooks
@@ -374,8 +375,13 @@ async def _flush(refusals: CountRefusals, lifecycle: Lifecycle) -> None:
 
 
 async def _watch(
-    watch: WatchAnswers, refusals: RefusalStore, unarrived: UnarrivedOrders, metrics: DeliveryMetrics
+    watch: WatchAnswers,
+    refusals: RefusalStore,
+    unarrived: UnarrivedOrders,
+    metrics: DeliveryMetrics,
+    show_received: Callable[[], None],
 ) -> None:
+    show_received()
     await watch.step()
     await refusals.settle_disowned()
     metrics.unarrived(*await unarrived.count())
