@@ -157,24 +157,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise(
         "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
     )
-    retention = partial(
-        retention_job,
-        Retention(
-            database,
-            keep=timedelta(days=settings.retention_days),
-            keep_ledger=timedelta(days=settings.ledger_days),
-        ),
-        clock,
-        delivery_metrics,
-    )
-    every(lifecycle, settings.upkeep_every, retention, name="retention", after=recordable)
-    forget = PlatformRetention(
-        database=database,
-        clock=clock,
-        keep_inbox=timedelta(days=settings.retention_days),
-        keep_dead_letters=timedelta(days=settings.dead_letter_days),
-        keep_audit=settings.keep_audit,
-    )
+    keep = timedelta(days=settings.retention_days)
+    retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
+    show_retention = partial(retention_job, retention, clock, delivery_metrics)
+    every(lifecycle, settings.upkeep_every, show_retention, name="retention", after=recordable)
+    forget = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
     sizes = TableSizes(registry, TABLES)
     every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
