@@ -40,7 +40,7 @@ from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
 from webhook_gateway.hooks.accept import AcceptHook
-from webhook_gateway.hooks.metrics import ReceivedMetric, RequestMetrics
+from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.routes import HookRoutes
@@ -142,7 +142,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise("spool-relay", spool_relay.run, stop=spool_relay.stop)
 
     # Deliveries
-    digests = PeopleDigests(_search_keys(settings, tokens))
+    digests = PeopleDigests(settings.keys_of_search(tokens))
     record = RecordDeliveries(public_url=settings.public_url, digests=digests)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
@@ -157,24 +157,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise(
         "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
     )
-    retention = partial(
-        retention_job,
-        Retention(
-            database,
-            keep=timedelta(days=settings.retention_days),
-            keep_ledger=timedelta(days=settings.ledger_days),
-        ),
-        clock,
-        delivery_metrics,
-    )
-    every(lifecycle, settings.upkeep_every, retention, name="retention", after=recordable)
-    forget = PlatformRetention(
-        database=database,
-        clock=clock,
-        keep_inbox=timedelta(days=settings.retention_days),
-        keep_dead_letters=timedelta(days=settings.dead_letter_days),
-        keep_audit=settings.keep_audit,
-    )
+    keep = timedelta(days=settings.retention_days)
+    retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
+    show_retention = partial(retention_job, retention, clock, delivery_metrics)
+    every(lifecycle, settings.upkeep_every, show_retention, name="retention", after=recordable)
+    forget = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
     sizes = TableSizes(registry, TABLES)
     every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
@@ -202,7 +189,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     # Refusals and countdowns
     refusal_store = RefusalStore(database)
     refusals = CountRefusals(refusal_store, replica=settings.replica, clock=clock)
-    ReceivedMetric(registry, refusals.totals, sources=(*sources, WEBSITE))
     flush = partial(_flush, refusals, lifecycle)
     every(lifecycle, _REFUSALS_EVERY_S, flush, name="refusals", last_round=True, after=recordable)
     countdowns = CountdownStore(database)
@@ -228,7 +214,9 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         metrics=SourceMetrics(registry, sources=(*sources, WEBSITE)),
     )
     every(lifecycle, _GAUGES_EVERY_S, watch_silence.step, name="silent-sources", after=recordable)
-    watch_job = partial(_watch, watch, refusal_store, unarrived, delivery_metrics)
+    watch_job = partial(
+        _watch, watch, refusal_store, unarrived, delivery_metrics, lambda: request_metrics.received(refusals.totals())
+    )
     every(lifecycle, settings.watch_every, watch_job, name="watch", last_round=True)  # also without a database
 
     # Hooks
@@ -267,7 +255,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         bans,
         limits=settings.orders_by,
         window=settings.orders_window,
-        secret=_limit_key(settings, tokens),
+        secret=settings.key_of_limits(tokens),
         deadline=settings.orders_limit_deadline,
         pause=settings.breaker_pause,
         monotonic=monotonic,
@@ -387,8 +375,13 @@ async def _flush(refusals: CountRefusals, lifecycle: Lifecycle) -> None:
 
 
 async def _watch(
-    watch: WatchAnswers, refusals: RefusalStore, unarrived: UnarrivedOrders, metrics: DeliveryMetrics
+    watch: WatchAnswers,
+    refusals: RefusalStore,
+    unarrived: UnarrivedOrders,
+    metrics: DeliveryMetrics,
+    show_received: Callable[[], None],
 ) -> None:
+    show_received()
     await watch.step()
     await refusals.settle_disowned()
     metrics.unarrived(*await unarrived.count())
@@ -403,22 +396,10 @@ async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> No
     await run()
 
 
-def _search_keys(settings: Settings, tokens: TokenBook) -> list[bytes]:
-    """Return the keys of the digests by which deliveries are found."""
-    return [key.get_secret_value().encode() for key in settings.search_keys] or [_limit_key(settings, tokens)]
-
-
 def _start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
     """Start the countdown of an ``order.created`` that did not prove its source."""
     created = None if refused.claim is None else refused.claim.external_id
     watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
-
-
-def _limit_key(settings: Settings, tokens: TokenBook) -> bytes:
-    """Return the key of the digests of phones: the setting, else one made of the website's tokens, which all replicas share."""
-    if settings.orders_limit_key is not None:
-        return settings.orders_limit_key.get_secret_value().encode()
-    return b"".join(sorted(tokens.digests_of("website") | tokens.digests_of("website_manager")))
 
 
 async def migrate_database(settings: Settings) -> None:

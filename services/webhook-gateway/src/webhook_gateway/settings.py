@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from common.http import TokenBook
 from common.mail import SmtpSender
 from common.service import RetentionSettings, ServiceSettings
 
@@ -133,6 +134,16 @@ class Settings(RetentionSettings, ServiceSettings):
         return SmtpSender(
             host=self.smtp_host, port=self.smtp_port, user=self.smtp_user, password=password, tls=self.smtp_tls
         )
+
+    def keys_of_search(self, tokens: TokenBook) -> list[bytes]:
+        """Return the keys of the digests by which deliveries are found, the one that writes first."""
+        return [key.get_secret_value().encode() for key in self.search_keys] or [self.key_of_limits(tokens)]
+
+    def key_of_limits(self, tokens: TokenBook) -> bytes:
+        """Return the key of the digests of phones: the setting, else one made of the websites' tokens, which all replicas share."""
+        if self.orders_limit_key is not None:
+            return self.orders_limit_key.get_secret_value().encode()
+        return b"".join(sorted(tokens.digests_of("website") | tokens.digests_of("website_manager")))
 
     @field_validator("trusted_proxies", "report_copies", "search_keys", mode="before")
     @classmethod

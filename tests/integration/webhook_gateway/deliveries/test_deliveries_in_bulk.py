@@ -64,7 +64,7 @@ async def undecided(gateway: Gateway) -> list[str]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-async def test_a_thousand_are_replayed_as_planned_and_those_that_others_decided_are_left_alone(
+async def test_a_thousand_are_replayed_as_planned_and_what_others_decided_is_left_alone(
     start: Start, amqp_url: str
 ) -> None:
     async with start() as one, start("gw-2") as other, watched(amqp_url, topology.ORCHESTRATOR_INTAKE) as arrived:

@@ -241,5 +241,9 @@ async def test_the_ledger_tells_what_came_in_apart_from_what_became_of_it(start:
             "refused": 3,
             "outcomes": 5,
         }
-        assert await gateway.metric('gateway_received_total{source="sbermarket"}') == 3.0
+
+        async def shown() -> bool:
+            return await gateway.metric('gateway_received_total{source="sbermarket"}') == 3.0
+
+        await eventually(shown, what="the counter")
         assert [line["difference"] for line in found["by_source"]] == [0, 0, 0]

@@ -49,7 +49,7 @@ def body(**customer: str) -> bytes:
     return orjson.dumps({"event_type": "order.created", "payload": {"originalOrderId": "H1", "customer": customer}})
 
 
-def test_every_spelling_of_a_customer_has_the_same_digests_and_another_key_other_ones() -> None:
+def test_every_spelling_of_a_customer_has_the_same_digests_by_one_key() -> None:
     digests = PeopleDigests([b"new", b"old"])
     found = digests.of_body(
         body(name="Анна Семёнова", phone="8 (916) 123-45-67", email="ANNA@example.ru"), form="envelope"

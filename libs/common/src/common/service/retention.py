@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Self
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -69,6 +70,13 @@ class PlatformRetention:
     keep_audit: timedelta | None = None
     keep_keys: timedelta = timedelta(days=2)  # what callers may rely on is one
     batch: int = _BATCH
+
+    @classmethod
+    def of(cls, settings: RetentionSettings, database: Database, clock: Clock, *, keep_inbox: timedelta) -> Self:
+        """Return it with a service's settings."""
+        letters = timedelta(days=settings.dead_letter_days)
+        audit = settings.keep_audit
+        return cls(database=database, clock=clock, keep_inbox=keep_inbox, keep_dead_letters=letters, keep_audit=audit)
 
     async def __call__(self) -> dict[str, int]:
         """Delete what is due; return how many rows went, by table."""

@@ -17,6 +17,7 @@ from common.messaging import outbox
 from common.postgres import Connection, Database
 from webhook_gateway.deliveries import store, unarrived
 from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.oddities import problems_of
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
@@ -49,8 +50,9 @@ class RecordDeliveries:
         recording = self.plan(hooks)
         await store.save_deliveries(connection, recording.deliveries)
         await unarrived.expect(connection, recording.awaited)
+        odd = await problems_of(connection, hooks)
         rescue = await take_in(connection, hooks, public_url=self._public_url)
-        await outbox.add(connection, *recording.events, *rescue)
+        await outbox.add(connection, *recording.events, *odd, *rescue)
 
     async def directly(self, database: Database, hook: IntakeMessage) -> None:
         """Record one hook without broker and spool, within three seconds: a website waits for its answer."""

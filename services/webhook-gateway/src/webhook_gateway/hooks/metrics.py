@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from common.telemetry.metrics import FAST_SECONDS
 from webhook_gateway.hooks.model import HOOKS, LEDGER, UNKNOWN_SOURCE, UNREADABLE, Outcome
@@ -30,6 +28,13 @@ class RequestMetrics:
             buckets=FAST_SECONDS,
             registry=registry,
         )
+        self._received = Counter(
+            "gateway_received_total",
+            "Requests counted where they come in, apart from their outcome.",
+            ["source"],
+            registry=registry,
+        )
+        self._shown: dict[str, int] = {}
         self._requests: dict[tuple[str, str, str], Counter] = {}
         self._answered: dict[str, Histogram] = {}
         for source in (*sources, UNKNOWN_SOURCE):
@@ -48,26 +53,11 @@ class RequestMetrics:
         self._requests[source, event_label(event), outcome].inc()
         self._answered[source].observe(seconds)
 
-
-class ReceivedMetric(Collector):
-    """``gateway_received_total``: read from what the ledger counts where requests come in, so that it costs them nothing."""
-
-    def __init__(
-        self, registry: CollectorRegistry, totals: Callable[[], Mapping[str, int]], *, sources: Iterable[str]
-    ) -> None:
-        """``totals`` gives this process' counts by source; ``sources`` are there at zero from the start."""
-        self._totals = totals
-        self._sources = (*sources, UNKNOWN_SOURCE)
-        registry.register(self)
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the one family."""
-        family = CounterMetricFamily(
-            "gateway_received", "Requests counted where they come in, apart from their outcome.", labels=["source"]
-        )
-        for source, count in (dict.fromkeys(self._sources, 0) | dict(self._totals())).items():
-            family.add_metric([source], count)
-        yield family
+    def received(self, totals: Mapping[str, int]) -> None:
+        """Show how many requests this process has received, by source: read once a second, so that it costs no request anything."""
+        for source, total in totals.items():
+            self._received.labels(source).inc(total - self._shown.get(source, 0))
+            self._shown[source] = total
 
 
 def event_label(event: str) -> str:
