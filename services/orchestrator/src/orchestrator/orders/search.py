@@ -72,6 +72,7 @@ class OrderSearch:
         """
 
         def filters() -> Filters:
+            """Make the conditions anew: each statement numbers its own values."""
             made = Filters()
             made.add_given("aggregate_state = {}", aggregate_state)
             if aggregate_state in _TROUBLE:
