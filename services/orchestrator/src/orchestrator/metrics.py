@@ -46,7 +46,11 @@ class OrchestratorMetrics:
             "How long the longest waiting due workflow of the lane of calls has waited",
         )
         self.sleeping = gauge("workflow_sleeping", "Workflows that sleep until their timer")
-        self.workflows = gauge("workflow_troubled", "Workflows stopped or crashed", ["state"])
+        self.workflows = gauge("workflow_troubled", "Workflows stopped, and crashed or with failed events", ["state"])
+        self.running = gauge("workflow_running", "Workflows that run, by kind", ["kind"])
+        self.failed_events = gauge(
+            "workflow_failed_events", "Events that cannot be carried out and wait for a person, by kind", ["kind"]
+        )
         self.parked = gauge("order_parked", "Orders that wait for their order.created")
         self.parked_oldest = gauge("order_parked_oldest_seconds", "How long the longest parked order has waited")
         self.orders = gauge("order_recent", "Orders that were created in the last hour, by status", ["status"])
@@ -75,6 +79,8 @@ class OrchestratorMetrics:
         )
         self.pruned = counter("workflow_events_pruned_total", "Events deleted by retention")
         for kind in KINDS:
+            self.running.labels(kind)
+            self.failed_events.labels(kind)
             self.completed.labels(kind)
             self.lag.labels(kind)
             for outcome in ("retried", "crashed"):

@@ -30,6 +30,7 @@ _SAID = (
     "source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency", "occurred_at", "repeats", "actor",
     "why",
 )  # fmt: skip
+_REPLAY_OF = "replay:"
 _CONTENT = tuple(item.name for item in fields(OrderContent) if item.name not in {"currency", "problems", "unread"})
 
 
@@ -73,6 +74,8 @@ def to_workflow_event(envelope: Envelope) -> NewEvent:
         said["occurred_at"] = hook.occurred_at.isoformat()
     if hook.repeats is not None:
         said["repeats"] = _known_as(hook.repeats, name, hook.digest)
+    if hook.reason is not None and hook.reason.startswith(_REPLAY_OF):
+        said["replay_of"] = hook.reason.removeprefix(_REPLAY_OF)
     event = WorkflowEvent(
         type=name.value,
         event_id=event_id_of(envelope),
@@ -128,7 +131,7 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
     return OrderFact(
         hook=hook,
         event_id=event.event_id,
-        arrival=event.seq,
+        arrival=attributes.get("arrival", event.seq),  # a mended event has the place of the original
         source=attributes["source"],
         external_id=attributes["external_id"],
         received_at=occurred_at or event.received_at,

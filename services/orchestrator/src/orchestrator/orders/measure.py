@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from common.postgres import Database
-from orchestrator.engine.model import WorkflowState
+from orchestrator.engine.model import KINDS, WorkflowState
 from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.model import Status
 
@@ -17,7 +17,8 @@ SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= 
          WHERE owner IS NULL AND lane = 1 AND ready_at <= now()) AS calls_oldest_ready,
        (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at > now()) AS sleeping,
        (SELECT count(*) FROM workflow WHERE state = 2) AS stopped,
-       (SELECT count(*) FROM workflow WHERE state = 4) AS crashed,
+       (SELECT count(*) FROM workflow WHERE state = 4)
+           + (SELECT count(*) FROM workflow WHERE failed_events > 0 AND state NOT IN (2, 4)) AS crashed,
        (SELECT count(*) FROM parked_order) AS parked,
        (SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM parked_order) AS parked_oldest,
        greatest(
@@ -55,8 +56,14 @@ SELECT source, status, count(*) AS many FROM orders WHERE created_at > now() - i
 """
 _TROUBLED_BY_SOURCE = """
 SELECT o.source, w.state, count(DISTINCT w.order_number) AS many
-FROM workflow AS w LEFT JOIN orders AS o ON o.number = w.order_number
-WHERE w.state IN (2, 4) AND w.state <> 3 GROUP BY o.source, w.state
+FROM (SELECT order_number, state FROM workflow WHERE state IN (2, 4) AND state <> 3
+      UNION ALL SELECT order_number, 4 FROM workflow WHERE failed_events > 0 AND state NOT IN (2, 4)) AS w
+LEFT JOIN orders AS o ON o.number = w.order_number
+GROUP BY o.source, w.state
+"""
+_RUNNING = "SELECT kind, count(*) AS many FROM workflow WHERE state = 1 AND state <> 3 GROUP BY kind"
+_FAILED = """
+SELECT w.kind, count(*) AS many FROM set_aside_event AS a JOIN workflow AS w ON w.id = a.workflow_id WHERE a.state = 3 GROUP BY w.kind
 """
 
 
@@ -100,11 +107,16 @@ class Measure:
             self._metrics.table_growth.labels(row["name"]).set(row["growth"])
 
     async def sources(self) -> None:
-        """Set the gauges of orders by source."""
+        """Set the gauges of orders by source, and of workflows by kind."""
         async with self._database.acquire() as connection:
             recent = await connection.fetch(_BY_SOURCE)
             troubled = await connection.fetch(_TROUBLED_BY_SOURCE)
+            running = {row["kind"]: row["many"] for row in await connection.fetch(_RUNNING)}
+            failed = {row["kind"]: row["many"] for row in await connection.fetch(_FAILED)}
         metrics = self._metrics
+        for kind in KINDS:
+            metrics.running.labels(kind).set(running.get(kind, 0))
+            metrics.failed_events.labels(kind).set(failed.get(kind, 0))
         counts: Counter[tuple[str, str]] = Counter()
         for row in recent:
             counts[(metrics.source_label(row["source"]), row["status"])] += row["many"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, model_validator
 from common.errors import NotFound
 from common.http import AdminChange, Change
 from common.postgres import Connection
-from orchestrator.engine.stop_many import OrderNumbers
+from orchestrator.engine.select import OrderNumbers
 from orchestrator.engine.store import request_derivation
 
 _SHOWN = 100
@@ -30,7 +30,8 @@ SELECT count(*) FROM asked
 # All orders at once: one pass over both tables, never a look-up an order.
 _DIFFERENCES = """
 WITH troubled AS (
-    SELECT order_number, bool_or(state = 4) AS crashed FROM workflow WHERE state IN (2, 4) GROUP BY order_number
+    SELECT order_number, bool_or(state = 4 OR failed_events > 0 AND state <> 2) AS crashed
+    FROM workflow WHERE state IN (2, 4) OR failed_events > 0 GROUP BY order_number
 ), derived AS (
     SELECT o.number, o.aggregate_state AS before,
            CASE WHEN t.crashed THEN 'crashed' WHEN t.crashed IS NOT NULL THEN 'stopped' WHEN o.status = 'cancelled' THEN 'cancelled'

@@ -7,12 +7,12 @@ from typing import Any
 
 from common.postgres import Database, Record
 from orchestrator.engine.model import WorkflowState
-from orchestrator.engine.search import Filters
+from orchestrator.engine.search import Filters, in_state
 
 _ORDER = "SELECT * FROM orders WHERE number = $1"
 
 # Orders in trouble are few among many: they are found by their workflows.
-_TROUBLED = "number = ANY(ARRAY(SELECT w.order_number FROM workflow AS w WHERE w.state = {state}))"
+_TROUBLED = "number = ANY(ARRAY(SELECT w.order_number FROM workflow AS w WHERE {}))"
 _TROUBLE = {"stopped": WorkflowState.STOPPED, "crashed": WorkflowState.CRASHED}
 
 # With a number its own unique index answers; the planner would otherwise be tempted to walk the primary key.
@@ -44,7 +44,7 @@ class OrderSearch:
         filters = Filters()
         filters.add_given("aggregate_state = {}", aggregate_state)
         if aggregate_state in _TROUBLE:
-            filters.add(_TROUBLED.format(state=int(_TROUBLE[aggregate_state])))
+            filters.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
         for column in ("status", "source", "store_id", "external_id"):
             filters.add_given(f"{column} = {{}}", equal[column])
         filters.add_given("created_at >= {}", since)
