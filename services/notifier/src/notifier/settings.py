@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.service import ServiceSettings
+from common.service import RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
 from notifier.tickets.model import NO_CALL
 
@@ -36,7 +36,7 @@ CHAIN = (
 )
 
 
-class NotifierSettings(ServiceSettings):
+class NotifierSettings(RetentionSettings, ServiceSettings):
     """The notifier's settings. Durations are seconds.
 
     A channel without a token (mail: without a host) is off: what is routed there waits in the log, and ``/readyz`` does not mind.
@@ -47,6 +47,7 @@ class NotifierSettings(ServiceSettings):
     port: int = Field(default=8085, ge=0, le=65535)
     routes_file: Path = Field(default=DEFAULT_ROUTES, description="the package's own default_routes.json unless given")
     language: Literal["ru", "en"] = "ru"
+    console_url: str | None = Field(default=None, description="where people look orders up; notices link to it")
 
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
@@ -106,6 +107,9 @@ class NotifierSettings(ServiceSettings):
     )
     concurrency: int = Field(default=8, ge=1, le=64, description="messages at a time, a channel")
     keep_days: float = Field(default=90.0, gt=0, description="how long what was told can be looked up, in days")
+    ticket_days: float = Field(
+        default=730.0, gt=0, description="how long closed tickets, ended silences and past shifts are kept, in days"
+    )
     pool_size: int = Field(default=16, ge=4, le=100)
 
     @property

@@ -21,6 +21,7 @@ from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
+from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.routes import RefundRoutes
 from orchestrator.refunds.store import RefundStore
 from orchestrator.timeline.routes import TimelineRoutes
@@ -35,14 +36,14 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
     """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay."""
     changes = Changes(database, committed=notify)
     return [
-        *OrderRoutes(OrderSearch(database), changes).routes(),
+        *OrderRoutes(OrderSearch(database), OrderStore(database), changes).routes(),
         *OperatorRoutes(changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
         *WorkflowRoutes(WorkflowSearch(database), changes, clock, menders={ORDER_LIFE: mend_hook}).routes(),
         *TipsRoutes(database, changes, clock).routes(),
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
-        *dead_letter_routes(database, after_commit=notify),
+        *dead_letter_routes(database, service=NAME, after_commit=notify),
         *audit_routes(database),
     ]
 

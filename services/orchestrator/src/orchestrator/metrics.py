@@ -58,12 +58,6 @@ class OrchestratorMetrics:
             "database_oldest_snapshot_seconds",
             "Age of the oldest snapshot held in the database: a held one slows the engine down",
         )
-        self.table_bytes = gauge("database_table_bytes", "Size of a table with its indexes", ["table"])
-        self.table_growth = gauge(
-            "database_table_growth_bytes",
-            "Growth of a table with its indexes in a week, from its sizes of past days",
-            ["table"],
-        )
         self.by_source = gauge(
             "order_recent_by_source",
             "Orders that were created in the last hour, by source and status",
@@ -92,9 +86,6 @@ class OrchestratorMetrics:
             self.workflows.labels(state.name.lower())
         for status in Status:
             self.orders.labels(status.value)
-        for table in TABLES:
-            self.table_bytes.labels(table)
-            self.table_growth.labels(table)
         for source in self.sources:
             for status in Status:
                 self.by_source.labels(source, status.value)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from common.contracts.orders import Position
+from common.testing import eventually
 from notifier.messages.layout.slack import SlackLayout
 from notifier.messages.layout.telegram import TelegramLayout, compose
 from tests.integration.notifier.factories import (
@@ -121,12 +122,37 @@ async def test_filters_with_senseless_bytes_are_no_fault_of_ours(make_kit: MakeK
     assert status in {202, 422}
 
 
-async def test_one_order_with_a_hundred_pages_does_not_keep_a_chat_for_ever(make_kit: MakeKit) -> None:
+async def test_other_orders_are_told_while_one_of_a_hundred_pages_is(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_GROUP)
     await kit.publish(created("LONG", comment="очень длинно " * 50_000), created("H124"))
-    rows = await ended(kit, 2)
-    assert [row["state"] for row in rows] == ["sent", "sent"]
-    assert len(await kit.texts(PICKERS)) == 2
+
+    async def told() -> None:
+        rows = await kit.fetch(
+            "SELECT n.order_number, d.state FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id"
+        )
+        states = {row["order_number"]: row["state"] for row in rows}
+        assert len(states) == 2
+        assert states.pop(an_order("H124").number) == "sent"
+        assert set(states.values()) <= {"pending", "sending"}
+
+    await eventually(told, within=60.0)
+    texts = await kit.texts(PICKERS)
+    assert sum("H124" in text for text in texts) == 1
+    assert all("LONG" in text for text in texts if "H124" not in text)
+
+
+async def test_a_comment_of_1588_characters_is_told_to_its_last_word(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_GROUP)
+    warning = "АЛЛЕРГИЯ НА ОРЕХИ"
+    comment = ("Оставьте у двери, звонок не работает. " * 50)[: 1588 - len(warning)] + warning
+    await kit.publish(
+        created(comment=comment, positions=tuple(Position(id=f"sku-{n}", quantity="1") for n in range(300)))
+    )
+    await ended(kit, 1)
+    texts = await kit.texts(PICKERS)
+    assert len(texts) > 1
+    assert warning in texts[-1]
+    assert all(an_order().number in text and "H123" in text for text in texts)
 
 
 async def test_what_telegram_finds_too_long_comes_in_smaller_pages(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from common.testing import eventually
+from orchestrator.engine.model import WorkflowEvent
+from orchestrator.orders.hooks import UnreadableHook, read_facts
+from orchestrator.orders.model import OrderFact
 from tests.integration.orchestrator.factories import all_taken
 
 UNREADABLE = [{"id": "a", "quantity": "a few"}]
@@ -303,3 +307,34 @@ async def test_of_people_who_skip_and_mend_one_event_at_once_one_is_heard(
         1, 0, int(detail["acts"][0]["action"] == "workflow_event.mend"),
     )  # fmt: skip
     assert await quantity(api, number) == "4"
+
+
+@pytest.mark.parametrize("parked", [True, False])
+async def test_what_a_stricter_release_cannot_read_again_harms_no_good_event(
+    start: Any, gateway: Any, database: Any, monkeypatch: pytest.MonkeyPatch, parked: bool
+) -> None:
+    """A parked event fails itself; one that took effect stays, and the late event that asks for it again fails."""
+
+    def stricter(events: Sequence[WorkflowEvent], currency: str | None = None) -> list[OrderFact | UnreadableHook]:
+        facts = read_facts(events, currency)
+        return [
+            UnreadableHook("stricter") if event.seq == 1 else fact for event, fact in zip(events, facts, strict=True)
+        ]
+
+    api = await start()
+    number = gateway.number("S")
+    created = gateway.hook("S", "order.created", minute=1, positions=[gateway.position("a", 2)])
+    changed = gateway.hook("S", "order.changed", minute=3, positions=[gateway.position("a", 3)])
+    late = gateway.hook("S", "order.changed", minute=2, positions=[gateway.position("a", 4)])
+    first, *others = [changed, created, late] if parked else [created, changed, late]
+    await gateway.send(first)
+    await all_taken(database, 1)
+    monkeypatch.setattr("orchestrator.orders.life.read_facts", stricter)
+    for taken, hook in enumerate(others, 2):
+        await gateway.send(hook)
+        await all_taken(database, taken)
+    failed = ["failed", "done", "done"] if parked else ["done", "done", "failed"]
+    workflow = await life_of(api, number)
+    assert [state for _, _, state in states(workflow)] == failed
+    code = workflow["events"][failed.index("failed")]["failure"]["code"]
+    assert (code, await quantity(api, number)) == (("unreadable_hook", "4") if parked else ("history_unreadable", "3"))

@@ -244,9 +244,9 @@ async def test_aggregate_states_are_derived_again_for_some_and_for_all_with_a_pr
     assert [(item["number"], item["before"], item["after"]) for item in preview["items"]] == expected
     status, answer = await api.call("POST", path, {"reason": "it drifted", "numbers": [runs, "NOPE"]}, role="operator")
     assert (status, answer["orders"], answer["differing"]) == (200, 2, 1)
-    assert answer["items"] == [
-        {"number": runs, "before": "crashed", "after": "in_progress"},
-        {"number": "NOPE", "before": None, "after": None},
+    assert [(item["number"], item["before"], item["after"]) for item in answer["items"]] == [
+        (runs, "crashed", "in_progress"),
+        ("NOPE", None, None),
     ]
     assert (await api.order(runs))["aggregate_state"] == "in_progress"
     status, answer = await api.call("POST", path, {"reason": "all of them", "all": True}, role="operator")
@@ -256,3 +256,22 @@ async def test_aggregate_states_are_derived_again_for_some_and_for_all_with_a_pr
     targets = [item["target"] for item in await api.all("/admin/v1/audit?action=order.recalculate")]
     assert targets == ["orders:all", f"order:{runs}"]
     assert (await api.call("POST", path, {"reason": "what?"}))[0] == 422
+
+
+async def test_states_are_derived_again_by_a_filter_as_planned(start: Any, gateway: Any, database: Any) -> None:
+    api = await start(upkeep_every=300, measure_every=300)  # the jobs do not do the same meanwhile
+    await three_orders(gateway, database)
+    runs, done = gateway.number("RUNS"), gateway.number("DONE")
+    await database.execute("UPDATE orders SET aggregate_state = 'crashed'")
+    path, said = "/admin/v1/orders/recalculate", {"reason": "it drifted"}
+    wanted = {"filter": {"aggregate_state": "crashed", "store_id": "17"}}
+    status, plan = await api.call("POST", path, {**wanted, **said, "dry_run": True}, role="operator")
+    assert (status, plan["matched"], {item["after"] for item in plan["items"]}) == (200, 2, {"in_progress", "finished"})
+    assert (await api.call("POST", path, {"ids": [runs], **said}))[1]["items"][0]["outcome"] == "recalculated"
+    status, answer = await api.call("POST", path, {"plan": plan["plan"], **said}, role="operator")
+    assert (status, {item["id"]: item["outcome"] for item in answer["items"]}) == (
+        200,
+        {runs: "changed_since", done: "recalculated"},
+    )
+    assert (await api.order(done))["aggregate_state"] == "finished"
+    assert (await api.call("POST", path, {"all": True, "ids": [runs], **said}))[0] == 422

@@ -11,10 +11,11 @@ from prometheus_client import CollectorRegistry
 
 from common.clock import ManualClock
 from common.postgres import Database
+from common.service import TableSizes
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
 from orchestrator.engine.retention import Pruned, Retention
-from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.measure import Measure
 from tests.integration.orchestrator.factories import all_taken
@@ -171,12 +172,13 @@ async def test_sizes_growth_and_orders_by_source_are_measured(
     pool: Database, database: Any, registry: CollectorRegistry
 ) -> None:
     measure = Measure(pool, OrchestratorMetrics(registry, sources=("sbermarket",)))
-    await measure.tables()
+    sizes = TableSizes(registry, TABLES)
+    await sizes.measure(pool)
     # Two days ago the table was smaller by a thousand bytes: that makes 3,500 a week.
     await database.execute(
         "INSERT INTO table_size SELECT day - 2, name, bytes - 1000 FROM table_size WHERE name = 'workflow_event'"
     )
-    await measure.tables()
+    await sizes.measure(pool)
     growth = {
         name: registry.get_sample_value("database_table_growth_bytes", {"table": name})
         for name in ("workflow_event", "orders")

@@ -323,8 +323,6 @@ class OrderMachine(RuleBasedStateMachine):
 
             self.go(check())
 
-    # --- the end ---------------------------------------------------------------------------------------------------------------
-
     def teardown(self) -> None:
         """Let everything go on to its end and compare."""
         if self.state != "none":

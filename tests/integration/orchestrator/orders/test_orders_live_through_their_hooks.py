@@ -48,7 +48,7 @@ async def test_an_order_lives_through_all_its_hooks(start: Any, gateway: Any, li
         "version": 5,
         "positions": [
             {"id": "a", "name": None, "quantity": "3", "original_quantity": "3", "price": 8000, "discount_price": None,
-             "total_price": None, "total_discount_price": None, "weight": None}
+             "total_price": None, "total_discount_price": None, "weight": None, "replaces": None}
         ],
         "totals": {"currency": "RUB", "total_price": 24000, "total_discount_price": None, "cost": 24000},
         "payment": {"method": "card", "id": "pay-1", "paid": True, "paid_at": "2026-11-21T10:03:00Z", "refunded": False},
@@ -57,6 +57,9 @@ async def test_an_order_lives_through_all_its_hooks(start: Any, gateway: Any, li
         "zone": "moscow",
         "tariff": "express",
         "store_id": "17",
+        "customer": None,
+        "address": None,
+        "delivery_window": None,
         "comment": None,
         "shipment_method": None,
         "replacement_policy": None,

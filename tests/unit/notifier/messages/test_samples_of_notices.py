@@ -37,6 +37,9 @@ CREATED = Order(
     goods=(MILK, BREAD, APPLES, CHEESE),
     total=68075,
     discounted_total=65575,
+    customer="А***, ***67",
+    address="Мо***, ул. Тв***, д. ***, кв. ***",
+    delivery_window="29.11.2026 18:00–20:00 (UTC+03:00)",
 )
 MORE_MILK = replace(MILK, quantity="3")
 CHANGED = replace(
@@ -47,6 +50,8 @@ CHANGED = replace(
     goods=(MORE_MILK, APPLES, CHEESE, JUICE),
     total=107225,
     discounted_total=104725,
+    address="Мо***, ул. Ар***, д. ***",
+    delivery_window="29.11.2026 20:00–22:00 (UTC+03:00)",
 )
 PAID = replace(
     CHANGED,
@@ -75,6 +80,8 @@ HOOKS: dict[str, tuple[str, Order | None, OrderFact]] = {
                 changed=((MILK, MORE_MILK),),
                 fields=(
                     ("comment", CREATED.comment, CHANGED.comment),
+                    ("address", CREATED.address, CHANGED.address),
+                    ("delivery_window", CREATED.delivery_window, CHANGED.delivery_window),
                     ("replacement_policy", CREATED.replacement_policy, CHANGED.replacement_policy),
                 ),
             ),
@@ -124,6 +131,7 @@ def order_as_known(order: Order | None, title: str) -> list[str]:
     lines = [title, f"  {order.external_id}, version {order.version}, {order.status}", f"  store {order.store_id}"]
     lines += [f"  {goods.id} {goods.label[:24]} × {goods.quantity} à {goods.price}" for goods in order.goods]
     lines += [f"  comment: {(order.comment or '')[:38]}", f"  replacement: {order.replacement_policy}"]
+    lines += [f"  to: {(order.address or '')[:44]}", f"  when: {order.delivery_window}"]
     return [*lines, f"  total {order.total}, discounted {order.discounted_total}"]
 
 

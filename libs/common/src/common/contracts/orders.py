@@ -1,7 +1,7 @@
 """Context ``orders``: what happened to orders and their workflows. Sent by the orchestrator.
 
 Sums are integer minor units of ``currency``. Quantities are decimal strings ("2", "0.5"): goods are sold by piece and by weight.
-No customer's name, phone, mail or address is in any of these messages.
+Of the customer's name, phone, mail and address these messages carry no more than what is left of them once they are masked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OrderStatus = Literal["created", "paid", "received", "delivered", "cancelled"]
 
 
 class Position(Message):
-    """One line of an order."""
+    """One line of an order. ``replaces`` is the id of the position that it stands in for."""
 
     id: str
     name: str | None = None
@@ -30,8 +30,27 @@ class Position(Message):
     replaces: str | None = None
 
 
+class OrderCustomer(Message):
+    """Who ordered, masked: enough to tell two people apart, too little to reach one."""
+
+    name: str | None = None
+    phone: str | None = None
+    email: str | None = None
+
+
+class DeliveryWindow(Message):
+    """When the customer waits for the delivery: moments where they could be read, else the words that were said (``text``)."""
+
+    starts: AwareDatetime | None = None
+    ends: AwareDatetime | None = None
+    text: str | None = None
+
+
 class OrderSnapshot(Message):
-    """An order as it was right after the event. ``version`` grows by at least one with every change of the order."""
+    """An order as it was right after the event. ``version`` grows by at least one with every change of the order.
+
+    ``customer`` and ``address`` are masked: whoever needs them whole asks the orchestrator, who keeps a record of it.
+    """
 
     number: str
     source: str
@@ -52,6 +71,9 @@ class OrderSnapshot(Message):
     total_discount_price: int | None = None
     payment_method: str | None = None
     payment_id: str | None = None
+    customer: OrderCustomer | None = None
+    address: str | None = None
+    delivery_window: DeliveryWindow | None = None
     updated_at: AwareDatetime
 
 
@@ -63,7 +85,7 @@ class PositionChange(Message):
 
 
 class OrderDifference(Message):
-    """What a change did: positions by kind, and other fields as (name, before, after)."""
+    """What a change did: positions by kind, and other fields as (name, before, after); ``customer`` and ``address`` masked."""
 
     added: tuple[Position, ...] = ()
     removed: tuple[Position, ...] = ()

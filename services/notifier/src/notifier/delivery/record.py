@@ -25,6 +25,10 @@ from notifier.incidents.model import IncidentState
 from notifier.messages.channels import ChannelRules
 from notifier.messages.words import Words
 
+_PAGES_AT_A_TIME = 5
+_OTHERS_TURN = timedelta(seconds=5)
+"""After so many pages a long notice lets the others in its chat go for so long: nobody's order waits for another's long comment."""
+
 
 class Outcomes:
     """Records the outcomes of one channel."""
@@ -134,7 +138,10 @@ class Outcomes:
 
     def _after(self, entry: Entry, outcome: Outcome, now: datetime, *, shared: bool) -> After:
         if isinstance(outcome, Sent) and not entry.last:
-            return After(state=State.PENDING, not_before=now, reason="more pages follow")
+            before = entry.waiting.pages_done
+            rests = before // _PAGES_AT_A_TIME < (before + len(entry.pages)) // _PAGES_AT_A_TIME
+            not_before = now + _OTHERS_TURN if rests else now
+            return After(state=State.PENDING, not_before=not_before, reason="more pages follow")
         return after(
             outcome,
             now=now,

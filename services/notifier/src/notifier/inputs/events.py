@@ -31,12 +31,14 @@ class IngestEvents:
     event that cannot be read raises ``ValueError``; nothing of its batch is kept then.
     """
 
-    def __init__(self, *, routes: Routes, words: Words, environment: str, problems: Problems) -> None:
+    def __init__(
+        self, *, routes: Routes, words: Words, environment: str, problems: Problems, console_url: str | None = None
+    ) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
         self._problems = problems
-        self._orders = OrderNotices(routes=routes, words=words, environment=environment)
+        self._orders = OrderNotices(routes=routes, words=words, environment=environment, console_url=console_url)
 
     async def __call__(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Take a batch in, in the inbox's transaction: orders in its order, each problem's reports and ends in theirs.

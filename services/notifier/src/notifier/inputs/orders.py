@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from common.contracts import Envelope, parse
 from common.contracts.orders import (
+    DeliveryWindow,
     OrderCancelledV1,
     OrderChangedV1,
     OrderCorrectedV1,
     OrderCreatedV1,
+    OrderCustomer,
     OrderDeliveredV1,
     OrderDifference,
     OrderEvent,
@@ -26,7 +30,7 @@ from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import NO_ROUTE
 from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
 from notifier.messages.words import Words
-from notifier.routing.model import Labels, Routes
+from notifier.routing.model import Chosen, Labels, Routes
 
 ORDER_EVENTS: dict[str, type[OrderEvent]] = {
     model.TYPE: model
@@ -45,25 +49,26 @@ _CREATED = "order.created"
 _HOLD_SECONDS = 2.0
 _NOT_NOTIFIED = "the orchestrator decided that nobody is told"
 _MASK = "[masked]"
-_MOST = 4000  # far more than any notice shows; keeps a text of a megabyte from costing anything
+_AT_A_TIME = 4000  # characters that are searched for a phone: patterns take longer than a text's length
+_OF_A_PHONE = "0123456789().-\u2010\u2011\u2012\u2013\u2014\u2015/_+ \t\r\n\u00a0\u2009\u202f"
 _GAP = r"[\s().\-\u2010-\u2015/_]{0,3}"
-_TAIL = re.compile(r"[\d\s().\-\u2010-\u2015/_+]+\Z")
 # Ten digits or more, however they are parted, are a phone to us: in a comment nothing else of that length is worth reading.
 _LONG_NUMBER = re.compile(rf"\+?\d(?:{_GAP}\d){{9,}}")
 _DATE = re.compile(r"(?<!\d)(\d{1,2}[./-]\d{1,2}[./-]20[2-4]\d|20[2-4]\d-\d{2}-\d{2})(?!\d)")
 
 
 class OrderNotices:
-    """Makes the notices of order events, for whom the routes name."""
+    """Makes the notices of order events, for whom the routes name. ``console_url``: where people look the order up."""
 
-    def __init__(self, *, routes: Routes, words: Words, environment: str) -> None:
+    def __init__(self, *, routes: Routes, words: Words, environment: str, console_url: str | None = None) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
+        self._console_url = console_url
 
     def notice(self, envelope: Envelope) -> NewNotice:
         """Return the notice of an order event (one of ``ORDER_EVENTS``). Raises ``ValueError`` when it cannot be read."""
-        fact = order_fact(parse(envelope, ORDER_EVENTS[envelope.type]))
+        fact = order_fact(parse(envelope, ORDER_EVENTS[envelope.type]), console_url=self._console_url)
         order = fact.order
         labels = Labels(
             environment=self._environment,
@@ -73,7 +78,7 @@ class OrderNotices:
             zone=order.zone,
             order_number=order.number,
         )
-        chosen = self._routes.choose(labels) if fact.notify else ()
+        chosen = self._choose(fact, labels) if fact.notify else ()
         return NewNotice(
             id=new_id(),
             subject=f"order:{order.number}",
@@ -90,6 +95,17 @@ class OrderNotices:
             chosen=chosen,
             labels=labels if fact.notify else None,
         )
+
+    def _choose(self, fact: OrderFact, labels: Labels) -> tuple[Chosen, ...]:
+        """Return who is told: those of the order's store, and those of the store that has it no longer."""
+        chosen = self._routes.choose(labels)
+        fields = () if fact.difference is None else fact.difference.fields
+        left = next((before for name, before, _ in fields if name == "store_id"), None)
+        if left is None:
+            return chosen
+        places = {(each.destination.chat, each.destination.topic) for each in chosen}
+        others = self._routes.choose(replace(labels, store_id=left))
+        return (*chosen, *(each for each in others if (each.destination.chat, each.destination.topic) not in places))
 
 
 async def held_behind_gaps(notifications: NotificationStore, notices: list[NewNotice]) -> list[NewNotice]:
@@ -116,7 +132,7 @@ async def held_behind_gaps(notifications: NotificationStore, notices: list[NewNo
     ]
 
 
-def order_fact(event: OrderEvent) -> OrderFact:
+def order_fact(event: OrderEvent, *, console_url: str | None = None) -> OrderFact:
     """Return what an order event says; its kind is the type without context's plural and version (``order.created``)."""
     difference = event.difference if isinstance(event, OrderChangedV1 | OrderPaidV1 | OrderCorrectedV1) else None
     reason = None
@@ -124,7 +140,7 @@ def order_fact(event: OrderEvent) -> OrderFact:
         reason = event.description or event.slug
     return OrderFact(
         kind=event.TYPE.removeprefix("orders.").rpartition(".")[0],
-        order=_order(event.order),
+        order=_order(event.order, console_url),
         notify=event.notify,
         difference=None if difference is None else _difference(difference),
         reason=None if reason is None else free_text(reason),
@@ -132,14 +148,27 @@ def order_fact(event: OrderEvent) -> OrderFact:
 
 
 def free_text(text: str) -> str:
-    """Mask phones (in every way people write them), mail addresses and tokens. Dates stay; what is beyond 4,000 characters goes."""
-    if len(text) > _MOST:
-        text = _TAIL.sub("", text[:_MOST]) + "…"  # not half a phone
+    """Mask phones (in every way people write them), mail addresses and tokens. Dates stay, and so does everything else."""
+    return "".join(map(_masked, _pieces(text)))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a long text where no phone and no word is cut in two, unless one alone is as long as a piece."""
+    start = 0
+    while len(text) - start > _AT_A_TIME:
+        piece = text[start : start + _AT_A_TIME].rstrip(_OF_A_PHONE)
+        size = piece.rfind(" ") + 1 or len(piece) or _AT_A_TIME
+        yield text[start : start + size]
+        start += size
+    yield text[start:]
+
+
+def _masked(text: str) -> str:
     pieces = _DATE.split(scrub_text(text))
     return "".join(piece if index % 2 else _LONG_NUMBER.sub(_MASK, piece) for index, piece in enumerate(pieces))
 
 
-def _order(order: OrderSnapshot) -> Order:
+def _order(order: OrderSnapshot, console_url: str | None) -> Order:
     return Order(
         number=order.number,
         external_id=order.external_id,
@@ -155,12 +184,46 @@ def _order(order: OrderSnapshot) -> Order:
         goods=tuple(_goods(position) for position in order.positions),
         total=order.total_price,
         discounted_total=order.total_discount_price,
+        customer=_customer(order.customer),
+        address=None if order.address is None else free_text(order.address),
+        delivery_window=_window(order.delivery_window),
+        link=None if console_url is None else f"{console_url.rstrip('/')}/o/{order.number}",
     )
+
+
+def _customer(customer: OrderCustomer | None) -> str | None:
+    if customer is None:
+        return None
+    said = (customer.name, customer.phone, customer.email)
+    return ", ".join(free_text(value) for value in said if value) or None
+
+
+def _window(window: DeliveryWindow | None) -> str | None:
+    if window is None:
+        return None
+    if window.starts is None and window.ends is None:
+        return None if window.text is None else free_text(window.text)
+    return _period(window.starts, window.ends)
+
+
+def _period(starts: datetime | None, ends: datetime | None) -> str:
+    """Write a period as people do, the day once: ``29.11.2026 18:00–20:00 (UTC+03:00)``."""
+    first = starts or ends
+    if first is None:
+        return ""
+    zone = f" ({first.tzname()})" if first.tzinfo is not None else ""
+    begins = "…" if starts is None else f"{starts:%d.%m.%Y %H:%M}"
+    if ends is None:
+        return f"{begins}–…{zone}"
+    same_day = starts is not None and starts.date() == ends.date() and starts.utcoffset() == ends.utcoffset()
+    return f"{begins}–{ends:%H:%M}{zone}" if same_day else f"{begins} – {ends:%d.%m.%Y %H:%M}{zone}"
 
 
 def _goods(position: Position) -> Goods:
     price = position.price if position.discount_price is None else position.discount_price
-    return Goods(id=position.id, name=position.name, quantity=position.quantity, price=price)
+    return Goods(
+        id=position.id, name=position.name, quantity=position.quantity, price=price, replaces=position.replaces
+    )
 
 
 def _difference(difference: OrderDifference) -> Difference:
@@ -168,8 +231,16 @@ def _difference(difference: OrderDifference) -> Difference:
         added=tuple(_goods(position) for position in difference.added),
         removed=tuple(_goods(position) for position in difference.removed),
         changed=tuple((_goods(change.before), _goods(change.after)) for change in difference.changed),
-        fields=tuple(
-            (name, before if before is None else free_text(before), after if after is None else free_text(after))
-            for name, before, after in difference.fields
-        ),
+        fields=tuple((name, _value(name, before), _value(name, after)) for name, before, after in difference.fields),
     )
+
+
+def _value(name: str, value: str | None) -> str | None:
+    if value is None or name == "store_id":
+        return value
+    if name == "delivery_window" and len(moments := value.split(" – ")) == 2:
+        try:
+            return _period(*(datetime.fromisoformat(moment) if moment else None for moment in moments))
+        except ValueError:
+            pass  # said in words
+    return free_text(value)

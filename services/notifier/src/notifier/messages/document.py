@@ -68,11 +68,12 @@ Keyboard: TypeAlias = tuple[tuple[Button, ...], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One complete notice, with its buttons."""
+    """One complete notice, with its buttons. ``again`` says what it is about: each message after the first begins with it."""
 
     title: Line
     sections: tuple[Section, ...] = ()
     buttons: tuple[Button, ...] = ()
+    again: Line = ()
 
     def flatten(self) -> tuple[Line, ...]:
         """Return every line in reading order, headings and bullets included."""
@@ -97,6 +98,7 @@ class Document:
                 for section in self.sections
             ],
             "buttons": [[button.label, button.data, button.style] for button in self.buttons],
+            "again": _line_to_json(self.again),
         }
 
     @classmethod
@@ -113,6 +115,7 @@ class Document:
                 for section in value["sections"]
             ),
             buttons=buttons_from(value.get("buttons", ())),
+            again=_line_from_json(value.get("again", ())),
         )
 
 
@@ -171,7 +174,10 @@ def text_of(line: Sequence[Span]) -> str:
 
 
 def split_line(line: Line, longest: int) -> list[Line]:
-    """Cut a line into lines whose spans have at most ``longest`` characters of text together; styles are kept, nothing is lost."""
+    """Cut a line into lines whose spans have at most ``longest`` characters of text together; styles are kept, nothing is lost.
+
+    Words stay whole, unless one alone is longer than half of that.
+    """
     if sum(len(span.text) for span in line) <= longest:
         return [line]
     pieces: list[Line] = []
@@ -180,15 +186,25 @@ def split_line(line: Line, longest: int) -> list[Line]:
     for span in line:
         rest = span.text
         while rest:
-            if room == 0:
+            end = _border(rest, room, longest)
+            if end:
+                part, rest = rest[:end], rest[end:]
+                current.append(Span(part, span.style, span.link, span.handles if not rest else ()))
+                room -= len(part)
+            if rest:
                 pieces.append(tuple(current))
                 current, room = [], longest
-            part, rest = rest[:room], rest[room:]
-            current.append(Span(part, span.style, span.link, span.handles if not rest else ()))
-            room -= len(part)
     if current:
         pieces.append(tuple(current))
     return pieces
+
+
+def _border(text: str, room: int, longest: int) -> int:
+    """Where to cut a text that has ``room`` characters left on its line: behind a blank, if one stands in the second half of the line."""
+    if len(text) <= room:
+        return len(text)
+    blank = text.rfind(" ", 0, room) + 1
+    return blank if blank and longest - room + blank > longest // 2 else room
 
 
 def with_marks(page: Page, mark: str | None) -> tuple[Line, ...]:
@@ -211,15 +227,20 @@ def short_link(link: str) -> str | None:
 
 
 def cut(document: Document, *, cost: Callable[[Line], int], limit: int, longest_line: int) -> tuple[Page, ...]:
-    """Fill pages greedily. ``cost`` is of a line as it will be sent; a line whose text is longer than ``longest_line`` is cut."""
+    """Fill pages greedily. ``cost`` is of a line as it will be sent; a line whose text is longer than ``longest_line`` is cut.
+
+    A line of that length must fit on a page however its text is escaped; one that is cut leaves room for what a page begins with.
+    """
+    again = split_line(document.again, longest_line // 2)[:1] if document.again else []
+    longest = longest_line - sum(len(text_of(line)) for line in again)
     pages: list[list[Line]] = [[]]
     used = 0
     for whole in document.flatten():
-        for line in split_line(whole, longest_line):
+        for line in split_line(whole, longest):
             price = cost(line)
             if pages[-1] and used + price > limit:
-                pages.append([])
-                used = 0
+                pages.append([*again])
+                used = sum(map(cost, again))
             pages[-1].append(line)
             used += price
     return tuple(Page(lines=tuple(lines), number=index + 1, count=len(pages)) for index, lines in enumerate(pages))

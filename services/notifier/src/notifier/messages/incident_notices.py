@@ -78,7 +78,7 @@ def render_problem(
 ) -> Document:
     """Return the notice of a problem that was opened, became critical (``escalated``) or is over (``resolved``).
 
-    ``people`` are tagged, each as its channel does that, unless it is over.
+    ``people`` are tagged, each as its channel does that, unless it is over. What is said of an order is told whole; alerts are shortened.
     """
     what = words[fact.kind] if fact.kind in _NAMED and transition == "opened" else words[f"incident.{transition}"]
     sign = "✅" if transition == "resolved" else words[f"severity.{fact.severity}"]
@@ -92,18 +92,20 @@ def render_problem(
             label = {"source": words["source"], "store_id": words["store"].capitalize(), "zone": "zone"}[name]
             lines.append((plain(f"{label}: "), plain(_short(value))))
     lines.append((plain(f"{words['service']}: "), plain(_short(fact.service))))
+    of_an_order = fact.order_number is not None and fact.alert is None
     if transition != "resolved":
         if people:
             lines.append((plain(f"{words['responsible']}: "), *_tagged(people)))
         lines.extend(
-            (plain(f"{_short(words.label(name))}: "), plain(_short(value)))
+            (plain(f"{_short(words.label(name))}: "), plain(value if of_an_order else _short(value)))
             for name, value in list(fact.details.items())[:_MOST_DETAILS]
         )
         if fact.what_to_do:
             lines.append((bold(f"{words['what_to_do']}:"), plain(f" {shorten(fact.what_to_do, _LONGEST_INSTRUCTION)}")))
         if fact.link and len(fact.link) <= _LONGEST_LINK:
             lines.append(_link(fact.link, words))
-    return Document(title=title, sections=(Section(lines=tuple(lines)),))
+    again = (plain("№ "), code(fact.order_number), plain(" · "), *title) if fact.order_number else title
+    return Document(title=title, sections=(Section(lines=tuple(lines)),), again=again)
 
 
 def render_follow_up(

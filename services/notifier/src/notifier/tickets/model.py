@@ -180,7 +180,9 @@ def ticket_for(
         (words["link"], fact.link),
     ):
         if value:
-            lines.append(f"{label}: {shorten(one_line(value), _LONGEST_DETAIL)}")
+            lines.append(
+                f"{label}: {one_line(value) if fact.alert is None else shorten(one_line(value), _LONGEST_DETAIL)}"
+            )
     return NewTicket(
         queue=(instruction.queue if instruction is not None else None) or PROBLEMS,
         kind=fact.kind,

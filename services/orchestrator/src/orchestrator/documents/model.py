@@ -1,4 +1,4 @@
-"""The order's document (voucher): what was bought, and for how much. Deterministic; no customer's data is in it."""
+"""The order's document (voucher): what was bought, for how much, by whom, where to and when. Deterministic."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from orchestrator.orders.model import OrderState
 
 CONTENT_TYPE = "text/plain; charset=utf-8"
 _UNKNOWN = "–"
+CUSTOMER, PHONE, MAIL, ADDRESS = PERSONAL = ("Customer ", "Phone ", "Mail ", "Address ")
+"""How the lines with a customer's data begin. No other line begins so: goods are numbered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ def render(order: OrderState) -> str:
         f"Of {order.source}, {order.external_id}",
         f"Store {order.store_id or _UNKNOWN}",
         f"Paid by {order.payment_method or _UNKNOWN}",
+        *_delivery(order),
         "",
         *(
             f"{number}. {_flat(line.name or line.id)} | {_quantity(line)} | {_sum(line, currency)}"
@@ -49,9 +52,27 @@ def render(order: OrderState) -> str:
     return "\n".join(rows) + "\n"
 
 
+def without_customer(content: str) -> str:
+    """Return a document with nothing of the customer in it: that of the same order without a customer, to the byte."""
+    return "\n".join(line for line in content.split("\n") if not line.startswith(PERSONAL))
+
+
 def digest(content: str) -> str:
     """Return what is equal for equal documents."""
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _delivery(order: OrderState) -> list[str]:
+    """What is known of customer, address and window; nothing where nothing is, so that older documents stay equal."""
+    customer, address, window = order.customer, order.address, order.delivery_window
+    said = (
+        (CUSTOMER, None if customer is None else customer.name),
+        (PHONE, None if customer is None else customer.phone),
+        (MAIL, None if customer is None else customer.email),
+        (ADDRESS, None if address is None else address.full),
+        ("Delivery ", None if window is None else window.full),
+    )
+    return [f"{label}{_flat(value)}" for label, value in said if value]
 
 
 def _quantity(line: Line) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import Answer, Changes, Page, PageQuery, Request, Route, decode_cursor, page_of
+from common.http import Answer, Changes, CustomersData, Page, PageQuery, Request, Route, decode_cursor, page_of
+from orchestrator.documents.mask import masked_document
 from orchestrator.documents.reissue import ReissueChange, ReissueTaken, reissue_document
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.admin import admin_change, admin_read
@@ -31,7 +33,7 @@ class DocumentView(DocumentVersion):
 
     number: str
     content_type: str
-    content: str
+    content: Annotated[str, CustomersData(masked_document)]
     order_revision: int
 
 

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 from common.http import BulkFilter, Moment
 from common.postgres import Connection
 from orchestrator.engine.model import ORDER_LIFE, WorkflowState
 from orchestrator.engine.search import Filters, in_state
 
-Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"\A[^\x00]*\z")]
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("no text of ours has a NUL in it")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
 OrderNumbers = Annotated[list[Text], Field(min_length=1, max_length=1000)]
 _OF_FAILED = "SELECT a.workflow_id FROM set_aside_event AS a WHERE a.state = 3"
 # An order that failed on its `created` has no row of its own: then its events say where it came from.

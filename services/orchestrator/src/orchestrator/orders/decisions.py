@@ -26,6 +26,7 @@ from orchestrator.orders.transitions import CHANGING
 
 _OF_CONTENT = frozenset({HookType.CHANGED, HookType.CORRECTED})
 _UNANNOUNCED = frozenset({"payment_method", "payment_id"})
+_OF_MONEY = _UNANNOUNCED | {"total_price", "total_discount_price", "currency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def _announce(step: Step) -> Announcement | None:
     if step.after is None or step.act not in CHANGING:
         return None
     notify = step.fact.hook is HookType.CREATED or step.fact.hook in _OF_CONTENT
-    if step.fact.hook is HookType.CANCELLED:
+    if step.fact.hook is HookType.PAID:  # who packs needs no prices, but a store, an address, a time of delivery
+        notify = any(name not in _OF_MONEY for name, _, _ in step.difference.fields)
+    elif step.fact.hook is HookType.CANCELLED:
         notify = step.after.told_cancelled
     return Announcement(step.fact, step.after, notify, step.difference)
 

@@ -30,6 +30,7 @@ from orchestrator.engine.model import (
 )
 from orchestrator.engine.worker import EventFails
 from orchestrator.orders import messages
+from orchestrator.orders.contacts import ContactKeys, contacts_of, write_contacts
 from orchestrator.orders.decisions import Decisions, decide
 from orchestrator.orders.fold import Step, fold, is_next, step
 from orchestrator.orders.hooks import UnreadableHook, read_all, read_facts, to_fact
@@ -150,8 +151,11 @@ class OrderLife:
         """Write orders and goods; note who is parked and who is no longer."""
         effects = {claim.workflow_id: effect for claim, effect in effects_of(outcomes, OrderChange, Parked)}
         changes = {key: effect for key, effect in effects.items() if isinstance(effect, OrderChange)}
+        parked = {key: effect for key, effect in effects.items() if isinstance(effect, Parked)}
         await write_orders(connection, list(changes.values()))
-        await park(connection, {key: effect for key, effect in effects.items() if isinstance(effect, Parked)})
+        await park(connection, parked)
+        contacts = [*(each.contacts for each in changes.values()), *(each.contacts for each in parked.values())]
+        await write_contacts(connection, [keys for found in contacts for keys in found])
         return await unpark(
             connection,
             {workflow_id: change.unparked for workflow_id, change in changes.items() if change.unparked is not None},
@@ -162,7 +166,12 @@ class OrderLife:
         traces, logs, timeline = _trace(claim, folded, now)
         if after is None:
             first = folded.new[0].fact if folded.new else to_fact(folded.events[0])
-            parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook)
+            parked = Parked(
+                order_number=claim.order_number,
+                source=first.source,
+                hook=first.hook,
+                contacts=contacts_of(claim.order_number, folded.new),
+            )
             return Outcome(claim=claim, upto=claim.upto, effect=parked, timeline=timeline, steps=logs)
         decisions = folded.decisions
         latest = list(traces.values())[-1] if traces else None
@@ -174,7 +183,7 @@ class OrderLife:
         if decisions.refund:
             timeline.append(messages.refund_entry(after, now=now, traceparent=latest))
         before = None if stored is None else stored.state
-        change = self._change(claim, stored, after, decisions, now)
+        change = self._change(claim, stored, after, decisions, contacts_of(claim.order_number, folded.new), now)
         return Outcome(
             claim=claim,
             upto=claim.upto,
@@ -189,7 +198,13 @@ class OrderLife:
         )
 
     def _change(
-        self, claim: Claim, stored: StoredOrder | None, after: OrderState, decisions: Decisions, now: datetime
+        self,
+        claim: Claim,
+        stored: StoredOrder | None,
+        after: OrderState,
+        decisions: Decisions,
+        contacts: Sequence[ContactKeys],
+        now: datetime,
     ) -> OrderChange:
         """Return the order's new row. Its revision grows with each announcement, or by one when it changed and nothing is announced."""
         zone, tariff = self.placement.of(after)
@@ -207,6 +222,7 @@ class OrderLife:
             stock=decisions.stock,
             corrects_stock=stored is not None and bool(stored.state.written_off),
             unparked=messages.created_after_all(claim.order_number, now=now) if was_parked else None,
+            contacts=contacts,
         )
 
 

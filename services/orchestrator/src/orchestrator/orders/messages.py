@@ -31,7 +31,8 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.model import PERSONAL, Difference, HookType, Incident, IncidentKind, OrderState, Status
+from orchestrator.orders.masks import masked, masked_address, masked_contact
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState, Status
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
 
@@ -57,9 +58,9 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.RECEIVED_AFTER_CANCELLING: "The order was handed to a courier after it had been cancelled",
     IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
     IncidentKind.EMPTIED: "A hook says that the order has no goods; the goods were kept",
+    IncidentKind.CURRENCY_DIFFERS: "A hook names another currency than the order's; its goods and sums were not applied",
 }
 _MOST_LINES = 10
-_HIDDEN = "***"
 
 _ACTS: Mapping[Act, str] = {
     Act.CREATE: "The order was created",
@@ -113,16 +114,17 @@ def announced_type(item: Announcement) -> str:
 
 
 def public_difference(difference: Difference) -> dict[str, Any]:
-    """Return the contract's difference: of what is a customer's it says that it changed, not what it is."""
+    """Return the contract's difference: what is a customer's is masked, but for the comment, which whoever packs has to read."""
     document = encode_difference(difference)
-    for change in document["fields"]:
-        if change[0] in PERSONAL - {"comment"}:
-            change[1:] = [value and _HIDDEN for value in change[1:]]
+    document["fields"] = [
+        [name, masked(name, before), masked(name, after)] for name, before, after in difference.fields
+    ]
     return document
 
 
 def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated_at: datetime) -> dict[str, Any]:
-    """Return the contract's ``OrderSnapshot`` of a state."""
+    """Return the contract's ``OrderSnapshot`` of a state: the customer masked."""
+    window = order.delivery_window
     return {
         "number": order.number,
         "source": order.source,
@@ -143,6 +145,11 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "total_discount_price": order.total_discount_price,
         "payment_method": order.payment_method,
         "payment_id": order.payment_id,
+        "customer": None if order.customer is None else masked_contact(order.customer),
+        "address": None if order.address is None else masked_address(order.address),
+        "delivery_window": None
+        if window is None
+        else {"starts": window.starts, "ends": window.ends, "text": window.text},
         "updated_at": updated_at,
     }
 
@@ -239,6 +246,7 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
             details[f"positions_{name}"] = str(count)
     if difference.fields:
         details["fields"] = ", ".join(name for name, _, _ in difference.fields)
+        details.update((name, _told(name, before, after)) for name, before, after in difference.fields)
     return timeline_entry(
         number,
         f"order.{taken.act}",
@@ -283,7 +291,10 @@ def _closed(before: OrderState | None, after: OrderState) -> bool:
 
 
 def _changed_when_closed(before: OrderState | None, after: OrderState) -> bool:
-    shown = ("lines", "total_price", "total_discount_price", "store_id", "payment_method", "currency")
+    shown = (
+        "lines", "total_price", "total_discount_price", "store_id", "payment_method", "currency", "customer", "address",
+        "delivery_window",
+    )  # fmt: skip
     return _has_document(after) and _has_document(before) and _differ(before, after, shown)
 
 
@@ -374,8 +385,16 @@ def _in_words(difference: Difference, currency: str) -> dict[str, str]:
             [f"{_line(item.before, currency)} → {_line(item.after, currency)}" for item in difference.changed]
         )
     for name, before, after in difference.fields:
-        words[name] = "changed" if name in PERSONAL else f"{before or '–'} → {after or '–'}"
+        words[name] = _told(name, before, after)
     return words
+
+
+def _told(name: str, before: str | None, after: str | None) -> str:
+    """Say how a field changed. Of what is a customer's nothing is shown whole, and of a comment nothing."""
+    if name == "comment":
+        return "changed"
+    was, now = masked(name, before) or "–", masked(name, after) or "–"
+    return f"changed, {now}" if was == now else f"{was} → {now}"
 
 
 def _list(items: list[str]) -> str:

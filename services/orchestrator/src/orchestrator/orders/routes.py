@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from common.contracts.orders import OrderStatus
 from common.errors import NotFound
 from common.http import (
+    BULK_ERRORS,
     INTERNAL,
     VIEWER,
     AdminChange,
@@ -26,7 +28,11 @@ from common.http import (
 )
 from common.ids import order_number
 from orchestrator.engine.admin import admin_change, admin_read
+from orchestrator.orders.contacts import by_email, by_phone, by_words
+from orchestrator.orders.life import HistoryPruned
+from orchestrator.orders.past import order_at
 from orchestrator.orders.recalculate import (
+    RECALCULATE,
     OrdersRecalculated,
     Recalculated,
     RecalculateOrders,
@@ -34,10 +40,26 @@ from orchestrator.orders.recalculate import (
     recalculate_orders,
 )
 from orchestrator.orders.search import OrderSearch
-from orchestrator.orders.views import OrderSummary, OrderView, StockMovement, order_summary, order_view, stock_movement
+from orchestrator.orders.store import OrderStore, decode_state
+from orchestrator.orders.views import (
+    OrderSummary,
+    OrderView,
+    StockMovement,
+    order_summary,
+    order_view,
+    past_view,
+    stock_movement,
+)
 
 _READERS = INTERNAL | VIEWER
 _Id = Field(default=None, max_length=255)
+
+
+def _enough(phone: str | None) -> str | None:
+    """Fewer digits are in everybody's number."""
+    if phone is not None:
+        by_phone(phone)
+    return phone
 
 
 class BySource(BaseModel):
@@ -49,14 +71,32 @@ class BySource(BaseModel):
     external_id: str = Field(min_length=1, max_length=255)
 
 
+class AtMoment(BaseModel):
+    """As of when; as it is now if no moment is named."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    at: Moment | None = Field(
+        default=None, description="as it was then, by the marketplace's clock, as far as is known today"
+    )
+
+
 class OrdersQuery(PageQuery):
-    """Filters of the list of orders, exact matches; `since` and `until` bound when we learned of the order."""
+    """Filters of the list of orders, exact matches; `since` and `until` bound when we learned of the order.
+
+    `phone` in any spelling, or its last four digits or more; `email` from its beginning; `q` is whatever a customer says: number,
+    the shop's own number, phone, mail, any part of a name. A contact that the order had once finds it, too.
+    """
 
     status: OrderStatus | None = None
     aggregate_state: str | None = Field(default=None, max_length=32)
     source: str | None = _Id
     store_id: str | None = _Id
     external_id: str | None = _Id
+    number: str | None = _Id
+    q: str | None = Field(default=None, min_length=2, max_length=255)
+    phone: Annotated[str | None, Field(max_length=64), AfterValidator(_enough)] = None
+    email: str | None = Field(default=None, min_length=3, max_length=320)
     since: Moment | None = None
     until: Moment | None = None
 
@@ -73,6 +113,7 @@ class OrderRoutes:
     """The handlers."""
 
     search: OrderSearch
+    orders: OrderStore
     changes: Changes
 
     def routes(self) -> list[Route]:
@@ -83,8 +124,10 @@ class OrderRoutes:
                 path="/orders/v1/orders/{number}",
                 handler=self._by_number,
                 summary="An order by its number",
+                description="With `at`: 404 before it existed; 409 `history_pruned` when its events are no longer kept.",
+                query=AtMoment,
                 response=OrderView,
-                errors=(NotFound,),
+                errors=(NotFound, HistoryPruned),
                 roles=_READERS,
                 tags=("orders",),
             ),
@@ -119,6 +162,7 @@ class OrderRoutes:
                 self._recalculate_many,
                 "Derive aggregate states again, for many orders or for all",
                 (RecalculateOrders, OrdersRecalculated),
+                errors=BULK_ERRORS,
             ),
         ]
 
@@ -126,10 +170,17 @@ class OrderRoutes:
         row = await self.search.order(number)
         if row is None:
             raise NotFound(f"there is no order {number}")
-        return order_view(row)
+        return order_view(dict(row))
 
-    async def _by_number(self, request: Request[None, None]) -> OrderView:
-        return await self._one(request.path["number"])
+    async def _by_number(self, request: Request[None, AtMoment]) -> OrderView:
+        number, at = request.path["number"], request.query.at
+        if at is None:
+            return await self._one(number)
+        row = await self.search.order(number)
+        state = None if row is None else await order_at(self.orders, decode_state(row["document"]), at)
+        if row is None or state is None:
+            raise NotFound(f"there was no order {number} then")
+        return past_view(state, dict(row))
 
     async def _by_source(self, request: Request[None, BySource]) -> OrderView:
         # The number is a pure function of both, so this is a look-up by the primary key.
@@ -137,8 +188,12 @@ class OrderRoutes:
 
     async def _orders(self, request: Request[None, OrdersQuery]) -> Page[OrderSummary]:
         query = request.query
+        contact = [by(said) for said, by in ((query.phone, by_phone), (query.email, by_email)) if said]
         rows = await self.search.orders(
-            **query.model_dump(exclude={"limit", "cursor"}),
+            **query.model_dump(exclude={"limit", "cursor", "q", "phone", "email"}),
+            said=query.q,
+            meaning=None if query.q is None else by_words(query.q),
+            contact=contact,
             after=decode_cursor(query.cursor, datetime, str),
             limit=query.limit,
         )
@@ -156,4 +211,6 @@ class OrderRoutes:
         return await self.changes.carry_out(request, partial(recalculate_order, number=request.path["number"]))
 
     async def _recalculate_many(self, request: Request[RecalculateOrders, None]) -> Answer:
+        if request.body.numbers is None and not request.body.all:
+            return await RECALCULATE.carry_out(self.changes, request)
         return await self.changes.carry_out(request, partial(recalculate_orders, asked=request.body))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from common.postgres import Database, Record
+from common.postgres import Connection, Database, Record
 from orchestrator.engine.model import WorkflowState
 from orchestrator.engine.search import Filters, in_state
+from orchestrator.orders.contacts import Condition
 
 _ORDER = "SELECT * FROM orders WHERE number = $1"
+_ORDERS = "SELECT * FROM orders"
+_NEWEST_FIRST = "created_at DESC, number DESC"
 
 # Orders in trouble are few among many: they are found by their workflows.
 _TROUBLED = "number = ANY(ARRAY(SELECT w.order_number FROM workflow AS w WHERE {}))"
@@ -17,6 +21,24 @@ _TROUBLE = {"stopped": WorkflowState.STOPPED, "crashed": WorkflowState.CRASHED}
 
 # With a number its own unique index answers; the planner would otherwise be tempted to walk the primary key.
 _STOCK_OF_ORDER = "(SELECT * FROM stock_movements WHERE number = {} OFFSET 0) AS moved"
+
+_FEW = 2000
+"""So many orders with a contact are read and sorted; what more have is met soon enough by walking back from the newest."""
+_WINDOW = 20_000
+_BY_ID = """
+SELECT number FROM orders WHERE number = upper($1)
+UNION SELECT number FROM (SELECT number FROM orders WHERE external_id = $1 LIMIT 2000) AS of_sources
+"""
+# With its ends inside, so that no order falls between two windows; what is looked for is compared outside, whatever it is.
+_WALK = """
+WITH part AS MATERIALIZED (
+    SELECT * FROM order_contact {where} ORDER BY created_at DESC, number DESC FETCH FIRST {size} ROWS WITH TIES
+)
+SELECT array_agg(number) FILTER (WHERE {wanted}) AS numbers, count(*) AS looked_at,
+       (SELECT created_at FROM part ORDER BY created_at, number LIMIT 1) AS last_created,
+       (SELECT number FROM part ORDER BY created_at, number LIMIT 1) AS last_number
+FROM part
+"""
 
 
 class OrderSearch:
@@ -38,22 +60,49 @@ class OrderSearch:
         until: datetime | None,
         after: tuple[Any, ...] | None,
         limit: int,
+        said: str | None = None,
+        meaning: Condition | None = None,
+        contact: Sequence[Condition] = (),
         **equal: str | None,
     ) -> list[Record]:
-        """Return orders, the newest first, from after the position (created_at, number). ``equal``: status, source, store_id …"""
-        filters = Filters()
-        filters.add_given("aggregate_state = {}", aggregate_state)
-        if aggregate_state in _TROUBLE:
-            filters.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
-        for column in ("status", "source", "store_id", "external_id"):
-            filters.add_given(f"{column} = {{}}", equal[column])
-        filters.add_given("created_at >= {}", since)
-        filters.add_given("created_at < {}", until)
-        if after is not None:
-            filters.add("(created_at, number) < ({}, {})", *after)
-        return await filters.fetch(
-            self._database, "SELECT * FROM orders", order="created_at DESC, number DESC", limit=limit
-        )
+        """Return orders, the newest first, from after the position (created_at, number). ``equal``: status, source, store_id …
+
+        ``contact``: the order's contact fits all of these conditions. ``said``: it is the order's number or external id, or the contact
+        fits ``meaning``. A contact that an order had once finds it, too.
+        """
+
+        def filters() -> Filters:
+            made = Filters()
+            made.add_given("aggregate_state = {}", aggregate_state)
+            if aggregate_state in _TROUBLE:
+                made.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
+            for column in ("status", "source", "store_id", "external_id", "number"):
+                made.add_given(f"{column} = {{}}", equal.get(column))
+            return _between(made, since=since, until=until, after=after)
+
+        if said is None and not contact:
+            return await filters().fetch(self._database, _ORDERS, order=_NEWEST_FIRST, limit=limit)
+        async with self._database.acquire() as connection:
+            ids = [] if said is None else [row["number"] for row in await connection.fetch(_BY_ID, said)]
+            wanted = list(contact)
+            if said is not None:
+                wanted.append(_either(meaning, ids))
+            few = await _few(connection, wanted)
+            if few is not None:
+                numbers = few if contact else [*few, *ids]
+                return await _of(connection, numbers, filters(), limit + 1)
+            found: list[Record] = []
+            walked = after
+            while len(found) <= limit:
+                part = _between(Filters(), since=since, until=until, after=walked)
+                condition = _joined(part, wanted)
+                statement = _WALK.format(where=part.where, size=_WINDOW, wanted=condition)
+                row = await connection.fetchrow(statement, *part.values)
+                if row is None or not row["looked_at"]:
+                    break
+                found += await _of(connection, row["numbers"] or [], filters(), limit + 1 - len(found))
+                walked = (row["last_created"], row["last_number"])
+            return found
 
     async def stock_movements(
         self, *, store_id: str | None, number: str | None, after: int | None, limit: int
@@ -65,3 +114,39 @@ class OrderSearch:
         filters.add_given("id > {}", after)
         query = f"SELECT * FROM {source}"  # noqa: S608 - constants of ours
         return await filters.fetch(self._database, query, order="id", limit=limit)
+
+
+def _between(
+    filters: Filters, *, since: datetime | None, until: datetime | None, after: tuple[Any, ...] | None
+) -> Filters:
+    filters.add_given("created_at >= {}", since)
+    filters.add_given("created_at < {}", until)
+    if after is not None:
+        filters.add("(created_at, number) < ({}, {})", *after)
+    return filters
+
+
+def _either(meaning: Condition | None, ids: list[str]) -> Condition:
+    if meaning is None:
+        return Condition("number = ANY({}::text[])", (ids,))
+    return Condition(f"({meaning.text} OR number = ANY({{}}::text[]))", (*meaning.values, ids))
+
+
+def _joined(filters: Filters, wanted: Sequence[Condition]) -> str:
+    """Write conditions with parameters of these filters."""
+    return " AND ".join(each.text.format(*(filters.place(value) for value in each.values)) for each in wanted)
+
+
+async def _few(connection: Connection, wanted: Sequence[Condition]) -> list[str] | None:
+    """Return the orders whose contact fits, None when they are many."""
+    filters = Filters()
+    statement = f"SELECT number FROM order_contact WHERE {_joined(filters, wanted)} LIMIT {_FEW + 1}"  # noqa: S608 - conditions are constants of ours
+    rows = await connection.fetch(statement, *filters.values)
+    return None if len(rows) > _FEW else [row["number"] for row in rows]
+
+
+async def _of(connection: Connection, numbers: Sequence[str], filters: Filters, limit: int) -> list[Record]:
+    """Return those of these orders that fit, the newest first."""
+    chosen = f"(SELECT * FROM orders WHERE number = ANY({filters.place(numbers)}::text[]) OFFSET 0) AS chosen"  # noqa: S608 - parameters only
+    statement = f"SELECT * FROM {chosen} {filters.where} ORDER BY {_NEWEST_FIRST} LIMIT {filters.place(limit)}"  # noqa: S608 - constants and parameters
+    return await connection.fetch(statement, *filters.values)

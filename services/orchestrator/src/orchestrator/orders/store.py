@@ -11,8 +11,9 @@ from typing import Any
 
 from common.postgres import Connection, Database, Record
 from common.reading import Address, Contact, Line, Window
-from orchestrator.engine.model import Encoded, WorkflowEvent
+from orchestrator.engine.model import ORDER_LIFE, Encoded, WorkflowEvent
 from orchestrator.engine.store import columns, event_of
+from orchestrator.orders.contacts import ContactKeys
 from orchestrator.orders.model import (
     Difference,
     HookType,
@@ -33,6 +34,8 @@ JOIN workflow_event AS e ON e.workflow_id = wanted.id AND e.seq <= wanted.upto
 LEFT JOIN set_aside_event AS a ON a.workflow_id = e.workflow_id AND a.seq = e.seq
 ORDER BY e.workflow_id, e.seq
 """
+
+_LIFE = "SELECT id, done_seq, pruned_seq FROM workflow WHERE order_number = $1 AND kind = $2 AND key = ''"
 
 # The columns of an order that its workflow writes, with their types, in the order of `_values`.
 _COLUMNS = (
@@ -101,8 +104,9 @@ class StoredOrder:
 class OrderChange:
     """An order to be written: its state, and what is derived from it. ``revision`` is what it will be.
 
-    ``stock`` moves with it, as a correction of earlier movements or not. ``unparked`` ends the wait for ``created``: it is the message
-    to send if a person had been notified of the wait; None where the order was not parked.
+    ``stock`` moves with it, as a correction of earlier movements or not. ``contacts`` are new, to find it by.
+    ``unparked`` ends the wait for ``created``: it is the message to send if a person had been notified of the wait; None where the order
+    was not parked.
     """
 
     state: OrderState
@@ -112,6 +116,7 @@ class OrderChange:
     stock: Sequence[StockEntry]
     corrects_stock: bool
     unparked: Encoded | None
+    contacts: Sequence[ContactKeys] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,7 @@ class Parked:
     order_number: str
     source: str
     hook: str
+    contacts: Sequence[ContactKeys] = ()
 
 
 class OrderStore:
@@ -154,6 +160,14 @@ class OrderStore:
             workflow_id: [event_of(row) for row in kept if not row["aside"]] if len(kept) == upto[workflow_id] else None
             for workflow_id, kept in found.items()
         }
+
+    async def history(self, number: str) -> list[WorkflowEvent] | None:
+        """Return the events of one order that were carried out, in sequence; None when some are no longer kept."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow(_LIFE, number, ORDER_LIFE)
+        if row is None or row["pruned_seq"]:
+            return None
+        return (await self.events({row["id"]: row["done_seq"]}))[row["id"]]
 
 
 async def write_orders(connection: Connection, changes: Sequence[OrderChange]) -> None:
@@ -231,6 +245,7 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
     after_created, moment, rank, arrival = document["last"]
     plain: dict[str, Any] = {name: document[name] for name in _PLAIN}
     moments: dict[str, Any] = {name: _moment(document[name]) for name in _MOMENTS}
+    customer, address, window = decode_people(document)
     return OrderState(
         **plain,
         **moments,
@@ -244,11 +259,19 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
         ),
         repeats=tuple((HookType(hook), digest) for hook, digest in document["repeats"]),
         incidents=tuple(_decode_incident(item) for item in document["incidents"]),
-        customer=Contact(**customer) if (customer := document.get("customer")) else None,
-        address=Address(text=place[0], parts=tuple(map(tuple, place[1])))
-        if (place := document.get("address"))
-        else None,
-        delivery_window=_window(document.get("delivery_window")),
+        customer=customer,
+        address=address,
+        delivery_window=window,
+    )
+
+
+def decode_people(document: Mapping[str, Any]) -> tuple[Contact | None, Address | None, Window | None]:
+    """Read back from a state's document whom the order is for, where it goes and when; documents of old have none of it."""
+    customer, place = document.get("customer"), document.get("address")
+    return (
+        Contact(**customer) if customer else None,
+        Address(text=place[0], parts=tuple((name, value) for name, value in place[1])) if place else None,
+        _window(document.get("delivery_window")),
     )
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from common.contracts.orders import OrderStatus
+from common.http import CONTACT, CONTENT, NAME, CustomersData
 from common.postgres import Record
-from orchestrator.orders.store import number_text
+from common.telemetry import scrub_text
+from orchestrator.orders.masks import mask_address
+from orchestrator.orders.model import OrderState, Status
+from orchestrator.orders.store import decode_people, encode_state, number_text
+
+_OF_NOW = "null when `at` is asked for: only what it is now is known"
 
 
 class PositionView(BaseModel):
@@ -23,6 +31,30 @@ class PositionView(BaseModel):
     total_price: int | None
     total_discount_price: int | None
     weight: str | None
+    replaces: str | None = Field(default=None, description="the id of the position that this one stands in for")
+
+
+class CustomerView(BaseModel):
+    """Who ordered, as far as it was said. A phone is `+` and digits where it can be read as a number."""
+
+    name: Annotated[str | None, NAME]
+    phone: Annotated[str | None, CONTACT]
+    email: Annotated[str | None, CONTACT]
+
+
+class AddressView(BaseModel):
+    """Where to: the whole address as one text, and its parts where they were said."""
+
+    text: Annotated[str, CustomersData(mask_address)]
+    parts: Annotated[dict[str, str], CONTENT]
+
+
+class WindowView(BaseModel):
+    """When the customer waits for the delivery: moments where they can be read, and the whole as one text."""
+
+    starts: datetime | None
+    ends: datetime | None
+    text: str
 
 
 class TotalsView(BaseModel):
@@ -41,7 +73,7 @@ class PaymentView(BaseModel):
     id: str | None
     paid: bool
     paid_at: datetime | None
-    refunded: bool
+    refunded: bool | None = Field(description=_OF_NOW)
 
 
 class TipsView(BaseModel):
@@ -72,7 +104,7 @@ class IncidentView(BaseModel):
 
 
 class OrderView(BaseModel):
-    """An order as it is now."""
+    """An order as it is now, or as it was at a moment."""
 
     number: str
     source: str
@@ -81,15 +113,18 @@ class OrderView(BaseModel):
     aggregate_state: str
     closed_for_changes: bool
     shipped: bool
-    version: int
+    version: int | None = Field(description=_OF_NOW)
     positions: list[PositionView]
     totals: TotalsView
     payment: PaymentView
-    tips: TipsView
+    tips: TipsView | None = Field(description=_OF_NOW)
+    customer: CustomerView | None
+    address: AddressView | None
+    delivery_window: WindowView | None
     zone: str
     tariff: str
     store_id: str | None
-    comment: str | None
+    comment: Annotated[str | None, CustomersData(scrub_text)]
     shipment_method: str | None
     replacement_policy: str | None
     cancellation: CancellationView | None
@@ -117,6 +152,9 @@ class OrderSummary(BaseModel):
     tariff: str
     currency: str
     cost: int | None
+    customer: CustomerView | None
+    address: AddressView | None
+    delivery_window: WindowView | None
     created_at: datetime
     updated_at: datetime
 
@@ -134,13 +172,14 @@ class StockMovement(BaseModel):
     recorded_at: datetime
 
 
-def order_view(row: Record) -> OrderView:
+def order_view(row: Mapping[str, Any]) -> OrderView:
     """Show an order's row, with what its document says."""
     document = row["document"]
     return OrderView.model_validate(
         {
             **document,
             **row,
+            **_people(document),
             "closed_for_changes": row["closed"],
             "version": row["revision"] + row["tips_revision"],
             "totals": {**document, "currency": row["currency"], "cost": row["cost_total"]},
@@ -160,16 +199,58 @@ def order_view(row: Record) -> OrderView:
     )
 
 
+def past_view(state: OrderState, row: Mapping[str, Any]) -> OrderView:
+    """Show an order as it was; ``row`` is its row of now. What nobody keeps moment by moment is null."""
+    plain = (
+        "status",
+        "closed",
+        "shipped",
+        "paid",
+        "store_id",
+        "currency",
+        "payment_method",
+        "payment_id",
+        "finished_at",
+    )
+    was = {
+        **row,
+        **{name: getattr(state, name) for name in plain},
+        "document": encode_state(state),
+        "cost_total": state.cost,
+        "zone": state.zone or row["zone"],
+        "tariff": state.tariff or row["tariff"],
+        "aggregate_state": _ENDED.get(state.status, "in_progress"),
+        "updated_at": state.last.moment,
+    }
+    shown = order_view(was)
+    return shown.model_copy(
+        update={"version": None, "tips": None, "payment": shown.payment.model_copy(update={"refunded": None})}
+    )
+
+
+_ENDED = {Status.DELIVERED: "finished", Status.CANCELLED: "cancelled"}
+
+
 def order_summary(row: Record) -> OrderSummary:
     """Show an order's row in a list; ``created_at`` is when we learned of it, the list's own order."""
     return OrderSummary.model_validate(
         {
             **row,
+            **_people(row["document"]),
             "closed_for_changes": row["closed"],
             "version": row["revision"] + row["tips_revision"],
             "cost": row["cost_total"],
         }
     )
+
+
+def _people(document: Mapping[str, Any]) -> dict[str, Any]:
+    customer, address, window = decode_people(document)
+    return {
+        "customer": customer and {name: getattr(customer, name) for name in CustomerView.model_fields},
+        "address": address and {"text": address.full, "parts": dict(address.parts)},
+        "delivery_window": window and {"starts": window.starts, "ends": window.ends, "text": window.full},
+    }
 
 
 def stock_movement(row: Record) -> StockMovement:
