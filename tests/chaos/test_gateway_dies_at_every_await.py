@@ -20,10 +20,10 @@ from tests.support.processes import Program, created, read, send, stand
 # What each await is, and what a death there leaves behind. The names are `hot_path.awaits_of`'s; a test holds them together.
 ALWAYS = {
     "common.http.edge make_edge.edge: handler": "the edge waits for the route: nothing is stored, or all of it is",
-    "webhook_gateway.hooks.routes HookRoutes.hook: self._take": "the route by the source's name",
-    "webhook_gateway.hooks.routes HookRoutes._take: self._judge": "judged, not yet counted",
+    "webhook_gateway.hooks.routes HookRoutes.hook: self.take": "the route by the source's name",
+    "webhook_gateway.hooks.routes HookRoutes.take: self._judge": "judged, not yet counted",
     "webhook_gateway.hooks.routes HookRoutes._judge: self._read_body": "authenticated, the body not read or just read",
-    "webhook_gateway.hooks.routes HookRoutes._judge: take": "the body is here and nowhere else, or it is durable",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._accept": "the body is here and nowhere else, or it is durable",
     "webhook_gateway.hooks.accept AcceptHook.__call__: self._keep_safe": "read and numbered; durable or not",
     "aiohttp.web_protocol RequestHandler.finish_response: prepare_meth": "durable; the head of the answer is made",
     "aiohttp.web_protocol RequestHandler.finish_response: resp.write_eof": "durable; the answer may be out",
@@ -48,11 +48,19 @@ SPOOL_FULL = {
     "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_broker #2": "circuit open, spool full: a try",
 }
 OTHER_ADDRESS = {
-    "webhook_gateway.hooks.routes HookRoutes.sbermarket_hook: self._take": "the marketplace's own address",
+    "webhook_gateway.hooks.routes HookRoutes.sbermarket_hook: self.take": "the marketplace's own address",
 }
 CHUNKED = {"webhook_gateway.hooks.request read_body: content.readany": "a body that comes after its head"}
 OVERSIZED = {
-    "webhook_gateway.hooks.accept AcceptHook.oversized: self._keep_safe": "more than 1 MiB: the first part",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._keep_incomplete": "more than 1 MiB: the first part",
+    "webhook_gateway.hooks.routes HookRoutes._keep_incomplete: self._accept.incomplete": "the same",
+    "webhook_gateway.hooks.accept AcceptHook.incomplete: self._keep_safe": "durable or not; the answer is 413 all the same",
+}
+# Nothing is stored of what is refused, whoever dies there: not played.
+REFUSED = {
+    "webhook_gateway.hooks.routes HookRoutes.take: self.misplaced": "there is no such source",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._refuse_unproven": "the head proves nothing",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._refuse_unproven #2": "the signature proves nothing",
 }
 TABLE = {
     **ALWAYS,
@@ -68,7 +76,11 @@ TABLE = {
 # Coroutine functions of the same modules that are not between a hook's head and its answer.
 NOT_ON_THE_WAY = {
     "common.http.edge": set[str](),
-    "webhook_gateway.hooks.routes": set[str](),
+    "webhook_gateway.hooks.routes": {
+        "HookRoutes._refuse_unproven",
+        "HookRoutes._note_refused",
+        "HookRoutes.misplaced",
+    },
     "webhook_gateway.hooks.request": set[str](),
     "webhook_gateway.hooks.accept": set[str](),
     "webhook_gateway.durable.keep_safe": {"KeepSafe.check"},
@@ -93,7 +105,7 @@ NOT_ON_THE_WAY = {
 @pytest.mark.parametrize("module", sorted(hot_path.FUNCTIONS))
 def test_the_table_names_every_await_of_the_source(module: str) -> None:
     assert {f"{module} {name}" for name in hot_path.awaits_of(module)} == {
-        name for name in TABLE if name.startswith(f"{module} ")
+        name for name in {**TABLE, **REFUSED} if name.startswith(f"{module} ")
     }
 
 

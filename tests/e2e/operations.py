@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
-
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
+from common.ids import new_id
+from common.messaging import Broker
 from common.testing import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
@@ -90,13 +92,28 @@ class Operator:
         page = await self.client.get(ORCHESTRATOR, f"/admin/v1/orders/{number}/timeline", limit=200)
         return [str(item["kind"]) for item in page["items"]]
 
-    async def poison(self, number: str, positions: object) -> object:
-        """Put positions into the order's document as no service does; returns what stood there."""
-        connection = await asyncpg.connect(self.client.suite.description["databases"]["orchestrator"])
-        try:
-            before = await connection.fetchval("SELECT document->'positions' FROM orders WHERE number = $1", number)
-            statement = "UPDATE orders SET document = jsonb_set(document, '{positions}', $2::jsonb) WHERE number = $1"
-            await connection.execute(statement, number, json.dumps(positions))
-            return json.loads(before)
-        finally:
-            await connection.close()
+    async def unreadable_change(self, number: str) -> dict[str, Any]:
+        """Have a change arrive that nobody can read, as a gateway of another release might pass one on; return the order."""
+        order = dict(await self.client.get(ORCHESTRATOR, f"/orders/v1/orders/{number}", role="internal"))
+        now = datetime.now(UTC)
+        hook = IntakeMessage(
+            type=HOOK_RECEIVED,
+            event_id=new_id(),
+            delivery_id=new_id(),
+            source=order["source"],
+            event="order.changed",
+            body_form="payload",
+            body=json.dumps({"positions": [{"id": POSITIONS[0]["id"], "quantity": "a few"}]}).encode(),
+            received_at=now,
+            replica="another",
+            number=number,
+            external_id=order["external_id"],
+            sent_at=now.isoformat(),
+        )
+        broker = Broker(self.client.suite.description["infrastructure"]["rabbitmq"]["url"], name="another-gateway")
+        task = asyncio.create_task(broker.run())
+        await broker.wait_ready()
+        await broker.publisher.publish(hook.to_envelope())
+        await broker.stop()
+        await task
+        return order

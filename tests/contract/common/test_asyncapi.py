@@ -16,7 +16,7 @@ from common.contracts import MESSAGES, Envelope, asyncapi, intake
 from common.messaging.topology import QUEUES
 
 ROOT = Path(__file__).parents[3]
-_TYPED = {"body_form", "body", "received_at", "lane", "status"}
+_TYPED = {"body_form", "body", "received_at", "lane", "status", "anonymous", "occurred_at"}
 
 
 def test_the_committed_document_is_the_one_that_the_models_make() -> None:
@@ -102,6 +102,8 @@ def test_every_intake_attribute_is_documented_and_named_as_cloudevents_demands()
         received_at=datetime(2026, 11, 21, tzinfo=UTC),
         lane="spool",
         status=400,
+        anonymous=True,
+        occurred_at=datetime(2026, 11, 21, tzinfo=UTC),
     )
     sent = set(hook.to_envelope().model_extra or {})
     documented = set(

@@ -20,18 +20,22 @@ from common.testing import eventually
 from suite_local import ports
 from suite_local.ports import LOOPBACK
 
+NOBODY = "255.255.255.255"
 NGINX = Path(__file__).parents[3] / "deploy" / "nginx"
 
 
 class Edge:
     """One nginx in front of three addresses. Its log is what it wrote for each request, oldest first."""
 
-    def __init__(self, prefix: Path, upstreams: Sequence[int], port: int) -> None:
+    def __init__(self, prefix: Path, upstreams: Sequence[int], port: int, *, trusted: Sequence[str] = ()) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
+        self.log_dir = prefix / "edge-log"
         self._prefix = prefix
         self._variables = {
             "EDGE_LISTEN": f"{LOOPBACK}:{port}",
             "EDGE_RESOLVER": LOOPBACK,  # never asked: the addresses are numbers
+            "EDGE_LOG_DIR": str(self.log_dir),
+            **{f"EDGE_TRUSTED_{n}": trusted[n - 1] if len(trusted) >= n else NOBODY for n in (1, 2, 3)},
             **{f"GATEWAY_{number}": f"{LOOPBACK}:{upstream}" for number, upstream in enumerate(upstreams, start=1)},
         }
         self._process: asyncio.subprocess.Process | None = None
@@ -39,6 +43,7 @@ class Edge:
     async def start(self) -> None:
         """Render the configuration as the container does, start nginx, and return when it answers."""
         (self._prefix / "conf.d").mkdir(parents=True)
+        self.log_dir.mkdir(exist_ok=True)
         shutil.copy(NGINX / "nginx.conf", self._prefix)
         for template in (NGINX / "templates").glob("*.template"):
             text = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: self._variables[found[1]], template.read_text())
@@ -67,6 +72,11 @@ class Edge:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+
+    def refused(self) -> list[dict[str, Any]]:
+        """What it wrote for the gateways: requests that none of them answered."""
+        files = sorted(self.log_dir.glob("intake-*.log"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
     @property
     def errors(self) -> str:
@@ -106,14 +116,12 @@ def free_port() -> Callable[[], int]:
 
 
 @pytest.fixture
-def edge_for(
-    tmp_path: Path, free_port: Callable[[], int]
-) -> Callable[[Sequence[int]], AbstractAsyncContextManager[Edge]]:
-    """`async with edge_for([port, port, port]) as edge:` runs nginx in front of these."""
+def edge_for(tmp_path: Path, free_port: Callable[[], int]) -> Callable[..., AbstractAsyncContextManager[Edge]]:
+    """`async with edge_for([port, port, port]) as edge:` runs nginx in front of these; `trusted` are proxies in front of it."""
 
     @asynccontextmanager
-    async def make(upstreams: Sequence[int]) -> AsyncIterator[Edge]:
-        edge = Edge(tmp_path / "nginx", upstreams, free_port())
+    async def make(upstreams: Sequence[int], *, trusted: Sequence[str] = ()) -> AsyncIterator[Edge]:
+        edge = Edge(tmp_path / "nginx", upstreams, free_port(), trusted=trusted)
         try:
             await edge.start()
             yield edge

@@ -12,7 +12,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from common.testing import eventually
 from suite_local.ports import LOOPBACK
+from tests.support.raw_http import request
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -191,11 +193,79 @@ async def test_ids_and_credentials_go_through_and_a_claimed_address_does_not(
     async with client.post(HOOK, data=CUSTOMER, headers={**sent, "X-Forwarded-For": "203.0.113.9"}) as answer:
         assert answer.status == 200
     headers = stand_ins.seen[0]["headers"]
+    # The gateway reads the chain from its end: what the caller claims stands before what the edge saw.
     assert {name: headers[name] for name in (*sent, "X-Forwarded-For", "X-Real-IP")} == {
         **sent,
-        "X-Forwarded-For": LOOPBACK,
+        "X-Forwarded-For": f"203.0.113.9, {LOOPBACK}",
         "X-Real-IP": LOOPBACK,
     }
+
+
+@pytest.mark.parametrize(
+    ("claimed", "seen"),
+    [
+        ("198.51.100.7", "198.51.100.7"),  # as the terminator wrote it
+        ("203.0.113.66, 198.51.100.7", "198.51.100.7"),  # what the caller put before it does not count
+        ("203.0.113.66, 198.51.100.7, 127.0.0.9", "198.51.100.7"),  # two trusted proxies
+    ],
+)
+async def test_behind_a_trusted_terminator_the_caller_is_the_right_most_stranger(
+    claimed: str, seen: str, stand_ins: StandIns, edge_for: Callable[..., Any]
+) -> None:
+    async with (
+        edge_for(stand_ins.ports, trusted=["127.0.0.0/8"]) as edge,
+        aiohttp.ClientSession(edge.url) as client,
+        client.post(HOOK, data=CUSTOMER, headers={"X-Forwarded-For": claimed}) as answer,
+    ):
+        assert answer.status == 200
+    headers = stand_ins.seen[0]["headers"]
+    assert (headers["X-Real-IP"], headers["X-Forwarded-For"]) == (seen, f"{claimed}, {seen}")
+
+
+async def test_what_no_gateway_answered_is_written_for_the_gateways_without_body_or_secret(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
+) -> None:
+    async with client.post(f"{HOOK}/", data=CUSTOMER, headers={"Client-token": SECRET}) as answer:
+        assert answer.status == 200
+    stand_ins.behave = stand_ins.full
+    async with client.post(HOOK, data=CUSTOMER) as answer:
+        assert answer.status == 503  # the gateways' own, which they count themselves
+    huge = BytesIO(bytes(2 * 1024 * 1024 + 1))
+    headers = {"X-Request-Id": "r-9", "Authorization": f"Bearer {SECRET}", "Idempotency-Key": "k-1"}
+    async with client.post("/api//v1/orders?phone=79001234567", data=huge, headers=headers, expect100=True) as answer:
+        assert answer.status == 413
+    async with client.post("/v1/orders/", data=CUSTOMER) as answer:
+        assert answer.status == 404
+    async with client.get("/favicon.ico") as answer:
+        assert answer.status == 404
+
+    async def written() -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = edge.refused()
+        return lines if len(lines) == 2 else []
+
+    too_large, wrong = await eventually(written, what="two lines")
+    assert {
+        name: too_large[name] for name in ("request_id", "method", "path", "status", "client", "idempotency_key")
+    } == {
+        "request_id": "r-9",
+        "method": "POST",
+        "path": "/api/v1/orders",
+        "status": 413,
+        "client": LOOPBACK,
+        "idempotency_key": "k-1",
+    }
+    assert (wrong["path"], wrong["status"], wrong["upstream_status"]) == ("/v1/orders/", 404, "")
+    assert not [secret for secret in (SECRET, "79001234567") if secret in str(edge.refused())]
+
+
+@pytest.mark.parametrize(
+    "path", ["//hooks/v1/sbermarket", "/hooks/v1/sbermarket/", "/sbermarket/orders/hook", "/api/v1/orders"]
+)
+async def test_every_spelling_of_an_address_reaches_a_gateway_as_it_came(
+    path: str, stand_ins: StandIns, edge: Any
+) -> None:
+    assert (await request(edge.url, "POST", path, CUSTOMER.encode()))[0] == 200
+    assert [seen["path"] for seen in stand_ins.seen] == [path]
 
 
 async def test_a_request_id_that_is_not_sane_is_replaced(stand_ins: StandIns, client: aiohttp.ClientSession) -> None:
@@ -214,14 +284,14 @@ async def test_a_request_id_that_is_not_sane_is_replaced(stand_ins: StandIns, cl
         "/docs",
         "/openapi.json",
         "/readyz",
-        "/api/v1/orders",
+        "/api/../admin/v1/audit",
+        "/api/..%2fadmin/v1/audit",
+        "/hooks/v1/x/%2e%2e/%2e%2e/%2e%2e/metrics",
     ],
 )
-async def test_nothing_but_the_intake_can_be_reached_from_outside(
-    path: str, stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
-) -> None:
-    async with client.get(path) as answer:
-        assert (answer.status, (await answer.json())["code"]) == (404, "not_found")
+async def test_nothing_but_the_intake_can_be_reached_from_outside(path: str, stand_ins: StandIns, edge: Any) -> None:
+    status, answer, _ = await request(edge.url, "GET", path, b"")
+    assert (status, answer["code"]) == (404, "not_found")
     assert (stand_ins.seen, (await edge.logged(1))[-1]["path"]) == ([], "other")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from common.clock import SystemClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
+from common.testing import eventually
 from orchestrator.engine.model import Claim, Encoded, NewEvent, Outcome, WorkflowEvent
 from orchestrator.engine.operate import RESUME, RETRY, STOP, operate
 from orchestrator.engine.store import WorkflowStore, append_events
@@ -76,3 +77,17 @@ async def operate_on(database: Database, operation: str, workflow_id: int) -> No
     named: dict[str, Any] = {each.name: each for each in (STOP, RESUME, RETRY)}
     async with database.transaction() as connection:
         await operate(connection, workflow_id, named[operation])
+
+
+async def all_taken(database: Any, hooks: int) -> None:
+    """Wait until so many hooks were taken in, and nothing is left to be carried on with."""
+
+    async def quiet() -> bool:
+        row = await database.fetchrow(
+            "SELECT (SELECT count(*)::int FROM workflow_event WHERE attributes ? 'body_form' AND NOT attributes ? 'mend_of'),"
+            " (SELECT count(*)::int FROM workflow_ready WHERE ready_at <= now())"
+        )
+        assert tuple(row) == (hooks, 0)
+        return True
+
+    await eventually(quiet, what=f"{hooks} hooks carried out")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ import pytest
 from common.clock import SystemClock
 from common.telemetry.metrics import new_registry
 from orchestrator.engine.model import ORDER_LIFE
-from orchestrator.engine.operate import RESUME, operate
+from orchestrator.engine.operate import RESUME, STOP, operate
 from orchestrator.engine.reprocess import append_copy
 from orchestrator.engine.search import WorkflowSearch
-from orchestrator.engine.stop_many import WorkflowFilter, matching_workflows, stop_all
+from orchestrator.engine.select import WorkflowConditions, WorkflowFilter, add_conditions, find_workflows
 from orchestrator.engine.store import WorkflowStore
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
@@ -78,14 +79,15 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         ),
         {"said": "анна", "meaning": by_words("анна"), "after": (middle, "N1"), "status": "created"},
     ]
-    nothing_of_workflows: dict[str, Any] = dict.fromkeys(("state", "number", "kind", "before"))
     of_workflows: list[dict[str, Any]] = [
         {},
-        *({"state": state} for state in (1, 2, 3, 4)),
-        {"number": "N5"},
+        *({"state": f"{state}"} for state in (1, 2, 3, 4)),
+        {"order_number": "N5"},
         {"kind": "document"},
-        {"kind": "order_life", "state": 4},
-        {"before": orders // 2},
+        {"kind": "order_life", "state": "crashed"},
+        {"source": "sbermarket", "state": "stopped"},
+        {"store_id": "17", "created_after": middle},
+        {"event_type": "order.created", "code": "unreadable_hook"},
     ]
     of_events: list[tuple[int | None, int | None]] = [
         (5, None),
@@ -94,14 +96,20 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         (None, 1),
         (None, 2),
         (None, 3),
+        (None, 4),
+        (5, 5),
         (None, None),
     ]
     return [
         *(lambda change=change: orders_.orders(**{**nothing, **change}, limit=50) for change in of_orders),
         *(
-            lambda change=change: workflows.workflows(**{**nothing_of_workflows, **change}, limit=50)
+            lambda change=change: workflows.workflows(
+                partial(add_conditions, wanted=WorkflowConditions(**change)), before=None, limit=50
+            )
             for change in of_workflows
         ),
+        lambda: workflows.workflows(lambda _filters: None, before=orders // 2, limit=50),
+        lambda: workflows.workflow(5, events=50),
         *(lambda pair=pair: workflows.events(pair[0], state=pair[1], after=None, limit=50) for pair in of_events),
         lambda: workflows.events(None, state=1, after=(orders // 2, 1), limit=50),
         lambda: workflows.events(None, state=None, after=(orders // 2, 1), limit=50),
@@ -124,9 +132,11 @@ async def operations(database: WatchedDatabase) -> None:
     ]
     for change in filters:
         async with database.transaction() as connection:
-            found = await matching_workflows(connection, WorkflowFilter(**change), limit=20)
+            wanted = WorkflowFilter(**change)
+            found = await find_workflows(connection, wanted, None, 20, allowed=STOP.allowed)
+            assert await find_workflows(connection, wanted, found, 20, allowed=STOP.allowed) == found
     async with database.transaction() as connection:
-        await stop_all(connection, found)
+        await operate(connection, found[0], STOP)
         await operate(connection, found[0], RESUME)
         await append_copy(connection, 5, 1, actor="a", reason="r", traceparent=None)
         await derive_again(connection, ["N1", "N2"])

@@ -24,6 +24,11 @@ from webhook_gateway.app import build
 from webhook_gateway.settings import Settings
 
 ROLES = ("viewer", "operator", "admin", "website", "website_manager")
+OF_SITES = (
+    {"name": "kz", "token": "kz-token", "role": "website", "source": "website:kz"},
+    {"name": "kz_manager", "token": "kz_manager-token", "role": "website_manager", "source": "website:kz"},
+    {"name": "shop_server", "token": "shop_server-token", "role": "website"},
+)
 SOURCES = {
     "sbermarket": {"auth": {"kind": "client_token", "tokens": ["new-token", "old-token"]}},
     "strict": {"auth": {"kind": "client_token", "tokens": ["strict-token"]}, "on_invalid": "reject"},
@@ -75,9 +80,13 @@ class Gateway:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
-    async def change(self, path: str, body: object, *, role: str = "operator", **headers: str) -> tuple[int, Any]:
-        """Post to an admin address."""
-        async with self.session.post(self.url + path, json=body, headers={**bearer(role), **headers}) as answer:
+    async def change(
+        self, path: str, body: object, *, role: str = "operator", method: str = "POST", **headers: str
+    ) -> tuple[int, Any]:
+        """Post to an admin address, or send what else changes something."""
+        async with self.session.request(
+            method, self.url + path, json=body, headers={**bearer(role), **headers}
+        ) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def metric(self, name: str) -> float:
@@ -108,7 +117,8 @@ async def start(tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awa
     """A function that runs a gateway; those of one test share database and broker, each has its own spool."""
     dsn = await database_for("webhook_gateway")
     tokens = tmp_path / "tokens.json"
-    tokens.write_text(json.dumps({"tokens": [{"name": r, "token": f"{r}-token", "role": r} for r in ROLES]}))
+    by_role = [{"name": r, "token": f"{r}-token", "role": r} for r in ROLES]
+    tokens.write_text(json.dumps({"tokens": [*by_role, *OF_SITES]}))
     sources = tmp_path / "sources.json"
     sources.write_text(json.dumps(SOURCES))
 

@@ -150,12 +150,34 @@ def test_three_gateways_each_keep_their_own_spool_and_nginx_knows_them_all(compo
     services = compose["services"]
     gateways = [f"webhook-gateway-{number}" for number in (1, 2, 3)]
     assert {name: services[name]["volumes"] for name in gateways} == {
-        name: [f"spool-{number}:/var/lib/suite/spool"] for number, name in enumerate(gateways, start=1)
+        name: [f"spool-{number}:/var/lib/suite/spool", "edge-log:/var/log/suite-edge"]
+        for number, name in enumerate(gateways, start=1)
     }
     assert {services[name]["environment"]["WEBHOOK_GATEWAY_SPOOL_DIR"] for name in gateways} == {"/var/lib/suite/spool"}
     assert [services["nginx"]["environment"][f"GATEWAY_{number}"] for number in (1, 2, 3)] == [
         f"{name}:8081 resolve" for name in gateways
     ]
+
+
+def test_nginx_writes_its_log_where_every_gateway_reads_it_and_may_delete_it(
+    compose: dict[str, Any], repository: Path
+) -> None:
+    services = compose["services"]
+    told = services["nginx"]["environment"]
+    folder = told["EDGE_LOG_DIR"]
+    assert f"edge-log:{folder}" in services["nginx"]["volumes"]
+    for number in (1, 2, 3):
+        gateway = services[f"webhook-gateway-{number}"]
+        assert gateway["environment"]["WEBHOOK_GATEWAY_EDGE_LOG_DIR"] == folder
+    # A new volume has the rights of the first image that mounts it: a gateway's, on which nginx waits.
+    assert f"-m 1777 -o suite -g suite {folder}" in (repository / "deploy/docker/Dockerfile").read_text()
+    assert {"webhook-gateway-1", "webhook-gateway-2", "webhook-gateway-3"} <= set(services["nginx"]["depends_on"])
+
+
+def test_every_variable_of_the_edges_template_is_told(compose: dict[str, Any], repository: Path) -> None:
+    template = (repository / "deploy/nginx/templates/gateways.conf.template").read_text()
+    told = compose["services"]["nginx"]["environment"]
+    assert set(re.findall(r"\$\{([A-Z0-9_]+)\}", template)) == set(told) - {"NGINX_ENVSUBST_FILTER"}
 
 
 def test_a_gateways_own_deadlines_fit_into_what_nginx_gives_a_replica(

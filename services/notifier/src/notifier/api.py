@@ -7,11 +7,12 @@ from typing import Any
 
 from common.clock import SystemClock
 from common.health import Health
-from common.http import Route, TokenBook, audit_routes, build_app
+from common.http import Changes, Route, TokenBook, audit_routes, build_app
 from common.http.app import DOCUMENT
 from common.postgres import Database
-from common.service.dead_letters import dead_letter_routes
+from common.service import dead_letter_routes, erasure_routes
 from common.telemetry.metrics import new_registry
+from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
 from notifier.delivery.routes import DeliveryRoutes
@@ -83,8 +84,9 @@ def routes_of(
         test_message,
         *acts,
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
-        *dead_letter_routes(database, after_commit=wake),
+        *dead_letter_routes(database, service=NAME, after_commit=wake),
         *audit_routes(database),
+        *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
         *TicketRoutes(database=database, change_ticket=change_ticket, wake=wake).routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),

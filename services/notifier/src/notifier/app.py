@@ -12,7 +12,7 @@ from common.errors import ConfigurationError
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, ReadyGate, every, required, watch_files
+from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from notifier.api import DESCRIPTION, NAME, routes_of
@@ -247,8 +247,18 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, database))
     fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
-    retention = Retention(database, keep=timedelta(days=settings.keep_days))
+    retention = Retention(
+        database, keep=timedelta(days=settings.keep_days), keep_tickets=timedelta(days=settings.ticket_days)
+    )
     every(lifecycle, _RETENTION_SECONDS, retention.forget, name="retention")
+    forget_platform = PlatformRetention(
+        database=database,
+        clock=SystemClock(),
+        keep_inbox=timedelta(days=settings.keep_days),
+        keep_dead_letters=timedelta(days=settings.dead_letter_days),
+        keep_audit=settings.keep_audit,
+    )
+    every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
     beat = Beat(
         database=database,

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.service import ServiceSettings
+from common.service import RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
 from notifier.tickets.model import NO_CALL
 
@@ -36,7 +36,7 @@ CHAIN = (
 )
 
 
-class NotifierSettings(ServiceSettings):
+class NotifierSettings(RetentionSettings, ServiceSettings):
     """The notifier's settings. Durations are seconds.
 
     A channel without a token (mail: without a host) is off: what is routed there waits in the log, and ``/readyz`` does not mind.
@@ -107,6 +107,9 @@ class NotifierSettings(ServiceSettings):
     )
     concurrency: int = Field(default=8, ge=1, le=64, description="messages at a time, a channel")
     keep_days: float = Field(default=90.0, gt=0, description="how long what was told can be looked up, in days")
+    ticket_days: float = Field(
+        default=730.0, gt=0, description="how long closed tickets, ended silences and past shifts are kept, in days"
+    )
     pool_size: int = Field(default=16, ge=4, le=100)
 
     @property

@@ -14,8 +14,10 @@ from common.service import dead_letter_routes
 from common.telemetry.metrics import new_registry
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
+from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
+from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
@@ -37,11 +39,11 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *OrderRoutes(OrderSearch(database), OrderStore(database), changes).routes(),
         *OperatorRoutes(changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
-        *WorkflowRoutes(WorkflowSearch(database), changes, clock).routes(),
+        *WorkflowRoutes(WorkflowSearch(database), changes, clock, menders={ORDER_LIFE: mend_hook}).routes(),
         *TipsRoutes(database, changes, clock).routes(),
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
-        *dead_letter_routes(database, after_commit=notify),
+        *dead_letter_routes(database, service=NAME, after_commit=notify),
         *audit_routes(database),
     ]
 

@@ -15,7 +15,7 @@ from common.ids import new_id
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, every, required, watch_files
+from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from orchestrator.api import DESCRIPTION, NAME, routes
@@ -27,7 +27,7 @@ from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.wakeup import Wakeup
 from orchestrator.engine.worker import Handler as WorkflowHandler
 from orchestrator.engine.worker import Worker, WorkerLimits, free_leases
-from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.hooks import append_hooks, event_id_of
 from orchestrator.orders.life import OrderLife, Placement
@@ -135,7 +135,15 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         clock=clock,
         metrics=metrics,
     )
+    forget_platform = PlatformRetention(
+        database=database,
+        clock=clock,
+        keep_inbox=timedelta(days=settings.keep_inbox_days),
+        keep_dead_letters=timedelta(days=settings.dead_letter_days),
+        keep_audit=settings.keep_audit,
+    )
     measure = Measure(database, metrics)
+    sizes = TableSizes(registry, TABLES)
     parking_limit = timedelta(seconds=settings.parking_limit)
     for job, seconds, work in (
         ("free-leases", min(settings.lease / 3, 5.0), partial(free_leases, workflows, metrics, notify)),
@@ -146,10 +154,11 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ),
         ("derive-aggregates", settings.upkeep_every, partial(derive_aggregates, database)),
         ("measure", settings.measure_every, measure.work),
-        ("measure-tables", settings.measure_every * 12, measure.tables),
+        ("measure-tables", settings.measure_every * 12, partial(sizes.measure, database)),
         ("measure-sources", settings.measure_every * 12, measure.sources),
         ("look-for-drift", settings.measure_every, Drift(database, metrics)),
         ("prune", settings.prune_every, retention),
+        ("prune-platform", settings.prune_every, forget_platform),
     ):
         every(lifecycle, seconds, work, name=job, jitter=_JITTER)
 

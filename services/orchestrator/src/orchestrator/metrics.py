@@ -46,19 +46,17 @@ class OrchestratorMetrics:
             "How long the longest waiting due workflow of the lane of calls has waited",
         )
         self.sleeping = gauge("workflow_sleeping", "Workflows that sleep until their timer")
-        self.workflows = gauge("workflow_troubled", "Workflows stopped or crashed", ["state"])
+        self.workflows = gauge("workflow_troubled", "Workflows stopped, and crashed or with failed events", ["state"])
+        self.running = gauge("workflow_running", "Workflows that run, by kind", ["kind"])
+        self.failed_events = gauge(
+            "workflow_failed_events", "Events that cannot be carried out and wait for a person, by kind", ["kind"]
+        )
         self.parked = gauge("order_parked", "Orders that wait for their order.created")
         self.parked_oldest = gauge("order_parked_oldest_seconds", "How long the longest parked order has waited")
         self.orders = gauge("order_recent", "Orders that were created in the last hour, by status", ["status"])
         self.oldest_snapshot = gauge(
             "database_oldest_snapshot_seconds",
             "Age of the oldest snapshot held in the database: a held one slows the engine down",
-        )
-        self.table_bytes = gauge("database_table_bytes", "Size of a table with its indexes", ["table"])
-        self.table_growth = gauge(
-            "database_table_growth_bytes",
-            "Growth of a table with its indexes in a week, from its sizes of past days",
-            ["table"],
         )
         self.by_source = gauge(
             "order_recent_by_source",
@@ -75,6 +73,8 @@ class OrchestratorMetrics:
         )
         self.pruned = counter("workflow_events_pruned_total", "Events deleted by retention")
         for kind in KINDS:
+            self.running.labels(kind)
+            self.failed_events.labels(kind)
             self.completed.labels(kind)
             self.lag.labels(kind)
             for outcome in ("retried", "crashed"):
@@ -86,9 +86,6 @@ class OrchestratorMetrics:
             self.workflows.labels(state.name.lower())
         for status in Status:
             self.orders.labels(status.value)
-        for table in TABLES:
-            self.table_bytes.labels(table)
-            self.table_growth.labels(table)
         for source in self.sources:
             for status in Status:
                 self.by_source.labels(source, status.value)

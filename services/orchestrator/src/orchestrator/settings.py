@@ -10,7 +10,7 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
 from common.errors import ConfigurationError
-from common.service import ServiceSettings
+from common.service import RetentionSettings, ServiceSettings
 from orchestrator.engine.worker import WorkerLimits
 from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace
 
@@ -36,7 +36,7 @@ class TipsPlace(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set - {"zone", "tariff"}}
 
 
-class OrchestratorSettings(ServiceSettings):
+class OrchestratorSettings(RetentionSettings, ServiceSettings):
     """Times are in seconds.
 
     ``parking_limit`` must be longer than the oldest record that a gateway's spool may hold: only then is an order

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from common.clock import Clock
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes
+from common.service import dead_letter_routes, erasure_routes
+from refunds import erase
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
 from refunds.reconciliation.handle_notification import HandleNotification
@@ -19,6 +20,7 @@ from refunds.refunds.restart import RestartRefund
 from refunds.refunds.restart_many import RestartMany
 from refunds.refunds.routes import RefundRoutes
 from refunds.refunds.store import RefundTransactions
+from refunds.refunds.transition import SERVICE
 
 
 def routes(
@@ -40,6 +42,7 @@ def routes(
         *RefundRoutes(transactions, clock, gateways=gateways).routes(),
         *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
-        *dead_letter_routes(database, after_commit=committed),
+        *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database),
+        *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
     ]

@@ -16,7 +16,7 @@ from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, ReadyGate, every, required, watch_files
+from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
 from common.telemetry.metrics import new_registry
 from refunds import api
 from refunds.providers.calls import GatewayCalls
@@ -26,6 +26,7 @@ from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
 from refunds.reconciliation.compare import CompareRefund
 from refunds.reconciliation.daily import DailyReconciliation
+from refunds.reconciliation.forget import Forget
 from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
 from refunds.reconciliation.reconcile import Reconcile
@@ -46,6 +47,7 @@ QUEUES = (REFUNDS_WANTED, REFUNDS_WORK)
 GATEWAYS = (TRUST, YOOKASSA)
 _GAUGES_SECONDS = 5.0
 _RECONCILE_EVERY_SECONDS = 60.0
+_RETENTION_SECONDS = 3600.0
 
 
 async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock | None = None) -> Application:
@@ -93,6 +95,16 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     lifecycle.supervise("worker", parts.worker.run, stop=parts.worker.stop)
     every(lifecycle, _RECONCILE_EVERY_SECONDS, parts.daily_reconciliation, name="reconciliation")
     every(lifecycle, _GAUGES_SECONDS, parts.show_gauges, name="gauges")
+    forget = Forget(database=database, clock=parts.clock, keep=timedelta(days=settings.evidence_days))
+    every(lifecycle, _RETENTION_SECONDS, forget, name="retention")
+    forget_platform = PlatformRetention(
+        database=database,
+        clock=parts.clock,
+        keep_inbox=timedelta(days=settings.inbox_days),
+        keep_dead_letters=timedelta(days=settings.dead_letter_days),
+        keep_audit=settings.keep_audit,
+    )
+    every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
     for spec, handler, key in (
         (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),
         (REFUNDS_WORK, parts.consumers.begin_attempts, attempt_key),
@@ -158,6 +170,7 @@ class _Parts:
         wake_relay: Callable[[], None],
     ) -> None:
         self._database = database
+        self.clock = clock
         self._wake_relay = wake_relay
         self._refund_metrics = RefundMetrics(registry)
         self._reconciliation_metrics = ReconciliationMetrics(registry)

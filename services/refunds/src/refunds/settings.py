@@ -3,7 +3,7 @@
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.service import ServiceSettings
+from common.service import RetentionSettings, ServiceSettings
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.guard import GuardLimits
 from refunds.refunds.retry import RetryPolicy
@@ -11,7 +11,7 @@ from refunds.refunds.retry import RetryPolicy
 TRUST, YOOKASSA = "trust", "yookassa"
 
 
-class RefundsSettings(ServiceSettings):
+class RefundsSettings(RetentionSettings, ServiceSettings):
     """Times are seconds. What the waiting times mean stands at ``refunds.refunds.retry.RetryPolicy``.
 
     ``key_retention`` is how long Trust recognises an idempotency key, ``yookassa_key_retention`` YooKassa (publicly 24 hours).
@@ -53,6 +53,10 @@ class RefundsSettings(ServiceSettings):
     declines: int = Field(default=3, ge=1)
     reconcile_at: int = Field(default=3, ge=0, le=23)
     reconcile_days: int = Field(default=30, ge=1, le=365)
+    evidence_days: float = Field(
+        default=400.0, ge=1, le=36500, description="how long calls of payment systems and settled differences are kept"
+    )
+    inbox_days: float = Field(default=45.0, ge=2, le=36500, description="how long marks of what was taken in are kept")
 
     @model_validator(mode="after")
     def _known_gateways(self) -> "RefundsSettings":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from common.http import Route, audit_routes
+from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes
+from common.service import Erase, dead_letter_routes, erasure_routes
+from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
+from webhook_gateway.edge.addresses import IntakeAddresses
+from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
+from webhook_gateway.website.ban_routes import BanRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
 
 
@@ -19,21 +23,27 @@ def routes(
     *,
     hooks: HookRoutes,
     website: WebsiteRoutes,
+    addresses: IntakeAddresses,
     deliveries: DeliveryRoutes,
     events: EventRoutes,
     rescue: RescueRoutes,
+    bans: BanRoutes,
     countdowns: CountdownRoutes,
     database: Database,
+    erasures: Mapping[str, Erase],
     committed: Callable[[], None],
 ) -> list[Route]:
     """Return all of them. ``committed`` is called when a dead letter was put back into the outbox."""
     return [
         *hooks.routes(),
         *website.routes(),
+        *addresses.routes(),
         *deliveries.routes(),
         *events.routes(),
         *audit_routes(database),
         *rescue.routes(),
+        *bans.routes(),
         *countdowns.routes(),
-        *dead_letter_routes(database, after_commit=committed),
+        *erasure_routes(Changes(database, committed=committed), erasures, kept=erase.KEPT),
+        *dead_letter_routes(database, service=SERVICE, after_commit=committed),
     ]

@@ -10,20 +10,23 @@ from time import monotonic
 
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, TokenBook, build_app
-from common.mail import SmtpSender
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, every, required, watch_files
+from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
 from common.telemetry.metrics import new_registry
+from webhook_gateway import erase
 from webhook_gateway.api import routes
 from webhook_gateway.countdowns.metrics import CountdownMetrics
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.countdowns.store import CountdownStore
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.consumers import make_arrivals, make_recorder
+from webhook_gateway.deliveries.digest_old import DigestOld
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.event_routes import EventRoutes
-from webhook_gateway.deliveries.metrics import DeliveryMetrics
+from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
+from webhook_gateway.deliveries.metrics import TABLES, DeliveryMetrics
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.deliveries.retention import Retention, retention_job
 from webhook_gateway.deliveries.routes import DeliveryRoutes
@@ -33,6 +36,9 @@ from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
 from webhook_gateway.durable.spool import Spool
+from webhook_gateway.edge.addresses import IntakeAddresses
+from webhook_gateway.edge.metrics import EdgeMetrics
+from webhook_gateway.edge.read_log import ReadEdgeLog
 from webhook_gateway.hooks.accept import AcceptHook
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
@@ -41,18 +47,30 @@ from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.hooks.store import RefusalStore
 from webhook_gateway.rescue.metrics import RescueMetrics
+from webhook_gateway.rescue.report_store import ReportQueue
+from webhook_gateway.rescue.retention import EndangeredRetention
 from webhook_gateway.rescue.routes import RescueRoutes
+from webhook_gateway.rescue.search import EndangeredSearch
 from webhook_gateway.rescue.send_reports import SendReports
-from webhook_gateway.rescue.store import EndangeredStore, ReportQueue
+from webhook_gateway.rescue.settle import SettleSecondTries
+from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.write_report import Addresses
 from webhook_gateway.settings import Settings
+from webhook_gateway.source_watch.budget import ReadingBudget
+from webhook_gateway.source_watch.metrics import SourceMetrics
+from webhook_gateway.source_watch.model import Refused, Week
+from webhook_gateway.source_watch.refused import WatchRefused
+from webhook_gateway.source_watch.silence import WatchSilence
 from webhook_gateway.website.accept import AcceptWebsiteOrder
+from webhook_gateway.website.ban_routes import BanRoutes
+from webhook_gateway.website.bans import Bans
 from webhook_gateway.website.budget import RecordBudget
 from webhook_gateway.website.callers import trusted_networks
+from webhook_gateway.website.known_tokens import KnownTokens
 from webhook_gateway.website.limits import OrderLimits
-from webhook_gateway.website.manager_tokens import ManagerTokens
 from webhook_gateway.website.metrics import WebsiteMetrics
 from webhook_gateway.website.routes import WebsiteRoutes
+from webhook_gateway.website.sites import load_sites
 
 PACKAGE = "webhook_gateway"
 DESCRIPTION = "Takes hooks of marketplaces and orders of websites; a positive answer means that the event is on disk."
@@ -60,9 +78,14 @@ DESCRIPTION = "Takes hooks of marketplaces and orders of websites; a positive an
 _SCHEMA_PATIENCE_S = 2.0
 _REFUSALS_EVERY_S = 1.0
 _LIMITS_EVERY_S = 600.0
-_MANAGERS_EVERY_S = 60.0
+_BANS_EVERY_S = 1.0
+_TOKENS_EVERY_S = 60.0
 _REPORTS_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
+_SIZES_EVERY_S = 60.0
+_DIGEST_EVERY_S = 30.0
+_SETTLE_EVERY_S = 2.0
+_LEDGER_EVERY_S = 30.0
 
 
 async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
@@ -75,7 +98,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     tokens = TokenBook.load(settings.tokens_file)
 
     registry = new_registry()
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    sites = load_sites(settings.websites_file, currency=settings.website_currency)
+    watched = {"tokens": (settings.tokens_file, tokens.read)}
+    if settings.websites_file is not None:
+        watched["websites"] = (settings.websites_file, sites.read)
+    watch_files(lifecycle, registry, watched)
     request_metrics = RequestMetrics(registry, sources=(*sources, WEBSITE))
     durability_metrics = DurabilityMetrics(registry, spool_oldest_allowed=settings.spool_oldest_allowed)
     delivery_metrics = DeliveryMetrics(registry)
@@ -115,7 +142,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise("spool-relay", spool_relay.run, stop=spool_relay.stop)
 
     # Deliveries
-    record = RecordDeliveries(public_url=settings.public_url)
+    digests = PeopleDigests(settings.keys_of_search(tokens))
+    record = RecordDeliveries(public_url=settings.public_url, digests=digests)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
@@ -129,16 +157,40 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.supervise(
         "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
     )
-    retention = partial(
-        retention_job, Retention(database, keep=timedelta(days=settings.retention_days)), clock, delivery_metrics
-    )
-    every(lifecycle, settings.upkeep_every, retention, name="retention", after=recordable)
+    keep = timedelta(days=settings.retention_days)
+    retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
+    show_retention = partial(retention_job, retention, clock, delivery_metrics)
+    every(lifecycle, settings.upkeep_every, show_retention, name="retention", after=recordable)
+    forget = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
+    every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
+    sizes = TableSizes(registry, TABLES)
+    every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
+    every(lifecycle, _DIGEST_EVERY_S, DigestOld(database, digests), name="digest-old", after=recordable)
     unarrived = UnarrivedOrders(database)
+    ledger = Ledger(database)
+    watch_ledger = WatchLedger(ledger, clock=clock, metrics=delivery_metrics)
+    every(lifecycle, _LEDGER_EVERY_S, watch_ledger.step, name="ledger", after=recordable)
+
+    # What ended at nginx
+    edge_metrics = EdgeMetrics(registry, sources=(*sources, WEBSITE), reads=settings.edge_log_dir is not None)
+    if settings.edge_log_dir is not None:
+        read_edge_log = ReadEdgeLog(
+            database,
+            record,
+            directory=settings.edge_log_dir,
+            sources=tuple(sources),
+            currency=settings.website_currency,
+            clock=clock,
+            metrics=edge_metrics,
+            committed=outbox_relay.wake,
+        )
+        every(lifecycle, settings.edge_log_every, read_edge_log.step, name="edge-log", after=recordable)
 
     # Refusals and countdowns
     refusal_store = RefusalStore(database)
     refusals = CountRefusals(refusal_store, replica=settings.replica, clock=clock)
-    every(lifecycle, _REFUSALS_EVERY_S, refusals.flush, name="refusals", last_round=True, after=recordable)
+    flush = partial(_flush, refusals, lifecycle)
+    every(lifecycle, _REFUSALS_EVERY_S, flush, name="refusals", last_round=True, after=recordable)
     countdowns = CountdownStore(database)
     watch = WatchAnswers(
         countdowns,
@@ -147,7 +199,24 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         now=clock.now,
         metrics=CountdownMetrics(registry, schedules=schedules),
     )
-    watch_job = partial(_watch, watch, refusal_store, unarrived, delivery_metrics)
+    watch_refused = WatchRefused(
+        database,
+        sources=tuple(sources),
+        start_countdown=partial(_start_countdown, watch),
+        clock=clock,
+        committed=outbox_relay.wake,
+    )
+    every(lifecycle, _REFUSALS_EVERY_S, watch_refused.step, name="refused-sources", after=recordable)
+    watch_silence = WatchSilence(
+        database,
+        week=Week(slot=timedelta(seconds=settings.silence_slot), period=timedelta(seconds=settings.silence_period)),
+        clock=clock,
+        metrics=SourceMetrics(registry, sources=(*sources, WEBSITE)),
+    )
+    every(lifecycle, _GAUGES_EVERY_S, watch_silence.step, name="silent-sources", after=recordable)
+    watch_job = partial(
+        _watch, watch, refusal_store, unarrived, delivery_metrics, lambda: request_metrics.received(refusals.totals())
+    )
     every(lifecycle, settings.watch_every, watch_job, name="watch", last_round=True)  # also without a database
 
     # Hooks
@@ -166,6 +235,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         accept=AcceptHook(keep_safe, replica=settings.replica),
         refusals=refusals,
         watch=watch,
+        refused=watch_refused.refused,
+        reading=ReadingBudget(monotonic),
         metrics=request_metrics,
         clock=clock,
         largest=settings.max_body_bytes,
@@ -178,25 +249,25 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     counting = Database(dsn, application_name=f"{SERVICE} {settings.replica} limits", max_size=4)
     await counting.open()
     lifecycle.on_stop(counting.close)
+    bans = Bans(counting, monotonic=monotonic)
     limits = OrderLimits(
         counting,
-        limits={
-            "phone": settings.orders_per_phone,
-            "address": settings.orders_per_address,
-            "ip": settings.orders_per_ip,
-        },
+        bans,
+        limits=settings.orders_by,
         window=settings.orders_window,
-        secret=_limit_key(settings, tokens),
+        secret=settings.key_of_limits(tokens),
         deadline=settings.orders_limit_deadline,
         pause=settings.breaker_pause,
         monotonic=monotonic,
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
-    managers = ManagerTokens(database, partial(tokens.digests_of, "website_manager"))
-    every(lifecycle, _MANAGERS_EVERY_S, managers.refresh, name="manager-tokens", after=recordable)
+    every(lifecycle, _BANS_EVERY_S, bans.sync, name="order-bans", last_round=True, after=recordable)
+    known_tokens = KnownTokens(database, tokens.digests_of)
+    every(lifecycle, _TOKENS_EVERY_S, known_tokens.refresh, name="known-tokens", after=recordable)
     website = WebsiteRoutes(
         tokens=tokens,
-        was_manager=managers.was_manager,
+        sites=sites,
+        role_once=known_tokens.role_of,
         accept=AcceptWebsiteOrder(
             keep_safe,
             partial(record.directly, database),
@@ -206,7 +277,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             ),
             metrics=WebsiteMetrics(registry),
             replica=settings.replica,
-            currency=settings.website_currency,
         ),
         refusals=refusals,
         metrics=request_metrics,
@@ -219,18 +289,17 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     # Endangered orders, and what operators change
     changes = Changes(database, committed=outbox_relay.wake)
     endangered = EndangeredStore(database, public_url=settings.public_url)
+    reports_kept = ReportQueue(database, endangered)
+    every(lifecycle, _SETTLE_EVERY_S, SettleSecondTries(database), name="second-tries", after=recordable)
+    keep_endangered = timedelta(days=settings.endangered_retention_days)
+    endangered_retention = EndangeredRetention(database, keep=keep_endangered, clock=clock)
+    every(lifecycle, settings.upkeep_every, endangered_retention, name="endangered-retention", after=recordable)
     mail_due = None
-    if settings.smtp_host is not None:
-        password = settings.smtp_password
+    mail_server = settings.mail_server()
+    if mail_server is not None:
         send_reports = SendReports(
-            ReportQueue(database),
-            SmtpSender(
-                host=settings.smtp_host,
-                port=settings.smtp_port,
-                user=settings.smtp_user,
-                password=None if password is None else password.get_secret_value(),
-                tls=settings.smtp_tls,
-            ),
+            reports_kept,
+            mail_server,
             metrics=rescue_metrics,
             clock=clock,
             deadline=settings.smtp_deadline,
@@ -247,23 +316,18 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     rescue = RescueRoutes(
         changes,
         endangered,
-        addresses=Addresses.of(
-            sender=settings.mail_from,
-            to=settings.report_to if settings.smtp_host is not None else None,
-            copies=settings.report_copies,
-        ),
+        EndangeredSearch(database),
+        reports_kept,
+        addresses=Addresses.of(settings.mail_from, to=settings.report_recipient, copies=settings.report_copies),
         mail_due=mail_due,
+        metrics=rescue_metrics,
         clock=clock,
         replica=settings.replica,
-        currency=settings.website_currency,
+        currency_of=lambda source: sites.named(source).currency,
     )
 
     deliveries = DeliveryRoutes(
-        changes,
-        DeliverySearch(database),
-        unarrived,
-        clock=clock,
-        replica=settings.replica,
+        changes, DeliverySearch(database, digests), unarrived, ledger, clock=clock, replica=settings.replica
     )
     app = build_app(
         service=SERVICE,
@@ -271,11 +335,21 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         routes=routes(
             hooks=hooks,
             website=website,
+            addresses=IntakeAddresses(
+                hook=hooks.take,
+                order=website.order,
+                misplaced_hook=hooks.misplaced,
+                misplaced_order=website.misplaced,
+                comes_from_source=lambda request: hooks.sender(request) is not None,
+                comes_from_website=website.speaks_for_a_website,
+            ),
             deliveries=deliveries,
             events=EventRoutes(changes, sources=sources, clock=clock, replica=settings.replica),
             rescue=rescue,
+            bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),
             database=database,
+            erasures=erase.places(digests, endangered),
             committed=outbox_relay.wake,
         ),
         health=lifecycle.health,
@@ -296,9 +370,18 @@ async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
     recordable.set()
 
 
+async def _flush(refusals: CountRefusals, lifecycle: Lifecycle) -> None:
+    await refusals.flush(last=lifecycle.health.draining)
+
+
 async def _watch(
-    watch: WatchAnswers, refusals: RefusalStore, unarrived: UnarrivedOrders, metrics: DeliveryMetrics
+    watch: WatchAnswers,
+    refusals: RefusalStore,
+    unarrived: UnarrivedOrders,
+    metrics: DeliveryMetrics,
+    show_received: Callable[[], None],
 ) -> None:
+    show_received()
     await watch.step()
     await refusals.settle_disowned()
     metrics.unarrived(*await unarrived.count())
@@ -313,11 +396,10 @@ async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> No
     await run()
 
 
-def _limit_key(settings: Settings, tokens: TokenBook) -> bytes:
-    """Return the key of the digests of phones: the setting, else one made of the website's tokens, which all replicas share."""
-    if settings.orders_limit_key is not None:
-        return settings.orders_limit_key.get_secret_value().encode()
-    return b"".join(sorted(tokens.digests_of("website") | tokens.digests_of("website_manager")))
+def _start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
+    """Start the countdown of an ``order.created`` that did not prove its source."""
+    created = None if refused.claim is None else refused.claim.external_id
+    watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
 
 
 async def migrate_database(settings: Settings) -> None:

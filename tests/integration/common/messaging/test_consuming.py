@@ -14,7 +14,7 @@ from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.errors import Unavailable
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, outbox
-from common.messaging.dead_letters import replay
+from common.messaging.dead_letter_decisions import replay
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.testing import TestRabbit, eventually, proxied, vhost_of

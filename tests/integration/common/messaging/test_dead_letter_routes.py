@@ -29,7 +29,7 @@ async def url(database: Database, tmp_path: Path) -> AsyncIterator[str]:
     app = build_app(
         service="test",
         version="1",
-        routes=dead_letter_routes(database),
+        routes=dead_letter_routes(database, service="test"),
         health=Health(),
         registry=CollectorRegistry(),
         tokens=TokenBook.load(tokens),

@@ -147,7 +147,8 @@ async def test_a_crashed_workflow_is_notified_in_slack(make_kit: MakeKit) -> Non
                 "Событие: hook.changed\n"
                 "Попыток: 5\n"
                 "Ошибка: ValueError: bad quantity\n"
-                "*Что делать:* устранить причину и повторить шаг: POST /admin/v1/workflows/42/retry; если опрос мешает — …/stop.",
+                "*Что делать:* устранить причину и повторить шаг: POST /admin/v1/workflows/42/retry; или исправить само событие: "
+                "POST /admin/v1/workflow-events/&lt;событие&gt;/mend, пропустить его: …/skip; если опрос мешает — …/stop.",
             },
         }
     ]

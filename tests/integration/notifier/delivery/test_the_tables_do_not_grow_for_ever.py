@@ -53,15 +53,47 @@ async def test_old_rows_are_deleted_and_what_still_waits_is_not(
                 _id(age, number),
                 state,
             )
-            await connection.execute("INSERT INTO inbox VALUES ('c', $1, $2)", str(number), _NOW - age)
             await connection.execute("INSERT INTO early_resolutions VALUES ($1, $2)", str(number), _NOW - age)
-    retention = Retention(database, keep=timedelta(days=90), batch=1)
-    assert await retention.forget() == 2 + 2 + 4 + 4
+    retention = Retention(database, keep=timedelta(days=90), keep_tickets=timedelta(days=90), batch=1)
+    assert await retention.forget() == 2 + 2 + 4
     assert await retention.forget() == 0
     async with database.acquire() as connection:
         left = {
             table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of this test's own
-            for table in ("notices", "deliveries", "incidents", "inbox", "early_resolutions")
+            for table in ("notices", "deliveries", "incidents", "early_resolutions")
         }
     await database.close()
-    assert left == {"notices": 3, "deliveries": 3, "incidents": 3, "inbox": 1, "early_resolutions": 1}
+    assert left == {"notices": 3, "deliveries": 3, "incidents": 3, "early_resolutions": 1}
+
+
+async def test_closed_tickets_and_past_shifts_go_after_a_longer_time(
+    database_for: Callable[[str], Awaitable[str]],
+) -> None:
+    database = Database(await database_for("notifier"), application_name="retention")
+    await database.open()
+    async with database.transaction() as connection:
+        for days in (100, 800):
+            at = _NOW - timedelta(days=days)
+            for state, closed_at in (("closed", at), ("open", None)):
+                await connection.execute(
+                    """
+                    INSERT INTO tickets (queue, kind, summary, description, created_by, state, closed_at, outside)
+                    VALUES ('Q', 'k', 's', 'd', 'p', $1, $2, 'kept')
+                    """,
+                    state,
+                    closed_at,
+                )
+            await connection.execute(
+                "INSERT INTO silences (match, purpose, starts_at, ends_at, reason, created_by) VALUES ('{}', 'silence', $1, $1, 'r', 'p')",
+                at,
+            )
+            await connection.execute("INSERT INTO handovers (starts_at, ends_at, person) VALUES ($1, $1, 'p')", at)
+    retention = Retention(database, keep=timedelta(days=90), keep_tickets=timedelta(days=730))
+    assert await retention.forget() == 3
+    async with database.acquire() as connection:
+        left = {
+            table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of this test's own
+            for table in ("tickets", "silences", "handovers")
+        }
+    await database.close()
+    assert left == {"tickets": 3, "silences": 1, "handovers": 1}

@@ -6,22 +6,9 @@ import asyncio
 from typing import Any
 
 from common.testing import eventually
+from tests.integration.orchestrator.factories import all_taken
 
 NOTHING = 10**15
-
-
-async def hooks_done(database: Any, count: int) -> None:
-    """Wait until so many hooks were taken in and nothing can be carried on with."""
-
-    async def quiet() -> bool:
-        row = await database.fetchrow(
-            "SELECT (SELECT count(*)::int FROM workflow_event WHERE attributes ? 'body_form') AS events,"
-            " (SELECT count(*)::int FROM workflow_ready WHERE ready_at <= now()) AS ready"
-        )
-        assert tuple(row) == (count, 0)
-        return True
-
-    await eventually(quiet, what=f"{count} events done")
 
 
 async def three_orders(gateway: Any, database: Any) -> dict[str, int]:
@@ -33,7 +20,7 @@ async def three_orders(gateway: Any, database: Any) -> dict[str, int]:
         gateway.hook("DONE", "order.created", minute=1, positions=good),
         gateway.hook("DONE", "order.delivered", minute=2),
     )
-    await hooks_done(database, 4)
+    await all_taken(database, 4)
     ids = {
         row["order_number"]: row["id"]
         for row in await database.fetch("SELECT id, order_number FROM workflow WHERE kind = 'order_life'")
@@ -56,7 +43,7 @@ async def test_many_are_stopped_at_once_and_each_is_published_audited_and_recalc
     await listener.gather("notifier.orders", 4)
     asked = {"reason": "polling has to end", "ids": [ids["DONE"], ids["RUNS"], NOTHING, ids["CRASHED"], ids["RUNS"]]}
     expected = [
-        (ids["DONE"], "refused", "finished"),
+        (ids["DONE"], "refused", None),
         (ids["RUNS"], "stopped", "stopped"),
         (NOTHING, "not_found", None),
         (ids["CRASHED"], "stopped", "stopped"),
@@ -121,17 +108,22 @@ async def test_events_are_found_by_the_state_that_follows_from_the_cursor(
     api = await start()
     ids = await three_orders(gateway, database)
     await gateway.send(gateway.hook("CRASHED", "order.paid", minute=3))
-    await hooks_done(database, 5)
+    await all_taken(database, 5)
 
     async def shown(query: str) -> list[tuple[str, int, str]]:
         items = await api.all(f"/admin/v1/workflow-events?{query}")
         return [(item["id"], item["state"], item["state_name"]) for item in items]
 
-    failed, new = (f"{ids['CRASHED']}-1", 3, "failed"), (f"{ids['CRASHED']}-2", 1, "new")
+    await api.call("POST", f"/admin/v1/workflows/{ids['RUNS']}/stop", {"reason": "hold it"})
+    await gateway.send(gateway.hook("RUNS", "order.paid", minute=3))
+    await all_taken(database, 6)
+    failed, parked = (f"{ids['CRASHED']}-1", 3, "failed"), (f"{ids['CRASHED']}-2", 2, "done")
+    new = (f"{ids['RUNS']}-2", 1, "new")
     assert await shown("state=failed") == await shown("state=3") == [failed]
     assert await shown("state=new") == await shown("state=1") == [new]
-    assert await shown(f"workflow_id={ids['CRASHED']}") == [failed, new]
-    assert await shown(f"workflow_id={ids['CRASHED']}&state=new") == [new]
+    assert await shown(f"workflow_id={ids['CRASHED']}") == [failed, parked]
+    assert await shown(f"workflow_id={ids['CRASHED']}&state=failed") == [failed]
+    assert await shown(f"workflow_id={ids['RUNS']}&state=new") == [new]
     assert await shown(f"workflow_id={ids['DONE']}&state=done") == [
         (f"{ids['DONE']}-1", 2, "done"),
         (f"{ids['DONE']}-2", 2, "done"),
@@ -161,7 +153,7 @@ async def test_a_past_event_is_carried_out_again_and_mends_what_was_wrong(
     assert (status, answer["original"]["state_name"], answer["appended"]["state_name"]) == (200, "done", "new")
     assert answer["appended"]["attributes"]["reprocess_of"] == 1
     assert (answer["workflow"]["state_name"], answer["workflow"]["pending"]) == ("running", 1)
-    await hooks_done(database, 5)
+    await all_taken(database, 5)
     order = await api.order(number)
     assert (order["positions"][0]["quantity"], order["status"], order["aggregate_state"]) == (
         "2",
@@ -174,7 +166,7 @@ async def test_a_past_event_is_carried_out_again_and_mends_what_was_wrong(
     ]
     # Once more: everything is right, nothing is told and no goods move a second time.
     assert (await api.call("POST", path, {"reason": "just to see"}))[0] == 200
-    await hooks_done(database, 6)
+    await all_taken(database, 6)
     assert await listener.take("notifier.orders") == []
     assert [item["quantity"] for item in await api.all(f"/admin/v1/stock-movements?number={number}")] == ["-2"]
     story = [item["kind"] for item in await api.all(f"/admin/v1/orders/{number}/timeline")]
@@ -190,7 +182,7 @@ async def test_what_cannot_be_reprocessed_is_answered_with_the_reason(start: Any
     ids = await three_orders(gateway, database)
     refused = []
     for event, role, more in (
-        (f"{ids['CRASHED']}-1", "operator", {}),  # it has not been carried out: the workflow is to be retried
+        (f"{ids['CRASHED']}-1", "operator", {}),  # it had no effect: the workflow is to be retried
         (f"{ids['DONE']}-9", "operator", {}),
         ("nonsense", "operator", {}),
         (f"{ids['DONE']}-1", "viewer", {}),
@@ -233,7 +225,7 @@ async def test_a_retried_workflow_ends_its_incident_and_a_stale_version_is_refus
     assert [(event.type, event.data["fingerprint"]) for event in over] == [
         ("alerts.problem.resolved.v1", f"workflow:{workflow}")
     ]
-    await hooks_done(database, 4)
+    await all_taken(database, 4)
     again = (await api.all("/admin/v1/workflows?state=crashed"))[0]
     assert again["version"] > version
 
@@ -252,9 +244,9 @@ async def test_aggregate_states_are_derived_again_for_some_and_for_all_with_a_pr
     assert [(item["number"], item["before"], item["after"]) for item in preview["items"]] == expected
     status, answer = await api.call("POST", path, {"reason": "it drifted", "numbers": [runs, "NOPE"]}, role="operator")
     assert (status, answer["orders"], answer["differing"]) == (200, 2, 1)
-    assert answer["items"] == [
-        {"number": runs, "before": "crashed", "after": "in_progress"},
-        {"number": "NOPE", "before": None, "after": None},
+    assert [(item["number"], item["before"], item["after"]) for item in answer["items"]] == [
+        (runs, "crashed", "in_progress"),
+        ("NOPE", None, None),
     ]
     assert (await api.order(runs))["aggregate_state"] == "in_progress"
     status, answer = await api.call("POST", path, {"reason": "all of them", "all": True}, role="operator")
@@ -264,3 +256,22 @@ async def test_aggregate_states_are_derived_again_for_some_and_for_all_with_a_pr
     targets = [item["target"] for item in await api.all("/admin/v1/audit?action=order.recalculate")]
     assert targets == ["orders:all", f"order:{runs}"]
     assert (await api.call("POST", path, {"reason": "what?"}))[0] == 422
+
+
+async def test_states_are_derived_again_by_a_filter_as_planned(start: Any, gateway: Any, database: Any) -> None:
+    api = await start(upkeep_every=300, measure_every=300)  # the jobs do not do the same meanwhile
+    await three_orders(gateway, database)
+    runs, done = gateway.number("RUNS"), gateway.number("DONE")
+    await database.execute("UPDATE orders SET aggregate_state = 'crashed'")
+    path, said = "/admin/v1/orders/recalculate", {"reason": "it drifted"}
+    wanted = {"filter": {"aggregate_state": "crashed", "store_id": "17"}}
+    status, plan = await api.call("POST", path, {**wanted, **said, "dry_run": True}, role="operator")
+    assert (status, plan["matched"], {item["after"] for item in plan["items"]}) == (200, 2, {"in_progress", "finished"})
+    assert (await api.call("POST", path, {"ids": [runs], **said}))[1]["items"][0]["outcome"] == "recalculated"
+    status, answer = await api.call("POST", path, {"plan": plan["plan"], **said}, role="operator")
+    assert (status, {item["id"]: item["outcome"] for item in answer["items"]}) == (
+        200,
+        {runs: "changed_since", done: "recalculated"},
+    )
+    assert (await api.order(done))["aggregate_state"] == "finished"
+    assert (await api.call("POST", path, {"all": True, "ids": [runs], **said}))[0] == 422

@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry
 
 from common.clock import ManualClock
 from common.postgres import Database
+from common.service import TableSizes
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
 from orchestrator.engine.retention import Pruned, Retention
-from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.measure import Measure
+from tests.integration.orchestrator.factories import all_taken
 
 NOW = datetime.now(UTC)
 
@@ -92,8 +94,9 @@ async def test_only_events_of_workflows_that_finished_long_ago_go(pool: Database
     }
 
 
-async def test_a_late_event_of_a_pruned_order_crashes_its_workflow_a_newer_one_is_applied(
-    start: Any, gateway: Any, database: Any, pool: Database
+@pytest.mark.parametrize("way_out", ["as of now", "skip"])
+async def test_a_late_event_of_a_pruned_order_fails_alone_and_has_a_way_out(
+    start: Any, gateway: Any, database: Any, pool: Database, way_out: str
 ) -> None:
     api = await start()
     number = gateway.number("OLD")
@@ -102,26 +105,53 @@ async def test_a_late_event_of_a_pruned_order_crashes_its_workflow_a_newer_one_i
         gateway.hook("OLD", "order.delivered", minute=5),
     )
 
-    async def cursor(done: int, state: int) -> bool:
-        row = await database.fetchrow(
-            "SELECT done_seq, state FROM workflow WHERE order_number = $1 AND kind = 'order_life'", number
-        )
-        assert row is not None
-        assert tuple(row) == (done, state)
-        return True
+    async def cursor(done: int, state: int) -> int:
+        rows = await api.all(f"/admin/v1/workflows?order_number={number}&kind=order_life")
+        assert [(row["done_seq"], row["state"]) for row in rows] == [(done, state)]
+        return int(rows[0]["id"])
 
     await eventually(lambda: cursor(2, 3), what="delivered")
     # Not NOW: the suite may have been running for longer than these five minutes when this test's turn comes.
     pruned = await retention_of(pool, timedelta(0), datetime.now(UTC) + timedelta(minutes=5))()
     assert pruned.events >= 2
-    await gateway.send(gateway.hook("OLD", "order.paid", minute=9))
-    await eventually(lambda: cursor(3, 3), what="a newer event")
-    assert (await api.order(number))["payment"]["paid"] is True
-    await gateway.send(gateway.hook("OLD", "order.changed", minute=2, positions=[gateway.position("b")]))
-    await eventually(lambda: cursor(3, 4), what="an older event")
-    (workflow,) = await api.all("/admin/v1/workflows?state=crashed")
-    assert workflow["error"].startswith("HistoryPruned")
-    assert (await api.order(number))["status"] == "delivered"
+    cheaper = [gateway.position("a", 2, "80.00")]
+    await gateway.send(gateway.hook("OLD", "order.paid", minute=2, positions=cheaper))
+    workflow = await eventually(lambda: cursor(3, 4), what="an older event")
+    (crashed,) = await api.all("/admin/v1/workflows?state=crashed")
+    assert crashed["error"].startswith("HistoryPruned")
+    await gateway.send(gateway.hook("OLD", "order.received", minute=9))
+    await eventually(lambda: cursor(4, 4), what="a newer event")
+    order = await api.order(number)
+    assert (order["status"], order["payment"]["paid"]) == ("delivered", False)
+    said = {"reason": "the marketplace was late"}
+    if way_out == "skip":
+        assert (await api.call("POST", f"/admin/v1/workflow-events/{workflow}-3/skip", said))[0] == 200
+        await eventually(lambda: cursor(4, 3), what="skipped")
+        assert (await api.order(number))["payment"]["paid"] is False
+        return
+    path = f"/admin/v1/workflow-events/{workflow}-3/mend"
+    assert (await api.call("POST", path, said))[0] == 422
+    assert (await api.call("POST", path, {**said, "as_of_now": True}))[0] == 200
+    await eventually(lambda: cursor(5, 3), what="applied as of now")
+    order = await api.order(number)
+    assert (order["status"], order["payment"]["paid"], order["positions"][0]["price"]) == ("delivered", True, 8000)
+
+
+async def test_a_created_again_of_a_pruned_order_can_only_be_skipped(
+    start: Any, gateway: Any, database: Any, pool: Database
+) -> None:
+    api = await start()
+    created = gateway.hook("OLD", "order.created", minute=1, positions=[gateway.position("a")])
+    await gateway.send(created, gateway.hook("OLD", "order.delivered", minute=5))
+    await all_taken(database, 2)
+    await retention_of(pool, timedelta(0), datetime.now(UTC) + timedelta(minutes=5))()
+    await gateway.send(gateway.hook("OLD", "order.created", minute=1, positions=[gateway.position("b")]))
+    await all_taken(database, 1)
+    (failed,) = await api.all("/admin/v1/workflow-events?state=failed")
+    path = f"/admin/v1/workflow-events/{failed['id']}"
+    assert failed["failure"]["code"] == "history_pruned"
+    assert (await api.call("POST", f"{path}/mend", {"reason": "as of now", "as_of_now": True}))[0] == 409
+    assert (await api.call("POST", f"{path}/skip", {"reason": "it is a mistake"}))[0] == 200
 
 
 async def test_an_order_that_drifted_is_counted_and_derived_again_one_on_its_way_is_not(
@@ -142,12 +172,13 @@ async def test_sizes_growth_and_orders_by_source_are_measured(
     pool: Database, database: Any, registry: CollectorRegistry
 ) -> None:
     measure = Measure(pool, OrchestratorMetrics(registry, sources=("sbermarket",)))
-    await measure.tables()
+    sizes = TableSizes(registry, TABLES)
+    await sizes.measure(pool)
     # Two days ago the table was smaller by a thousand bytes: that makes 3,500 a week.
     await database.execute(
         "INSERT INTO table_size SELECT day - 2, name, bytes - 1000 FROM table_size WHERE name = 'workflow_event'"
     )
-    await measure.tables()
+    await sizes.measure(pool)
     growth = {
         name: registry.get_sample_value("database_table_growth_bytes", {"table": name})
         for name in ("workflow_event", "orders")

@@ -12,13 +12,14 @@ import pytest
 
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
-from common.errors import Conflict
+from common.errors import Conflict, Unavailable
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
-from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkerPool, WorkflowState
+from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, TimelineEntry, WorkerPool, WorkflowState
 from orchestrator.engine.store import WorkflowStore
-from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.engine.views import shown_state
+from orchestrator.engine.worker import RetryLater, Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
 from tests.integration.orchestrator.factories import append, event_for, no_effects, operate_on, worker_of
 
@@ -95,9 +96,14 @@ class Engine:
         return [row["kind"] for row in rows]
 
     async def state(self, number: str) -> tuple[int, int, int]:
-        """State, done and last sequence of an order's workflow."""
-        row = (await self.rows("SELECT state, done_seq, last_seq FROM workflow WHERE order_number = $1", number))[0]
-        return row["state"], row["done_seq"], row["last_seq"]
+        """State as people see it, done and last sequence of an order's workflow."""
+        row = (await self.rows("SELECT * FROM workflow WHERE order_number = $1", number))[0]
+        return shown_state(row), row["done_seq"], row["last_seq"]
+
+    async def aside(self) -> list[tuple[Any, ...]]:
+        """Order, sequence, code and attempts of the events that were set aside."""
+        query = "SELECT w.order_number, a.seq, a.code, a.attempts FROM set_aside_event AS a JOIN workflow AS w ON w.id = a.workflow_id"
+        return [tuple(row.values()) for row in await self.rows(f"{query} WHERE a.state = 3 ORDER BY 1, 2")]
 
     def worker(self, handler: Recorder, owner: str = "worker", limits: WorkerLimits = LIMITS) -> Worker:
         """A worker on this store."""
@@ -204,39 +210,97 @@ async def test_a_workflow_that_fails_is_tried_again_and_then_has_crashed_alone(e
     assert "RuntimeError" in row["error"]
 
 
-async def test_a_failure_that_cannot_be_mended_by_trying_crashes_at_once(engine: Engine) -> None:
+async def test_a_failure_that_cannot_be_mended_by_trying_fails_its_event_at_once(engine: Engine) -> None:
     await engine.feed("A", "1")
     assert await engine.worker(Recorder(lambda _claim: Conflict("no"))).work_once() == 1
-    assert await engine.state("A") == (WorkflowState.CRASHED, 0, 1)
+    assert await engine.state("A") == (WorkflowState.CRASHED, 1, 1)
+    assert await engine.aside() == [("A", 1, "conflict", 1)]
+    assert await engine.rows("SELECT * FROM workflow_ready") == []
 
 
-async def test_a_workflow_whose_workers_all_die_crashes_and_kills_no_more(engine: Engine) -> None:
-    await engine.feed("A", "1")
+@pytest.mark.parametrize("bad", range(9))
+async def test_wherever_the_bad_event_stands_all_the_others_take_effect(engine: Engine, bad: int) -> None:
+    names = [f"{index}" for index in range(9)]
+    await engine.feed("A", *names)
+    handler = Recorder(lambda claim: Conflict("no") if f"{bad}" in {item.event_id for item in claim.events} else None)
+    worker = engine.worker(handler)
+    while await worker.work_once():
+        pass
+    assert await engine.carried_out("A") == [name for name in names if name != f"{bad}"]
+    assert await engine.aside() == [("A", bad + 1, "conflict", 1)]
+    assert await engine.state("A") == (WorkflowState.CRASHED, 9, 9)
+
+
+async def test_neither_an_absent_store_nor_a_wait_ever_sets_an_event_aside(engine: Engine) -> None:
+    await engine.feed("A", "1", "2")
+    limits = replace(LIMITS, retry_base=0)
+    reasons: list[Exception] = [RetryLater("not yet", seconds=0), Unavailable("away"), ConnectionResetError()]
+    while reasons:
+        worker = engine.worker(Recorder(lambda _claim: reasons[0]), limits=limits)
+        for _ in range(LIMITS.max_attempts + 2):
+            assert await worker.work_once() == 1
+        reasons.pop()
+    assert (await engine.aside(), await engine.state("A")) == ([], (WorkflowState.RUNNING, 0, 2))
+
+
+async def test_the_event_of_which_workers_die_is_set_aside_and_kills_no_more(engine: Engine) -> None:
+    await engine.feed("A", "1", "2")
     for _ in range(LIMITS.max_attempts):
         await engine.claim("dies", lease=-1)
         await engine.store.release_expired()
 
-    def deadly(_claim: Claim) -> Exception | None:
-        raise AssertionError("it was run again")
+    def deadly(claim: Claim) -> Exception | None:
+        assert [item.event_id for item in claim.events] == ["2"], "it was run again"
+        return None
 
-    assert await engine.worker(Recorder(deadly)).work_once() == 1
-    assert await engine.state("A") == (WorkflowState.CRASHED, 0, 1)
+    worker = engine.worker(Recorder(deadly))
+    assert [await worker.work_once() for _ in range(3)] == [1, 1, 0]
+    assert await engine.state("A") == (WorkflowState.CRASHED, 2, 2)
+    assert await engine.aside() == [("A", 1, "lease_lost", LIMITS.max_attempts + 1)]
+    assert await engine.carried_out("A") == ["2"]
     assert (await engine.rows("SELECT error FROM workflow"))[0]["error"].startswith("its lease ended")
 
 
-async def test_a_crashed_workflow_collects_and_goes_on_when_retried(engine: Engine) -> None:
+async def test_a_crashed_workflow_goes_on_and_its_failed_event_takes_effect_when_retried(engine: Engine) -> None:
     broken = True
-    handler = Recorder(lambda _claim: Conflict("broken") if broken else None)
+    handler = Recorder(lambda claim: Conflict("broken") if broken and claim.events[0].seq == 1 else None)
     worker = engine.worker(handler)
     await engine.feed("A", "1")
     await worker.work_once()
     await engine.feed("A", "2")
-    assert await worker.work_once() == 0
+    assert await worker.work_once() == 1
+    assert (await engine.carried_out("A"), await engine.state("A")) == (["2"], (WorkflowState.CRASHED, 2, 2))
     broken = False
     workflow_id = (await engine.rows("SELECT id FROM workflow"))[0]["id"]
     await engine.operate("retry", workflow_id)
+    await engine.feed("A", "3")
     assert await worker.work_once() == 1
-    assert (await engine.carried_out("A"), await engine.state("A")) == (["1", "2"], (WorkflowState.RUNNING, 2, 2))
+    assert (await engine.carried_out("A"), await engine.state("A")) == (["2", "1", "3"], (WorkflowState.RUNNING, 3, 3))
+    assert await engine.rows("SELECT * FROM set_aside_event") == []
+    assert await worker.work_once() == 0
+
+
+async def test_a_late_result_neither_sets_an_event_aside_nor_ends_a_retry(engine: Engine) -> None:
+    await engine.feed("A", "1")
+    (late,) = await engine.claim("slow", lease=-1)
+    assert await engine.store.release_expired() == 1
+    failure = Failure(
+        claim=late, error="e", stack="", retry_in=None, code="c", event=late.events[0], message=("t", b"{}")
+    )
+    (claim,) = await engine.claim("quick")
+    assert (
+        await engine.store.complete(owner="slow", outcomes=[], failures=[failure], write=no_effects),
+        await engine.aside(),
+        await engine.rows("SELECT * FROM outbox"),
+    ) == (set(), [], [])
+    mine = replace(failure, claim=claim, event=claim.events[0], message=None)
+    assert await engine.store.complete(owner="quick", outcomes=[], failures=[mine], write=no_effects)
+    await engine.operate("retry", claim.workflow_id)
+    (again,) = await engine.claim("slow", lease=-1)
+    assert [(event.seq, event.payload) for event in again.events] == [(1, b"{}")]
+    await engine.store.release_expired()
+    assert await engine.complete(done(again), owner="slow") == set()
+    assert [row["state"] for row in await engine.rows("SELECT state FROM set_aside_event")] == [1]
 
 
 async def test_stopping_a_claimed_workflow_refuses_the_claim_s_result(engine: Engine) -> None:
@@ -268,6 +332,7 @@ async def test_a_result_that_cannot_be_written_harms_none_of_its_neighbours(engi
     worker = engine.worker(Unwritable(nasty), limits=WorkerLimits(max_attempts=1))
     assert await worker.work_once() == 3
     assert [(await engine.state(number))[0] for number in ("A", "BAD", "C")] == [1, 4, 1]
+    assert [row[:3] for row in await engine.aside()] == [("BAD", 1, "unexpected_error")]
     assert await engine.carried_out("A") == ["1"]
 
 

@@ -1,5 +1,6 @@
-"""A state machine of one order on a real database. Hooks come in any order, late and repeated; workers die and wake up too late;
-operators stop, resume, retry, reprocess and recalculate; and at the end state, stock and money are what a plain reference says.
+"""A state machine of one order on a real database. Hooks come in any order, late and repeated, some cannot be carried out; workers die
+and wake up too late; operators stop, resume, retry, skip, mend, reprocess and recalculate; and at the end state, stock and money are what a
+plain reference says of the hooks that took effect.
 
 The reference knows nothing of the service: it reads docs/requirements.md#what-each-hook-does as a person would.
 """
@@ -20,18 +21,23 @@ from common.clock import SystemClock
 from common.contracts.envelope import Envelope
 from common.errors import Conflict
 from common.messaging import inbox
-from common.postgres import Connection, Database
+from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from orchestrator.engine.model import ORDER_LIFE, Claim, Encoded, NewEvent, Outcome, WorkflowEvent
+from orchestrator.engine.mend import mend_event
+from orchestrator.engine.model import ORDER_LIFE, NewEvent, Outcome, WorkflowEvent
 from orchestrator.engine.reprocess import append_copy
+from orchestrator.engine.skip import skip_event
 from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.views import shown_state
 from orchestrator.engine.worker import Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import derive_aggregates
 from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.recalculate import derive_again
 from orchestrator.orders.store import OrderStore
 from tests.integration.orchestrator.factories import operate_on, worker_of
+from tests.integration.orchestrator.orders.machine_parts import Breakable, change_by_machine, payload_of
 from tests.integration.orchestrator.orders.order_reference import (
     KINDS,
     WITH_GOODS,
@@ -44,28 +50,6 @@ from tests.integration.orchestrator.orders.order_reference import (
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 T = TypeVar("T")
-
-
-class Breakable:
-    """The service's own handler, which can be made to fail for good."""
-
-    def __init__(self, life: OrderLife) -> None:
-        self.life = life
-        self.broken = False
-
-    async def prepare(self, claims: Sequence[Claim]) -> Any:
-        """Pass on."""
-        return await self.life.prepare(claims)
-
-    def run(self, claim: Claim, batch: Any) -> Outcome:
-        """Pass on, or crash the workflow."""
-        if self.broken:
-            raise Conflict("broken by the test")
-        return self.life.run(claim, batch)
-
-    async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
-        """Pass on."""
-        return await self.life.write(connection, outcomes)
 
 
 class OrderMachine(RuleBasedStateMachine):
@@ -83,7 +67,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.taken: set[str] = set()
         self.state = "none"
         self.done: int | None = None
-        self.events = 0
+        self.log: list[str] = []
         self.store = WorkflowStore(self.database)
         placement = Placement(zones_by_store={}, tariffs_by_shipment={})
         self.handler = Breakable(OrderLife(OrderStore(self.database), SystemClock(), placement))
@@ -108,12 +92,6 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def take_in(self, hook: Sent, *, past_the_inbox: bool) -> None:
         """Take a hook in as the consumer does: mark and effect in one transaction."""
-        payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if hook.kind == "order.created" else {}
-        if hook.kind in WITH_GOODS:
-            payload["positions"] = [
-                {"id": name, "quantity": quantity, "price": f"{price / 100:.2f}"}
-                for name, quantity, price in hook.goods
-            ]
         sent_at = (START + timedelta(minutes=hook.minute)).isoformat()
         attributes = {
             "source": "sm",
@@ -126,14 +104,14 @@ class OrderMachine(RuleBasedStateMachine):
             type=hook.kind,
             event_id=hook.event_id,
             attributes=attributes,
-            payload=json.dumps(payload).encode(),
+            payload=json.dumps(payload_of(hook)).encode(),
             received_at=datetime.now(UTC),
         )
         async with self.database.transaction() as connection:
             key = f"{self.number}:{hook.event_id}"
             if past_the_inbox or await inbox.claim(connection, "machine", [key]):
                 await append_events(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
-                self.events += 1
+                self.log.append(hook.event_id)
                 if self.state in {"none", "finished"}:
                     self.state = "running"
 
@@ -144,11 +122,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def workflow(self) -> Any:
         """The workflow's row."""
-        found = await self.rows(
-            "SELECT id, state, done_seq, last_seq FROM workflow WHERE order_number = $1 AND kind = $2",
-            self.number,
-            ORDER_LIFE,
-        )
+        found = await self.rows("SELECT * FROM workflow WHERE order_number = $1 AND kind = $2", self.number, ORDER_LIFE)
         return found[0]
 
     async def operate(self, operation: str, *, allowed: bool) -> None:
@@ -164,7 +138,7 @@ class OrderMachine(RuleBasedStateMachine):
     async def look(self) -> None:
         """Learn what the engine made of the workflow: only the worker may have changed it."""
         row = await self.workflow()
-        self.state = {1: "running", 2: "stopped", 3: "finished", 4: "crashed"}[row["state"]]
+        self.state = shown_state(row).name.lower()
         self.done = row["done_seq"]
 
     # --- what may happen -------------------------------------------------------------------------------------------------------
@@ -175,13 +149,15 @@ class OrderMachine(RuleBasedStateMachine):
         if known:
             self.arrives("order.created", goods, 0)
 
-    @rule(kind=st.sampled_from(KINDS), goods=goods_of_an_order, minute=st.integers(0, 40))
-    def arrives(self, kind: str, goods: Goods, minute: int) -> None:
-        """A hook comes, perhaps one that is older than those that came before."""
+    @rule(kind=st.sampled_from(KINDS), goods=goods_of_an_order, minute=st.integers(0, 40), bad=st.integers(0, 4))
+    def arrives(self, kind: str, goods: Goods, minute: int, bad: int = 1) -> None:
+        """A hook comes, perhaps one that is older than those that came before, or one that cannot be carried out."""
         while any(hook.minute == minute for hook in self.sent):
             minute += 1
         hook = Sent(kind, minute, goods if kind in WITH_GOODS else ())
         self.sent.append(hook)
+        if not bad:
+            self.handler.bad.add(hook.event_id)
         self.go(self.take_in(hook, past_the_inbox=False))
 
     @precondition(lambda self: self.sent)
@@ -190,14 +166,16 @@ class OrderMachine(RuleBasedStateMachine):
         """A hook comes again; sometimes the inbox has forgotten it."""
         self.go(self.take_in(data.draw(st.sampled_from(self.sent)), past_the_inbox=past_the_inbox))
 
-    @precondition(lambda self: self.state == "running")
+    @precondition(lambda self: self.state in {"running", "crashed"})
     @rule()
     def works(self) -> None:
-        """A worker takes what is ready."""
+        """Workers take all that is ready. Nothing waits behind an event that failed."""
 
         async def work() -> None:
-            await self.worker("worker").work_once()
+            while await self.worker("worker").work_once():
+                pass
             await self.look()
+            assert self.done == len(self.log), "events wait behind one that failed"
 
         self.go(work())
 
@@ -212,7 +190,7 @@ class OrderMachine(RuleBasedStateMachine):
         async def sleep() -> list[Outcome]:
             claims = await self.store.claim(owner="sleeper", limit=9, lease_seconds=-1)
             batch = await self.handler.prepare(claims)
-            late = [self.handler.run(claim, batch) for claim in claims]
+            late = [self.handler.run(claim, batch) for claim in claims if not self.handler.strikes(claim)]
             await self.store.release_expired()
             await self.worker("worker").work_once()
             return late
@@ -231,20 +209,51 @@ class OrderMachine(RuleBasedStateMachine):
             self.arrives(*meanwhile)
         self.go(wake(late))
 
-    @precondition(lambda self: self.state == "running" and self.events > (self.done or 0))
     @rule()
-    def crashes(self) -> None:
-        """A worker fails for good; the workflow has crashed, and nothing was done."""
+    def a_release_mends_the_bug(self) -> None:
+        """From now on the handler carries everything out."""
+        self.handler.bad.clear()
 
-        async def crash() -> None:
-            self.handler.broken = True
-            await self.worker("worker").work_once()
-            self.handler.broken = False
-            before = self.done
+    @precondition(lambda self: self.log)
+    @rule(data=st.data(), act=st.sampled_from(["skip", "mend"]))
+    def ends_a_failure(self, data: st.DataObject, act: str) -> None:
+        """A person skips or mends an event, which is refused unless it has failed."""
+        seq = data.draw(st.integers(1, len(self.log)))
+
+        async def end() -> None:
+            workflow = (await self.workflow())["id"]
+            failed = await self.execute(
+                "SELECT EXISTS (SELECT FROM set_aside_event WHERE workflow_id = $1 AND seq = $2 AND state = 3)",
+                workflow,
+                seq,
+            )
+            payload = payload_of(next(hook for hook in self.sent if hook.event_id == self.log[seq - 1]))
+            now = datetime.now(UTC)
+            try:
+                async with self.database.transaction() as connection:
+                    change = change_by_machine(connection)
+                    if act == "skip":
+                        await skip_event(change, workflow, seq, expected_version=None, now=now)
+                    else:
+                        await mend_event(
+                            change,
+                            workflow,
+                            seq,
+                            payload=payload,
+                            as_of_now=False,
+                            menders={ORDER_LIFE: mend_hook},
+                            expected_version=None,
+                            now=now,
+                        )
+            except Conflict:
+                assert not failed
+                return
+            assert failed
+            if act == "mend":
+                self.log.append(self.log[seq - 1])
             await self.look()
-            assert (self.state, self.done) == ("crashed", before or 0)
 
-        self.go(crash())
+        self.go(end())
 
     @precondition(lambda self: self.state != "none")
     @rule(operation=st.sampled_from(["stop", "resume", "retry"]))
@@ -258,7 +267,7 @@ class OrderMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def reprocesses(self, data: st.DataObject) -> None:
         """A person has a past event carried out again."""
-        seq = data.draw(st.integers(1, self.events))
+        seq = data.draw(st.integers(1, len(self.log)))
 
         async def reprocess() -> None:
             workflow = await self.workflow()
@@ -268,7 +277,7 @@ class OrderMachine(RuleBasedStateMachine):
             except Conflict:
                 return
             assert seq <= workflow["done_seq"]
-            self.events += 1
+            self.log.append(self.log[seq - 1])
             await self.look()
 
         self.go(reprocess())
@@ -286,13 +295,13 @@ class OrderMachine(RuleBasedStateMachine):
 
     @invariant()
     def stands_still(self) -> None:
-        """A stopped or crashed workflow is not carried on with, whatever comes; and the aggregate state says so."""
-        if self.state in {"stopped", "crashed"}:
+        """A stopped workflow is not carried on with, whatever comes."""
+        if self.state == "stopped":
 
             async def check() -> None:
-                assert await self.worker("worker").work_once() == 0, f"a {self.state} workflow was claimed"
+                assert await self.worker("worker").work_once() == 0, "a stopped workflow was claimed"
                 row = await self.workflow()
-                assert (row["done_seq"], row["last_seq"]) == (self.done, self.events)
+                assert (row["done_seq"], row["last_seq"]) == (self.done, len(self.log))
 
             self.go(check())
 
@@ -305,15 +314,18 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def end(self) -> None:
         """Resume, retry, work; then state, stock and money have to be the reference's."""
-        self.handler.broken = False
-        if self.state in {"stopped", "crashed"}:
+        self.handler.bad.clear()
+        while True:
+            while await self.worker("worker").work_once():
+                pass
+            await self.look()
+            if self.state not in {"stopped", "crashed"}:
+                break
             await self.operate("resume" if self.state == "stopped" else "retry", allowed=True)
-        while await self.worker("worker").work_once():
-            pass
         await derive_aggregates(self.database)
         row = await self.workflow()
-        assert (row["done_seq"], row["last_seq"]) == (self.events, self.events)
-        expected = reference(self.sent)
+        assert (row["done_seq"], row["last_seq"], row["retried_events"]) == (len(self.log), len(self.log), 0)
+        expected = reference(await self.in_effect(row["id"]))
         orders = await self.rows("SELECT * FROM orders WHERE number = $1", self.number)
         assert _seen(orders) == _wanted(expected)
         moved = await self.rows(
@@ -332,6 +344,22 @@ class OrderMachine(RuleBasedStateMachine):
         assert kinds["orders.refund.wanted.v1"] == int(expected is not None and expected.refund)
         assert kinds["orders.order.created.v1"] == int(expected is not None)
         await self.execute("DELETE FROM outbox")
+
+    async def in_effect(self, workflow_id: int) -> list[Sent]:
+        """The hooks of which at least one event was neither skipped nor superseded; superseded were only those that could be."""
+        aside = await self.rows(
+            "SELECT seq, state, replaced_by FROM set_aside_event WHERE workflow_id = $1", workflow_id
+        )
+        hooks = {hook.event_id: hook for hook in self.sent}
+        for row in aside:
+            assert row["state"] in {4, 5, 6}
+            if row["state"] == 5:
+                old, new = (hooks[self.log[seq - 1]] for seq in (row["seq"], row["replaced_by"]))
+                assert old.kind == new.kind
+                assert old.kind == "order.created" or old.minute == new.minute
+        gone = {row["seq"] for row in aside}
+        done = {event_id for seq, event_id in enumerate(self.log, 1) if seq not in gone}
+        return [hook for hook in self.sent if hook.event_id in done]
 
 
 def _seen(orders: Sequence[Any]) -> tuple[Any, ...] | None:

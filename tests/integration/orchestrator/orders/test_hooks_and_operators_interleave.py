@@ -23,6 +23,7 @@ from orchestrator.engine import operate as operations
 from orchestrator.engine import store as workflows
 from orchestrator.orders import decisions, fold
 from orchestrator.orders import life as order_life
+from orchestrator.orders import store as stored_orders
 from orchestrator.orders.model import HookType, Status, StockEntry
 from orchestrator.orders.transitions import TRANSITIONS, Act
 from tests.integration.orchestrator.orders.order_machine import OrderMachine
@@ -97,6 +98,17 @@ def _stops_without_taking_the_claim_away(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(operations, "_FORGET_READY", "SELECT $1::bigint")
 
 
+def _waits_behind_a_failed_event(patch: pytest.MonkeyPatch) -> None:
+    waiting = workflows._SET_ASIDE.replace("AND NOT n.more", "").replace("AND n.more", "AND NOT n.more")
+    patch.setattr(workflows, "_SET_ASIDE", waiting)
+
+
+def _folds_what_was_skipped(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        stored_orders, "_EVENTS", stored_orders._EVENTS.replace("a.seq IS NOT NULL AS aside", "false AS aside")
+    )
+
+
 def _refunds_whenever_it_looks(patch: pytest.MonkeyPatch) -> None:
     real = decisions.decide
 
@@ -115,6 +127,8 @@ MUTATIONS: list[Any] = [
     _writes_goods_off_again,
     _adds_late_events_as_if_they_were_new,
     _stops_without_taking_the_claim_away,
+    _waits_behind_a_failed_event,
+    _folds_what_was_skipped,
     # These take some dozens of examples to be found.
     pytest.param(_changes_after_closing, marks=pytest.mark.chaos),
     pytest.param(_forgets_the_fence, marks=pytest.mark.chaos),

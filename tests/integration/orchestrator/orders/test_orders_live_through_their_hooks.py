@@ -270,5 +270,5 @@ async def test_an_unreadable_hook_crashes_its_own_workflow_and_no_other(
     crash = next(event for event in events if event.type == "orders.workflow.crashed.v1")
     assert (crash.data["order_number"], crash.data["event_type"]) == (bad, "order.created")
     workflows = await api.all("/admin/v1/workflows?state=crashed")
-    assert [(item["order_number"], item["state"], item["pending"]) for item in workflows] == [(bad, 4, 1)]
+    assert [(item["order_number"], item["state"], item["failed_events"]) for item in workflows] == [(bad, 4, 1)]
     assert "positions.0.quantity: a number is needed" in workflows[0]["error"]

@@ -12,6 +12,8 @@ import pytest
 
 from common.ids import new_id
 from common.postgres import Connection, Database
+from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.ledger import Ledger
 from webhook_gateway.deliveries.retention import Retention, Upkept
 from webhook_gateway.deliveries.search import DeliverySearch, search
 from webhook_gateway.deliveries.views import DeliveriesQuery
@@ -22,8 +24,10 @@ INSERT INTO deliveries (delivery_id, received_at, recorded_at, type, event_id, s
 VALUES ($1, $2, $3, 'intake.hook.received.v1', 'e', 'sbermarket', $4, $5, $6, $7, 'broker', 'gw-1', 'envelope', '{}', '{}', $8)
 """
 NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+DIGESTS = PeopleDigests([b"key"])
 KEEP = timedelta(days=10)
 OLD = NOW - timedelta(days=12)
+OUTCOMES = {"confirmed": 6, "spooled": 1, "quarantined": 2, "refused": 4}
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ async def ids(connection: Connection) -> set[str]:
 
 
 async def test_old_days_go_and_what_is_undecided_stays_until_it_is_decided(database: Database) -> None:
-    retention = Retention(database, keep=KEEP)
+    retention = Retention(database, keep=KEEP, keep_ledger=timedelta(days=400))
     async with database.acquire() as connection:
         for _ in range(3):
             await insert(connection, OLD)
@@ -95,7 +99,7 @@ async def test_old_days_go_and_what_is_undecided_stays_until_it_is_decided(datab
         assert await ids(connection) == young | {quarantined, late, awaited, endangered}
         assert await connection.fetchval("SELECT to_regclass($1)", f"deliveries_{OLD:%Y%m%d}") is None
         # Counted once, wherever it lies now.
-        assert await ledger(database) == before == {"confirmed": 6, "spooled": 1, "quarantined": 2, "refused": 4}
+        assert await ledger(database) == before == OUTCOMES | {"received": 13}
 
         await connection.execute("INSERT INTO delivery_dismissals VALUES ($1, now(), 'someone')", quarantined)
         await connection.execute("UPDATE created_orders SET arrived_at = now()")
@@ -109,7 +113,7 @@ async def test_old_days_go_and_what_is_undecided_stays_until_it_is_decided(datab
 
 
 async def test_a_late_delivery_of_a_dropped_day_finds_a_place(database: Database) -> None:
-    retention = Retention(database, keep=KEEP)
+    retention = Retention(database, keep=KEEP, keep_ledger=timedelta(days=400))
     await retention(NOW)
     async with database.acquire() as connection:
         late = await insert(connection, OLD, recorded_at=NOW)
@@ -119,8 +123,8 @@ async def test_a_late_delivery_of_a_dropped_day_finds_a_place(database: Database
 
 async def ledger(database: Database) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for row in await DeliverySearch(database).ledger(NOW - timedelta(days=100), NOW + timedelta(days=100)):
-        sums[row["outcome"]] = sums.get(row["outcome"], 0) + row["count"]
+    for line in await Ledger(database).lines(NOW - timedelta(days=100), NOW + timedelta(days=100)):
+        sums[line.outcome] = sums.get(line.outcome, 0) + line.count
     return sums
 
 
@@ -130,8 +134,8 @@ async def test_two_replicas_keep_house_at_once(database: Database) -> None:
             for _ in range(20):
                 await insert(connection, NOW - timedelta(days=days))
     before = await ledger(database)
-    await asyncio.gather(*(Retention(database, keep=KEEP)(NOW) for _ in range(3)))
-    await Retention(database, keep=KEEP)(NOW)
+    await asyncio.gather(*(Retention(database, keep=KEEP, keep_ledger=timedelta(days=400))(NOW) for _ in range(3)))
+    await Retention(database, keep=KEEP, keep_ledger=timedelta(days=400))(NOW)
     assert await ledger(database) == before
 
 
@@ -147,7 +151,7 @@ async def test_two_replicas_keep_house_at_once(database: Database) -> None:
 )
 async def test_every_search_is_carried_by_an_index(database: Database, changes: dict[str, Any], index: str) -> None:
     wanted = DeliveriesQuery.model_validate(changes)
-    statement, values = search(wanted, after=None, limit=51)
+    statement, values = search(wanted, DIGESTS, limit=51)
     async with database.acquire() as connection:
         await connection.execute(
             """
@@ -186,7 +190,7 @@ async def test_a_page_of_an_order_known_by_both_names_shows_each_delivery_once(d
     async with database.acquire() as connection:
         for minute in range(5):
             await insert(connection, NOW - timedelta(minutes=minute), number="SAME")
-    reads = DeliverySearch(database)
+    reads = DeliverySearch(database, DIGESTS)
     wanted = DeliveriesQuery(order="SAME", source="sbermarket", event="order.paid", outcome="confirmed")
     first = await reads.deliveries(wanted, after=None, limit=3)
     rest = await reads.deliveries(wanted, after=(first[-1]["received_at"], first[-1]["id"]), limit=3)

@@ -122,7 +122,9 @@ async def test_no_phone_stands_in_the_table_and_what_limits_nobody_is_forgotten(
             rows = await connection.fetch("SELECT * FROM order_limits")
             assert [len(row["key"]) for row in rows] == [32] * 3
             assert "9990001122" not in str(rows)
-            tokens = await connection.fetch("SELECT digest FROM manager_tokens")
-            assert [len(row["digest"]) for row in tokens] == [32]
+            tokens = await connection.fetch(
+                "SELECT digest FROM manager_tokens UNION ALL SELECT digest FROM website_tokens"
+            )
+            assert [len(row["digest"]) for row in tokens] == [32] * 5
         finally:
             await connection.close()

@@ -105,6 +105,15 @@ def test_goods_stay_when_a_hook_says_there_are_none_and_a_person_is_called() -> 
     assert last(first, paid(empty=True)).paid
 
 
+def test_goods_and_sums_in_another_currency_are_not_applied_and_a_person_is_called() -> None:
+    first = created(line("a", 2, 100), currency="RUB")
+    state = last(first, paid(line("a", 3, 700), total_price=2_100, currency="KZT", comment="у двери"))
+    assert (state.lines, state.total_price, state.paid, state.comment) == (last(first).lines, 200, True, "у двери")
+    assert [(item.kind, item.difference.fields) for item in state.incidents] == [
+        ("order_currency_differs", (("currency", "RUB", "KZT"),))
+    ]
+
+
 def test_a_repeated_created_that_says_the_same_is_quiet() -> None:
     first = created(line("a", 2, 100), customer=ANNA)
     again = fact(HookType.CREATED, 3, line("a", 2, 100), customer=ANNA, digest="an unknown field differs")

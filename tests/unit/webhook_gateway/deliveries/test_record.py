@@ -16,13 +16,15 @@ from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.errors import Unprocessable
 from common.ids import derived_id, order_number
+from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.record import RecordDeliveries, Recording, outcome_of
 from webhook_gateway.deliveries.replay import replayed
 from webhook_gateway.deliveries.store import DeliveryRow, StoredDelivery
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import Outcome
+from webhook_gateway.rescue.alerts import endangered_alert, mask_contact, no_longer_endangered
 from webhook_gateway.rescue.model import endangered_fingerprint
-from webhook_gateway.rescue.record import ArrivedOrder, mask_contact, no_longer_endangered
+from webhook_gateway.rescue.record import endangered_rows, tried_again
 
 AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 PAYLOAD: dict[str, Any] = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2}]}
@@ -58,7 +60,7 @@ REFUSED = replace(
 
 
 def recorded(*hooks: IntakeMessage) -> Recording:
-    return RecordDeliveries(public_url="https://gw/").plan(hooks)
+    return RecordDeliveries(public_url="https://gw/", digests=PeopleDigests([b"key"])).plan(hooks)
 
 
 def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of_the_hook() -> None:
@@ -105,15 +107,14 @@ def test_a_quarantined_delivery_raises_one_incident_per_source_and_reason() -> N
 
 
 def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> None:
-    recording = recorded(REFUSED)
-    [row] = recording.endangered
+    [row] = endangered_rows([REFUSED, HOOK])
     assert (row.status, row.category, row.answer, row.rescue.customer) == (
         429,
         "banned",
         {"code": "too_many_requests"},
         {"phone": "+79990001122"},
     )
-    [event] = recording.events
+    event = endangered_alert(row, public_url="https://gw")
     problem = parse(event, ProblemRaisedV1)
     assert (problem.kind, problem.severity, problem.details["phone"]) == (
         "website_order.endangered",
@@ -121,6 +122,11 @@ def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> 
         "***22",
     )
     assert b"79990001122" not in event.encode()
+
+
+def test_a_customers_own_network_wakes_nobody() -> None:
+    [row] = endangered_rows([replace(REFUSED, status=408, reason="customer_network")])
+    assert parse(endangered_alert(row, public_url="https://gw"), ProblemRaisedV1).severity == "warning"
 
 
 def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> None:
@@ -132,24 +138,23 @@ def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> Non
         answer=None,
         headers='{"link": "https://sentry.example/17"}',
     )
-    recording = recorded(reported)
-    assert recording.deliveries == []
-    [row] = recording.endangered
+    assert recorded(reported).deliveries == []
+    [row] = endangered_rows([reported])
     assert (row.origin, row.link, row.category, row.status) == (
         "front_end",
         "https://sentry.example/17",
         "front_end",
         0,
     )
-    [problem] = [parse(event, ProblemRaisedV1) for event in recording.events]
+    problem = parse(endangered_alert(row, public_url="https://gw"), ProblemRaisedV1)
     assert problem.summary.startswith("Заказ с сайта под угрозой: сайт сообщил об ошибке с корзиной.")
 
 
 def test_an_endangered_order_that_the_website_sends_again_ends_its_incident() -> None:
-    taken = replace(HOOK, source="website", external_id="W-1")
-    recording = recorded(taken, replace(taken, delivery_id="again", reason="replay:x"), HOOK)
-    assert recording.tried_again == ["W-1"]
-    over = no_longer_endangered(ArrivedOrder(endangered_id="e-1", number=NUMBER, arrived_at=AT))
+    taken = replace(HOOK, source="website:kz", external_id="W-1")
+    tries = [taken, replace(taken, delivery_id="again", reason="replay:x"), HOOK]
+    assert tried_again(tries) == [("website:kz", "W-1")]
+    over = no_longer_endangered("e-1", NUMBER, at=AT)
     assert parse(over, ProblemResolvedV1).fingerprint == endangered_fingerprint("e-1")
 
 

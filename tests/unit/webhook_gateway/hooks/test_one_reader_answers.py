@@ -20,8 +20,15 @@ NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
 
 
 @settings(deadline=None, max_examples=1_000)
-@given(payloads(), st.sampled_from(sorted(HOOKS)), st.sampled_from(["RUB", "JPY", "KWD"]))
-def test_a_yes_of_the_gateway_can_always_be_carried_out(payload: dict[str, Any], event: str, currency: str) -> None:
+@given(
+    payloads(),
+    st.sampled_from(sorted(HOOKS)),
+    st.sampled_from(["RUB", "JPY", "KWD"]),
+    st.sampled_from([None, "RUB", "JPY", "KWD"]),
+)
+def test_a_yes_of_the_gateway_can_always_be_carried_out(
+    payload: dict[str, Any], event: str, currency: str, order_currency: str | None
+) -> None:
     body = orjson.dumps({"event_type": event, "payload": {"originalOrderId": "H1", **payload}})
     reading = read_hook(body, currency=currency, now=NOW)
     said = orjson.loads(body)["payload"]
@@ -31,5 +38,5 @@ def test_a_yes_of_the_gateway_can_always_be_carried_out(payload: dict[str, Any],
         workflow_event = WorkflowEvent(
             type=event, event_id="e", attributes=attributes, payload=body, received_at=NOW, seq=1
         )
-        fact = to_fact(workflow_event)
+        fact = to_fact(workflow_event, order_currency)
         assert (fact.hook, fact.external_id) == (event, "H1")

@@ -20,7 +20,7 @@ from common.contracts.intake import IntakeMessage
 from common.errors import Conflict, Unprocessable
 from common.ids import order_number
 from common.mail import MailFailed, MailOutcome, MailSent, MailStage, SmtpSender
-from webhook_gateway.rescue.close import incident_over
+from webhook_gateway.rescue.alerts import incident_over
 from webhook_gateway.rescue.letter import CAUSE_WANTED, REMEDY_WANTED, letter_of
 from webhook_gateway.rescue.mend import mended
 from webhook_gateway.rescue.metrics import RescueMetrics
@@ -34,10 +34,11 @@ from webhook_gateway.rescue.model import (
     endangered_fingerprint,
     state_of,
 )
+from webhook_gateway.rescue.report_store import ReportQueue
 from webhook_gateway.rescue.resubmit import resubmitted
 from webhook_gateway.rescue.send_reports import SendReports, compose
-from webhook_gateway.rescue.store import ReportQueue
-from webhook_gateway.rescue.write_report import Addresses, written
+from webhook_gateway.rescue.store import EndangeredStore
+from webhook_gateway.rescue.write_report import Addresses, ReportWriting, written
 
 AT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 HOURS_LATER = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -50,11 +51,15 @@ LOST = LostOrder(
     address="Тверская 1",
     basket=[{"id": "sku-1", "name": "Мёд", "quantity": "2", "price": "85.00"}, "сыр"],
     number=None,
+    source="website",
+    external_id="key-1",
+    network="192.0.2.0/24",
+    anonymous=False,
     link="https://gw/admin/v1/endangered-orders?id=e-1",
 )
-FOUND = LockedOrder(order=LOST, state=State.NEW, body=b"{}", external_id="key-1")
-GOOD = {"positions": [{"id": "1", "quantity": 1}]}
-ADDRESSES = Addresses.of(sender="Suite <suite@shop.example>", to="arsen@shop.example", copies=("dev@shop.example",))
+FOUND = LockedOrder(order=LOST, state=State.NEW, body=b"{}")
+GOOD: dict[str, Any] = {"positions": [{"id": "1", "quantity": 1}]}
+ADDRESSES = Addresses.of("Suite <suite@shop.example>", to="arsen@shop.example", copies=("dev@shop.example",))
 CAUSE = "мы не предусмотрели, что этаж бывает цокольным"
 REMEDY = "форма снова принимает такие этажи"
 
@@ -112,22 +117,22 @@ def test_a_resubmitted_order_is_the_one_that_the_customer_would_have_got() -> No
     with pytest.raises(Conflict, match=number):
         resubmitted(saved, GOOD, **arguments)
     with pytest.raises(Conflict, match=number):
-        mended(saved, GOOD)
+        mended(saved, GOOD, currency="RUB")
 
 
 def test_a_body_that_still_does_not_fit_is_not_kept_as_mended() -> None:
     with pytest.raises(Unprocessable):
-        mended(FOUND, {"positions": []})
-    assert mended(FOUND, GOOD) == (b'{"positions":[{"id":"1","quantity":1}]}', State.MENDED)
+        mended(FOUND, {"positions": []}, currency="RUB")
+    assert mended(FOUND, GOOD, currency="RUB") == (b'{"positions":[{"id":"1","quantity":1}]}', State.MENDED)
 
 
 def test_closing_ends_the_incident() -> None:
-    over = parse(incident_over(FOUND, now=AT), ProblemResolvedV1)
+    over = parse(incident_over(endangered_fingerprint("e-1"), None, now=AT), ProblemResolvedV1)
     assert over.fingerprint == endangered_fingerprint("e-1")
 
 
 def test_the_draft_says_what_to_fill_in_and_names_the_customer_in_its_text_only() -> None:
-    letter = letter_of(LOST, cause=None, remedy=None)
+    letter = letter_of([LOST], cause=None, remedy=None)
     assert letter.subject == "Проблемный заказ с сайта от 2026-11-21T07:00:00+00:00: ответ 422"
     assert letter.text == (
         "Заказ, отправленный 2026-11-21T07:00:00+00:00, не был принят с первого раза: сайт прислал заказ, который сервер не смог "
@@ -138,8 +143,35 @@ def test_the_draft_says_what_to_fill_in_and_names_the_customer_in_its_text_only(
     )
 
 
+def test_one_letter_covers_many_orders_each_with_its_customer_and_basket() -> None:
+    saved = replace(LOST, id="e-2", customer={"name": "Борис", "email": "b@example.org"}, number="N-2", address=None)
+    letter = letter_of([LOST, saved], cause=CAUSE, remedy=REMEDY)
+    assert letter.subject.startswith("Проблемные заказы с сайта: 2, с 2026-11-21T07:00:00")
+    assert "Анна" not in letter.subject
+    assert [letter.text.count(part) for part in (CAUSE, REMEDY)] == [1, 1]
+    for said in ("Имя: Анна", "Телефон: +79990001122", "Почта: b@example.org", "под номером N-2", "Восстановлены: 1"):
+        assert said in letter.text
+
+
+def test_an_order_whose_name_was_anothers_becomes_an_order_of_its_own() -> None:
+    reused = replace(FOUND, order=replace(LOST, category="key_reused", external_id="1001"))
+    arguments: dict[str, Any] = {"now": AT, "replica": "gw-1", "currency": "RUB", "actor": "anna", "why": "w"}
+    hook, _ = resubmitted(reused, {**GOOD, "externalId": "1001"}, **arguments)
+    assert hook.number == order_number("website", "e-1")
+    hook, _ = resubmitted(reused, {**GOOD, "externalId": "1002"}, **arguments)
+    assert hook.number == order_number("website", "1002")
+
+
 def a_report(addresses: Addresses = ADDRESSES) -> Report:
-    return written(FOUND, cause=CAUSE, remedy=REMEDY, author="olga", addresses=addresses, now=AT)
+    writing = ReportWriting(
+        store=EndangeredStore.__new__(EndangeredStore),
+        addresses=addresses,
+        mail_due=None,
+        cause=CAUSE,
+        remedy=REMEDY,
+        now=AT,
+    )
+    return written(FOUND, writing, author="olga")
 
 
 def test_the_mail_of_a_report_is_the_same_however_often_it_is_made() -> None:
@@ -166,6 +198,9 @@ class Queue(ReportQueue):
     def __init__(self, report: Report) -> None:
         self.report: Report | None = report
         self.decided: list[tuple[Any, ...]] = []
+
+    async def compose(self) -> bool:
+        return False
 
     async def claim(self, *, lease: timedelta) -> Report | None:
         taken, self.report = self.report, None

@@ -10,27 +10,10 @@ from webhook_gateway.website import callers
 PROXIES = callers.trusted_networks(("10.0.0.0/8", "127.0.0.1", "fd00::/8"))
 
 
-@pytest.mark.parametrize(
-    ("text", "phone"),
-    [
-        ("+7 (999) 000-11-22", "79990001122"),
-        ("8 999 000 11 22", "79990001122"),
-        ("9990001122", "79990001122"),
-        ("+4915112345678", "4915112345678"),
-        ("12", None),
-        ("٧٩٩٩٠٠٠١١٢٢", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_a_phone_has_one_spelling(text: str | None, phone: str | None) -> None:
-    assert callers.phone_of(text) == phone
-
-
 def test_an_address_has_one_spelling() -> None:
-    assert callers.address_of("Москва,  ул. Тверская, д.1 «Ёлка»") == callers.address_of("москва ул тверская д 1 елка")
-    assert callers.address_of(" ,. ") is None
-    assert callers.address_of(None) is None
+    assert callers.words_of("Москва,  ул. Тверская, д.1 «Ёлка»") == callers.words_of("москва ул тверская д 1 елка")
+    assert callers.words_of(" ,. ") is None
+    assert callers.words_of(None) is None
 
 
 @pytest.mark.parametrize(
@@ -45,6 +28,19 @@ def test_an_address_has_one_spelling() -> None:
 )
 def test_a_household_of_ipv6_is_one_caller(address: str | None, network: str | None) -> None:
     assert callers.network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.0/24"),
+        ("::ffff:192.0.2.7", "192.0.2.0/24"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        (None, None),
+    ],
+)
+def test_strangers_are_gathered_by_their_network(address: str | None, network: str | None) -> None:
+    assert callers.neighbourhood_of(address) == network
 
 
 @pytest.mark.parametrize(

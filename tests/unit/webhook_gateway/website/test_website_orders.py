@@ -22,9 +22,10 @@ from webhook_gateway.website import model as website
 from webhook_gateway.website.accept import AcceptWebsiteOrder, Refusal, Submission
 from webhook_gateway.website.budget import RecordBudget
 from webhook_gateway.website.callers import Caller
-from webhook_gateway.website.limits import OrderLimits
+from webhook_gateway.website.limits import NamedOrder, OrderLimits
 from webhook_gateway.website.metrics import WebsiteMetrics
-from webhook_gateway.website.model import Admission, Category, Rescue
+from webhook_gateway.website.model import Admission, Category
+from webhook_gateway.website.sites import Site
 
 ORDER: dict[str, Any] = {
     "positions": [{"id": "1", "quantity": "2", "price": 85}],
@@ -32,6 +33,7 @@ ORDER: dict[str, Any] = {
     "address": {"full_address": "Москва, Тверская 1"},
 }
 SUBMISSION = Submission(
+    site=Site(),
     body=json.dumps(ORDER).encode(),
     headers="{}",
     received_at=datetime(2026, 11, 21, 7, tzinfo=UTC),
@@ -73,9 +75,9 @@ class Limits(OrderLimits):
 
     def __init__(self, answer: Admission | Exception | None = None) -> None:
         self.answer = answer or Admission(outcome="passed")
-        self.asked: list[tuple[Caller, str | None]] = []
+        self.asked: list[tuple[Caller, NamedOrder | None]] = []
 
-    async def admit(self, caller: Caller, *, order: str | None) -> Admission:
+    async def admit(self, caller: Caller, *, order: NamedOrder | None, source: str) -> Admission:
         self.asked.append((caller, order))
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -93,7 +95,6 @@ def accepting(
         budget=RecordBudget(proven=1024**2, unproven=unproven, monotonic=lambda: 0.0),
         metrics=WebsiteMetrics(registry or CollectorRegistry()),
         replica="gw-1",
-        currency="RUB",
     )
     return accept, paths, direct
 
@@ -136,8 +137,11 @@ async def test_orders_without_id_and_key_are_different_orders() -> None:
         ({"positions": []}, "positions"),
         ({"positions": [{"id": "1"}]}, "positions.0.quantity"),
         ({"positions": [{"id": "1", "quantity": 1, "price": "dear"}]}, "positions.0.price"),
-        ({"customer": "Анна"}, "customer"),
-        ({"customer": {"phone": 7}}, "customer.phone"),
+        ({"positions": [{"id": "1", "quantity": -5, "price": 10}]}, "positions.0.quantity"),
+        ({"positions": [{"id": "1", "quantity": 1, "price": -1}]}, "positions.0.price"),
+        ({"positions": [{"id": "1", "quantity": 1, "price": "1,299"}]}, "positions.0.price"),
+        ({"total": {"totalPrice": "много"}}, "total.totalPrice"),
+        ({"currency": "ZZZ"}, "currency"),
         ({"externalId": ""}, "externalId"),
     ],
 )
@@ -206,15 +210,16 @@ async def test_too_many_orders_are_429_with_the_time_to_wait_and_endangered() ->
         retry_after=17,
     )
     assert [(hook.status, hook.reason) for hook in paths.kept] == [(429, "banned")]
-    caller = Caller(phone="79990001122", address="москва тверская 1", ip="2001:db8::/64")
-    assert limits.asked == [(caller, website.external_id_from_key("k-1"))]
+    caller = Caller(phone="+79990001122", address="москва тверская 1", ip="2001:db8::/64")
+    [(asked, named)] = limits.asked
+    assert (asked, named and (named.source, named.name)) == (caller, ("website", website.external_id_from_key("k-1")))
 
 
 async def test_a_managers_token_never_meets_the_limits() -> None:
-    limits = Limits(Admission(outcome="limited", by=("phone",), retry_after=17))
+    limits = Limits()
     accept, _, _ = accepting(limits)
     assert (await accept(replace(SUBMISSION, manager=True))).status == 201
-    assert limits.asked == []
+    assert limits.asked == [(Caller(), None)]
 
 
 async def test_an_order_that_does_not_fit_is_not_counted_by_the_limits() -> None:
@@ -277,40 +282,6 @@ async def test_a_denied_order_that_a_manager_placed_says_that_the_bypass_is_brok
 )
 def test_the_status_says_where_to_look(status: int, manager: bool, category: Category) -> None:
     assert website.category_of(status, manager=manager) is category
-
-
-def test_customer_address_and_basket_are_rescued_from_a_whole_body() -> None:
-    assert website.rescue_from(SUBMISSION.body) == Rescue(
-        customer={"name": "Анна", "phone": "+79990001122", "email": "a@example.org"},
-        address="Москва, Тверская 1",
-        basket=[{"id": "1", "quantity": "2", "price": "85"}],
-    )
-
-
-@pytest.mark.parametrize(
-    ("body", "rescue"),
-    [
-        (b"nonsense", Rescue(customer={}, address=None, basket=[])),
-        (b"[]", Rescue(customer={}, address=None, basket=[])),
-        (
-            '{"positions": [{"name": "Мёд"}], "customer": {"name": "Ан\\u043da", "phone": "+7"}, "address": {"full_address": "Тв'.encode(),
-            Rescue(customer={"name": "Аннa", "phone": "+7"}, address=None, basket=[]),
-        ),
-        (
-            b'\xef\xbb\xbf{"customer": {"phone": 7}, "address": "x\\u0000", "positions": ["a", {"b": {}, "c": null}]}',
-            Rescue(customer={"phone": "7"}, address="x\ufffd", basket=["a", {"c": "None"}]),
-        ),
-    ],
-)
-def test_what_can_be_read_of_a_broken_body_is_rescued(body: bytes, rescue: Rescue) -> None:
-    assert website.rescue_from(body) == rescue
-
-
-def test_the_state_of_a_basket_names_goods_and_prices_and_no_person() -> None:
-    positions = [{"id": "1", "quantity": "2", "price": 85, "comment": "для Анны, 79990001122", "gift": {"to": "Анна"}}]
-    body = json.dumps({**ORDER, "positions": positions}).encode()
-    assert json.loads(website.basket_state(body)) == [{"id": "1", "quantity": "2", "price": "85"}]
-    assert website.basket_state(b"nonsense") == "[]"
 
 
 def test_secrets_never_leave_the_headers() -> None:

@@ -41,6 +41,8 @@ _INTAKE_ATTRIBUTES = {
     "answerbody": "what a refused website was told",
     "requestheaders": "the request's headers as JSON, secrets masked",
     "currency": "ISO 4217, the source's: bodies name none",
+    "clientnetwork": "of a refused website order: the sender's /24 or /64",
+    "anonymous": "of a refused website order: `true` when no valid token came with it",
 }
 
 

@@ -43,6 +43,7 @@ class IntakeMessage:
     (docs/requirements.md#repeats). ``delivery_id`` is of this one request and never repeats. ``event`` is one of the six hooks' names,
     or the name as it came where we do not know it. ``digest`` is hexadecimal SHA-256 over the canonical payload. ``headers`` is JSON with
     secrets masked. ``answer`` is what a refused website was answered. ``currency`` is the source's (ISO 4217): bodies name none.
+    ``network`` is the sender's (/24, /64) and ``anonymous`` says that no valid token came with it; of refused website orders only.
 
     What a person sent again or entered has ``actor`` and ``why``. A replay has ``occurred_at``, when it first came in: that is its time
     where the envelope has none, so that it never comes after what is newer; and ``repeats``, the id of the event that it says again
@@ -68,6 +69,8 @@ class IntakeMessage:
     headers: str | None = None
     answer: str | None = None
     currency: str | None = None
+    network: str | None = None
+    anonymous: bool = False
     traceparent: str | None = None
     occurred_at: datetime | None = None
     repeats: str | None = None
@@ -109,6 +112,10 @@ class IntakeMessage:
             event["answerbody"] = self.answer
         if self.currency is not None:
             event["currency"] = self.currency
+        if self.network is not None:
+            event["clientnetwork"] = self.network
+        if self.anonymous:
+            event["anonymous"] = "true"
         if self.traceparent is not None:
             event["traceparent"] = self.traceparent
         if self.occurred_at is not None:
@@ -158,6 +165,8 @@ class IntakeMessage:
             headers=envelope.extension("requestheaders"),
             answer=envelope.extension("answerbody"),
             currency=envelope.extension("currency"),
+            network=envelope.extension("clientnetwork"),
+            anonymous=envelope.extension("anonymous") == "true",
             traceparent=envelope.traceparent,
             occurred_at=None if occurred is None else datetime.fromisoformat(occurred),
             repeats=envelope.extension("repeats"),

@@ -162,13 +162,18 @@ class WorkflowStoppedV1(Message):
 
 
 class WorkflowCrashedV1(Message):
-    """A workflow's handler failed for good: an operator has to act."""
+    """An event of a workflow cannot be carried out: an operator has to act. The workflow's other events go on.
+
+    ``event`` is the id of the event that failed (``<workflow>-<sequence>``), None where a timer did; ``code`` is a stable word for why.
+    """
 
     TYPE: ClassVar[str] = "orders.workflow.crashed.v1"
     workflow_id: int
     kind: str
     order_number: str
     event_type: str
+    event: str | None = None
+    code: str | None = None
     error: str
     attempts: int
     occurred_at: AwareDatetime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,9 @@ INTERNAL = frozenset({"internal"})
 
 _LADDER = ("viewer", "operator", "admin")
 ROLES = frozenset({*_LADDER, "internal", "website", "website_manager", "marketplace"})
+
+_OF_WEBSITES = frozenset({"website", "website_manager"})
+_WEBSITE = re.compile(r"website(?::[a-z0-9][a-z0-9_-]{0,31})?")
 
 
 def satisfying(roles: Iterable[str]) -> frozenset[str]:
@@ -163,6 +167,10 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
             raise ConfigurationError(f"the token of {entry.name!r} is empty")
         if entry.role not in ROLES:
             raise ConfigurationError(f"the token of {entry.name!r} has the unknown role {entry.role!r}")
+        if entry.source is not None and (entry.role not in _OF_WEBSITES or _WEBSITE.fullmatch(entry.source) is None):
+            raise ConfigurationError(
+                f"the token of {entry.name!r} has a source that is none: `website` or `website:kz`, of a website"
+            )
         if entry.digest in known:
             raise ConfigurationError(f"the token of {entry.name!r} is given to someone else too")
         principal = Principal(name=entry.name, role=entry.role, source=entry.source)

@@ -1,4 +1,4 @@
-"""Dead letters: what a consumer gave up on is kept in its own database, with the reason, and can be replayed by an operator."""
+"""Dead letters: what a consumer gave up on is kept in its own database, with the reason, until a person decides (``decisions``)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,19 @@ from aiormq.abc import DeliveredMessage
 
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
-from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from common.messaging import inbox, outbox
 from common.messaging.connection import pause
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.reader import BatchReader, StopReadingError
 from common.messaging.topology import QueueSpec
-from common.postgres import Connection, Database, Record, is_retryable
+from common.postgres import Connection, Database, is_retryable
 
 _INSERT = """
 INSERT INTO dead_letters (queue, handler, event_id, event_type, subject, reason, error, body)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
-_LOCK = "SELECT * FROM dead_letters WHERE id = $1 FOR UPDATE"
-_FORGET_FAILURES = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_id = $2"
-_MARK = "UPDATE dead_letters SET replayed_at = now(), replayed_by = $2 WHERE id = $1"
-_PAGE = """
-SELECT id, queue, handler, event_id, event_type, subject, reason, error, dead_at, replayed_at, replayed_by
-FROM dead_letters WHERE id < $1 AND ($2::boolean IS FALSE OR replayed_at IS NULL) ORDER BY id DESC LIMIT $3
-"""
+_LOCK_GROUP = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
 async def store_dead_letter(
@@ -50,6 +43,7 @@ async def store_dead_letter(
     ``delivery`` is what ``delivery_of`` gives: a message that comes again because its acknowledgement was lost is kept once, and False
     is returned for the repeat. The same event sent again (by a replay) is another delivery.
     """
+    await lock_group(connection, queue, handler, reason)
     if delivery is not None and not await inbox.claim(connection, f"{handler}.dead", [delivery]):
         return False
     await connection.execute(
@@ -67,7 +61,7 @@ async def store_dead_letter(
     problem = ProblemRaisedV1(
         kind="dead_letter",
         severity="critical",
-        fingerprint=f"dead_letter:{queue}:{handler}:{reason}",
+        fingerprint=group_fingerprint(queue, handler, reason),
         summary=f"{handler} gave up on an event of {queue}: {reason}",
         details={
             "queue": queue,
@@ -108,26 +102,14 @@ def delivery_of(message: DeliveredMessage) -> str | None:
     return digest.hexdigest()
 
 
-async def replay(connection: Connection, letter_id: int, *, actor: str) -> Record:
-    """Send a dead letter to its queue again, by the outbox, in the caller's transaction. Returns the row as it was.
-
-    Raises ``NotFound``, or ``Conflict`` when it was replayed before: two operators at once send it once.
-    """
-    letter = await connection.fetchrow(_LOCK, letter_id)
-    if letter is None:
-        raise NotFound(f"there is no dead letter {letter_id}")
-    if letter["replayed_at"] is not None:
-        raise Conflict(f"dead letter {letter_id} was replayed before, by {letter['replayed_by']}")
-    if letter["event_id"] is not None:
-        await connection.execute(_FORGET_FAILURES, letter["handler"], letter["event_id"])
-    await outbox.add_raw(connection, exchange="", routing_key=letter["queue"], body=letter["body"])
-    await connection.execute(_MARK, letter_id, actor)
-    return letter
+def group_fingerprint(queue: str, handler: str, reason: str) -> str:
+    """Return what the incident of a queue's dead letters is known by: those of one handler with one reason are one problem."""
+    return f"dead_letter:{queue}:{handler}:{reason}"
 
 
-async def page(connection: Connection, *, before: int, open_only: bool, limit: int) -> list[Record]:
-    """Return dead letters, the newest first, with ids below ``before``. Bodies are left out."""
-    return await connection.fetch(_PAGE, before, open_only, limit)
+async def lock_group(connection: Connection, queue: str, handler: str, reason: str) -> None:
+    """Hold a group until the transaction ends, so that its problem is raised and ended in the order in which letters come and go."""
+    await connection.execute(_LOCK_GROUP, group_fingerprint(queue, handler, reason))
 
 
 class DeadLetterCollector:

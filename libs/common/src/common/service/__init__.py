@@ -2,13 +2,17 @@
 
 from common.service.acts import add_act
 from common.service.cli import service_cli
+from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
 from common.service.files import ReadFile, watch_files
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
+from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
 from common.service.settings import ServiceSettings, load_settings, required
+from common.service.table_sizes import TableSizes
+from common.service.text_erasure import TextPlace, erase_texts
 
 __all__ = [
     "Application",
@@ -16,12 +20,18 @@ __all__ = [
     "Erased",
     "Lifecycle",
     "PeriodicJob",
+    "PlatformRetention",
     "ReadFile",
     "ReadyGate",
+    "RetentionSettings",
     "ServiceSettings",
     "Subject",
+    "TableSizes",
+    "TextPlace",
     "add_act",
     "dead_letter_routes",
+    "erase_dead_letters",
+    "erase_texts",
     "erasure_routes",
     "every",
     "load_settings",

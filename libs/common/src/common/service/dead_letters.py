@@ -1,120 +1,233 @@
-"""The operator's view of dead letters: what a service's consumers gave up on, and sending it round again."""
+"""The operator's view of dead letters: what a service's consumers gave up on, and what is to become of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
-
+from common.errors import Conflict, NotFound, Unprocessable
 from common.http import (
+    BULK_ERRORS,
     OPERATOR,
     VIEWER,
     AdminChange,
     Answer,
+    BulkAnswer,
+    BulkDone,
     Change,
     Changes,
     Page,
-    PageQuery,
     Request,
     Route,
     decode_cursor,
     page_of,
 )
-from common.messaging import dead_letters
-from common.postgres import Database
+from common.messaging import dead_letter_decisions as decisions
+from common.messaging import dead_letter_reads
+from common.postgres import Connection, Database, Record
+from common.service.acts import add_act
+from common.service.dead_letter_bulk import DecideLetters, MendLetters, decide_letters, patched
+from common.service.dead_letter_views import (
+    DeadLetter,
+    DeadLetterQuery,
+    Decided,
+    MendLetter,
+    Replayed,
+    WholeLetter,
+    whole_letter,
+)
 
-_BEFORE_ALL = 2**63 - 1
-
-
-class DeadLetter(BaseModel):
-    """An event that a consumer gave up on. Its body stays in the database: it may hold a customer's data."""
-
-    id: int
-    queue: str
-    handler: str
-    event_id: str | None
-    event_type: str | None
-    subject: str | None = Field(description="the number of the order, where the event is about one")
-    reason: str = Field(description="poison, undecodable or delivery_limit")
-    error: str
-    dead_at: datetime
-    replayed_at: datetime | None
-    replayed_by: str | None
+_ONE = "/admin/v1/dead-letters/{id}"
+_Decide = Callable[..., Awaitable[Record]]  # (connection, letter_id, actor=…) → the letter as it was
+Verb = Literal["replay", "mend", "dismiss"]
 
 
-class DeadLetterQuery(PageQuery):
-    """Filters of the list."""
+class DeadLetterRoutes:
+    """The addresses. Every decision is one transaction with its audit record; of two at once, one is answered 409."""
 
-    open: bool = Field(default=False, description="only those that were not replayed")
+    def __init__(self, database: Database, *, service: str, after_commit: Callable[[], None] = lambda: None) -> None:
+        """``after_commit`` wakes the outbox relay."""
+        self._database = database
+        self._service = service
+        self._changes = Changes(database, committed=after_commit)
 
-
-class Replayed(BaseModel):
-    """What a replay did; with ``dry_run`` what it would do."""
-
-    id: int
-    queue: str
-    event_id: str | None
-    replayed: bool
-
-
-def dead_letter_routes(database: Database, *, after_commit: Callable[[], None] = lambda: None) -> list[Route]:
-    """Return ``GET /admin/v1/dead-letters`` and ``POST /admin/v1/dead-letters/{id}/replay``.
-
-    A replay is one transaction with its audit record; two at once send the event once. ``after_commit`` wakes the outbox relay.
-    """
-
-    changes = Changes(database, committed=after_commit)
-
-    async def _read(request: Request[None, DeadLetterQuery]) -> Page[DeadLetter]:
-        position = decode_cursor(request.query.cursor, int)
-        async with database.acquire() as connection:
-            rows = await dead_letters.page(
-                connection,
-                before=position[0] if position else _BEFORE_ALL,
-                open_only=request.query.open,
-                limit=request.query.limit + 1,
-            )
-        return page_of(rows, limit=request.query.limit, item=_letter, key=lambda row: (row["id"],))
-
-    async def _replay(request: Request[AdminChange, None]) -> Answer:
-        letter_id = request.path_int("id")
-
-        async def _work(change: Change) -> Replayed:
-            letter = await dead_letters.replay(change.connection, letter_id, actor=change.principal.name)
-            sent = {"queue": letter["queue"], "event_id": letter["event_id"]}
-            await change.record(
-                "dead_letter.replay", f"dead_letter:{letter_id}", before={"replayed_at": None}, after=sent
-            )
-            return Replayed(id=letter_id, **sent, replayed=not change.dry_run)
-
-        return await changes.carry_out(request, _work)
-
-    return [
-        Route(
-            method="GET",
-            path="/admin/v1/dead-letters",
-            handler=_read,
-            summary="Events that a consumer gave up on, newest first",
-            query=DeadLetterQuery,
-            response=Page[DeadLetter],
-            roles=VIEWER,
-            tags=("admin",),
-        ),
-        Route(
+    def routes(self) -> list[Route]:
+        """Return them; reading is for viewers, deciding for operators."""
+        read = partial(Route, method="GET", roles=VIEWER, tags=("admin",))
+        decide = partial(
+            Route,
             method="POST",
-            path="/admin/v1/dead-letters/{id}/replay",
-            handler=_replay,
-            summary="Send a dead letter to its queue again",
-            request=AdminChange,
-            response=Replayed,
             roles=OPERATOR,
             tags=("admin",),
             idempotent=True,
-        ),
-    ]
+            request=AdminChange,
+            errors=(NotFound, Conflict),
+        )
+        return [
+            read(
+                path="/admin/v1/dead-letters",
+                handler=self.letters,
+                summary="Events that a consumer gave up on, newest first",
+                query=DeadLetterQuery,
+                response=Page[DeadLetter],
+            ),
+            read(
+                path=_ONE,
+                handler=self.letter,
+                summary="One dead letter with its message",
+                response=WholeLetter,
+                errors=(NotFound,),
+            ),
+            *(
+                decide(
+                    path=f"/admin/v1/dead-letters/{verb}",
+                    handler=handler,
+                    summary=summary,
+                    request=model,
+                    response=BulkAnswer,
+                    errors=BULK_ERRORS,
+                )
+                for verb, handler, summary, model in (
+                    ("replay", self.replay_many, "Send many dead letters to their queues again", DecideLetters),
+                    ("mend", self.mend_many, "Send many messages, patched, to their queues instead", MendLetters),
+                    ("dismiss", self.dismiss_many, "Decide that many dead letters need nothing more", DecideLetters),
+                )
+            ),
+            decide(
+                path=_ONE + "/replay",
+                handler=self.replay,
+                summary="Send a dead letter to its queue again",
+                response=Replayed,
+            ),
+            decide(
+                path=_ONE + "/mend",
+                handler=self.mend,
+                summary="Send a mended message to the queue instead",
+                description="It goes under the id of the dead one. 422 with the fields at fault when it does not fit its type.",
+                request=MendLetter,
+                response=Decided,
+                errors=(NotFound, Conflict, Unprocessable),
+            ),
+            decide(
+                path=_ONE + "/dismiss",
+                handler=self.dismiss,
+                summary="Decide that a dead letter needs nothing more",
+                response=Decided,
+            ),
+        ]
+
+    async def letters(self, request: Request[None, DeadLetterQuery]) -> Page[DeadLetter]:
+        """List dead letters, the newest first."""
+        query = request.query
+        position = decode_cursor(query.cursor, int)
+        async with self._database.acquire() as connection:
+            rows = await dead_letter_reads.page(
+                connection, query.wanted(), before=position[0] if position else None, limit=query.limit + 1
+            )
+        return page_of(rows, limit=query.limit, item=_letter, key=lambda row: (row["id"],))
+
+    async def letter(self, request: Request[None, None]) -> WholeLetter:
+        """Show one with its message."""
+        async with self._database.acquire() as connection:
+            row = await dead_letter_reads.find(connection, request.path_int("id"))
+        return whole_letter(row)
+
+    async def replay(self, request: Request[AdminChange, None]) -> Answer:
+        """Send one to its queue again."""
+        letter_id = request.path_int("id")
+
+        async def _work(change: Change) -> Replayed:
+            letter = await self._decide(change, "replay", partial(decisions.replay, letter_id=letter_id))
+            return Replayed(
+                id=letter_id, queue=letter["queue"], event_id=letter["event_id"], replayed=not change.dry_run
+            )
+
+        return await self._changes.carry_out(request, _work)
+
+    async def mend(self, request: Request[MendLetter, None]) -> Answer:
+        """Send a mended message instead."""
+        return await self._one(request, "mend", partial(decisions.mend, body=request.body.body, data=request.body.data))
+
+    async def dismiss(self, request: Request[AdminChange, None]) -> Answer:
+        """Dismiss one."""
+        return await self._one(request, "dismiss", decisions.dismiss)
+
+    async def replay_many(self, request: Request[DecideLetters, None]) -> Answer:
+        """Send many again."""
+        return await self._many(request, "replay", decisions.replay)
+
+    async def dismiss_many(self, request: Request[DecideLetters, None]) -> Answer:
+        """Dismiss many."""
+        return await self._many(request, "dismiss", decisions.dismiss)
+
+    async def mend_many(self, request: Request[MendLetters, None]) -> Answer:
+        """Patch many and send them again. With a plan the patch is the plan's own, and may be left out of neither request."""
+
+        async def _mend(connection: Connection, letter_id: int, *, actor: str) -> Record:
+            data = await patched(connection, letter_id, request.body.patch)
+            return await decisions.mend(connection, letter_id, data=data, actor=actor)
+
+        return await self._many(request, "mend", _mend)
+
+    async def _one(self, request: Request[Any, None], verb: Verb, decide: _Decide) -> Answer:
+        letter_id = request.path_int("id")
+
+        async def _work(change: Change) -> Decided:
+            letter = await self._decide(change, verb, partial(decide, letter_id=letter_id))
+            return Decided(
+                id=letter_id,
+                queue=letter["queue"],
+                event_id=letter["event_id"],
+                state=_STATE_OF[verb],
+                dry_run=change.dry_run,
+            )
+
+        return await self._changes.carry_out(request, _work)
+
+    async def _many(self, request: Request[Any, None], verb: Verb, decide: _Decide) -> Answer:
+        async def _work(change: Change, letter_id: int) -> BulkDone:
+            letter = await self._decide(change, verb, partial(decide, letter_id=letter_id))
+            return BulkDone(outcome=_STATE_OF[verb], detail=letter["queue"])
+
+        return await decide_letters(f"dead_letter.{verb}", _work).carry_out(self._changes, request)
+
+    async def _decide(self, change: Change, verb: Verb, decide: _Decide) -> Record:
+        letter = await decide(change.connection, actor=change.principal.name)
+        await change.record(
+            f"dead_letter.{verb}",
+            f"dead_letter:{letter['id']}",
+            before={"replayed_at": None},
+            after={"queue": letter["queue"], "event_id": letter["event_id"]},
+        )
+        event_type = letter["event_type"] or "an event"
+        await add_act(
+            change,
+            f"dead_letter.{_STATE_OF[verb]}",
+            letter["subject"],
+            f"{event_type} that {letter['queue']} had given up on: {_STATE_OF[verb]}",
+            service=self._service,
+            details={"dead_letter": str(letter["id"]), "event_id": letter["event_id"] or ""},
+            now=datetime.now(UTC),
+        )
+        await decisions.end_problems(change.connection, [letter], service=self._service)
+        return letter
 
 
-def _letter(row: Any) -> DeadLetter:
+_STATE_OF: Mapping[Verb, Literal["replayed", "mended", "dismissed"]] = {
+    "replay": "replayed",
+    "mend": "mended",
+    "dismiss": "dismissed",
+}
+
+
+def dead_letter_routes(
+    database: Database, *, service: str, after_commit: Callable[[], None] = lambda: None
+) -> list[Route]:
+    """Return the addresses of a service's dead letters; see ``DeadLetterRoutes``."""
+    return DeadLetterRoutes(database, service=service, after_commit=after_commit).routes()
+
+
+def _letter(row: Record) -> DeadLetter:
     return DeadLetter(**dict(row))

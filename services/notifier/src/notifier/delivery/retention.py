@@ -1,6 +1,6 @@
-"""Deletes old rows: the notification log, resolved incidents, the inbox, used idempotency keys.
+"""Deletes old rows: the notification log, resolved incidents, closed tickets, ended silences, past shifts.
 
-The audit log, dead letters and everything that is not at its end stay.
+Everything that is not at its end stays.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from common.http import forget_keys
 from common.postgres import Database
 from common.telemetry import get_logger
 
 _log = get_logger()
-_KEYS_KEPT = timedelta(days=1)
 _NOTICES = """
 DELETE FROM notices WHERE id IN (
     SELECT n.id FROM notices AS n
@@ -43,19 +41,45 @@ DELETE FROM posts WHERE id IN (
 _DIGESTS = """
 DELETE FROM digests WHERE id IN (SELECT id FROM digests WHERE closed_at < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
 """
-_INBOX = """
-DELETE FROM inbox WHERE (consumer, event_id) IN (
-    SELECT consumer, event_id FROM inbox WHERE received_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+_TICKETS = """
+DELETE FROM tickets WHERE id IN (
+    SELECT t.id FROM tickets AS t
+    WHERE t.state = 'closed' AND t.closed_at < $1 AND NOT EXISTS (
+        SELECT FROM ticket_comments AS c WHERE c.ticket_id = t.id AND c.outside IN ('pending', 'sending')
+    ) ORDER BY t.id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_SILENCES = "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ends_at < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)"
+_OVERRIDES = """
+DELETE FROM roster_overrides WHERE id IN (
+    SELECT id FROM roster_overrides WHERE ends_at < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_CALLS = """
+DELETE FROM calls WHERE id IN (
+    SELECT id FROM calls WHERE handover_id IS NOT NULL AND created_at < $1 AND state NOT IN ('waiting', 'calling')
+    ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+"""
+_HANDOVERS = """
+DELETE FROM handovers WHERE id IN (
+    SELECT h.id FROM handovers AS h
+    WHERE h.ends_at < $1 AND h.due_at IS NULL AND NOT EXISTS (SELECT FROM calls AS c WHERE c.handover_id = h.id)
+    ORDER BY h.id LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
 
 
 class Retention:
-    """Deletes what is older than ``keep``, one batch per transaction, so that nothing else waits for it. Any replica may run it."""
+    """Deletes what is older than ``keep``, one batch per transaction, so that nothing else waits for it. Any replica may run it.
 
-    def __init__(self, database: Database, *, keep: timedelta, batch: int = 1000) -> None:
+    ``keep_tickets`` is for closed tickets, ended silences and past shifts.
+    """
+
+    def __init__(self, database: Database, *, keep: timedelta, keep_tickets: timedelta, batch: int = 1000) -> None:
         self._database = database
         self._keep = keep
+        self._keep_tickets = keep_tickets
         self._batch = batch
 
     async def forget(self) -> int:
@@ -65,14 +89,15 @@ class Retention:
         before = now - self._keep
         gone = 0
         oldest_kept = UUID(int=int(before.timestamp() * 1000) << 80)  # ids of notices begin with their milliseconds
-        statements = (_INCIDENTS, _POSTS, _DIGESTS, _ENDS, _INBOX)
-        for statement, limit in ((_NOTICES, oldest_kept), *((each, before) for each in statements)):
+        long_ago = now - self._keep_tickets
+        due: list[tuple[str, object]] = [(_NOTICES, oldest_kept)]
+        due += [(each, before) for each in (_INCIDENTS, _POSTS, _DIGESTS, _ENDS)]
+        due += [(each, long_ago) for each in (_TICKETS, _SILENCES, _OVERRIDES, _CALLS, _HANDOVERS)]
+        for statement, limit in due:
             while count := await self._delete(statement, limit):
                 gone += count
                 if count < self._batch:
                     break
-        async with self._database.transaction() as connection:
-            gone += await forget_keys(connection, older_than=_KEYS_KEPT)
         if gone:
             _log.info("old_rows_forgotten", rows=gone)
         return gone

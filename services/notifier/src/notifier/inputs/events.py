@@ -112,7 +112,8 @@ def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) ->
         details = {"who": event.actor, "why": scrub_text(event.reason)}
     else:
         kind, severity = "workflow.crashed", "critical"
-        details = {"event": event.event_type, "attempts": str(event.attempts), "error": scrub_text(event.error)}
+        failed = event.event_type if event.event is None else f"{event.event_type} {event.event}"
+        details = {"event": failed, "attempts": str(event.attempts), "error": scrub_text(event.error)}
     return ProblemFact(
         kind=kind,
         severity="info" if severity == "info" else "critical",

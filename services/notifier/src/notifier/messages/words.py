@@ -79,7 +79,8 @@ _RU: Mapping[str, str] = MappingProxyType(
         "event": "Событие",
         "error": "Ошибка",
         "attempts": "Попыток",
-        "do.workflow.crashed": "устранить причину и повторить шаг: POST /admin/v1/workflows/{id}/retry; если опрос мешает — …/stop.",
+        "do.workflow.crashed": "устранить причину и повторить шаг: POST /admin/v1/workflows/{id}/retry; или исправить само событие: "
+        "POST /admin/v1/workflow-events/<событие>/mend, пропустить его: …/skip; если опрос мешает — …/stop.",
         "do.workflow.stopped": "ничего, если так и задумано; продолжить: POST /admin/v1/workflows/{id}/resume.",
         "refund.rejected": "Возврат невозможен",
         "channel.refused": "Канал не принимает сообщения",
@@ -242,7 +243,8 @@ _EN: Mapping[str, str] = MappingProxyType(
         "event": "Event",
         "error": "Error",
         "attempts": "Attempts",
-        "do.workflow.crashed": "find the cause and retry the step: POST /admin/v1/workflows/{id}/retry; if its polling does harm: …/stop.",
+        "do.workflow.crashed": "find the cause and retry the step: POST /admin/v1/workflows/{id}/retry; or mend the event itself: "
+        "POST /admin/v1/workflow-events/<event>/mend, skip it: …/skip; if its polling does harm: …/stop.",
         "do.workflow.stopped": "nothing if it was meant; to go on: POST /admin/v1/workflows/{id}/resume.",
         "refund.rejected": "Refund impossible",
         "channel.refused": "A channel refuses messages",

@@ -8,7 +8,7 @@ from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Envelope, Message
 from common.contracts.orders import WorkflowCrashedV1, WorkflowStoppedV1
 from common.ids import derived_id
-from orchestrator.engine.model import SERVICE, Claim, Encoded
+from orchestrator.engine.model import SERVICE, Claim, Encoded, WorkflowEvent
 from orchestrator.engine.views import WorkflowView
 
 SOURCE = "/orchestrator"
@@ -42,14 +42,19 @@ def workflow_fingerprint(workflow_id: int) -> str:
     return f"workflow:{workflow_id}"
 
 
-def workflow_crashed(claim: Claim, error: str, *, now: datetime) -> Encoded:
-    """Return the event of a crash; ``error`` says what and where, never a payload."""
-    event = claim.events[0] if claim.events else None
+def workflow_crashed(claim: Claim, event: WorkflowEvent | None, *, code: str, error: str, now: datetime) -> Encoded:
+    """Return the message about a failure for good, of the event that cannot be carried out, or of a timer (None).
+
+    ``error`` says what and where, never a payload.
+    """
+    seq = None if event is None else event.seq
     message = WorkflowCrashedV1(
         workflow_id=claim.workflow_id,
         kind=claim.kind,
         order_number=claim.order_number,
         event_type=event.type if event else "none",
+        event=None if seq is None else f"{claim.workflow_id}-{seq}",
+        code=code,
         error=error,
         attempts=claim.attempts + 1,
         occurred_at=now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -41,6 +41,17 @@ class WorkflowState(IntEnum):
     STOPPED = 2
     FINISHED = 3
     CRASHED = 4
+
+
+class EventState(IntEnum):
+    """States of a workflow event: new and done follow from its workflow's cursor, the others are of events that were set aside."""
+
+    NEW = 1
+    DONE = 2
+    FAILED = 3
+    SKIPPED = 4
+    SUPERSEDED = 5
+    MENDED = 6
 
 
 class StaleVersion(Conflict):
@@ -103,7 +114,11 @@ def new_event(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A workflow lent to one worker until its lease ends, with its next events. ``fence`` names this claim for ever."""
+    """A workflow lent to one worker until its lease ends, with its next events. ``fence`` names this claim for ever.
+
+    ``events`` are to be carried out, in sequence: events that were set aside and are tried again (their ``seq`` is not above
+    ``done_seq``), and those behind the cursor. ``failed`` are the events that wait for a person, without their payloads.
+    """
 
     workflow_id: int
     order_number: str
@@ -113,6 +128,11 @@ class Claim:
     fence: int
     attempts: int
     events: tuple[WorkflowEvent, ...]
+    failed: tuple[WorkflowEvent, ...] = ()
+
+    def first(self, count: int) -> Claim:
+        """The same claim on its first events only."""
+        return replace(self, events=self.events[:count])
 
     @property
     def upto(self) -> int:
@@ -178,7 +198,8 @@ class Outcome:
 
     ``effect`` is what the handler of this kind writes, ``messages`` go to the outbox, ``appends`` are events for other workflows (which
     are made where they do not exist), ``steps`` are logged after the commit. ``wake_at`` runs the workflow again at that moment, with no
-    event, unless a new event comes first.
+    event, unless a new event comes first. ``superseded`` are failed events whose place an event of this claim has taken: sequence number
+    of the failed one → that of the other.
     """
 
     claim: Claim
@@ -190,6 +211,20 @@ class Outcome:
     messages: Sequence[Encoded] = ()
     appends: Sequence[NewEvent] = ()
     steps: Sequence[StepLog] = ()
+    superseded: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def cursor(self) -> int:
+        """The last event behind which everything is new; it never goes back."""
+        return max(self.claim.done_seq, self.upto)
+
+    @property
+    def retried(self) -> list[int]:
+        """The sequence numbers of events that were set aside before and have taken effect now."""
+        claim = self.claim
+        if not claim.events or claim.events[0].seq > claim.done_seq:
+            return []
+        return [event.seq for event in claim.events if event.seq <= min(claim.done_seq, self.upto)]
 
 
 def effects_of(outcomes: Sequence[Outcome], *kinds: type[E]) -> list[tuple[Claim, E]]:
@@ -206,9 +241,11 @@ def effects_of(outcomes: Sequence[Outcome], *kinds: type[E]) -> list[tuple[Claim
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A claim that failed. ``retry_in`` seconds it is tried again; None means that it has crashed for good.
+    """A claim that failed. ``retry_in`` seconds it is tried again; None means that it has failed for good.
 
-    ``error`` and ``stack`` say what and where, never a payload. ``message`` is the WorkflowCrashedV1 of a crash, for the outbox.
+    Then ``event`` is the one that cannot be carried out: it is set aside, the workflow goes on behind it. Without an event (a timer) the
+    workflow has crashed and stands still. ``code``, ``error`` and ``stack`` say what and where, never a payload. ``message`` is the
+    WorkflowCrashedV1 of a failure for good, for the outbox.
     """
 
     claim: Claim
@@ -216,4 +253,12 @@ class Failure:
     stack: str
     retry_in: float | None
     counted: bool = True
+    code: str = ""
+    event: WorkflowEvent | None = None
     message: Encoded | None = None
+
+    @property
+    def retried(self) -> bool:
+        """Whether the event had been set aside before and was tried again."""
+        event, claim = self.event, self.claim
+        return event is not None and event.seq <= claim.done_seq and event in claim.events

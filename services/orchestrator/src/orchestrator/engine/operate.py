@@ -12,8 +12,9 @@ from common.postgres import Connection, Record
 from common.telemetry import current_traceparent
 from orchestrator.engine.messages import workflow_goes_on, workflow_stopped
 from orchestrator.engine.model import WorkflowState, require_version
+from orchestrator.engine.set_aside import try_again
 from orchestrator.engine.store import request_derivation
-from orchestrator.engine.views import WorkflowChanged, WorkflowView, workflow_view
+from orchestrator.engine.views import WorkflowChanged, WorkflowView, shown_state, workflow_view
 
 _LOCK = "SELECT * FROM workflow WHERE id = $1 FOR NO KEY UPDATE"
 _SET_STATE = "UPDATE workflow SET state = $2, updated_at = now(), revision = revision + 1 WHERE id = $1 RETURNING *"
@@ -22,10 +23,11 @@ _FORGET_READY = "DELETE FROM workflow_ready WHERE workflow_id = $1"
 # Kinds that sleep run once with no event and set their timer again.
 _MAKE_READY = """
 INSERT INTO workflow_ready (workflow_id, lane)
-SELECT id, workflow_lane(kind) FROM workflow WHERE id = $1 AND (last_seq > done_seq OR workflow_lane(kind) > 0)
+SELECT id, workflow_lane(kind) FROM workflow
+WHERE id = $1 AND (last_seq > done_seq OR retried_events > 0 OR workflow_lane(kind) > 0)
 ON CONFLICT (workflow_id) DO UPDATE SET attempts = 0, ready_at = now()
 """
-_AUDITED = {"state", "state_name", "done_seq", "last_seq", "version"}
+_AUDITED = {"state", "state_name", "done_seq", "last_seq", "failed_events", "version"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,11 @@ STOP = Operation(
 RESUME = Operation(
     "resume", frozenset({WorkflowState.STOPPED}), WorkflowState.RUNNING, "only a stopped one can be resumed"
 )
-"""It goes on with the events that have gathered."""
+"""It goes on with the events that have gathered, and tries those again that failed."""
 RETRY = Operation(
     "retry", frozenset({WorkflowState.CRASHED}), WorkflowState.RUNNING, "only a crashed one can be retried"
 )
-"""It tries the event on which it crashed again."""
+"""It tries the events again that failed."""
 
 
 async def change_workflow(
@@ -73,10 +75,13 @@ async def operate(connection: Connection, workflow_id: int, operation: Operation
     before = await connection.fetchrow(_LOCK, workflow_id)
     if before is None:
         raise NotFound(f"there is no workflow {workflow_id}")
-    if before["state"] not in operation.allowed:
-        raise Conflict(f"workflow {workflow_id} is {WorkflowState(before['state']).name.lower()}: {operation.refusal}")
+    state = shown_state(before)
+    if state not in operation.allowed:
+        raise Conflict(f"workflow {workflow_id} is {state.name.lower()}: {operation.refusal}")
     if operation.becomes is WorkflowState.STOPPED:
         await connection.execute(_FORGET_READY, workflow_id)
+    else:
+        await try_again(connection, [workflow_id])
     after = await connection.fetchrow(_SET_STATE, workflow_id, int(operation.becomes))
     await request_derivation(connection, [before["order_number"]])
     if after is None:

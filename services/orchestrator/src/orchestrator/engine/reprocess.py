@@ -37,6 +37,7 @@ ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
 _WAITING = """
 SELECT seq FROM workflow_event WHERE workflow_id = $1 AND seq > $2 AND attributes->'reprocess_of' = to_jsonb($3::integer)
 """
+_ASIDE = "SELECT EXISTS (SELECT FROM set_aside_event WHERE workflow_id = $1 AND seq = $2)"
 
 
 class EventReprocessed(BaseModel):
@@ -90,6 +91,8 @@ async def append_copy(
         raise NotFound(f"there is no event {workflow_id}-{seq}")
     if seq > workflow["done_seq"]:
         raise Conflict(f"event {workflow_id}-{seq} has not been carried out yet: retry or resume its workflow instead")
+    if await connection.fetchval(_ASIDE, workflow_id, seq):
+        raise Conflict(f"event {workflow_id}-{seq} has had no effect: retry its workflow, mend the event or skip it")
     waiting = await connection.fetchval(_WAITING, workflow_id, workflow["done_seq"], seq)
     if waiting is not None:
         raise Conflict(f"event {workflow_id}-{waiting} already waits to carry event {workflow_id}-{seq} out again")

@@ -27,9 +27,12 @@ _PRUNE = """
 WITH old AS (
     SELECT id, done_seq FROM workflow
     WHERE id > $1 AND id <= $2 AND state = 3 AND updated_at < $3 AND done_seq = last_seq AND pruned_seq < done_seq
+      AND failed_events + retried_events = 0
     ORDER BY order_number, kind, key FOR NO KEY UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM workflow_event AS e USING old WHERE e.workflow_id = old.id AND e.seq <= old.done_seq RETURNING 1
+), forgotten AS (
+    DELETE FROM set_aside_event AS a USING old WHERE a.workflow_id = old.id
 ), marked AS (
     UPDATE workflow AS w SET pruned_seq = old.done_seq FROM old WHERE w.id = old.id
 )

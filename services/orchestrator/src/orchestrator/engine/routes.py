@@ -1,31 +1,59 @@
-"""Operators and workflows: look them up, stop them, let them go on, carry a past event out again."""
+"""Operators and workflows: look them up, stop them, let them go on; carry a past event out again, skip or mend a failed one."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import partial
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound
-from common.http import AdminChange, Answer, Changes, Page, PageQuery, Request, Route, decode_cursor, page_of
+from common.http import (
+    BULK_ERRORS,
+    AdminChange,
+    Answer,
+    Bulk,
+    BulkAnswer,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    decode_cursor,
+    page_of,
+)
 from orchestrator.engine.admin import admin_change, admin_read
-from orchestrator.engine.model import WorkflowState
+from orchestrator.engine.mend import MendPayload, mend_event
+from orchestrator.engine.model import EventState
 from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow
+from orchestrator.engine.operate_many import (
+    OperateWorkflows,
+    StopWorkflows,
+    WorkflowsOperated,
+    WorkflowsStopped,
+    bulk_of,
+)
 from orchestrator.engine.reprocess import EventReprocessed, reprocess_event
 from orchestrator.engine.search import WorkflowSearch
-from orchestrator.engine.stop_many import StopWorkflows, WorkflowsStopped, stop_workflows
+from orchestrator.engine.select import WorkflowConditions, add_conditions, number_of
+from orchestrator.engine.skip import FailureEnded, skip_event
+from orchestrator.engine.skip_many import SkipEvents, skip_many
 from orchestrator.engine.views import (
-    EventState,
     ExpectedVersion,
     WorkflowChanged,
+    WorkflowDetail,
     WorkflowEventView,
     WorkflowView,
+    workflow_detail,
     workflow_event_view,
     workflow_view,
 )
+
+_SHOWN = 200
+"""Events and acts of one workflow that are shown with it: the last ones."""
 
 
 class WorkflowChange(AdminChange):
@@ -34,21 +62,31 @@ class WorkflowChange(AdminChange):
     expected_version: int | None = ExpectedVersion
 
 
-class WorkflowsQuery(PageQuery):
-    """Filters of the list of workflows. `state` is a number or a name: running 1, stopped 2, finished 3, crashed 4."""
+class MendEvent(WorkflowChange):
+    """A mended event: its payload (the hook's payload object, or the whole hook), and whether it happens now.
 
-    state: str | None = Field(default=None, max_length=16)
-    order_number: str | None = Field(default=None, max_length=255)
-    kind: str | None = Field(default=None, max_length=64)
+    `as_of_now` is the way out for a late event whose order's earlier events are no longer kept: it takes effect on the order as it is.
+    """
 
-    @field_validator("state")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        return _number_of(WorkflowState, value, "a workflow's state is 1 running, 2 stopped, 3 finished or 4 crashed")
+    payload: dict[str, Any] | None = None
+    as_of_now: bool = False
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.payload is None and not self.as_of_now:
+            raise ValueError("say what is mended: a payload, or that it happens as of now")
+        return self
+
+
+class WorkflowsQuery(PageQuery, WorkflowConditions):
+    """Filters of the list of workflows; all that is given has to hold."""
 
 
 class WorkflowEventsQuery(PageQuery):
-    """Which events: all, of a workflow, in a state, or both. `state` is a number or a name: new 1, done 2, failed 3."""
+    """Which events: all, of a workflow, in a state, or both.
+
+    `state` is a number or a name: new 1, done 2, failed 3, skipped 4, superseded 5, mended 6.
+    """
 
     workflow_id: int | None = Field(default=None, ge=1, lt=2**63)
     state: str | None = Field(default=None, max_length=16)
@@ -56,7 +94,9 @@ class WorkflowEventsQuery(PageQuery):
     @field_validator("state")
     @classmethod
     def _known(cls, value: str | None) -> str | None:
-        return _number_of(EventState, value, "an event's state is 1 new, 2 done or 3 failed")
+        return number_of(
+            EventState, value, "an event's state is 1 new, 2 done, 3 failed, 4 skipped, 5 superseded or 6 mended"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +106,20 @@ class WorkflowRoutes:
     search: WorkflowSearch
     changes: Changes
     clock: Clock
+    menders: Mapping[str, MendPayload]
 
     def routes(self) -> list[Route]:
         """The table."""
         return [
             admin_read(
                 "workflows", self._workflows, "Workflows, the newest first", Page[WorkflowView], query=WorkflowsQuery
+            ),
+            admin_read(
+                "workflows/{id}",
+                self._workflow,
+                "A workflow with its last events and what people did to it",
+                WorkflowDetail,
+                errors=(NotFound,),
             ),
             admin_read(
                 "workflow-events",
@@ -83,17 +131,37 @@ class WorkflowRoutes:
             self._operation(STOP, "Stop a workflow: it is not carried on with any more"),
             self._operation(RESUME, "Let a stopped workflow go on"),
             self._operation(RETRY, "Let a crashed workflow try again"),
+            self._operation_on_many(STOP, "Stop many workflows", (StopWorkflows, WorkflowsStopped)),
+            self._operation_on_many(RESUME, "Let many stopped workflows go on", (OperateWorkflows, WorkflowsOperated)),
+            self._operation_on_many(
+                RETRY, "Let many crashed workflows try again", (OperateWorkflows, WorkflowsOperated)
+            ),
             admin_change(
-                "workflows/stop",
-                self._stop_many,
-                "Stop many workflows, by ids or by a filter",
-                (StopWorkflows, WorkflowsStopped),
+                "workflow-events/skip",
+                self._skip_many,
+                "Skip many events that cannot be carried out, by ids or by a filter",
+                (SkipEvents, BulkAnswer),
+                errors=BULK_ERRORS,
             ),
             admin_change(
                 "workflow-events/{id}/reprocess",
                 self._reprocess,
                 "Carry a past event out again: a copy that names it is appended to its workflow",
                 (WorkflowChange, EventReprocessed),
+                errors=(NotFound, Conflict),
+            ),
+            admin_change(
+                "workflow-events/{id}/skip",
+                self._skip,
+                "Skip an event that cannot be carried out: it never takes effect, and its failure is over",
+                (WorkflowChange, FailureEnded),
+                errors=(NotFound, Conflict),
+            ),
+            admin_change(
+                "workflow-events/{id}/mend",
+                self._mend,
+                "Mend an event that cannot be carried out: a copy with another payload takes its place and time",
+                (MendEvent, FailureEnded),
                 errors=(NotFound, Conflict),
             ),
         ]
@@ -107,15 +175,22 @@ class WorkflowRoutes:
             errors=(NotFound, Conflict),
         )
 
+    def _operation_on_many(
+        self, operation: Operation, summary: str, models: tuple[type[BaseModel], type[BaseModel]]
+    ) -> Route:
+        return admin_change(
+            f"workflows/{operation.name}",
+            partial(self._on_many, bulk_of(operation, self.clock)),
+            f"{summary}, by ids or by a filter",
+            models,
+            errors=BULK_ERRORS,
+        )
+
     async def _workflows(self, request: Request[None, WorkflowsQuery]) -> Page[WorkflowView]:
         query = request.query
         position = decode_cursor(query.cursor, int)
         rows = await self.search.workflows(
-            state=None if query.state is None else int(query.state),
-            number=query.order_number,
-            kind=query.kind,
-            before=position[0] if position else None,
-            limit=query.limit,
+            partial(add_conditions, wanted=query), before=position[0] if position else None, limit=query.limit
         )
         return page_of(rows, limit=query.limit, item=workflow_view, key=lambda row: (row["id"],))
 
@@ -131,6 +206,13 @@ class WorkflowRoutes:
             rows, limit=query.limit, item=workflow_event_view, key=lambda row: (row["workflow_id"], row["seq"])
         )
 
+    async def _workflow(self, request: Request[None, None]) -> WorkflowDetail:
+        workflow_id = request.path_int("id")
+        found = await self.search.workflow(workflow_id, events=_SHOWN)
+        if found is None:
+            raise NotFound(f"there is no workflow {workflow_id}")
+        return workflow_detail(*found)
+
     async def _operate(self, operation: Operation, request: Request[WorkflowChange, None]) -> Answer:
         work = partial(
             change_workflow,
@@ -141,14 +223,41 @@ class WorkflowRoutes:
         )
         return await self.changes.carry_out(request, work)
 
-    async def _stop_many(self, request: Request[StopWorkflows, None]) -> Answer:
-        work = partial(stop_workflows, asked=request.body, now=self.clock.now())
-        return await self.changes.carry_out(request, work)
+    async def _on_many(self, bulk: Bulk[int], request: Request[OperateWorkflows, None]) -> Answer:
+        return await bulk.carry_out(self.changes, request)
+
+    async def _skip_many(self, request: Request[SkipEvents, None]) -> Answer:
+        return await skip_many(self.clock).carry_out(self.changes, request)
 
     async def _reprocess(self, request: Request[WorkflowChange, None]) -> Answer:
         workflow_id, seq = _event_id(request.path["id"])
         work = partial(
             reprocess_event, workflow_id=workflow_id, seq=seq, expected_version=request.body.expected_version
+        )
+        return await self.changes.carry_out(request, work)
+
+    async def _skip(self, request: Request[WorkflowChange, None]) -> Answer:
+        workflow_id, seq = _event_id(request.path["id"])
+        work = partial(
+            skip_event,
+            workflow_id=workflow_id,
+            seq=seq,
+            expected_version=request.body.expected_version,
+            now=self.clock.now(),
+        )
+        return await self.changes.carry_out(request, work)
+
+    async def _mend(self, request: Request[MendEvent, None]) -> Answer:
+        workflow_id, seq = _event_id(request.path["id"])
+        work = partial(
+            mend_event,
+            workflow_id=workflow_id,
+            seq=seq,
+            payload=request.body.payload,
+            as_of_now=request.body.as_of_now,
+            menders=self.menders,
+            expected_version=request.body.expected_version,
+            now=self.clock.now(),
         )
         return await self.changes.carry_out(request, work)
 
@@ -159,13 +268,3 @@ def _event_id(text: str) -> tuple[int, int]:
     if all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (workflow, seq)) and int(seq) < 2**31:
         return int(workflow), int(seq)
     raise NotFound(f"there is no event {text}")
-
-
-def _number_of(states: type[IntEnum], value: str | None, otherwise: str) -> str | None:
-    """Return the number of a state that is given by number or by name. Raises ``ValueError``."""
-    if value is None:
-        return None
-    for state in states:
-        if value in {str(int(state)), state.name.lower()}:
-            return str(int(state))
-    raise ValueError(otherwise)

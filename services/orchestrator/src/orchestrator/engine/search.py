@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from common.postgres import Database, Record
-from orchestrator.engine.model import ORDER_LIFE
-from orchestrator.engine.views import EventState
+from orchestrator.engine.model import EventState, WorkflowState
 
 _WORKFLOW_COLUMNS = """
-w.id, w.order_number, w.kind, w.key, w.state, w.last_seq, w.done_seq, w.revision, w.error, w.error_stack, w.failed_at,
-w.created_at,
-w.updated_at, r.ready_at, r.attempts, r.owner, r.lease_until
+w.id, w.order_number, w.kind, w.key, w.state, w.last_seq, w.done_seq, w.failed_events, w.retried_events, w.revision, w.error,
+w.error_stack, w.failed_at, w.created_at, w.updated_at, r.ready_at, r.attempts, r.owner, r.lease_until
 """
-_EVENT_COLUMNS = """
-e.workflow_id, e.seq, e.type, e.event_id, e.attributes, e.traceparent, e.received_at, e.recorded_at, w.done_seq,
-w.state AS workflow_state
+EVENTS = """
+SELECT e.workflow_id, e.seq, e.type, e.event_id, e.attributes, e.traceparent, e.received_at, e.recorded_at, w.done_seq,
+       w.state AS workflow_state, a.state AS aside, a.code, a.error, a.error_stack, a.attempts, a.failed_at, a.ended_at, a.ended_by,
+       a.ended_why, a.replaced_by
+FROM workflow AS w JOIN workflow_event AS e ON e.workflow_id = w.id
+LEFT JOIN set_aside_event AS a ON a.workflow_id = e.workflow_id AND a.seq = e.seq
 """
+"""Events as ``views.workflow_event_view`` shows them."""
 # Workflows with events that are not carried out: runnable ones have a ready row, the others stand still.
 _PENDING = """
 SELECT q.workflow_id AS id FROM workflow_ready AS q
 UNION SELECT p.id FROM workflow AS p WHERE p.state IN (2, 4) AND p.state <> 3 AND p.last_seq > p.done_seq
+"""
+CRASHED = """
+SELECT c.id FROM workflow AS c WHERE c.state = 4 AND c.state <> 3
+UNION ALL SELECT f.id FROM workflow AS f WHERE f.failed_events > 0 AND f.state NOT IN (2, 4)
+"""
+"""Workflows that need a person: see ``views.shown_state``."""
+
+
+_SET_ASIDE = "SELECT s.workflow_id FROM set_aside_event AS s WHERE s.state"
+_ACTS = """
+SELECT at, actor, role, action, reason, before, after FROM audit_log
+WHERE target = $1 ORDER BY id DESC LIMIT $2
 """
 
 
@@ -67,18 +82,10 @@ class WorkflowSearch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def workflows(
-        self, *, state: int | None, number: str | None, kind: str | None, before: int | None, limit: int
-    ) -> list[Record]:
-        """Return workflows, the newest first, with ids below ``before``."""
+    async def workflows(self, conditions: Callable[[Filters], None], *, before: int | None, limit: int) -> list[Record]:
+        """Return workflows, the newest first, with ids below ``before``. ``conditions`` adds those on the workflow ``w``."""
         filters = Filters()
-        # Numbers and kinds are spelled out where an index is only for some of them (migrations 0110 and 0111).
-        if state is not None:
-            filters.add(f"w.state = {state:d}")
-        filters.add_given("w.order_number = {}", number)
-        filters.add_given("w.kind = {}", kind)
-        if kind is not None and kind != ORDER_LIFE:
-            filters.add(f"w.kind <> '{ORDER_LIFE}'")
+        conditions(filters)
         filters.add_given("w.id < {}", before)
         query = f"SELECT {_WORKFLOW_COLUMNS} FROM workflow AS w LEFT JOIN workflow_ready AS r ON r.workflow_id = w.id"  # noqa: S608 - a constant of ours
         return await filters.fetch(self._database, query, order="w.id DESC", limit=limit)
@@ -88,23 +95,47 @@ class WorkflowSearch:
     ) -> list[Record]:
         """Return events by workflow and sequence, from after the position; payloads are left out.
 
-        ``state`` follows from the cursor: 1 new, 2 done, 3 failed (it crashed its workflow). Without a workflow, new and failed ones
-        are looked for in the workflows that are runnable, stopped or crashed; the others are most of the table, met as it is walked.
+        ``state`` is that of ``views.workflow_event_view``. Without a workflow, new and failed ones are looked for in the workflows that
+        are runnable, stopped or in need of a person, those that were set aside in the table of these; the done ones are most of all
+        events, met as the table is walked.
         """
         filters = Filters()
         if workflow_id is not None:
             filters.add("w.id = {}", workflow_id)
         elif state == EventState.FAILED:
-            filters.add("w.state = 4")
+            filters.add(f"w.id = ANY(ARRAY({CRASHED} UNION ALL {_SET_ASIDE} = 3))")
         elif state == EventState.NEW:
             filters.add(f"w.id = ANY(ARRAY({_PENDING}))")
+        elif state is not None and state != EventState.DONE:
+            filters.add(f"w.id = ANY(ARRAY({_SET_ASIDE} = {state:d}))")
+        stands_before = "w.state = 4 AND e.seq = w.done_seq + 1"
         if state == EventState.DONE:
-            filters.add("e.seq <= w.done_seq")
+            filters.add("e.seq <= w.done_seq AND a.state IS NULL")
         elif state == EventState.FAILED:
-            filters.add("w.state = 4 AND e.seq = w.done_seq + 1")
+            filters.add(f"(a.state = 3 OR {stands_before})")
+        elif state == EventState.NEW:
+            filters.add(f"(a.state = 1 OR e.seq > w.done_seq AND NOT ({stands_before}))")
         elif state is not None:
-            filters.add("e.seq > w.done_seq AND NOT (w.state = 4 AND e.seq = w.done_seq + 1)")
+            filters.add(f"a.state = {state:d}")
         if after is not None:
             filters.add("e.workflow_id >= {0} AND (e.workflow_id, e.seq) > ({0}, {1})", *after)
-        query = f"SELECT {_EVENT_COLUMNS} FROM workflow AS w JOIN workflow_event AS e ON e.workflow_id = w.id"  # noqa: S608 - a constant of ours
-        return await filters.fetch(self._database, query, order="e.workflow_id, e.seq", limit=limit)
+        return await filters.fetch(self._database, EVENTS, order="e.workflow_id, e.seq", limit=limit)
+
+    async def workflow(self, workflow_id: int, *, events: int) -> tuple[Record, list[Record], list[Record]] | None:
+        """Return a workflow, its last ``events`` events in sequence, and what people did to it, the newest first; None: unknown."""
+        async with self._database.acquire() as connection:
+            row = await connection.fetchrow("SELECT * FROM workflow WHERE id = $1", workflow_id)
+            if row is None:
+                return None
+            shown = await connection.fetch(
+                f"{EVENTS} WHERE w.id = $1 AND e.workflow_id = $1 ORDER BY e.seq DESC LIMIT $2", workflow_id, events
+            )
+            acts = await connection.fetch(_ACTS, f"workflow:{workflow_id}", events)
+        return row, shown[::-1], acts
+
+
+def in_state(state: int) -> str:
+    """Return the condition on a workflow ``w`` that people see it in this state (see ``views.shown_state``)."""
+    if state == WorkflowState.CRASHED:
+        return f"w.id = ANY(ARRAY({CRASHED}))"
+    return f"w.state = {state:d}" if state == WorkflowState.STOPPED else f"w.state = {state:d} AND w.failed_events = 0"

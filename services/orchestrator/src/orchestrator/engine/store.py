@@ -2,7 +2,8 @@
 
 ``WorkflowStore`` claims workflows, completes or fails them, and releases them; ``append_events``, ``add_to_timeline`` and
 ``request_derivation`` write in the caller's transaction. Locks are taken in one order: workflows by order number (as appending does),
-then ready rows, then orders by number. ``workflow_claim`` and ``workflow_lane`` are in migrations/0120_pre_lanes_and_timers.sql.
+then ready rows, then orders by number. ``workflow_lane`` is in migrations/0120_pre_lanes_and_timers.sql, ``workflow_take`` in
+0140_pre_set_aside_events.sql.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from common.postgres import Connection, Database, Record, is_transient
 from orchestrator.engine.model import (
     Claim,
     Encoded,
+    EventState,
     Failure,
     NewEvent,
     Outcome,
@@ -66,14 +68,15 @@ SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::
 """
 
 # States are spelled as their numbers in SQL (model.WorkflowState).
-_CLAIM = "SELECT * FROM workflow_claim($1, $2, make_interval(secs => $3), $4, $5)"
+_CLAIM = "SELECT * FROM workflow_take($1, $2, make_interval(secs => $3), $4, $5)"
 
 # The guard of every result: the ready row must still be this owner's, under this very fence, and the cursor where it was.
-# A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come, or as a timer.
+# A late result changes nothing. Success moves the cursor; the ready row stays only if more events have come, or as a timer. A workflow
+# with failed events does not finish: its events have to stay.
 _COMPLETE = """
 WITH result AS (
-    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::smallint[], $7::timestamptz[])
-        AS r (id, fence, done_seq, upto, state, wake_at)
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::smallint[], $7::timestamptz[], $8::integer[])
+        AS r (id, fence, done_seq, upto, state, wake_at, retried)
 ), held AS (
     SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id
     WHERE w.done_seq = r.done_seq ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
@@ -82,11 +85,12 @@ WITH result AS (
     WHERE q.owner = $1 AND q.fence = r.fence ORDER BY q.workflow_id FOR UPDATE OF q
 ), moved AS (
     UPDATE workflow AS w
-       SET done_seq = r.upto, updated_at = now(), error = NULL, error_stack = NULL,
-           state = CASE WHEN w.last_seq > r.upto THEN 1 ELSE r.state END
+       SET done_seq = r.upto, updated_at = now(), retried_events = w.retried_events - r.retried,
+           error = CASE WHEN w.failed_events > 0 THEN w.error END, error_stack = CASE WHEN w.failed_events > 0 THEN w.error_stack END,
+           state = CASE WHEN w.last_seq > r.upto OR w.failed_events > 0 OR w.retried_events > r.retried THEN 1 ELSE r.state END
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
-    RETURNING w.id, CASE WHEN w.last_seq > r.upto THEN now() ELSE r.wake_at END AS again_at
+    RETURNING w.id, CASE WHEN w.last_seq > r.upto OR w.retried_events > 0 THEN now() ELSE r.wake_at END AS again_at
 ), released AS (
     UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = m.again_at
       FROM moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NOT NULL
@@ -124,6 +128,48 @@ WITH result AS (
     INSERT INTO order_aggregate_change (order_number) SELECT order_number FROM noted WHERE retry_in IS NULL
 )
 SELECT id FROM noted
+"""
+
+# Guarded as every result is: the ready row must still be this owner's, under this very fence. The cursor moves behind the event. Kinds
+# that sleep run once more with no event: what they set their timer to is not known here.
+_SET_ASIDE = """
+WITH result AS (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                         $10::integer[], $11::integer[])
+        AS r (id, fence, seq, type, code, error, stack, source, attempts, retried)
+), held AS (
+    SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id
+    ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
+), mine AS (
+    SELECT q.workflow_id AS id FROM workflow_ready AS q JOIN held AS h ON h.id = q.workflow_id JOIN result AS r ON r.id = h.id
+    WHERE q.owner = $1 AND q.fence = r.fence ORDER BY q.workflow_id FOR UPDATE OF q
+), aside AS (
+    INSERT INTO set_aside_event AS a (workflow_id, seq, type, source, code, error, error_stack, attempts)
+    SELECT r.id, r.seq, r.type, r.source, r.code, r.error, r.stack, r.attempts FROM result AS r JOIN mine AS m ON m.id = r.id
+    ON CONFLICT (workflow_id, seq) DO UPDATE
+       SET state = 3, code = excluded.code, error = excluded.error, error_stack = excluded.error_stack,
+           attempts = a.attempts + excluded.attempts, failed_at = now()
+), noted AS (
+    UPDATE workflow AS w
+       SET done_seq = greatest(w.done_seq, r.seq), failed_events = w.failed_events + 1,
+           retried_events = w.retried_events - r.retried,
+           error = r.error, error_stack = r.stack, failed_at = now(), updated_at = now(), revision = w.revision + 1
+      FROM result AS r JOIN mine AS m ON m.id = r.id
+     WHERE w.id = r.id
+    RETURNING w.id, w.order_number, w.last_seq > w.done_seq OR w.retried_events > 0 OR workflow_lane(w.kind) > 0 AS more
+), released AS (
+    UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = now()
+      FROM noted AS n WHERE q.workflow_id = n.id AND n.more
+), ended AS (
+    DELETE FROM workflow_ready AS q USING noted AS n WHERE q.workflow_id = n.id AND NOT n.more
+), derived AS (
+    INSERT INTO order_aggregate_change (order_number) SELECT order_number FROM noted
+)
+SELECT id FROM noted
+"""
+_FORGET_RETRIED = """
+DELETE FROM set_aside_event AS a USING unnest($1::bigint[], $2::integer[]) AS d (id, seq)
+WHERE a.workflow_id = d.id AND a.seq = d.seq AND a.state = 1
 """
 
 # A child may append to its parent while the parent appends to the child: whoever takes both locks takes them in one order.
@@ -175,19 +221,16 @@ class WorkflowStore:
             accepted: set[int] = set()
             if outcomes:
                 await _lock_appended(connection, outcomes)
-                names = ("claim.workflow_id", "claim.fence", "claim.done_seq", "upto", "state", "wake_at")
-                rows = await connection.fetch(_COMPLETE, owner, *columns(outcomes, *names))
-                accepted.update(row["id"] for row in rows)
-                await _write_all(connection, [item for item in outcomes if item.claim.workflow_id in accepted], write)
-            if failures:
-                names = ("claim.workflow_id", "claim.fence", "error", "stack", "retry_in", "counted")
-                rows = await connection.fetch(_FAIL, owner, *columns(failures, *names))
-                noted = {row["id"] for row in rows}
-                await outbox.add_encoded(
-                    connection,
-                    (item.message for item in failures if item.message is not None and item.claim.workflow_id in noted),
+                names = ("claim.workflow_id", "claim.fence", "claim.done_seq", "cursor", "state", "wake_at")
+                rows = await connection.fetch(
+                    _COMPLETE, owner, *columns(outcomes, *names), [len(item.retried) for item in outcomes]
                 )
-                accepted |= noted
+                accepted.update(row["id"] for row in rows)
+                taken = [item for item in outcomes if item.claim.workflow_id in accepted]
+                await _forget_retried(connection, taken)
+                await _write_all(connection, taken, write)
+            if failures:
+                accepted |= await _fail(connection, owner, failures)
         return accepted
 
     async def release(self, *, owner: str) -> None:
@@ -246,12 +289,13 @@ def event_of(row: Record) -> WorkflowEvent:
 
 
 def _claims_of(rows: Sequence[Record]) -> list[Claim]:
-    """Gather the rows of ``workflow_claim``, one per event, into claims. They come sorted by workflow and sequence."""
+    """Gather the rows of ``workflow_take``, one per event, into claims. They come sorted by workflow and sequence."""
     claims: list[Claim] = []
     events: list[WorkflowEvent] = []
+    failed: list[WorkflowEvent] = []
     for index, row in enumerate(rows):
         if row["seq"] is not None:
-            events.append(event_of(row))
+            (failed if row["aside"] == EventState.FAILED else events).append(event_of(row))
         if index + 1 == len(rows) or rows[index + 1]["workflow_id"] != row["workflow_id"]:
             claims.append(
                 Claim(
@@ -263,10 +307,36 @@ def _claims_of(rows: Sequence[Record]) -> list[Claim]:
                     fence=row["fence"],
                     attempts=row["attempts"],
                     events=tuple(events),
+                    failed=tuple(failed),
                 )
             )
-            events = []
+            events, failed = [], []
     return claims
+
+
+async def _fail(connection: Connection, owner: str, failures: Sequence[Failure]) -> set[int]:
+    """Note failures, and set aside the events that failed for good, where the claim still holds; return the workflows' ids."""
+    noted: set[int] = set()
+    if whole := [item for item in failures if item.event is None]:
+        names = ("claim.workflow_id", "claim.fence", "error", "stack", "retry_in", "counted")
+        noted.update(row["id"] for row in await connection.fetch(_FAIL, owner, *columns(whole, *names)))
+    if aside := [item for item in failures if item.event is not None]:
+        source = [item.event.attributes.get("source") for item in aside if item.event is not None]
+        attempts = [item.claim.attempts + 1 for item in aside]
+        values = columns(aside, "claim.workflow_id", "claim.fence", "event.seq", "event.type", "code", "error", "stack")
+        retried = [int(item.retried) for item in aside]
+        rows = await connection.fetch(_SET_ASIDE, owner, *values, source, attempts, retried)
+        noted.update(row["id"] for row in rows)
+    messages = (item.message for item in failures if item.message is not None and item.claim.workflow_id in noted)
+    await outbox.add_encoded(connection, messages)
+    return noted
+
+
+async def _forget_retried(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Forget that events were set aside which have taken effect at a second try. Free where there are none."""
+    again = [(item.claim.workflow_id, seq) for item in outcomes for seq in item.retried]
+    if again:
+        await connection.execute(_FORGET_RETRIED, *map(list, zip(*again, strict=True)))
 
 
 async def _lock_appended(connection: Connection, outcomes: Sequence[Outcome]) -> None:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import IntEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from common.postgres import Record
-from orchestrator.engine.model import WorkflowState
+from orchestrator.engine.model import EventState, WorkflowState
+
+Row = Record | Mapping[str, Any]
 
 ExpectedVersion: Any = Field(
     default=None, ge=0, lt=2**63, description="the version that the caller looked at; 409 when it is at another one"
 )
 
 
-class EventState(IntEnum):
-    """States of a workflow event, derived from its workflow's cursor."""
-
-    NEW = 1
-    DONE = 2
-    FAILED = 3
-
-
 class WorkflowView(BaseModel):
     """A workflow. `state` is 1 running, 2 stopped, 3 finished, 4 crashed; `pending` events wait to be carried out.
 
-    `version` grows with everything that happens to it; an operation may name the one it expects.
+    Crashed: it needs a person. With `failed_events` it goes on all the same: those events are set aside, the others are carried out.
+    `error` is of its latest failure. `version` grows with everything that happens to it; an operation may name the one it expects.
     """
 
     id: int
@@ -41,6 +35,7 @@ class WorkflowView(BaseModel):
     last_seq: int
     done_seq: int
     pending: int
+    failed_events: int
     error: str | None
     error_stack: str | None
     failed_at: datetime | None
@@ -48,8 +43,25 @@ class WorkflowView(BaseModel):
     updated_at: datetime
 
 
+class EventFailure(BaseModel):
+    """Why an event was set aside, after how many attempts, and what became of it: who ended the failure, and which event replaces it."""
+
+    code: str
+    error: str
+    error_stack: str
+    attempts: int
+    failed_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
+    ended_why: str | None
+    replaced_by: str | None
+
+
 class WorkflowEventView(BaseModel):
-    """An event of a workflow; its state is derived from the workflow's cursor (new = 1, done = 2, failed = 3)."""
+    """An event of a workflow. `state` is 1 new, 2 done, 3 failed, 4 skipped, 5 superseded, 6 mended.
+
+    `failure` is there of an event that did not take effect when its turn came.
+    """
 
     id: str = Field(description="`<workflow>-<sequence number>`")
     workflow_id: int
@@ -61,6 +73,26 @@ class WorkflowEventView(BaseModel):
     attributes: dict[str, Any]
     received_at: datetime
     recorded_at: datetime
+    failure: EventFailure | None = None
+
+
+class WorkflowAct(BaseModel):
+    """What a person did to a workflow or to one of its events."""
+
+    at: datetime
+    actor: str
+    role: str
+    action: str
+    reason: str
+    before: Any
+    after: Any
+
+
+class WorkflowDetail(WorkflowView):
+    """A workflow with its last events, in sequence, and what people did to it, the newest first; at most 200 of each."""
+
+    events: list[WorkflowEventView]
+    acts: list[WorkflowAct]
 
 
 class WorkflowChanged(BaseModel):
@@ -71,25 +103,57 @@ class WorkflowChanged(BaseModel):
     after: WorkflowView
 
 
+def shown_state(row: Row) -> WorkflowState:
+    """The state that people see of a workflow's row: one with failed events has crashed, although it goes on. Stopped is stopped."""
+    if row["failed_events"] and row["state"] != WorkflowState.STOPPED:
+        return WorkflowState.CRASHED
+    return WorkflowState(row["state"])
+
+
 def workflow_view(row: Record) -> WorkflowView:
     """Show a workflow's row."""
+    state = shown_state(row)
     return WorkflowView.model_validate(
         {
             **row,
-            "state_name": WorkflowState(row["state"]).name.lower(),
+            "state": int(state),
+            "state_name": state.name.lower(),
             "version": row["last_seq"] + row["done_seq"] + row["revision"],
-            "pending": row["last_seq"] - row["done_seq"],
+            "pending": row["last_seq"] - row["done_seq"] + row["retried_events"],
         }
     )
 
 
-def workflow_event_view(row: Mapping[str, Any]) -> WorkflowEventView:
-    """Show an event, with the state that follows from its workflow's cursor (``done_seq``, ``workflow_state``)."""
-    state = EventState.NEW
-    if row["seq"] <= row["done_seq"]:
+def workflow_event_view(row: Row) -> WorkflowEventView:
+    """Show an event: its own columns, its workflow's cursor (``done_seq``, ``workflow_state``), and its failure if it was set aside."""
+    workflow_id, aside = row["workflow_id"], row.get("aside")
+    if aside is not None:
+        state = EventState(aside)
+    elif row["seq"] <= row["done_seq"]:
         state = EventState.DONE
     elif row["workflow_state"] == WorkflowState.CRASHED and row["seq"] == row["done_seq"] + 1:
         state = EventState.FAILED
+    else:
+        state = EventState.NEW
+    failure = None
+    if aside is not None:
+        replaced = row["replaced_by"]
+        failure = {**row, "replaced_by": None if replaced is None else f"{workflow_id}-{replaced}"}
     return WorkflowEventView.model_validate(
-        {**row, "id": f"{row['workflow_id']}-{row['seq']}", "state": int(state), "state_name": state.name.lower()}
+        {
+            **row,
+            "id": f"{workflow_id}-{row['seq']}",
+            "state": int(state),
+            "state_name": state.name.lower(),
+            "failure": failure,
+        }
+    )
+
+
+def workflow_detail(row: Record, events: Sequence[Record], acts: Sequence[Record]) -> WorkflowDetail:
+    """Show a workflow with its events and what people did."""
+    return WorkflowDetail(
+        **workflow_view(row).model_dump(),
+        events=[workflow_event_view(event) for event in events],
+        acts=[WorkflowAct.model_validate(dict(act)) for act in acts],
     )

@@ -1,8 +1,9 @@
 """The workflow engine's worker: claims workflows, carries out their events in batches, completes them under their fence.
 
 Guarantees: an event is carried out once, however many workers run, die or fall asleep; events of one workflow are carried out in
-sequence; a workflow that fails is tried again with growing delays and, after ``max_attempts`` failures in a row or at once where
-trying again cannot help, has crashed: it stays as it is until a person acts (docs/requirements.md#workflows-can-fail-or-be-stopped).
+sequence. What fails is tried again with growing delays and, after ``max_attempts`` failures in a row or at once where trying again cannot
+help, has failed for good. An event fails alone: which of several it is, is found by carrying out fewer of them; it is set aside until a
+person acts, the events before and behind it take effect (docs/requirements.md#workflows-can-fail-or-be-stopped).
 """
 
 from __future__ import annotations
@@ -20,13 +21,18 @@ from common.errors import SuiteError
 from common.postgres import Connection
 from common.telemetry import get_logger, report_exception
 from orchestrator.engine.messages import workflow_crashed
-from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, StepLog
+from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, StepLog, WorkflowEvent
+from orchestrator.engine.set_aside import supersede
 from orchestrator.engine.store import WorkflowStore, is_away
 from orchestrator.engine.wakeup import WakeupListener
 from orchestrator.metrics import OrchestratorMetrics
 
 _log = get_logger()
 _LOGGED_ONE_BY_ONE = 8
+LEASE_LOST = "lease_lost"
+"""The code of an event of which workers die."""
+UNEXPECTED = "unexpected_error"
+"""The code of an event on which a handler failed by a bug, its own or of what it uses."""
 _UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
 
 
@@ -37,6 +43,15 @@ class RetryLater(Exception):
         super().__init__(detail)
         self.detail = detail
         self.seconds = seconds
+
+
+class EventFails(Exception):
+    """Raised by a handler: it is not the claim that fails but this earlier event, which has had no effect yet. It is set aside."""
+
+    def __init__(self, event: WorkflowEvent, error: SuiteError) -> None:
+        super().__init__(error.detail)
+        self.event = event
+        self.error = error
 
 
 class Handler(Protocol):
@@ -53,7 +68,10 @@ class Handler(Protocol):
         ...
 
     def run(self, claim: Claim, batch: Any) -> Outcome:
-        """Return what follows. Raising fails this workflow alone; a ``SuiteError`` that is not retryable crashes it at once."""
+        """Return what follows. Raising fails this claim alone: it is tried with fewer events, then its only event fails.
+
+        A ``SuiteError`` that is not retryable fails for good at once.
+        """
         ...
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> Sequence[Encoded]:
@@ -138,6 +156,8 @@ class Worker:
         self._metrics.claimed.inc(len(claims))
         outcomes: list[Outcome] = []
         failures: list[Failure] = []
+        # What has failed before goes event by event: a worker that dies of one cannot say of which.
+        claims = [claim.first(1) if claim.attempts else claim for claim in claims]
         for kind in sorted({claim.kind for claim in claims}):
             await self._carry_out(kind, [claim for claim in claims if claim.kind == kind], outcomes, failures)
         await self._complete(outcomes, failures, until=until)
@@ -149,10 +169,7 @@ class Worker:
         handler = self._handlers.get(kind)
         if handler is None:
             _log.error("workflow_kind_unknown", kind=kind, workflows=len(claims))
-            failures += [
-                Failure(claim=claim, error="unknown kind", stack="", retry_in=_UNKNOWN_KIND_DELAY, counted=False)
-                for claim in claims
-            ]
+            failures += [self._later(claim, "unknown kind", _UNKNOWN_KIND_DELAY) for claim in claims]
             return
         try:
             batch = await handler.prepare(claims)
@@ -160,23 +177,38 @@ class Worker:
             if is_away(error):
                 raise
             if len(claims) == 1:
-                failures.append(self._failure(claims[0], error))
+                await self._narrow(claims[0], error, outcomes, failures)
                 return
             for claim in claims:
                 await self._carry_out(kind, [claim], outcomes, failures)
             return
+        failed: list[tuple[Claim, Exception]] = []
         for claim in claims:
             if claim.attempts >= self._limits.max_attempts:
-                failures.append(self._crash(claim, "its lease ended without a result, every time", ""))
+                place = "its lease ended without a result, every time"
+                failures.append(self._give_up(claim, _first(claim), LEASE_LOST, place, ""))
                 continue
             try:
                 outcomes.append(handler.run(claim, batch))
             except RetryLater as later:
-                failures.append(
-                    Failure(claim=claim, error=later.detail, stack="", retry_in=later.seconds, counted=False)
-                )
+                failures.append(self._later(claim, later.detail, later.seconds))
             except Exception as error:  # noqa: BLE001 - it fails this workflow alone and is kept with it
-                failures.append(self._failure(claim, error))
+                if is_away(error):
+                    failures.append(self._later(claim, _place_of(error), self._limits.retry_base))
+                else:
+                    failed.append((claim, error))
+        for claim, reason in failed:
+            await self._narrow(claim, reason, outcomes, failures)
+
+    async def _narrow(self, claim: Claim, error: Exception, outcomes: list[Outcome], failures: list[Failure]) -> None:
+        """Carry out the first half of a claim that failed, until the event that fails is alone. The rest is claimed again."""
+        if isinstance(error, EventFails):
+            failures.append(self._give_up(claim, error.event, error.error.code, _place_of(error.error), ""))
+        elif len(claim.events) > 1:
+            half = claim.first(len(claim.events) // 2)
+            await self._carry_out(claim.kind, [half], outcomes, failures)
+        else:
+            failures.append(self._failure(claim, error))
 
     async def _complete(self, outcomes: list[Outcome], failures: list[Failure], *, until: float) -> None:
         """Write a batch. Repeated while the store is away and the lease lasts: what was committed after all is refused then."""
@@ -195,10 +227,11 @@ class Worker:
                     attempt += 1
                     continue
                 if len(outcomes) + len(failures) == 1:
-                    # What cannot be written fails its workflow, once; a failure that cannot be written is a mistake of ours.
+                    # What cannot be written fails, once; a failure that cannot be written is a mistake of ours.
                     if not outcomes:
                         raise
-                    outcomes, failures = [], [self._failure(outcomes[0].claim, error)]
+                    claim, outcomes, failures = outcomes[0].claim, [], []
+                    await self._narrow(claim, error, outcomes, failures)
                     continue
                 # One result that cannot be written harms none of its neighbours.
                 for outcome in outcomes:
@@ -211,6 +244,7 @@ class Worker:
 
     async def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Have each kind's handler write the effects of its outcomes; return what they add to the outbox."""
+        await supersede(connection, outcomes, now=self._clock.now())
         messages: list[Encoded] = []
         for kind, handler in self._handlers.items():
             if own := [outcome for outcome in outcomes if outcome.claim.kind == kind]:
@@ -259,13 +293,23 @@ class Worker:
         )
         if permanent or claim.attempts + 1 >= self._limits.max_attempts:
             report_exception(error, workflow_id=claim.workflow_id, order_number=claim.order_number)
-            return self._crash(claim, place, stack)
+            code = error.code if isinstance(error, SuiteError) else UNEXPECTED
+            return self._give_up(claim, _first(claim), code, place, stack)
         delay = full_jitter(claim.attempts, base=self._limits.retry_base, cap=self._limits.retry_cap)
         return Failure(claim=claim, error=place, stack=stack, retry_in=0.1 * self._limits.retry_base + delay)
 
-    def _crash(self, claim: Claim, error: str, stack: str) -> Failure:
-        message = workflow_crashed(claim, error, now=self._clock.now())
-        return Failure(claim=claim, error=error, stack=stack, retry_in=None, message=message)
+    def _later(self, claim: Claim, error: str, seconds: float) -> Failure:
+        """Try again in so many seconds; it is nobody's failure and is not counted."""
+        return Failure(claim=claim, error=error, stack="", retry_in=seconds, counted=False)
+
+    def _give_up(self, claim: Claim, event: WorkflowEvent | None, code: str, error: str, stack: str) -> Failure:
+        """Set the event aside; without one the workflow itself has crashed."""
+        message = workflow_crashed(claim, event, code=code, error=error, now=self._clock.now())
+        return Failure(claim=claim, error=error, stack=stack, retry_in=None, code=code, event=event, message=message)
+
+
+def _first(claim: Claim) -> WorkflowEvent | None:
+    return claim.events[0] if claim.events else None
 
 
 def _place_of(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from common.checks import Finding
 from common.contracts import orders
 from common.ids import derived_id
-from orchestrator.engine.model import WorkflowEvent, WorkflowState
+from orchestrator.engine.model import EventState, WorkflowEvent, WorkflowState
 from orchestrator.orders.fold import fold
 from orchestrator.orders.hooks import read_all
 from orchestrator.orders.model import OrderState
@@ -42,9 +42,13 @@ class LifeRecord:
     last_seq: int
     done_seq: int
     pruned_seq: int
+    failed_events: int
+    retried_events: int
     ready: bool
     parked: bool
     events: Sequence[WorkflowEvent]
+    aside: Mapping[int, int]
+    """State by sequence number, of events that were set aside (``EventState``)."""
     order: Mapping[str, Any] | None
     derived_state: str | None
     asked: bool
@@ -66,7 +70,7 @@ def check_life(record: LifeRecord, sent: SentMessages) -> Iterator[Finding]:
     yield from _cursor(record)
     if record.pruned_seq:
         return
-    done = [event for event in record.events if event.seq <= record.done_seq]
+    done = [event for event in record.events if event.seq <= record.done_seq and event.seq not in record.aside]
     try:
         steps = fold(record.number, read_all(done))
     except Exception as error:  # noqa: BLE001 - what was carried out could be read then, so this is a finding of its own
@@ -82,13 +86,18 @@ def _cursor(record: LifeRecord) -> Iterator[Finding]:
     expected = list(range(record.pruned_seq + 1, record.last_seq + 1))
     if [event.seq for event in record.events if event.seq > record.pruned_seq] != expected:
         yield Finding("events_missing", f"{name}: its events are not {record.pruned_seq + 1} to {record.last_seq}")
-    pending = record.done_seq < record.last_seq
+    states = Counter(record.aside.values())
+    pending = record.done_seq < record.last_seq or states[EventState.NEW] > 0
     if record.state == WorkflowState.RUNNING and pending and not record.ready:
         yield Finding("stuck", f"{name}: it has events to carry out and nobody will ever claim it")
     elif record.ready and record.state != WorkflowState.RUNNING:
         yield Finding("ready_by_mistake", f"{name}: it can be claimed and does not run")
     elif pending:
         yield Finding("not_done", f"{name}: carried out up to {record.done_seq} of {record.last_seq}", waiting=True)
+    if failed := states[EventState.FAILED]:
+        yield Finding("failed", f"{name}: {failed} of its events cannot be carried out", waiting=True)
+    if (failed, states[EventState.NEW]) != (record.failed_events, record.retried_events):
+        yield Finding("failed_miscounted", f"{name}: it counts {record.failed_events} failed events of {failed}")
     if record.parked:
         yield Finding("parked", f"{name}: its order.created has not come", waiting=True)
 

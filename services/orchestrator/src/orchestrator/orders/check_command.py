@@ -20,9 +20,11 @@ from orchestrator.engine.store import event_of
 from orchestrator.orders.check import LifeRecord, SentMessages, check_life
 
 _BATCH = 500
-_OF_WORKFLOW = ("state", "last_seq", "done_seq", "pruned_seq", "ready", "parked", "asked")
+_OF_WORKFLOW = (
+    "state", "last_seq", "done_seq", "pruned_seq", "failed_events", "retried_events", "ready", "parked", "asked",
+)  # fmt: skip
 _WORKFLOWS = """
-SELECT w.id, w.order_number, w.state, w.last_seq, w.done_seq, w.pruned_seq,
+SELECT w.id, w.order_number, w.state, w.last_seq, w.done_seq, w.pruned_seq, w.failed_events, w.retried_events,
        EXISTS (SELECT FROM workflow_ready AS q WHERE q.workflow_id = w.id) AS ready,
        EXISTS (SELECT FROM parked_order AS p WHERE p.workflow_id = w.id) AS parked,
        EXISTS (SELECT FROM order_aggregate_change AS c WHERE c.order_number = w.order_number) AS asked
@@ -32,6 +34,7 @@ _EVENTS = """
 SELECT workflow_id, seq, type, event_id, attributes, payload, traceparent, received_at
 FROM workflow_event WHERE workflow_id = ANY($1::bigint[]) ORDER BY workflow_id, seq
 """
+_ASIDE = "SELECT workflow_id, seq, state FROM set_aside_event WHERE workflow_id = ANY($1::bigint[])"
 _ORDERS = """
 SELECT number, status, aggregate_state, document, order_aggregate_state(number, status) AS derived
 FROM orders WHERE number = ANY($1::text[])
@@ -80,6 +83,7 @@ class OrderEvidence:
             last = rows[-1]["id"]
             numbers = [row["order_number"] for row in rows]
             events = _grouped(await self._connection.fetch(_EVENTS, [row["id"] for row in rows]), "workflow_id")
+            aside = _grouped(await self._connection.fetch(_ASIDE, [row["id"] for row in rows]), "workflow_id")
             orders = {row["number"]: row for row in await self._connection.fetch(_ORDERS, numbers)}
             moved = _grouped(await self._connection.fetch(_MOVED, numbers), "number")
             acts = _grouped(await self._connection.fetch(_ACTS, numbers), "order_number")
@@ -91,6 +95,7 @@ class OrderEvidence:
                     workflow_id=row["id"],
                     **{name: row[name] for name in _OF_WORKFLOW},
                     events=[event_of(item) for item in events.get(row["id"], [])],
+                    aside={item["seq"]: item["state"] for item in aside.get(row["id"], [])},
                     order=None if order is None else dict(order),
                     derived_state=None if order is None else order["derived"],
                     moved={

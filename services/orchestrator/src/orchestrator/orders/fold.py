@@ -77,8 +77,12 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if act is Act.PARK:
             return Step(fact, act, None, None)
         return Step(fact, act, None, _created(number, fact))
+    if fact.hook is not HookType.CREATED and fact.currency not in {None, state.currency}:
+        named = Difference(fields=(("currency", state.currency, fact.currency),))
+        sums: dict[str, Any] = {"currency": None, "lines": None, "total_price": None, "total_discount_price": None}
+        return _without(number, state, fact, IncidentKind.CURRENCY_DIFFERS, named, **sums)
     if fact.lines == ():
-        return _without_goods(number, state, fact)
+        return _without(number, state, fact, IncidentKind.EMPTIED, lines=None)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
@@ -110,14 +114,20 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
     return Step(fact, act, state, after, difference)
 
 
-def _without_goods(number: str, state: OrderState, fact: OrderFact) -> Step:
-    """An order never loses all its goods by a hook: they stay, whatever else the hook says takes effect, and a person is called."""
-    taken = step(number, state, replace(fact, lines=None))
+def _without(
+    number: str,
+    state: OrderState,
+    fact: OrderFact,
+    kind: IncidentKind,
+    difference: Difference = NOTHING,
+    **left_out: Any,
+) -> Step:
+    """Take what the event says but for what cannot be believed: that stays as it is, and a person is called."""
+    taken = step(number, state, replace(fact, **left_out))
     if taken.after is None or taken.act is Act.REPEATS_LATEST:
         return taken
-    incident = Incident(IncidentKind.EMPTIED, fact.origin, fact.hook, fact.moment, NOTHING)
-    known = {item.identity for item in taken.after.incidents}
-    if incident.identity in known:
+    incident = Incident(kind, fact.origin, fact.hook, fact.moment, difference)
+    if incident.identity in {item.identity for item in taken.after.incidents}:
         return taken
     return replace(taken, fact=fact, after=evolve(taken.after, incidents=(*taken.after.incidents, incident)))
 

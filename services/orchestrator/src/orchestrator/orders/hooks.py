@@ -26,6 +26,7 @@ from orchestrator.engine.store import append_events
 from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
+_REPLAY_OF = "replay:"
 _SAID = (
     "source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency", "occurred_at", "repeats", "actor",
     "why",
@@ -69,6 +70,8 @@ def to_workflow_event(envelope: Envelope) -> NewEvent:
     if hook.external_id is None:
         raise ValueError(f"intake event {envelope.id} has no attribute externalid")
     said = {name: value for name in _SAID if (value := getattr(hook, name)) is not None}
+    if hook.reason is not None and hook.reason.startswith(_REPLAY_OF):
+        said["replay_of"] = hook.reason.removeprefix(_REPLAY_OF)
     if hook.occurred_at is not None:
         said["occurred_at"] = hook.occurred_at.isoformat()
     if hook.repeats is not None:
@@ -117,24 +120,28 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
     """Read the hook out of a stored event. ``currency`` is the order's, where it is known. Raises ``UnreadableHook``."""
     attributes = event.attributes
     hook = HookType(event.type)
-    expected = currency or attributes.get("currency") or DEFAULT_CURRENCY
-    content = read_order(_payload(event.payload, attributes["body_form"]), event=hook, currency=expected)
+    answered_in = attributes.get("currency") or DEFAULT_CURRENCY
+    counted = currency or answered_in
+    payload = _payload(event.payload, attributes["body_form"])
+    content = read_order(payload, event=hook, currency=counted)
+    if content.problems and counted != answered_in:
+        # The gateway, which does not know the order's currency, could read it: so can we, and a person sees the difference.
+        counted = answered_in
+        content = read_order(payload, event=hook, currency=counted)
     if content.problems:
         first = content.problems[0]
         raise UnreadableHook(f"{hook}: {first.field}: {first.message}", fields=content.problems)
-    if hook is not HookType.CREATED and currency is not None and content.currency not in {None, currency}:
-        raise UnreadableHook(f"{hook}: currency: the order's sums are in {currency}")
     occurred_at = _moment(attributes.get("occurred_at"))
     return OrderFact(
         hook=hook,
         event_id=event.event_id,
-        arrival=event.seq,
+        arrival=attributes.get("arrival", event.seq),  # a mended event has the place of the original
         source=attributes["source"],
         external_id=attributes["external_id"],
         received_at=occurred_at or event.received_at,
         sent_at=_moment(attributes.get("sent_at")),
         digest=attributes.get("digest"),
-        currency=content.currency or expected,
+        currency=content.currency or counted,
         replayed_at=None if occurred_at is None else event.received_at,
         repeats=attributes.get("repeats"),
         actor=attributes.get("operator") or attributes.get("actor"),

@@ -28,12 +28,13 @@ from orchestrator.engine.model import (
     WorkflowState,
     effects_of,
 )
+from orchestrator.engine.worker import EventFails
 from orchestrator.orders import messages
 from orchestrator.orders.contacts import ContactKeys, contacts_of, write_contacts
 from orchestrator.orders.decisions import Decisions, decide
 from orchestrator.orders.fold import Step, fold, is_next, step
-from orchestrator.orders.hooks import read_all, to_fact
-from orchestrator.orders.model import OrderFact, OrderState, Status, evolve
+from orchestrator.orders.hooks import UnreadableHook, read_all, read_facts, to_fact
+from orchestrator.orders.model import HookType, OrderFact, OrderState, Status, evolve
 from orchestrator.orders.store import OrderChange, OrderStore, Parked, StoredOrder, park, unpark, write_orders
 
 OTHER = "other"
@@ -44,6 +45,12 @@ class HistoryPruned(Conflict):
     """A late event asks for events that retention has deleted: the order cannot be worked out again by a machine."""
 
     code = "history_pruned"
+
+
+class HistoryUnreadable(Conflict):
+    """A late event asks for an event that took effect once and cannot be read any more: the order stays as it was worked out then."""
+
+    code = "history_unreadable"
 
 
 class Placement:
@@ -63,12 +70,12 @@ class Placement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderBatch:
     """What ``prepare`` read: orders by number; by workflow its new facts in order (or why they cannot be read), and, where they
-    cannot simply be added, all events up to now.
+    cannot simply be added, all events that took effect before.
     """
 
     stored: Mapping[str, StoredOrder]
     facts: Mapping[int, list[OrderFact] | Exception]
-    history: Mapping[int, list[WorkflowEvent]]
+    past: Mapping[int, list[WorkflowEvent]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +104,7 @@ class OrderLife:
         """Read everything that the claims need, set by set, never one by one."""
         stored = await self.store.orders([claim.order_number for claim in claims])
         facts: dict[int, list[OrderFact] | Exception] = {}
-        history: dict[int, list[WorkflowEvent]] = {}
+        past: dict[int, list[WorkflowEvent]] = {}
         late: dict[int, int] = {}
         for claim in claims:
             try:
@@ -110,34 +117,35 @@ class OrderLife:
             if not new or (_in_order(stored.get(claim.order_number), claim, new[0]) and _reprocessed(claim) is None):
                 continue
             if claim.done_seq == 0:
-                history[claim.workflow_id] = list(claim.events)
+                past[claim.workflow_id] = []
             else:
-                late[claim.workflow_id] = claim.upto
+                late[claim.workflow_id] = claim.done_seq
         if late:
-            history.update(await self.store.events(late))
-            for workflow_id, upto in late.items():
-                if len(history[workflow_id]) < upto:
+            for workflow_id, events in (await self.store.events(late)).items():
+                if events is None:
                     facts[workflow_id] = HistoryPruned(
-                        f"its events before {history[workflow_id][0].seq} are no longer kept"
+                        "the order's earlier events are no longer kept: skip it, or mend it as of now"
                     )
-        return OrderBatch(stored=stored, facts=facts, history=history)
+                else:
+                    past[workflow_id] = events
+        return OrderBatch(stored=stored, facts=facts, past=past)
 
     def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
-        """Return what follows from one claim's events. Raises ``UnreadableHook``; never waits."""
+        """Return what follows from one claim's events. Raises ``UnreadableHook``, ``HistoryPruned``, ``HistoryUnreadable``."""
         new = batch.facts[claim.workflow_id]
         if isinstance(new, Exception):
             raise new
         stored = batch.stored.get(claim.order_number)
-        history = batch.history.get(claim.workflow_id)
-        if not new and history is None:
-            return Outcome(claim=claim, upto=claim.upto)
-        if history is None:
+        past = batch.past.get(claim.workflow_id)
+        if not new:
+            return Outcome(claim=claim, upto=claim.upto, state=_state_of(None if stored is None else stored.state))
+        if past is None:
             folded = _add(claim, stored, new)
         elif stored is None:
-            folded = _fold_first(claim, history)
+            folded = _fold_first(claim, past)
         else:
-            folded = _refold(claim, stored, new, history)
-        return self._outcome(claim, stored, folded)
+            folded = _refold(claim, stored, past)
+        return replace(self._outcome(claim, stored, folded), superseded=_superseded(claim))
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write orders and goods; note who is parked and who is no longer."""
@@ -179,7 +187,7 @@ class OrderLife:
         return Outcome(
             claim=claim,
             upto=claim.upto,
-            state=WorkflowState.FINISHED if after.status in _ENDED else WorkflowState.RUNNING,
+            state=_state_of(after),
             effect=change,
             timeline=timeline,
             messages=_messages(claim, stored, change, decisions, traces, now),
@@ -228,17 +236,18 @@ def _add(claim: Claim, stored: StoredOrder | None, new: Sequence[OrderFact]) -> 
     return Folded(after=state, new=steps, decisions=decide(before, steps), events=claim.events)
 
 
-def _fold_first(claim: Claim, history: Sequence[WorkflowEvent]) -> Folded:
+def _fold_first(claim: Claim, past: Sequence[WorkflowEvent]) -> Folded:
     """The order is not known yet, and the events did not come in order: fold all of them. Everything is new to the world."""
-    steps = fold(claim.order_number, read_all(history))
-    return Folded(after=steps[-1].after, new=steps, decisions=decide(None, steps), events=history)
+    before, new = _read_with(claim, past, took_effect=False)
+    steps = fold(claim.order_number, [*before, *new])
+    return Folded(after=steps[-1].after, new=steps, decisions=decide(None, steps), events=[*past, *claim.events])
 
 
-def _refold(claim: Claim, stored: StoredOrder, new: Sequence[OrderFact], history: Sequence[WorkflowEvent]) -> Folded:
+def _refold(claim: Claim, stored: StoredOrder, past: Sequence[WorkflowEvent]) -> Folded:
     """An older event came late, or a person has a past one carried out again: fold everything anew, and correct what was announced."""
-    steps = fold(claim.order_number, read_all(history))
-    known = frozenset(event.event_id for event in history if event.seq <= claim.done_seq)
-    fresh = frozenset(fact.event_id for fact in new) - known
+    before, new = _read_with(claim, past, took_effect=True)
+    steps = fold(claim.order_number, [*before, *new])
+    fresh = frozenset(fact.event_id for fact in new) - {fact.event_id for fact in before}
     copy = _reprocessed(claim)
     # A copy counts under an id of its own: what it corrects is announced even if the original's correction was.
     again = (
@@ -250,9 +259,52 @@ def _refold(claim: Claim, stored: StoredOrder, new: Sequence[OrderFact], history
         after=steps[-1].after,
         new=[taken for taken in steps if taken.fact.event_id in fresh],
         decisions=decide(stored.state, steps, fresh=fresh, again=again),
-        events=history,
+        events=[*past, *claim.events],
         late=True,
     )
+
+
+def _read_with(
+    claim: Claim, past: Sequence[WorkflowEvent], *, took_effect: bool
+) -> tuple[list[OrderFact], list[OrderFact]]:
+    """Read the earlier events and those of the claim.
+
+    An earlier one that cannot be read (any more) fails itself while it was only parked (``EventFails``). If it took effect, what needs it
+    fails (``HistoryUnreadable``): the order stays as it was worked out then.
+    """
+    facts: list[OrderFact] = []
+    for event, fact in zip([*past, *claim.events], read_facts([*past, *claim.events]), strict=True):
+        if not isinstance(fact, UnreadableHook):
+            facts.append(fact)
+        elif event in claim.events:
+            raise fact
+        elif took_effect:
+            detail = (
+                f"event {claim.workflow_id}-{event.seq} took effect once and cannot be read any more: {fact.detail}"
+            )
+            raise HistoryUnreadable(detail)
+        else:
+            raise EventFails(event, fact)
+    return facts[: len(past)], facts[len(past) :]
+
+
+def _superseded(claim: Claim) -> dict[int, int]:
+    """Return the failed events whose place an event of this claim takes, with that one."""
+    return {failed.seq: good.seq for failed in claim.failed for good in claim.events if _takes_place(good, failed)}
+
+
+def _takes_place(good: WorkflowEvent, failed: WorkflowEvent) -> bool:
+    """Whether an event is the same hook again: ``created`` comes once an order; the others name the same time, or the same delivery."""
+    if good.type != failed.type:
+        return False
+    said = good.attributes
+    same_time = said.get("sent_at") is not None and said["sent_at"] == failed.attributes.get("sent_at")
+    replayed = said.get("replay_of") is not None and said["replay_of"] == failed.attributes.get("delivery_id")
+    return good.type == HookType.CREATED or same_time or replayed
+
+
+def _state_of(order: OrderState | None) -> WorkflowState:
+    return WorkflowState.FINISHED if order is not None and order.status in _ENDED else WorkflowState.RUNNING
 
 
 def _in_order(stored: StoredOrder | None, claim: Claim, first: OrderFact) -> bool:

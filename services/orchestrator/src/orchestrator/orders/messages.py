@@ -58,6 +58,7 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.RECEIVED_AFTER_CANCELLING: "The order was handed to a courier after it had been cancelled",
     IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
     IncidentKind.EMPTIED: "A hook says that the order has no goods; the goods were kept",
+    IncidentKind.CURRENCY_DIFFERS: "A hook names another currency than the order's; its goods and sums were not applied",
 }
 _MOST_LINES = 10
 

@@ -186,6 +186,7 @@ class IncidentKind(StrEnum):
     RECEIVED_AFTER_CANCELLING = "order_received_after_cancelling"
     DELIVERED_AFTER_CANCELLING = "order_delivered_after_cancelling"
     EMPTIED = "order_emptied"
+    CURRENCY_DIFFERS = "order_currency_differs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from pydantic import BaseModel, model_validator
 
+from common.contracts.orders import OrderStatus
 from common.errors import NotFound
-from common.http import AdminChange, Change
+from common.http import Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, Change, Moment
 from common.postgres import Connection
-from orchestrator.engine.stop_many import OrderNumbers
+from orchestrator.engine.search import Filters
+from orchestrator.engine.select import OrderNumbers, Text
 from orchestrator.engine.store import request_derivation
 
 _SHOWN = 100
@@ -18,6 +20,10 @@ _SHOWN = 100
 _LOCK_ORDERS = (
     "SELECT number, aggregate_state FROM orders WHERE number = ANY($1::text[]) ORDER BY number FOR NO KEY UPDATE"
 )
+_LOCK_VERSIONS = """
+SELECT number, (revision + tips_revision) || ':' || aggregate_state AS version FROM orders WHERE number = ANY($1::text[])
+ORDER BY number FOR NO KEY UPDATE
+"""
 _DERIVE_MANY = """
 WITH asked AS (DELETE FROM order_aggregate_change WHERE order_number = ANY($1::text[]))
 UPDATE orders SET aggregate_state = order_aggregate_state(number, status) WHERE number = ANY($1::text[])
@@ -30,7 +36,8 @@ SELECT count(*) FROM asked
 # All orders at once: one pass over both tables, never a look-up an order.
 _DIFFERENCES = """
 WITH troubled AS (
-    SELECT order_number, bool_or(state = 4) AS crashed FROM workflow WHERE state IN (2, 4) GROUP BY order_number
+    SELECT order_number, bool_or(state = 4 OR failed_events > 0 AND state <> 2) AS crashed
+    FROM workflow WHERE state IN (2, 4) OR failed_events > 0 GROUP BY order_number
 ), derived AS (
     SELECT o.number, o.aggregate_state AS before,
            CASE WHEN t.crashed THEN 'crashed' WHEN t.crashed IS NOT NULL THEN 'stopped' WHEN o.status = 'cancelled' THEN 'cancelled'
@@ -52,38 +59,53 @@ class Recalculated(BaseModel):
     after: str
 
 
-class RecalculateOrders(AdminChange):
-    """Which orders: some, or all of them."""
+class OrderFilter(BulkFilter):
+    """Which orders; all that is given has to hold. `since` and `until` bound when we learned of the order."""
+
+    status: OrderStatus | None = None
+    aggregate_state: Text | None = None
+    source: Text | None = None
+    store_id: Text | None = None
+    external_id: Text | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+
+class RecalculateOrders(BulkChange[Text, OrderFilter]):
+    """Which orders: by ids (their numbers) or by a filter, with a plan; or, without one, some `numbers`, or all."""
 
     numbers: OrderNumbers | None = None
     all: bool = False
 
     @model_validator(mode="after")
     def _either(self) -> Self:
-        if (self.numbers is None) != self.all:
-            raise ValueError("say which: numbers, or all")
+        given = [self.ids is not None, self.filter is not None, self.numbers is not None, self.all]
+        if sum(given) != 1 and not (sum(given) == 0 and self.plan is not None):
+            raise ValueError("say which, in one way: ids, a filter, numbers, or all")
         return self
 
 
-class RecalculatedOrder(BaseModel):
+class RecalculatedOrder(BulkItem):
     """An order's aggregate state as stored and as derived; both null when there is no such order."""
 
-    number: str
-    before: str | None
-    after: str | None
+    number: str | None = None
+    before: str | None = None
+    after: str | None = None
 
 
-class OrdersRecalculated(BaseModel):
+class OrdersRecalculated(BulkAnswer):
     """How many orders were looked at, how many were stored otherwise than derived, and which (of all: the first hundred).
 
     With `all` and no `dry_run` the orders were put into the change table, `queued`; a job works it off within minutes.
     """
 
-    dry_run: bool
-    orders: int
-    differing: int
-    queued: int
-    items: list[RecalculatedOrder]
+    plan: str | None = None  # type: ignore[assignment]  # there is none of `numbers` and `all`
+    matched: int = 0
+    more: bool = False
+    orders: int = 0
+    differing: int = 0
+    queued: int = 0
+    items: list[RecalculatedOrder]  # type: ignore[assignment]  # narrower than the base's, and only ever read
 
 
 async def recalculate_order(change: Change, number: str) -> Recalculated:
@@ -103,17 +125,22 @@ async def recalculate_orders(change: Change, asked: RecalculateOrders) -> Orders
     for number, before, after in found:
         if before is not None:
             await _record(change, f"order:{number}", before, after)
-    items = [RecalculatedOrder(number=number, before=before, after=after) for number, before, after in found]
+    items = [_item(*each) for each in found]
     differing = sum(item.before != item.after for item in items)
-    return OrdersRecalculated(dry_run=change.dry_run, orders=len(items), differing=differing, queued=0, items=items)
+    return OrdersRecalculated(dry_run=change.dry_run, orders=len(items), differing=differing, items=items)
 
 
 async def _recalculate_all(change: Change) -> OrdersRecalculated:
     orders, differing, found = await differences(change.connection, limit=_SHOWN)
     queued = 0 if change.dry_run else await request_all(change.connection)
     await _record(change, "orders:all", None, f"{queued} asked for")
-    items = [RecalculatedOrder(number=number, before=before, after=after) for number, before, after in found]
+    items = [_item(*each) for each in found]
     return OrdersRecalculated(dry_run=change.dry_run, orders=orders, differing=differing, queued=queued, items=items)
+
+
+def _item(number: str, before: str | None, after: str | None) -> RecalculatedOrder:
+    outcome = "not_found" if before is None else "recalculated"
+    return RecalculatedOrder(id=number, version=None, outcome=outcome, number=number, before=before, after=after)
 
 
 async def derive_again(connection: Connection, numbers: Sequence[str]) -> list[tuple[str, str | None, str | None]]:
@@ -138,6 +165,34 @@ async def request_all(connection: Connection) -> int:
     """Put every order into the change table; the job works it off. Returns how many there are."""
     count: int = await connection.fetchval(_ASK_ALL)
     return count
+
+
+async def _find(connection: Connection, wanted: OrderFilter, among: Sequence[str] | None, limit: int) -> Sequence[str]:
+    filters = Filters()
+    filters.add_given("aggregate_state = {}", wanted.aggregate_state)
+    for column in ("status", "source", "store_id", "external_id"):
+        filters.add_given(f"{column} = {{}}", getattr(wanted, column))
+    filters.add_given("created_at >= {}", wanted.since)
+    filters.add_given("created_at < {}", wanted.until)
+    filters.add_given("number = ANY({}::text[])", among)
+    query = f"SELECT number FROM orders {filters.where} ORDER BY created_at, number LIMIT {filters.place(limit)}"  # noqa: S608 - constants and parameters
+    return [row["number"] for row in await connection.fetch(query, *filters.values)]
+
+
+async def _lock(connection: Connection, numbers: Sequence[str]) -> Mapping[str, str]:
+    return {row["number"]: row["version"] for row in await connection.fetch(_LOCK_VERSIONS, numbers)}
+
+
+async def _derive(change: Change, number: str) -> BulkDone:
+    found = await recalculate_order(change, number)
+    said = {"number": number, "before": found.before, "after": found.after}
+    return BulkDone(outcome="recalculated", extra=said)
+
+
+RECALCULATE: Bulk[str] = Bulk(
+    operation="order.recalculate", find=_find, lock=_lock, work=_derive, answer=OrdersRecalculated
+)
+"""Derives the states of orders again, chosen by ids or a filter."""
 
 
 async def _record(change: Change, target: str, before: str | None, after: str | None) -> None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from common.contracts.orders import OrderStatus
 from common.errors import NotFound
 from common.http import (
+    BULK_ERRORS,
     INTERNAL,
     VIEWER,
     AdminChange,
@@ -31,6 +32,7 @@ from orchestrator.orders.contacts import by_email, by_phone, by_words
 from orchestrator.orders.life import HistoryPruned
 from orchestrator.orders.past import order_at
 from orchestrator.orders.recalculate import (
+    RECALCULATE,
     OrdersRecalculated,
     Recalculated,
     RecalculateOrders,
@@ -160,6 +162,7 @@ class OrderRoutes:
                 self._recalculate_many,
                 "Derive aggregate states again, for many orders or for all",
                 (RecalculateOrders, OrdersRecalculated),
+                errors=BULK_ERRORS,
             ),
         ]
 
@@ -208,4 +211,6 @@ class OrderRoutes:
         return await self.changes.carry_out(request, partial(recalculate_order, number=request.path["number"]))
 
     async def _recalculate_many(self, request: Request[RecalculateOrders, None]) -> Answer:
+        if request.body.numbers is None and not request.body.all:
+            return await RECALCULATE.carry_out(self.changes, request)
         return await self.changes.carry_out(request, partial(recalculate_orders, asked=request.body))

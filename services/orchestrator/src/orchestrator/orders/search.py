@@ -8,7 +8,7 @@ from typing import Any
 
 from common.postgres import Connection, Database, Record
 from orchestrator.engine.model import WorkflowState
-from orchestrator.engine.search import Filters
+from orchestrator.engine.search import Filters, in_state
 from orchestrator.orders.contacts import Condition
 
 _ORDER = "SELECT * FROM orders WHERE number = $1"
@@ -16,7 +16,7 @@ _ORDERS = "SELECT * FROM orders"
 _NEWEST_FIRST = "created_at DESC, number DESC"
 
 # Orders in trouble are few among many: they are found by their workflows.
-_TROUBLED = "number = ANY(ARRAY(SELECT w.order_number FROM workflow AS w WHERE w.state = {state}))"
+_TROUBLED = "number = ANY(ARRAY(SELECT w.order_number FROM workflow AS w WHERE {}))"
 _TROUBLE = {"stopped": WorkflowState.STOPPED, "crashed": WorkflowState.CRASHED}
 
 # With a number its own unique index answers; the planner would otherwise be tempted to walk the primary key.
@@ -77,7 +77,7 @@ class OrderSearch:
             made = Filters()
             made.add_given("aggregate_state = {}", aggregate_state)
             if aggregate_state in _TROUBLE:
-                made.add(_TROUBLED.format(state=int(_TROUBLE[aggregate_state])))
+                made.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
             for column in ("status", "source", "store_id", "external_id", "number"):
                 made.add_given(f"{column} = {{}}", equal.get(column))
             return _between(made, since=since, until=until, after=after)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from common.postgres import Connection, Database
+from common.postgres import Connection, Database, Record
 from common.reading import Address, Contact, Line, Window
 from orchestrator.engine.model import ORDER_LIFE, Encoded, WorkflowEvent
 from orchestrator.engine.store import columns, event_of
@@ -28,9 +28,10 @@ from orchestrator.orders.model import (
 
 _ORDERS = "SELECT number, document, revision, tips_revision FROM orders WHERE number = ANY($1::text[])"
 _EVENTS = """
-SELECT e.workflow_id, e.seq, e.type, e.event_id, e.attributes, e.payload, e.traceparent, e.received_at
+SELECT e.workflow_id, e.seq, e.type, e.event_id, e.attributes, e.payload, e.traceparent, e.received_at, a.seq IS NOT NULL AS aside
 FROM unnest($1::bigint[], $2::integer[]) AS wanted (id, upto)
 JOIN workflow_event AS e ON e.workflow_id = wanted.id AND e.seq <= wanted.upto
+LEFT JOIN set_aside_event AS a ON a.workflow_id = e.workflow_id AND a.seq = e.seq
 ORDER BY e.workflow_id, e.seq
 """
 
@@ -145,14 +146,20 @@ class OrderStore:
             for row in rows
         }
 
-    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent]]:
-        """Return all events of the given workflows (id → last sequence number wanted), by workflow, in sequence."""
+    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent] | None]:
+        """Return the events of workflows (id → last sequence number wanted) that took effect, by workflow, in sequence.
+
+        None: some are no longer kept.
+        """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_EVENTS, list(upto), list(upto.values()))
-        found: dict[int, list[WorkflowEvent]] = {workflow_id: [] for workflow_id in upto}
+        found: dict[int, list[Record]] = {workflow_id: [] for workflow_id in upto}
         for row in rows:
-            found[row["workflow_id"]].append(event_of(row))
-        return found
+            found[row["workflow_id"]].append(row)
+        return {
+            workflow_id: [event_of(row) for row in kept if not row["aside"]] if len(kept) == upto[workflow_id] else None
+            for workflow_id, kept in found.items()
+        }
 
     async def history(self, number: str) -> list[WorkflowEvent] | None:
         """Return the events of one order that were carried out, in sequence; None when some are no longer kept."""

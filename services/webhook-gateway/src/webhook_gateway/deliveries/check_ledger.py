@@ -52,11 +52,17 @@ class Orders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything known of a period. ``refused`` and ``archived`` are counts by (replica, outcome); ``endangered`` are ids; ``unarrived``
-    are numbers of acknowledged orders that the orchestrator has not announced; ``damaged`` are spool directories with records or files
-    that were set aside, and how many. ``acknowledged``: what callers say they were answered positively, as (number, event)."""
+    """Everything known of a period.
+
+    ``received`` are counts by replica, made where requests come in, None when they are not known; ``died`` are replicas that were killed
+    and have been started again since. ``refused`` and ``archived`` are counts by (replica, outcome); ``endangered`` are ids;
+    ``unarrived`` are numbers of acknowledged orders that the orchestrator has not announced; ``damaged`` are spool directories with
+    records or files that were set aside, and how many. ``acknowledged`` is what callers were answered positively, as (number, event).
+    """
 
     kept: Sequence[Kept]
+    received: Sequence[tuple[str, int]] | None = None
+    died: frozenset[str] = frozenset()
     refused: Sequence[tuple[str, int]] = ()
     archived: Sequence[tuple[str, str, int]] = ()
     endangered: frozenset[str] = frozenset()
@@ -68,9 +74,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """The ledger: counts by outcome for each replica. received = their sum."""
+    """The ledger: counts by outcome for each replica, and what each has received, which should be their sum."""
 
     by_replica: dict[str, dict[str, int]] = field(default_factory=dict)
+    received: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> dict[str, int]:
@@ -78,7 +85,7 @@ class Balance:
         sums: Counter[str] = Counter()
         for counts in self.by_replica.values():
             sums.update(counts)
-        return {"received": sum(sums.values()), **{outcome.value: sums[outcome.value] for outcome in LEDGER}}
+        return {"received": sum(self.received.values()), **{outcome.value: sums[outcome.value] for outcome in LEDGER}}
 
 
 def balance(evidence: Evidence) -> Balance:
@@ -92,12 +99,35 @@ def balance(evidence: Evidence) -> Balance:
         sums.setdefault(replica, Counter())[Outcome.REFUSED.value] += count
     for replica, outcome, count in evidence.archived:
         sums.setdefault(replica, Counter())[outcome] += count
+    received: Counter[str] = Counter()
+    if evidence.received is None:
+        received.update({replica: sum(counts.values()) for replica, counts in sums.items()})
+    else:
+        for replica, count in evidence.received:
+            received[replica] += count
     return Balance(
         by_replica={
             replica: {outcome.value: counts[outcome.value] for outcome in LEDGER}
             for replica, counts in sorted(sums.items())
-        }
+        },
+        received=dict(received),
     )
+
+
+def unanswered(evidence: Evidence) -> dict[str, int]:
+    """Return by replica how many more came in than have an outcome or lie in a spool or among the dead letters; below 0 fewer."""
+    if evidence.received is None:
+        return {}
+    sums = balance(evidence)
+    known = {one.delivery_id for one in evidence.kept if one.where == "ledger"}
+    elsewhere = Counter(one.replica for one in evidence.kept if one.where != "ledger" and one.delivery_id not in known)
+    differ = {
+        replica: sums.received.get(replica, 0) - sum(sums.by_replica.get(replica, {}).values())
+        for replica in {*sums.received, *sums.by_replica}
+    }
+    # Of what a dead replica left behind nobody may have counted the receipt.
+    missing = {replica: count - max(0, min(count, elsewhere[replica])) for replica, count in differ.items()}
+    return {replica: count for replica, count in sorted(missing.items()) if count}
 
 
 def check(evidence: Evidence) -> list[Finding]:
@@ -109,6 +139,11 @@ def check(evidence: Evidence) -> list[Finding]:
         if one.where != "ledger" and one.delivery_id not in known:
             kind = "dead_letter_of_the_recorder" if one.where == "dead_letter" else "only_in_the_spool"
             found.append(Finding(kind, f"{_say(one)} in {one.where}", waiting=kind == "only_in_the_spool"))
+    for replica, count in unanswered(evidence).items():
+        if count < 0:
+            found.append(Finding("outcome_without_receipt", f"{-count} at {replica}"))
+        elif replica not in evidence.died:  # of one that died, whoever got no answer repeats
+            found.append(Finding("received_without_outcome", f"{count} at {replica}"))
     found += [Finding("damaged_in_the_spool", f"{count} in {where}") for where, count in evidence.damaged]
     found += _endangered(recorded, evidence.endangered)
     if evidence.orders is None:

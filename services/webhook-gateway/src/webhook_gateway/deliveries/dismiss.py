@@ -8,6 +8,7 @@ from datetime import datetime
 from common.errors import Conflict, NotFound
 from common.http import Change
 from common.service import add_act
+from webhook_gateway.deliveries import decisions
 from webhook_gateway.deliveries.views import Dismissed
 from webhook_gateway.hooks.model import ORDER_CREATED, SERVICE, Outcome
 
@@ -29,6 +30,7 @@ WHERE number = $1 AND arrived_at IS NULL AND released_at IS NULL
 async def dismiss(change: Change, delivery_id: uuid.UUID, *, now: datetime) -> Dismissed:
     """Dismiss a delivery; retention may drop it from now on. Raises ``NotFound``, ``Conflict`` unless it is quarantined and undecided."""
     connection = change.connection
+    await decisions.lock(connection, [str(delivery_id)])
     found = await connection.fetchrow(_FIND, delivery_id)
     if found is None:
         raise NotFound("no such delivery")

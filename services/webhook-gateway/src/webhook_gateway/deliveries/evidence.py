@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from common.contracts.intake import IntakeMessage
 from common.errors import ConfigurationError, Unavailable
 from common.postgres import Connection, Database, is_transient
 from webhook_gateway.deliveries.check_ledger import Carried, Evidence, Kept, Orders
+from webhook_gateway.deliveries.ledger import ledger_lines
 from webhook_gateway.hooks.model import HOOKS
 from webhook_gateway.hooks.reading import event_name
 
+_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _IN_PERIOD = "($1::timestamptz IS NULL OR {at} >= $1) AND ($2::timestamptz IS NULL OR {at} < $2)"
 _DELIVERIES = f"""
 SELECT delivery_id::text AS delivery_id, type, event, event_id, number, digest, replica, outcome
@@ -28,17 +30,23 @@ _REFUSED = f"""
 SELECT replica, sum(count)::bigint AS count FROM refusals WHERE {_IN_PERIOD.format(at="bucket")} GROUP BY replica
 """  # noqa: S608 - a constant
 _ARCHIVED = f"""
-SELECT replica, outcome, sum(count)::bigint AS count FROM ledger_archive WHERE {_IN_PERIOD.format(at="hour")} GROUP BY 1, 2
+SELECT replica, outcome, sum(count)::bigint AS count FROM ledger_archive
+WHERE outcome <> 'received' AND {_IN_PERIOD.format(at="hour")} GROUP BY 1, 2
 """  # noqa: S608 - a constant
-# Orders that a front end has reported never were requests here.
+# Orders that a front end has reported never were requests here; one with a 2xx was taken, under another's name.
 _ENDANGERED = f"""
-SELECT id::text FROM endangered_orders WHERE origin = 'server' AND {_IN_PERIOD.format(at="received_at")}
+SELECT id::text FROM endangered_orders WHERE origin = 'server' AND status NOT BETWEEN 200 AND 299 AND {_IN_PERIOD.format(at="received_at")}
 """  # noqa: S608 - a constant
 _UNARRIVED = f"""
 SELECT number FROM created_orders
 WHERE acknowledged_at IS NOT NULL AND arrived_at IS NULL AND released_at IS NULL AND {_IN_PERIOD.format(at="acknowledged_at")}
 ORDER BY acknowledged_at
 """  # noqa: S608 - a constant
+# A run that did not end in order and was followed by another one.
+_DIED = """
+SELECT DISTINCT d.replica FROM counting_runs AS d
+WHERE NOT d.ended AND EXISTS (SELECT FROM counting_runs AS n WHERE n.replica = d.replica AND n.began_at > d.began_at)
+"""
 _DEAD = "SELECT body FROM dead_letters WHERE queue = $1 AND replayed_at IS NULL"
 _CARRIED = f"""
 SELECT w.order_number AS number, e.type AS event, e.event_id, e.attributes ->> 'delivery_id' AS delivery_id
@@ -82,11 +90,15 @@ async def gather(
             (row["replica"], row["outcome"], row["count"]) for row in await connection.fetch(_ARCHIVED, *bounds)
         ]
         endangered = frozenset(row["id"] for row in await connection.fetch(_ENDANGERED, *bounds))
+        lines = await ledger_lines(connection, since or _BEGINNING, until or _END)
+        died = frozenset(row["replica"] for row in await connection.fetch(_DIED))
         unarrived = [row["number"] for row in await connection.fetch(_UNARRIVED, *bounds)]
     return Evidence(
         kept=kept,
         refused=refused,
         archived=archived,
+        received=[(line.replica, line.count) for line in lines if line.outcome == "received"],
+        died=died,
         endangered=endangered,
         unarrived=unarrived,
         damaged=damaged,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.checks import Report, check_parser, database_of, run_check, suite_databases
-from webhook_gateway.deliveries.check_ledger import balance, check
+from webhook_gateway.deliveries.check_ledger import balance, check, unanswered
 from webhook_gateway.deliveries.evidence import gather
 
 _PREFIX = "WEBHOOK_GATEWAY_"
@@ -56,7 +56,11 @@ async def _look(options: argparse.Namespace) -> Report:
     )
     sums = balance(evidence)
     summary = [_sums("all replicas", sums.total)]
-    summary += [_sums(replica, {"received": sum(c.values()), **c}) for replica, c in sums.by_replica.items()]
+    summary += [
+        _sums(replica, {"received": sums.received.get(replica, 0), **c}) for replica, c in sums.by_replica.items()
+    ]
+    left = {replica: count for replica, count in unanswered(evidence).items() if replica in evidence.died and count > 0}
+    summary += [f"{replica}: {count} had no outcome when a process died" for replica, count in left.items()]
     if evidence.orders is None:
         summary.append(
             "the orchestrator's database was not given: its own word (orders.order.created.v1) stands for it"
@@ -64,14 +68,21 @@ async def _look(options: argparse.Namespace) -> Report:
     return Report(
         findings=check(evidence),
         summary=summary,
-        document={"ledger": sums.total, "by_replica": sums.by_replica, "orchestrator": evidence.orders is not None},
+        document={
+            "ledger": sums.total,
+            "by_replica": sums.by_replica,
+            "unanswered": left,
+            "orchestrator": evidence.orders is not None,
+        },
         listed_as="differences",
     )
 
 
 def _sums(name: str, counts: dict[str, int]) -> str:
     parts = " + ".join(f"{count} {outcome}" for outcome, count in counts.items() if outcome != "received")
-    return f"{name}: {counts['received']} received = {parts}"
+    outcomes = sum(counts.values()) - counts["received"]
+    sign = "=" if outcomes == counts["received"] else "≠"
+    return f"{name}: {counts['received']} received {sign} {parts}"
 
 
 def _moment(text: str) -> datetime:

@@ -7,6 +7,24 @@ from time import time
 
 from prometheus_client import CollectorRegistry, Gauge
 
+TABLES = (
+    "deliveries",
+    "endangered_orders",
+    "endangered_reports",
+    "countdowns",
+    "created_orders",
+    "delivery_replays",
+    "delivery_dismissals",
+    "refusals",
+    "ledger_archive",
+    "order_limits",
+    "dead_letters",
+    "audit_log",
+    "outbox",
+    "inbox",
+)
+"""Tables whose size is measured."""
+
 
 class DeliveryMetrics:
     """One instance an application. The age is worked out when it is read, also while the database is away."""
@@ -26,6 +44,11 @@ class DeliveryMetrics:
         self._misplaced = Gauge(
             "gateway_deliveries_misplaced", "Recent deliveries in the default partition.", registry=registry
         )
+        self._difference = Gauge(
+            "gateway_ledger_difference",
+            "Requests of the last hour, until a minute ago, whose receipt and outcome do not add up.",
+            registry=registry,
+        )
         self._oldest_at: datetime | None = None
         oldest.set_function(self._age)
 
@@ -33,6 +56,10 @@ class DeliveryMetrics:
         """Show what is on its way to the orchestrator."""
         self._unarrived.set(count)
         self._oldest_at = oldest_at
+
+    def ledger_difference(self, count: int) -> None:
+        """Show by how much the two counts of the ledger differ."""
+        self._difference.set(count)
 
     def partitions(self, *, ahead: int, misplaced: int) -> None:
         """Show the partitions of deliveries."""

@@ -16,11 +16,13 @@ from common.ids import derived_id
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from webhook_gateway.deliveries import store, unarrived
+from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.oddities import problems_of
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
-from webhook_gateway.rescue import record as rescue
-from webhook_gateway.rescue.record import EndangeredRow, json_or_none
+from webhook_gateway.rescue.record import json_or_none
+from webhook_gateway.rescue.take_in import take_in
 
 _DIRECTLY_S = 3.0
 _CONNECTION_S = 2.0
@@ -28,30 +30,29 @@ _CONNECTION_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """What a batch of deliveries comes to. ``tried_again`` names website orders that may not be endangered any more."""
+    """What a batch of deliveries comes to."""
 
     deliveries: Sequence[DeliveryRow]
     awaited: Sequence[AwaitedOrder]
-    endangered: Sequence[EndangeredRow]
-    tried_again: Sequence[str]
     events: Sequence[Envelope]
 
 
 class RecordDeliveries:
     """Runs inside the consumer's transaction. Carrying out the same deliveries again changes nothing."""
 
-    def __init__(self, *, public_url: str) -> None:
+    def __init__(self, *, public_url: str, digests: PeopleDigests) -> None:
         """``public_url`` is where people reach this service's admin addresses; alerts link there."""
         self._public_url = public_url.rstrip("/")
+        self._digests = digests
 
     async def __call__(self, connection: Connection, hooks: Sequence[IntakeMessage]) -> None:
         """Keep the deliveries, and put what follows from them into the outbox."""
         recording = self.plan(hooks)
         await store.save_deliveries(connection, recording.deliveries)
         await unarrived.expect(connection, recording.awaited)
-        await rescue.save_endangered(connection, recording.endangered)
-        arrived = await rescue.settle_arrived(connection, recording.tried_again)
-        await outbox.add(connection, *recording.events, *map(rescue.no_longer_endangered, arrived))
+        odd = await problems_of(connection, hooks)
+        rescue = await take_in(connection, hooks, public_url=self._public_url)
+        await outbox.add(connection, *recording.events, *odd, *rescue)
 
     async def directly(self, database: Database, hook: IntakeMessage) -> None:
         """Record one hook without broker and spool, within three seconds: a website waits for its answer."""
@@ -61,19 +62,15 @@ class RecordDeliveries:
     def plan(self, hooks: Sequence[IntakeMessage]) -> Recording:
         """Say what is to be kept of the deliveries, and what follows."""
         came_here = [hook for hook in hooks if hook.type != intake.FRONTEND_ERROR_REPORTED]
-        endangered = rescue.endangered_rows(hooks)
         events: list[Envelope] = []
         for hook in came_here:
             if hook.number is not None and hook.actor is None:  # what a person did was noted when it was done
                 events.append(_journal(hook))
             if hook.type == intake.HOOK_QUARANTINED:
                 events.append(self._quarantined(hook))
-        events += [rescue.endangered_alert(row, public_url=self._public_url) for row in endangered]
         return Recording(
-            deliveries=[_row(hook) for hook in came_here],
+            deliveries=[_row(hook, self._digests) for hook in came_here],
             awaited=[order for order in map(_awaited, hooks) if order is not None],
-            endangered=endangered,
-            tried_again=rescue.tried_again(hooks),
             events=events,
         )
 
@@ -124,14 +121,18 @@ def _awaited(hook: IntakeMessage) -> AwaitedOrder | None:
     )
 
 
-def _row(hook: IntakeMessage) -> DeliveryRow:
+def _row(hook: IntakeMessage, digests: PeopleDigests) -> DeliveryRow:
     outcome = outcome_of(hook)
     origin = None
     if outcome is Outcome.REPLAYED and hook.reason is not None:
         origin = hook.reason.removeprefix(REPLAY_OF)
     headers = json_or_none(hook.headers)
     return DeliveryRow(
-        hook=hook, outcome=outcome.value, replay_of=origin, headers=headers if isinstance(headers, dict) else {}
+        hook=hook,
+        outcome=outcome.value,
+        replay_of=origin,
+        headers=headers if isinstance(headers, dict) else {},
+        people=digests.of_body(hook.body, form=hook.body_form),
     )
 
 

@@ -15,12 +15,14 @@ from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
 from common.service import add_act
 from common.telemetry import current_traceparent, scrub_text
+from webhook_gateway.deliveries import decisions
 from webhook_gateway.deliveries.record import journal_id
 from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
 from webhook_gateway.deliveries.views import Resent
 from webhook_gateway.hooks.model import REPLAY_OF, SERVICE
 from webhook_gateway.hooks.reading import read_hook
 from webhook_gateway.rescue.mend import read_good_order
+from webhook_gateway.rescue.take_in import DEFAULT_CURRENCY
 
 
 async def replay(
@@ -31,6 +33,7 @@ async def replay(
     It keeps the time of its origin, mended or not: what has come since stands, and nothing is carried out twice. Raises
     ``NotFound``, or ``Unprocessable`` when the body still cannot be used.
     """
+    await decisions.need_sendable(change.connection, delivery_id, mended=mended is not None)
     stored = await find_delivery(change.connection, delivery_id)
     if stored is None:
         raise NotFound("no such delivery")
@@ -38,6 +41,13 @@ async def replay(
         stored, mended, now=now, replica=replica, actor=change.principal.name, why=scrub_text(change.reason)
     )
     await outbox.add(change.connection, hook.to_envelope())
+    await decisions.note_replay(
+        change.connection,
+        delivery_id,
+        hook.delivery_id,
+        actor=change.principal.name,
+        mended=mended is not None,
+    )
     answer = Resent(delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run)
     await change.record("delivery.replay", f"delivery:{delivery_id}", after=answer)
     await add_act(
@@ -102,6 +112,6 @@ def _reread_hook(hook: IntakeMessage) -> IntakeMessage:
 
 
 def _reread_order(hook: IntakeMessage, origin: str) -> IntakeMessage:
-    order = read_good_order(hook.body)
+    order = read_good_order(hook.body, currency=hook.currency or DEFAULT_CURRENCY)
     external_id = order.external_id or hook.external_id or origin
     return replace(hook, external_id=external_id, number=order_number(hook.source, external_id), digest=order.digest)

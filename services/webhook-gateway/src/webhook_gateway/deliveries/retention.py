@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from common.clock import Clock
 from common.postgres import Database
 from common.telemetry import get_logger
+from webhook_gateway.deliveries.ledger import BY_SECONDS
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 
 _log = get_logger()
@@ -21,10 +22,12 @@ _DAYS = """
 SELECT c.relname AS name FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
 WHERE i.inhparent = 'deliveries'::regclass AND c.relname ~ '^deliveries_[0-9]{8}$' ORDER BY c.relname
 """
+# With what nobody counted when it came in.
 _TO_ARCHIVE = """
 INSERT INTO ledger_archive AS a (hour, replica, source, outcome, count)
-SELECT date_trunc('hour', g.received_at), g.replica, g.source, g.outcome, count(*) FROM gone AS g
-WHERE g.outcome IN ('confirmed', 'spooled', 'quarantined') GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+SELECT date_trunc('hour', g.received_at), g.replica, g.source, o.outcome, count(*) FROM gone AS g
+CROSS JOIN LATERAL (VALUES (g.outcome), (CASE WHEN uncounted(g.replica, g.received_at) THEN 'received' END)) AS o (outcome)
+WHERE g.outcome IN ('confirmed', 'spooled', 'quarantined') AND o.outcome IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
 ON CONFLICT (hour, replica, source, outcome) DO UPDATE SET count = a.count + excluded.count
 """
 _KEEP = "CREATE TEMPORARY TABLE kept ON COMMIT DROP AS SELECT d.* FROM {day} AS d WHERE delivery_undecided(d::deliveries, {cutoff})"
@@ -49,16 +52,29 @@ WITH old AS (
     DELETE FROM refusals WHERE bucket < date_trunc('hour', $1::timestamptz) RETURNING bucket, replica, source, count
 )
 INSERT INTO ledger_archive AS a (hour, replica, source, outcome, count)
-SELECT date_trunc('hour', bucket), replica, source, 'refused', sum(count) FROM old GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+SELECT date_trunc('hour', g.bucket), g.replica, g.source, o.outcome, sum(g.count) FROM old AS g
+CROSS JOIN LATERAL (VALUES ('refused'), (CASE WHEN uncounted(g.replica, g.bucket) THEN 'received' END)) AS o (outcome)
+WHERE o.outcome IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+ON CONFLICT (hour, replica, source, outcome) DO UPDATE SET count = a.count + excluded.count
+"""
+_RECEIVED = """
+WITH old AS (
+    DELETE FROM received_requests WHERE bucket < date_trunc('hour', $1::timestamptz) RETURNING bucket, replica, source, received
+)
+INSERT INTO ledger_archive AS a (hour, replica, source, outcome, count)
+SELECT date_trunc('hour', bucket), replica, source, 'received', sum(received) FROM old GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 ON CONFLICT (hour, replica, source, outcome) DO UPDATE SET count = a.count + excluded.count
 """
 _OLD = {
-    "inbox": "received_at < $1",
     "created_orders": "acknowledged_at < $1 AND (arrived_at < $1 OR released_at < $1)",
     "countdowns": "cancels_at < $1",
+    "counting_runs": "counted_until < $1::timestamptz - interval '1 day'"
+    " AND EXISTS (SELECT FROM counting_runs AS n WHERE n.replica = t.replica AND n.began_at > t.began_at)",
     "disowned_deliveries": "received_at < $1",
     "delivery_dismissals": "dismissed_at < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = t.delivery_id)",
+    "delivery_replays": "replayed_at < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = t.delivery_id)",
 }
+_OLD_LEDGER = "hour < $1"
 _DELETE = """
 WITH gone AS (
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT t.ctid FROM {table} AS t WHERE {condition} LIMIT $2)) RETURNING 1
@@ -83,9 +99,11 @@ class Retention:
     advisory lock lets one at a time do the work.
     """
 
-    def __init__(self, database: Database, *, keep: timedelta) -> None:
+    def __init__(self, database: Database, *, keep: timedelta, keep_ledger: timedelta) -> None:
+        """``keep_ledger``: how long the sums of dropped days are kept."""
         self._database = database
         self._keep = keep
+        self._keep_ledger = keep_ledger
 
     async def __call__(self, now: datetime) -> Upkept:
         """Make the coming week's partitions, drop old days, delete what is old elsewhere. Safe to repeat after any error."""
@@ -104,6 +122,8 @@ class Retention:
         async with self._database.transaction() as connection:
             if await connection.fetchval(_LOCK):
                 await connection.execute(_REFUSALS, cutoff)
+                await connection.execute(_RECEIVED, now - BY_SECONDS)
+        await self._delete(_DELETE.format(table="ledger_archive", condition=_OLD_LEDGER), now - self._keep_ledger)
         return Upkept(ahead=sum(1 for name in days if _day(name) > now), misplaced=misplaced, dropped=dropped)
 
     async def _drop(self, day: str, cutoff: datetime) -> int:

@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from common.clock import Clock
-from common.errors import Conflict, NotFound, Unprocessable
+from common.errors import Conflict, InvalidInput, NotFound, Unprocessable
 from common.http import (
+    BULK_ERRORS,
     OPERATOR,
     VIEWER,
     AdminChange,
     Answer,
+    BulkAnswer,
     Changes,
     Page,
     PageQuery,
@@ -25,7 +26,9 @@ from common.http import (
     page_of,
 )
 from webhook_gateway.deliveries import views
+from webhook_gateway.deliveries.decide_many import DecideMany, dismiss_many, replay_many
 from webhook_gateway.deliveries.dismiss import dismiss
+from webhook_gateway.deliveries.ledger import Ledger, Line
 from webhook_gateway.deliveries.replay import replay
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
@@ -36,11 +39,19 @@ class DeliveryRoutes:
     """Every change leaves an audit record in its own transaction."""
 
     def __init__(
-        self, changes: Changes, search: DeliverySearch, unarrived: UnarrivedOrders, *, clock: Clock, replica: str
+        self,
+        changes: Changes,
+        search: DeliverySearch,
+        unarrived: UnarrivedOrders,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        replica: str,
     ) -> None:
         self._changes = changes
         self._search = search
         self._unarrived = unarrived
+        self._ledger = ledger
         self._clock = clock
         self._replica = replica
 
@@ -71,6 +82,22 @@ class DeliveryRoutes:
                 summary="One delivery as it came",
                 response=views.Delivery,
                 errors=(NotFound,),
+            ),
+            change(
+                path="/admin/v1/deliveries/replay",
+                handler=self.replay_many,
+                summary="Send many deliveries again, each as it came",
+                request=DecideMany,
+                response=BulkAnswer,
+                errors=(*BULK_ERRORS, InvalidInput),
+            ),
+            change(
+                path="/admin/v1/deliveries/dismiss",
+                handler=self.dismiss_many,
+                summary="Dismiss many quarantined deliveries",
+                request=DecideMany,
+                response=BulkAnswer,
+                errors=(*BULK_ERRORS, InvalidInput),
             ),
             change(
                 path="/admin/v1/deliveries/{id}/replay",
@@ -133,6 +160,15 @@ class DeliveryRoutes:
             ),
         )
 
+    async def replay_many(self, request: Request[DecideMany, None]) -> Answer:
+        """Send many again."""
+        many = replay_many(self._search, clock=self._clock, replica=self._replica)
+        return await many.carry_out(self._changes, request)
+
+    async def dismiss_many(self, request: Request[DecideMany, None]) -> Answer:
+        """Dismiss many."""
+        return await dismiss_many(self._search, clock=self._clock).carry_out(self._changes, request)
+
     async def dismiss(self, request: Request[AdminChange, None]) -> Answer:
         """Dismiss a quarantined delivery."""
         delivery_id = request.path_uuid("id")
@@ -143,14 +179,20 @@ class DeliveryRoutes:
     async def ledger(self, request: Request[None, views.LedgerQuery]) -> views.Ledger:
         """Add up a period."""
         since, until = request.query.period(self._clock.now())
-        rows = await self._search.ledger(since, until)
-        replicas, sources = sorted({row["replica"] for row in rows}), sorted({row["source"] for row in rows})
+        lines = await self._ledger.lines(since, until)
+        replicas, sources = sorted({line.replica for line in lines}), sorted({line.source for line in lines})
         return views.Ledger(
             since=since,
             until=until,
-            **_sums(rows),
-            by_replica=[views.ReplicaSums(replica=name, **_sums(rows, replica=name)) for name in replicas],
-            by_source=[views.SourceSums(source=name, **_sums(rows, source=name)) for name in sources],
+            **_sums(lines),
+            by_replica=[
+                views.ReplicaSums(replica=name, **_sums([line for line in lines if line.replica == name]))
+                for name in replicas
+            ],
+            by_source=[
+                views.SourceSums(source=name, **_sums([line for line in lines if line.source == name]))
+                for name in sources
+            ],
         )
 
     async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:
@@ -166,10 +208,9 @@ class DeliveryRoutes:
         )
 
 
-def _sums(rows: Sequence[Any], **of: str) -> dict[str, int]:
+def _sums(lines: Sequence[Line]) -> dict[str, int]:
     sums: Counter[str] = Counter()
-    for row in rows:
-        if all(row[column] == value for column, value in of.items()):
-            sums[row["outcome"]] += row["count"]
-            sums["received"] += row["count"]
-    return dict(sums)
+    for line in lines:
+        sums[line.outcome] += line.count
+    outcomes = sums.total() - sums["received"]
+    return {**sums, "outcomes": outcomes, "difference": sums["received"] - outcomes}

@@ -1,77 +1,77 @@
-"""Searching deliveries, and the ledger. Read only. Every search is carried by an index (a test reads the plans)."""
+"""Searching deliveries. Read only. Every search is carried by an index (a test reads the plans)."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from common.postgres import Database, Record
-from webhook_gateway.deliveries.views import DeliveriesQuery
+from common.postgres import Connection, Database, Record
+from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.query import TypedQuery, read_query
+from webhook_gateway.deliveries.views import DeliveryFilter
 from webhook_gateway.hooks.model import Outcome
 from webhook_gateway.rescue.store import cursor_uuid
 
 _ITEM = """
-SELECT delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
-       replica, replay_of::text AS replay_of, occurred_at, actor, why, octet_length(body) AS size, traceparent
-FROM deliveries WHERE {conditions} ORDER BY received_at DESC, delivery_id DESC LIMIT {limit}
+delivery_id::text AS id, received_at, source, event, type, outcome, lane, number, external_id, sent_at, reason, status,
+replica, replay_of::text AS replay_of, occurred_at, actor, why, octet_length(body) AS size, traceparent, erased_at
 """
-_EITHER = "SELECT * FROM (({number}) UNION ALL ({external})) AS found ORDER BY received_at DESC, id DESC LIMIT {limit}"
+_FOUND = (
+    "SELECT {columns} FROM deliveries AS d WHERE {conditions} ORDER BY received_at DESC, delivery_id DESC LIMIT {limit}"
+)
 _DELIVERY = """
 SELECT delivery_id::text AS id, received_at, recorded_at, source, event, type, event_id, outcome, lane, number, external_id,
        sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, occurred_at, actor, why,
-       body_form, body, octet_length(body) AS size, headers, traceparent
+       body_form, body, octet_length(body) AS size, headers, traceparent, erased_at
 FROM deliveries WHERE delivery_id = $1
 """
-# Days that retention has dropped count by whole hours.
-_LEDGER = """
-SELECT replica, source, outcome, sum(count)::bigint AS count FROM (
-    SELECT replica, source, outcome, count(*) AS count FROM deliveries
-    WHERE received_at >= $1 AND received_at < $2 AND outcome IN ('confirmed', 'spooled', 'quarantined')
-    GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT replica, source, 'refused', sum(count) FROM refusals
-    WHERE bucket >= $1 AND bucket < $2
-    GROUP BY 1, 2
-    UNION ALL
-    SELECT replica, source, outcome, sum(count) FROM ledger_archive
-    WHERE hour >= $1 AND hour < $2
-    GROUP BY 1, 2, 3
-) AS sums
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
+_UNDECIDED = """outcome = 'quarantined'
+AND NOT EXISTS (SELECT FROM delivery_dismissals AS k WHERE k.delivery_id = d.delivery_id)
+AND NOT EXISTS (SELECT FROM delivery_replays AS r WHERE r.delivery_id = d.delivery_id)"""
 
 
 class DeliverySearch:
     """For people. Nothing here is on the way of a hook."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, digests: PeopleDigests) -> None:
         self._database = database
+        self._digests = digests
 
     async def deliveries(
-        self, wanted: DeliveriesQuery, *, after: tuple[Any, ...] | None, limit: int
+        self, wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int
     ) -> Sequence[Record]:
         """Return deliveries, the newest first, behind the position (received_at, id)."""
-        statement, values = search(wanted, after=after, limit=limit)
+        statement, values = search(wanted, self._digests, after=after, limit=limit)
         async with self._database.acquire() as connection:
             return await connection.fetch(statement, *values)
+
+    async def ids(
+        self, connection: Connection, wanted: DeliveryFilter, *, among: Sequence[str] | None, limit: int
+    ) -> list[str]:
+        """Return the ids of deliveries that match, the newest first, only of ``among`` where it is not None."""
+        statement, values = search(wanted, self._digests, limit=limit, among=among, columns="delivery_id::text AS id")
+        return [row["id"] for row in await connection.fetch(statement, *values)]
 
     async def delivery(self, delivery_id: uuid.UUID) -> Record | None:
         """Return one delivery with its body."""
         async with self._database.acquire() as connection:
             return await connection.fetchrow(_DELIVERY, delivery_id)
 
-    async def ledger(self, since: datetime, until: datetime) -> Sequence[Record]:
-        """Return counts by replica, source and outcome of what was received in ``[since, until)``."""
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_LEDGER, since, until)
 
+def search(
+    wanted: DeliveryFilter,
+    digests: PeopleDigests,
+    *,
+    limit: int,
+    after: tuple[Any, ...] | None = None,
+    among: Sequence[str] | None = None,
+    columns: str = _ITEM,
+) -> tuple[str, list[Any]]:
+    """Return the statement that gives deliveries, the newest first, and its values.
 
-def search(wanted: DeliveriesQuery, *, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
-    """Return the statement that holds only the conditions asked for, and its values: one plan for all would fit none.
-
-    An outcome stands in the statement itself, because only then the planner can use the index that leaves the ordinary outcome out.
+    It holds only the conditions asked for: one plan for all would fit none. An outcome stands in the statement itself, because only then
+    the planner can use the index that leaves the ordinary outcome out. Raises ``InvalidInput`` for a ``q`` that cannot be understood.
     """
     values: list[Any] = []
 
@@ -80,26 +80,54 @@ def search(wanted: DeliveriesQuery, *, after: tuple[Any, ...] | None, limit: int
         values.append(value)
         return f"${len(values)}"
 
-    conditions = ["true"]
-    if wanted.source is not None:
-        conditions.append(f"source = {bind(wanted.source)}")
-    if wanted.event is not None:
-        conditions.append(f"event = {bind(wanted.event)}")
-    if wanted.outcome is not None:
-        conditions.append(f"outcome = '{Outcome(wanted.outcome).value}'")
-    if wanted.since is not None:
-        conditions.append(f"received_at >= {bind(wanted.since)}")
-    if wanted.until is not None:
-        conditions.append(f"received_at < {bind(wanted.until)}")
+    typed = None if wanted.q is None else read_query(wanted.q)
+    conditions = _names(wanted, typed, digests, bind) + _conditions(wanted, typed, bind)
     if after is not None:
         conditions.append(f"(received_at, delivery_id) < ({bind(after[0])}, {bind(cursor_uuid(after[1]))})")
-    rows = bind(limit)
-    if wanted.order is None:
-        return _ITEM.format(conditions=" AND ".join(conditions), limit=rows), values
-    name = bind(wanted.order)
-    common = " AND ".join(conditions[1:] or ["true"])
-    number = _ITEM.format(conditions=f"number = {name} AND {common}", limit=rows)
-    external = _ITEM.format(
-        conditions=f"external_id = {name} AND number IS DISTINCT FROM {name} AND {common}", limit=rows
-    )
-    return _EITHER.format(number=number, external=external, limit=rows), values
+    if among is not None:
+        conditions.append(f"delivery_id = ANY ({bind([uuid.UUID(one) for one in among])}::uuid[])")
+    found = _FOUND.format(columns=columns, conditions=" AND ".join(conditions) or "true", limit=bind(limit))
+    return found, values
+
+
+def _conditions(wanted: DeliveryFilter, typed: TypedQuery | None, bind: Any) -> list[str]:
+    """What has to hold whichever way a delivery is found."""
+    conditions = [
+        f"{column} = {bind(value)}"
+        for column in ("source", "event", "number", "external_id")
+        if (value := getattr(wanted, column)) is not None
+    ]
+    if wanted.outcome is not None:
+        conditions.append(f"outcome = '{Outcome(wanted.outcome).value}'")
+    if wanted.reason is not None:
+        conditions.append(f"(reason = {bind(wanted.reason)} OR reason LIKE {bind(_beginning(wanted.reason))})")
+    if wanted.undecided:
+        conditions.append(_UNDECIDED)
+    spans = [(wanted.since, wanted.until)] + ([] if typed is None else [(typed.since, typed.until)])
+    for since, until in spans:
+        if since is not None:
+            conditions.append(f"received_at >= {bind(since)}")
+        if until is not None:
+            conditions.append(f"received_at < {bind(until)}")
+    return conditions
+
+
+def _names(wanted: DeliveryFilter, typed: TypedQuery | None, digests: PeopleDigests, bind: Any) -> list[str]:
+    """Of each name that was given: the columns in which it may stand, each with an index of its own."""
+    names: list[str] = []
+    if wanted.order is not None:
+        order = bind(wanted.order)
+        names.append(f"(number = {order} OR external_id = {order})")
+    if typed is not None and typed.whole is not None:
+        whole = bind(typed.whole)
+        ways = [f"number = upper({whole})", f"external_id = {whole}"]
+        if typed.delivery_id is not None:
+            ways.append(f"delivery_id = {bind(typed.delivery_id)}")
+        if typed.people:
+            ways += [f"people @> {bind(digested)}::bigint[]" for digested in digests.asked(typed.people)]
+        names.append(f"({' OR '.join(ways)})")
+    return names
+
+
+def _beginning(reason: str) -> str:
+    return reason.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + ":%"

@@ -10,21 +10,46 @@ from typing import Any, Literal
 
 from common.contracts.intake import IntakeMessage
 from common.postgres import Connection
+from webhook_gateway.deliveries.digests import array_text
 
+_COLUMNS = {
+    "delivery_id": "uuid",
+    "received_at": "timestamptz",
+    "type": "text",
+    "event_id": "text",
+    "source": "text",
+    "event": "text",
+    "number": "text",
+    "external_id": "text",
+    "sent_at": "text",
+    "digest": "text",
+    "currency": "text",
+    "outcome": "text",
+    "lane": "text",
+    "reason": "text",
+    "status": "integer",
+    "replica": "text",
+    "replay_of": "uuid",
+    "body_form": "text",
+    "body": "bytea",
+    "headers": "jsonb",
+    "traceparent": "text",
+    "occurred_at": "timestamptz",
+    "repeats": "text",
+    "actor": "text",
+    "why": "text",
+    "people": "text",  # an array of arrays would be unnested whole; cast below
+}
+_ARRAYS = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_COLUMNS.values(), 1))
+_NAMES = ", ".join(_COLUMNS)
 # One statement for a batch. A copy that came by the spool corrects the storage path of the one that came by the broker.
-_SAVE_DELIVERIES = """
-INSERT INTO deliveries AS kept (
-    delivery_id, received_at, type, event_id, source, event, number, external_id, sent_at, digest, currency,
-    outcome, lane, reason, status, replica, replay_of, body_form, body, headers, traceparent, occurred_at, repeats, actor, why
-) SELECT * FROM unnest(
-    $1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-    $11::text[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[], $17::uuid[], $18::text[], $19::bytea[],
-    $20::jsonb[], $21::text[], $22::timestamptz[], $23::text[], $24::text[], $25::text[]
-)
+_SAVE_DELIVERIES = f"""
+INSERT INTO deliveries AS kept ({_NAMES})
+SELECT {_NAMES.replace("people", "people::bigint[]")} FROM unnest({_ARRAYS}) AS new ({_NAMES})
 ON CONFLICT (received_at, delivery_id) DO UPDATE
 SET lane = 'spool', outcome = CASE kept.outcome WHEN 'confirmed' THEN 'spooled' ELSE kept.outcome END
 WHERE excluded.lane = 'spool'
-"""
+"""  # noqa: S608 - constants
 _DELIVERY = """
 SELECT delivery_id::text AS id, type, event_id, source, event, body_form, body, coalesce(occurred_at, received_at) AS occurred_at,
        repeats, number, external_id, sent_at, digest, currency
@@ -34,12 +59,13 @@ FROM deliveries WHERE delivery_id = $1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """A delivery as it is kept. ``headers`` are masked."""
+    """A delivery as it is kept. ``headers`` are masked; ``people`` are digests of whom it is about."""
 
     hook: IntakeMessage
     outcome: str
     replay_of: str | None
     headers: Mapping[str, Any]
+    people: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,4 +136,5 @@ def _delivery_values(row: DeliveryRow) -> tuple[Any, ...]:
         hook.repeats,
         hook.actor,
         hook.why,
+        array_text(row.people),
     )

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
-from common.http import AdminChange, Moment, PageQuery
+from common.http import AdminChange, CustomersData, Moment, PageQuery
+from common.http.kept_bodies import mask_text, mask_value
+from webhook_gateway.deliveries.ledger import BY_SECONDS
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+_SECOND = timedelta(seconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC)
 _FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
 
 
-class DeliveriesQuery(PageQuery):
-    """Filters of the list of deliveries; all must hold."""
+class DeliveryFilter(BaseModel):
+    """Which deliveries; all that is given must hold."""
 
+    q: str | None = Field(
+        default=None,
+        max_length=255,
+        description="what a person knows: phone, mail, name, our number, the source's id, a time (2026-11-21T10:00)",
+    )
     order: str | None = Field(default=None, max_length=255, description="our number or the source's own id")
+    number: str | None = Field(default=None, max_length=255)
+    external_id: str | None = Field(default=None, max_length=255)
     source: str | None = Field(default=None, max_length=64)
     event: str | None = Field(default=None, max_length=100)
     outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed", "entered"] | None = None
+    reason: str | None = Field(default=None, max_length=255, description="whole, or the part before its colon")
+    undecided: bool | None = Field(default=None, description="quarantined, and neither replayed nor dismissed")
     since: Moment | None = Field(default=None, alias="from", description="received at or after")
     until: Moment | None = Field(default=None, alias="to", description="received before")
+
+
+class DeliveriesQuery(DeliveryFilter, PageQuery):
+    """Filters of the list of deliveries; all must hold."""
 
 
 class DeliveryItem(BaseModel):
@@ -49,19 +67,23 @@ class DeliveryItem(BaseModel):
     why: str | None
     size: int
     traceparent: str | None
+    erased_at: datetime | None
 
 
 class Delivery(DeliveryItem):
-    """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked."""
+    """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked.
+
+    Viewers see customers' data masked in `body` and `headers`, and no `body_base64`. `erased_at`: when the customer in it was erased.
+    """
 
     recorded_at: datetime
     event_id: str
     digest: str | None
     currency: str | None
     body_form: str
-    headers: dict[str, Any]
-    body: str | None
-    body_base64: str
+    headers: Annotated[dict[str, Any], CustomersData(mask_value)]
+    body: Annotated[str | None, CustomersData(mask_text)]
+    body_base64: Annotated[str | None, CustomersData(lambda _: None)]
 
 
 class Replay(AdminChange):
@@ -110,17 +132,29 @@ class LedgerQuery(BaseModel):
         since = self.since or max(until, _FIRST_DAY_ENDS) - _DAY
         if until <= since:
             raise InvalidInput("`to` must be after `from`")
-        return since, until
+        return _whole(since, now), _whole(until, now, up=True)
+
+
+def _whole(moment: datetime, now: datetime, *, up: bool = False) -> datetime:
+    """Return the second that a moment lies in, or the hour, where only hours are known; with ``up`` the next one, unless it is whole."""
+    unit = _HOUR if moment < now - BY_SECONDS else _SECOND
+    whole = moment.replace(minute=0, second=0, microsecond=0) if unit is _HOUR else moment.replace(microsecond=0)
+    return whole + unit if up and whole != moment and whole < _LAST - unit else whole
 
 
 class LedgerSums(BaseModel):
-    """received = confirmed + spooled + quarantined + refused."""
+    """`received` is counted where a request comes in, the others by its outcome; all is well when `difference` is 0."""
 
     received: int = 0
     confirmed: int = 0
     spooled: int = 0
     quarantined: int = 0
     refused: int = 0
+    outcomes: int = Field(default=0, description="confirmed + spooled + quarantined + refused")
+    difference: int = Field(
+        default=0,
+        description="received - outcomes: above 0 what is on its way to the recorder, or was not answered because its process died",
+    )
 
 
 class ReplicaSums(LedgerSums):
@@ -136,7 +170,10 @@ class SourceSums(LedgerSums):
 
 
 class Ledger(LedgerSums):
-    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of refusals."""
+    """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of the counts.
+
+    The period is widened to whole seconds, what is older than two days to whole hours.
+    """
 
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 
 from common.contracts.intake import HOOK_IGNORED, HOOK_QUARANTINED, HOOK_RECEIVED, IntakeMessage
 from common.errors import FieldError
@@ -14,7 +13,8 @@ from common.ids import derived_id, new_id, order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.model import NoStoragePath
 from webhook_gateway.hooks.model import ORDER_CREATED, UNREADABLE, Outcome, Source, Verdict
-from webhook_gateway.hooks.reading import Reading, read_hook
+from webhook_gateway.hooks.reading import Reading, created_order, read_hook
+from webhook_gateway.hooks.request import BodyFault
 
 _IGNORED: Mapping[str, str] = {"status": "ignored"}
 
@@ -38,34 +38,44 @@ class AcceptHook:
             return verdict
         return replace(verdict, outcome=Outcome.SPOOLED)
 
-    async def oversized(
-        self, source: Source, first_part: bytes, *, headers: str, received_at: datetime, traceparent: str | None
+    async def incomplete(
+        self,
+        source: Source,
+        first_part: bytes,
+        fault: BodyFault,
+        *,
+        headers: str,
+        received_at: datetime,
+        traceparent: str | None,
     ) -> Verdict:
-        """Keep the first part of a body over the limit. Never raises: the answer is 413 also when nothing could be kept."""
+        """Keep what came of a genuine body that is not whole, or that nobody here can read.
+
+        Never raises: the answer is the fault's also when nothing could be kept.
+        """
         delivery_id = new_id()
+        external_id = created_order(first_part)
+        event = UNREADABLE if external_id is None else ORDER_CREATED
         hook = IntakeMessage(
             type=HOOK_QUARANTINED,
             event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,
             source=source.name,
-            event=UNREADABLE,
+            event=event,
             body_form="envelope",
             body=first_part,
             received_at=received_at,
             replica=self._replica,
+            number=None if external_id is None else order_number(source.name, external_id),
+            external_id=external_id,
             digest=hashlib.sha256(first_part).hexdigest(),
-            reason="too_large",
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            reason=fault.reason,
+            status=fault.status,
             headers=headers,
             currency=source.currency,
             traceparent=traceparent,
         )
         verdict = Verdict(
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            event=UNREADABLE,
-            outcome=Outcome.QUARANTINED,
-            code="payload_too_large",
-            detail="the body is larger than what one hook may be",
+            status=fault.status, event=event, outcome=Outcome.QUARANTINED, code=fault.code, detail=fault.detail
         )
         try:
             await self._keep_safe(hook)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from common.http import problem
 from common.telemetry import current_request_id
+from webhook_gateway.hooks.encodings import READ
 from webhook_gateway.hooks.model import Verdict
 
 
@@ -21,6 +22,10 @@ def answer(verdict: Verdict, *, challenge: str) -> web.StreamResponse:
         headers["Retry-After"] = str(verdict.retry_after)
     elif verdict.status == 401:
         headers["WWW-Authenticate"] = challenge
+    elif verdict.status == 405:
+        headers["Allow"] = "POST"
+    elif verdict.status == 415:
+        headers["Accept-Encoding"] = READ
     return problem(
         status=verdict.status,
         code=verdict.code,

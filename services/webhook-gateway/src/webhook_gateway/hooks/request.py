@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ import orjson
 from aiohttp import http_exceptions, web
 
 from common.reading import storable
+from webhook_gateway.hooks.encodings import Coding, Unfolding, charset_of, coding_of, to_utf8
 
 _MASK = "***"
 _SECRET_NAMES = frozenset(
@@ -20,74 +21,65 @@ _SECRET_NAMES = frozenset(
 _MOST_HEADERS = 40
 _LONGEST_VALUE = 300
 
-_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-_GZIP, _ZLIB, _BARE = 31, 15, -15  # zlib's names for the three forms
-_DEFLATED = 8  # the low half of the first byte of zlib's form
-
 
 class BodyState(StrEnum):
-    """How reading ended."""
+    """How reading ended. ``UNSUPPORTED``: it is compressed in a way that nobody here reads."""
 
     COMPLETE = "complete"
     TOO_LARGE = "too_large"
     TOO_SLOW = "too_slow"
     BROKEN = "broken"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFault:
+    """What is answered to a body that is not whole. ``reason`` is what its quarantine says."""
+
+    status: int
+    code: str
+    detail: str
+    reason: str
+
+
+FAULTS: Mapping[BodyState, BodyFault] = {
+    BodyState.TOO_LARGE: BodyFault(
+        413, "payload_too_large", "the body is larger than what one request may be", "too_large"
+    ),
+    BodyState.TOO_SLOW: BodyFault(408, "request_timeout", "the body did not arrive in time", "request_timeout"),
+    BodyState.BROKEN: BodyFault(400, "broken_body", "the body did not arrive whole", "broken_body"),
+    BodyState.UNSUPPORTED: BodyFault(
+        415, "unsupported_encoding", "the body is compressed in a way that is not read here", "unsupported_encoding"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What was read. Of a body that is too large only the first part is in ``content``."""
+    """What was read: all of it, or as far as it came. ``content`` is compressed still when ``UNSUPPORTED``."""
 
     state: BodyState
     content: bytes
 
 
-class _Unfolding:
-    """Decompresses piece by piece, never more than it is asked for."""
-
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._stream = zlib.decompressobj(wbits=_GZIP if encoding == "gzip" else _ZLIB)
-        self._begun = False
-
-    def feed(self, piece: bytes, *, most: int) -> bytes:
-        """Return what the piece unfolds to, at most ``most`` bytes (positive) of it. Raises ``zlib.error``."""
-        if not self._begun:
-            self._begun = True
-            # RFC 9110 means zlib's form, some send it bare.
-            if self._encoding == "deflate" and piece[0] & 0x0F != _DEFLATED:
-                self._stream = zlib.decompressobj(wbits=_BARE)
-        unfolded = self._stream.decompress(piece, most)
-        if self._stream.unused_data:
-            raise zlib.error("something follows the end")
-        return unfolded
-
-    @property
-    def whole(self) -> bool:
-        """Whether its end has come."""
-        return self._stream.eof
-
-
 async def read_body(request: web.Request, *, limit: int, kept: int, deadline: float) -> Body:
     """Read at most ``limit`` bytes, counted as they come, chunked or not, and as they unfold where the sender compressed.
 
-    ``kept`` bytes are returned of a larger body. ``deadline`` is in seconds. Takes gzip and deflate; anything else is ``BROKEN``.
-    Never raises on what a client does. The server must not decompress by itself (``common.http.HttpServer`` does not).
+    ``kept`` bytes are returned of a larger body. ``deadline`` is in seconds. Never raises on what a client does. The server must not
+    decompress by itself (``common.http.HttpServer`` does not).
     """
     content = request.content
-    encoding = request.headers.get("Content-Encoding")
+    coding = content_coding(request)
     declared = request.content_length
     arrived = content.is_eof() and content.exception() is None
-    if arrived and declared is not None and declared <= limit and encoding is None:
+    if arrived and declared is not None and declared <= limit and coding == "plain":
         return Body(BodyState.COMPLETE, content.read_nowait())  # it came with the head: no timer, no waiting
-    unfolding = None
-    if encoding is not None and (name := encoding.strip().lower()) != "identity":
-        if name not in _ENCODINGS:
-            return Body(BodyState.BROKEN, b"")
-        unfolding = _Unfolding(name.removeprefix("x-"))
+    unfolding = None if coding is None or coding == "plain" else Unfolding(coding)
     chunks: list[bytes] = []
+    raw = b""  # the beginning as it came, for a body that cannot be unfolded
     size = came = 0
     bound = kept if declared is not None and declared > limit else limit
+    state = BodyState.COMPLETE
     try:
         async with asyncio.timeout(deadline):
             while size <= bound and came <= limit:
@@ -96,18 +88,37 @@ async def read_body(request: web.Request, *, limit: int, kept: int, deadline: fl
                     break
                 came += len(chunk)
                 if unfolding is not None:
+                    raw = raw or chunk[:kept]
                     chunk = unfolding.feed(chunk, most=bound + 1 - size)
                 chunks.append(chunk)
                 size += len(chunk)
     except TimeoutError:
-        return Body(BodyState.TOO_SLOW, b"".join(chunks)[:kept])
+        state = BodyState.TOO_SLOW
     except (web.RequestPayloadError, http_exceptions.HttpProcessingError, OSError, zlib.error):
-        return Body(BodyState.BROKEN, b"".join(chunks)[:kept])
-    if size > limit or came > limit or (declared is not None and declared > limit):
-        return Body(BodyState.TOO_LARGE, b"".join(chunks)[:kept])
-    if unfolding is not None and not unfolding.whole:
-        return Body(BodyState.BROKEN, b"".join(chunks)[:kept])
-    return Body(BodyState.COMPLETE, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        state = BodyState.BROKEN
+    if state is BodyState.COMPLETE:
+        if size > limit or came > limit or (declared is not None and declared > limit):
+            state = BodyState.TOO_LARGE
+        elif coding is None:
+            return Body(BodyState.UNSUPPORTED, b"".join(chunks))
+        elif unfolding is not None and not unfolding.whole and came:
+            state = BodyState.BROKEN
+        else:
+            return Body(BodyState.COMPLETE, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    return Body(state, b"".join(chunks)[:kept] or raw)
+
+
+def content_coding(request: web.Request) -> Coding | None:
+    """Return how the body is compressed, None when nobody here reads it."""
+    headers = request.headers
+    return "plain" if "Content-Encoding" not in headers else coding_of(",".join(headers.getall("Content-Encoding")))
+
+
+def text_of(request: web.Request, content: bytes) -> bytes:
+    """Return a body in UTF-8, read by the charset that its headers declare; the bytes as they came when that cannot be."""
+    headers = request.headers
+    charset = charset_of(headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
+    return content if charset is None else to_utf8(content, charset)
 
 
 def masked_headers(headers: Iterable[tuple[str, str]], secret_headers: frozenset[str] = frozenset()) -> str:

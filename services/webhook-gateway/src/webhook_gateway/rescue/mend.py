@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import orjson
@@ -15,15 +16,20 @@ from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
 from webhook_gateway.website.model import WebsiteOrder, read_order
 
+CurrencyOf = Callable[[str], str]
+"""The currency of a website."""
 
-async def mend(change: Change, store: EndangeredStore, endangered_id: str, *, body: object, now: datetime) -> Rescued:
+
+async def mend(
+    change: Change, store: EndangeredStore, endangered_id: str, *, body: object, currency_of: CurrencyOf, now: datetime
+) -> Rescued:
     """Keep a mended body beside the original, to be resubmitted later.
 
     Raises ``NotFound``, ``Conflict`` when it is a real order already or closed, ``Unprocessable`` with the fields at fault when it
     still could not become one.
     """
     found = await store.lock(change.connection, endangered_id)
-    raw, state = mended(found, body)
+    raw, state = mended(found, body, currency=currency_of(found.order.source))
     await store.save_mended(change.connection, endangered_id, body=raw, state=state, at=now)
     await change.record(
         "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
@@ -34,17 +40,17 @@ async def mend(change: Change, store: EndangeredStore, endangered_id: str, *, bo
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 
 
-def mended(found: LockedOrder, body: object) -> tuple[bytes, State]:
+def mended(found: LockedOrder, body: object, *, currency: str) -> tuple[bytes, State]:
     """Return the body as it is kept, and the order's new state. Raises as ``mend`` does."""
     state = after(found.state, Act.MEND, number=found.order.number)
     raw = orjson.dumps(body)
-    read_good_order(raw)
+    read_good_order(raw, currency=currency)
     return raw, state
 
 
-def read_good_order(body: bytes) -> WebsiteOrder:
+def read_good_order(body: bytes, *, currency: str) -> WebsiteOrder:
     """Read an order that can be taken. Raises ``Unprocessable`` for any other."""
-    order = read_order(body)
+    order = read_order(body, currency=currency)
     if order is None:
         raise Unprocessable("the order's body is no JSON object; send a mended one")
     if order.problems:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from time import time
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from webhook_gateway.rescue.model import ClosedAs
 from webhook_gateway.website.model import Category
+
+_LABELS = (*(category.value for category in Category), "anonymous")
 
 
 class RescueMetrics:
@@ -24,12 +27,14 @@ class RescueMetrics:
         )
         self._waiting = Gauge(
             "gateway_endangered_waiting",
-            "Endangered orders that nobody has saved or reported.",
+            "Endangered orders that nobody has saved or reported; anonymous: without a valid token.",
             ["category"],
             registry=registry,
         )
         oldest = Gauge(
-            "gateway_endangered_oldest_seconds", "Age of the oldest of them, 0 when there is none.", registry=registry
+            "gateway_endangered_oldest_seconds",
+            "Age of the oldest of them that is not anonymous, 0 when there is none.",
+            registry=registry,
         )
         self._unsent = Gauge(
             "gateway_endangered_reports_waiting", "Reports whose mail has not gone yet.", registry=registry
@@ -39,8 +44,16 @@ class RescueMetrics:
             "Age of the oldest of them, 0 when there is none.",
             registry=registry,
         )
-        for category in Category:
-            self._waiting.labels(category.value)
+        self._closed = Counter(
+            "gateway_endangered_closed_total",
+            "Endangered orders that people closed; own_test: it was a test of our own.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in get_args(ClosedAs):
+            self._closed.labels(outcome)
+        for category in _LABELS:
+            self._waiting.labels(category)
         for tried in ("sent", "postponed", "failed"):
             self._reports.labels(tried)
         self._oldest_at: datetime | None = None
@@ -52,12 +65,16 @@ class RescueMetrics:
         """Count a try to mail a report."""
         self._reports.labels(outcome).inc()
 
+    def closed(self, outcome: ClosedAs) -> None:
+        """Count an order that a person closed."""
+        self._closed.labels(outcome).inc()
+
     def show(
         self, waiting: Mapping[str, int], oldest_at: datetime | None, unsent: int, unsent_at: datetime | None
     ) -> None:
         """Show what waits for people, by category, and what waits for the mail server."""
-        for category in Category:
-            self._waiting.labels(category.value).set(waiting.get(category.value, 0))
+        for category in _LABELS:
+            self._waiting.labels(category).set(waiting.get(category, 0))
         self._oldest_at = oldest_at
         self._unsent.set(unsent)
         self._unsent_at = unsent_at

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from common.errors import Conflict
+from common.errors import Conflict, FieldError
 from common.ids import derived_id, order_number
-from webhook_gateway.hooks.model import WEBSITE
+from webhook_gateway.website.model import Category
+
+UNKNOWN_NETWORK = "unknown"
+"""Stands for the network of a request whose sender cannot be named."""
 
 
 class State(StrEnum):
@@ -31,6 +34,12 @@ class Act(StrEnum):
     REPORT = "report"
     CLOSE = "close"
 
+
+ClosedAs = Literal["done", "own_test"]
+"""Why nothing more is to be done; one's own test is counted apart."""
+
+WITHIN = timedelta(days=1)
+"""How far from each other two tries of one customer may be."""
 
 TO_RESCUE = (State.NEW, State.MENDED)
 """States in which the customer has no order and nobody was informed why."""
@@ -82,27 +91,38 @@ class LostOrder:
     address: str | None
     basket: Sequence[Any]
     number: str | None
+    source: str
+    external_id: str | None
+    network: str | None
+    anonymous: bool
     link: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedOrder:
-    """An endangered order, held by the transaction of a person who works on it. ``body`` is the mended one where there is one."""
+    """An endangered order, held by the transaction of a person who works on it. ``body`` is the mended one where there is one.
+
+    ``reported``: a report covers it that was not given up.
+    """
 
     order: LostOrder
     state: State
     body: bytes
-    external_id: str | None
+    reported: bool = False
 
     @property
     def number(self) -> str:
         """The number that the order has, or will have unless a mended body gives it another ``externalId``."""
-        return self.order.number or order_number(WEBSITE, self.external_id or self.order.id)
+        order = self.order
+        if order.number is not None:
+            return order.number
+        name = None if order.category == Category.KEY_REUSED else order.external_id
+        return order_number(order.source, name or order.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A report whose mail is to go. ``attempts`` counts the tries that were begun."""
+    """A report whose mail is to go. ``attempts`` counts the tries that were begun; ``endangered_id`` is the first order that it covers."""
 
     id: str
     endangered_id: str
@@ -118,6 +138,52 @@ class Report:
     message_id: str
     traceparent: str | None
     attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """Another order that may be the same customer's same wish. ``same`` names what both have.
+
+    An order that was taken has a ``number``, an endangered one an ``id`` and a ``state``.
+    """
+
+    same: tuple[str, ...]
+    received_at: datetime
+    number: str | None
+    id: str | None = None
+    state: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it by."""
+        return self.number or f"endangered {self.id}"
+
+
+class LikelyDuplicates(Conflict):
+    """Other orders look like this one; whoever knows better says ``despite_duplicates``."""
+
+    code = "likely_duplicates"
+
+    @classmethod
+    def of(cls, duplicates: Sequence[Duplicate]) -> LikelyDuplicates:
+        """Name them, and nothing of a customer's."""
+        named = ", ".join(f"{one.name} (same {' and '.join(one.same)})" for one in duplicates)
+        return cls(
+            f"there are likely duplicates within a day: {named}; with despite_duplicates it is done all the same",
+            fields=tuple(
+                FieldError(one.name, "likely_duplicate", f"same {' and '.join(one.same)}") for one in duplicates
+            ),
+        )
+
+
+def anonymous_fingerprint(network: str | None, at: datetime) -> str:
+    """Return what the warning of a network's hour is known by."""
+    return derived_id("anonymous-orders", network or UNKNOWN_NETWORK, hour_of(at).isoformat())
+
+
+def hour_of(at: datetime) -> datetime:
+    """Return the hour (UTC) that a request without a valid token is gathered in."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def endangered_fingerprint(endangered_id: str) -> str:

@@ -1,47 +1,40 @@
-"""Keeps refused website orders as endangered, raises an alert for each, and ends it when the website sends the order again."""
+"""Keeps refused website orders as endangered, and settles one when the website sends it again under its name."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
-from common.contracts.envelope import Envelope
 from common.contracts.intake import FRONTEND_ERROR_REPORTED, HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, IntakeMessage
-from common.ids import derived_id
 from common.postgres import Connection
-from webhook_gateway.hooks.model import REPLAY_OF, SERVICE, WEBSITE
-from webhook_gateway.rescue.model import endangered_fingerprint
-from webhook_gateway.website.model import Category, Rescue, category_of, rescue_from
+from webhook_gateway.hooks.model import REPLAY_OF
+from webhook_gateway.website.basket import Rescue, rescue_from
+from webhook_gateway.website.model import Category, category_of, is_website
 
-_MASK = "***"
-_SHOWN_DIGITS = 2
 _ENDANGERING = frozenset({WEBSITE_ORDER_REFUSED, FRONTEND_ERROR_REPORTED})
-_WHERE_TO_LOOK: Mapping[str, str] = {
-    Category.FRONT_END: "Искать на фронтенде: чем заказ не понравился серверу",
-    Category.BACK_END: "Искать на бэкенде",
-    Category.BANNED: "Слишком частые заказы: спам или сломан обход лимитов для менеджеров",
-    Category.MANAGER_BYPASS_BROKEN: "Сломан механизм, который разрешает менеджерам заказы без ограничений",
-}
 _SAVE = """
 INSERT INTO endangered_orders (
-    id, received_at, status, category, answer, customer, address, basket, body, external_id, replica, origin, link
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-ON CONFLICT (id) DO NOTHING
+    id, received_at, status, category, answer, customer, address, basket, body, external_id, replica, origin, link, source, phone, email,
+    basket_key, network, anonymous
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+ON CONFLICT (id) DO NOTHING RETURNING true
 """
+# An order whose name was another's is not the one that has it.
 _SETTLE_ARRIVED = """
 UPDATE endangered_orders AS e SET state = 'resubmitted', number = taken.number, arrived_at = taken.received_at
 FROM (
-    SELECT DISTINCT ON (external_id) external_id, number, received_at FROM deliveries
-    WHERE external_id = ANY($1) AND source = $2 AND type = $3 AND number IS NOT NULL
-    ORDER BY external_id, received_at
+    SELECT DISTINCT ON (d.source, d.external_id) d.source, d.external_id, d.number, d.received_at
+    FROM unnest($1::text[], $2::text[]) AS tried (source, external_id)
+    JOIN deliveries AS d ON d.external_id = tried.external_id AND d.source = tried.source
+    WHERE d.type = $3 AND d.number IS NOT NULL
+    ORDER BY d.source, d.external_id, d.received_at
 ) AS taken
-WHERE e.external_id = taken.external_id AND e.state IN ('open', 'new', 'mended')
+WHERE e.source = taken.source AND e.external_id = taken.external_id AND e.state IN ('open', 'new', 'mended') AND e.category <> $4
 RETURNING e.id::text AS endangered_id, e.number, e.arrived_at
 """
 
@@ -68,17 +61,19 @@ class ArrivedOrder:
     arrived_at: datetime
 
 
-async def save_endangered(connection: Connection, rows: Sequence[EndangeredRow]) -> None:
-    """Insert endangered orders, each once, in the caller's transaction."""
-    if rows:
-        await connection.executemany(_SAVE, [_values(row) for row in rows])
+async def save_endangered(connection: Connection, rows: Sequence[EndangeredRow]) -> list[EndangeredRow]:
+    """Insert endangered orders, each once, in the caller's transaction; return those that were not known."""
+    return [row for row in rows if await connection.fetchval(_SAVE, *_values(row))]
 
 
-async def settle_arrived(connection: Connection, names: Sequence[str]) -> Sequence[ArrivedOrder]:
-    """Mark those that the website sent again itself, and that were taken, in the caller's transaction."""
+async def settle_arrived(connection: Connection, names: Sequence[tuple[str, str]]) -> Sequence[ArrivedOrder]:
+    """Mark those that the website sent again itself under their names (source, external id), and that were taken."""
     if not names:
         return ()
-    rows = await connection.fetch(_SETTLE_ARRIVED, list(names), WEBSITE, HOOK_RECEIVED)
+    sources, external_ids = zip(*names, strict=True)
+    rows = await connection.fetch(
+        _SETTLE_ARRIVED, list(sources), list(external_ids), HOOK_RECEIVED, Category.KEY_REUSED.value
+    )
     return [ArrivedOrder(**dict(row)) for row in rows]
 
 
@@ -87,72 +82,31 @@ def endangered_rows(hooks: Sequence[IntakeMessage]) -> list[EndangeredRow]:
     return [_row(hook) for hook in hooks if hook.type in _ENDANGERING]
 
 
-def tried_again(hooks: Sequence[IntakeMessage]) -> list[str]:
-    """Return the external ids of the website orders that somebody tried to place with these deliveries."""
-    return sorted({hook.external_id for hook in hooks if hook.external_id is not None and _is_try(hook)})
+def reused_row(hook: IntakeMessage) -> EndangeredRow:
+    """Return an order that was answered 201 although its name was another's, because nobody could be asked."""
+    return EndangeredRow(
+        hook=hook,
+        status=hook.status or 0,
+        category=Category.KEY_REUSED.value,
+        answer=None,
+        rescue=rescue_from(hook.body),
+    )
+
+
+def tried_again(hooks: Sequence[IntakeMessage]) -> list[tuple[str, str]]:
+    """Return source and external id of the website orders that somebody tried to place with these deliveries."""
+    return sorted({(hook.source, hook.external_id) for hook in hooks if hook.external_id is not None and _is_try(hook)})
 
 
 def _is_try(hook: IntakeMessage) -> bool:
-    tried = hook.type in _ENDANGERING or (hook.type == HOOK_RECEIVED and hook.source == WEBSITE)
+    tried = hook.type in _ENDANGERING or (hook.type == HOOK_RECEIVED and is_website(hook.source))
     return tried and not (hook.reason or "").startswith(REPLAY_OF)
-
-
-def endangered_alert(row: EndangeredRow, *, public_url: str) -> Envelope:
-    """Return the alert of an endangered order. The customer's data is masked: it goes to chats."""
-    hook, customer = row.hook, row.rescue.customer
-    reported = row.origin == "front_end"
-    what = "сайт сообщил об ошибке с корзиной" if reported else f"POST /api/v1/orders/ отвечен {row.status}"
-    problem = ProblemRaisedV1(
-        kind="website_order.endangered",
-        severity="critical",
-        fingerprint=endangered_fingerprint(hook.delivery_id),
-        summary=f"Заказ с сайта под угрозой: {what}. {_WHERE_TO_LOOK[row.category]}",
-        details={
-            "endangered_id": hook.delivery_id,
-            "category": row.category,
-            "status": str(row.status),
-            "name": mask_name(customer.get("name")),
-            "phone": mask_contact(customer.get("phone")),
-            "email": mask_contact(customer.get("email")),
-            "positions": str(len(row.rescue.basket)),
-        },
-        service=SERVICE,
-        order_number=hook.number,
-        source=hook.source,
-        link=f"{public_url}/admin/v1/endangered-orders?id={hook.delivery_id}",
-        occurred_at=hook.received_at,
-    )
-    return Envelope.of(
-        problem,
-        event_id=derived_id("problem", "website_order.endangered", hook.delivery_id),
-        source=f"/{SERVICE}",
-        subject=hook.number,
-        time=hook.received_at,
-        traceparent=hook.traceparent,
-    )
-
-
-def no_longer_endangered(order: ArrivedOrder) -> Envelope:
-    """Return the end of an endangered order's incident: the website sent the order again, and it was taken."""
-    over = ProblemResolvedV1(
-        fingerprint=endangered_fingerprint(order.endangered_id),
-        summary="Сайт прислал этот заказ снова, и он принят",
-        service=SERVICE,
-        occurred_at=order.arrived_at,
-    )
-    return Envelope.of(
-        over,
-        event_id=derived_id("problem-resolved", order.endangered_id, "arrived"),
-        source=f"/{SERVICE}",
-        subject=order.number,
-        time=order.arrived_at,
-    )
 
 
 def _row(hook: IntakeMessage) -> EndangeredRow:
     status = hook.status or 0
     reported = hook.type == FRONTEND_ERROR_REPORTED
-    named = hook.reason if hook.reason in _WHERE_TO_LOOK else None
+    named = hook.reason if hook.reason in set(Category) else None
     notes = json_or_none(hook.headers)
     link = notes.get("link") if reported and isinstance(notes, dict) else None
     return EndangeredRow(
@@ -164,18 +118,6 @@ def _row(hook: IntakeMessage) -> EndangeredRow:
         origin="front_end" if reported else "server",
         link=link if isinstance(link, str) else None,
     )
-
-
-def mask_contact(value: str | None) -> str:
-    """Return a phone or mail with all but its last two characters hidden."""
-    if not value:
-        return "-"
-    return f"{_MASK}{value[-_SHOWN_DIGITS:]}" if len(value) > 2 * _SHOWN_DIGITS else _MASK
-
-
-def mask_name(value: str | None) -> str:
-    """Return the first letter of a name."""
-    return f"{value.strip()[:1]}{_MASK}" if value and value.strip() else "-"
 
 
 def json_or_none(text: str | None) -> Any:
@@ -202,4 +144,10 @@ def _values(row: EndangeredRow) -> tuple[Any, ...]:
         hook.replica,
         row.origin,
         row.link,
+        hook.source,
+        row.rescue.phone,
+        row.rescue.email,
+        row.rescue.basket_key,
+        hook.network,
+        hook.anonymous,
     )

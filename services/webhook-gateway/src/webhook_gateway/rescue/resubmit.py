@@ -12,42 +12,67 @@ from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
 from common.service import add_act
 from common.telemetry import current_traceparent, scrub_text
-from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE, WEBSITE
-from webhook_gateway.rescue.mend import read_good_order
-from webhook_gateway.rescue.model import Act, LockedOrder, State, after
+from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE
+from webhook_gateway.rescue.duplicates import find_duplicates
+from webhook_gateway.rescue.mend import CurrencyOf, read_good_order
+from webhook_gateway.rescue.model import Act, LikelyDuplicates, LockedOrder, State, after
 from webhook_gateway.rescue.store import EndangeredStore
-from webhook_gateway.rescue.views import Resubmitted
+from webhook_gateway.rescue.views import LikelyDuplicate, Resubmitted
+from webhook_gateway.website.basket import rescue_from
+from webhook_gateway.website.model import Category
 
 
 async def resubmit(
     change: Change,
-    store: EndangeredStore,
     endangered_id: str,
     *,
+    store: EndangeredStore,
     mended: object | None,
+    despite_duplicates: bool,
+    preview: bool,
     now: datetime,
     replica: str,
-    currency: str,
+    currency_of: CurrencyOf,
 ) -> Resubmitted:
-    """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value). Raises as ``mend`` does."""
+    """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value).
+
+    Raises as ``mend`` does, and ``LikelyDuplicates`` when there are any, unless ``despite_duplicates``, or this is only a ``preview``,
+    which names them.
+    """
     found = await store.lock(change.connection, endangered_id)
+    order = found.order
     hook, state = resubmitted(
         found,
         mended,
         now=now,
         replica=replica,
-        currency=currency,
+        currency=currency_of(order.source),
         actor=change.principal.name,
         why=scrub_text(change.reason),
     )
     number = hook.number or ""
+    duplicates = await find_duplicates(
+        change.connection,
+        rescue_from(hook.body),
+        source=order.source,
+        endangered_id=endangered_id,
+        number=number,
+        received_at=order.received_at,
+    )
+    if duplicates and not (despite_duplicates or preview):
+        raise LikelyDuplicates.of(duplicates)
     await store.save_resubmitted(change.connection, endangered_id, number=number, body=hook.body, state=state, at=now)
     await outbox.add(change.connection, hook.to_envelope())
     await change.record(
         "endangered_order.resubmit",
         f"endangered:{endangered_id}",
         before={"state": found.state},
-        after={"state": state, "number": number, "mended": mended is not None},
+        after={
+            "state": state,
+            "number": number,
+            "mended": mended is not None,
+            "despite_duplicates": [one.name for one in duplicates],
+        },
     )
     await add_act(
         change,
@@ -64,6 +89,7 @@ async def resubmit(
         delivery_id=hook.delivery_id,
         event=hook.event,
         number=number,
+        duplicates=[LikelyDuplicate.of(one) for one in duplicates],
         dry_run=change.dry_run,
     )
 
@@ -81,30 +107,34 @@ def resubmitted(
     """Return what is published, and the order's new state. The order's time is when its customer placed it.
 
     The same endangered order always becomes the same order: it is called by the body's ``externalId``, else by what the first try was
-    called by, else by the id of its record.
+    called by, else by the id of its record. One whose name was another order's is called by the id of its record.
     """
     state = after(found.state, Act.RESUBMIT, number=found.order.number)
     body = found.body if mended is None else orjson.dumps(mended)
-    order = read_good_order(body)
-    external_id = order.external_id or found.external_id or found.order.id
+    order = read_good_order(body, currency=currency)
+    lost = found.order
+    names = [order.external_id, lost.external_id]
+    if lost.category == Category.KEY_REUSED:
+        names = [name for name in names if name != lost.external_id]
+    external_id = next((name for name in names if name is not None), lost.id)
     fresh = new_id()
     hook = IntakeMessage(
         type=HOOK_RECEIVED,
         event_id=derived_id("replay", fresh),
         delivery_id=fresh,
-        source=WEBSITE,
+        source=lost.source,
         event=ORDER_CREATED,
         body_form="payload",
         body=body,
         received_at=now,
         replica=replica,
-        number=order_number(WEBSITE, external_id),
+        number=order_number(lost.source, external_id),
         external_id=external_id,
         digest=order.digest,
-        reason=REPLAY_OF + found.order.id,
+        reason=REPLAY_OF + lost.id,
         currency=currency,
         traceparent=current_traceparent(),
-        occurred_at=found.order.received_at,
+        occurred_at=lost.received_at,
         actor=actor,
         why=why,
     )

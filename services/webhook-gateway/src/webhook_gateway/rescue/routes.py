@@ -1,26 +1,44 @@
-"""The addresses at which endangered orders are listed, mended, resubmitted, reported and closed."""
+"""The addresses at which endangered orders are found, mended, resubmitted, reported and closed, one or many at once."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound, Unprocessable
-from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route, decode_cursor, page_of
+from common.http import (
+    BULK_ERRORS,
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Bulk,
+    BulkAnswer,
+    BulkDone,
+    Change,
+    Changes,
+    Page,
+    Request,
+    Route,
+    decode_cursor,
+    page_of,
+)
 from webhook_gateway.rescue import views
 from webhook_gateway.rescue.close import close
 from webhook_gateway.rescue.letter import letter_of
-from webhook_gateway.rescue.mend import mend
-from webhook_gateway.rescue.model import TO_RESCUE
+from webhook_gateway.rescue.mend import CurrencyOf, mend
+from webhook_gateway.rescue.metrics import RescueMetrics
+from webhook_gateway.rescue.report_store import ReportQueue
 from webhook_gateway.rescue.resubmit import resubmit
-from webhook_gateway.rescue.store import EndangeredStore
-from webhook_gateway.rescue.write_report import Addresses, write_report
+from webhook_gateway.rescue.search import EndangeredSearch
+from webhook_gateway.rescue.store import EndangeredStore, uuid_or_none
+from webhook_gateway.rescue.write_report import Addresses, ReportOnMany, ReportWriting, write_report
 
-_ONE = "/admin/v1/endangered-orders/{id}"
+_ALL = "/admin/v1/endangered-orders"
+_ONE = _ALL + "/{id}"
 
 
 class RescueRoutes:
@@ -30,21 +48,27 @@ class RescueRoutes:
         self,
         changes: Changes,
         store: EndangeredStore,
+        search: EndangeredSearch,
+        reports: ReportQueue,
         *,
         addresses: Addresses,
         mail_due: Callable[[], None] | None,
+        metrics: RescueMetrics,
         clock: Clock,
         replica: str,
-        currency: str,
+        currency_of: CurrencyOf,
     ) -> None:
         """``mail_due`` is called when a report was committed; None: no mail is sent."""
         self._changes = changes
         self._store = store
+        self._search = search
+        self._reports = reports
         self._addresses = addresses
         self._mail_due = mail_due
+        self._metrics = metrics
         self._clock = clock
         self._replica = replica
-        self._currency = currency
+        self._currency_of = currency_of
 
     def routes(self) -> list[Route]:
         """Return the addresses; lists are for viewers, changes for operators."""
@@ -57,13 +81,40 @@ class RescueRoutes:
             idempotent=True,
             errors=(NotFound, Conflict, Unprocessable),
         )
+        bulk = partial(change, response=BulkAnswer, errors=BULK_ERRORS)
         return [
             read(
-                path="/admin/v1/endangered-orders",
+                path=_ALL,
                 handler=self.endangered,
                 summary="Website orders that were not answered 201",
                 query=views.EndangeredQuery,
                 response=Page[views.EndangeredOrder],
+            ),
+            bulk(
+                path=_ALL + "/resubmit",
+                handler=self.resubmit_many,
+                summary="Make real orders of many endangered ones",
+                request=views.ResubmitMany,
+            ),
+            bulk(
+                path=_ALL + "/report",
+                handler=self.report_on_many,
+                summary="One report on many endangered orders",
+                description="One letter covers all that can be reported; the mail goes after the answer.",
+                request=views.ReportMany,
+            ),
+            bulk(
+                path=_ALL + "/close",
+                handler=self.close_many,
+                summary="Nothing more to do with many",
+                request=views.CloseMany,
+            ),
+            read(
+                path=_ONE,
+                handler=self.one,
+                summary="One endangered order",
+                response=views.EndangeredOrder,
+                errors=(NotFound,),
             ),
             change(
                 path=_ONE + "/mend",
@@ -76,6 +127,7 @@ class RescueRoutes:
                 path=_ONE + "/resubmit",
                 handler=self.resubmit,
                 summary="Make a real order of an endangered one",
+                description="Where orders within a day look like it (`duplicates`), it needs `despite_duplicates`; a dry run names them.",
                 request=views.Resubmit,
                 response=views.Resubmitted,
             ),
@@ -102,65 +154,121 @@ class RescueRoutes:
                 request=views.Close,
                 response=views.Rescued,
             ),
+            change(
+                path=_ONE + "/own-test",
+                handler=self.own_test,
+                summary="It was a test of our own",
+                description="Closes it with the outcome `own_test`, which is counted apart.",
+                request=AdminChange,
+                response=views.Rescued,
+            ),
         ]
 
     async def endangered(self, request: Request[None, views.EndangeredQuery]) -> Page[views.EndangeredOrder]:
         """List endangered orders, the newest first."""
         query = request.query
-        states = None if query.state is None else TO_RESCUE if query.state == "open" else (query.state,)
-        rows = await self._store.page(
-            states=states,
-            category=query.category,
-            only=None if query.id is None else _uuid(query.id),
-            after=decode_cursor(query.cursor, datetime, str),
-            limit=query.limit + 1,
+        only = None if query.id is None else uuid_or_none(query.id)
+        if query.id is not None and only is None:
+            raise InvalidInput("id is no UUID")
+        position = decode_cursor(query.cursor, datetime, str)
+        rows = await self._search.page(
+            query, only=only, after=None if position is None else (position[0], position[1]), limit=query.limit + 1
         )
         return page_of(
             rows, limit=query.limit, item=_shown, key=lambda row: (row["received_at"].isoformat(), row["id"])
         )
 
+    async def one(self, request: Request[None, None]) -> views.EndangeredOrder:
+        """Show one endangered order."""
+        rows = await self._search.page(views.EndangeredFilter(), only=request.path_uuid("id"), after=None, limit=1)
+        if not rows:
+            raise NotFound("no such endangered order")
+        return _shown(rows[0])
+
     async def mend(self, request: Request[views.Mend, None]) -> Answer:
         """Keep a mended body."""
         return await self._changes.carry_out(
             request,
-            lambda change: mend(change, self._store, _id(request), body=request.body.body, now=self._clock.now()),
+            lambda change: mend(
+                change,
+                self._store,
+                _id(request),
+                body=request.body.body,
+                currency_of=self._currency_of,
+                now=self._clock.now(),
+            ),
         )
 
     async def resubmit(self, request: Request[views.Resubmit, None]) -> Answer:
         """Make a real order of an endangered one."""
-        return await self._changes.carry_out(
-            request,
-            lambda change: resubmit(
-                change,
-                self._store,
-                _id(request),
-                mended=request.body.body,
-                now=self._clock.now(),
-                replica=self._replica,
-                currency=self._currency,
-            ),
+        asked = request.body
+        work = self._resubmitting(asked.body, despite_duplicates=asked.despite_duplicates, preview=asked.dry_run)
+        return await self._changes.carry_out(request, lambda change: work(change, _id(request)))
+
+    async def resubmit_many(self, request: Request[views.ResubmitMany, None]) -> Answer:
+        """Make real orders of many."""
+        resubmitting = self._resubmitting(None, despite_duplicates=request.body.despite_duplicates, preview=False)
+
+        async def _work(change: Change, endangered_id: str) -> BulkDone:
+            done = await resubmitting(change, endangered_id)
+            looks_like = [f"looks like {one.number or one.id}" for one in done.duplicates]
+            return BulkDone(outcome="resubmitted", detail=done.number, notices=looks_like)
+
+        return await self._bulk("endangered_order.resubmit", _work).carry_out(self._changes, request)
+
+    def _resubmitting(self, body: object | None, *, despite_duplicates: bool, preview: bool) -> Any:
+        return partial(
+            resubmit,
+            store=self._store,
+            mended=body,
+            despite_duplicates=despite_duplicates,
+            preview=preview,
+            now=self._clock.now(),
+            replica=self._replica,
+            currency_of=self._currency_of,
         )
 
     async def close(self, request: Request[views.Close, None]) -> Answer:
         """Say that nothing more is to be done."""
-        return await self._changes.carry_out(
-            request, lambda change: close(change, self._store, _id(request), now=self._clock.now())
-        )
+        work = self._closing(request.body.outcome)
+        return await self._changes.carry_out(request, lambda change: work(change, _id(request)))
+
+    async def own_test(self, request: Request[AdminChange, None]) -> Answer:
+        """Say that it was a test."""
+        work = self._closing("own_test")
+        return await self._changes.carry_out(request, lambda change: work(change, _id(request)))
+
+    async def close_many(self, request: Request[views.CloseMany, None]) -> Answer:
+        """Close many."""
+        closing = self._closing(request.body.outcome)
+
+        async def _work(change: Change, endangered_id: str) -> BulkDone:
+            await closing(change, endangered_id)
+            return BulkDone(outcome="closed", detail=request.body.outcome)
+
+        return await self._bulk("endangered_order.close", _work).carry_out(self._changes, request)
+
+    def _closing(self, outcome: Literal["done", "own_test"]) -> Any:
+        return partial(close, store=self._store, outcome=outcome, closed=self._metrics.closed, now=self._clock.now())
 
     async def report(self, request: Request[views.WriteReport, None]) -> Answer:
         """Complete the report; it is mailed after the answer."""
-        return await self._changes.carry_out(
-            request,
-            lambda change: write_report(
-                change,
-                self._store,
-                _id(request),
-                cause=request.body.cause,
-                remedy=request.body.remedy,
-                addresses=self._addresses,
-                mail_due=self._mail_due,
-                now=self._clock.now(),
-            ),
+        writing = self._writing(request.body)
+        return await self._changes.carry_out(request, lambda change: write_report(change, writing, _id(request)))
+
+    async def report_on_many(self, request: Request[views.ReportMany, None]) -> Answer:
+        """Complete one report on many orders; it is mailed after the answer."""
+        work = ReportOnMany(self._writing(request.body))
+        return await self._bulk("endangered_order.report", work).carry_out(self._changes, request)
+
+    def _writing(self, said: views.CauseAndRemedy) -> ReportWriting:
+        return ReportWriting(
+            store=self._store,
+            addresses=self._addresses,
+            mail_due=self._mail_due,
+            cause=said.cause,
+            remedy=said.remedy,
+            now=self._clock.now(),
         )
 
     async def report_file(self, request: Request[None, None]) -> views.ReportFile:
@@ -169,8 +277,8 @@ class RescueRoutes:
         order = await self._store.order(endangered_id)
         if order is None:
             raise NotFound("no such endangered order")
-        letter = letter_of(order, cause=None, remedy=None)
-        rows = await self._store.reports(endangered_id)
+        letter = letter_of([order], cause=None, remedy=None)
+        rows = await self._reports.reports(endangered_id)
         return views.ReportFile(
             draft=views.Draft(
                 recipient=self._addresses.to,
@@ -180,6 +288,9 @@ class RescueRoutes:
             ),
             reports=[views.SentReport(**dict(row)) for row in rows],
         )
+
+    def _bulk(self, operation: str, work: Callable[[Change, str], Any]) -> Bulk[str]:
+        return Bulk(operation=operation, find=self._search.find, lock=self._store.lock_all, work=work)
 
 
 def _id(request: Request[Any, None]) -> str:
@@ -191,10 +302,3 @@ def _shown(row: Any) -> views.EndangeredOrder:
     mended = values.pop("mended_body")
     body = views.text_or_none(values.pop("body"))
     return views.EndangeredOrder(**values, body=body, mended=None if mended is None else views.text_or_none(mended))
-
-
-def _uuid(text: str) -> uuid.UUID:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        raise InvalidInput("id is no UUID") from None

@@ -15,7 +15,7 @@ from common.telemetry import get_logger
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.metrics import RescueMetrics
 from webhook_gateway.rescue.model import Report
-from webhook_gateway.rescue.store import ReportQueue
+from webhook_gateway.rescue.report_store import ReportQueue
 
 _log = get_logger()
 _LONGEST_PAUSE = timedelta(minutes=10)
@@ -55,6 +55,8 @@ class SendReports:
 
     async def __call__(self) -> None:
         """Send everything that is due."""
+        while await self._queue.compose():
+            pass
         while (report := await self._queue.claim(lease=self._lease)) is not None:
             await self._send(report)
 

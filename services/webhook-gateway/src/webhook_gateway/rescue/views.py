@@ -3,19 +3,64 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from common.http import AdminChange, PageQuery
+from common.http import CONTACT, CONTENT, NAME, AdminChange, BulkChange, BulkFilter, Moment, PageQuery
+from webhook_gateway.rescue.model import Duplicate
+
+CategoryName = Literal["front_end", "back_end", "banned", "manager_bypass_broken", "key_reused", "customer_network"]
 
 
-class EndangeredQuery(PageQuery):
-    """Filters of the list of endangered orders; all must hold. State `open` is everything whose customer is still to be saved."""
+def _is_none(value: object) -> bool:
+    return value is None
 
+
+class EndangeredFilter(BaseModel):
+    """Which endangered orders; all that is given must hold. State `open` is everything whose customer is still to be saved."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    q: str | None = Field(
+        default=None,
+        min_length=2,
+        max_length=200,
+        description="anything that a customer says: phone (or its last digits), mail, part of the name, number, external id",
+    )
+    phone: str | None = Field(default=None, max_length=64, description="in any spelling")
+    email: str | None = Field(default=None, max_length=255)
+    name: str | None = Field(default=None, min_length=2, max_length=200, description="a part of it, in any case")
+    number: str | None = Field(default=None, max_length=64)
+    external_id: str | None = Field(default=None, max_length=255)
+    source: str | None = Field(default=None, max_length=64, description="`website`, `website:kz`")
     state: Literal["open", "new", "mended", "resubmitted", "reported", "closed"] | None = None
-    category: Literal["front_end", "back_end", "banned", "manager_bypass_broken"] | None = None
+    category: CategoryName | None = None
+    network: str | None = Field(default=None, max_length=64, description="/24 or /64 that it came from; `unknown`")
+    anonymous: bool | None = Field(default=None, description="no valid token came with it")
+    outcome: Literal["done", "own_test"] | None = Field(default=None, description="of a closed one")
+    since: Moment | None = Field(default=None, alias="from", description="received at or after")
+    until: Moment | None = Field(default=None, alias="to", description="received before")
+
+
+class EndangeredQuery(PageQuery, EndangeredFilter):
+    """Filters of the list of endangered orders."""
+
     id: str | None = Field(default=None, max_length=64, description="only this one")
+
+
+class EndangeredChoice(BulkFilter, EndangeredFilter):
+    """Which endangered orders a bulk change takes."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Customer(BaseModel):
+    """Who ordered, as far as it could be read."""
+
+    name: Annotated[str | None, NAME] = Field(default=None, exclude_if=_is_none)
+    phone: Annotated[str | None, CONTACT] = Field(default=None, exclude_if=_is_none)
+    email: Annotated[str | None, CONTACT] = Field(default=None, exclude_if=_is_none)
 
 
 class EndangeredOrder(BaseModel):
@@ -23,25 +68,32 @@ class EndangeredOrder(BaseModel):
 
     `body` is the request as it came (null when the bytes are no UTF-8 text), `mended` what a person made of it. `origin` says who saw it
     fail: the server, or the front end by way of Sentry (`link` leads there). `number` is the real order that it has become;
-    `arrived_at` says that the website sent it again itself and it was taken.
+    `arrived_at` says that the customer sent it again and it was taken. `outcome` says why it was closed. `version` grows with each change.
+    `anonymous`: no valid token came with it. `network` is the sender's /24 or /64.
     """
 
     id: str
+    version: int
+    source: str
     received_at: datetime
     status: int
     category: str
     origin: Literal["server", "front_end"]
     link: str | None
     answer: Any
-    customer: dict[str, str]
-    address: str | None
-    basket: list[Any]
-    body: str | None
-    mended: str | None
+    customer: Customer
+    address: Annotated[str | None, CONTENT]
+    basket: Annotated[list[Any], CONTENT]
+    body: Annotated[str | None, CONTENT]
+    mended: Annotated[str | None, CONTENT]
     external_id: str | None
     replica: str
+    network: str | None
+    anonymous: bool
     state: str
+    outcome: str | None
     number: str | None
+    report_id: str | None
     mended_at: datetime | None
     resubmitted_at: datetime | None
     reported_at: datetime | None
@@ -56,7 +108,9 @@ class Mend(AdminChange):
 
 
 class Close(AdminChange):
-    """Nothing more is to be done."""
+    """Nothing more is to be done: it is settled, or it was one's own test."""
+
+    outcome: Literal["done", "own_test"] = "done"
 
 
 class Rescued(BaseModel):
@@ -64,6 +118,7 @@ class Rescued(BaseModel):
 
     id: str
     state: str
+    outcome: str | None = None
     dry_run: bool
 
 
@@ -71,17 +126,52 @@ class Resubmit(AdminChange):
     """Make a real order of it. `body`, if given, replaces what was kept."""
 
     body: dict[str, Any] | None = None
+    despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
 
 
-class Resubmitted(Rescued):
-    """The real order: a delivery of its own, with the order's number."""
+class LikelyDuplicate(BaseModel):
+    """Another order that may be the same customer's same wish; `same` names what both have: name, phone, email, basket.
 
+    One that was taken has a `number`, an endangered one an `id` and a `state`.
+    """
+
+    same: list[str]
+    received_at: datetime
+    number: str | None
+    id: str | None
+    state: str | None
+
+    @classmethod
+    def of(cls, one: Duplicate) -> LikelyDuplicate:
+        """Show it."""
+        return cls(same=list(one.same), received_at=one.received_at, number=one.number, id=one.id, state=one.state)
+
+
+class Resubmitted(BaseModel):
+    """The real order: a delivery of its own, with the order's number. `duplicates` are orders within a day that look like it."""
+
+    id: str
+    state: str
     delivery_id: str
     event: str
     number: str
+    duplicates: list[LikelyDuplicate]
+    dry_run: bool
 
 
-class WriteReport(AdminChange):
+class ResubmitMany(BulkChange[str, EndangeredChoice]):
+    """Make real orders of them, as they are or as they were mended. One with likely duplicates is left alone."""
+
+    despite_duplicates: bool = Field(default=False, description="also those that other orders look like")
+
+
+class CloseMany(BulkChange[str, EndangeredChoice]):
+    """Nothing more is to be done with them."""
+
+    outcome: Literal["done", "own_test"] = "done"
+
+
+class CauseAndRemedy(BaseModel):
     """What a person fills in: the cause in plain language, and what was or will be done about it."""
 
     cause: str = Field(
@@ -97,6 +187,14 @@ class WriteReport(AdminChange):
         return value.strip()
 
 
+class WriteReport(AdminChange, CauseAndRemedy):
+    """The report on one order."""
+
+
+class ReportMany(BulkChange[str, EndangeredChoice], CauseAndRemedy):
+    """One report on many orders: one letter."""
+
+
 class WrittenReport(BaseModel):
     """The report as it goes, or as it would go (`dry_run`; then it has no `id`). `state` says what became of the mail later."""
 
@@ -108,7 +206,7 @@ class WrittenReport(BaseModel):
     recipient: str | None
     copies: list[str]
     subject: str
-    text: str
+    text: Annotated[str, CONTENT]
     dry_run: bool
 
 
@@ -124,9 +222,10 @@ class SentReport(BaseModel):
     recipient: str
     copies: list[str]
     subject: str
-    text: str
+    text: Annotated[str, CONTENT]
     message_id: str
     state: Literal["waiting", "sending", "sent", "failed"]
+    orders: int = Field(description="how many it covers")
     attempts: int
     last_error: str | None
     sent_at: datetime | None
@@ -138,7 +237,7 @@ class Draft(BaseModel):
     recipient: str | None
     copies: list[str]
     subject: str
-    text: str
+    text: Annotated[str, CONTENT]
 
 
 class ReportFile(BaseModel):

@@ -14,14 +14,17 @@ import orjson
 from common.contracts.intake import HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, IntakeMessage
 from common.errors import FieldError
 from common.ids import derived_id, new_id, order_number
+from common.reading import phone_key
 from common.telemetry import get_logger, report_exception
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.model import NoStoragePath
-from webhook_gateway.hooks.model import ORDER_CREATED, WEBSITE, Outcome, Verdict
+from webhook_gateway.hooks.model import ORDER_CREATED, Outcome, Verdict
 from webhook_gateway.website import callers, model
+from webhook_gateway.website.basket import basket_state
 from webhook_gateway.website.budget import RecordBudget
-from webhook_gateway.website.limits import OrderLimits
+from webhook_gateway.website.limits import NamedOrder, OrderLimits
 from webhook_gateway.website.metrics import WebsiteMetrics
+from webhook_gateway.website.sites import Site
 
 _log = get_logger()
 _UNPROVEN = frozenset({401, 403, 413})
@@ -31,10 +34,12 @@ _UNPROVEN = frozenset({401, 403, 413})
 class Submission:
     """A request to place an order. ``headers`` is JSON, secrets masked.
 
-    ``manager``: the token is a manager's. ``manager_sign``: something else says that a manager placed it, a token of theirs that was
-    valid before, or their mark on the request.
+    ``site`` is the token's. ``manager``: the token is a manager's. ``manager_sign``: something else says that a manager placed it, a
+    token of theirs that was valid before, or their mark on the request. ``anonymous``: nothing says that a website of ours sent it; its
+    token is not valid and never was.
     """
 
+    site: Site
     body: bytes
     headers: str
     received_at: datetime
@@ -42,12 +47,16 @@ class Submission:
     idempotency_key: str | None
     manager: bool
     manager_sign: bool = False
+    anonymous: bool = False
     ip: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What a website is answered instead of 201. ``external_id``: what the try was called by, where that is not in the request."""
+    """What a website is answered instead of 201.
+
+    ``external_id``: what the try was called by, where that is not in the request. ``category``: where to look, if not as the status says.
+    """
 
     status: int
     code: str
@@ -55,6 +64,7 @@ class Refusal:
     fields: tuple[FieldError, ...] = ()
     retry_after: int = 1
     external_id: str | None = None
+    category: model.Category | None = None
 
 
 class AcceptWebsiteOrder:
@@ -69,7 +79,6 @@ class AcceptWebsiteOrder:
         budget: RecordBudget,
         metrics: WebsiteMetrics,
         replica: str,
-        currency: str,
     ) -> None:
         """``record_directly`` puts a refused order straight into the database; it is called when no storage path takes it."""
         self._keep_safe = keep_safe
@@ -78,7 +87,6 @@ class AcceptWebsiteOrder:
         self._budget = budget
         self._metrics = metrics
         self._replica = replica
-        self._currency = currency
 
     async def __call__(self, submission: Submission) -> Verdict:
         """Take the order of an authenticated website. Never raises: a refusal is a verdict, and has been kept."""
@@ -88,7 +96,8 @@ class AcceptWebsiteOrder:
             return await self.broken(submission, error)
 
     async def _take(self, submission: Submission) -> Verdict:
-        order = model.read_order(submission.body, currency=self._currency)
+        site = submission.site
+        order = model.read_order(submission.body, currency=site.currency)
         if order is None:
             fault = FieldError("", "not_json", "the body is no JSON object")
             refusal = Refusal(status=400, code="invalid_input", detail="the body is not a JSON object", fields=(fault,))
@@ -97,16 +106,16 @@ class AcceptWebsiteOrder:
             refusal = Refusal(status=422, code="unprocessable", detail="the order does not fit", fields=order.problems)
             return await self.refuse(submission, refusal)
         named = _external_id(submission, order)
-        refused = await self._too_many(submission, named)
+        refused = await self._not_admitted(submission, order, named)
         if refused is not None:
             return await self.refuse(submission, refused)
         hook = self._hook(submission, digest=order.digest)
         external_id = named or hook.delivery_id
-        number = order_number(WEBSITE, external_id)
+        number = order_number(site.source, external_id)
         created = replace(
             hook,
             type=HOOK_RECEIVED,
-            event_id=derived_id("hook", WEBSITE, external_id, ORDER_CREATED),
+            event_id=derived_id("hook", site.source, external_id, ORDER_CREATED),
             external_id=external_id,
             number=number,
             status=HTTPStatus.CREATED,
@@ -129,48 +138,55 @@ class AcceptWebsiteOrder:
             body={"number": number},
         )
 
-    async def _too_many(self, submission: Submission, named: str | None) -> Refusal | None:
-        """Ask the limits; a manager's token is never limited."""
-        if submission.manager:
-            return None
-        rescue = model.rescue_from(submission.body)
-        caller = callers.Caller(
-            phone=callers.phone_of(rescue.customer.get("phone")),
-            address=callers.address_of(rescue.address),
-            ip=callers.network_of(submission.ip),
-        )
-        admission = await self._limits.admit(caller, order=named)
+    async def _not_admitted(
+        self, submission: Submission, order: model.WebsiteOrder, named: str | None
+    ) -> Refusal | None:
+        """Ask whether the caller orders too often, and whether another order came under this name. A manager is never limited."""
+        source = submission.site.source
+        caller = callers.Caller() if submission.manager else _caller(submission, order)
+        name = None if named is None else NamedOrder(source, named, order.identity(source, named))
+        admission = await self._limits.admit(caller, order=name, source=source)
         self._metrics.admitted(admission)
-        if admission.outcome != "limited":
-            return None
-        return Refusal(
-            status=429,
-            code="too_many_requests",
-            detail="too many orders by one " + " and ".join(admission.by),
-            retry_after=admission.retry_after,
-        )
+        if admission.outcome == "reused":
+            field = "externalId" if order.external_id is not None else "Idempotency-Key"
+            fault = FieldError(field, "key_reused", "another order came under this name; a new order needs a new one")
+            return Refusal(
+                status=422,
+                code="key_reused",
+                detail="this name belongs to an order with another customer, basket or address",
+                fields=(fault,),
+                category=model.Category.KEY_REUSED,
+            )
+        if admission.outcome == "limited":
+            return Refusal(
+                status=429,
+                code="too_many_requests",
+                detail="too many orders by one " + " and ".join(admission.by),
+                retry_after=admission.retry_after,
+            )
+        return None
 
     async def broken(self, submission: Submission, error: Exception) -> Verdict:
         """Answer what nobody expected: 503, reported with stack, answer and basket, and kept."""
         refusal = Refusal(
             status=503, code="internal_error", detail="an unexpected error; it has been reported; try again"
         )
-        _log.error("intake_failed", source=WEBSITE, exc_info=error)
+        _log.error("intake_failed", source=submission.site.source, exc_info=error)
         self._report(error, submission, refusal)
         return await self.refuse(submission, refusal)
 
     async def refuse(self, submission: Submission, refusal: Refusal) -> Verdict:
         """Keep a refused order: by a storage path, else straight into the database. Never raises."""
-        category = model.category_of(
+        category = refusal.category or model.category_of(
             refusal.status,
             manager=submission.manager or submission.manager_sign or model.marked_by_manager(submission.body),
         )
-        self._metrics.endangered(category)
+        self._metrics.endangered("anonymous" if submission.anonymous else category)
         proven = refusal.status not in _UNPROVEN
         if self._budget.take(proven=proven, ip=submission.ip, size=len(submission.body)):
             await self._keep_refused(self._refused_hook(submission, refusal, category))
         else:
-            self._metrics.not_kept("flood")
+            self._metrics.not_kept("anonymous_flood" if submission.anonymous else "flood")
         return Verdict(
             status=refusal.status,
             event=ORDER_CREATED,
@@ -184,12 +200,18 @@ class AcceptWebsiteOrder:
     def _refused_hook(self, submission: Submission, refusal: Refusal, category: model.Category) -> IntakeMessage:
         answer = _answer(refusal)
         answer["fields"] = [{"field": f.field, "code": f.code, "message": f.message} for f in refusal.fields]
-        external_id = refusal.external_id or _external_id(submission, model.read_order(submission.body))
+        site = submission.site
+        external_id = refusal.external_id or _external_id(
+            submission, model.read_order(submission.body, currency=site.currency)
+        )
+        # The number that the order gets when the customer, or an operator, tries again: not that of another's order.
+        unnumbered = external_id is None or category is model.Category.KEY_REUSED
         return replace(
             self._hook(submission, digest=hashlib.sha256(submission.body).hexdigest()),
             external_id=external_id,
-            # The number that the order gets when the customer, or an operator, tries again.
-            number=None if external_id is None else order_number(WEBSITE, external_id),
+            number=None if unnumbered or external_id is None else order_number(site.source, external_id),
+            network=callers.neighbourhood_of(submission.ip),
+            anonymous=submission.anonymous,
             status=refusal.status,
             reason=category.value,
             answer=orjson.dumps(answer).decode(),
@@ -211,9 +233,8 @@ class AcceptWebsiteOrder:
                 )
 
     def _report(self, error: Exception, submission: Submission, refusal: Refusal) -> None:
-        report_exception(
-            error, source=WEBSITE, answer=_answer(refusal), basket_state=model.basket_state(submission.body)
-        )
+        source = submission.site.source
+        report_exception(error, source=source, answer=_answer(refusal), basket_state=basket_state(submission.body))
 
     def _hook(self, submission: Submission, *, digest: str) -> IntakeMessage:
         """Return a delivery as it is kept of a refused order, but for what was answered."""
@@ -222,7 +243,7 @@ class AcceptWebsiteOrder:
             type=WEBSITE_ORDER_REFUSED,
             event_id=derived_id("delivery", delivery_id),
             delivery_id=delivery_id,
-            source=WEBSITE,
+            source=submission.site.source,
             event=ORDER_CREATED,
             body_form="payload",
             body=submission.body,
@@ -230,7 +251,7 @@ class AcceptWebsiteOrder:
             replica=self._replica,
             digest=digest,
             headers=submission.headers,
-            currency=self._currency,
+            currency=submission.site.currency,
             traceparent=submission.traceparent,
         )
 
@@ -246,3 +267,13 @@ def _external_id(submission: Submission, order: model.WebsiteOrder | None) -> st
     if submission.idempotency_key is not None:
         return model.external_id_from_key(submission.idempotency_key)
     return None
+
+
+def _caller(submission: Submission, order: model.WebsiteOrder) -> callers.Caller:
+    """Return whom the order is counted for, by what its site is limited by."""
+    by, said = submission.site.limit_by, order.content
+    return callers.Caller(
+        phone=phone_key(said.customer.phone or "") if "phone" in by and said.customer is not None else None,
+        address=callers.words_of(said.address.full) if "address" in by and said.address is not None else None,
+        ip=callers.network_of(submission.ip) if "ip" in by else None,
+    )

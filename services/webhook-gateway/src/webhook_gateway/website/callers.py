@@ -12,7 +12,7 @@ from common.errors import ConfigurationError
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_SHORTEST_PHONE = 5
+_STREET = 24
 _HOUSEHOLD = 64  # bits of an IPv6 address that belong to one customer's network
 _WORD = re.compile(r"\w+")
 _MOST_HOPS = 20
@@ -27,18 +27,8 @@ class Caller:
     ip: str | None = None
 
 
-def phone_of(text: str | None) -> str | None:
-    """Return the phone's digits with the country's code: ``8 (999) 000-11-22`` is ``79990001122``. None when it is none."""
-    digits = "".join(character for character in text or "" if character.isascii() and character.isdigit())
-    if len(digits) == 11 and digits[0] == "8":
-        return "7" + digits[1:]
-    if len(digits) == 10:
-        return "7" + digits
-    return digits if len(digits) >= _SHORTEST_PHONE else None
-
-
-def address_of(text: str | None) -> str | None:
-    """Return the address as lower-case words, so that commas, case and blanks make no other address of it."""
+def words_of(text: str | None) -> str | None:
+    """Return a text as lower-case words, so that commas, case and blanks make no other address of it."""
     words = _WORD.findall((text or "").casefold().replace("ё", "е"))
     return " ".join(words) or None
 
@@ -51,6 +41,14 @@ def network_of(address: str | None) -> str | None:
     if isinstance(found, IPv6Address):
         return str(ip_network((found, _HOUSEHOLD), strict=False))
     return str(found)
+
+
+def neighbourhood_of(address: str | None) -> str | None:
+    """Return the network that refusals without a token are gathered by: /24 of IPv4, /64 of IPv6."""
+    found = _ip(address or "")
+    if found is None:
+        return None
+    return str(ip_network((found, _HOUSEHOLD if isinstance(found, IPv6Address) else _STREET), strict=False))
 
 
 def trusted_networks(texts: Sequence[str]) -> tuple[Network, ...]:

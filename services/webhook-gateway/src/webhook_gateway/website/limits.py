@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -18,7 +19,9 @@ from pyrate_limiter import GCRA, Rate
 from common.postgres import Database
 from common.resilience import CircuitBreaker
 from common.telemetry import get_logger
+from webhook_gateway.website.bans import Bans
 from webhook_gateway.website.callers import Caller
+from webhook_gateway.website.contents import claim, name_key
 from webhook_gateway.website.model import Admission
 
 _log = get_logger()
@@ -46,6 +49,19 @@ _FAILURES = 3
 _ALGORITHM = GCRA()
 
 
+@dataclass(frozen=True, slots=True)
+class NamedOrder:
+    """An order by the name that its website gave it. ``content`` tells it from another order under that name."""
+
+    source: str
+    name: str
+    content: bytes
+
+
+class _ReusedError(Exception):
+    """Another order has this name: nothing is to be counted."""
+
+
 class OrderLimits:
     """How often one phone, address and network may order; all replicas count together. Safe for concurrent use within one event loop.
 
@@ -57,6 +73,7 @@ class OrderLimits:
     def __init__(
         self,
         database: Database,
+        bans: Bans,
         *,
         limits: Mapping[str, int],
         window: float,
@@ -66,30 +83,44 @@ class OrderLimits:
         monotonic: Callable[[], float],
     ) -> None:
         self._database = database
+        self._bans = bans
         self._rates = {kind: Rate(limit, int(window * 1000)) for kind, limit in limits.items() if limit > 0}
         self._secret = hashlib.sha256(secret).digest()
         self._deadline = deadline
         self._breaker = CircuitBreaker(failures=_FAILURES, pause=pause)
         self._monotonic = monotonic
         self._denied: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        bans.lifted = self._lift
         self._running: set[asyncio.Task[Admission]] = set()
 
-    async def admit(self, caller: Caller, *, order: str | None) -> Admission:
-        """Count an order, or say that there are too many. A refusal counts nothing.
+    async def admit(self, caller: Caller, *, order: NamedOrder | None, source: str) -> Admission:
+        """Count an order, or say that there are too many, or that another order has its name. A refusal counts nothing.
 
-        ``order`` is what the order is called by, if anything: its repeats pass without being counted. Never raises, and answers within
-        the deadline: while the database is away orders pass (``failed_open``).
+        Repeats of an order that has a name pass without being counted. Never raises, and answers within the deadline: while the database
+        is away orders pass (``failed_open``). A name that was used twice meanwhile is found by whoever records the orders.
         """
-        keys = {self._key(kind, value): kind for kind in self._rates if (value := getattr(caller, kind)) is not None}
-        if not keys:
+        values = {
+            self.key(kind, value): (kind, value) for kind in self._rates if (value := getattr(caller, kind)) is not None
+        }
+        keys = {key: kind for key, (kind, _) in values.items()}
+        if not keys and order is None:
             return Admission(outcome="passed")
+        admission = await self._admit(keys, order)
+        if admission.outcome == "limited":
+            at = self._monotonic()
+            for key, (kind, value) in values.items():
+                if kind in admission.by and key in self._denied:
+                    self._bans.refused(key, kind, value, source=source, seconds=self._denied[key][1] - at)
+        return admission
+
+    async def _admit(self, keys: Mapping[bytes, str], order: NamedOrder | None) -> Admission:
         known = self._known_denial(keys)
         if known is not None and order is None:
             return known
         if not self._breaker.may_call(self._monotonic()):
             return known or Admission(outcome="failed_open")
         # Not awaited beyond the deadline, not even for its cancellation: a database that hangs holds up the connection, not the order.
-        task = asyncio.create_task(self._ask(keys, None if order is None else self._key("order", order)))
+        task = asyncio.create_task(self._ask(keys, order))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({task}, timeout=self._deadline)
@@ -113,17 +144,29 @@ class OrderLimits:
         """Delete what limits nobody any more."""
         async with self._database.acquire() as connection:
             await connection.execute(_FORGET)
+        await self._bans.forget()
 
-    async def _ask(self, keys: Mapping[bytes, str], order: bytes | None) -> Admission:
-        wanted = [*keys, *(() if order is None else (order,))]
+    async def _ask(self, keys: Mapping[bytes, str], order: NamedOrder | None) -> Admission:
+        try:
+            return await self._count(keys, order)
+        except _ReusedError:
+            return Admission(outcome="reused")
+
+    async def _count(self, keys: Mapping[bytes, str], order: NamedOrder | None) -> Admission:
+        named = None if order is None else self.key("order", f"{order.source}\0{order.name}")
+        wanted = [*keys, *(() if named is None else (named,))]
         async with self._database.transaction(timeout=self._deadline) as connection:
             rows = await connection.fetch(_LOCK, sorted(wanted))
             now = max(int(row["now"]) for row in rows)
             state = {bytes(row["key"]): int(row["state"]) for row in rows}
-            admission, changed = self._decide(keys, order, state, now)
+            admission, changed = self._decide(keys, named, state, now)
+            if order is not None and admission.outcome != "limited":
+                key = name_key(order.source, order.name)
+                if (await claim(connection, {key: order.content}))[key] != order.content:
+                    raise _ReusedError
             if changed:
                 until = {
-                    key: now / 1000 + _PASS_HOURS * 3600 if key == order else value / 1e6
+                    key: now / 1000 + _PASS_HOURS * 3600 if key == named else value / 1e6
                     for key, value in changed.items()
                 }
                 await connection.execute(_SAVE, list(changed), list(changed.values()), [until[key] for key in changed])
@@ -163,7 +206,11 @@ class OrderLimits:
         wait = max(until for _, until in held) - now
         return Admission(outcome="limited", by=tuple(sorted(kind for kind, _ in held)), retry_after=max(1, ceil(wait)))
 
-    def _key(self, kind: str, value: str) -> bytes:
+    def _lift(self, key: bytes) -> None:
+        self._denied.pop(key, None)
+
+    def key(self, kind: str, value: str) -> bytes:
+        """Return what stands in the table for a phone, an address, a network or an order."""
         text = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, key=self._secret, digest_size=32).digest()
 

@@ -27,7 +27,7 @@ class WebsiteMetrics:
         )
         self._endangered = Counter(
             "gateway_endangered_orders_total",
-            "Website orders that were not answered 201.",
+            "Website orders that were not answered 201; anonymous: without a valid token.",
             ["category"],
             registry=registry,
         )
@@ -37,13 +37,13 @@ class WebsiteMetrics:
             ["reason"],
             registry=registry,
         )
-        for outcome in ("passed", "repeated", "limited", "failed_open", "manager"):
+        for outcome in ("passed", "repeated", "limited", "reused", "failed_open", "manager"):
             self._limits.labels(outcome)
         for kind in ("phone", "address", "ip"):
             self._limited.labels(kind)
-        for category in Category:
-            self._endangered.labels(category.value)
-        for reason in ("flood", "nowhere"):
+        for category in (*Category, "anonymous"):
+            self._endangered.labels(category)
+        for reason in ("flood", "anonymous_flood", "nowhere"):
             self._not_kept.labels(reason)
 
     def admitted(self, admission: Admission) -> None:
@@ -53,10 +53,10 @@ class WebsiteMetrics:
             for kind in admission.by:
                 self._limited.labels(kind).inc()
 
-    def endangered(self, category: Category) -> None:
-        """Count an order that was refused."""
-        self._endangered.labels(category.value).inc()
+    def endangered(self, category: Category | Literal["anonymous"]) -> None:
+        """Count an order that was refused; without a valid token it is anonymous, wherever to look."""
+        self._endangered.labels(category).inc()
 
-    def not_kept(self, reason: Literal["flood", "nowhere"]) -> None:
+    def not_kept(self, reason: Literal["flood", "anonymous_flood", "nowhere"]) -> None:
         """Count an endangered order without a record."""
         self._not_kept.labels(reason).inc()

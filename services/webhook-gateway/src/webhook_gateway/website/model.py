@@ -3,47 +3,56 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 
+from common import reading as reader
 from common.errors import FieldError
-from common.reading import identifier, storable
+from common.reading import Contact, Line, OrderContent, identifier
 from webhook_gateway.hooks import reading
-from webhook_gateway.hooks.model import ORDER_CREATED
-
-_CUSTOMER_FIELDS = ("name", "phone", "email")
-_SHOWN_TEXT = 500
-_SHOWN_POSITIONS = 200
+from webhook_gateway.hooks.model import ORDER_CREATED, WEBSITE
+from webhook_gateway.website.callers import words_of
 
 
 class Category(StrEnum):
-    """Where to look for the cause: 4xx the front end, 429 a ban, a manager refused the bypass, else the back end."""
+    """Where to look for the cause.
+
+    4xx: the front end; 429: a ban; a manager was refused: the bypass; an id or key that another order had before; a body that stopped
+    coming: the customer's own network; anything else: the back end.
+    """
 
     FRONT_END = "front_end"
     BACK_END = "back_end"
     BANNED = "banned"
     MANAGER_BYPASS_BROKEN = "manager_bypass_broken"
+    KEY_REUSED = "key_reused"
+    CUSTOMER_NETWORK = "customer_network"
+
+
+def is_website(source: str) -> bool:
+    """Say whether a source is a website: ``website``, or ``website:kz`` of a token that names its source."""
+    return source == WEBSITE or source.startswith(WEBSITE + ":")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """Whether an order may pass the limits. ``by`` names what there are too many of, ``retry_after`` is in seconds.
 
-    ``failed_open``: nobody could be asked, so it passed.
+    ``failed_open``: nobody could be asked, so it passed. ``reused``: another order came under this name before.
     """
 
-    outcome: Literal["passed", "repeated", "limited", "failed_open", "manager"]
+    outcome: Literal["passed", "repeated", "limited", "reused", "failed_open", "manager"]
     by: tuple[str, ...] = ()
     retry_after: int = 0
 
 
 _DENIALS = frozenset({401, 403, 429})
 """What a manager never gets while the managers' way past the limits works."""
+_CUSTOMERS_NETWORK = frozenset({408, 499})
+"""The request stopped coming, or nobody waited for the answer (499 is nginx's)."""
 
 
 def category_of(status: int, *, manager: bool) -> Category:
@@ -56,6 +65,8 @@ def category_of(status: int, *, manager: bool) -> Category:
         return Category.MANAGER_BYPASS_BROKEN
     if status == 429:
         return Category.BANNED
+    if status in _CUSTOMERS_NETWORK:
+        return Category.CUSTOMER_NETWORK
     return Category.FRONT_END if 400 <= status < 500 else Category.BACK_END
 
 
@@ -69,15 +80,41 @@ def marked_by_manager(body: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebsiteOrder:
-    """A body that was read. ``problems`` is empty when it can be taken; ``digest`` is that of the canonical payload."""
+    """A body that was read. ``problems`` is empty when it can be taken; ``digest`` is that of the canonical payload.
+
+    ``content`` is what was understood; ``currency`` that of its sums.
+    """
 
     external_id: str | None
     digest: str
+    content: OrderContent
+    currency: str
     problems: tuple[FieldError, ...]
 
+    @property
+    def reachable(self) -> bool:
+        """Whether somebody can call or write to the customer."""
+        return self.content.customer is not None and self.content.customer.reachable
 
-def read_order(body: bytes, *, currency: str = "RUB") -> WebsiteOrder | None:
-    """Read the payload object, sums in ``currency`` where it names none. None when the body is no JSON object at all."""
+    def identity(self, source: str, name: str) -> bytes:
+        """Return a digest of customer, goods and address: of two orders under one name it is equal exactly if they are one order.
+
+        Whatever writes the same thing differently has the same: it is of what was understood. The name salts it.
+        """
+        said = self.content
+        customer = said.customer or Contact()
+        lines = sorted(map(_told, said.lines or ()))
+        form = [
+            [source, name],
+            [words_of(customer.name), customer.phone, words_of(customer.email)],
+            words_of(None if said.address is None else said.address.full),
+            [self.currency, lines],
+        ]
+        return hashlib.blake2b(orjson.dumps(form), digest_size=32).digest()
+
+
+def read_order(body: bytes, *, currency: str) -> WebsiteOrder | None:
+    """Read the payload object. None when the body is no JSON object at all. ``currency`` is the site's own."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -86,28 +123,23 @@ def read_order(body: bytes, *, currency: str = "RUB") -> WebsiteOrder | None:
         return None
     problems: list[FieldError] = []
     external = document.get("externalId")
-    external_id = None
-    if external is not None:
-        external_id = identifier(external)
-        if external_id is None:
-            problems.append(FieldError("externalId", "not_an_id", "an id is 1 to 255 printable characters"))
-    problems += reading.order_problems(document, event=ORDER_CREATED, currency=currency)
-    customer = document.get("customer")
-    if customer is not None:
-        if not isinstance(customer, dict):
-            problems.append(FieldError("customer", "not_an_object", "a customer is an object"))
-        else:
-            problems.extend(
-                FieldError(f"customer.{name}", "not_text", "text is needed")
-                for name in _CUSTOMER_FIELDS
-                if not isinstance(customer.get(name), str | None)
-            )
+    external_id = None if external is None else identifier(external)
+    if external is not None and external_id is None:
+        problems.append(FieldError("externalId", "not_an_id", "an id is 1 to 255 printable characters"))
+    content = reader.read_order(document, event=ORDER_CREATED, currency=currency)
+    problems += content.problems
     try:
         digest = reading.digest(document)
     except ValueError:
         problems.append(FieldError("", "too_deep", "the body nests too deep"))
         digest = hashlib.sha256(body).hexdigest()
-    return WebsiteOrder(external_id=external_id, digest=digest, problems=tuple(problems))
+    return WebsiteOrder(
+        external_id=external_id,
+        digest=digest,
+        content=content,
+        currency=content.currency or currency,
+        problems=tuple(problems),
+    )
 
 
 def external_id_from_key(idempotency_key: str) -> str:
@@ -115,80 +147,8 @@ def external_id_from_key(idempotency_key: str) -> str:
     return "key-" + hashlib.sha256(idempotency_key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rescue:
-    """What a person needs to get a customer back, read from whatever came: nothing is required, nothing raises."""
-
-    customer: Mapping[str, str]
-    address: str | None
-    basket: list[Any]
-
-
-def rescue_from(body: bytes) -> Rescue:
-    """Read customer, address and basket out of a refused order, however broken the rest is."""
-    document = reading.parse_leniently(body)
-    if not isinstance(document, dict):
-        return _salvage(body)
-    customer = document.get("customer")
-    found = {}
-    if isinstance(customer, dict):
-        found = {name: _text(customer[name]) for name in _CUSTOMER_FIELDS if customer.get(name) is not None}
-    address = document.get("address")
-    place = address.get("full_address") if isinstance(address, dict) else address
-    positions = document.get("positions")
-    basket = positions[:_SHOWN_POSITIONS] if isinstance(positions, list) else []
-    return Rescue(customer=found, address=None if place is None else _text(place), basket=_plain(basket))
-
-
-_SALVAGED = re.compile(r'"(name|phone|email|full_address)"\s*:\s*("(?:[^"\\]|\\.){1,500}")')
-
-
-def _salvage(body: bytes) -> Rescue:
-    """Read what can be found in a body that is no JSON, mostly because it was cut off: the first value under each name."""
-    found: dict[str, str] = {}
-    text = body.decode("utf-8", "replace")
-    start = max(0, text.find('"customer"'))  # goods have names too
-    for name, literal in (*_SALVAGED.findall(text, start), *_SALVAGED.findall(text)):
-        value = reading.parse_leniently(literal.encode("utf-8", "replace"))
-        if isinstance(value, str):
-            found.setdefault(name, _text(value))
-    return Rescue(
-        customer={name: found[name] for name in _CUSTOMER_FIELDS if name in found and (name != "name" or start)},
-        address=found.get("full_address"),
-        basket=[],
-    )
-
-
-_STATE_FIELDS = ("id", "quantity", "originalQuantity", "price", "discountPrice", "totalPrice", "weight")
-_STATE_VALUE = 64
-
-
-def basket_state(body: bytes) -> str:
-    """Return the basket as JSON text for an error report: goods, quantities and prices; nothing that a person wrote."""
-    positions = [
-        {name: position[name][:_STATE_VALUE] for name in _STATE_FIELDS if name in position}
-        for position in rescue_from(body).basket
-        if isinstance(position, dict)
-    ]
-    return orjson.dumps(positions).decode()
-
-
-def _text(value: object) -> str:
-    return storable(str(value)[:_SHOWN_TEXT])
-
-
-def _plain(basket: list[Any]) -> list[Any]:
-    """Keep of each position what fits a table: names, numbers and short texts."""
-    result: list[Any] = []
-    for position in basket:
-        if isinstance(position, dict):
-            result.append(
-                {
-                    _text(key)[:64]: _text(value)
-                    for key, value in list(position.items())[:30]
-                    if not isinstance(value, dict | list)
-                }
-            )
-        else:
-            result.append(_text(position))
-    return result
+def _told(line: Line) -> list[str]:
+    """Return a line as texts, which can be sorted also where something was not said."""
+    pieces = line.original_quantity if line.quantity is None else line.quantity
+    counted = "" if pieces is None else f"{pieces.normalize():f}"
+    return [line.id, counted, *("" if price is None else str(price) for price in (line.price, line.discount_price))]

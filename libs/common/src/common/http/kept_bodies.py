@@ -1,0 +1,97 @@
+"""Customers' data in what is kept as it came: a request's body, and a message with a body in it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from common.reading.customers import mentions, without_customer
+from common.telemetry.masking import MASK, scrub_text
+
+_ERASED_ATTRIBUTES = ("requestheaders", "answerbody")
+
+
+def mask_text(text: str) -> str:
+    """Return a body for viewers: JSON with the customer masked, phones and mails in other texts too; what is no JSON is hidden."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return MASK
+    return orjson.dumps(mask_value(document)).decode()
+
+
+def mask_value(value: Any) -> Any:
+    """Return a JSON-like value for viewers: what is a customer's masked, phones and mails in other texts too."""
+    return _scrubbed(without_customer(value, lambda _: MASK))
+
+
+def mask_carried(value: Any) -> Any:
+    """Return what a message carries for viewers: JSON with the customer masked; a body that is no JSON is hidden."""
+    return mask_text(value) if isinstance(value, str) else mask_value(value)
+
+
+def mask_message(value: Any) -> Any:
+    """Return a message for viewers: a CloudEvent with what it carries masked; what is none is hidden."""
+    if not isinstance(value, dict):
+        return None if value is None else MASK
+    hidden = {name: MASK for name in ("data_base64", *_ERASED_ATTRIBUTES) if name in value}
+    return {**mask_value(value), **hidden}
+
+
+def erase_body(raw: bytes) -> bytes:
+    """Return a body without its customer: the rest of the JSON as it was; nothing of what is no JSON."""
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return b""
+    return orjson.dumps(without_customer(document, lambda _: None))
+
+
+def erase_message(raw: bytes) -> bytes:
+    """Return a message without its customer; nothing of what is no CloudEvent."""
+    try:
+        message = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return b""
+    if not isinstance(message, dict):
+        return b""
+    carried = _carried(message)
+    kept = {name: item for name, item in message.items() if name not in _ERASED_ATTRIBUTES}
+    if carried is not None:
+        kept["data_base64"] = base64.b64encode(erase_body(carried)).decode("ascii")
+    return orjson.dumps({**kept, "data": without_customer(kept["data"], lambda _: None)} if "data" in kept else kept)
+
+
+def message_mentions(raw: bytes, *, phone: str | None = None, email: str | None = None) -> bool:
+    """Say whether a message, or the body that it carries, holds this phone or this mail."""
+    message = _json_or_text(raw)
+    carried = _carried(message) if isinstance(message, dict) else None
+    within = message if carried is None else [message, _json_or_text(carried)]
+    return mentions(within, phone=phone, email=email)
+
+
+def _carried(message: dict[str, Any]) -> bytes | None:
+    carried = message.get("data_base64")
+    try:
+        return base64.b64decode(carried, validate=True) if isinstance(carried, str) else None
+    except ValueError:
+        return b""
+
+
+def _json_or_text(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def _scrubbed(value: Any) -> Any:
+    change: Callable[[Any], Any] = _scrubbed
+    if isinstance(value, dict):
+        return {name: change(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [change(item) for item in value]
+    return scrub_text(value) if isinstance(value, str) else value

@@ -1,0 +1,73 @@
+"""What the notifier holds of a customer, and how it is erased (``common.service.erasure_routes``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from common.service import Erase, TextPlace, erase_dead_letters, erase_texts
+from notifier.messages.document import Document, Section, plain
+
+_ERASED = "Данные покупателя удалены"
+_OF_INCIDENT = "t.incident_id IN (SELECT i.id FROM incidents AS i WHERE i.order_number = $1)"
+_ENDED = (
+    "NOT EXISTS (SELECT FROM deliveries AS d WHERE d.notice_id = t.id AND d.state NOT IN ('sent', 'failed', 'dropped'))"
+)
+
+
+def _without_sections(document: Any) -> Any:
+    """Return a notice that says only what it was about: a message that is edited later shows that."""
+    if not isinstance(document, dict):
+        return document
+    try:
+        title = Document.from_json(document).title
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Document(title=title, sections=(Section(lines=((plain(_ERASED),),)),)).to_json()
+
+
+PLACES: Mapping[str, Erase] = {
+    "notices": partial(
+        erase_texts,
+        place=TextPlace(
+            table="notices",
+            columns=("document",),
+            of_order="t.order_number = $1",
+            among=f"t.document IS NOT NULL AND {_ENDED}",
+            blank=_without_sections,
+        ),
+    ),
+    "incidents": partial(
+        erase_texts,
+        place=TextPlace(table="incidents", columns=("summary", "details"), of_order="t.order_number = $1"),
+    ),
+    "incident_history": partial(
+        erase_texts, place=TextPlace(table="incident_history", columns=("text",), of_order=_OF_INCIDENT)
+    ),
+    "tickets": partial(
+        erase_texts,
+        place=TextPlace(
+            table="tickets",
+            columns=("summary", "description"),
+            of_order=f"t.order_number = $1 OR {_OF_INCIDENT}",
+        ),
+    ),
+    "ticket_comments": partial(
+        erase_texts,
+        place=TextPlace(
+            table="ticket_comments",
+            columns=("text",),
+            of_order=f"t.ticket_id IN (SELECT t.id FROM tickets AS t WHERE t.order_number = $1 OR {_OF_INCIDENT})",  # noqa: S608 - constants
+        ),
+    ),
+    "dead_letters": erase_dead_letters,
+}
+"""By kind, in the order in which they are asked."""
+
+KEPT = {
+    "chats": "what was sent to a chat or mailed stays there; phones and mails in it were masked when it was written",
+    "outside_tickets": "tickets in an outside tracker are erased there",
+    "notices_on_their_way": "a notice that is still to be sent is left as it is; erase again when it was",
+}
+"""What stays, and why."""

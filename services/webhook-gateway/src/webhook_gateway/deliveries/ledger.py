@@ -1,0 +1,121 @@
+"""The ledger: what came in, counted where it came in, and what became of it, counted by outcomes. The two can differ, and are compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from common.clock import Clock
+from common.postgres import Connection, Database
+from webhook_gateway.deliveries.metrics import DeliveryMetrics
+
+BY_SECONDS = timedelta(days=2)
+"""How long it is known by the second what came in; older periods are by whole hours."""
+
+# Days that retention has dropped count by whole hours. ``uncounted``: of replicas that never counted what came in.
+_OUTCOMES = """
+WITH counting AS (SELECT DISTINCT replica AS name FROM counting_runs)
+SELECT replica, source, outcome, sum(count)::bigint AS count, sum(uncounted)::bigint AS uncounted FROM (
+    SELECT replica, source, outcome, count(*) AS count, count(*) FILTER (WHERE name IS NULL) AS uncounted
+    FROM deliveries LEFT JOIN counting ON name = replica
+    WHERE received_at >= $1 AND received_at < $2 AND outcome IN ('confirmed', 'spooled', 'quarantined')
+    GROUP BY 1, 2, 3
+    UNION ALL
+    SELECT replica, source, 'refused', sum(count), coalesce(sum(count) FILTER (WHERE name IS NULL), 0)
+    FROM refusals LEFT JOIN counting ON name = replica
+    WHERE bucket >= $1 AND bucket < $2
+    GROUP BY 1, 2
+    UNION ALL
+    SELECT replica, source, outcome, sum(count), 0 FROM ledger_archive
+    WHERE hour >= $1 AND hour < $2 AND outcome <> 'received'
+    GROUP BY 1, 2, 3
+) AS sums
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+# Where a replica did not count for a while, because it was killed, what is known to have come in then.
+_RECEIVED = """
+SELECT replica, source, sum(count)::bigint AS count FROM (
+    SELECT replica, source, sum(received) AS count FROM received_requests WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, 2
+    UNION ALL
+    SELECT replica, source, sum(count) FROM ledger_archive WHERE hour >= $1 AND hour < $2 AND outcome = 'received' GROUP BY 1, 2
+    UNION ALL
+    SELECT d.replica, d.source, count(*) FROM uncounted_spans AS u
+    JOIN deliveries AS d ON d.replica = u.replica AND d.received_at >= greatest(u.since, $1) AND d.received_at < least(u.until, $2)
+    WHERE d.outcome IN ('confirmed', 'spooled', 'quarantined') GROUP BY 1, 2
+    UNION ALL
+    SELECT r.replica, r.source, sum(r.count) FROM uncounted_spans AS u
+    JOIN refusals AS r ON r.replica = u.replica AND r.bucket >= greatest(u.since, $1) AND r.bucket < least(u.until, $2) GROUP BY 1, 2
+) AS sums
+GROUP BY 1, 2
+"""
+_SETTLED = timedelta(minutes=1)
+_REMEMBERED = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A count of the ledger; ``outcome`` is one of the four, or ``received``."""
+
+    replica: str
+    source: str
+    outcome: str
+    count: int
+
+
+async def ledger_lines(connection: Connection, since: datetime, until: datetime) -> list[Line]:
+    """Return what was received in ``[since, until)`` and what became of it."""
+    lines: list[Line] = []
+    received: Counter[tuple[str, str]] = Counter()
+    for row in await connection.fetch(_OUTCOMES, since, until):
+        lines.append(Line(row["replica"], row["source"], row["outcome"], row["count"]))
+        received[row["replica"], row["source"]] += row["uncounted"]
+    for row in await connection.fetch(_RECEIVED, since, until):
+        received[row["replica"], row["source"]] += row["count"]
+    return lines + [Line(*key, "received", count) for key, count in received.items() if count]
+
+
+def difference(lines: Sequence[Line]) -> int:
+    """Return how many more came in than there are outcomes."""
+    return sum(line.count if line.outcome == "received" else -line.count for line in lines)
+
+
+class Ledger:
+    """Reads the ledger, for people and for the alert."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def lines(self, since: datetime, until: datetime) -> list[Line]:
+        """Return what was received in ``[since, until)`` and what became of it."""
+        async with self._database.acquire() as connection:
+            return await ledger_lines(connection, since, until)
+
+
+class WatchLedger:
+    """Compares each minute a minute after it is over, and again while the two differ: what is recorded late comes right by itself."""
+
+    def __init__(self, ledger: Ledger, *, clock: Clock, metrics: DeliveryMetrics) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._metrics = metrics
+        self._open: dict[datetime, int] = {}
+        self._next = _minute(clock.now())
+
+    async def step(self) -> None:
+        """Compare what is due, and show the sum of what differs within the last hour."""
+        now = self._clock.now()
+        due = [minute for minute in self._open if minute >= now - _REMEMBERED]
+        while self._next + 2 * _SETTLED <= now:
+            due.append(self._next)
+            self._next = max(self._next + _SETTLED, _minute(now - _REMEMBERED))
+        self._open = {minute: self._open.get(minute, 0) for minute in due}
+        for minute in due:
+            self._open[minute] = difference(await self._ledger.lines(minute, minute + _SETTLED))
+        self._open = {minute: differs for minute, differs in self._open.items() if differs}
+        self._metrics.ledger_difference(sum(map(abs, self._open.values())))
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)

@@ -1,0 +1,1 @@
+"""Requests that end before a handler: at addresses that take nothing, and at nginx."""

@@ -1,0 +1,177 @@
+"""Reads what nginx wrote of requests that no gateway answered: counts them, and keeps the orders among them as endangered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import orjson
+
+from common.clock import Clock
+from common.contracts.intake import WEBSITE_ORDER_REFUSED, IntakeMessage
+from common.ids import derived_id, order_number
+from common.postgres import Connection, Database
+from common.telemetry import get_logger
+from webhook_gateway.deliveries.record import RecordDeliveries
+from webhook_gateway.edge import store
+from webhook_gateway.edge.log_files import LogFile, log_files, read_piece
+from webhook_gateway.edge.metrics import EdgeMetrics
+from webhook_gateway.edge.model import REPLICA, EdgeRequest, read_line
+from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE, WEBSITE
+from webhook_gateway.website.callers import neighbourhood_of, network_of
+from webhook_gateway.website.model import category_of, external_id_from_key
+
+_log = get_logger()
+_PIECE = 256 * 1024
+_MOST_ORDERS = 50
+"""Endangered orders of one network and hour; what comes beyond is counted."""
+_MOST_NETWORKS = 10_000
+_KEPT_FILES = timedelta(days=2)
+
+
+class ReadEdgeLog:
+    """What was read and how far are one transaction, and one replica reads at a time: nothing is recorded twice, and nothing is lost.
+
+    Whatever was written while no gateway was up is read when one is. Files that are read whole and old are deleted, where that is
+    allowed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        record: RecordDeliveries,
+        *,
+        directory: Path,
+        sources: Sequence[str],
+        currency: str,
+        clock: Clock,
+        metrics: EdgeMetrics,
+        committed: Callable[[], None],
+    ) -> None:
+        """``committed`` is called when there is something to publish."""
+        self._database = database
+        self._record = record
+        self._directory = directory
+        self._sources = frozenset(sources)
+        self._currency = currency
+        self._clock = clock
+        self._metrics = metrics
+        self._committed = committed
+        self._kept: Counter[tuple[str, datetime]] = Counter()
+
+    async def step(self) -> None:
+        """Read what there is. When the database is away this raises, and nothing is forgotten."""
+        for file in await asyncio.to_thread(log_files, self._directory):
+            while await self._read(file):
+                pass
+        self._metrics.looked()
+
+    async def _read(self, file: LogFile) -> bool:
+        """Record one piece; return whether there may be more."""
+        async with self._database.transaction() as connection:
+            if not await store.is_mine(connection):
+                return False
+            start = await store.position(connection, file.first_line)
+            piece = await asyncio.to_thread(read_piece, file, start, _PIECE)
+            if piece.end == start:
+                await self._delete_old(connection, file, start)
+                return False
+            requests = [read_line(line) for line in piece.lines]
+            read = [request for request in requests if request is not None]
+            kept, dropped = await self._take(connection, read)
+            await store.save_position(connection, file.first_line, piece.end)
+        for request in read:
+            self._metrics.refused(self._source(request), request.status)
+        self._metrics.unreadable(len(requests) - len(read))
+        self._metrics.not_kept(dropped)
+        self._kept.update(kept)
+        if len(self._kept) > _MOST_NETWORKS:
+            self._kept.clear()
+        if len(read) < len(requests):
+            _log.error("edge_log_unreadable", file=file.path.name, lines=len(requests) - len(read))
+        if kept:
+            self._committed()
+        return True
+
+    async def _take(
+        self, connection: Connection, read: Sequence[EdgeRequest]
+    ) -> tuple[Counter[tuple[str, datetime]], int]:
+        """Record; return how many orders were kept by network and hour, and how many were counted only."""
+        counts: Counter[tuple[datetime, str, str]] = Counter()
+        for request in read:
+            counts[request.at.replace(microsecond=0), self._source(request), f"edge_{request.status}"] += 1
+        await store.count(connection, counts)
+        orders = [request for request in read if request.is_order]
+        if orders:
+            moments = [request.at for request in orders]
+            # A gateway that answered too late has the order itself, and its number.
+            known = await store.known_requests(
+                connection, min(moments), max(moments), [request.request_id for request in orders]
+            )
+            orders = [request for request in orders if request.request_id not in known]
+        kept: Counter[tuple[str, datetime]] = Counter()
+        hooks: list[IntakeMessage] = []
+        for request in orders:
+            key = (network_of(request.client) or "", request.at.replace(minute=0, second=0, microsecond=0))
+            if self._kept[key] + kept[key] < _MOST_ORDERS:
+                kept[key] += 1
+                hooks.append(self._hook(request))
+        if hooks:
+            await self._record(connection, hooks)
+        return kept, len(orders) - len(hooks)
+
+    def _source(self, request: EdgeRequest) -> str:
+        if request.address == "website":
+            return WEBSITE
+        return request.source if request.source in self._sources else UNKNOWN_SOURCE
+
+    def _hook(self, request: EdgeRequest) -> IntakeMessage:
+        key = request.idempotency_key
+        external_id = None if key is None else external_id_from_key(key)
+        answer = {
+            "status": request.status,
+            "code": f"edge_{request.status}",
+            "detail": "the request ended at nginx; no gateway answered it, and its body is not known",
+        }
+        seen = {
+            "seen-by": "nginx",
+            "x-request-id": request.request_id,
+            "method": request.method,
+            "path": request.path,
+            "client": request.client,
+            "request-bytes": str(request.size),
+            "upstream-status": request.upstream_status,
+        }
+        return IntakeMessage(
+            type=WEBSITE_ORDER_REFUSED,
+            event_id=derived_id("delivery", request.delivery_id),
+            delivery_id=request.delivery_id,
+            source=WEBSITE,
+            event=ORDER_CREATED,
+            body_form="payload",
+            body=b"",
+            received_at=request.at,
+            replica=REPLICA,
+            number=None if external_id is None else order_number(WEBSITE, external_id),
+            external_id=external_id,
+            status=request.status,
+            reason=category_of(request.status, manager=False).value,
+            headers=orjson.dumps(seen).decode(),
+            answer=orjson.dumps(answer).decode(),
+            currency=self._currency,
+            network=neighbourhood_of(request.client),
+        )
+
+    async def _delete_old(self, connection: Connection, file: LogFile, read_to: int) -> None:
+        """Delete a file that is read to its end and old. That it cannot be is no harm: its lines are never taken again."""
+        try:
+            known = file.path.stat()
+            old = self._clock.now().timestamp() - known.st_mtime > _KEPT_FILES.total_seconds()
+            if old and known.st_size == read_to:
+                file.path.unlink()
+                await store.forget_positions(connection)
+        except OSError as error:
+            _log.warning("edge_log_not_deleted", file=file.path.name, reason=type(error).__name__)

@@ -1,0 +1,119 @@
+"""Finding endangered orders: by anything that a customer says, for a list or for a bulk change."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from common.postgres import Connection, Database, Record
+from common.reading import phone_key
+from webhook_gateway.rescue.model import TO_RESCUE, UNKNOWN_NETWORK
+from webhook_gateway.rescue.store import cursor_uuid, uuid_or_none
+from webhook_gateway.rescue.views import EndangeredFilter
+from webhook_gateway.website.basket import email_key
+
+_LIST = """
+SELECT id::text AS id, version, source, received_at, status, category, answer, customer, address, basket, body, mended_body, external_id,
+       replica, network, anonymous, CASE state WHEN 'open' THEN 'new' ELSE state END AS state, outcome, origin, link, number,
+       report_id::text AS report_id, mended_at, resubmitted_at, reported_at, closed_at, arrived_at
+FROM endangered_orders WHERE {conditions} ORDER BY received_at DESC, id DESC LIMIT {limit}
+"""
+_IDS = "SELECT id::text AS id FROM endangered_orders WHERE {conditions} ORDER BY received_at, id LIMIT {limit}"
+_EXACT = ("number", "external_id", "source", "category", "anonymous", "outcome")
+_FEWEST_DIGITS = 4  # of the end of a phone
+
+
+class EndangeredSearch:
+    """Read only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, wanted: EndangeredFilter, *, only: uuid.UUID | None, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[Record]:
+        """Return endangered orders, the newest first, behind the position (received_at, id); ``only`` that one."""
+        conditions = _Conditions(wanted)
+        if only is not None:
+            conditions.add("id = {}", only)
+        if after is not None:
+            conditions.add("(received_at, id) < ({}, {})", after[0], cursor_uuid(after[1]))
+        statement, values = conditions.of(_LIST, limit)
+        async with self._database.acquire() as connection:
+            return await connection.fetch(statement, *values)
+
+    async def find(
+        self, connection: Connection, wanted: EndangeredFilter, among: Sequence[str] | None, limit: int
+    ) -> list[str]:
+        """Return the ids of those that match, the oldest first; of ``among`` where that is given. Locks nothing."""
+        conditions = _Conditions(wanted)
+        if among is not None:
+            conditions.add("id = ANY({}::uuid[])", [found for found in map(uuid_or_none, among) if found is not None])
+        statement, values = conditions.of(_IDS, limit)
+        return [row["id"] for row in await connection.fetch(statement, *values)]
+
+
+class _Conditions:
+    """Only the conditions asked for: one plan for all would fit none."""
+
+    def __init__(self, wanted: EndangeredFilter) -> None:
+        self._values: list[Any] = []
+        self._conditions: list[str] = ["true"]
+        for name in _EXACT:
+            value = getattr(wanted, name)
+            if value is not None:
+                self.add(f"{name} = {{}}", value)
+        if wanted.state is not None:
+            states = ["open", *TO_RESCUE] if wanted.state == "open" else [wanted.state]
+            self.add("state = ANY({}::text[])", ["open", *states] if "new" in states else states)
+        if wanted.since is not None:
+            self.add("received_at >= {}", wanted.since)
+        if wanted.until is not None:
+            self.add("received_at < {}", wanted.until)
+        if wanted.network is not None:
+            network = None if wanted.network == UNKNOWN_NETWORK else wanted.network
+            self.add("network IS NOT DISTINCT FROM {}", network)
+        if wanted.phone is not None:
+            self.add("phone = {}", phone_key(wanted.phone) or wanted.phone)
+        if wanted.email is not None:
+            self.add("email = {}", email_key(wanted.email))
+        if wanted.name is not None:
+            self.add("lower(customer ->> 'name') LIKE {}", _part(wanted.name))
+        if wanted.q is not None:
+            self._anything(wanted.q.strip())
+
+    def add(self, condition: str, *values: Any) -> None:
+        """Add one that has to hold; each ``{}`` stands for a value."""
+        self._conditions.append(condition.format(*map(self._bind, values)))
+
+    def of(self, statement: str, limit: int) -> tuple[str, list[Any]]:
+        """Return the statement and its values."""
+        rows = self._bind(limit)
+        return statement.format(conditions=" AND ".join(self._conditions), limit=rows), self._values
+
+    def _anything(self, text: str) -> None:
+        either = ["external_id = {}", "upper(number) = {}", "email = {}", "lower(customer ->> 'name') LIKE {}"]
+        values: list[Any] = [text, text.upper(), email_key(text), _part(text)]
+        digits = "".join(character for character in text if character.isdigit())
+        key = phone_key(text)
+        if key is not None:
+            either.append("phone = {}")
+            values.append(key)
+        if len(digits) >= _FEWEST_DIGITS and not any(character.isalpha() for character in text):
+            either.append("phone LIKE {}")
+            values.append("%" + digits)
+        if (found := uuid_or_none(text)) is not None:
+            either.append("id = {}")
+            values.append(found)
+        self.add(f"({' OR '.join(either)})", *values)
+
+    def _bind(self, value: Any) -> str:
+        self._values.append(value)
+        return f"${len(self._values)}"
+
+
+def _part(text: str) -> str:
+    escaped = text.strip().lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"

@@ -1,0 +1,310 @@
+"""Dead letters are read, mended, dismissed, decided by the hundred; their problem ends with the last of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import CollectorRegistry
+
+from common.contracts import Envelope
+from common.contracts.journal import JournalEntryV1
+from common.health import Health
+from common.http import HttpServer, TokenBook, build_app
+from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
+from common.messaging.dead_letters import store_dead_letter
+from common.messaging.topology import ORCHESTRATOR_JOURNAL
+from common.postgres import Connection, Database
+from common.service import dead_letter_routes
+from common.testing import eventually
+
+QUEUE = ORCHESTRATOR_JOURNAL.name
+WHY = {"reason": "the handler was mended"}
+PHONE = "+7 916 123-45-67"
+
+
+def entry(event_id: str, **changes: Any) -> Envelope:
+    """A line for an order's timeline."""
+    line = JournalEntryV1(
+        order_number="N1", service="test", kind="k", actor="a", summary=PHONE, occurred_at=datetime.now(UTC)
+    )
+    event = Envelope.of(line, event_id=event_id, source="/test", subject="N1", time=line.occurred_at)
+    return event.model_copy(update={"data": {**(event.data or {}), **changes}})
+
+
+class Replicas:
+    """Two replicas of a service that share a database, and who calls them."""
+
+    def __init__(self, database: Database, urls: Sequence[str]) -> None:
+        self.database = database
+        self._urls = urls
+
+    async def dead(self, *events: Envelope, reason: str = "poison") -> list[int]:
+        """Give up on events; return the ids of their letters."""
+        async with self.database.transaction() as connection:
+            for event in events:
+                await store_dead_letter(
+                    connection,
+                    queue=QUEUE,
+                    handler="journal",
+                    service="test",
+                    reason=reason,
+                    error="ValueError at journal.py:1",
+                    body=event.encode(),
+                    envelope=event,
+                )
+            return [row["id"] for row in await connection.fetch("SELECT id FROM dead_letters ORDER BY id")][
+                -len(events) :
+            ]
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, who: str = "operator", at: int = 0
+    ) -> tuple[int, Any]:
+        """Ask one of the replicas about dead letters."""
+        headers = {"Authorization": f"Bearer t-{who}"}
+        address = f"{self._urls[at]}/admin/v1/{path}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(method, address, json=body, headers=headers) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    async def decide(self, path: str, at: int = 0, **body: Any) -> tuple[int, Any]:
+        """Post a decision."""
+        return await self.ask("POST", f"dead-letters/{path}", {**WHY, **body}, at=at)
+
+    async def outgoing(self, kind: str) -> list[Envelope]:
+        """What waits in the outbox: of that type, or for that queue."""
+        async with self.database.acquire() as connection:
+            rows = await connection.fetch("SELECT body FROM outbox WHERE routing_key = $1 ORDER BY id", kind)
+        return [Envelope.decode(row["body"]) for row in rows]
+
+    async def sql(self, statement: str) -> list[Any]:
+        """The first column of what a statement finds."""
+        async with self.database.acquire() as connection:
+            return [row[0] for row in await connection.fetch(statement)]
+
+
+@pytest.fixture
+async def replicas(database: Database) -> AsyncIterator[Replicas]:
+    """Both of them serve nothing but dead letters."""
+    tokens = TokenBook([(role, f"t-{role}", role) for role in ("viewer", "operator")])
+
+    def app() -> Any:
+        return build_app(
+            service="test",
+            routes=dead_letter_routes(database, service="test"),
+            health=Health(),
+            registry=CollectorRegistry(),
+            tokens=tokens,
+            database=database,
+        )
+
+    async with HttpServer(app(), "127.0.0.1", 0) as one, HttpServer(app(), "127.0.0.1", 0) as other:
+        yield Replicas(database, (one.url, other.url))
+
+
+async def test_a_letters_message_is_readable_and_masked_for_viewers(replicas: Replicas) -> None:
+    [letter] = await replicas.dead(entry("e1", summary=f"клиент {PHONE}", customer={"name": "Анна"}))
+    status, whole = await replicas.ask("GET", f"dead-letters/{letter}")
+    _, shown = await replicas.ask("GET", f"dead-letters/{letter}", who="viewer")
+    assert (status, whole["body"]["id"], whole["data"]["customer"], whole["state"]) == (
+        200,
+        "e1",
+        {"name": "Анна"},
+        "open",
+    )
+    assert (shown["queue"], shown["reason"], shown["body_base64"]) == (QUEUE, "poison", None)
+    assert "Анна" not in str(shown)
+    assert "123-45" not in str(shown)
+    assert await replicas.sql("SELECT action FROM audit_log") == ["customer_data.read"]
+    assert (await replicas.ask("GET", "dead-letters/99"))[0] == 404
+
+
+async def test_a_mended_message_goes_to_its_queue_under_the_same_id(replicas: Replicas) -> None:
+    [letter] = await replicas.dead(entry("e1", occurred_at="yesterday"))
+    good = entry("e1").data
+    status, refused = await replicas.decide(f"{letter}/mend", data={**(good or {}), "occurred_at": "tomorrow"})
+    assert (status, [field["field"] for field in refused["fields"]]) == (422, ["data.occurred_at"])
+    assert (await replicas.decide(f"{letter}/mend", data=good, dry_run=True))[0] == 200
+    assert await replicas.outgoing(QUEUE) == []
+    status, done = await replicas.decide(f"{letter}/mend", data=good)
+    assert (status, done) == (
+        200,
+        {"id": letter, "queue": QUEUE, "event_id": "e1", "state": "mended", "dry_run": False},
+    )
+    [sent] = await replicas.outgoing(QUEUE)
+    assert (sent.id, sent.data) == ("e1", good)
+    _, shown = await replicas.ask("GET", f"dead-letters/{letter}")
+    assert (shown["state"], shown["mended"]["data"], shown["data"]["occurred_at"]) == ("mended", good, "yesterday")
+    assert (await replicas.decide(f"{letter}/replay"))[0] == 409
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "code"),
+    [
+        ({"id": "another"}, "id", "must_stay"),
+        ({"type": "journal.unheard.of.v1"}, "type", "unknown_type"),
+        ({"type": "alerts.heartbeat.sent.v1"}, "type", "not_of_this_queue"),
+        ({"time": "noon"}, "time", "datetime_from_date_parsing"),
+        ({"data": None}, "data", "missing"),
+    ],
+)
+async def test_a_mended_message_that_does_not_fit_is_refused_with_the_field(
+    replicas: Replicas, changes: dict[str, Any], field: str, code: str
+) -> None:
+    [letter] = await replicas.dead(entry("e1"))
+    body = {**entry("e1").model_dump(mode="json", exclude_none=True), **changes}
+    status, refused = await replicas.decide(f"{letter}/mend", body=body)
+    assert status == 422
+    assert (field, code) in [(fault["field"], fault["code"]) for fault in refused["fields"]]
+    assert await replicas.sql("SELECT id FROM dead_letters WHERE replayed_at IS NULL") == [letter]
+
+
+async def test_of_two_replicas_that_decide_at_once_one_does(replicas: Replicas) -> None:
+    letters = await replicas.dead(*(entry(f"e{number}") for number in range(10)))
+    answers = await asyncio.gather(
+        *(
+            replicas.decide(f"{letter}/{verb}", at)
+            for letter in letters
+            for at, verb in enumerate(("replay", "dismiss"))
+        )
+    )
+    assert sorted(status for status, _ in answers) == [200] * 10 + [409] * 10
+    decided = await replicas.sql("SELECT decision FROM dead_letters")
+    assert len(await replicas.outgoing(QUEUE)) == decided.count("replayed")
+    assert len(decided) == 10
+
+
+async def test_the_problem_ends_with_the_last_letter_and_begins_anew_with_the_next(replicas: Replicas) -> None:
+    letters = await replicas.dead(*(entry(f"e{number}") for number in range(3)))
+    await replicas.dead(entry("other"), reason="delivery_limit")
+    for verb, letter in zip(("replay", "dismiss"), letters, strict=False):
+        await replicas.decide(f"{letter}/{verb}")
+    assert await replicas.outgoing("alerts.problem.resolved.v1") == []
+    await replicas.decide(f"{letters[2]}/mend", data=entry("e2").data)
+    [over] = await replicas.outgoing("alerts.problem.resolved.v1")
+    raised = await replicas.outgoing("alerts.problem.raised.v1")
+    acts = [(act.data or {}) for act in await replicas.outgoing(JournalEntryV1.TYPE)]
+    assert [(act["kind"], act["order_number"], act["actor"], act["details"]["reason"]) for act in acts] == [
+        (f"dead_letter.{what}", "N1", "operator", WHY["reason"]) for what in ("replayed", "dismissed", "mended")
+    ]
+    assert (
+        (over.data or {})["fingerprint"]
+        == (raised[0].data or {})["fingerprint"]
+        == f"dead_letter:{QUEUE}:journal:poison"
+    )
+    await replicas.dead(entry("e9"))
+    assert await replicas.sql("SELECT routing_key FROM outbox WHERE exchange = 'alerts' ORDER BY id DESC LIMIT 2") == [
+        "alerts.problem.raised.v1",
+        "alerts.problem.resolved.v1",
+    ]
+
+
+async def test_two_replicas_that_decide_the_last_letters_end_the_problem_once(replicas: Replicas) -> None:
+    for round_ in range(5):
+        letters = await replicas.dead(entry(f"a{round_}"), entry(f"b{round_}"))
+        await asyncio.gather(*(replicas.decide(f"{letter}/dismiss", at) for at, letter in enumerate(letters)))
+        assert len(await replicas.outgoing("alerts.problem.resolved.v1")) == round_ + 1
+
+
+async def test_letters_are_replayed_by_a_filter_exactly_as_planned(replicas: Replicas) -> None:
+    letters = await replicas.dead(*(entry(f"e{number}") for number in range(20)))
+    other = await replicas.dead(entry("other"), reason="undecodable")
+    asked: dict[str, Any] = {"filter": {"reason": "poison", "open": True}, "limit": 1000}
+    status, planned = await replicas.decide("replay", dry_run=True, **asked)
+    assert (status, planned["matched"], {item["outcome"] for item in planned["items"]}) == (200, 20, {"replayed"})
+    for letter in letters[:10]:
+        await replicas.decide(f"{letter}/dismiss", 1)
+    answers = await asyncio.gather(*(replicas.decide("replay", at, plan=planned["plan"]) for at in (0, 1)))
+    outcomes = {item["id"]: item["outcome"] for item in answers[0][1]["items"]}
+    assert outcomes == dict.fromkeys(letters[:10], "changed_since") | dict.fromkeys(letters[10:], "replayed")
+    assert answers[0][1]["items"] == answers[1][1]["items"]
+    assert sorted(event.id for event in await replicas.outgoing(QUEUE)) == sorted(
+        f"e{number}" for number in range(10, 20)
+    )
+    assert await replicas.sql("SELECT id FROM dead_letters WHERE replayed_at IS NULL") == other
+    assert await replicas.sql("SELECT count(*) FROM audit_log WHERE action = 'dead_letter.replay'") == [10]
+
+
+async def test_many_letters_are_mended_by_one_patch_and_each_is_judged_alone(replicas: Replicas) -> None:
+    letters = await replicas.dead(entry("e1", actor=7), entry("e2", actor=7, kind=None))
+    status, done = await replicas.decide("mend", ids=letters, patch={"actor": "anna", "details": {"why": "a number"}})
+    assert (status, [item["outcome"] for item in done["items"]]) == (200, ["mended", "refused"])
+    [sent] = await replicas.outgoing(QUEUE)
+    assert (sent.id, (sent.data or {})["actor"], (sent.data or {})["details"]) == ("e1", "anna", {"why": "a number"})
+
+
+class DiesAfterPublishing(Database):
+    """The relay's session: its process is gone before it can note what the broker confirmed."""
+
+    dies = True
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Any]:
+        """Open a session whose deletions of published rows fail once."""
+        async with super().session() as connection:
+            yield _Session(connection, self)
+
+
+class _Session:
+    def __init__(self, real: Connection, owner: DiesAfterPublishing) -> None:
+        self._real = real
+        self._owner = owner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def execute(self, query: str, *arguments: Any) -> Any:
+        """Run a statement, unless the process is gone."""
+        if self._owner.dies and query.startswith("DELETE FROM outbox"):
+            self._owner.dies = False
+            raise ConnectionResetError
+        return await self._real.execute(query, *arguments)
+
+
+async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once(
+    replicas: Replicas, broker: Broker, metrics: MessagingMetrics, amqp_url: str
+) -> None:
+    """The broker has confirmed the message, and the relay dies before it can say so: it is published again."""
+    database = replicas.database
+    [letter] = await replicas.dead(entry("e1"))
+    await replicas.sql("DELETE FROM outbox RETURNING id")  # the problem, which nobody takes here
+    async with database.acquire() as connection:
+        await connection.execute("CREATE TABLE effects (event_id text)")
+
+    async def handle(connection: Connection, events: Sequence[Envelope]) -> None:
+        mine = [(event.id,) for event in events if event.id == "e1"]
+        await connection.executemany("INSERT INTO effects VALUES ($1)", mine)
+
+    consumer = Consumer(
+        amqp_url,
+        ORCHESTRATOR_JOURNAL,
+        database=database,
+        name="journal",
+        service="test",
+        handler=handle,
+        metrics=metrics,
+    )
+    dying = DiesAfterPublishing(database.dsn, application_name="relay")
+    await dying.open()
+    relay = OutboxRelay(dying, broker.publisher, metrics=metrics)
+    await replicas.decide(f"{letter}/replay")
+    tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(relay.run())]
+
+    async def seen_twice() -> bool:
+        repeats = metrics.consumed.labels(QUEUE, "repeat")._value.get()
+        return repeats >= 1 and await replicas.sql("SELECT event_id FROM effects") == ["e1"]
+
+    await eventually(seen_twice, what="the repeat")
+    await relay.stop()
+    await consumer.stop()
+    await asyncio.gather(*tasks)
+    await dying.close()
+    assert await replicas.sql("SELECT event_id FROM effects") == ["e1"]
+    assert dying.dies is False

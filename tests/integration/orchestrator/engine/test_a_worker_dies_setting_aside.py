@@ -1,0 +1,132 @@
+"""A worker that dies at any await while it sets an event aside loses nothing and does nothing twice: one failed event, one message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from common.clock import SystemClock
+from common.contracts.envelope import Envelope
+from common.ids import order_number
+from common.postgres import Connection, Database
+from orchestrator.engine.model import ORDER_LIFE
+from orchestrator.engine.store import WorkflowStore
+from orchestrator.engine.worker import Worker, WorkerLimits
+from orchestrator.orders.hooks import append_hooks
+from orchestrator.orders.life import OrderLife, Placement
+from orchestrator.orders.store import OrderStore
+from tests.integration.orchestrator.factories import worker_of
+from tests.support.crash_points import CrashPoint, KilledError
+from tests.support.order_hooks import SOURCE, hook
+
+_STATEMENTS = frozenset({"execute", "fetch", "fetchrow", "fetchval"})
+
+
+class MortalConnection:
+    """A connection with a point before and after each statement."""
+
+    def __init__(self, real: Connection, crash_point: CrashPoint) -> None:
+        self._real = real
+        self._crash_point = crash_point
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name not in _STATEMENTS:
+            return found
+
+        async def call(*arguments: Any) -> Any:
+            await self._crash_point.point()
+            result = await found(*arguments)
+            await self._crash_point.point()
+            return result
+
+        return call
+
+
+class MortalDatabase(Database):
+    """A database whose user may die at each statement, before a commit and after it."""
+
+    crash_point = CrashPoint()
+
+    @asynccontextmanager
+    async def acquire(self, *, timeout: float = 5.0) -> AsyncIterator[Any]:
+        """Lend a mortal connection."""
+        async with super().acquire(timeout=timeout) as connection:
+            yield MortalConnection(connection, self.crash_point)
+
+    @asynccontextmanager
+    async def transaction(self, **more: Any) -> AsyncIterator[Any]:
+        """Open a transaction that may end before its commit, or whose answer nobody hears."""
+        async with super().acquire() as real:
+            async with real.transaction():
+                yield MortalConnection(real, self.crash_point)
+                await self.crash_point.point()
+            await self.crash_point.point()
+
+
+@pytest.fixture
+async def databases_of_two(dsn: str) -> AsyncIterator[tuple[MortalDatabase, Database]]:
+    """The mortal worker's pool and everybody else's."""
+    mortal, other = MortalDatabase(dsn, application_name="mortal"), Database(dsn, application_name="other")
+    await mortal.open()
+    await other.open()
+    yield mortal, other
+    await mortal.close()
+    await other.close()
+
+
+def a_worker(database: Database, owner: str, limits: WorkerLimits) -> Worker:
+    """A worker of orders' lives."""
+    life = OrderLife(OrderStore(database), SystemClock(), Placement(zones_by_store={}, tariffs_by_shipment={}))
+    return worker_of(WorkflowStore(database), {ORDER_LIFE: life}, owner=owner, limits=limits)
+
+
+async def test_a_worker_may_die_at_every_await_of_setting_an_event_aside(
+    databases_of_two: tuple[MortalDatabase, Database],
+) -> None:
+    mortal, other = databases_of_two
+    deaths, killed = 0, True
+    while killed:
+        deaths += 1
+        name = f"K{deaths}"
+        changed = hook(name, "order.changed", minute=2, quantity=3)
+        bad = replace(changed, body=orjson.dumps({"payload": {"positions": [{"id": "a", "quantity": "a few"}]}}))
+        hooks = [hook(name, "order.created", minute=1), bad, hook(name, "order.changed", minute=3, quantity=5)]
+        async with other.transaction() as connection:
+            await append_hooks(connection, [each.to_envelope() for each in hooks])
+        mortal.crash_point = CrashPoint(dies_at=deaths)
+        worker = a_worker(mortal, f"mortal-{deaths}", WorkerLimits(lease_seconds=-1))
+        try:
+            while await worker.work_once():
+                pass
+            killed = False
+        except KilledError:
+            await WorkflowStore(other).release_expired()
+        alive = a_worker(other, f"alive-{deaths}", WorkerLimits())
+        while await alive.work_once():
+            pass
+        async with other.acquire() as connection:
+            (workflow,) = await connection.fetch(
+                "SELECT * FROM workflow WHERE order_number = $1", order_number(SOURCE, name)
+            )
+            aside = await connection.fetch(
+                "SELECT seq, state FROM set_aside_event WHERE workflow_id = $1", workflow["id"]
+            )
+            sent = [Envelope.decode(row["body"]) for row in await connection.fetch("SELECT body FROM outbox")]
+            (stored,) = await connection.fetch(
+                "SELECT document FROM orders WHERE number = $1", workflow["order_number"]
+            )
+        assert [tuple(row) for row in aside] == [(2, 3)], deaths
+        assert (workflow["done_seq"], workflow["failed_events"], workflow["state"]) == (3, 1, 1), deaths
+        crashes = [(event.data or {})["event"] for event in sent if event.type == "orders.workflow.crashed.v1"]
+        assert crashes.count(f"{workflow['id']}-2") == 1, deaths
+        mine = Counter(event.type for event in sent if event.subject == workflow["order_number"])
+        assert (mine["orders.order.created.v1"], mine["orders.order.changed.v1"]) == (1, 1), deaths
+        assert stored["document"]["positions"][0]["quantity"] == "5", deaths
+    assert deaths > 20

@@ -1,0 +1,201 @@
+"""The edge's log is read once, whatever happens to the file and to the gateways that read it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.clock import SystemClock
+from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.envelope import parse
+from common.messaging import topology
+from common.postgres import Connection, Database
+from common.telemetry.metrics import new_registry
+from common.testing import eventually
+from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from webhook_gateway.deliveries.digests import PeopleDigests
+from webhook_gateway.deliveries.record import RecordDeliveries
+from webhook_gateway.edge import store
+from webhook_gateway.edge.metrics import EdgeMetrics
+from webhook_gateway.edge.read_log import ReadEdgeLog
+
+_ids: Iterator[int] = count()
+
+
+def line(**changes: Any) -> str:
+    """A line as nginx writes it: a website order that no gateway answered."""
+    number = next(_ids)
+    fields = {
+        "at": time.time(),
+        "id": f"line-{number}",
+        "request_id": f"request-{number}",
+        "method": "POST",
+        "path": "/api/v1/orders/",
+        "status": 503,
+        "upstream_status": "502",
+        "client": f"198.51.{number % 250}.7",
+        "size": 400,
+        "idempotency_key": f"edge-{number}",
+    }
+    return json.dumps({**fields, **changes}, separators=(",", ":")) + "\n"
+
+
+async def refused(gateway: Gateway) -> tuple[int, int]:
+    """What the ledger has of nginx, and by how much it differs."""
+    found = await gateway.get("/admin/v1/ledger")
+    mine = [line["refused"] for line in found["by_replica"] if line["replica"] == "edge"]
+    return sum(mine), found["difference"]
+
+
+async def endangered(gateway: Gateway) -> list[dict[str, Any]]:
+    """All endangered orders."""
+    items: list[dict[str, Any]] = (await gateway.get("/admin/v1/endangered-orders?limit=200"))["items"]
+    return items
+
+
+async def test_orders_that_ended_at_nginx_are_endangered_and_everything_is_counted(
+    start: Start, tmp_path: Path, amqp_url: str
+) -> None:
+    (tmp_path / "edge").mkdir()
+    log = tmp_path / "edge" / "intake-1.log"
+    log.write_text(
+        line(status=413, request_id="r-1")
+        + line(path="/hooks/v1/sbermarket", upstream_status="504, 504")
+        + line(method="GET", path="/api/v1/orders/", status=400)
+        + line(path="/hooks/v1/nobody", status=499)
+        + "not a line\n"
+    )
+    async with (
+        watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
+        start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway,
+    ):
+        problem = parse((await alerts(1))[0], ProblemRaisedV1)
+        assert problem.kind == "website_order.endangered"
+        (order,) = await endangered(gateway)
+        assert (order["status"], order["replica"]) == (413, "edge")
+        kept = await gateway.get(f"/admin/v1/deliveries/{order['id']}")
+        assert (kept["size"], kept["headers"]["x-request-id"], kept["headers"]["path"], kept["headers"]["seen-by"]) == (
+            0,
+            "r-1",
+            "/api/v1/orders/",
+            "nginx",
+        )
+        await eventually(lambda: _is(refused(gateway), (4, 0)), what="four in the ledger")
+        assert await gateway.metric('gateway_edge_refused_total{source="sbermarket",status="503"}') == 1.0
+        assert await gateway.metric("gateway_edge_lines_unreadable_total") == 1.0
+
+
+async def _is(found: Awaitable[object], wanted: object) -> bool:
+    return await found == wanted
+
+
+async def test_an_order_that_a_gateway_has_all_the_same_is_not_endangered(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "edge").mkdir()
+    log = tmp_path / "edge" / "intake-1.log"
+    log.touch()
+    async with start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway:
+        payload = hook_body()["payload"]
+        headers = {"Authorization": "Bearer website-token", "X-Request-Id": "late-1"}
+        assert (await gateway.send(payload, path="/api/v1/orders/", headers=headers))[0] == 201
+        await gateway.deliveries(1)
+        log.write_text(
+            line(request_id="late-1", upstream_status="504") + line(request_id="lost-1", upstream_status="504")
+        )
+        await eventually(lambda: _is(refused(gateway), (2, 0)), what="both counted")
+        assert len(await endangered(gateway)) == 1
+
+
+async def test_a_flood_from_one_network_is_counted_and_fifty_of_it_are_kept(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "edge" / "intake-1.log").write_text("".join(line(status=413, client="203.0.113.9") for _ in range(400)))
+    async with start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway:
+        await eventually(lambda: _is(refused(gateway), (400, 0)), what="all of it in the ledger")
+        assert len(await endangered(gateway)) == 50
+        assert await gateway.metric("gateway_edge_orders_not_kept_total") == 350.0
+
+
+async def test_replicas_rotation_and_torn_lines_lose_and_double_nothing(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "edge"
+    folder.mkdir()
+    log = folder / "intake.log"
+    total = 300
+
+    async def write() -> None:
+        for number in range(total):
+            whole = line()
+            with log.open("a") as stream:
+                stream.write(whole[:37])
+                stream.flush()
+                await asyncio.sleep(0.002)
+                stream.write(whole[37:])
+            if number % 60 == 59:  # rotated by renaming: nginx opens a new one
+                log.rename(folder / f"intake.log.{number}")
+
+    async with AsyncExitStack() as stack:
+        gateways = [
+            await stack.enter_async_context(start(f"gw-{n}", edge_log_dir=folder, edge_log_every=0.02))
+            for n in (1, 2, 3)
+        ]
+        await write()
+        await eventually(lambda: _is(refused(gateways[0]), (total, 0)), within=60, what="every line once")
+        await asyncio.gather(*(gateway.metric("gateway_edge_log_looked_at_seconds") for gateway in gateways))
+        assert await refused(gateways[0]) == (total, 0)
+
+
+class Crash(BaseException):
+    """Stands for the death of the process: nothing behind it runs."""
+
+
+@pytest.mark.parametrize("place", ["count", "known_requests", "save_position", "record"])
+async def test_a_reader_that_dies_between_reading_and_recording_reads_again(
+    place: str, tmp_path: Path, database_for: Callable[[str], Awaitable[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "intake-1.log").write_text("".join(line() for _ in range(5)))
+    database = Database(await database_for("webhook_gateway"), application_name="test")
+    await database.open()
+
+    def reader() -> ReadEdgeLog:
+        return ReadEdgeLog(
+            database,
+            RecordDeliveries(public_url="", digests=PeopleDigests([b"key"])),
+            directory=tmp_path,
+            sources=("sbermarket",),
+            currency="RUB",
+            clock=SystemClock(),
+            metrics=EdgeMetrics(new_registry(), sources=("sbermarket", "website"), reads=True),
+            committed=lambda: None,
+        )
+
+    async def dies(*_: object, **__: object) -> None:
+        raise Crash
+
+    async def counts(connection: Connection) -> tuple[int, int, int]:
+        return (
+            await connection.fetchval("SELECT coalesce(sum(count), 0)::int FROM refusals"),
+            await connection.fetchval("SELECT count(*) FROM endangered_orders"),
+            await connection.fetchval("SELECT count(*) FROM edge_log_files"),
+        )
+
+    try:
+        with monkeypatch.context() as broken:
+            if place == "record":
+                broken.setattr(RecordDeliveries, "__call__", dies)
+            else:
+                broken.setattr(store, place, dies)
+            with pytest.raises(Crash):
+                await reader().step()
+        async with database.acquire() as connection:
+            assert await counts(connection) == (0, 0, 0)
+            await reader().step()
+            await reader().step()
+            assert await counts(connection) == (5, 5, 1)
+    finally:
+        await database.close()

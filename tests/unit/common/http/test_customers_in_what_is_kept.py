@@ -1,0 +1,104 @@
+"""Customers' data inside bodies and messages: hidden from viewers, erased, found by phone and mail."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+
+from common.http.kept_bodies import (
+    erase_body,
+    erase_message,
+    mask_message,
+    mask_text,
+    message_mentions,
+)
+from common.reading.customers import mentions
+
+GOODS = [{"id": "milk", "name": "Молоко", "quantity": 2, "price": "85.00"}]
+PAYLOAD: dict[str, Any] = {
+    "originalOrderId": "H1",
+    "storeID": "17",
+    "zone": "moscow",
+    "comment": "позвоните Анне +7 916 123-45-67",
+    "customer": {"name": "Анна", "phone": "+7 916 123-45-67", "email": "anna@example.ru", "tags": ["vip", None, True]},
+    "address": {"full_address": "Тверская 1", "floor": -1},
+    "positions": GOODS,
+    "total": {"totalPrice": "170.00"},
+}
+BLANK: dict[str, Any] = {
+    **PAYLOAD,
+    "comment": None,
+    "customer": {"name": None, "phone": None, "email": None, "tags": [None, None, True]},
+    "address": {"full_address": None, "floor": None},
+}
+
+
+def test_an_erased_body_keeps_goods_sums_and_shape() -> None:
+    body = orjson.dumps({"event_type": "order.created", "payload": PAYLOAD})
+    assert orjson.loads(erase_body(body)) == {"event_type": "order.created", "payload": BLANK}
+    assert erase_body(b'{"payload": {"customer": ') == b""
+    assert erase_body(erase_body(body)) == erase_body(body)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"customerName": "Анна"},
+        {"Customer-Phone": "89161234567"},
+        {"recipient": "Анна"},
+        {"delivery": {"street": "Тверская", "apartment": 7}},
+        {"contacts": [{"phones": [{"number": "89161234567"}]}]},
+        {"shippingAddress": {"line1": "Тверская 1", "state": "Москва"}},
+        {"телефон": "89161234567"},
+    ],
+)
+def test_a_customer_is_known_under_every_name_that_the_reader_knows(fields: dict[str, Any]) -> None:
+    shown = mask_text(orjson.dumps({"payload": fields}).decode())
+    for secret in ("Анна", "9161234567", "Тверская", "Москва", "7}"):
+        assert secret not in shown
+
+
+def test_viewers_see_a_body_with_the_customer_masked_and_no_text_with_a_phone() -> None:
+    shown = mask_text(orjson.dumps({**PAYLOAD, "note_to_shop": "мой номер 89161234567"}).decode())
+    assert "Молоко" in shown
+    for secret in ("Анн", "916", "4567", "example.ru", "Тверская"):
+        assert secret not in shown
+    assert mask_text("name=Анна") == "[masked]"
+
+
+def message(**more: Any) -> bytes:
+    return orjson.dumps({"specversion": "1.0", "id": "e", "type": "t", "subject": "N1", **more})
+
+
+def test_the_body_that_a_message_carries_is_erased_and_its_headers_go() -> None:
+    carried = base64.b64encode(orjson.dumps({"payload": PAYLOAD})).decode()
+    erased = orjson.loads(erase_message(message(data_base64=carried, requestheaders='{"X-Real-IP": "1.2.3.4"}')))
+    assert orjson.loads(base64.b64decode(erased.pop("data_base64"))) == {"payload": BLANK}
+    assert erased == {"specversion": "1.0", "id": "e", "type": "t", "subject": "N1"}
+    assert orjson.loads(erase_message(message(data={"order": PAYLOAD})))["data"] == {"order": BLANK}
+    assert erase_message(b"\xff") == erase_message(b"[1]") == b""
+    assert orjson.loads(erase_message(message(data_base64="???")))["data_base64"] == ""
+
+
+def test_viewers_see_neither_the_carried_bytes_nor_what_is_no_message() -> None:
+    shown = mask_message(orjson.loads(message(data_base64="aGk=", data={"customer": {"name": "Анна"}})))
+    assert (shown["data_base64"], shown["data"]["customer"]["name"], shown["subject"]) == ("[masked]", "[masked]", "N1")
+    assert mask_message("Анна 89161234567") == "[masked]"
+    assert mask_message(None) is None
+
+
+@pytest.mark.parametrize("phone", ["+79161234567", "8 (916) 123-45-67", "916 123 45 67"])
+@pytest.mark.parametrize("text", ["+7 916 123-45-67", "тел. 8-916-123-45-67, вечером", 79161234567])
+def test_a_phone_is_found_however_it_is_spelled(phone: str, text: str | int) -> None:
+    assert mentions({"a": [{"b": text}]}, phone=phone)
+    assert not mentions({"a": "+7 916 123-45-68"}, phone=phone)
+
+
+def test_a_message_is_found_by_what_its_carried_body_holds() -> None:
+    carried = base64.b64encode(orjson.dumps({"payload": PAYLOAD})).decode()
+    assert message_mentions(message(data_base64=carried), email="Anna@Example.ru")
+    assert message_mentions(b"anna@example.ru, cut off", email="anna@example.ru")
+    assert not message_mentions(message(data_base64=carried), email="hanna@example.ru")
