@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from common.contracts.envelope import Envelope
 from common.errors import Conflict
 from common.http import Change, Principal
 from common.postgres import Connection
-from orchestrator.engine.model import Claim, Encoded, Outcome
+from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowEvent
 from orchestrator.orders.life import OrderLife
-from tests.integration.orchestrator.orders.order_reference import WITH_GOODS, Sent
+from tests.integration.orchestrator.orders.order_reference import Expected, Sent
+
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
 class Breakable:
@@ -43,11 +48,23 @@ class Breakable:
 def payload_of(hook: Sent) -> dict[str, Any]:
     """The payload as a marketplace writes it."""
     payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if hook.kind == "order.created" else {}
-    if hook.kind in WITH_GOODS:
-        payload["positions"] = [
-            {"id": name, "quantity": quantity, "price": f"{price / 100:.2f}"} for name, quantity, price in hook.goods
-        ]
+    if hook.goods:
+        payload["positions"] = positions_of(hook)
+    address, phone = hook.people
+    if address is not None:
+        payload["address"] = address
+    if phone is not None:
+        payload["customer"] = {"phone": phone}
     return payload
+
+
+def positions_of(hook: Sent) -> list[dict[str, Any]]:
+    """The positions; of what is spoilt less than nothing was ordered."""
+    sign = -1 if hook.spoilt else 1
+    return [
+        {"id": name, "quantity": sign * quantity, **({} if price is None else {"price": f"{price / 100:.2f}"})}
+        for name, quantity, price in hook.goods
+    ]
 
 
 def change_by_machine(connection: Connection) -> Change:
@@ -55,3 +72,65 @@ def change_by_machine(connection: Connection) -> Change:
     said = SimpleNamespace(reason="by the machine", dry_run=False)
     request: Any = SimpleNamespace(principal=Principal("machine", "operator"), body=said, request_id="r")
     return Change(connection, request)
+
+
+def event_of_hook(hook: Sent, number: str, *, origin: str | None) -> WorkflowEvent:
+    """The workflow event of a hook, received now unless that is the only time it has. ``origin``: what it replays."""
+    moment = START + timedelta(minutes=hook.minute)
+    attributes = {
+        "source": "sm",
+        "external_id": number,
+        "body_form": "payload",
+        "delivery_id": hook.event_id,
+        "digest": hook.digest,
+    }
+    if hook.timed:
+        attributes["sent_at"] = moment.isoformat()
+    if origin is not None:
+        attributes |= {"occurred_at": moment.isoformat(), "replay_of": origin}
+        attributes |= {} if hook.origin is None else {"repeats": hook.origin}
+    return WorkflowEvent(
+        type=hook.kind,
+        event_id=hook.event_id,
+        attributes=attributes,
+        payload=json.dumps(payload_of(hook)).encode(),
+        received_at=moment if origin is None and not hook.timed else datetime.now(UTC),
+    )
+
+
+def seen(orders: Sequence[Any]) -> tuple[Any, ...] | None:
+    """The order as the database has it."""
+    if not orders:
+        return None
+    (row,) = orders
+    document = row["document"]
+    positions = tuple((item["id"], int(item["quantity"]), item["price"]) for item in document["positions"])
+    address, customer = document["address"], document["customer"]
+    people = (address and address[0], customer and customer["phone"])
+    return (row["status"], positions, people, row["closed"], row["paid"], row["shipped"], row["cost_total"],
+            len(document["incidents"]), row["aggregate_state"])  # fmt: skip
+
+
+def wanted(order: Expected | None) -> tuple[Any, ...] | None:
+    """The order as the reference has it."""
+    if order is None:
+        return None
+    aggregate = {"cancelled": "cancelled", "delivered": "finished"}.get(order.status, "in_progress")
+    return (order.status, order.goods, order.people, order.closed, order.paid, order.shipped is not None, order.cost,
+            len(order.incidents), aggregate)  # fmt: skip
+
+
+def told(announced: Sequence[Envelope], order: Expected) -> bool:
+    """Whether pickers and store were notified that what differs from the order's beginning has changed."""
+    named = {
+        name
+        for envelope in announced
+        if (envelope.data or {}).get("notify")
+        for name, _, _ in (envelope.data or {}).get("difference", {}).get("fields", ())
+    }
+    changed = {
+        name
+        for name, began, now in zip(("address", "customer.phone"), order.began, order.people, strict=True)
+        if began != now
+    }
+    return changed <= named

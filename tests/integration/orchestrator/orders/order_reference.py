@@ -1,47 +1,70 @@
 """What an order has to be, told by a reference that knows nothing of the service.
 
-It reads docs/requirements.md#what-each-hook-does as a person would.
+It reads docs/requirements.md#what-each-hook-does and #replays-keep-their-time as a person would.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
 KINDS = ("order.created", "order.changed", "order.paid", "order.received", "order.delivered", "order.cancelled")
 WITH_GOODS = frozenset(KINDS[:3])
+WITH_PEOPLE = frozenset(KINDS[:2])
 
-Goods = tuple[tuple[str, int, int], ...]
-"""(position, quantity, price in kopecks)."""
+Goods = tuple[tuple[str, int, int | None], ...]
+"""(position, quantity, price in kopecks; None: not said again), one id perhaps several times."""
+People = tuple[str | None, str | None]
+"""(address, phone), None where nothing is said."""
 
-goods_of_an_order = st.lists(
-    st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.sampled_from([1000, 2550])),
-    min_size=1,
-    max_size=3,
-    unique_by=lambda item: item[0],
-).map(lambda items: tuple(sorted(items)))
+
+def _goods(prices: st.SearchStrategy[int | None]) -> st.SearchStrategy[Goods]:
+    line = st.tuples(st.sampled_from("ab"), st.integers(1, 3), prices)
+    return st.lists(line, min_size=1, max_size=3).map(lambda items: tuple(sorted(items, key=lambda item: item[0])))
+
+
+goods_of_an_order = _goods(st.sampled_from([1000, 2550]))
+later_goods = _goods(st.sampled_from([None, 1000, 2550]))
+people = st.tuples(
+    st.sampled_from([None, "Main Street 1", "Main Street 2"]), st.sampled_from([None, "+79120000001", "+79120000002"])
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A hook that the marketplace sent, ``minute`` minutes after the start. No two are of one minute."""
+    """What happened to an order ``minute`` minutes after the start; no two hooks are of one minute.
+
+    A hook without ``timed`` has no timestamp, only its receipt. ``again`` counts replays, which have their origin's minute; ``origin`` is
+    what one repeats word for word. ``name``: a person did it. ``spoilt``: it cannot be read.
+    """
 
     kind: str
     minute: int
-    goods: Goods
+    goods: Goods = ()
+    people: People = (None, None)
+    timed: bool = True
+    again: int = 0
+    origin: str | None = None
+    name: str | None = None
+    spoilt: bool = False
 
     @property
     def digest(self) -> str:
         """Equal for equal contents."""
-        return json.dumps([self.kind, self.goods])
+        return json.dumps([self.kind, self.goods, self.people, self.spoilt])
 
     @property
     def event_id(self) -> str:
         """The same for a repeat."""
-        return f"{self.kind}@{self.minute}:{self.digest}"
+        return self.name or f"{self.kind}@{self.minute}:{self.digest}:{self.again}"
+
+    @property
+    def identity(self) -> str:
+        """The same for what says the same again."""
+        return self.origin or self.event_id
 
 
 @dataclass(slots=True)
@@ -50,40 +73,77 @@ class Expected:
 
     status: str
     goods: Goods
+    people: People
+    began: People
     closed: bool = False
     paid: bool = False
     shipped: Goods | None = None
-    incidents: int = 0
+    incidents: set[str] = field(default_factory=set)
 
     @property
     def refund(self) -> bool:
         """Whether money has to go back: once."""
         return self.paid and self.status == "cancelled"
 
+    @property
+    def cost(self) -> int | None:
+        """What the goods cost, if all their prices are known."""
+        sums = [None if price is None else quantity * price for _, quantity, price in self.goods]
+        return None if None in sums else sum(item for item in sums if item is not None)
+
+    def after(self, hook: Sent) -> tuple[Goods, People]:
+        """Goods and people if the hook holds: what it leaves out stays, for the same occurrence of a position."""
+        known = dict(zip(_occurrences(self.goods), self.goods, strict=True))
+        goods = tuple(
+            (name, quantity, known[key][2] if price is None and key in known else price)
+            for key, (name, quantity, price) in zip(_occurrences(hook.goods), hook.goods, strict=True)
+        )
+        address, phone = hook.people
+        return goods or self.goods, (address or self.people[0], phone or self.people[1])
+
+
+def _occurrences(goods: Goods) -> list[tuple[str, int]]:
+    names = [name for name, _, _ in goods]
+    return [(name, names[:place].count(name)) for place, name in enumerate(names)]
+
 
 def reference(sent: Sequence[Sent]) -> Expected | None:
-    """Return what these hooks make of an order, told in the marketplace's own order of time."""
-    creations = sorted((hook for hook in sent if hook.kind == "order.created"), key=lambda hook: hook.minute)
+    """Return what these hooks and acts make of an order, told in the order of time."""
+    creations = sorted(
+        (hook for hook in sent if hook.kind == "order.created"), key=lambda hook: (hook.again, hook.minute)
+    )
     if not creations:
         return None
-    order = Expected("created", creations[0].goods)
-    different = {hook.event_id for hook in creations[1:] if hook.goods != creations[0].goods}
-    order.incidents = len(different)
-    for hook in sorted({item for item in sent if item.kind != "order.created"}, key=lambda item: item.minute):
-        if hook.kind == "order.changed":
-            if not order.closed:
-                order.goods = hook.goods
-            elif hook.goods != order.goods:
-                order.incidents += 1
-        elif hook.kind == "order.paid":
-            order.goods, order.paid, order.closed = hook.goods, True, True
-            order.status = "paid" if order.status == "created" else order.status
-        elif hook.kind == "order.cancelled":
-            order.status, order.closed = "cancelled", True
-        elif order.status == "cancelled":
-            order.incidents += 1
-        elif order.status != "delivered":
-            order.closed = True
-            order.shipped = order.goods if order.shipped is None else order.shipped
-            order.status = hook.kind.removeprefix("order.")
+    first = creations[0]
+    order = Expected("created", first.goods, first.people, first.people)
+    latest = {first.kind: first.digest}
+    others = sorted((hook for hook in sent if hook.kind != "order.created"), key=lambda hook: (hook.minute, hook.again))
+    for hook in [*creations[1:], *others]:
+        if hook.name is None:
+            if not hook.timed and latest.get(hook.kind) == hook.digest:
+                continue  # without a time, a repeat is known by its content
+            latest[hook.kind] = hook.digest
+        _happens(order, hook)
     return order
+
+
+def _happens(order: Expected, hook: Sent) -> None:
+    goods, people_then = order.after(hook)
+    if hook.kind == "order.corrected":
+        order.goods, order.people = goods, people_then
+    elif hook.kind in {"order.created", "order.changed"}:
+        if hook.kind == "order.changed" and not order.closed:
+            order.goods, order.people = goods, people_then
+        elif (goods, people_then) != (order.goods, order.people):
+            order.incidents.add(hook.identity)
+    elif hook.kind == "order.paid":
+        order.goods, order.paid, order.closed = goods, True, True
+        order.status = "paid" if order.status == "created" else order.status
+    elif hook.kind == "order.cancelled":
+        order.status, order.closed = "cancelled", True
+    elif order.status == "cancelled":
+        order.incidents.add(hook.identity)
+    elif order.status != "delivered":
+        order.closed = True
+        order.shipped = order.goods if order.shipped is None else order.shipped
+        order.status = hook.kind.removeprefix("order.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,15 +18,18 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from common.postgres import Database
+from common.reading import Line, values
+from common.reading import order as reading
 from common.testing import TestDatabases
 from orchestrator.engine import operate as operations
 from orchestrator.engine import store as workflows
-from orchestrator.orders import decisions, fold
+from orchestrator.engine.model import WorkflowEvent
+from orchestrator.orders import content, decisions, fold, hooks
 from orchestrator.orders import life as order_life
 from orchestrator.orders import store as stored_orders
-from orchestrator.orders.model import HookType, Status, StockEntry
+from orchestrator.orders.model import HookType, OrderFact, Status, StockEntry
 from orchestrator.orders.transitions import TRANSITIONS, Act
-from tests.integration.orchestrator.orders.order_machine import OrderMachine
+from tests.integration.orchestrator.orders.people_machine import PeopleMachine
 
 EXAMPLES = int(os.environ.get("ORDER_MACHINE_EXAMPLES", "10"))
 STEPS = 25
@@ -36,7 +39,7 @@ def run(examples: int, *, seek: bool = False) -> None:
     """Run the machine. ``seek``: only look for a failure, do not make it small."""
     phases = [Phase.generate] if seek else [Phase.generate, Phase.shrink]
     run_state_machine_as_test(
-        OrderMachine,
+        PeopleMachine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,
@@ -58,7 +61,7 @@ def machine(databases: TestDatabases) -> Iterator[None]:
         dsn = runner.run(made.__aenter__())
         database = Database(dsn, application_name="machine", max_size=4)
         runner.run(database.open())
-        OrderMachine.runner, OrderMachine.database = runner, database
+        PeopleMachine.runner, PeopleMachine.database = runner, database
         yield
         runner.run(database.close())
         runner.run(made.__aexit__(None, None, None))
@@ -120,6 +123,43 @@ def _refunds_whenever_it_looks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(order_life, "decide", decide)
 
 
+def _lets_a_replay_move_the_time(patch: pytest.MonkeyPatch) -> None:
+    real = hooks.to_fact
+
+    def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
+        times = {"occurred_at", "sent_at"} if "replay_of" in event.attributes else set()
+        kept = {name: value for name, value in event.attributes.items() if name not in times}
+        return real(replace(event, attributes=kept), currency)
+
+    patch.setattr(hooks, "to_fact", to_fact)
+
+
+def _inherits_by_id_alone(patch: pytest.MonkeyPatch) -> None:
+    real = content.complete
+
+    def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
+        with pytest.MonkeyPatch.context() as inside:
+            inside.setattr(content, "numbered", lambda lines: (((line.id, 0), line) for line in lines))
+            return real(before, given)
+
+    patch.setattr(fold, "complete", complete)
+
+
+def _keeps_silent_about_another_address(patch: pytest.MonkeyPatch) -> None:
+    real = decisions._announce
+
+    def announce(step: Any) -> Any:
+        item, changed = real(step), step.difference
+        goods = changed.added or changed.removed or changed.changed
+        return replace(item, notify=False) if item is not None and changed and not goods else item
+
+    patch.setattr(decisions, "_announce", announce)
+
+
+def _takes_less_than_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(reading, "_quantity", lambda value: values.number_of(value)[0])
+
+
 NOTICED = (AssertionError, asyncpg.UniqueViolationError)
 """What the machine raises: a comparison that fails, or the database's own guard against moving goods twice."""
 
@@ -129,6 +169,10 @@ MUTATIONS: list[Any] = [
     _stops_without_taking_the_claim_away,
     _waits_behind_a_failed_event,
     _folds_what_was_skipped,
+    _lets_a_replay_move_the_time,
+    _inherits_by_id_alone,
+    _keeps_silent_about_another_address,
+    _takes_less_than_nothing,
     # These take some dozens of examples to be found.
     pytest.param(_changes_after_closing, marks=pytest.mark.chaos),
     pytest.param(_forgets_the_fence, marks=pytest.mark.chaos),
