@@ -179,4 +179,5 @@ async def test_wrong_corrections_are_refused_with_their_fields_and_leave_nothing
     assert found == wrong
     refused = await api.call("POST", f"/admin/v1/orders/{number}/cancel", WHY | body, role="viewer")
     assert refused[0] == 403
-    assert await api.all("/admin/v1/audit") == []
+    left = [entry["action"] for entry in await api.all("/admin/v1/audit")]
+    assert set(left) <= {"customer_data.read"}  # of the test's own looks
