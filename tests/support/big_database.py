@@ -19,6 +19,12 @@ _FILL = (
     FROM generate_series(1, $1) AS n
     """,
     """
+    INSERT INTO order_contact (number, digest, created_at, name, phone, email, grams)
+    SELECT 'N' || n, decode(md5(n::text), 'hex'), now() - interval '1 second' * ($1 - n), ' анна ' || n,
+           (79160000000 + n)::text, 'c' || n || '@example.org', ARRAY[' ан', 'анн', 'нна', ' ' || left(n::text, 2)]
+    FROM generate_series(1, $1) AS n
+    """,
+    """
     INSERT INTO workflow (order_number, kind, state, last_seq, done_seq, created_at, updated_at)
     SELECT 'N' || n, 'order_life', CASE n % 2000 WHEN 0 THEN 4 WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE 3 END, 2,
            CASE WHEN n % 2000 < 3 THEN 1 ELSE 2 END, now() - interval '1 second' * ($1 - n), now() - interval '1 second' * ($1 - n)

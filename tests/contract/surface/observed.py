@@ -30,7 +30,7 @@ ASYNCAPI, SANDBOX = "asyncapi", "sandbox"
 _ROOT = Path(__file__).parents[3]
 _STORED = _ROOT / "tests/fixtures/surface"
 _NOBODY = "http://127.0.0.1:9"
-_DATABASES = {"tips": "orchestrator"}  # whose own database it works on
+DATABASES = {"tips": "orchestrator"}  # whose own database it works on
 _NOTHING = object()
 _WORDS = ("description", "summary")
 _NAMED = ("properties", "$defs", "schemas", "paths", "parameters", "responses", "headers", "messages", "channels")
@@ -50,15 +50,15 @@ async def surface_of(package: str, databases: TestDatabases, amqp_url: str, dire
     """Run the service with everything that it can do without others, and return what it shows."""
     metrics = directory / "metrics.json"
     async with AsyncExitStack() as stack:
-        dsn = await stack.enter_async_context(databases.migrated(_DATABASES.get(package, package)))
-        variables = {"POSTGRES_DSN": dsn, "AMQP_URL": amqp_url, **_needed(package, directory)}
+        dsn = await stack.enter_async_context(databases.migrated(DATABASES.get(package, package)))
+        variables = {"POSTGRES_DSN": dsn, "AMQP_URL": amqp_url, **needed(package, directory)}
         runner = ("tests.contract.surface.recorded_service", str(metrics))
         async with (
             serving(package, directory, runner=runner, **variables) as url,
             aiohttp.request("GET", f"{url}/openapi.json") as answer,
         ):
             openapi = await answer.json()
-        database = {} if package in _DATABASES else await schema_of(dsn)
+        database = {} if package in DATABASES else await schema_of(dsn)
     return {
         "openapi": openapi,
         "metrics": json.loads(metrics.read_text()),
@@ -67,7 +67,8 @@ async def surface_of(package: str, databases: TestDatabases, amqp_url: str, dire
     }
 
 
-def _needed(package: str, directory: Path) -> dict[str, str]:
+def needed(package: str, directory: Path) -> dict[str, str]:
+    """Return the settings without which the service does not start, beside servers and tokens; writes the files that they name."""
     sources, spool = directory / "sources.json", directory / "spool"
     sources.write_text(json.dumps({"sbermarket": {"auth": {"kind": "client_token", "tokens": ["token"]}}}))
     token = directory / "token"

@@ -22,6 +22,7 @@ from orchestrator.engine.select import WorkflowConditions, WorkflowFilter, add_c
 from orchestrator.engine.store import WorkflowStore
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
+from orchestrator.orders.contacts import by_email, by_phone, by_words
 from orchestrator.orders.hooks import append_hooks
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.recalculate import derive_again
@@ -33,7 +34,9 @@ from tests.integration.orchestrator.plans import WatchedDatabase
 from tests.support.big_database import filled
 from tests.support.order_hooks import hook
 
-BIG = frozenset({"orders", "workflow", "workflow_event", "timeline", "stock_movements", "inbox", "audit_log"})
+BIG = frozenset(
+    {"orders", "order_contact", "workflow", "workflow_event", "timeline", "stock_movements", "inbox", "audit_log"}
+)
 REPEATS = 7
 """Past five executions PostgreSQL may take one plan for all values of the parameters: that one has to be good, too."""
 
@@ -68,6 +71,13 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         {"store_id": "17", "since": middle},
         {"until": middle, "status": "delivered"},
         {"after": (middle, "N1")},
+        {"contact": [by_phone("+79160000077")]},
+        {"contact": [by_phone("0077"), by_email("c77@")], "status": "delivered"},
+        *(
+            {"said": said, "meaning": by_words(said)}
+            for said in ("E77", "N77", "0077", "c77@", "анна", "нна 77", "Щербатых", "ан")
+        ),
+        {"said": "анна", "meaning": by_words("анна"), "after": (middle, "N1"), "status": "created"},
     ]
     of_workflows: list[dict[str, Any]] = [
         {},

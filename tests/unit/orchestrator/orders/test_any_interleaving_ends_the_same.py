@@ -160,8 +160,8 @@ class Reader(OrderStore):
     async def orders(self, numbers: Sequence[str]) -> dict[str, StoredOrder]:
         return await self.world.orders(numbers)
 
-    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent]]:
-        return await self.world.events_upto(upto)
+    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent] | None]:
+        return dict(await self.world.events_upto(upto))
 
 
 def substance(state: OrderState | None) -> OrderState | None:

@@ -66,8 +66,9 @@ def watch_files(
     )
     watched = [_WatchedFile(name, path, read, broken) for name, (path, read) in files.items()]
 
-    async def look() -> None:
+    async def look_at_all() -> None:
+        """Read again each file that has changed."""
         for file in watched:
             await file.look()
 
-    return every(lifecycle, _SECONDS, look, name="files")
+    return every(lifecycle, _SECONDS, look_at_all, name="files")

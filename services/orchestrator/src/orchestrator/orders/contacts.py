@@ -91,10 +91,15 @@ async def write_contacts(connection: Connection, found: Sequence[ContactKeys]) -
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A condition on ``order_contact``, with ``{}`` where each value belongs."""
+    """A condition on ``order_contact``, with ``{}`` where each value belongs.
+
+    ``indexed`` finds a superset by an index of its own, and ``text`` decides. ``common``: half the customers may fit.
+    """
 
     text: str
     values: tuple[Any, ...]
+    indexed: tuple[str, tuple[Any, ...]] | None = None
+    common: bool = False
 
 
 def by_phone(said: str) -> Condition:
@@ -119,7 +124,10 @@ def by_name(said: str) -> Condition | None:
     parts = [word if len(word) >= _SHORTEST_PART else f" {word}" for word in words]
     grams = sorted({gram for part in parts for gram in _grams(part)})
     return Condition(
-        "grams @> {}::text[]" + " AND name LIKE {}" * len(parts), (grams, *(f"%{part}%" for part in parts))
+        " AND ".join(["name LIKE {}"] * len(parts)),
+        tuple(f"%{part}%" for part in parts),
+        indexed=("grams @> {}::text[]", (grams,)),
+        common=True,
     )
 
 

@@ -24,7 +24,8 @@ _STOCK_OF_ORDER = "(SELECT * FROM stock_movements WHERE number = {} OFFSET 0) AS
 
 _FEW = 2000
 """So many orders with a contact are read and sorted; what more have is met soon enough by walking back from the newest."""
-_WINDOW = 20_000
+_WINDOW, _LARGEST_WINDOW = 4000, 32_000
+"""So many are looked at first, and at most, at a time."""
 _BY_ID = """
 SELECT number FROM orders WHERE number = upper($1)
 UNION SELECT number FROM (SELECT number FROM orders WHERE external_id = $1 LIMIT 2000) AS of_sources
@@ -32,7 +33,8 @@ UNION SELECT number FROM (SELECT number FROM orders WHERE external_id = $1 LIMIT
 # With its ends inside, so that no order falls between two windows; what is looked for is compared outside, whatever it is.
 _WALK = """
 WITH part AS MATERIALIZED (
-    SELECT * FROM order_contact {where} ORDER BY created_at DESC, number DESC FETCH FIRST {size} ROWS WITH TIES
+    SELECT number, created_at, name, phone, email FROM order_contact {where}
+    ORDER BY created_at DESC, number DESC FETCH FIRST {size} ROWS WITH TIES
 )
 SELECT array_agg(number) FILTER (WHERE {wanted}) AS numbers, count(*) AS looked_at,
        (SELECT created_at FROM part ORDER BY created_at, number LIMIT 1) AS last_created,
@@ -72,6 +74,7 @@ class OrderSearch:
         """
 
         def filters() -> Filters:
+            """Make the conditions anew: each statement numbers its own values."""
             made = Filters()
             made.add_given("aggregate_state = {}", aggregate_state)
             if aggregate_state in _TROUBLE:
@@ -87,21 +90,25 @@ class OrderSearch:
             wanted = list(contact)
             if said is not None:
                 wanted.append(_either(meaning, ids))
-            few = await _few(connection, wanted)
-            if few is not None:
-                numbers = few if contact else [*few, *ids]
-                return await _of(connection, numbers, filters(), limit + 1)
             found: list[Record] = []
-            walked = after
-            while len(found) <= limit:
+            walked: tuple[Any, ...] | None = after
+            size, more = _WINDOW, True
+            rare = bool(ids) or not any(each.common for each in wanted)
+            while more and len(found) <= limit:
+                # What is common is met among the newest; only what is not is worth asking an index for.
+                few = await _few(connection, wanted) if rare else None
+                if few is not None:
+                    return await _of(connection, few if contact else [*few, *ids], filters(), limit + 1)
                 part = _between(Filters(), since=since, until=until, after=walked)
                 condition = _joined(part, wanted)
-                statement = _WALK.format(where=part.where, size=_WINDOW, wanted=condition)
+                statement = _WALK.format(where=part.where, size=size, wanted=condition)
                 row = await connection.fetchrow(statement, *part.values)
-                if row is None or not row["looked_at"]:
-                    break
-                found += await _of(connection, row["numbers"] or [], filters(), limit + 1 - len(found))
-                walked = (row["last_created"], row["last_number"])
+                more = row is not None and row["looked_at"] >= size
+                if row is not None and row["looked_at"]:
+                    found += await _of(connection, row["numbers"] or [], filters(), limit + 1 - len(found))
+                    walked = (row["last_created"], row["last_number"])
+                rare = size == _WINDOW and not rare
+                size = min(size * 4, _LARGEST_WINDOW)
             return found
 
     async def stock_movements(
@@ -127,9 +134,16 @@ def _between(
 
 
 def _either(meaning: Condition | None, ids: list[str]) -> Condition:
+    one_of = "number = ANY({}::text[])"
     if meaning is None:
-        return Condition("number = ANY({}::text[])", (ids,))
-    return Condition(f"({meaning.text} OR number = ANY({{}}::text[]))", (*meaning.values, ids))
+        return Condition(one_of, (ids,))
+    text, values = meaning.indexed or (meaning.text, meaning.values)
+    return Condition(
+        f"({meaning.text} OR {one_of})",
+        (*meaning.values, ids),
+        indexed=(f"({text} OR {one_of})", (*values, ids)),
+        common=meaning.common,
+    )
 
 
 def _joined(filters: Filters, wanted: Sequence[Condition]) -> str:
@@ -140,8 +154,12 @@ def _joined(filters: Filters, wanted: Sequence[Condition]) -> str:
 async def _few(connection: Connection, wanted: Sequence[Condition]) -> list[str] | None:
     """Return the orders whose contact fits, None when they are many."""
     filters = Filters()
-    statement = f"SELECT number FROM order_contact WHERE {_joined(filters, wanted)} LIMIT {_FEW + 1}"  # noqa: S608 - conditions are constants of ours
-    rows = await connection.fetch(statement, *filters.values)
+    indexed = [Condition(*each.indexed) for each in wanted if each.indexed is not None]
+    statement = f"SELECT number FROM order_contact WHERE {_joined(filters, [*indexed, *wanted])} LIMIT {_FEW + 1}"  # noqa: S608 - conditions are constants of ours
+    async with connection.transaction():
+        # A limit would tempt the planner to read the table until enough have been met: of what nobody has, all of it.
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        rows = await connection.fetch(statement, *filters.values)
     return None if len(rows) > _FEW else [row["number"] for row in rows]
 
 
