@@ -74,7 +74,7 @@ async def test_no_accepted_hook_is_unreadable_and_no_workflow_is_blocked(faults:
                 body = json.dumps(envelope)
                 async with faults.session.post(gateway + "/hooks/v1/sbermarket", data=body, headers=headers) as answer:
                     said = await answer.json()
-                    assert (answer.status, "number" in said) == (200, True), (seed, body, said)
+                    assert (answer.status, "number" in said) == (200, True), f"{body}: {said}"
                     numbers.add(said["number"])
 
     gateways = faults.gateways
@@ -98,10 +98,10 @@ async def test_no_accepted_hook_is_unreadable_and_no_workflow_is_blocked(faults:
 
     async def readable() -> bool:
         orders = {item["number"] for item in await all_pages(faults, "orchestrator", "/admin/v1/orders")}
-        assert created - orders == set(), f"seed {seed}"
+        assert created - orders == set(), f"{seed=}"
         return True
 
     await eventually(readable, within=900, every=5, what="an order for every accepted order.created")
     crashed = await all_pages(faults, "orchestrator", "/admin/v1/workflows", state="crashed")
     failed = await all_pages(faults, "orchestrator", "/admin/v1/workflow-events", state="failed")
-    assert ([item["error"] for item in crashed], failed) == ([], []), f"seed {seed}"
+    assert ([item["error"] for item in crashed], failed) == ([], []), f"{seed=}"

@@ -15,7 +15,7 @@ from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
 from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
 from common.telemetry.metrics import new_registry
-from webhook_gateway import erase
+from webhook_gateway import erase, rounds
 from webhook_gateway.api import routes
 from webhook_gateway.countdowns.metrics import CountdownMetrics
 from webhook_gateway.countdowns.routes import CountdownRoutes
@@ -58,7 +58,7 @@ from webhook_gateway.rescue.write_report import Addresses
 from webhook_gateway.settings import Settings
 from webhook_gateway.source_watch.budget import ReadingBudget
 from webhook_gateway.source_watch.metrics import SourceMetrics
-from webhook_gateway.source_watch.model import Refused, Week
+from webhook_gateway.source_watch.model import Week
 from webhook_gateway.source_watch.refused import WatchRefused
 from webhook_gateway.source_watch.silence import WatchSilence
 from webhook_gateway.website.accept import AcceptWebsiteOrder
@@ -189,7 +189,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     # Refusals and countdowns
     refusal_store = RefusalStore(database)
     refusals = CountRefusals(refusal_store, replica=settings.replica, clock=clock)
-    flush = partial(_flush, refusals, lifecycle)
+    flush = partial(rounds.flush, refusals, lifecycle)
     every(lifecycle, _REFUSALS_EVERY_S, flush, name="refusals", last_round=True, after=recordable)
     countdowns = CountdownStore(database)
     watch = WatchAnswers(
@@ -202,7 +202,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     watch_refused = WatchRefused(
         database,
         sources=tuple(sources),
-        start_countdown=partial(_start_countdown, watch),
+        start_countdown=partial(rounds.start_countdown, watch),
         clock=clock,
         committed=outbox_relay.wake,
     )
@@ -215,7 +215,12 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     every(lifecycle, _GAUGES_EVERY_S, watch_silence.step, name="silent-sources", after=recordable)
     watch_job = partial(
-        _watch, watch, refusal_store, unarrived, delivery_metrics, lambda: request_metrics.received(refusals.totals())
+        rounds.watch,
+        watch,
+        refusal_store,
+        unarrived,
+        delivery_metrics,
+        lambda: request_metrics.received(refusals.totals()),
     )
     every(lifecycle, settings.watch_every, watch_job, name="watch", last_round=True)  # also without a database
 
@@ -311,7 +316,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             lifecycle, _REPORTS_EVERY_S, send_reports, name="endangered-reports", finish=True, after=recordable
         )
         mail_due = reports.wake
-    show_endangered = partial(_show_endangered, endangered, rescue_metrics)
+    show_endangered = partial(rounds.show_endangered, endangered, rescue_metrics)
     every(lifecycle, _GAUGES_EVERY_S, show_endangered, name="endangered-gauges", after=recordable)
     rescue = RescueRoutes(
         changes,
@@ -370,36 +375,9 @@ async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
     recordable.set()
 
 
-async def _flush(refusals: CountRefusals, lifecycle: Lifecycle) -> None:
-    await refusals.flush(last=lifecycle.health.draining)
-
-
-async def _watch(
-    watch: WatchAnswers,
-    refusals: RefusalStore,
-    unarrived: UnarrivedOrders,
-    metrics: DeliveryMetrics,
-    show_received: Callable[[], None],
-) -> None:
-    show_received()
-    await watch.step()
-    await refusals.settle_disowned()
-    metrics.unarrived(*await unarrived.count())
-
-
-async def _show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> None:
-    metrics.show(*await store.waiting())
-
-
 async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
     await event.wait()
     await run()
-
-
-def _start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
-    """Start the countdown of an ``order.created`` that did not prove its source."""
-    created = None if refused.claim is None else refused.claim.external_id
-    watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
 
 
 async def migrate_database(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.orders.messages import follower_events
+from orchestrator.orders.followers import follower_events
 from orchestrator.orders.model import OrderState, Status
 from tests.unit.orchestrator.factories import END, STATE
 

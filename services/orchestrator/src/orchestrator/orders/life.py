@@ -33,6 +33,7 @@ from orchestrator.orders import messages
 from orchestrator.orders.contacts import ContactKeys, contacts_of, write_contacts
 from orchestrator.orders.decisions import Decisions, decide
 from orchestrator.orders.fold import Step, fold, is_next, step
+from orchestrator.orders.followers import follower_events
 from orchestrator.orders.hooks import UnreadableHook, read_all, read_facts, to_fact
 from orchestrator.orders.model import HookType, OrderFact, OrderState, Status, evolve
 from orchestrator.orders.store import OrderChange, OrderStore, Parked, StoredOrder, park, unpark, write_orders
@@ -191,7 +192,7 @@ class OrderLife:
             effect=change,
             timeline=timeline,
             messages=_messages(claim, stored, change, decisions, traces, now),
-            appends=messages.follower_events(
+            appends=follower_events(
                 before, after, refund=decisions.refund, seq=claim.upto, now=now, traceparent=latest
             ),
             steps=logs,

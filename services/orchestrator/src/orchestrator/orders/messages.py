@@ -6,7 +6,7 @@ model costs more than everything else in it. A test holds them against the model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,27 +19,17 @@ from common.reading import Line
 from common.telemetry import scrub_text
 from orchestrator.engine.messages import SOURCE, encode_message, problem_over
 from orchestrator.engine.model import (
-    ORDER_DOCUMENT,
-    REFUND_REQUEST,
     SERVICE,
-    UPDATE_TRANSACTIONS,
     Encoded,
-    NewEvent,
     TimelineEntry,
-    new_event,
     timeline_entry,
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
 from orchestrator.orders.masks import masked, masked_address, masked_contact
-from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState, Status
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
-
-ORDER_FINISHED = "order.finished"
-ORDER_CLOSED = "order.closed"
-ORDER_CHANGED = "order.changed"
-REFUND_PUBLISHED = "refund.published"
 
 _TYPES: Mapping[HookType, str] = {
     HookType.CREATED: orders.OrderCreatedV1.TYPE,
@@ -272,88 +262,6 @@ def refund_entry(order: OrderState, *, now: datetime, traceparent: str | None) -
     summary = "The order was paid and cancelled; a refund of everything captured was asked for"
     details = {"business_key": f"{order.number}:cancel"}
     return timeline_entry(order.number, "refund.wanted", summary, now=now, traceparent=traceparent, details=details)
-
-
-Changed = Callable[[OrderState | None, OrderState], bool]
-
-
-def _finished(before: OrderState | None, after: OrderState) -> bool:
-    return after.status is Status.DELIVERED and not _was_finished(before)
-
-
-def _changed_when_finished(before: OrderState | None, after: OrderState) -> bool:
-    money = ("status", "total_price", "total_discount_price", "payment_method", "payment_id", "finished_at")
-    return _was_finished(before) and _differ(before, after, money)
-
-
-def _closed(before: OrderState | None, after: OrderState) -> bool:
-    return _has_document(after) and not _has_document(before)
-
-
-def _changed_when_closed(before: OrderState | None, after: OrderState) -> bool:
-    shown = (
-        "lines", "total_price", "total_discount_price", "store_id", "payment_method", "currency", "customer", "address",
-        "delivery_window",
-    )  # fmt: skip
-    return _has_document(after) and _has_document(before) and _differ(before, after, shown)
-
-
-FOLLOWERS: tuple[tuple[Changed, str, str], ...] = (
-    (_finished, UPDATE_TRANSACTIONS, ORDER_FINISHED),
-    (_changed_when_finished, UPDATE_TRANSACTIONS, ORDER_CHANGED),
-    (_closed, ORDER_DOCUMENT, ORDER_CLOSED),
-    (_changed_when_closed, ORDER_DOCUMENT, ORDER_CHANGED),
-)
-"""When the order changed so → the workflow that begins or goes on → the event it gets."""
-
-
-def follower_events(
-    before: OrderState | None, after: OrderState, *, refund: bool, seq: int, now: datetime, traceparent: str | None
-) -> list[NewEvent]:
-    """Return events for the order's other workflows: sum to pay and tips, the document, the refund of a cancelled order.
-
-    They are appended in the transaction that changes the order, so none is forgotten and none begins for a change that was rolled back.
-    ``refund``: the refund of a cancellation was just asked for.
-    """
-    events = [
-        new_event(after.number, kind, event, str(seq), now=now, traceparent=traceparent)
-        for changed, kind, event in FOLLOWERS
-        if changed(before, after)
-    ]
-    if refund:
-        asked = {
-            "payment_id": after.payment_id,
-            "amount": None,
-            "currency": after.currency,
-            "reason": after.cancel_slug or "order_cancelled",
-            "requested_by": SERVICE,
-        }
-        key = f"{after.number}:cancel"
-        events.append(
-            new_event(
-                after.number,
-                REFUND_REQUEST,
-                REFUND_PUBLISHED,
-                str(seq),
-                key=key,
-                attributes=asked,
-                now=now,
-                traceparent=traceparent,
-            )
-        )
-    return events
-
-
-def _was_finished(before: OrderState | None) -> bool:
-    return before is not None and before.status is Status.DELIVERED
-
-
-def _has_document(order: OrderState | None) -> bool:
-    return order is not None and order.closed and order.status is not Status.CANCELLED
-
-
-def _differ(before: OrderState | None, after: OrderState, fields: tuple[str, ...]) -> bool:
-    return any(getattr(before, name) != getattr(after, name) for name in fields)
 
 
 def _encode(

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from common.clock import Clock
 from common.postgres import Connection
 from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowEvent, WorkflowState, effects_of
-from orchestrator.orders.messages import REFUND_PUBLISHED
+from orchestrator.orders.followers import REFUND_PUBLISHED
 from orchestrator.refunds.messages import refund_entry, refund_problem, refund_problem_over, refund_requested
 from orchestrator.refunds.model import EVENT_FIELDS, KnownRefund, RefundRequest
 from orchestrator.refunds.store import RefundStore, add_requests, reject_requests

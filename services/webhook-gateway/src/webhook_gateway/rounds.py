@@ -1,0 +1,45 @@
+"""What the composition root has done by the clock, where a round takes parts of several features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.service import Lifecycle
+from webhook_gateway.countdowns.watch import WatchAnswers
+from webhook_gateway.deliveries.metrics import DeliveryMetrics
+from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.hooks.refusals import CountRefusals
+from webhook_gateway.hooks.store import RefusalStore
+from webhook_gateway.rescue.metrics import RescueMetrics
+from webhook_gateway.rescue.store import EndangeredStore
+from webhook_gateway.source_watch.model import Refused
+
+
+async def flush(refusals: CountRefusals, lifecycle: Lifecycle) -> None:
+    """Write what was counted; for good, when nothing comes in any more."""
+    await refusals.flush(last=lifecycle.health.draining)
+
+
+async def watch(
+    watch: WatchAnswers,
+    refusals: RefusalStore,
+    unarrived: UnarrivedOrders,
+    metrics: DeliveryMetrics,
+    show_received: Callable[[], None],
+) -> None:
+    """Look at countdowns, at disowned deliveries and at orders on their way."""
+    show_received()
+    await watch.step()
+    await refusals.settle_disowned()
+    metrics.unarrived(*await unarrived.count())
+
+
+async def show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> None:
+    """Show the endangered orders that wait for a person."""
+    metrics.show(*await store.waiting())
+
+
+def start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
+    """Start the countdown of an ``order.created`` that did not prove its source."""
+    created = None if refused.claim is None else refused.claim.external_id
+    watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
