@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from common.reading import Line
+from common.reading import Address, Contact, Line
 from orchestrator.orders.model import Key, OrderState, Status
 
 END = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -17,3 +18,10 @@ STATE = OrderState(
         Line(id="b", quantity=Decimal(1), total_price=10_000),
     ),
 )  # fmt: skip
+
+
+def of_anna() -> OrderState:
+    """The order of ``STATE`` with a customer and an address."""
+    contact = Contact(name="Анна Смирнова", phone="+79161234567", email="a@example.org")
+    address = Address(parts=(("city", "Москва"), ("street", "Тверская"), ("house", "1")))
+    return replace(STATE, customer=contact, address=address)

@@ -10,13 +10,14 @@ from common.health import Health
 from common.http import Changes, Route, TokenBook, audit_routes, build_app
 from common.http.app import DOCUMENT
 from common.postgres import Database
-from common.service import dead_letter_routes
+from common.service import dead_letter_routes, erasure_routes
 from common.telemetry.metrics import new_registry
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
+from orchestrator.erasures.places import KEPT, places
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.routes import OrderRoutes
@@ -43,6 +44,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *TipsRoutes(database, changes, clock).routes(),
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
+        *erasure_routes(changes, places(), kept=KEPT),
         *dead_letter_routes(database, service=NAME, after_commit=notify),
         *audit_routes(database),
     ]

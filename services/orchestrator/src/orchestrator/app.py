@@ -27,6 +27,7 @@ from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.wakeup import Wakeup
 from orchestrator.engine.worker import Handler as WorkflowHandler
 from orchestrator.engine.worker import Worker, WorkerLimits, free_leases
+from orchestrator.erasures.forget import ForgetCustomers
 from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.hooks import append_hooks, event_id_of
@@ -142,6 +143,8 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         keep_dead_letters=timedelta(days=settings.dead_letter_days),
         keep_audit=settings.keep_audit,
     )
+    keep_customers = timedelta(days=settings.keep_customers_days)
+    forget_customers = ForgetCustomers(database=database, keep=keep_customers, clock=clock)
     measure = Measure(database, metrics)
     sizes = TableSizes(registry, TABLES)
     parking_limit = timedelta(seconds=settings.parking_limit)
@@ -159,6 +162,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("look-for-drift", settings.measure_every, Drift(database, metrics)),
         ("prune", settings.prune_every, retention),
         ("prune-platform", settings.prune_every, forget_platform),
+        ("forget-customers", settings.prune_every, forget_customers),
     ):
         every(lifecycle, seconds, work, name=job, jitter=_JITTER)
 

@@ -66,6 +66,9 @@ class OrchestratorSettings(RetentionSettings, ServiceSettings):
     measure_every: float = Field(default=5.0, gt=0, le=300)
     upkeep_every: float = Field(default=1.0, gt=0, le=300)
     keep_events_days: float = Field(default=90.0, ge=1, le=36500)
+    keep_customers_days: float = Field(
+        default=1095.0, ge=1, le=36500, description="customers in orders, their events, documents and timelines"
+    )
     keep_inbox_days: float = Field(default=45.0, ge=2, le=36500)
     prune_every: float = Field(default=3600.0, gt=0, le=86400)
     metric_sources: tuple[str, ...] = ("sbermarket", "kuper", "website")

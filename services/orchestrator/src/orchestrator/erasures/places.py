@@ -1,0 +1,146 @@
+"""Where the orchestrator holds customers' data, and how each place is blanked, in the caller's transaction and a fixed order.
+
+Whoever works on one of the orders meanwhile has to begin anew: it has read the customer and would write them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from common.http.kept_bodies import erase_body, message_mentions
+from common.postgres import Connection
+from common.service import Erase, Subject, erase_dead_letters
+from orchestrator.documents.model import digest, without_customer
+from orchestrator.erasures.blank import blank_details, blank_state
+from orchestrator.orders.contacts import Condition, by_email, by_phone
+from orchestrator.orders.store import decode_state, encode_state
+
+KEPT = {
+    "orders": "numbers, goods, sums, store and time of delivery: what was sold has to be shown for as long as the law says",
+    "audit": "who did what and why; it names orders and holds no customer's data",
+    "stock, refunds, tips": "numbers and sums",
+}
+"""What stays, and why."""
+
+_OF_CONTACT = "SELECT DISTINCT number FROM order_contact WHERE {}"
+# Nothing is known of an event that could not be read: its body is looked through.
+_FAILED = """
+SELECT w.order_number, e.payload
+FROM set_aside_event AS a JOIN workflow AS w ON w.id = a.workflow_id
+JOIN workflow_event AS e ON e.workflow_id = a.workflow_id AND e.seq = a.seq
+"""
+_LOCK = (
+    "SELECT id FROM workflow WHERE order_number = ANY($1::text[]) ORDER BY order_number, kind, key FOR NO KEY UPDATE"
+)
+# A claim in flight loses its fence: its result will be refused, and the workflow is carried out anew.
+_TAKE_BACK = """
+WITH held AS (
+    SELECT workflow_id FROM workflow_ready WHERE workflow_id = ANY($1::bigint[]) AND owner IS NOT NULL ORDER BY workflow_id FOR UPDATE
+)
+UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), ready_at = now()
+  FROM held WHERE q.workflow_id = held.workflow_id
+"""
+_EVENTS = "SELECT workflow_id, seq, payload FROM workflow_event WHERE workflow_id = ANY($1::bigint[]) AND payload <> ''"
+_BLANK_EVENT = "UPDATE workflow_event SET payload = $3 WHERE workflow_id = $1 AND seq = $2"
+_ORDERS = "SELECT number, document FROM orders WHERE number = ANY($1::text[]) ORDER BY number FOR NO KEY UPDATE"
+_BLANK_ORDER = "UPDATE orders SET document = $2 WHERE number = $1"
+_DOCUMENTS = (
+    "SELECT order_number, version, content FROM order_document WHERE order_number = ANY($1::text[]) FOR NO KEY UPDATE"
+)
+_BLANK_DOCUMENT = "UPDATE order_document SET content = $3, digest = $4 WHERE order_number = $1 AND version = $2"
+_LINES = "SELECT order_number, id, details FROM timeline WHERE order_number = ANY($1::text[])"
+_BLANK_LINE = "UPDATE timeline SET details = $3 WHERE order_number = $1 AND id = $2"
+_FORGET = "DELETE FROM order_contact WHERE number = ANY($1::text[])"
+
+
+async def numbers_of(connection: Connection, subject: Subject) -> list[str]:
+    """Return the orders that are the subject's: the named one, or those that the phone or mail was ever given for."""
+    if subject.order_number is not None:
+        return [subject.order_number]
+    wanted = by_phone(subject.phone) if subject.phone is not None else _whole(subject.email or "")
+    places = (f"${place}" for place in range(1, len(wanted.values) + 1))
+    rows = await connection.fetch(_OF_CONTACT.format(wanted.text.format(*places)), *wanted.values)
+    failed = {
+        row["order_number"]
+        for row in await connection.fetch(_FAILED)
+        if message_mentions(row["payload"], phone=subject.phone, email=subject.email)
+    }
+    return sorted(failed.union(row["number"] for row in rows))
+
+
+def _whole(email: str) -> Condition:
+    begins = by_email(email)
+    return Condition(f"{begins.text} AND email = {{}}", (*begins.values, email.strip().lower()))
+
+
+async def erase_orders(connection: Connection, numbers: Sequence[str]) -> dict[str, int]:
+    """Blank everything about these orders; return in how many places of each kind. What is blank already is not counted."""
+    return {kind: await erase(connection, numbers) for kind, erase in _OF_ORDERS.items()}
+
+
+async def _events(connection: Connection, numbers: Sequence[str]) -> int:
+    workflows = [row["id"] for row in await connection.fetch(_LOCK, numbers)]
+    await connection.execute(_TAKE_BACK, workflows)
+    rows = await connection.fetch(_EVENTS, workflows)
+    blanked = [
+        (row["workflow_id"], row["seq"], left) for row in rows if (left := erase_body(row["payload"])) != row["payload"]
+    ]
+    await connection.executemany(_BLANK_EVENT, blanked)
+    return len(blanked)
+
+
+async def _orders(connection: Connection, numbers: Sequence[str]) -> int:
+    states = [decode_state(row["document"]) for row in await connection.fetch(_ORDERS, numbers)]
+    blanked = [left for state in states if (left := blank_state(state)) != state]
+    await connection.executemany(_BLANK_ORDER, [(state.number, encode_state(state)) for state in blanked])
+    return len(blanked)
+
+
+async def _documents(connection: Connection, numbers: Sequence[str]) -> int:
+    blanked = [
+        (row["order_number"], row["version"], left, digest(left))
+        for row in await connection.fetch(_DOCUMENTS, numbers)
+        if (left := without_customer(row["content"])) != row["content"]
+    ]
+    await connection.executemany(_BLANK_DOCUMENT, blanked)
+    return len(blanked)
+
+
+async def _timeline(connection: Connection, numbers: Sequence[str]) -> int:
+    blanked = [
+        (row["order_number"], row["id"], left)
+        for row in await connection.fetch(_LINES, numbers)
+        if (left := blank_details(row["details"])) != row["details"]
+    ]
+    await connection.executemany(_BLANK_LINE, blanked)
+    return len(blanked)
+
+
+async def _contacts(connection: Connection, numbers: Sequence[str]) -> int:
+    """Last: it is what the others are found by."""
+    return int((await connection.execute(_FORGET, numbers)).rpartition(" ")[2])
+
+
+_OF_ORDERS = {
+    "events": _events,
+    "orders": _orders,
+    "documents": _documents,
+    "timeline": _timeline,
+    "contacts": _contacts,
+}
+
+
+def places() -> Mapping[str, Erase]:
+    """Return how each kind of place is blanked, in their order."""
+
+    async def _dead_letters(connection: Connection, subject: Subject) -> int:
+        return await erase_dead_letters(connection, subject, orders=await numbers_of(connection, subject))
+
+    return {"dead_letters": _dead_letters, **{kind: _for_subject(kind) for kind in _OF_ORDERS}}
+
+
+def _for_subject(kind: str) -> Erase:
+    async def _erase(connection: Connection, subject: Subject) -> int:
+        return await _OF_ORDERS[kind](connection, await numbers_of(connection, subject))
+
+    return _erase

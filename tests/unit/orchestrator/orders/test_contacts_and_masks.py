@@ -1,0 +1,70 @@
+"""How orders are found by whom they are for, and what of a customer may be shown."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.reading import Contact
+from orchestrator.documents.mask import masked_document
+from orchestrator.documents.model import render, without_customer
+from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
+from orchestrator.orders.masks import mask_address, masked
+from tests.unit.orchestrator.factories import STATE, of_anna
+
+LETTERS = st.text(alphabet="абвгдеёжзиклмнопрст", min_size=1, max_size=12)
+
+
+@given(st.lists(LETTERS, min_size=1, max_size=4), st.data())
+def test_any_part_of_a_name_of_three_letters_finds_it(words: list[str], data: st.DataObject) -> None:
+    keys = keys_of("N1", Contact(name=" ".join(words)))
+    word = data.draw(st.sampled_from(words))
+    start = data.draw(st.integers(0, max(0, len(word) - 3)))
+    part = word[start : start + data.draw(st.integers(3, 12))]
+    condition = by_name(part)
+    if condition is None or len(part) < 3:
+        return
+    assert condition.indexed is not None
+    assert set(condition.indexed[1][0]) <= set(keys.grams.split("|"))
+    assert all(value.strip("%") in (keys.name or "") for value in condition.values)
+
+
+def test_every_spelling_of_a_phone_looks_for_the_same() -> None:
+    spellings = ("+7 (916) 123-45-67", "8 916 123 45 67", "79161234567", "9161234567", "007 916 1234567")
+    assert len({by_phone(each).values for each in spellings}) == 1
+
+
+def test_words_are_a_mail_a_phone_or_a_name_and_nothing_else() -> None:
+    shapes = {
+        words: (found := by_words(words)) and found.text.split()[0]
+        for words in ("a@b", "8 916", "анна", "12", "!", "я")
+    }
+    assert shapes == {"a@b": "email", "8 916": "reverse(phone)", "анна": "name", "12": None, "!": None, "я": None}
+
+
+def test_a_name_is_compared_without_case_accents_and_signs() -> None:
+    assert words_of("СЕМЁНОВ-Тян\u00a0Й.") == words_of("семенов тян и\u0306")
+
+
+@given(st.text(alphabet="Аабв, .0129-/", max_size=80))
+def test_no_digit_of_an_address_is_shown(text: str) -> None:
+    assert not any(character.isdigit() for character in mask_address(text))
+
+
+def test_fields_that_are_nobodys_stay() -> None:
+    assert (masked("store_id", "17"), masked("delivery_window", "18:00"), masked("address", None)) == (
+        "17",
+        "18:00",
+        None,
+    )
+
+
+def test_a_document_says_whose_it_is_and_can_do_without() -> None:
+    order = of_anna()
+    document = render(order)
+    assert (
+        "\nCustomer Анна Смирнова\nPhone +79161234567\nMail a@example.org\nAddress Москва, Тверская, д. 1\n" in document
+    )
+    assert "\nCustomer А***\nPhone ***67\nMail ***rg\nAddress Мо***, Тв***, д. ***\n" in masked_document(document)
+    assert without_customer(document) == render(STATE)
+    assert masked_document(render(STATE)) == render(STATE)
