@@ -20,6 +20,8 @@ INSERT INTO inbox (consumer, event_id, received_at) SELECT 'c', g::text, now() -
 INSERT INTO delivery_failures SELECT 'c', g::text, 1, 'e', now() - g * interval '1 day' FROM generate_series(1, 100) AS g;
 INSERT INTO idempotency_keys (scope, key, fingerprint, status, created_at)
 SELECT 's', g::text, '', 200, now() - (g - 0.5) * interval '1 day' FROM generate_series(1, 100) AS g;
+INSERT INTO bulk_plans (plan, operation, selection, items, matched, expires_at)
+SELECT g::text, 'o', '{}', '[]', 0, now() + (3.5 - g) * interval '1 hour' FROM generate_series(1, 100) AS g;
 INSERT INTO dead_letters (queue, handler, reason, error, body, dead_at, replayed_at)
 SELECT 'q', 'h', 'poison', 'e', '', now() - interval '1000 days', CASE WHEN g <= 100 THEN now() - g * interval '1 day' END
 FROM generate_series(1, 110) AS g;
@@ -52,7 +54,7 @@ def retention(database: Database, *, audit_days: float = 0) -> PlatformRetention
 
 
 async def left(database: Database) -> dict[str, int]:
-    tables = ("inbox", "delivery_failures", "idempotency_keys", "dead_letters", "audit_log")
+    tables = ("inbox", "delivery_failures", "idempotency_keys", "bulk_plans", "dead_letters", "audit_log")
     async with database.acquire() as connection:
         return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in tables}  # noqa: S608 - named here
 
@@ -66,6 +68,7 @@ async def test_what_is_old_goes_and_undecided_letters_and_the_audit_log_stay(dat
         "inbox": 40,
         "delivery_failures": 30,
         "idempotency_keys": 2,
+        "bulk_plans": 3,
         "dead_letters": 60,
         "audit_log": 800,
     }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.telemetry import MASK, masking, scrub_text
+from common.telemetry import MASK, mask_all, mask_contact, mask_name, masking, scrub_text
 from common.telemetry.masking import scrub
 
 
@@ -89,3 +89,15 @@ def test_the_quick_look_never_lets_through_what_the_patterns_would_mask(text: st
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(masking, "_SUSPECT", re.compile(""))
         assert quick == scrub_text(text)
+
+
+@pytest.mark.parametrize(
+    ("contact", "masked"), [("+79990001122", "***22"), ("ivan@example.ru", "***ru"), ("1234", "***")]
+)
+def test_a_contact_keeps_its_last_two_characters_if_it_is_long_enough(contact: str, masked: str) -> None:
+    assert mask_contact(contact) == masked
+
+
+def test_a_name_keeps_its_first_letter_and_content_its_shape() -> None:
+    assert mask_name("  Анна Петрова") == "А***"
+    assert mask_all({"city": "Омск", "floors": [3, None, True]}) == {"city": "***", "floors": ["***", None, True]}

@@ -22,7 +22,7 @@ from webhook_gateway.deliveries.replay import replayed
 from webhook_gateway.deliveries.store import DeliveryRow, StoredDelivery
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import Outcome
-from webhook_gateway.rescue.alerts import endangered_alert, mask_contact, no_longer_endangered
+from webhook_gateway.rescue.alerts import endangered_alert, no_longer_endangered
 from webhook_gateway.rescue.model import endangered_fingerprint
 from webhook_gateway.rescue.record import endangered_rows, tried_again
 
@@ -171,11 +171,6 @@ def test_an_endangered_order_that_the_website_sends_again_ends_its_incident() ->
 )
 def test_every_delivery_has_one_outcome(hook: IntakeMessage, outcome: Outcome) -> None:
     assert outcome_of(hook) is outcome
-
-
-@pytest.mark.parametrize(("value", "masked"), [("+79990001122", "***22"), ("1234", "***"), ("", "-"), (None, "-")])
-def test_contacts_are_masked_for_chats(value: str | None, masked: str) -> None:
-    assert mask_contact(value) == masked
 
 
 def stored(body: bytes = BODY, **known: Any) -> StoredDelivery:

@@ -1,4 +1,4 @@
-"""Deletes old rows of the tables that every service has: marks of the inbox, keys of requests, dead letters, the audit log."""
+"""Deletes old rows of the tables that every service has: marks of the inbox, keys of requests, bulk plans, dead letters, the audit log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, Field, field_validator
 
 from common.clock import Clock
-from common.http import forget_keys
+from common.http import forget_keys, forget_plans
 from common.postgres import Connection, Database
 from common.telemetry import get_logger
 
@@ -84,6 +84,7 @@ class PlatformRetention:
         gone = {
             "inbox": await self._batches(partial(self._forget, _INBOX, now - self.keep_inbox)),
             "idempotency_keys": await self._batches(partial(forget_keys, older_than=self.keep_keys, limit=self.batch)),
+            "bulk_plans": await self._batches(partial(forget_plans, limit=self.batch)),
             "delivery_failures": await self._batches(partial(self._forget, _FAILURES, now - _LONGEST_FAILING)),
             "dead_letters": await self._batches(partial(self._forget, _DEAD_LETTERS, now - self.keep_dead_letters)),
         }

@@ -4,21 +4,19 @@ call back; and the ends of these problems. Customers' data is masked: it goes to
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1, Severity
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.ids import derived_id
-from common.telemetry import current_traceparent
+from common.telemetry import current_traceparent, mask_contact, mask_name
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import UNKNOWN_NETWORK, anonymous_fingerprint, endangered_fingerprint, hour_of
 from webhook_gateway.rescue.record import EndangeredRow
 from webhook_gateway.website.model import Category
 
-_MASK = "***"
-_SHOWN_DIGITS = 2
 _WHERE_TO_LOOK: Mapping[str, str] = {
     Category.FRONT_END: "Искать на фронтенде: чем заказ не понравился серверу",
     Category.BACK_END: "Искать на бэкенде",
@@ -48,9 +46,9 @@ def endangered_alert(row: EndangeredRow, *, public_url: str) -> Envelope:
             "endangered_id": hook.delivery_id,
             "category": row.category,
             "status": str(row.status),
-            "name": mask_name(customer.get("name")),
-            "phone": mask_contact(customer.get("phone")),
-            "email": mask_contact(customer.get("email")),
+            "name": _masked(mask_name, customer.get("name")),
+            "phone": _masked(mask_contact, customer.get("phone")),
+            "email": _masked(mask_contact, customer.get("email")),
             "positions": str(len(row.rescue.basket)),
             "instruction": _RESCUE,
         },
@@ -116,16 +114,8 @@ def incident_over(fingerprint: str, number: str | None, *, now: datetime) -> Env
     return _envelope(over, derived_id("problem-resolved", fingerprint), number, now, current_traceparent())
 
 
-def mask_contact(value: str | None) -> str:
-    """Return a phone or mail with all but its last two characters hidden."""
-    if not value:
-        return "-"
-    return f"{_MASK}{value[-_SHOWN_DIGITS:]}" if len(value) > 2 * _SHOWN_DIGITS else _MASK
-
-
-def mask_name(value: str | None) -> str:
-    """Return the first letter of a name."""
-    return f"{value.strip()[:1]}{_MASK}" if value and value.strip() else "-"
+def _masked(mask: Callable[[str], str], value: str | None) -> str:
+    return mask(value) if value and value.strip() else "-"
 
 
 def _severity(row: EndangeredRow) -> Severity:
