@@ -33,8 +33,10 @@ IN_TROUBLE_ONLY = {
     "Worker._complete: asyncio.sleep": "PostgreSQL is away",
     "Worker._complete: self._complete": "a batch that cannot be written, one by one",
     "Worker._complete: self._complete #2": "the same",
-    "WorkflowStore.complete: connection.fetch #2": "a failure is written",
-    "WorkflowStore.complete: outbox.add_encoded": "the same, with the news of a crash",
+    "Worker._carry_out: self._narrow": "a batch that cannot be prepared, by halves",
+    "Worker._carry_out: self._narrow #2": "a claim that failed, event by event",
+    "Worker._complete: self._narrow": "a claim that cannot be written, event by event",
+    "WorkflowStore.complete: _fail": "a failure is written",
 }
 """Awaits that a healthy order never meets. What happens there is shown by cutting connections (test_servers_go_and_come_back)."""
 

@@ -35,6 +35,7 @@ TOKENS = {
     "tokens": [
         {"name": "vera", "token": "viewer-token", "role": "viewer"},
         {"name": "oleg", "token": "operator-token", "role": "operator"},
+        {"name": "ada", "token": "admin-token", "role": "admin"},
         {"name": "machine", "token": "internal-token", "role": "internal"},
     ]
 }

@@ -168,7 +168,7 @@ async def test_what_nobody_here_unfolds_is_415_and_its_bytes_are_kept_and_told(s
                 "gzip, deflate",
             )
         kept = await gateway.deliveries(3, "&outcome=quarantined")
-        found = await gateway.get(f"/admin/v1/deliveries/{kept[0]['id']}")
+        found = await gateway.get(f"/admin/v1/deliveries/{kept[0]['id']}", role="operator")
         assert (base64.b64decode(found["body_base64"]), found["reason"], found["headers"]["content-encoding"]) == (
             raw,
             "unsupported_encoding",
@@ -205,7 +205,7 @@ async def test_a_body_that_breaks_off_is_kept_as_far_as_it_came_and_told(start: 
             ("request_timeout", "H1"),
             ("broken_body", "H1"),
         ]
-        found = await gateway.get(f"/admin/v1/deliveries/{kept[0]['id']}")
+        found = await gateway.get(f"/admin/v1/deliveries/{kept[0]['id']}", role="operator")
         assert found["body"] == GOOD[:-10].decode()
         assert len(await alerts(2)) == 2
 
@@ -218,7 +218,7 @@ async def test_text_in_its_declared_charset_is_read(start: Start) -> None:
         assert (await request(gateway.url, "POST", "/hooks/v1/sbermarket", text, TOKEN))[0] == 200
         read, lenient = await gateway.deliveries(2)
         assert (read["outcome"], lenient["outcome"]) == ("confirmed", "quarantined")
-        assert "Позвонить за час" in (await gateway.get(f"/admin/v1/deliveries/{read['id']}"))["body"]
+        assert "Позвонить за час" in (await gateway.get(f"/admin/v1/deliveries/{read['id']}", role="operator"))["body"]
         order = json.dumps({**ORDER, "comment": "ёлка"}, ensure_ascii=False).encode("windows-1251")
         status, _, _ = await request(
             gateway.url, "POST", "/api/v1/orders/", order, WEBSITE, "Content-Encoding: windows-1251"
