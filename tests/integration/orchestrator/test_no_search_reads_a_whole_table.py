@@ -32,9 +32,9 @@ from orchestrator.orders.search import OrderSearch
 from orchestrator.orders.store import OrderStore
 from orchestrator.timeline.store import TimelineStore
 from tests.integration.orchestrator.factories import worker_of
-from tests.integration.orchestrator.plans import WatchedDatabase
 from tests.support.big_database import filled
 from tests.support.order_hooks import hook
+from tests.support.plans import WatchedDatabase
 
 BIG = frozenset(
     {"orders", "order_contact", "workflow", "workflow_event", "timeline", "stock_movements", "inbox", "audit_log"}

@@ -354,8 +354,9 @@ class OrderMachine(RuleBasedStateMachine):
             self.number,
         )
         shipped: Counter[tuple[str | None, str]] = Counter()
-        for name, quantity, _ in (expected.shipped if expected is not None else None) or ():
-            shipped[(expected and expected.shipped_from, name)] += quantity
+        if expected is not None:
+            for name, quantity, _ in expected.shipped or ():
+                shipped[expected.shipped_from, name] += quantity
         assert {(item["store_id"], item["position_id"]): -item["quantity"] for item in moved} == dict(shipped)
         announced = [Envelope.decode(item["body"]) for item in await self.rows("SELECT body FROM outbox")]
         mine = [envelope for envelope in announced if envelope.subject == self.number]
