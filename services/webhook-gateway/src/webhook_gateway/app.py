@@ -310,7 +310,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             deadline=settings.smtp_deadline,
             retry=settings.report_retry,
             patience=settings.report_patience,
-            public_url=settings.public_url,
         )
         reports = every(
             lifecycle, _REPORTS_EVERY_S, send_reports, name="endangered-reports", finish=True, after=recordable

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 from aiohttp import web
 
 from common.http import Request, Route, TokenBook
-from common.postgres import Database
+from common.http.routes import Handler
+from common.postgres import Database, Record
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.model import IncidentState
 from notifier.messages.document import Document, Line, Section, Span, bold, plain
@@ -24,7 +24,6 @@ from notifier.pages.runbooks import runbook
 from notifier.pages.store import Known, known_of
 
 _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
-_TAGS = ("pages",)
 
 
 class Pages:
@@ -68,25 +67,14 @@ class Pages:
         return web.Response(status=303, headers={"Location": target if _OURS.fullmatch(target) else "/on-call"})
 
     def routes(self) -> list[Route]:
-        """Return the routes, open to anybody who reaches the service."""
+        """Return the routes, open to anybody who reaches the service; no part of the API, so not in its document."""
+        pages: dict[str, Handler] = {
+            f"/{page}/{{name}}": partial(self.about, page) for page in get_args(Page) if page != "runbook"
+        }
+        handlers: dict[str, Handler] = {**pages, "/runbook/{name}": self.runbook, "/sign-in": self.sign_in}
         return [
-            *(
-                Route(
-                    method="GET",
-                    path=f"/{page}/{{name}}",
-                    handler=partial(self.about, page),
-                    summary=f"{Words('en')[f'page.{page}']}: what the notifier knows, as a page",
-                    tags=_TAGS,
-                )
-                for page in get_args(Page)
-                if page != "runbook"
-            ),
-            Route(
-                method="GET", path="/runbook/{name}", handler=self.runbook, summary="A runbook as a page", tags=_TAGS
-            ),
-            Route(
-                method="GET", path="/sign-in", handler=self.sign_in, summary="Sign in to the pages (Basic)", tags=_TAGS
-            ),
+            Route(method="GET", path=path, handler=handler, summary="A page for people", hidden=True)
+            for path, handler in handlers.items()
         ]
 
     def _answer(self, title: str, body: str, *, status: int) -> web.Response:
@@ -110,7 +98,7 @@ class Pages:
         link = Span(self._words["page.sign_in"], "plain", f"/sign-in?to={request.raw.rel_url.raw_path}")
         return Section(lines=() if signed_in else ((link,),))
 
-    def _incident(self, row: Mapping[str, Any]) -> Document:
+    def _incident(self, row: Record) -> Document:
         """The notice that chats got, and how it stands now."""
         fact, here = problem_of(row), Links("")
         document = render_problem(
@@ -129,7 +117,7 @@ class Pages:
         sections = document.sections if state is None else (Section(lines=((plain(state),),)), *document.sections)
         return Document(title=document.title, sections=sections)
 
-    def _ticket(self, row: Mapping[str, Any], *, whole: bool) -> Document:
+    def _ticket(self, row: Record, *, whole: bool) -> Document:
         key = row["key"] or f"#{row['id']}"
         title: Line = (
             Span(f"{self._words['page.t']} {key}", "bold", f"/t/{row['key'] or row['id']}"),
@@ -155,5 +143,5 @@ class Pages:
 _NOW = ("id", "kind", "severity", "acknowledged_by", "acknowledged_at", "resolved_by", "resolved_at", "version")
 
 
-def _where(row: Mapping[str, Any]) -> str:
+def _where(row: Record) -> str:
     return f"{row['channel']}: {row['destination']}" if row["destination"] else "—"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from common.postgres import Database
+from common.postgres import Database, Record
 from notifier.messages.links import Page
 
 _MOST = 20
@@ -43,9 +42,9 @@ _MOST_NOTICES = 100
 class Known:
     """Incidents and tickets, the newest first; notices with where they went."""
 
-    incidents: Sequence[Mapping[str, Any]]
-    tickets: Sequence[Mapping[str, Any]]
-    notices: Sequence[Mapping[str, Any]]
+    incidents: Sequence[Record]
+    tickets: Sequence[Record]
+    notices: Sequence[Record]
 
 
 async def known_of(database: Database, page: Page, name: str) -> Known:
