@@ -31,7 +31,7 @@ def a_problem(**changes: Any) -> ProblemFact:
     [
         ("/e/0190b5f0", "https://console.example/e/0190b5f0"),
         ("docs/runbooks/notifier-down.md", "https://console.example/runbook/notifier-down"),
-        ("https://git.example/blob/main/docs/runbooks/x.md#do", "https://console.example/runbook/x"),
+        ("https://git.example/blob/main/docs/runbooks/x.md", "https://console.example/runbook/x"),
         ("https://sentry.example/issues/17", "https://sentry.example/issues/17"),
         ("https://gateway.example/admin/v1/deliveries/17", None),  # answers JSON
         ("/admin/v1/deliveries/17", None),
