@@ -26,7 +26,7 @@ async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
     Raises ``NotFound`` when nobody is on duty, ``Conflict`` while the shift was not announced.
     """
     reader = RosterReader(change.connection)
-    shift = running(await reader.final_shifts(await reader.plan(), now), now)
+    shift = running(await reader.final_shifts(now), now)
     if shift is None or shift.on_duty is None:
         raise NotFound("nobody is on duty")
     handover = await reader.handover(starts_at=shift.starts_at, person=shift.on_duty)
