@@ -212,9 +212,9 @@ def _backups_in_turn(plan: Plan, overrides: Sequence[Override], monday: date) ->
     number = (monday - plan.first_week).days // 7
     for ahead in range(len(plan.backups)):
         yield plan.backups[(number + ahead) % len(plan.backups)]
-    for ahead in range(1, len(plan.rotation) + 1):
+    for ahead in range(1, 2 * len(plan.rotation) + 1):  # twice: a swap may give somebody two weeks running
         yield _main_person(plan, overrides, monday + timedelta(weeks=ahead))
-    yield _planned(plan, monday)
+    yield _main_person(plan, overrides, monday)
 
 
 def _planned(plan: Plan, monday: date) -> str | None:

@@ -54,8 +54,7 @@ SELECT previous FROM handovers
 WHERE starts_at = $1 AND person = $2 AND escalated_at IS NOT NULL AND confirmed_at IS NULL
 """
 _CONFIRM = """
-UPDATE handovers SET confirmed_at = coalesce(confirmed_at, now()), confirmed_by = coalesce(confirmed_by, $2), due_at = NULL
-WHERE id = $1
+UPDATE handovers SET confirmed_at = now(), confirmed_by = $2, due_at = NULL WHERE id = $1 AND confirmed_at IS NULL RETURNING id
 """
 _HANDOVER = """
 SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at FROM handovers WHERE {} ORDER BY id DESC LIMIT 1
@@ -193,9 +192,9 @@ class HandoverStore(RosterReader):
         await self._connection.fetchrow("SELECT FROM handovers WHERE id = $1 FOR UPDATE", handover_id)
         return str(row["person"])
 
-    async def confirm(self, handover_id: int, *, by: str) -> None:
-        """Confirm a handover; one that is confirmed stays as it is."""
-        await self._connection.execute(_CONFIRM, handover_id, by)
+    async def confirm(self, handover_id: int, *, by: str) -> bool:
+        """Confirm a handover, unless it is; returns whether it was confirmed just now."""
+        return await self._connection.fetchval(_CONFIRM, handover_id, by) is not None
 
     async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
         """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
