@@ -19,9 +19,8 @@ PREFLIGHT = timedelta(days=8)
 
 @pytest.fixture
 async def kit(make_kit: MakeKit, tmp_path: Path) -> Kit:
-    """A notifier that waits a second for a handover and looks eight days ahead for gaps."""
-    seconds = PREFLIGHT.total_seconds()
-    return await make_kit(replicas=2, **settings_for(tmp_path, handover_patience=1.0, roster_preflight=seconds))
+    """Two notifiers that look eight days ahead for gaps."""
+    return await make_kit(replicas=2, **settings_for(tmp_path, roster_preflight=PREFLIGHT.total_seconds()))
 
 
 async def override(kit: Kit, person: str | None, starts: timedelta, ends: timedelta, **more: Any) -> tuple[int, Any]:

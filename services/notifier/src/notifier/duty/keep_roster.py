@@ -105,11 +105,11 @@ class KeepRoster:
         )
 
     async def _give_back(self, rosters: HandoverStore, found: Sequence[Shift], now: datetime) -> bool:
-        kept = {(shift.starts_at, shift.on_duty) for shift in found}
+        kept = {(shift.starts_at, shift.on_duty) for shift in found if shift.ends_at > now}
         notified = False
         for handover, due in await rosters.unconfirmed():
             if (handover.starts_at, handover.person) not in kept:
-                await rosters.end(handover)  # the roster was changed: there is nothing to confirm any more
+                await rosters.end(handover)  # the roster was changed, or the shift is over: there is nothing to confirm any more
             if (handover.starts_at, handover.person) not in kept or not due:
                 continue
             notified = True
