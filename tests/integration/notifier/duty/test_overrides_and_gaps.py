@@ -61,7 +61,7 @@ async def sequence(kit: Kit) -> tuple[int, list[str]]:
         assert answer.status == 200
         events = icalendar.Calendar.from_ical(await answer.read()).events
     assert {str(event["TRANSP"]) for event in events} == {"TRANSPARENT"}
-    [number] = {int(event["SEQUENCE"]) for event in events}
+    [number] = {int(str(event["SEQUENCE"])) for event in events}
     return number, [str(event["SUMMARY"]) for event in events]
 
 

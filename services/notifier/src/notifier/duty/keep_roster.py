@@ -109,8 +109,9 @@ class KeepRoster:
         notified = False
         for handover, due in await rosters.unconfirmed():
             if (handover.starts_at, handover.person) not in kept:
-                await rosters.end(handover)  # the roster was changed, or the shift is over: there is nothing to confirm any more
-            if (handover.starts_at, handover.person) not in kept or not due:
+                await rosters.end(handover)  # the roster was changed, or the shift is over: nothing is to be confirmed
+                continue
+            if not due:
                 continue
             notified = True
             await rosters.give_back(handover, occasion="unconfirmed")
