@@ -361,7 +361,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         tokens=tokens,
         database=database,
     )
-    server = HttpServer(app, settings.host, settings.port)
+    malformed = partial(rounds.malformed, refusals, request_metrics)
+    server = HttpServer(app, settings.host, settings.port, malformed=malformed)
     await server.start()
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)

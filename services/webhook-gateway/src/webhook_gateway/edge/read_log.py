@@ -127,7 +127,8 @@ class ReadEdgeLog:
     def _source(self, request: EdgeRequest) -> str:
         if request.address == "website":
             return self._sites.of_server(request.client).source
-        return request.source if request.source in self._sources else UNKNOWN_SOURCE
+        name = request.source
+        return UNKNOWN_SOURCE if name is None or name not in self._sources else name
 
     def _hook(self, request: EdgeRequest) -> IntakeMessage:
         site = self._sites.of_server(request.client)
