@@ -184,7 +184,7 @@ class OrderRoutes:
 
     async def _by_source(self, request: Request[None, BySource]) -> OrderView:
         # The number is a pure function of both, so this is a look-up by the primary key.
-        return await self._one(order_number(request.query.source, request.query.external_id))
+        return await self._one(order_number(request.query.source, request.query.external_id.strip()))
 
     async def _orders(self, request: Request[None, OrdersQuery]) -> Page[OrderSummary]:
         query = request.query
