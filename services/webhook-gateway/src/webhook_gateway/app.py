@@ -142,7 +142,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
 
     # Deliveries
     digests = PeopleDigests(settings.keys_of_search(tokens))
-    record = RecordDeliveries(public_url=settings.public_url, digests=digests)
+    record = RecordDeliveries(digests=digests)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
@@ -309,7 +309,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             deadline=settings.smtp_deadline,
             retry=settings.report_retry,
             patience=settings.report_patience,
-            public_url=settings.public_url,
         )
         reports = every(
             lifecycle, _REPORTS_EVERY_S, send_reports, name="endangered-reports", finish=True, after=recordable

@@ -191,7 +191,7 @@ async def test_a_reader_that_dies_between_reading_and_recording_reads_again(
     def reader() -> ReadEdgeLog:
         return ReadEdgeLog(
             database,
-            RecordDeliveries(public_url="", digests=PeopleDigests([b"key"])),
+            RecordDeliveries(digests=PeopleDigests([b"key"])),
             directory=tmp_path,
             sources=("sbermarket",),
             sites=Sites(currency="RUB"),
