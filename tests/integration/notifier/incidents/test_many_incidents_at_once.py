@@ -18,7 +18,7 @@ async def reported(make_kit: MakeKit, count: int) -> Kit:
     await kit.publish(*many(count), a_problem("another", kind="stock", order_number=None))
 
     async def all_there() -> bool:
-        return (await kit.call("GET", f"{PATH}?count=true"))[1]["count"] == count + 1
+        return bool((await kit.call("GET", f"{PATH}?count=true"))[1]["count"] == count + 1)
 
     await eventually(all_there, within=60, what="the incidents")
     return kit

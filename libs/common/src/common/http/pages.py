@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from common.http.fields import in_utc
 from common.http.problems import InvalidCursor
-from common.postgres import Database, Record
+from common.postgres import Database
 
 ItemT = TypeVar("ItemT")
 
@@ -71,7 +71,7 @@ async def listed(
     select: Select,
     *,
     key: Mapping[str, type],
-    item: Callable[[Record], ItemT],
+    item: Callable[[Any], ItemT],
 ) -> Page[ItemT]:
     """Answer one page of a list in PostgreSQL and, where it is asked for, how many there are on all pages.
 

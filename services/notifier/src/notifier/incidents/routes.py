@@ -32,7 +32,7 @@ class IncidentRoutes:
         """Answer the incidents."""
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
-            return select_incidents(request.query, before=after and after[0], limit=limit)
+            return select_incidents(request.query, before=None if after is None else after[0], limit=limit)
 
         return await listed(
             self._database,

@@ -99,7 +99,7 @@ class RefundAdminRoutes:
                 state=None if query.state is None else state_named(query.state),
                 order=query.order,
                 error=query.error,
-                before=after and after[0],
+                before=None if after is None else after[0],
                 limit=limit,
                 newest_first=True,
             )
