@@ -42,7 +42,7 @@ def mask_message(value: Any) -> Any:
 
 
 def erase_body(raw: bytes) -> bytes:
-    """Return a body without its customer, phones and mails in other texts masked: the rest of the JSON as it was; nothing of what is no JSON."""
+    """Return a body without its customer, phones and mails in other texts masked; nothing of what is no JSON. The rest is as it was."""
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError:
