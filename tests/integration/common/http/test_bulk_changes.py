@@ -202,7 +202,7 @@ async def test_what_changed_since_the_plan_is_left_alone_and_newcomers_too(world
 
 
 async def test_a_plan_keeps_nothing_that_its_filter_said_of_a_customer(world: World) -> None:
-    wanted = {"filter": {"phone": "+79161234567"}, "limit": 4}
+    wanted: dict[str, Any] = {"filter": {"phone": "+79161234567"}, "limit": 4}
     plan = (await world.send(**wanted, dry_run=True)).json()
     assert plan["matched"] == 8
     other = await world.send(filter={"phone": "+79161234500"}, plan=plan["plan"])
