@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -146,10 +146,12 @@ class OrderStore:
             for row in rows
         }
 
-    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent] | None]:
+    async def events(
+        self, upto: Mapping[int, int], *, partly: Collection[int] = ()
+    ) -> dict[int, list[WorkflowEvent] | None]:
         """Return the events of workflows (id → last sequence number wanted) that took effect, by workflow, in sequence.
 
-        None: some are no longer kept.
+        None: some are no longer kept; of workflows named in ``partly`` those that are kept are returned.
         """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_EVENTS, list(upto), list(upto.values()))
@@ -157,7 +159,9 @@ class OrderStore:
         for row in rows:
             found[row["workflow_id"]].append(row)
         return {
-            workflow_id: [event_of(row) for row in kept if not row["aside"]] if len(kept) == upto[workflow_id] else None
+            workflow_id: [event_of(row) for row in kept if not row["aside"]]
+            if len(kept) == upto[workflow_id] or workflow_id in partly
+            else None
             for workflow_id, kept in found.items()
         }
 
