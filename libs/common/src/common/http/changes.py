@@ -55,8 +55,11 @@ class Change:
 
     @property
     def reason(self) -> str:
-        """Why, in that person's words; empty where the operation asks for none."""
-        return getattr(self._request.body, "reason", None) or ""
+        """Why, in that person's words, phones and mails in them masked; empty where the operation asks for none.
+
+        A reason stands in audits, timelines and messages, which outlive an erasure.
+        """
+        return scrub_text(getattr(self._request.body, "reason", None) or "")
 
     @property
     def dry_run(self) -> bool:
@@ -77,7 +80,7 @@ class Change:
             principal=self.principal,
             action=action,
             target=target,
-            reason=scrub_text(self.reason if reason is None else reason),
+            reason=self.reason if reason is None else scrub_text(reason),
             before=before,
             after=after,
             request_id=self._request.request_id,
