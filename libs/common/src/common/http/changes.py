@@ -72,15 +72,14 @@ class Change:
         """Leave an audit record and return its id. It names principal, reason and request by itself.
 
         ``action`` is a constant (``order.recalculate``), ``target`` names the thing (``order:7Q3M…``); ``before`` and ``after`` are
-        JSON-like values or pydantic models and hold no customer's data. ``reason`` only where the request has none of its own; phones and
-        mails in it are masked, as the log is kept when a customer is erased.
+        JSON-like values or pydantic models and hold no customer's data. ``reason`` only where the request has none of its own.
         """
         return await audit.record(
             self.connection,
             principal=self.principal,
             action=action,
             target=target,
-            reason=self.reason if reason is None else scrub_text(reason),
+            reason=self.reason if reason is None else reason,
             before=before,
             after=after,
             request_id=self._request.request_id,
