@@ -10,7 +10,7 @@ from common.testing import eventually
 from tests.integration.orchestrator.conftest import Api, Gateway, Start
 from tests.support.order_payloads import LONG
 
-GOODS = [{"id": "a", "quantity": 2, "price": "85.00"}]
+GOODS: list[dict[str, Any]] = [{"id": "a", "quantity": 2, "price": "85.00"}]
 ODD: dict[str, dict[str, Any]] = {
     "long-mail": {"customer": {"name": "Анна", "phone": "+79161234567", "email": f"{LONG}@x.ru"}},
     "long-name": {"customer": {"name": LONG, "phone": "+79161234567"}},
