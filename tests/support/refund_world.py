@@ -32,15 +32,20 @@ from refunds.providers.guard import GuardLimits
 from refunds.providers.metrics import GatewayMetrics
 from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.check_refund import CheckRefund
 from refunds.reconciliation.compare import CompareRefund
 from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.model import Reconciliation
 from refunds.reconciliation.reconcile import Reconcile
+from refunds.reconciliation.settle_difference import SettleDifference
 from refunds.reconciliation.store import ReconciliationStore
 from refunds.refunds.advance import AdvanceRefund
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.attempt import begin_attempt
+from refunds.refunds.captured import RereadCaptured
+from refunds.refunds.close import CloseRefund
 from refunds.refunds.errors import Overtaken
+from refunds.refunds.evidence import FindEvidence
 from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.model import Restarted
 from refunds.refunds.queries import RefundQueue
@@ -71,6 +76,9 @@ class Instance:
     notice: HandleNotification
     reconcile: Reconcile
     restart: RestartRefund
+    close: CloseRefund
+    check: CheckRefund
+    settle: SettleDifference
     crash_point: CrashPoint
 
 
@@ -115,15 +123,20 @@ class World:
         self.number += 1
         owner = f"instance-{self.number}"
         apply_answer = ApplyAnswer(calls, self.time, RETRIES)
+        find = FindEvidence(transactions, calls, self.time)
+        reread = RereadCaptured(transactions, calls, self.time)
         compare = CompareRefund(transactions, calls, apply_answer, self.time)
         books = ReconciliationStore(self.database, owner=owner)
         return Instance(
             calls=calls,
             advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
-            notice=HandleNotification(transactions, compare, self.time),
+            notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=Reconcile(transactions, calls, books, compare, self.time),
-            restart=RestartRefund(transactions, calls, apply_answer, self.time),
+            restart=RestartRefund(transactions, calls, find, apply_answer, self.time),
+            close=CloseRefund(transactions, find, apply_answer, self.time),
+            check=CheckRefund(transactions, compare, reread, self.time),
+            settle=SettleDifference(self.database, transactions, calls, self.time),
             crash_point=crash_point,
         )
 

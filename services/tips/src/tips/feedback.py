@@ -45,7 +45,8 @@ class FeedbackClient:
 
     One request of at most ``deadline`` seconds, or what the caller has left, connecting included; no repeats: the caller has a fallback
     and no time. An answer that cannot be understood is ``Unavailable`` too: deciding without the customer's choice would take their tips
-    away. Feedback is never stamped later than it was asked for, or a clock that is ahead would keep what the customer says next from being newer.
+    away. Feedback is never stamped later than it was asked for, or a clock that is ahead would keep what the customer says next from
+    being newer.
     """
 
     def __init__(

@@ -62,7 +62,8 @@ async def test_a_declined_refund_is_given_up_with_one_problem_and_restarted_with
         *["CREATE", "SENDING", "PENDING", "DECLINED", "ERROR"],
         *["CREATE", "SENDING", "PENDING", "SUCCESS"],
     ]
-    _, log = await service.call("GET", f"/admin/v1/audit?target=refund:{refund['id']}", role="viewer")
+    path = f"/admin/v1/audit?target=refund:{refund['id']}&action=refund.restart"
+    _, log = await service.call("GET", path, role="viewer")
     assert [(one["actor"], one["action"], one["before"]["state"], one["after"]["state"]) for one in log["items"]] == [
         ("test-operator", "refund.restart", 7, 2)
     ]

@@ -14,7 +14,7 @@ class UnknownRefund(NotFound):
 
 
 class BusinessKeyReused(Conflict):
-    """The business key belongs to a refund of another order or payment."""
+    """The business key belongs to a refund of another order, payment, sum, currency or lines."""
 
     code = "business_key_reused"
 

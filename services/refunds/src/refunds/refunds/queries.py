@@ -34,7 +34,7 @@ ORDER BY id LIMIT $3
 """
 UNFINISHED = """
 SELECT state, count(*) AS refunds, extract(epoch FROM now() - min(state_since))::float8 AS oldest
-FROM refunds WHERE state NOT IN (5, 9, 10, 11) GROUP BY state
+FROM refunds WHERE state NOT IN (5, 9, 10, 11, 12) GROUP BY state
 """
 
 

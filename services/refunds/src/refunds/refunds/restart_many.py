@@ -9,8 +9,9 @@ from uuid import UUID
 from common.errors import Conflict, NotFound, SuiteError
 from common.http import Change, Done, NotDone
 from common.postgres import Database
+from refunds.refunds.evidence import Evidence
 from refunds.refunds.queries import find_in_error
-from refunds.refunds.restart import Evidence, Restart, RestartRefund
+from refunds.refunds.restart import Restart, RestartRefund
 
 _AT_ONCE = 8
 
