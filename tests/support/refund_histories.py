@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from refunds.refunds.model import Settled
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
 from tests.support.refund_world import Instance, World, open_world
@@ -208,6 +209,59 @@ class RefundHistories(RuleBasedStateMachine):
         self.run(press())
         self.run(self.world.deliver())
 
+    @rule(
+        index=st.integers(min_value=0, max_value=9),
+        settled=st.sampled_from(Settled),
+        point=st.one_of(st.none(), st.integers(1, 40)),
+    )
+    def close(self, index: int, settled: Settled, point: int | None) -> None:
+        """People settle something that is in RS_ERROR, or was closed before; outside means that the customer has the money from them."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT id FROM refunds WHERE payment_id = ANY($1) ORDER BY state = 7 DESC, state = 12 DESC, id",
+                self.payments,
+            )
+            if rows:
+                refund_id = str(rows[index % min(len(rows), 2)]["id"])
+                await self.world.press_close(self.world.instance(dies_at=point), refund_id, settled)
+
+        self.run(press())
+        self.run(self.world.deliver())
+
+    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 40)))
+    def check(self, index: int, point: int | None) -> None:
+        """An operator has a gateway asked about a refund, closed ones first, in whatever state."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT id FROM refunds WHERE payment_id = ANY($1) ORDER BY state = 12 DESC, id", self.payments
+            )
+            if rows:
+                await self.world.press_check(self.world.instance(dies_at=point), str(rows[index % len(rows)]["id"]))
+
+        self.run(press())
+        self.run(self.world.deliver())
+
+    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 40)))
+    def adopt(self, index: int, point: int | None) -> None:
+        """Somebody takes the gateway's side of a difference, twice."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT d.id FROM refund_differences AS d JOIN refunds AS r ON r.id::text = d.subject"
+                " WHERE d.over_at IS NULL AND r.payment_id = ANY($1) ORDER BY d.id",
+                self.payments,
+            )
+            if rows:
+                for dies_at in (point, None):
+                    await self.world.press_adopt(
+                        self.world.instance(dies_at=dies_at), rows[index % len(rows)]["id"], order="N-1"
+                    )
+
+        self.run(press())
+        self.run(self.world.deliver())
+
     @rule(point=st.one_of(st.none(), st.integers(1, 60)))
     def reconcile(self, point: int | None) -> None:
         """Everything is reconciled, finished refunds too."""
@@ -256,8 +310,9 @@ class RefundHistories(RuleBasedStateMachine):
         rows = await self.world.until_terminal(self.payments)
         found = await self.world.reconcile_all(self.world.instance())
         assert found is not None
-        assert (found.differences, found.unanswered) == ([], 0), found
+        assert found.unanswered == 0, found
         await self.world.deliver()
+        await self._check_closed({one.subject: one.kind for one in found.differences})
         await self._check_sums()
         ledgers = self.world.ledgers()
         paid: defaultdict[str, int] = defaultdict(int)
@@ -272,6 +327,28 @@ class RefundHistories(RuleBasedStateMachine):
             assert money == (fresh["amount"] if fresh["state"] == S.SUCCESS else 0), (S(fresh["state"]).name, money)
             await self._check_history(str(row["id"]), fresh["state"])
 
+    async def _check_closed(self, differences: dict[str, str]) -> None:
+        """What people closed and the gateway paid after all is told, and nothing else differs; sums count once and stay."""
+        rows = await self.world.fetch("SELECT * FROM refunds WHERE payment_id = ANY($1)", self.payments)
+        expected = {
+            str(row["id"]) for row in rows if row["settled"] is not None and row["state"] in {S.SUCCESS, S.PENDING}
+        }
+        assert {subject for subject, kind in differences.items() if kind != "paid_after_all"} == set(), differences
+        assert set(differences) == expected, (differences, expected)
+        for refund_id in expected:
+            told = [one for one in self.world.problems if one.startswith("refund-difference:") and refund_id in one]
+            assert len(told) == 1, "paid after all is told"
+        for payment in self.payments:
+            (sums,) = await self.world.fetch("SELECT * FROM payments WHERE payment_id = $1", payment) or [None]
+            if sums is None:
+                continue
+            held = sum(row["reserved"] for row in rows if row["payment_id"] == payment)
+            assert sums["reserved"] == held <= (sums["captured"] or 0), "the payment holds what its refunds hold"
+            for row in rows:
+                if row["state"] == S.CLOSED and row["settled"] == "outside" and row["payment_id"] == payment:
+                    left = (sums["captured"] or 0) - sums["reserved"]
+                    assert row["reserved"] == row["amount"] or left == 0, "settled outside counts as spent"
+
     async def _check_history(self, refund_id: str, state: int) -> None:
         lines = await self.world.fetch(
             "SELECT version, attempt, state_before, state_after FROM refund_history WHERE refund_id = $1::uuid ORDER BY id",
@@ -285,7 +362,7 @@ class RefundHistories(RuleBasedStateMachine):
         raised = {name: times for name, times in self.world.problems.items() if name.startswith(f"refund:{refund_id}:")}
         assert raised == {f"refund:{refund_id}:{attempt}": 1 for attempt in errors}, "one problem an attempt"
         over = {name: times for name, times in self.world.resolved.items() if name in raised}
-        if state in {S.SUCCESS, S.CANCELLED, S.REVERSED}:
+        if state in {S.SUCCESS, S.CANCELLED, S.REVERSED, S.CLOSED}:
             assert over == raised, "what ends well ends its problems"
 
 

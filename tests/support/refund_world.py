@@ -22,7 +22,7 @@ from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.journal import JournalEntryV1
 from common.contracts.refunds import TCreateRefundV1
 from common.errors import Conflict
-from common.http import new_session
+from common.http import Change, Principal, new_session
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
 from refunds.payments.model import GatewayRoutes
@@ -43,11 +43,11 @@ from refunds.refunds.advance import AdvanceRefund
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.attempt import begin_attempt
 from refunds.refunds.captured import RereadCaptured
-from refunds.refunds.close import CloseRefund
+from refunds.refunds.close import CloseOutcome, CloseRefund
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.evidence import FindEvidence
 from refunds.refunds.metrics import RefundMetrics
-from refunds.refunds.model import Restarted
+from refunds.refunds.model import Restarted, Settled
 from refunds.refunds.queries import RefundQueue
 from refunds.refunds.request import RefundRequest, request_refund
 from refunds.refunds.restart import RestartRefund
@@ -64,6 +64,33 @@ LEASE = timedelta(seconds=60)
 RETRIES = RetryPolicy(declines=2)
 ROUTES = GatewayRoutes("trust", of_payment={"yk-": "yookassa"})
 T = TypeVar("T")
+
+
+class ChangeInWorld(Change):
+    """An operator's change without a request: no audit record, in whatever transaction it is given."""
+
+    def __init__(self) -> None:
+        self.connection: Any = None
+        self._after_commit = []
+
+    @property
+    def principal(self) -> Principal:
+        """Who changes it."""
+        return Principal("operator", "operator")
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        return "test"
+
+    @property
+    def dry_run(self) -> bool:
+        """Never."""
+        return False
+
+    async def record(self, *_: Any, **__: Any) -> int:
+        """Audit records are not what is tested here."""
+        return 0
 
 
 @dataclass
@@ -226,6 +253,65 @@ class World:
         except KilledError:
             return None
         return restart.outcome
+
+    async def press_close(self, instance: Instance, refund_id: str, settled: Settled) -> CloseOutcome | str | None:
+        """An operator closes the refund; the code when refused, None when the process died."""
+        try:
+            async with self.transactions().begin() as store:
+                refund = await store.find(refund_id)
+            assert refund is not None
+            evidence = await instance.close.ask(refund_id, expected_version=refund.version)
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
+                closing = await instance.close.act(
+                    store,
+                    refund_id,
+                    expected_version=refund.version,
+                    settled=settled,
+                    evidence=evidence,
+                    actor="operator",
+                    reason="test",
+                )
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return closing.outcome
+
+    async def press_check(self, instance: Instance, refund_id: str) -> str | None:
+        """An operator has the gateway asked now; the code when refused, the state it came to, None when the process died."""
+        change = ChangeInWorld()
+        try:
+            looked = await instance.check.ask(refund_id, dry_run=False)
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
+                change.connection = store.connection
+                checked = await instance.check.carry_out(change, looked, expected_version=None)
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return checked.after.state.name
+
+    async def press_adopt(self, instance: Instance, difference_id: int, *, order: str) -> str | None:
+        """An operator takes the gateway's side; the code when refused, ``adopted``, None when the process died."""
+        change = ChangeInWorld()
+        try:
+            asked = await instance.settle.ask(difference_id)
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
+                change.connection = store.connection
+                (version,) = [
+                    row["version"]
+                    for row in await store.connection.fetch(
+                        "SELECT version FROM refund_differences WHERE id = $1", difference_id
+                    )
+                ]
+                await instance.settle.adopt(
+                    change, difference_id, expected_version=version, order_number=order, asked=asked
+                )
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return "adopted"
 
     async def notify(self, instance: Instance, gateway: str, gateway_refund_id: str) -> None:
         """A gateway notifies, twice at once."""
