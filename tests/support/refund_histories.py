@@ -326,6 +326,8 @@ class RefundHistories(RuleBasedStateMachine):
             money = sum(paid[key] for key in {attempt["gateway_key"] for attempt in attempts})
             assert money == (fresh["amount"] if fresh["state"] == S.SUCCESS else 0), (S(fresh["state"]).name, money)
             await self._check_history(str(row["id"]), fresh["state"])
+            settled = "" if fresh["settled"] is None else f" {fresh['settled']}"
+            self.world.ended[f"{S(fresh['state']).name}{settled}"] += 1
 
     async def _check_closed(self, differences: dict[str, str]) -> None:
         """What people closed and the gateway paid after all is told, and nothing else differs; sums count once and stay."""
@@ -375,8 +377,8 @@ def histories_over(world: World) -> type[RefundHistories]:
     return type("RefundHistoriesOnWorld", (RefundHistories,), {"world": world})
 
 
-def run_histories(dsn: str, *, histories: int) -> None:
-    """Make up so many histories and run them; raises what the first that fails raises.
+def run_histories(dsn: str, *, histories: int) -> Counter[str]:
+    """Make up so many histories and run them; return how their refunds ended. Raises what the first that fails raises.
 
     With ``REFUND_SHRINK`` in the environment in its shortest form, which can take an hour.
     """
@@ -398,3 +400,4 @@ def run_histories(dsn: str, *, histories: int) -> None:
         )
     finally:
         world.close()
+    return world.ended

@@ -126,6 +126,7 @@ class World:
     resolved: Counter[str] = field(default_factory=Counter)
     raised: list[ProblemRaisedV1] = field(default_factory=list)
     journal: list[JournalEntryV1] = field(default_factory=list)
+    ended: Counter[str] = field(default_factory=Counter)
     number: int = 0
     began: datetime = START
 
@@ -283,7 +284,7 @@ class World:
         try:
             looked = await instance.check.ask(refund_id, dry_run=False)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
-                change.connection = store.connection
+                change.connection = store.plain_connection
                 checked = await instance.check.carry_out(change, looked, expected_version=None)
         except Conflict as error:
             return error.code
@@ -297,7 +298,7 @@ class World:
         try:
             asked = await instance.settle.ask(difference_id)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
-                change.connection = store.connection
+                change.connection = store.plain_connection
                 (version,) = [
                     row["version"]
                     for row in await store.connection.fetch(
