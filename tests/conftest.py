@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from common.testing import TestDatabases, TestRabbit
 from suite_local.ports import SHARE, free_port
@@ -28,6 +29,18 @@ def pytest_configure() -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
+
+
+class _FilesAndOneSuite(LoadFileScheduling):  # type: ignore[misc] # xdist is not typed
+    """A file stays in one process, and so do all end-to-end tests: they share a running suite, which takes longest to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
+    """Spread the tests over xdist's processes."""
+    return _FilesAndOneSuite(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,7 +5,8 @@ Here with some ten thousand orders; ``make chaos`` does the same with a million.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from common.clock import SystemClock
+from common.postgres import Database
 from common.telemetry.metrics import new_registry
 from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.operate import RESUME, STOP, operate
@@ -30,9 +32,9 @@ from orchestrator.orders.search import OrderSearch
 from orchestrator.orders.store import OrderStore
 from orchestrator.timeline.store import TimelineStore
 from tests.integration.orchestrator.factories import worker_of
-from tests.integration.orchestrator.plans import WatchedDatabase
 from tests.support.big_database import filled
 from tests.support.order_hooks import hook
+from tests.support.plans import WatchedDatabase
 
 BIG = frozenset(
     {"orders", "order_contact", "workflow", "workflow_event", "timeline", "stock_movements", "inbox", "audit_log"}
@@ -163,6 +165,15 @@ async def check(dsn: str, orders: int) -> None:
     print(f"{orders} orders, filled in {seconds:.0f} s: no big table was read from end to end")  # noqa: T201 - what was done
 
 
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncIterator[Database]:
+    """A pool, closed at the end."""
+    database = Database(dsn, application_name="searches")
+    await database.open()
+    yield database
+    await database.close()
+
+
 async def test_no_search_and_no_statement_of_the_engine_reads_a_whole_table(dsn: str) -> None:
     await check(dsn, 40_000)
 
@@ -171,6 +182,32 @@ async def test_no_search_and_no_statement_of_the_engine_reads_a_whole_table(dsn:
 @pytest.mark.timeout(900)
 async def test_the_same_with_a_million_orders(dsn: str) -> None:
     await check(dsn, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        ({"contact": [by_email("c1")]}, lambda n: f"{n}".startswith("1")),
+        ({"contact": [by_email("c1")], "status": "created"}, lambda n: f"{n}".startswith("1") and n % 2000 < 4),
+        ({"said": "c1@", "meaning": by_words("c1@")}, lambda n: n == 1),
+        ({"said": "анна", "meaning": by_words("анна"), "status": "created"}, lambda n: n % 2000 < 4),
+        ({"said": "нна 4", "meaning": by_words("нна")}, lambda n: True),
+    ],
+    ids=["rare", "rare, in a status", "one", "common, in a status", "common"],
+)
+async def test_pages_of_a_search_hold_every_order_once_and_the_newest_first(
+    dsn: str, asked: dict[str, Any], fits: Callable[[int], bool]
+) -> None:
+    orders = 6000
+    await filled(dsn, orders)
+    async with opened(dsn) as database:
+        search, found, after = OrderSearch(database), [], None
+        nothing: dict[str, Any] = dict.fromkeys(("aggregate_state", "since", "until"))
+        while rows := await search.orders(**nothing, **asked, after=after, limit=700):
+            page = rows[:700]
+            found += [row["number"] for row in page]
+            after = (page[-1]["created_at"], page[-1]["number"])
+    assert found == [f"N{n}" for n in range(orders, 0, -1) if fits(n)]
 
 
 async def test_the_watch_sees_a_sequential_scan_where_there_is_one(dsn: str) -> None:

@@ -19,6 +19,7 @@ from sandbox.settings import ENV_PREFIX
 from sandbox.settings import Settings as SandboxSettings
 from suite_local.catalogue import SERVICES, Service
 from webhook_gateway.hooks.sources import load_sources
+from webhook_gateway.website.sites import load_sites
 
 JOBS = {"provision", "migrate-webhook-gateway", "migrate-orchestrator", "migrate-refunds", "migrate-notifier"}
 COMPLETED = {"condition": "service_completed_successfully"}
@@ -89,11 +90,12 @@ def test_sandbox_is_told_what_it_knows_and_accepts_what_the_services_send(compos
 def test_files_made_of_the_development_values_are_read_by_the_services_own_readers(
     compose: dict[str, Any], tmp_path: Path
 ) -> None:
-    for name in ("tokens", "gateway-tokens", "sources"):
+    for name in ("tokens", "gateway-tokens", "sources", "websites"):
         (tmp_path / name).write_text(compose["configs"][name]["content"])
     TokenBook.load(tmp_path / "tokens")
     TokenBook.load(tmp_path / "gateway-tokens")
     assert set(load_sources(tmp_path / "sources")) == {"sbermarket"}
+    assert load_sites(tmp_path / "websites", currency="EUR").named("website").currency == "RUB"
 
 
 def test_every_service_has_its_image_and_the_other_containers_pinned_ones(

@@ -17,6 +17,7 @@ from common.http import TokenBook
 from common.service import ServiceSettings, load_settings
 from suite_local.catalogue import SERVICES, Service
 from webhook_gateway.hooks.sources import load_sources
+from webhook_gateway.website.sites import load_sites
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
 PUBLIC = {
@@ -226,6 +227,8 @@ def test_no_secret_is_in_a_manifest_and_every_one_that_is_named_has_an_example(
     TokenBook.load(examples / "suite-files" / "tokens.json")
     TokenBook.load(examples / "webhook-gateway-files" / "tokens.json")
     assert set(load_sources(examples / "webhook-gateway-files" / "sources.json")) == {"sbermarket"}
+    sites = load_sites(examples / "webhook-gateway-files" / "websites.json", currency="EUR")
+    assert sites.of_server("203.0.113.80").currency == "RUB"
     tokens = {
         each["role"]: each["token"] for each in json.loads((examples / "suite-files/tokens.json").read_text())["tokens"]
     }

@@ -15,6 +15,8 @@ from common.telemetry.metrics import new_registry
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
+from notifier.coverage.check import CheckCoverage
+from notifier.coverage.routes import CoverageRoutes
 from notifier.delivery.routes import DeliveryRoutes
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
@@ -26,6 +28,7 @@ from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
+from notifier.pages.routes import Pages
 from notifier.people.model import Directory
 from notifier.providers import configured
 from notifier.routing.model import Routes
@@ -45,6 +48,8 @@ DESCRIPTION = (
 def routes_of(
     settings: NotifierSettings,
     *,
+    coverage: CheckCoverage,
+    tokens: TokenBook,
     table: Routes,
     words: Words,
     directory: Directory,
@@ -91,6 +96,8 @@ def routes_of(
         *TicketRoutes(database=database, change_ticket=change_ticket, wake=wake).routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
         *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),
+        *CoverageRoutes(coverage).routes(),
+        *Pages(database=database, tokens=tokens, words=words).routes(),
     ]
 
 
@@ -102,15 +109,27 @@ def openapi() -> dict[str, Any]:
     table, words, directory = Routes(destinations={}, routes=()), Words("ru"), Directory()
     problems = Problems(routes=table, words=words, environment=settings.environment)
     act = ActOnIncident(problems=problems)
+    database, clock = Database("postgresql://", application_name=NAME), SystemClock()
+    coverage = CheckCoverage(
+        database=database,
+        routes=table,
+        directory=directory,
+        environment=settings.environment,
+        channels=(),
+        calls=False,
+        clock=clock,
+    )
     routes = routes_of(
         settings,
+        coverage=coverage,
+        tokens=TokenBook(()),
         table=table,
         words=words,
         directory=directory,
         problems=problems,
         act=act,
         acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=()),
-        database=Database("postgresql://", application_name=NAME),
+        database=database,
         wake=lambda: None,
     )
     app = build_app(

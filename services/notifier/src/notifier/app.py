@@ -21,6 +21,7 @@ from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
 from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
+from notifier.coverage.check import CheckCoverage, ShowCoverage
 from notifier.delivery.deliver import Deliver, Dispatcher
 from notifier.delivery.fail_over import FailOver
 from notifier.delivery.heartbeat import Beat, pinger
@@ -40,6 +41,7 @@ from notifier.gauges import show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.file import read_people
@@ -79,7 +81,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     table, inhibitions = read_routes(text, name=name), read_inhibitions(text, name=name)
     people = settings.people_file
     directory = Directory() if people is None else read_people(_read(people, "people"), name=str(people))
-    words, environment = Words(settings.language), settings.environment
+    words, environment, links = Words(settings.language), settings.environment, Links(settings.console_url)
     registry = new_registry()
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
@@ -98,12 +100,28 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     # HTTP
     problems = Problems(
-        routes=table, words=words, environment=environment, directory=directory, inhibitions=inhibitions
+        routes=table,
+        words=words,
+        environment=environment,
+        directory=directory,
+        inhibitions=inhibitions,
+        links=links,
     )
     act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
     acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
+    coverage = CheckCoverage(
+        database=database,
+        routes=table,
+        directory=directory,
+        environment=environment,
+        channels=configured(settings),
+        calls=settings.call_url is not None,
+        clock=SystemClock(),
+    )
     routes = routes_of(
         settings,
+        coverage=coverage,
+        tokens=tokens,
         table=table,
         words=words,
         directory=directory,
@@ -160,7 +178,12 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     # Tickets, timers, calls
     follow_ups = FollowUpStore(database, outside=settings.outside_tracker)
     follow_up = FollowUp(
-        follow_ups=follow_ups, problems=problems, directory=directory, words=words, environment=environment
+        follow_ups=follow_ups,
+        problems=problems,
+        directory=directory,
+        words=words,
+        environment=environment,
+        links=links,
     )
     workers.start("follow-up", follow_up)
     timers = TimerStore(database)
@@ -273,6 +296,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     else:
         metrics.no_heartbeat()
     every(lifecycle, _GAUGES_SECONDS, beat.look, name="pulse")
+    every(lifecycle, _GAUGES_SECONDS, ShowCoverage(coverage, registry), name="coverage")
     every(lifecycle, _GAUGES_SECONDS, partial(show_queues, NotificationReads(database), metrics), name="gauges")
     every(lifecycle, _GAUGES_SECONDS, partial(show_backlog, timers, follow_ups, people_metrics), name="people-gauges")
 

@@ -47,7 +47,10 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     port: int = Field(default=8085, ge=0, le=65535)
     routes_file: Path = Field(default=DEFAULT_ROUTES, description="the package's own default_routes.json unless given")
     language: Literal["ru", "en"] = "ru"
-    console_url: str | None = Field(default=None, description="where people look orders up; notices link to it")
+    console_url: str | None = Field(
+        default=None,
+        description="where links of messages open (the console, or this service); without it notices link to no page",
+    )
 
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"

@@ -94,12 +94,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     amqp_url = required(settings.amqp_url, Settings, "amqp_url")
     dsn = required(settings.postgres_dsn, Settings, "postgres_dsn")
     sources = load_sources(settings.sources_file)
-    schedules = {source.name: source.schedule for source in sources.values()}
     tokens = TokenBook.load(settings.tokens_file)
 
     registry = new_registry()
     sites = load_sites(settings.websites_file, currency=settings.website_currency)
-    watched = {"tokens": (settings.tokens_file, tokens.read)}
+    watched = {"tokens": (settings.tokens_file, tokens.read), "sources": (settings.sources_file, sources.read)}
     if settings.websites_file is not None:
         watched["websites"] = (settings.websites_file, sites.read)
     watch_files(lifecycle, registry, watched)
@@ -143,7 +142,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
 
     # Deliveries
     digests = PeopleDigests(settings.keys_of_search(tokens))
-    record = RecordDeliveries(public_url=settings.public_url, digests=digests)
+    record = RecordDeliveries(digests=digests)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
@@ -178,8 +177,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             database,
             record,
             directory=settings.edge_log_dir,
-            sources=tuple(sources),
-            currency=settings.website_currency,
+            sources=sources,
+            sites=sites,
             clock=clock,
             metrics=edge_metrics,
             committed=outbox_relay.wake,
@@ -194,14 +193,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     countdowns = CountdownStore(database)
     watch = WatchAnswers(
         countdowns,
-        schedules=schedules,
+        schedules=sources.schedules,
         replica=settings.replica,
         now=clock.now,
-        metrics=CountdownMetrics(registry, schedules=schedules),
+        metrics=CountdownMetrics(registry, schedules=sources.schedules),
     )
     watch_refused = WatchRefused(
         database,
-        sources=tuple(sources),
+        sources=sources,
         start_countdown=partial(rounds.start_countdown, watch),
         clock=clock,
         committed=outbox_relay.wake,
@@ -310,7 +309,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             deadline=settings.smtp_deadline,
             retry=settings.report_retry,
             patience=settings.report_patience,
-            public_url=settings.public_url,
         )
         reports = every(
             lifecycle, _REPORTS_EVERY_S, send_reports, name="endangered-reports", finish=True, after=recordable
@@ -362,7 +360,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         tokens=tokens,
         database=database,
     )
-    server = HttpServer(app, settings.host, settings.port)
+    malformed = partial(rounds.malformed, refusals, request_metrics)
+    server = HttpServer(app, settings.host, settings.port, malformed=malformed)
     await server.start()
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)

@@ -114,7 +114,10 @@ class Settings(RetentionSettings, ServiceSettings):
         default=10.0, gt=0, description="seconds before the first repeat of a mail; doubles, at most 10 min"
     )
     report_patience: float = Field(default=24 * 3600.0, gt=0, description="seconds until a report is given up")
-    public_url: str = Field(default="", description="where people reach the admin addresses; alerts link there")
+    public_url: str = Field(
+        default="",
+        description="where people open the page of an order (the console, or the notifier); letters link there",
+    )
 
     @property
     def orders_by(self) -> Mapping[str, int]:

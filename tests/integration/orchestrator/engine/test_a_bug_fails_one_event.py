@@ -12,7 +12,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.refunds import RefundStateChangedV1
 from common.ids import new_id
 from common.testing import eventually
-from orchestrator.engine.model import Claim, Outcome, WorkflowEvent
+from orchestrator.engine.model import TIMER, Claim, Outcome, WorkflowEvent
 from tests.integration.orchestrator.factories import all_taken
 
 PRIVATE = "Anna Karenina lives here"
@@ -22,6 +22,10 @@ HANDLERS = {
     "refund_request": "FollowRefund",
     "order_document": "IssueDocument",
 }
+
+
+TIMED = WorkflowEvent(type=TIMER, event_id="", attributes={}, payload=b"", received_at=datetime.now(UTC))
+"""What a claim without events is carried out for."""
 
 
 class Bug:
@@ -37,7 +41,7 @@ class Bug:
 
         class Mistaken(handler):  # type: ignore[misc]  # of any handler's class
             def run(self, claim: Claim, batch: Any) -> Outcome:
-                if not bug.mended and any(map(bug.strikes, claim.events)):
+                if not bug.mended and any(map(bug.strikes, claim.events or (TIMED,))):
                     raise RuntimeError(PRIVATE)
                 return super().run(claim, batch)  # type: ignore[no-any-return]  # of any handler
 
@@ -98,6 +102,18 @@ async def delivered_order(api: Any, gateway: Any, database: Any, name: str) -> s
     return str(gateway.number(name))
 
 
+async def answered(gateway: Any, number: str, key: str, state: int, name: str, *, version: int) -> None:
+    """The refunds service says what became of a refund."""
+    message = RefundStateChangedV1(
+        refund_id="r", order_number=number, payment_id="pay-1", business_key=key, state=state, state_name=name, version=version,
+        attempt=1, amount=100, currency="RUB", reason="r", occurred_at=datetime.now(UTC),
+    )  # fmt: skip
+    envelope = Envelope.of(
+        message, event_id=new_id(), source="/refunds", subject=number, time=datetime.now(UTC), traceparent=None
+    )
+    await gateway.broker.publisher.publish(envelope)
+
+
 async def test_a_bug_in_the_life_of_orders_fails_one_hook(
     start: Any, gateway: Any, database: Any, bug_in: Callable[..., Bug]
 ) -> None:
@@ -143,14 +159,7 @@ async def test_a_bug_in_following_a_refund_fails_one_event(
     status, asked = await api.call("POST", f"/admin/v1/orders/{number}/refund", {"reason": "sour", "amount": 100})
     assert status == 202, asked
     for version, (state, name) in enumerate([(7, "ERROR"), (5, "SUCCESS")], 2):
-        message = RefundStateChangedV1(
-            refund_id="r", order_number=number, payment_id="pay-1", business_key=asked["business_key"], state=state,
-            state_name=name, version=version, attempt=1, amount=100, currency="RUB", reason="r", occurred_at=datetime.now(UTC),
-        )  # fmt: skip
-        envelope = Envelope.of(
-            message, event_id=new_id(), source="/refunds", subject=number, time=datetime.now(UTC), traceparent=None
-        )
-        await gateway.broker.publisher.publish(envelope)
+        await answered(gateway, number, asked["business_key"], state, name, version=version)
         await events_of(api, number, "refund_request", ["done", "failed", "done"][:version])
     kinds = [item["kind"] for item in await api.all(f"/admin/v1/orders/{number}/timeline")]
     assert ("refund_request.done" in kinds, "refund_request.failed" in kinds) == (True, False)
@@ -178,3 +187,61 @@ async def test_a_bug_in_issuing_a_document_fails_one_event(
     assert await reasons() == ["a good one", "the order was closed"]
     await mended(api, bug, number, "order_document", ["done", "failed", "done"])
     assert await reasons() == ["a good one", "the buggy one", "the order was closed"]
+
+
+@pytest.fixture
+async def timer_failed(
+    start: Any, gateway: Any, database: Any, bug_in: Callable[..., Bug]
+) -> tuple[Any, Bug, str, Any]:
+    """A refund that nobody answers: the timer which looks after it has failed. The interface, the bug, the order, the refund."""
+    bug = bug_in("refund_request", lambda event: event.type == TIMER)
+    api = await start(refund_answer_within=0.1)
+    number = await delivered_order(api, gateway, database, "T")
+    status, asked = await api.call("POST", f"/admin/v1/orders/{number}/refund", {"reason": "sour", "amount": 100})
+    assert status == 202, asked
+    await events_of(api, number, "refund_request", ["done", "failed"])
+    return api, bug, number, asked
+
+
+async def unanswered(api: Any, number: str) -> bool:
+    """Whether a person was called because nobody answers."""
+    kinds = [item["kind"] for item in await api.all(f"/admin/v1/orders/{number}/timeline")]
+    return "refund_request.unanswered" in kinds
+
+
+async def test_a_timer_that_fails_is_shown_and_retried_as_an_event(timer_failed: tuple[Any, Bug, str, Any]) -> None:
+    api, bug, number, _ = timer_failed
+    assert not await unanswered(api, number)
+    shown = await mended(api, bug, number, "refund_request", ["done", "failed"])
+    assert [event["type"] for event in shown["events"]] == ["refund.requested", TIMER]
+    assert await unanswered(api, number)
+
+
+async def test_an_event_takes_effect_behind_a_failed_timer_and_takes_its_place(
+    timer_failed: tuple[Any, Bug, str, Any], gateway: Any
+) -> None:
+    api, _, number, asked = timer_failed
+    await answered(gateway, number, asked["business_key"], 5, "SUCCESS", version=2)
+    await events_of(api, number, "refund_request", ["done", "superseded", "done"])
+
+    async def finished() -> bool:
+        (workflow,) = await api.all(f"/admin/v1/workflows?order_number={number}&kind=refund_request")
+        return (workflow["state_name"], workflow["failed_events"], workflow["error"]) == ("finished", 0, None)
+
+    assert await eventually(finished)
+    assert await api.all("/admin/v1/workflows?state=crashed") == []
+
+
+async def test_a_timer_that_is_skipped_is_not_tried_again(
+    timer_failed: tuple[Any, Bug, str, Any], gateway: Any
+) -> None:
+    api, bug, number, asked = timer_failed
+    workflow = await events_of(api, number, "refund_request", ["done", "failed"])
+    body = {"reason": "seen by a person"}
+    assert (await api.call("POST", f"/admin/v1/workflow-events/{workflow}-2/mend", {**body, "payload": {}}))[0] == 409
+    assert (await api.call("POST", f"/admin/v1/workflow-events/{workflow}-2/skip", body))[0] == 200
+    bug.mended = True  # so that nothing but the skip keeps it from being tried
+    await answered(gateway, number, asked["business_key"], 7, "ERROR", version=2)
+    await events_of(api, number, "refund_request", ["done", "skipped", "done"])
+    assert not await unanswered(api, number)
+    assert await api.all("/admin/v1/workflows?state=crashed") == []

@@ -14,7 +14,7 @@ from common.http import Change, Principal
 from common.postgres import Connection
 from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowEvent
 from orchestrator.orders.life import OrderLife
-from tests.integration.orchestrator.orders.order_reference import Expected, Sent
+from tests.integration.orchestrator.orders.order_reference import Expected, Sent, Told
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -47,15 +47,17 @@ class Breakable:
 
 def payload_of(hook: Sent) -> dict[str, Any]:
     """The payload as a marketplace writes it."""
-    payload: dict[str, Any] = {"storeID": "17", "payment": {"id": "p"}} if hook.kind == "order.created" else {}
-    if hook.goods:
-        payload["positions"] = positions_of(hook)
-    address, phone = hook.people
-    if address is not None:
-        payload["address"] = address
-    if phone is not None:
-        payload["customer"] = {"phone": phone}
-    return payload
+    told = hook.told
+    said: dict[str, Any] = {
+        "payment": {"id": "p"} if hook.kind == "order.created" else None,
+        "positions": positions_of(hook) or None,
+        "address": told.address,
+        "customer": None if told.phone is None else {"phone": told.phone},
+        "comment": told.comment,
+        "deliveryWindow": told.window,
+        "storeID": told.store,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def positions_of(hook: Sent) -> list[dict[str, Any]]:
@@ -105,9 +107,15 @@ def seen(orders: Sequence[Any]) -> tuple[Any, ...] | None:
     (row,) = orders
     document = row["document"]
     positions = tuple((item["id"], int(item["quantity"]), item["price"]) for item in document["positions"])
-    address, customer = document["address"], document["customer"]
-    people = (address and address[0], customer and customer["phone"])
-    return (row["status"], positions, people, row["closed"], row["paid"], row["shipped"], row["cost_total"],
+    address, customer, window = document["address"], document["customer"], document["delivery_window"]
+    beside = Told(
+        address and address[0],
+        customer and customer["phone"],
+        document["comment"],
+        window and window[2],
+        row["store_id"],
+    )
+    return (row["status"], positions, beside, row["closed"], row["paid"], row["shipped"], row["cost_total"],
             len(document["incidents"]), row["aggregate_state"])  # fmt: skip
 
 
@@ -116,8 +124,11 @@ def wanted(order: Expected | None) -> tuple[Any, ...] | None:
     if order is None:
         return None
     aggregate = {"cancelled": "cancelled", "delivered": "finished"}.get(order.status, "in_progress")
-    return (order.status, order.goods, order.people, order.closed, order.paid, order.shipped is not None, order.cost,
+    return (order.status, order.goods, order.told, order.closed, order.paid, order.shipped is not None, order.cost,
             len(order.incidents), aggregate)  # fmt: skip
+
+
+_NAMES = ("address", "customer.phone", "comment", "delivery_window", "store_id")
 
 
 def told(announced: Sequence[Envelope], order: Expected) -> bool:
@@ -128,9 +139,5 @@ def told(announced: Sequence[Envelope], order: Expected) -> bool:
         if (envelope.data or {}).get("notify")
         for name, _, _ in (envelope.data or {}).get("difference", {}).get("fields", ())
     }
-    changed = {
-        name
-        for name, began, now in zip(("address", "customer.phone"), order.began, order.people, strict=True)
-        if began != now
-    }
+    changed = {name for name, began, now in zip(_NAMES, order.began, order.told, strict=True) if began != now}
     return changed <= named

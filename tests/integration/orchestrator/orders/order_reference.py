@@ -8,17 +8,34 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 KINDS = ("order.created", "order.changed", "order.paid", "order.received", "order.delivered", "order.cancelled")
-WITH_GOODS = frozenset(KINDS[:3])
-WITH_PEOPLE = frozenset(KINDS[:2])
+WITH_CONTENT = frozenset(KINDS[:3])
+STORE = "17"
+"""The store that every creation names which names no other."""
 
 Goods = tuple[tuple[str, int, int | None], ...]
 """(position, quantity, price in kopecks; None: not said again), one id perhaps several times."""
-People = tuple[str | None, str | None]
-"""(address, phone), None where nothing is said."""
+
+
+class Told(NamedTuple):
+    """What is said beside the goods; None where nothing is."""
+
+    address: str | None = None
+    phone: str | None = None
+    comment: str | None = None
+    window: str | None = None
+    store: str | None = None
+
+    def then(self, later: Told) -> Told:
+        """What holds after ``later`` was said: what that one leaves out stays."""
+        return Told(*(new or old for old, new in zip(self, later, strict=True)))
+
+
+NOTHING = Told()
 
 
 def _goods(prices: st.SearchStrategy[int | None]) -> st.SearchStrategy[Goods]:
@@ -28,9 +45,21 @@ def _goods(prices: st.SearchStrategy[int | None]) -> st.SearchStrategy[Goods]:
 
 goods_of_an_order = _goods(st.sampled_from([1000, 2550]))
 later_goods = _goods(st.sampled_from([None, 1000, 2550]))
-people = st.tuples(
-    st.sampled_from([None, "Main Street 1", "Main Street 2"]), st.sampled_from([None, "+79120000001", "+79120000002"])
+told_beside = st.builds(
+    Told,
+    st.sampled_from([None, "Main Street 1", "Main Street 2"]),
+    st.sampled_from([None, "+79120000001", "+79120000002"]),
+    st.sampled_from([None, None, "ring twice"]),
+    st.sampled_from([None, None, "in the evening"]),
+    st.sampled_from([None, None, "18"]),
 )
+
+
+def beside(kind: str, said: Told) -> Told:
+    """What a hook of this kind says of it: every creation names a store."""
+    if kind == KINDS[0]:
+        return said._replace(store=said.store or STORE)
+    return said if kind in WITH_CONTENT else NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +73,7 @@ class Sent:
     kind: str
     minute: int
     goods: Goods = ()
-    people: People = (None, None)
+    told: Told = NOTHING
     timed: bool = True
     again: int = 0
     origin: str | None = None
@@ -54,7 +83,7 @@ class Sent:
     @property
     def digest(self) -> str:
         """Equal for equal contents."""
-        return json.dumps([self.kind, self.goods, self.people, self.spoilt])
+        return json.dumps([self.kind, self.goods, self.told, self.spoilt])
 
     @property
     def event_id(self) -> str:
@@ -73,11 +102,12 @@ class Expected:
 
     status: str
     goods: Goods
-    people: People
-    began: People
+    told: Told
+    began: Told
     closed: bool = False
     paid: bool = False
     shipped: Goods | None = None
+    shipped_from: str | None = None
     incidents: set[str] = field(default_factory=set)
 
     @property
@@ -91,15 +121,14 @@ class Expected:
         sums = [None if price is None else quantity * price for _, quantity, price in self.goods]
         return None if None in sums else sum(item for item in sums if item is not None)
 
-    def after(self, hook: Sent) -> tuple[Goods, People]:
-        """Goods and people if the hook holds: what it leaves out stays, for the same occurrence of a position."""
+    def after(self, hook: Sent) -> tuple[Goods, Told]:
+        """Goods and what was told beside them if the hook holds: what it leaves out stays, for the same occurrence of a position."""
         known = dict(zip(_occurrences(self.goods), self.goods, strict=True))
         goods = tuple(
             (name, quantity, known[key][2] if price is None and key in known else price)
             for key, (name, quantity, price) in zip(_occurrences(hook.goods), hook.goods, strict=True)
         )
-        address, phone = hook.people
-        return goods or self.goods, (address or self.people[0], phone or self.people[1])
+        return goods or self.goods, self.told.then(hook.told)
 
 
 def _occurrences(goods: Goods) -> list[tuple[str, int]]:
@@ -115,7 +144,7 @@ def reference(sent: Sequence[Sent]) -> Expected | None:
     if not creations:
         return None
     first = creations[0]
-    order = Expected("created", first.goods, first.people, first.people)
+    order = Expected("created", first.goods, first.told, first.told)
     latest = {first.kind: first.digest}
     others = sorted((hook for hook in sent if hook.kind != "order.created"), key=lambda hook: (hook.minute, hook.again))
     for hook in [*creations[1:], *others]:
@@ -128,16 +157,16 @@ def reference(sent: Sequence[Sent]) -> Expected | None:
 
 
 def _happens(order: Expected, hook: Sent) -> None:
-    goods, people_then = order.after(hook)
+    goods, told = order.after(hook)
     if hook.kind == "order.corrected":
-        order.goods, order.people = goods, people_then
+        order.goods, order.told = goods, told
     elif hook.kind in {"order.created", "order.changed"}:
         if hook.kind == "order.changed" and not order.closed:
-            order.goods, order.people = goods, people_then
-        elif (goods, people_then) != (order.goods, order.people):
+            order.goods, order.told = goods, told
+        elif (goods, told) != (order.goods, order.told):
             order.incidents.add(hook.identity)
     elif hook.kind == "order.paid":
-        order.goods, order.paid, order.closed = goods, True, True
+        order.goods, order.told, order.paid, order.closed = goods, told, True, True
         order.status = "paid" if order.status == "created" else order.status
     elif hook.kind == "order.cancelled":
         order.status, order.closed = "cancelled", True
@@ -145,5 +174,6 @@ def _happens(order: Expected, hook: Sent) -> None:
         order.incidents.add(hook.identity)
     elif order.status != "delivered":
         order.closed = True
-        order.shipped = order.goods if order.shipped is None else order.shipped
+        if order.shipped is None:
+            order.shipped, order.shipped_from = order.goods, order.told.store
         order.status = hook.kind.removeprefix("order.")

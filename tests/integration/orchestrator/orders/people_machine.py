@@ -16,14 +16,15 @@ from tests.integration.orchestrator.orders.machine_parts import change_by_machin
 from tests.integration.orchestrator.orders.order_machine import OrderMachine
 from tests.integration.orchestrator.orders.order_reference import (
     KINDS,
-    WITH_GOODS,
-    WITH_PEOPLE,
+    NOTHING,
+    WITH_CONTENT,
     Goods,
-    People,
     Sent,
+    Told,
+    beside,
     later_goods,
-    people,
     reference,
+    told_beside,
 )
 
 _LATER = 10_000
@@ -33,7 +34,7 @@ _LATER = 10_000
 class PeopleMachine(OrderMachine):
     """Hooks that no reader can read come, too."""
 
-    @rule(kind=st.sampled_from(sorted(WITH_GOODS)), goods=later_goods, minute=st.integers(0, 40))
+    @rule(kind=st.sampled_from(sorted(WITH_CONTENT)), goods=later_goods, minute=st.integers(0, 40))
     def arrives_spoilt(self, kind: str, goods: Goods, minute: int) -> None:
         """A hook comes that cannot be read: it fails alone."""
         while any(hook.minute == minute for hook in self.sent):
@@ -43,8 +44,8 @@ class PeopleMachine(OrderMachine):
         self.go(self.take_in(hook, past_the_inbox=False))
 
     @precondition(lambda self: self.sent)
-    @rule(data=st.data(), mended=st.booleans(), goods=later_goods, said=people)
-    def is_replayed(self, data: st.DataObject, mended: bool, goods: Goods, said: People) -> None:
+    @rule(data=st.data(), mended=st.booleans(), goods=later_goods, said=told_beside)
+    def is_replayed(self, data: st.DataObject, mended: bool, goods: Goods, said: Told) -> None:
         """A person sends a past hook again, word for word or mended: also one that cannot be read, mended."""
         origin = data.draw(st.sampled_from([hook for hook in self.sent if hook.name is None]))
         again = len(self.replays) + 1
@@ -53,25 +54,28 @@ class PeopleMachine(OrderMachine):
         else:
             if origin.kind == KINDS[0]:
                 goods = tuple((name, quantity, price or 1000) for name, quantity, price in goods)
-            goods = goods if origin.kind in WITH_GOODS else ()
-            said = said if origin.kind in WITH_PEOPLE else (None, None)
-            hook = replace(origin, goods=goods, people=said, again=again, origin=None, spoilt=False)
+            goods = goods if origin.kind in WITH_CONTENT else ()
+            said = beside(origin.kind, said)
+            hook = replace(origin, goods=goods, told=said, again=again, origin=None, spoilt=False)
         self.replays[hook.event_id] = origin.event_id
         self.sent.append(hook)
         self.go(self.take_in(hook, past_the_inbox=False))
 
     @precondition(lambda self: self.state != "none")
-    @rule(kind=st.sampled_from(["corrected", "cancelled", "delivered"]), goods=st.just(()) | later_goods, said=people)
-    def is_changed_by_hand(self, kind: str, goods: Goods, said: People) -> None:
+    @rule(
+        kind=st.sampled_from(["corrected", "cancelled", "delivered"]), goods=st.just(()) | later_goods, said=told_beside
+    )
+    def is_changed_by_hand(self, kind: str, goods: Goods, said: Told) -> None:
         """An operator corrects, cancels or delivers the order; it is refused exactly where nothing would change."""
         if kind != "corrected":
-            goods, said = (), (None, None)
+            goods, said = (), NOTHING
         wanted = Sent(f"order.{kind}", _LATER + len(self.log), goods, said, name="?")
         payload: dict[str, Any] = payload_of(wanted)
 
         async def act() -> None:
             await self.look()
-            quiet = self.state != "stopped" and self.done == len(self.log)
+            waiting = (await self.workflow())["retried_events"]
+            quiet = self.state != "stopped" and self.done == len(self.log) and not waiting
             before = reference(await self.effective())
             version = await self.execute("SELECT revision + tips_revision FROM orders WHERE number = $1", self.number)
             try:

@@ -105,7 +105,8 @@ def test_an_alert_with_an_endless_description_is_a_few_pages_at_most(channel: st
 @pytest.mark.parametrize("layout", [TelegramLayout(), SlackLayout(), MailLayout()])
 def test_a_link_longer_than_a_page_gives_way_to_the_text(layout: TelegramLayout | SlackLayout | MailLayout) -> None:
     link = "https://prometheus/graph?g0.expr=" + "sum%28rate%28x%29%29%3E1" * 300
-    document = render_problem(a_problem(link=link), transition="opened", environment="production", words=WORDS)
+    line = (Span("x" * 300, "plain", link),)
+    document = render_problem(a_problem(), transition="opened", environment="production", words=WORDS, links=line)
     for page in layout.pages(document):
         assert layout.cost(page, "возможно, повторно") <= layout.limit
         if isinstance(layout, SlackLayout):

@@ -285,7 +285,6 @@ def test_a_refund_that_cannot_be_made_is_a_problem_and_an_instruction_is_what_to
             summary="s",
             details={"attempt": "3", "instruction": "restart it"},
             service="refunds",
-            link="docs/runbooks/refunds-error.md",
             occurred_at=NOW,
         )
     )
@@ -295,5 +294,4 @@ def test_a_refund_that_cannot_be_made_is_a_problem_and_an_instruction_is_what_to
         "Service: refunds",
         "attempt: 3",
         "What to do: restart it",
-        "More: docs/runbooks/refunds-error.md",
     ]

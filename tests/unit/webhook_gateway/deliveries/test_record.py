@@ -60,7 +60,7 @@ REFUSED = replace(
 
 
 def recorded(*hooks: IntakeMessage) -> Recording:
-    return RecordDeliveries(public_url="https://gw/", digests=PeopleDigests([b"key"])).plan(hooks)
+    return RecordDeliveries(digests=PeopleDigests([b"key"])).plan(hooks)
 
 
 def test_every_delivery_of_an_order_stands_in_its_timeline_in_the_trace_of_the_hook() -> None:
@@ -103,7 +103,7 @@ def test_a_quarantined_delivery_raises_one_incident_per_source_and_reason() -> N
     problems = [parse(event, ProblemRaisedV1) for event in recording.events]
     assert [problem.kind for problem in problems] == ["hook.quarantined", "hook.quarantined"]
     assert len({problem.fingerprint for problem in problems}) == 1
-    assert problems[0].link == f"https://gw/admin/v1/deliveries/{HOOK.delivery_id}"
+    assert problems[0].link == f"/d/{HOOK.delivery_id}"
 
 
 def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> None:
@@ -114,7 +114,7 @@ def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> 
         {"code": "too_many_requests"},
         {"phone": "+79990001122"},
     )
-    event = endangered_alert(row, public_url="https://gw")
+    event = endangered_alert(row)
     problem = parse(event, ProblemRaisedV1)
     assert (problem.kind, problem.severity, problem.details["phone"]) == (
         "website_order.endangered",
@@ -126,7 +126,7 @@ def test_a_refused_website_order_is_endangered_and_alerts_with_masked_data() -> 
 
 def test_a_customers_own_network_wakes_nobody() -> None:
     [row] = endangered_rows([replace(REFUSED, status=408, reason="customer_network")])
-    assert parse(endangered_alert(row, public_url="https://gw"), ProblemRaisedV1).severity == "warning"
+    assert parse(endangered_alert(row), ProblemRaisedV1).severity == "warning"
 
 
 def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> None:
@@ -146,7 +146,7 @@ def test_a_basket_that_the_front_end_lost_is_endangered_and_no_delivery() -> Non
         "front_end",
         0,
     )
-    problem = parse(endangered_alert(row, public_url="https://gw"), ProblemRaisedV1)
+    problem = parse(endangered_alert(row), ProblemRaisedV1)
     assert problem.summary.startswith("Заказ с сайта под угрозой: сайт сообщил об ошибке с корзиной.")
 
 

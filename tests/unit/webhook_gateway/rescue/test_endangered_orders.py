@@ -55,7 +55,7 @@ LOST = LostOrder(
     external_id="key-1",
     network="192.0.2.0/24",
     anonymous=False,
-    link="https://gw/admin/v1/endangered-orders?id=e-1",
+    link="https://gw/e/e-1",
 )
 FOUND = LockedOrder(order=LOST, state=State.NEW, body=b"{}")
 GOOD: dict[str, Any] = {"positions": [{"id": "1", "quantity": 1}]}
@@ -139,7 +139,7 @@ def test_the_draft_says_what_to_fill_in_and_names_the_customer_in_its_text_only(
         "принять (ответ 422).\nЗаказ пока не восстановлен: нужна помощь менеджеров.\n\n"
         f"Причина\n{CAUSE_WANTED}\n\nЧто сделали или сделаем\n{REMEDY_WANTED}\n\n"
         "Покупатель\nИмя: Анна\nТелефон: +79990001122\nАдрес доставки: Тверская 1\n\n"
-        "Корзина\n— Мёд (sku-1): 2 шт. по 85.00\n— сыр\n\nЗапись: https://gw/admin/v1/endangered-orders?id=e-1\n"
+        "Корзина\n— Мёд (sku-1): 2 шт. по 85.00\n— сыр\n\nЗапись: https://gw/e/e-1\n"
     )
 
 
@@ -256,7 +256,6 @@ async def test_what_the_mail_server_says_decides_what_becomes_of_a_report(
         deadline=5,
         retry=10,
         patience=3600,
-        public_url="https://gw",
     )
     await send()
     assert queue.decided == [decision]

@@ -153,7 +153,7 @@ class _Reader:
             weight = None
             self.unread.append(FieldError(f"{self._prefix}{where}.weight", error.code, str(error)))
         return Line(
-            id=(name or "").strip() or "?",
+            id=name or "?",
             name=self.text(position, "name", f"{where}.name"),
             quantity=quantity,
             original_quantity=ordered,

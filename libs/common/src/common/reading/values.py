@@ -114,7 +114,10 @@ def read_quantity(value: object) -> Decimal:
 
 
 def identifier(value: object) -> str | None:
-    """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters."""
+    """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters.
+
+    Blanks around it are no part of it: two hooks that differ in them are of one order.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -123,7 +126,8 @@ def identifier(value: object) -> str | None:
         value = str(value) if abs(value) < 10**LONGEST_ID else None
     if not isinstance(value, str):
         return None
-    return value if 0 < len(value) <= LONGEST_ID and value.isprintable() and not value.isspace() else None
+    value = value.strip()
+    return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
 
 def text_of(value: object) -> str | None:

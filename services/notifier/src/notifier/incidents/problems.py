@@ -12,6 +12,7 @@ from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, recipe_of, should_notify
 from notifier.messages.document import Button, Document
 from notifier.messages.incident_notices import incident_buttons, render_follow_up, render_problem
+from notifier.messages.links import Links, links_of
 from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 from notifier.routing.model import Chosen, Labels, Routes, fits
@@ -63,7 +64,9 @@ class Problems:
         environment: str,
         directory: Directory | None = None,
         inhibitions: tuple[Inhibition, ...] = (),
+        links: Links | None = None,
     ) -> None:
+        self._links = links or Links()
         self._directory = directory or Directory()
         self._routes = routes
         self._words = words
@@ -254,7 +257,13 @@ class Problems:
         document: Document | None = None
         if chosen:
             document = render_problem(
-                fact, transition=rendered, environment=labels.environment, words=self._words, people=self._people(fact)
+                fact,
+                transition=rendered,
+                environment=labels.environment,
+                words=self._words,
+                people=self._people(fact),
+                links=links_of(fact, incident_id, links=self._links, words=self._words),
+                order_link=None if fact.order_number is None else self._links.page("o", fact.order_number),
             )
             if rendered != "resolved" and fact.severity != "info":
                 document = replace(document, buttons=self._buttons(incident_id, fact))
@@ -313,6 +322,7 @@ class Problems:
             environment=self.labels(fact).environment,
             words=self._words,
             buttons=self._buttons(incident_id, fact) if needs_somebody else (),
+            links=links_of(fact, incident_id, links=self._links, words=self._words),
         )
         return replace(notice, document=document, occurred_at=at)
 

@@ -28,6 +28,7 @@ from common.telemetry import scrub_text
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import NO_ROUTE
+from notifier.messages.links import Links
 from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
 from notifier.messages.words import Words
 from notifier.routing.model import Chosen, Labels, Routes
@@ -187,7 +188,7 @@ def _order(order: OrderSnapshot, console_url: str | None) -> Order:
         customer=_customer(order.customer),
         address=None if order.address is None else free_text(order.address),
         delivery_window=_window(order.delivery_window),
-        link=None if console_url is None else f"{console_url.rstrip('/')}/o/{order.number}",
+        link=Links(console_url).page("o", order.number),
     )
 
 

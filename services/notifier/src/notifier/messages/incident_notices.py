@@ -29,7 +29,6 @@ from notifier.people.model import Person
 _MOST_DETAILS = 20
 _LONGEST_VALUE = 500
 _LONGEST_INSTRUCTION = 2000
-_LONGEST_LINK = 500  # a generator's address may hold a whole query; the incident itself keeps it
 _LONGEST_NAME = 40
 _NAMED = frozenset({"workflow.stopped", "workflow.crashed", "refund.rejected"})
 HEARTBEAT = "heartbeat"
@@ -74,18 +73,26 @@ class ButtonData:
 
 
 def render_problem(
-    fact: ProblemFact, *, transition: str, environment: str, words: Words, people: Sequence[Person] = ()
+    fact: ProblemFact,
+    *,
+    transition: str,
+    environment: str,
+    words: Words,
+    people: Sequence[Person] = (),
+    links: Line = (),
+    order_link: str | None = None,
 ) -> Document:
     """Return the notice of a problem that was opened, became critical (``escalated``) or is over (``resolved``).
 
     ``people`` are tagged, each as its channel does that, unless it is over. What is said of an order is told whole; alerts are shortened.
+    ``links`` is the line of the problem's pages.
     """
     what = words[fact.kind] if fact.kind in _NAMED and transition == "opened" else words[f"incident.{transition}"]
     sign = "✅" if transition == "resolved" else words[f"severity.{fact.severity}"]
     title: Line = (bold(f"{sign} [{environment}] {what}: {_short(fact.summary)}"),)
     lines: list[Line] = []
     if fact.order_number:
-        lines.append((plain(f"{words['order']}: "), code(fact.order_number)))
+        lines.append((plain(f"{words['order']}: "), replace(code(fact.order_number), link=order_link)))
     for name in ("source", "store_id", "zone"):
         value = getattr(fact, name)
         if value:
@@ -102,20 +109,29 @@ def render_problem(
         )
         if fact.what_to_do:
             lines.append((bold(f"{words['what_to_do']}:"), plain(f" {shorten(fact.what_to_do, _LONGEST_INSTRUCTION)}")))
-        if fact.link and len(fact.link) <= _LONGEST_LINK:
-            lines.append(_link(fact.link, words))
+    if links:
+        lines.append(links)
     again = (plain("№ "), code(fact.order_number), plain(" · "), *title) if fact.order_number else title
     return Document(title=title, sections=(Section(lines=tuple(lines)),), again=again)
 
 
 def render_follow_up(
-    fact: ProblemFact, *, sentence: str, act: str, environment: str, words: Words, buttons: tuple[Button, ...]
+    fact: ProblemFact,
+    *,
+    sentence: str,
+    act: str,
+    environment: str,
+    words: Words,
+    buttons: tuple[Button, ...],
+    links: Line = (),
 ) -> Document:
     """Return the notice of what happened to an incident since: who took it, that it waits again, what a recipe did."""
     sign = {"ack": "🙋", "recipe_done": "✅", "silenced": "🔕"}.get(act, "⏰")
     lines: list[Line] = [(plain(_short(fact.summary)),)]
     if fact.order_number:
         lines.append((plain(f"{words['order']}: "), code(fact.order_number)))
+    if links:
+        lines.append(links)
     return Document(
         title=(bold(f"{sign} [{environment}] {_short(sentence)}"),),
         sections=(Section(lines=tuple(lines)),),
@@ -220,12 +236,6 @@ def _tagged(people: Sequence[Person]) -> Line:
         spans += [plain(", ")] if spans else []
         spans.append(Span(one_line(_short(person.name)), handles=handles))
     return tuple(spans)
-
-
-def _link(link: str, words: Words) -> Line:
-    if link.startswith(("https://", "http://")):
-        return (Span(words["link"], "plain", one_line(link)),)
-    return (plain(f"{words['link']}: "), plain(link))
 
 
 def _short(text: str) -> str:

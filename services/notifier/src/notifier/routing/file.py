@@ -36,6 +36,7 @@ class _Destination(_Strict):
     address: Annotated[str, Field(min_length=1, max_length=200)]
     topic: Annotated[int | None, Field(gt=0)] = None
     fallback: str | None = None
+    invented: bool = False
 
 
 class _Route(_Strict):

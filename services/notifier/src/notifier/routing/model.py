@@ -12,7 +12,8 @@ from typing import Any
 class Destination:
     """A place that notices go to. ``address`` is a chat id, a channel or a mail address; ``topic`` a Telegram forum thread.
 
-    ``fallback`` names the destination that is notified of problems when this one cannot be.
+    ``fallback`` names the destination that is notified of problems when this one cannot be. ``invented``: it stands in an example, and
+    nobody reads it.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Destination:
     address: str
     topic: int | None = None
     fallback: str | None = None
+    invented: bool = False
 
     @property
     def chat(self) -> str:

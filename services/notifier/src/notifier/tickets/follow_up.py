@@ -12,6 +12,7 @@ from notifier.delivery.model import NewNotice
 from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
@@ -38,8 +39,16 @@ class FollowUp:
     """
 
     def __init__(
-        self, *, follow_ups: FollowUpStore, problems: Problems, directory: Directory, words: Words, environment: str
+        self,
+        *,
+        follow_ups: FollowUpStore,
+        problems: Problems,
+        directory: Directory,
+        words: Words,
+        environment: str,
+        links: Links | None = None,
     ) -> None:
+        self._links = links
         self._follow_ups = follow_ups
         self._problems = problems
         self._directory = directory
@@ -72,6 +81,7 @@ class FollowUp:
                     directory=self._directory,
                     environment=self._environment,
                     words=self._words,
+                    links=self._links,
                 )
                 for incident in wanted
             ]

@@ -12,6 +12,7 @@ from common.errors import SuiteError
 from notifier.duty.escalation import Duty
 from notifier.incidents.model import Incident, ProblemFact
 from notifier.messages.document import one_line, shorten
+from notifier.messages.links import Links, links_of
 from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
 
@@ -161,8 +162,10 @@ def ticket_for(
     directory: Directory,
     environment: str,
     words: Words,
+    links: Links | None = None,
 ) -> NewTicket:
     """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data."""
+    links = links or Links()
     instruction = instruction_for(fact.kind, instructions)
     lines = [f"{words['what_to_do']}:"]
     if instruction is not None:
@@ -177,7 +180,8 @@ def ticket_for(
         (words["store"].capitalize(), fact.store_id),
         (words["service"], fact.service),
         *((words.label(name), text) for name, text in fact.details.items()),
-        (words["link"], fact.link),
+        *((span.text, span.link) for span in links_of(fact, incident_id, links=links, words=words) if span.link),
+        (words["page.o"], None if fact.order_number is None else links.page("o", fact.order_number)),
     ):
         if value:
             lines.append(

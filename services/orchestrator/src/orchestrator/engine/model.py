@@ -22,6 +22,8 @@ ORDER_DOCUMENT = "order_document"
 KINDS = (ORDER_LIFE, UPDATE_TRANSACTIONS, REFUND_REQUEST, ORDER_DOCUMENT)
 
 SERVICE = "orchestrator"
+TIMER = "timer"
+"""The type of the event that stands for a timer which failed: only then a timer is an event, so that it fails alone as one."""
 E = TypeVar("E")
 Encoded = tuple[str, bytes]
 """A message for the outbox: (type, encoded envelope)."""
@@ -243,7 +245,8 @@ def effects_of(outcomes: Sequence[Outcome], *kinds: type[E]) -> list[tuple[Claim
 class Failure:
     """A claim that failed. ``retry_in`` seconds it is tried again; None means that it has failed for good.
 
-    Then ``event`` is the one that cannot be carried out: it is set aside, the workflow goes on behind it. Without an event (a timer) the
+    Then ``event`` is the one that cannot be carried out: it is set aside, the workflow goes on behind it. A timer that failed is an event
+    from then on (``TIMER``), appended unless something has happened meanwhile, which runs the workflow instead. Without an event the
     workflow has crashed and stands still. ``code``, ``error`` and ``stack`` say what and where, never a payload. ``message`` is the
     WorkflowCrashedV1 of a failure for good, for the outbox.
     """
@@ -256,6 +259,12 @@ class Failure:
     code: str = ""
     event: WorkflowEvent | None = None
     message: Encoded | None = None
+
+    @property
+    def of_timer(self) -> bool:
+        """Whether it is a timer that failed, which is no event of its workflow yet."""
+        event = self.event
+        return event is not None and event.type == TIMER and event.seq > self.claim.upto
 
     @property
     def retried(self) -> bool:

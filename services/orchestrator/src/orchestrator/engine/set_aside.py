@@ -22,15 +22,16 @@ _SUPERSEDE = """
 WITH over AS (
     UPDATE set_aside_event AS a
        SET state = 5, ended_at = now(), ended_by = $4, ended_why = 'another event took its place', replaced_by = g.good
-      FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS g (id, seq, good)
+      FROM unnest($1::bigint[], $2::integer[], $3::integer[], $5::smallint[]) AS g (id, seq, good, state)
      WHERE a.workflow_id = g.id AND a.seq = g.seq AND a.state = 3
-    RETURNING a.workflow_id AS id
+    RETURNING a.workflow_id AS id, g.state
 )
 UPDATE workflow AS w
    SET failed_events = w.failed_events - o.many, revision = w.revision + 1,
+       state = CASE WHEN w.failed_events > o.many OR w.retried_events > 0 OR w.last_seq > w.done_seq THEN w.state ELSE o.state END,
        error = CASE WHEN w.failed_events > o.many THEN w.error END,
        error_stack = CASE WHEN w.failed_events > o.many THEN w.error_stack END
-  FROM (SELECT id, count(*)::integer AS many FROM over GROUP BY id) AS o WHERE w.id = o.id
+  FROM (SELECT id, state, count(*)::integer AS many FROM over GROUP BY id, state) AS o WHERE w.id = o.id
 RETURNING w.*
 """
 _TRY_AGAIN = """
@@ -77,12 +78,17 @@ async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now:
     touched = [item for item in outcomes if item.retried or item.claim.failed]
     if not touched:
         return
-    over = [(item.claim.workflow_id, seq, good) for item in touched for seq, good in item.superseded.items()]
+    over = [
+        (item.claim.workflow_id, seq, good, int(item.state))
+        for item in touched
+        for seq, good in item.superseded.items()
+    ]
     if over:
-        rows = await connection.fetch(_SUPERSEDE, *map(list, zip(*over, strict=True)), SERVICE)
+        ids, failed, good, states = map(list, zip(*over, strict=True))
+        rows = await connection.fetch(_SUPERSEDE, ids, failed, good, SERVICE, states)
         traces = {item.claim.workflow_id: item.claim.traceparent for item in touched}
         for row in rows:
-            await let_go_on(connection, row, actor="a good event", now=now, traceparent=traces[row["id"]])
+            await let_go_on(connection, row, actor="a good event", now=now, traceparent=traces[row["id"]], run=False)
     # An order that has just come into being is not known to have a failed event.
     await request_derivation(connection, sorted({item.claim.order_number for item in touched}))
 
@@ -128,10 +134,14 @@ async def end_failure(
 
 
 async def let_go_on(
-    connection: Connection, workflow: Record, *, actor: str, now: datetime, traceparent: str | None
+    connection: Connection, workflow: Record, *, actor: str, now: datetime, traceparent: str | None, run: bool = True
 ) -> None:
-    """Let a workflow whose failures have ended go on, and end its incident; ``workflow`` is its row now."""
-    await connection.execute(_RUN, [workflow["id"]])
+    """Let a workflow whose failures have ended go on, and end its incident; ``workflow`` is its row now.
+
+    ``run`` False: whether and when it runs is known.
+    """
+    if run:
+        await connection.execute(_RUN, [workflow["id"]])
     await request_derivation(connection, [workflow["order_number"]])
     if not workflow["failed_events"] and workflow["state"] != WorkflowState.STOPPED:
         message = workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent)

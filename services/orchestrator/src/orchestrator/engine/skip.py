@@ -10,7 +10,7 @@ from common.errors import NotFound
 from common.http import Change
 from common.postgres import Connection, Record
 from common.telemetry import current_traceparent
-from orchestrator.engine.model import EventState, require_version
+from orchestrator.engine.model import TIMER, EventState, require_version
 from orchestrator.engine.search import EVENTS
 from orchestrator.engine.set_aside import end_failure, let_go_on
 from orchestrator.engine.views import WorkflowEventView, WorkflowView, workflow_event_view, workflow_view
@@ -64,13 +64,20 @@ async def failure_ended(
             "failed_events": after["failed_events"],
         },
     )
-    await let_go_on(connection, after, actor=change.principal.name, now=now, traceparent=current_traceparent())
     shown: list[WorkflowEventView] = []
     for place in (seq, *(() if appended is None else (appended,))):
         row = await connection.fetchrow(_EVENT, workflow_id, place)
         if row is None:
             raise NotFound(f"there is no event {workflow_id}-{place}")
         shown.append(workflow_event_view(row))
+    await let_go_on(
+        connection,
+        after,
+        actor=change.principal.name,
+        now=now,
+        traceparent=current_traceparent(),
+        run=shown[0].type != TIMER,  # it would be the timer again
+    )
     return FailureEnded(
         dry_run=change.dry_run,
         event=shown[0],

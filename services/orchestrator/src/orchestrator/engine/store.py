@@ -130,13 +130,31 @@ WITH result AS (
 SELECT id FROM noted
 """
 
+# A timer that failed becomes an event, unless others have come: they run the workflow.
+_APPEND_TIMER = """
+WITH result AS (
+    SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::timestamptz[]) AS r (id, fence, seq, event_id, at)
+), held AS (
+    SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id WHERE w.last_seq = w.done_seq AND w.done_seq + 1 = r.seq
+    ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
+), mine AS (
+    SELECT q.workflow_id AS id FROM workflow_ready AS q JOIN held AS h ON h.id = q.workflow_id JOIN result AS r ON r.id = h.id
+    WHERE q.owner = $1 AND q.fence = r.fence ORDER BY q.workflow_id FOR UPDATE OF q
+), moved AS (
+    UPDATE workflow AS w SET last_seq = r.seq FROM result AS r JOIN mine AS m ON m.id = r.id WHERE w.id = r.id RETURNING w.id
+)
+INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, received_at)
+SELECT r.id, r.seq, 'timer', r.event_id, '{}', '', r.at FROM result AS r JOIN moved AS v ON v.id = r.id
+RETURNING workflow_id AS id
+"""
+
 # Guarded as every result is: the ready row must still be this owner's, under this very fence. The cursor moves behind the event. Kinds
-# that sleep run once more with no event: what they set their timer to is not known here.
+# that sleep run once more with no event: what they set their timer to is not known here. A timer itself waits for a person.
 _SET_ASIDE = """
 WITH result AS (
     SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                         $10::integer[], $11::integer[])
-        AS r (id, fence, seq, type, code, error, stack, source, attempts, retried)
+                         $10::integer[], $11::integer[], $12::integer[])
+        AS r (id, fence, seq, type, code, error, stack, source, attempts, retried, more_failed)
 ), held AS (
     SELECT w.id FROM workflow AS w JOIN result AS r ON r.id = w.id
     ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w
@@ -151,12 +169,13 @@ WITH result AS (
            attempts = a.attempts + excluded.attempts, failed_at = now()
 ), noted AS (
     UPDATE workflow AS w
-       SET done_seq = greatest(w.done_seq, r.seq), failed_events = w.failed_events + 1,
+       SET done_seq = greatest(w.done_seq, r.seq), failed_events = w.failed_events + r.more_failed,
            retried_events = w.retried_events - r.retried,
            error = r.error, error_stack = r.stack, failed_at = now(), updated_at = now(), revision = w.revision + 1
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
-    RETURNING w.id, w.order_number, w.last_seq > w.done_seq OR w.retried_events > 0 OR workflow_lane(w.kind) > 0 AS more
+    RETURNING w.id, w.order_number,
+              w.last_seq > w.done_seq OR w.retried_events > 0 OR (workflow_lane(w.kind) > 0 AND r.type <> 'timer') AS more
 ), released AS (
     UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = now()
       FROM noted AS n WHERE q.workflow_id = n.id AND n.more
@@ -194,6 +213,9 @@ UPDATE workflow_ready AS q
   FROM gone WHERE q.workflow_id = gone.workflow_id
 """
 
+_RESULT = ("claim.workflow_id", "claim.fence", "claim.done_seq", "cursor", "state", "wake_at")
+"""What ``_COMPLETE`` is given of an outcome."""
+
 
 class WorkflowStore:
     """Where workflows live. Every method is one transaction and may raise a retryable error when the database is away."""
@@ -221,10 +243,8 @@ class WorkflowStore:
             accepted: set[int] = set()
             if outcomes:
                 await _lock_appended(connection, outcomes)
-                names = ("claim.workflow_id", "claim.fence", "claim.done_seq", "cursor", "state", "wake_at")
-                rows = await connection.fetch(
-                    _COMPLETE, owner, *columns(outcomes, *names), [len(item.retried) for item in outcomes]
-                )
+                retried = [len(item.retried) for item in outcomes]
+                rows = await connection.fetch(_COMPLETE, owner, *columns(outcomes, *_RESULT), retried)
                 accepted.update(row["id"] for row in rows)
                 taken = [item for item in outcomes if item.claim.workflow_id in accepted]
                 await _forget_retried(connection, taken)
@@ -320,16 +340,32 @@ async def _fail(connection: Connection, owner: str, failures: Sequence[Failure])
     if whole := [item for item in failures if item.event is None]:
         names = ("claim.workflow_id", "claim.fence", "error", "stack", "retry_in", "counted")
         noted.update(row["id"] for row in await connection.fetch(_FAIL, owner, *columns(whole, *names)))
-    if aside := [item for item in failures if item.event is not None]:
+    appended = await _append_timers(connection, owner, [item for item in failures if item.of_timer])
+    if aside := [item for item in failures if item.event is not None and (not item.of_timer or item in appended)]:
         source = [item.event.attributes.get("source") for item in aside if item.event is not None]
         attempts = [item.claim.attempts + 1 for item in aside]
         values = columns(aside, "claim.workflow_id", "claim.fence", "event.seq", "event.type", "code", "error", "stack")
         retried = [int(item.retried) for item in aside]
-        rows = await connection.fetch(_SET_ASIDE, owner, *values, source, attempts, retried)
+        more = [int(item.event not in item.claim.failed) for item in aside]
+        rows = await connection.fetch(_SET_ASIDE, owner, *values, source, attempts, retried, more)
         noted.update(row["id"] for row in rows)
     messages = (item.message for item in failures if item.message is not None and item.claim.workflow_id in noted)
     await outbox.add_encoded(connection, messages)
     return noted
+
+
+async def _append_timers(connection: Connection, owner: str, failures: Sequence[Failure]) -> list[Failure]:
+    """Make events of timers that failed; return those. Where something has happened meanwhile, it is carried out at once."""
+    if not failures:
+        return []
+    names = ("claim.workflow_id", "claim.fence", "event.seq", "event.event_id", "event.received_at")
+    rows = await connection.fetch(_APPEND_TIMER, owner, *columns(failures, *names))
+    appended = {row["id"] for row in rows}
+    overtaken = [item.claim for item in failures if item.claim.workflow_id not in appended]
+    if overtaken:
+        outcomes = [Outcome(claim=claim, upto=claim.done_seq) for claim in overtaken]
+        await connection.fetch(_COMPLETE, owner, *columns(outcomes, *_RESULT), [0] * len(outcomes))
+    return [item for item in failures if item.claim.workflow_id in appended]
 
 
 async def _forget_retried(connection: Connection, outcomes: Sequence[Outcome]) -> None:

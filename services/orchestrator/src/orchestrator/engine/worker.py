@@ -13,15 +13,16 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from common.clock import Clock, full_jitter
 from common.errors import SuiteError
+from common.ids import derived_id
 from common.postgres import Connection
 from common.telemetry import get_logger, report_exception
 from orchestrator.engine.messages import workflow_crashed
-from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, StepLog, WorkflowEvent
+from orchestrator.engine.model import ORDER_LIFE, TIMER, Claim, Encoded, Failure, Outcome, StepLog, WorkflowEvent
 from orchestrator.engine.set_aside import supersede
 from orchestrator.engine.store import WorkflowStore, is_away
 from orchestrator.engine.wakeup import WakeupListener
@@ -186,10 +187,10 @@ class Worker:
         for claim in claims:
             if claim.attempts >= self._limits.max_attempts:
                 place = "its lease ended without a result, every time"
-                failures.append(self._give_up(claim, _first(claim), LEASE_LOST, place, ""))
+                failures.append(self._give_up(claim, self._first(claim), LEASE_LOST, place, ""))
                 continue
             try:
-                outcomes.append(handler.run(claim, batch))
+                outcomes.append(_over_timers(handler.run(claim, batch)))
             except RetryLater as later:
                 failures.append(self._later(claim, later.detail, later.seconds))
             except Exception as error:  # noqa: BLE001 - it fails this workflow alone and is kept with it
@@ -294,7 +295,7 @@ class Worker:
         if permanent or claim.attempts + 1 >= self._limits.max_attempts:
             report_exception(error, workflow_id=claim.workflow_id, order_number=claim.order_number)
             code = error.code if isinstance(error, SuiteError) else UNEXPECTED
-            return self._give_up(claim, _first(claim), code, place, stack)
+            return self._give_up(claim, self._first(claim), code, place, stack)
         delay = full_jitter(claim.attempts, base=self._limits.retry_base, cap=self._limits.retry_cap)
         return Failure(claim=claim, error=place, stack=stack, retry_in=0.1 * self._limits.retry_base + delay)
 
@@ -307,9 +308,25 @@ class Worker:
         message = workflow_crashed(claim, event, code=code, error=error, now=self._clock.now())
         return Failure(claim=claim, error=error, stack=stack, retry_in=None, code=code, event=event, message=message)
 
+    def _first(self, claim: Claim) -> WorkflowEvent | None:
+        """The event that a claim fails with. One without is a timer's, but for the life of an order, which has none."""
+        if claim.events or claim.kind == ORDER_LIFE:
+            return claim.events[0] if claim.events else None
+        known = next((event for event in claim.failed if event.type == TIMER), None)
+        return known or WorkflowEvent(
+            type=TIMER,
+            event_id=derived_id(TIMER, str(claim.workflow_id), str(claim.fence)),
+            attributes={},
+            payload=b"",
+            received_at=self._clock.now(),
+            seq=claim.done_seq + 1,
+        )
 
-def _first(claim: Claim) -> WorkflowEvent | None:
-    return claim.events[0] if claim.events else None
+
+def _over_timers(outcome: Outcome) -> Outcome:
+    """Whatever runs a workflow works out anew what its timer was for: a timer that failed before is over."""
+    timers = {event.seq: outcome.cursor for event in outcome.claim.failed if event.type == TIMER}
+    return replace(outcome, superseded={**outcome.superseded, **timers}) if timers else outcome
 
 
 def _place_of(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,21 +26,20 @@ _FEW = 2000
 """So many orders with a contact are read and sorted; what more have is met soon enough by walking back from the newest."""
 _WINDOW, _LARGEST_WINDOW = 4000, 32_000
 """So many are looked at first, and at most, at a time."""
+_COMMON = 8
+"""What so many of the first window have is met again soon enough."""
 _BY_ID = """
-SELECT number FROM orders WHERE number = upper($1)
-UNION SELECT number FROM (SELECT number FROM orders WHERE external_id = $1 LIMIT 2000) AS of_sources
+SELECT number, created_at FROM orders WHERE number = upper($1)
+UNION SELECT number, created_at FROM (SELECT number, created_at FROM orders WHERE external_id = $1 LIMIT 2000) AS of_sources
 """
-# With its ends inside, so that no order falls between two windows; what is looked for is compared outside, whatever it is.
+# A moment is never cut in two, so that no order falls between two windows; what is looked for is compared outside, whatever it is.
 _WALK = """
-WITH part AS MATERIALIZED (
-    SELECT number, created_at, name, phone, email FROM order_contact {where}
-    ORDER BY created_at DESC, number DESC FETCH FIRST {size} ROWS WITH TIES
-)
-SELECT array_agg(number) FILTER (WHERE {wanted}) AS numbers, count(*) AS looked_at,
-       (SELECT created_at FROM part ORDER BY created_at, number LIMIT 1) AS last_created,
-       (SELECT number FROM part ORDER BY created_at, number LIMIT 1) AS last_number
-FROM part
+SELECT array_agg(number) FILTER (WHERE {wanted}) AS numbers, count(*) AS looked_at, min(created_at) AS last
+FROM (SELECT number, created_at, name, phone, email FROM order_contact {where}
+      ORDER BY created_at DESC FETCH FIRST {size} ROWS WITH TIES) AS part
 """
+_Known = tuple[datetime, str]
+"""An order: when we learned of it, and its number."""
 
 
 class OrderSearch:
@@ -86,10 +85,10 @@ class OrderSearch:
         if said is None and not contact:
             return await filters().fetch(self._database, _ORDERS, order=_NEWEST_FIRST, limit=limit)
         async with self._database.acquire() as connection:
-            ids = [] if said is None else [row["number"] for row in await connection.fetch(_BY_ID, said)]
+            ids = [] if said is None else [_known(row) for row in await connection.fetch(_BY_ID, said)]
             wanted = list(contact)
             if said is not None:
-                wanted.append(_either(meaning, ids))
+                wanted.append(_either(meaning, [number for _, number in ids]))
             found: list[Record] = []
             walked: tuple[Any, ...] | None = after
             size, more = _WINDOW, True
@@ -98,16 +97,17 @@ class OrderSearch:
                 # What is common is met among the newest; only what is not is worth asking an index for.
                 few = await _few(connection, wanted) if rare else None
                 if few is not None:
-                    return await _of(connection, few if contact else [*few, *ids], filters(), limit + 1)
+                    return await _newest(connection, few if contact else [*few, *ids], filters, limit + 1)
                 part = _between(Filters(), since=since, until=until, after=walked)
                 condition = _joined(part, wanted)
                 statement = _WALK.format(where=part.where, size=size, wanted=condition)
                 row = await connection.fetchrow(statement, *part.values)
                 more = row is not None and row["looked_at"] >= size
                 if row is not None and row["looked_at"]:
-                    found += await _of(connection, row["numbers"] or [], filters(), limit + 1 - len(found))
-                    walked = (row["last_created"], row["last_number"])
-                rare = size == _WINDOW and not rare
+                    numbers = row["numbers"] or []
+                    found += await _of(connection, numbers, filters(), limit + 1 - len(found))
+                    walked = (row["last"], "")  # before that moment
+                    rare = size == _WINDOW and not rare and len(numbers) < _COMMON
                 size = min(size * 4, _LARGEST_WINDOW)
             return found
 
@@ -151,16 +151,35 @@ def _joined(filters: Filters, wanted: Sequence[Condition]) -> str:
     return " AND ".join(each.text.format(*(filters.place(value) for value in each.values)) for each in wanted)
 
 
-async def _few(connection: Connection, wanted: Sequence[Condition]) -> list[str] | None:
+def _known(row: Record) -> _Known:
+    return row["created_at"], row["number"]
+
+
+async def _few(connection: Connection, wanted: Sequence[Condition]) -> list[_Known] | None:
     """Return the orders whose contact fits, None when they are many."""
     filters = Filters()
     indexed = [Condition(*each.indexed) for each in wanted if each.indexed is not None]
-    statement = f"SELECT number FROM order_contact WHERE {_joined(filters, [*indexed, *wanted])} LIMIT {_FEW + 1}"  # noqa: S608 - conditions are constants of ours
+    statement = (
+        f"SELECT number, created_at FROM order_contact WHERE {_joined(filters, [*indexed, *wanted])} LIMIT {_FEW + 1}"  # noqa: S608 - conditions are constants of ours
+    )
     async with connection.transaction():
         # A limit would tempt the planner to read the table until enough have been met: of what nobody has, all of it.
         await connection.execute("SET LOCAL enable_seqscan = off")
         rows = await connection.fetch(statement, *filters.values)
-    return None if len(rows) > _FEW else [row["number"] for row in rows]
+    return None if len(rows) > _FEW else [_known(row) for row in rows]
+
+
+async def _newest(
+    connection: Connection, known: Sequence[_Known], filters: Callable[[], Filters], limit: int
+) -> list[Record]:
+    """Return those of these orders that fit, the newest first. No more of them are read than it takes."""
+    numbers = [number for _, number in sorted(set(known), reverse=True)]
+    found: list[Record] = []
+    read = limit
+    while numbers and len(found) < limit:
+        found += await _of(connection, numbers[:read], filters(), limit - len(found))
+        numbers, read = numbers[read:], read * 4
+    return found
 
 
 async def _of(connection: Connection, numbers: Sequence[str], filters: Filters, limit: int) -> list[Record]:

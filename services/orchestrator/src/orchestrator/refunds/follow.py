@@ -18,7 +18,16 @@ from datetime import datetime, timedelta
 
 from common.clock import Clock
 from common.postgres import Connection
-from orchestrator.engine.model import Claim, Encoded, Outcome, TimelineEntry, WorkflowEvent, WorkflowState, effects_of
+from orchestrator.engine.model import (
+    TIMER,
+    Claim,
+    Encoded,
+    Outcome,
+    TimelineEntry,
+    WorkflowEvent,
+    WorkflowState,
+    effects_of,
+)
 from orchestrator.orders.followers import REFUND_PUBLISHED
 from orchestrator.refunds.messages import refund_entry, refund_problem, refund_problem_over, refund_requested
 from orchestrator.refunds.model import EVENT_FIELDS, KnownRefund, RefundRequest
@@ -117,15 +126,16 @@ class FollowRefund:
         since = known.requested_at or now
         late = since + self._answer_within
         answered = known.state_name is not None or any(step.rejected is not None for step in steps)
-        if not answered and now >= late and not claim.events:
+        happened = [event for event in claim.events if event.type != TIMER]
+        if not answered and now >= late and not happened:
             steps.append(_unanswered(claim, since, now))
-        elif answered and any(event.received_at >= late for event in claim.events):
+        elif answered and any(event.received_at >= late for event in happened):
             steps.append(Step(message=refund_problem_over(claim, _UNANSWERED, now=now)))
         return Outcome(
             claim=claim,
             upto=claim.upto,
             state=WorkflowState.FINISHED if rejected or known.state_name in _ENDED else WorkflowState.RUNNING,
-            wake_at=late if not answered and now < late else None,
+            wake_at=late if not answered and (now < late or happened) else None,  # a request that was late itself, too
             effect=Steps(tuple(steps)),
             timeline=[step.entry for step in steps if step.entry is not None],
             messages=[step.message for step in steps if step.message is not None],

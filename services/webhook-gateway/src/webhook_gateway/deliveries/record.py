@@ -40,9 +40,7 @@ class Recording:
 class RecordDeliveries:
     """Runs inside the consumer's transaction. Carrying out the same deliveries again changes nothing."""
 
-    def __init__(self, *, public_url: str, digests: PeopleDigests) -> None:
-        """``public_url`` is where people reach this service's admin addresses; alerts link there."""
-        self._public_url = public_url.rstrip("/")
+    def __init__(self, *, digests: PeopleDigests) -> None:
         self._digests = digests
 
     async def __call__(self, connection: Connection, hooks: Sequence[IntakeMessage]) -> None:
@@ -51,7 +49,7 @@ class RecordDeliveries:
         await store.save_deliveries(connection, recording.deliveries)
         await unarrived.expect(connection, recording.awaited)
         odd = await problems_of(connection, hooks)
-        rescue = await take_in(connection, hooks, public_url=self._public_url)
+        rescue = await take_in(connection, hooks)
         await outbox.add(connection, *recording.events, *odd, *rescue)
 
     async def directly(self, database: Database, hook: IntakeMessage) -> None:
@@ -85,7 +83,7 @@ class RecordDeliveries:
             service=SERVICE,
             order_number=hook.number,
             source=hook.source,
-            link=f"{self._public_url}/admin/v1/deliveries/{hook.delivery_id}",
+            link=f"/d/{hook.delivery_id}",
             occurred_at=hook.received_at,
         )
         return _envelope(hook, problem, derived_id("problem", "hook.quarantined", hook.delivery_id))

@@ -34,7 +34,7 @@ _STRANGERS = (
 )
 
 
-def endangered_alert(row: EndangeredRow, *, public_url: str) -> Envelope:
+def endangered_alert(row: EndangeredRow) -> Envelope:
     """Return the problem of an endangered order. A customer's own network wakes nobody."""
     hook, customer = row.hook, row.rescue.customer
     problem = ProblemRaisedV1(
@@ -55,14 +55,14 @@ def endangered_alert(row: EndangeredRow, *, public_url: str) -> Envelope:
         service=SERVICE,
         order_number=hook.number,
         source=hook.source,
-        link=f"{public_url}/admin/v1/endangered-orders?id={hook.delivery_id}",
+        link=f"/e/{hook.delivery_id}",
         occurred_at=hook.received_at,
     )
     event_id = derived_id("problem", "website_order.endangered", hook.delivery_id)
     return _envelope(problem, event_id, hook.number, hook.received_at, hook.traceparent)
 
 
-def anonymous_alert(network: str | None, at: datetime, *, public_url: str) -> Envelope:
+def anonymous_alert(network: str | None, at: datetime) -> Envelope:
     """Return the one warning of a network and hour from which orders came without a valid token."""
     hour = hour_of(at)
     named = network or UNKNOWN_NETWORK
@@ -73,13 +73,12 @@ def anonymous_alert(network: str | None, at: datetime, *, public_url: str) -> En
         summary=f"Заказы без действующего токена сайта: сеть {named}, час с {hour.isoformat(timespec='minutes')}",
         details={"network": named, "hour": hour.isoformat(), "instruction": _STRANGERS},
         service=SERVICE,
-        link=f"{public_url}/admin/v1/endangered-orders?anonymous=true&network={named}",
         occurred_at=at,
     )
     return _envelope(problem, derived_id("problem", problem.fingerprint), None, at, None)
 
 
-def unreachable_alert(hook: IntakeMessage, *, public_url: str) -> Envelope:
+def unreachable_alert(hook: IntakeMessage) -> Envelope:
     """Return the problem of an order that was taken and whose customer nobody can call or write to."""
     problem = ProblemRaisedV1(
         kind="website_order.unreachable",
@@ -90,7 +89,7 @@ def unreachable_alert(hook: IntakeMessage, *, public_url: str) -> Envelope:
         service=SERVICE,
         order_number=hook.number,
         source=hook.source,
-        link=f"{public_url}/admin/v1/deliveries/{hook.delivery_id}",
+        link=f"/d/{hook.delivery_id}",
         occurred_at=hook.received_at,
     )
     event_id = derived_id("problem", problem.fingerprint)  # a repeat of the order is no news

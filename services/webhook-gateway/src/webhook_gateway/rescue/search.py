@@ -1,4 +1,4 @@
-"""Finding endangered orders: by anything that a customer says, for a list or for a bulk change."""
+"""Finding endangered orders: by anything that a customer says, for a list or for a bulk change. An index carries each way to find one."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ FROM endangered_orders WHERE {conditions} ORDER BY received_at DESC, id DESC LIM
 _IDS = "SELECT id::text AS id FROM endangered_orders WHERE {conditions} ORDER BY received_at, id LIMIT {limit}"
 _EXACT = ("number", "external_id", "source", "category", "anonymous", "outcome")
 _FEWEST_DIGITS = 4  # of the end of a phone
+_NAMED = "text_parts(lower(customer ->> 'name')) @> {}::text[] AND lower(customer ->> 'name') LIKE {}"
+_PHONE_ENDS = "reverse(phone) ~>=~ {} AND reverse(phone) ~<~ {}"
+_LONGEST_PART = 3  # letters that the index holds together
+_MOST_PARTS = 8
 
 
 class EndangeredSearch:
@@ -80,7 +84,7 @@ class _Conditions:
         if wanted.email is not None:
             self.add("email = {}", email_key(wanted.email))
         if wanted.name is not None:
-            self.add("lower(customer ->> 'name') LIKE {}", _part(wanted.name))
+            self.add(_NAMED, *_part(wanted.name))
         if wanted.q is not None:
             self._anything(wanted.q.strip())
 
@@ -94,26 +98,33 @@ class _Conditions:
         return statement.format(conditions=" AND ".join(self._conditions), limit=rows), self._values
 
     def _anything(self, text: str) -> None:
-        either = ["external_id = {}", "upper(number) = {}", "email = {}", "lower(customer ->> 'name') LIKE {}"]
-        values: list[Any] = [text, text.upper(), email_key(text), _part(text)]
+        """Each way is a search of its own: one condition for all of them has no index."""
+        ways: list[tuple[str, tuple[Any, ...]]] = [
+            ("external_id = {}", (text,)),
+            ("number = {}", (text.upper(),)),
+            ("email = {}", (email_key(text),)),
+            (_NAMED, _part(text)),
+        ]
         digits = "".join(character for character in text if character.isdigit())
         key = phone_key(text)
         if key is not None:
-            either.append("phone = {}")
-            values.append(key)
+            ways.append(("phone = {}", (key,)))
         if len(digits) >= _FEWEST_DIGITS and not any(character.isalpha() for character in text):
-            either.append("phone LIKE {}")
-            values.append("%" + digits)
+            ways.append((_PHONE_ENDS, (digits[::-1], digits[::-1] + "\U0010ffff")))
         if (found := uuid_or_none(text)) is not None:
-            either.append("id = {}")
-            values.append(found)
-        self.add(f"({' OR '.join(either)})", *values)
+            ways.append(("id = {}", (found,)))
+        found_by = (f"SELECT id FROM endangered_orders WHERE {way}" for way, _ in ways)  # noqa: S608 - constants and parameters
+        self.add(f"id IN ({' UNION ALL '.join(found_by)})", *(value for _, values in ways for value in values))
 
     def _bind(self, value: Any) -> str:
         self._values.append(value)
         return f"${len(self._values)}"
 
 
-def _part(text: str) -> str:
-    escaped = text.strip().lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+def _part(text: str) -> tuple[list[str], str]:
+    """Return what the index holds of a part of a name, and the pattern of it."""
+    plain = text.strip().lower()
+    size = min(_LONGEST_PART, len(plain))
+    parts = dict.fromkeys(plain[start : start + size] for start in range(len(plain) - size + 1))
+    escaped = plain.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return list(parts)[:_MOST_PARTS], f"%{escaped}%"

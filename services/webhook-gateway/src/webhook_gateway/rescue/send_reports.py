@@ -40,7 +40,6 @@ class SendReports:
         deadline: float,
         retry: float,
         patience: float,
-        public_url: str,
     ) -> None:
         """``deadline`` is what one mail may take, ``retry`` the first pause, ``patience`` when a report is given up; seconds."""
         self._queue = queue
@@ -51,7 +50,6 @@ class SendReports:
         self._lease = timedelta(seconds=deadline) + _LEASE_MARGIN
         self._retry = timedelta(seconds=retry)
         self._patience = timedelta(seconds=patience)
-        self._public_url = public_url.rstrip("/")
 
     async def __call__(self) -> None:
         """Send everything that is due."""
@@ -90,7 +88,7 @@ class SendReports:
             summary="Письмо о проблемном заказе не отправлено",
             details={"endangered_id": report.endangered_id, "report_id": report.id, "reason": error},
             service=SERVICE,
-            link=f"{self._public_url}/admin/v1/endangered-orders/{report.endangered_id}/report",
+            link=f"/e/{report.endangered_id}",
             occurred_at=now,
         )
         return Envelope.of(

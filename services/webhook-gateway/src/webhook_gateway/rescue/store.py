@@ -122,7 +122,7 @@ class EndangeredStore:
 
     def _lost(self, row: Record) -> LostOrder:
         found = {name: row[name] for name in _LOST}
-        return LostOrder(**found, link=f"{self._public_url}/admin/v1/endangered-orders?id={row['id']}")
+        return LostOrder(**found, link=f"{self._public_url}/e/{row['id']}")
 
 
 def uuid_or_none(text: str) -> uuid.UUID | None:

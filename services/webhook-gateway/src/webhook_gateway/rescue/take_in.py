@@ -36,7 +36,7 @@ RETURNING xmax = 0
 """
 
 
-async def take_in(connection: Connection, hooks: Sequence[IntakeMessage], *, public_url: str) -> list[Envelope]:
+async def take_in(connection: Connection, hooks: Sequence[IntakeMessage]) -> list[Envelope]:
     """Keep what people need, in the recorder's transaction; return what is to be raised. Once more with the same deliveries changes
     nothing, and raises the same events.
     """
@@ -46,13 +46,9 @@ async def take_in(connection: Connection, hooks: Sequence[IntakeMessage], *, pub
     await connection.executemany(_ARRIVED, [_arrival(hook) for hook, _ in taken if id(hook) not in known])
     endangered = [*endangered_rows(hooks), *map(reused_row, reused)]
     fresh = await save_endangered(connection, endangered)
-    events = [alerts.endangered_alert(row, public_url=public_url) for row in endangered if not row.hook.anonymous]
-    events += await _anonymous(connection, [row for row in fresh if row.hook.anonymous], public_url=public_url)
-    events += [
-        alerts.unreachable_alert(hook, public_url=public_url)
-        for hook, order in taken
-        if not order.reachable and id(hook) not in known
-    ]
+    events = [alerts.endangered_alert(row) for row in endangered if not row.hook.anonymous]
+    events += await _anonymous(connection, [row for row in fresh if row.hook.anonymous])
+    events += [alerts.unreachable_alert(hook) for hook, order in taken if not order.reachable and id(hook) not in known]
     for arrived in await settle_arrived(connection, tried_again(hooks)):
         events.append(alerts.no_longer_endangered(arrived.endangered_id, arrived.number, at=arrived.arrived_at))
     return events
@@ -83,13 +79,13 @@ def _by_a_person(hook: IntakeMessage) -> bool:
     return hook.actor is not None or (hook.reason or "").startswith(REPLAY_OF)
 
 
-async def _anonymous(connection: Connection, rows: Sequence[EndangeredRow], *, public_url: str) -> list[Envelope]:
+async def _anonymous(connection: Connection, rows: Sequence[EndangeredRow]) -> list[Envelope]:
     """Count strangers' requests by network and hour; return one warning for each that is new."""
     counts = Counter((row.hook.network or UNKNOWN_NETWORK, hour_of(row.hook.received_at)) for row in rows)
     events = []
     for (network, hour), count in sorted(counts.items()):
         if await connection.fetchval(_COUNT_ANONYMOUS, network, hour, count):
-            events.append(alerts.anonymous_alert(network, hour, public_url=public_url))
+            events.append(alerts.anonymous_alert(network, hour))
     return events
 
 

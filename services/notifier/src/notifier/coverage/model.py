@@ -1,0 +1,76 @@
+"""The links of the chain from a critical problem to a person, and which of them are missing. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from notifier.duty.escalation import Duty
+from notifier.people.model import Directory
+from notifier.routing.model import Labels, Routes
+
+What: TypeAlias = Literal["routes", "channels", "people", "roster", "call_provider"]
+WHAT: tuple[What, ...] = get_args(What)
+_KINDS = ("problem.alert", "problem.any", "workflow.crashed")
+"""Kinds of critical problems; `problem.any` stands for what a service raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """What is missing, and one sentence that says where."""
+
+    what: What
+    detail: str
+
+
+def holes(
+    *,
+    routes: Routes,
+    environment: str,
+    channels: Collection[str],
+    directory: Directory,
+    duty: Duty,
+    calls: bool,
+) -> tuple[Hole, ...]:
+    """Return everything that keeps a critical problem from a chat with people in it, and from a phone.
+
+    ``channels`` can send; ``duty`` is who answers now; ``calls``: there is a call provider.
+    """
+    found = [*_of_routes(routes, environment, channels)]
+    able = [person for person in directory.people.values() if person.may_act]
+    if not able:
+        found.append(Hole("people", "the people file names nobody who may take a problem"))
+    found.extend(_of_duty(duty, directory))
+    if not calls:
+        found.append(Hole("call_provider", "there is no call provider: nobody is phoned"))
+    return tuple(found)
+
+
+def _of_routes(routes: Routes, environment: str, channels: Collection[str]) -> list[Hole]:
+    found: dict[str, Hole] = {}
+    for kind in _KINDS:
+        chosen = routes.choose(Labels(environment=environment, kind=kind, severity="critical"))
+        if not chosen:
+            found[kind] = Hole("routes", f"no route takes a critical {kind} of the environment {environment}")
+        elif not any(each.destination.channel in channels for each in chosen):
+            names = ", ".join(each.destination.name for each in chosen)
+            found[kind] = Hole("channels", f"a critical {kind} goes to {names}, and none of their channels can send")
+        for each in chosen:
+            if each.destination.invented:
+                name = each.destination.name
+                found[name] = Hole(
+                    "routes", f"the destination {name} is an invented chat: the routes file is an example"
+                )
+    return list(found.values())
+
+
+def _of_duty(duty: Duty, directory: Directory) -> list[Hole]:
+    if duty.on_duty is None:
+        return [Hole("roster", "nobody is on duty now")]
+    person = directory.person(duty.on_duty)
+    if person is None:
+        return [Hole("roster", f"{duty.on_duty} is on duty and is not in the people file")]
+    if person.phone is None:
+        return [Hole("roster", f"{duty.on_duty} is on duty and has no phone")]
+    return []
