@@ -52,6 +52,7 @@ ATTEMPT = f"{_ATTEMPTS} WHERE refund_id = $1 AND attempt = $2"
 ADD_ATTEMPT = """
 INSERT INTO refund_attempts (refund_id, attempt, gateway, gateway_key, began_at, sent_at, gateway_refund_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (refund_id, attempt) DO NOTHING RETURNING true
 """
 SENT = """
 UPDATE refund_attempts SET sent_at = coalesce(sent_at, $3) WHERE refund_id = $1 AND attempt = $2 RETURNING sent_at
@@ -77,7 +78,7 @@ LINES = (
 )
 # Proven failures give their lines back: rejected, cancelled, reversed, and given up (by us or by people) with nothing held.
 LINES_TAKEN = """
-SELECT l.line_id, max(l.of_quantity) AS of_quantity, max(l.paid) AS paid, sum(l.quantity) AS quantity, sum(l.amount)::bigint AS amount
+SELECT l.line_id, sum(l.quantity) AS quantity, sum(l.amount)::bigint AS amount
 FROM refund_lines AS l JOIN refunds AS r ON r.id = l.refund_id
 WHERE r.payment_id = $1 AND r.state NOT IN (9, 10, 11) AND NOT (r.state = 7 AND r.reserved = 0)
   AND NOT (r.state = 12 AND r.settled = 'given_up' AND r.reserved = 0)

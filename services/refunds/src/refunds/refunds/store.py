@@ -156,10 +156,11 @@ class RefundStore:
         return None if row is None else await self.find(str(row["refund_id"]))
 
     async def add_attempt(self, attempt: Attempt) -> None:
-        """Insert an attempt, key and all."""
+        """Insert an attempt, key and all. Raises ``Overtaken`` when somebody else began it first."""
         a = attempt
         values = (a.number, a.gateway, a.gateway_key, a.began_at, a.sent_at, a.gateway_refund_id)
-        await self.connection.execute(sql.ADD_ATTEMPT, UUID(a.refund_id), *values)
+        if not await self.connection.fetchval(sql.ADD_ATTEMPT, UUID(a.refund_id), *values):
+            raise Overtaken(f"refund {a.refund_id} has an attempt {a.number} already")
 
     async def mark_sent(self, refund: Refund, attempt: Attempt, *, now: datetime) -> Attempt:
         """Note that from now on the gateway may know the key. Keeps the first moment.
@@ -200,7 +201,7 @@ class RefundStore:
     async def lines_taken(self, payment_id: str) -> Mapping[str, LineTaken]:
         """Return what the payment's refunds, but for those proven failed, have taken of each line. The payment must be locked."""
         return {
-            row["line_id"]: LineTaken(row["of_quantity"], row["paid"], row["quantity"], row["amount"])
+            row["line_id"]: LineTaken(row["quantity"], row["amount"])
             for row in await self.connection.fetch(sql.LINES_TAKEN, payment_id)
         }
 
