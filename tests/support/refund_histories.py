@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from refunds.refunds.model import Settled
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
+from tests.support.refund_checks import check_closed
 from tests.support.refund_world import Instance, World, open_world
 
 S = RefundState
@@ -312,7 +313,7 @@ class RefundHistories(RuleBasedStateMachine):
         assert found is not None
         assert found.unanswered == 0, found
         await self.world.deliver()
-        await self._check_closed({one.subject: one.kind for one in found.differences})
+        await check_closed(self.world, self.payments, {one.subject: one.kind for one in found.differences})
         await self._check_sums()
         ledgers = self.world.ledgers()
         paid: defaultdict[str, int] = defaultdict(int)
@@ -328,28 +329,6 @@ class RefundHistories(RuleBasedStateMachine):
             await self._check_history(str(row["id"]), fresh["state"])
             settled = "" if fresh["settled"] is None else f" {fresh['settled']}"
             self.world.ended[f"{S(fresh['state']).name}{settled}"] += 1
-
-    async def _check_closed(self, differences: dict[str, str]) -> None:
-        """What people closed and the gateway paid after all is told, and nothing else differs; sums count once and stay."""
-        rows = await self.world.fetch("SELECT * FROM refunds WHERE payment_id = ANY($1)", self.payments)
-        expected = {
-            str(row["id"]) for row in rows if row["settled"] is not None and row["state"] in {S.SUCCESS, S.PENDING}
-        }
-        assert {subject for subject, kind in differences.items() if kind != "paid_after_all"} == set(), differences
-        assert set(differences) == expected, (differences, expected)
-        for refund_id in expected:
-            told = [one for one in self.world.problems if one.startswith("refund-difference:") and refund_id in one]
-            assert len(told) == 1, "paid after all is told"
-        for payment in self.payments:
-            (sums,) = await self.world.fetch("SELECT * FROM payments WHERE payment_id = $1", payment) or [None]
-            if sums is None:
-                continue
-            held = sum(row["reserved"] for row in rows if row["payment_id"] == payment)
-            assert sums["reserved"] == held <= (sums["captured"] or 0), "the payment holds what its refunds hold"
-            for row in rows:
-                if row["state"] == S.CLOSED and row["settled"] == "outside" and row["payment_id"] == payment:
-                    left = (sums["captured"] or 0) - sums["reserved"]
-                    assert row["reserved"] == row["amount"] or left == 0, "settled outside counts as spent"
 
     async def _check_history(self, refund_id: str, state: int) -> None:
         lines = await self.world.fetch(

@@ -22,7 +22,7 @@ from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.journal import JournalEntryV1
 from common.contracts.refunds import TCreateRefundV1
 from common.errors import Conflict
-from common.http import Change, Principal, new_session
+from common.http import new_session
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
 from refunds.payments.model import GatewayRoutes
@@ -57,6 +57,7 @@ from refunds.refunds.store import RefundTransactions
 from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.change_in_world import ChangeInWorld
 from tests.support.crash_points import CrashPoint, KilledError, TransactionsWithCrashPoints, WithCrashPoints
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
@@ -64,33 +65,6 @@ LEASE = timedelta(seconds=60)
 RETRIES = RetryPolicy(declines=2)
 ROUTES = GatewayRoutes("trust", of_payment={"yk-": "yookassa"})
 T = TypeVar("T")
-
-
-class ChangeInWorld(Change):
-    """An operator's change without a request: no audit record, in whatever transaction it is given."""
-
-    def __init__(self) -> None:
-        self.connection: Any = None
-        self._after_commit = []
-
-    @property
-    def principal(self) -> Principal:
-        """Who changes it."""
-        return Principal("operator", "operator")
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-        return "test"
-
-    @property
-    def dry_run(self) -> bool:
-        """Never."""
-        return False
-
-    async def record(self, *_: Any, **__: Any) -> int:
-        """Audit records are not what is tested here."""
-        return 0
 
 
 @dataclass

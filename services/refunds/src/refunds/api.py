@@ -49,7 +49,7 @@ def routes(
     return [
         *RefundRoutes(transactions, changes, reread, clock, gateways=gateways).routes(),
         *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart), close).routes(),
-        *SettlingRoutes(database, changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
+        *SettlingRoutes(changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database),

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from refunds.differences.model import Difference, DifferenceKind
 from refunds.providers.model import GatewayStatus, ListedRefund
-from refunds.refunds.model import Refund, Settled
-from refunds.refunds.problems import paid_after_close
+from refunds.refunds.model import Refund, Settled, paid_after_close
 from refunds.refunds.states import RefundState
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from common.clock import Clock
 from common.http import Change
@@ -20,6 +21,7 @@ from refunds.differences.store import (
     acknowledge_difference,
     adopt_difference,
     find_difference,
+    find_differences,
     lock_difference,
 )
 from refunds.providers.calls import GatewayCalls
@@ -63,14 +65,23 @@ class SettleDifference:
         self._calls = calls
         self._clock = clock
 
+    async def find(self, difference_id: int) -> StoredDifference:
+        """Return a difference. Raises ``UnknownDifference``."""
+        found = await find_difference(self._database, difference_id)
+        if found is None:
+            raise UnknownDifference(f"there is no difference {difference_id}")
+        return found
+
+    async def page(self, **filters: Any) -> list[StoredDifference]:
+        """Return differences, newest first; the filters are those of ``find_differences``."""
+        return await find_differences(self._database, **filters)
+
     async def ask(self, difference_id: int) -> Asked | None:
         """Ask the gateway anew, outside any transaction; None when ``adopt`` is going to refuse anyway.
 
         Raises ``UnknownDifference``, and ``GatewayNoAnswer`` when it does not say it.
         """
-        found = await find_difference(self._database, difference_id)
-        if found is None:
-            raise UnknownDifference(f"there is no difference {difference_id}")
+        found = await self.find(difference_id)
         difference = found.difference
         if found.over_at is not None or difference.kind not in _ADOPTABLE:
             return None

@@ -22,7 +22,6 @@ from common.http import (
     decode_cursor,
     page_of,
 )
-from common.postgres import Database
 from refunds.differences.model import (
     CannotBeAdopted,
     Difference,
@@ -31,7 +30,6 @@ from refunds.differences.model import (
     StoredDifference,
     UnknownDifference,
 )
-from refunds.differences.store import find_difference, find_differences
 from refunds.providers.model import GatewayStatus
 from refunds.reconciliation.check_refund import CheckRefund
 from refunds.reconciliation.settle_difference import SettleDifference, Settling
@@ -114,8 +112,7 @@ class SettlingAnswer(BaseModel):
 class SettlingRoutes:
     """None of them moves money."""
 
-    def __init__(self, database: Database, changes: Changes, check: CheckRefund, settle: SettleDifference) -> None:
-        self._database = database
+    def __init__(self, changes: Changes, check: CheckRefund, settle: SettleDifference) -> None:
         self._changes = changes
         self._check = check
         self._settle = settle
@@ -138,8 +135,7 @@ class SettlingRoutes:
     async def _find(self, request: Request[None, DifferenceQuery]) -> Page[StoredDifferenceView]:
         query = request.query
         position = decode_cursor(query.cursor, int)
-        found = await find_differences(
-            self._database,
+        found = await self._settle.page(
             kind=query.kind,
             order=query.order,
             subject=query.subject,
@@ -151,10 +147,7 @@ class SettlingRoutes:
 
     async def _show(self, request: Request[None, None]) -> StoredDifferenceView:
         difference_id = _id_of(request.path["id"])
-        found = await find_difference(self._database, difference_id)
-        if found is None:
-            raise UnknownDifference(f"there is no difference {difference_id}")
-        return view_stored(found)
+        return view_stored(await self._settle.find(difference_id))
 
     async def _adopt(self, request: Request[AdoptBody, None]) -> Answer:
         body, difference_id = request.body, _id_of(request.path["id"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from refunds.differences.model import Difference, DifferenceKind
 from refunds.refunds.states import RefundState
 
 
@@ -64,6 +65,20 @@ class Refund:
     def state_name(self) -> str:
         """The state as people read it."""
         return self.state.name
+
+
+def paid_after_close(refund: Refund, *, gateway: str) -> Difference:
+    """Return the difference of a refund that people closed and the gateway has paid or is paying."""
+    return Difference(
+        DifferenceKind.PAID_AFTER_ALL,
+        gateway,
+        refund.id,
+        f"people closed it ({refund.settled}), and the gateway has it: {refund.state.name}",
+        refund.order_number,
+        payment_id=refund.payment_id,
+        amount=refund.amount,
+        currency=refund.currency,
+    )
 
 
 @dataclass(frozen=True, slots=True)

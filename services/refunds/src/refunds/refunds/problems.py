@@ -10,10 +10,9 @@ from datetime import datetime
 
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.ids import derived_id
-from refunds.differences.model import Difference, DifferenceKind
 from refunds.providers.model import GatewayCall
 from refunds.refunds.differences import raise_difference
-from refunds.refunds.model import Refund
+from refunds.refunds.model import Refund, paid_after_close
 from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundStore
 
@@ -95,20 +94,6 @@ async def _close(store: RefundStore, refund: Refund, *, before_attempt: int, now
         )
         event_id = derived_id("refund-problem-over", refund.id, str(attempt))
         await store.publish_about(refund, resolved, event_id=event_id, now=now)
-
-
-def paid_after_close(refund: Refund, *, gateway: str) -> Difference:
-    """Return the difference of a refund that people closed and the gateway has paid or is paying."""
-    return Difference(
-        DifferenceKind.PAID_AFTER_ALL,
-        gateway,
-        refund.id,
-        f"people closed it ({refund.settled}), and the gateway has it: {refund.state.name}",
-        refund.order_number,
-        payment_id=refund.payment_id,
-        amount=refund.amount,
-        currency=refund.currency,
-    )
 
 
 def _listed(calls: Sequence[GatewayCall]) -> str:
