@@ -21,9 +21,7 @@ from webhook_gateway.website.sites import load_sites
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
 PUBLIC = {
-    ("/hooks/v1/", "webhook-gateway"),
-    ("/sbermarket/orders/hook/", "webhook-gateway"),
-    ("/api/v1/orders/", "webhook-gateway"),
+    ("/", "edge"),
     ("/notifications/v1/", "refunds"),
     ("/telegram/webhook", "notifier"),
     ("/slack/interactions", "notifier"),
@@ -185,16 +183,17 @@ def test_every_pod_is_bounded_unprivileged_and_told_nothing_by_service_links(
             "fsGroup": int(user),
             "seccompProfile": {"type": "RuntimeDefault"},
         }, name
-        [container] = spec["containers"]
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }, name
-        assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
-        assert set(container["resources"]["limits"]) == {"memory"}, name
-        assert "env" not in container  # everything by reference, to a ConfigMap or a Secret
-        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        containers = [*spec["containers"], *spec.get("initContainers", ())]
+        for container in containers:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+            assert set(container["resources"]["limits"]) == {"memory"}, name
+            assert "env" not in container  # everything by reference, to a ConfigMap or a Secret
+        mounted = {mount["name"] for container in containers for mount in container["volumeMounts"]}
         claims = {"spool"} if name == "webhook-gateway" else set()
         assert mounted == {volume["name"] for volume in spec["volumes"]} | claims, name
 
@@ -266,6 +265,29 @@ def test_a_gateways_spool_outlives_it_and_no_autoscaler_takes_one_away(
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "webhook-gateway"}
     assert scaler["minReplicas"] == gateway["replicas"]
     assert scaler["behavior"]["scaleDown"] == {"selectPolicy": "Disabled"}
+
+
+def test_the_edge_beside_a_gateway_notes_refusals_where_that_reads(
+    manifests: dict[tuple[str, str], Manifest], compose: dict[str, Any], repository: Path
+) -> None:
+    spec = pods(manifests)["webhook-gateway"]
+    [container] = spec["containers"]
+    [nginx] = spec["initContainers"]
+    told = manifests["ConfigMap", "edge-settings"]["data"]
+    beside = compose["services"]["nginx"]
+    assert (nginx["restartPolicy"], nginx["args"]) == ("Always", beside["command"])  # a sidecar, not a step
+    assert set(told) == set(beside["environment"])
+    for name in ("EDGE_LOG_DIR", "EDGE_LISTEN", "NGINX_ENVSUBST_FILTER"):
+        assert told[name] == beside["environment"][name]
+    log = {"name": "spool", "mountPath": told["EDGE_LOG_DIR"], "subPath": "edge-log"}
+    assert log in nginx["volumeMounts"]
+    assert log in container["volumeMounts"]
+    gateway = manifests["ConfigMap", "webhook-gateway-settings"]["data"]
+    assert gateway["WEBHOOK_GATEWAY_EDGE_LOG_DIR"] == told["EDGE_LOG_DIR"]
+    assert manifests["Service", "edge"]["spec"]["ports"][0]["targetPort"] == nginx["ports"][0]["name"]
+    kept = (repository / "deploy" / "k8s" / "README.md").read_text()
+    for file in (repository / "deploy" / "nginx").rglob("*.*"):
+        assert f"--from-file={file.relative_to(repository)}" in kept
 
 
 def test_services_are_told_addresses_that_there_are(manifests: dict[tuple[str, str], Manifest]) -> None:
