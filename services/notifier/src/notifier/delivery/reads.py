@@ -27,6 +27,15 @@ WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR severity = $2) A
 ORDER BY id DESC
 LIMIT $5
 """
+_INCIDENT = "SELECT * FROM incidents WHERE id = $1"
+_HISTORY = """
+SELECT * FROM (SELECT id, actor, act, text, at FROM incident_history WHERE incident_id = $1 ORDER BY id DESC LIMIT $2) AS h ORDER BY id
+"""
+_CALLS = """
+SELECT id::text AS id, person, occasion, state, attempts, reason, outside_id, created_at, claimed_at, ended_at
+FROM calls WHERE incident_id = $1 ORDER BY created_at, id LIMIT $2
+"""
+_TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
 FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel
@@ -39,7 +48,7 @@ _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolv
 
 
 class NotificationReads:
-    """Reads only; every answer is one statement."""
+    """Reads only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -56,6 +65,19 @@ class NotificationReads:
     ) -> Sequence[Mapping[str, Any]]:
         """Return incidents, newest first."""
         return await self._fetch(_INCIDENTS, state, severity, order, before, limit)
+
+    async def incident(self, incident_id: int, *, limit: int) -> dict[str, Any] | None:
+        """Return one incident with the last lines of its history, its newest notices, its calls and its timer; None if there is none."""
+        found = await self._fetch(_INCIDENT, incident_id)
+        if not found:
+            return None
+        return {
+            **found[0],
+            "history": await self._fetch(_HISTORY, incident_id, limit),
+            "notices": await self._fetch(_NOTIFICATIONS, incident_id, None, None, None, None, limit),
+            "calls": await self._fetch(_CALLS, incident_id, limit),
+            "timers": await self._fetch(_TIMERS, incident_id),
+        }
 
     async def queue(self) -> dict[str, tuple[int, float]]:
         """Return channel → (deliveries not at their end, age of the oldest in seconds)."""

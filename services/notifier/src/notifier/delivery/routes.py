@@ -37,7 +37,7 @@ class DeliveryRoutes:
             limit=query.limit + 1,
         )
         return page_of(
-            rows, limit=query.limit, item=_notification, key=lambda row: (row["notice_id"], row["delivery_id"])
+            rows, limit=query.limit, item=notification_of, key=lambda row: (row["notice_id"], row["delivery_id"])
         )
 
     async def test_message(self, request: Request[TestMessage, None]) -> Answer:
@@ -73,7 +73,8 @@ class DeliveryRoutes:
         ]
 
 
-def _notification(row: Mapping[str, Any]) -> Notification:
+def notification_of(row: Mapping[str, Any]) -> Notification:
+    """Read a row of the notification log, with the text as it was sent."""
     document = row["document"]
     text = None if document is None else "\n".join(text_of(line) for line in Document.from_json(document).flatten())
     known = {

@@ -6,17 +6,33 @@ from collections.abc import Callable
 from functools import partial
 
 from common.errors import Conflict, NotFound
-from common.http import OPERATOR, VIEWER, Answer, Change, Changes, Page, Request, Route, decode_cursor, page_of
+from common.http import (
+    BULK_ERRORS,
+    OPERATOR,
+    VIEWER,
+    Answer,
+    BulkAnswer,
+    Change,
+    Changes,
+    Page,
+    Request,
+    Route,
+    decode_cursor,
+    page_of,
+)
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.reads import NotificationReads
+from notifier.delivery.routes import notification_of
 from notifier.incidents import views as models
 from notifier.incidents.act import Act, ActOnIncident, patiently
+from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.store import IncidentStore
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
+_STORY = 500
 
 
 class IncidentRoutes:
@@ -41,6 +57,18 @@ class IncidentRoutes:
         return page_of(
             rows, limit=query.limit, item=lambda row: models.IncidentView(**row), key=lambda row: (row["id"],)
         )
+
+    async def incident(self, request: Request[None, None]) -> models.IncidentStory:
+        """Answer one incident with everything that was done about it."""
+        row = await self._reader.incident(request.path_int("id"), limit=_STORY)
+        if row is None:
+            raise NotFound("no such incident")
+        return models.IncidentStory.model_validate({**row, "notices": list(map(notification_of, row["notices"]))})
+
+    async def act_on_many(self, act: Act, request: Request[models.ActOnIncidents, None]) -> Answer:
+        """Carry an act out on many incidents; done again while a call because of one is on its way."""
+        bulk = act_on_many(act, self._act, request=request)
+        return await patiently(lambda: bulk.carry_out(self._changes, request), seconds=_CALL_SECONDS)
 
     async def act(self, act: Act, request: Request[models.IncidentChange, None]) -> Answer:
         """Carry an act on an incident out, once for an Idempotency-Key; done again while a call is on its way."""
@@ -82,6 +110,31 @@ class IncidentRoutes:
                 response=Page[models.IncidentView],
                 roles=VIEWER,
                 tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/incidents/{id}",
+                handler=self.incident,
+                summary="One problem with its history, notices, calls and timers",
+                response=models.IncidentStory,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            *(
+                Route(
+                    method="POST",
+                    path=f"/admin/v1/incidents/{act}",
+                    handler=partial(self.act_on_many, act),
+                    summary=f"{summary}: many, by ids or by a filter",
+                    request=models.ActOnIncidents,
+                    response=BulkAnswer,
+                    errors=(*BULK_ERRORS, CallUnderWay),
+                    roles=OPERATOR,
+                    tags=_ADMIN,
+                    idempotent=True,
+                )
+                for act, summary in acts[:2]
             ),
             *(
                 Route(

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from common.http import AdminChange, PageQuery
+from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
+from notifier.delivery.views import Notification
 
 _Name = Annotated[str | None, Field(max_length=200)]
 
@@ -50,6 +51,64 @@ class IncidentView(BaseModel):
     resolved_at: datetime | None
     resolved_by: str | None
     version: int
+
+
+class HistoryLine(BaseModel):
+    """What happened to an incident: who did what, and what they said."""
+
+    id: int
+    actor: str
+    act: str
+    text: str
+    at: datetime
+
+
+class CallView(BaseModel):
+    """A phone call: `placed` is with the provider; `covered` is said by another call; `needless`: its problem was taken before."""
+
+    id: str
+    person: str
+    occasion: str
+    state: str
+    attempts: int
+    reason: str | None
+    outside_id: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    ended_at: datetime | None
+
+
+class TimerView(BaseModel):
+    """The next step of the escalation chain; `due_at` null: nothing more comes by itself."""
+
+    step: int
+    round: int
+    due_at: datetime | None
+
+
+class IncidentStory(IncidentView):
+    """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
+
+    history: list[HistoryLine]
+    notices: list[Notification]
+    calls: list[CallView]
+    timers: list[TimerView]
+
+
+class IncidentFilter(BulkFilter):
+    """Which incidents that are not over; all that is given has to hold."""
+
+    state: Literal["open", "acknowledged"] | None = None
+    severity: Literal["critical", "warning", "info"] | None = None
+    order: _Name = None
+    kind: _Name = None
+    service: _Name = None
+
+
+class ActOnIncidents(BulkChange[RowId, IncidentFilter]):
+    """Which incidents: by ids or by a filter."""
+
+    take_over: bool = Field(default=False, description="acknowledge also what somebody else has taken")
 
 
 class IncidentChange(AdminChange):

@@ -25,7 +25,7 @@ class PersonFields(Strict):
     id: _Name
     name: _Name
     role: Role = "operator"
-    telegram: Annotated[int | None, Field(gt=0, description="the account's number")] = None
+    telegram: Annotated[int | None, Field(gt=0, lt=2**63, description="the account's number")] = None
     slack: Annotated[str | None, Field(min_length=1, max_length=200, description="the account's id")] = None
     tracker: Annotated[str | None, Field(min_length=1, max_length=200, description="the login")] = None
     mention: Annotated[str | None, Field(pattern=r"^@\w{3,64}$")] = None
