@@ -48,7 +48,7 @@ def routes(
     changes = Changes(database, committed=committed)
     return [
         *RefundRoutes(transactions, changes, reread, clock, gateways=gateways).routes(),
-        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart), close).routes(),
+        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(changes, restart), close).routes(),
         *SettlingRoutes(changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
