@@ -27,7 +27,9 @@ NGINX = Path(__file__).parents[3] / "deploy" / "nginx"
 class Edge:
     """One nginx in front of three addresses. Its log is what it wrote for each request, oldest first."""
 
-    def __init__(self, prefix: Path, upstreams: Sequence[int], port: int, *, trusted: Sequence[str] = ()) -> None:
+    def __init__(
+        self, prefix: Path, upstreams: Sequence[int], port: int, *, trusted: Sequence[str] = (), **behind: int
+    ) -> None:
         self.url = f"http://{LOOPBACK}:{port}"
         self.log_dir = prefix / "edge-log"
         self._prefix = prefix
@@ -37,6 +39,7 @@ class Edge:
             "EDGE_LOG_DIR": str(self.log_dir),
             **{f"EDGE_TRUSTED_{n}": trusted[n - 1] if len(trusted) >= n else NOBODY for n in (1, 2, 3)},
             **{f"GATEWAY_{number}": f"{LOOPBACK}:{upstream}" for number, upstream in enumerate(upstreams, start=1)},
+            **{f"EDGE_{name}": f"{LOOPBACK}:{behind.get(name, 1)}" for name in ("NOTIFIER", "REFUNDS")},
         }
         self._process: asyncio.subprocess.Process | None = None
 

@@ -29,9 +29,12 @@ def development_values(repository: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def compose(repository: Path, development_values: dict[str, str]) -> dict[str, Any]:
-    """`deploy/compose.yaml` with anchors merged and variables filled in. An unset `${NAME:?}` fails, as with Compose."""
+    """`deploy/compose.yaml` merged, with variables and the configs' files filled in. An unset `${NAME:?}` fails, as with Compose."""
     document = yaml.safe_load((repository / "deploy" / "compose.yaml").read_text())
     filled: dict[str, Any] = _fill(document, development_values)
+    for config in filled["configs"].values():
+        if "file" in config:
+            config["content"] = (repository / "deploy" / config["file"]).read_text()
     return filled
 
 
