@@ -1,4 +1,4 @@
-"""The gateway and the orchestrator as processes of a test's own, on the test's database and virtual host."""
+"""The gateway, the orchestrator and the notifier as processes of a test's own, on the test's database and virtual host."""
 
 from __future__ import annotations
 
@@ -172,6 +172,20 @@ class Stand:
             **more,
         }
         return self._program(replica, (*command, "serve"), "ORCHESTRATOR_", values, port)
+
+    def notifier(self, replica: str = "notifier-1", *, dsn: str, amqp_url: str, **more: str) -> Program:
+        """Describe a replica of the notifier without any messenger: what it would tell stays in its log. ``more`` as for the gateway."""
+        port = free_port()
+        values = {
+            "PORT": str(port),
+            "POSTGRES_DSN": dsn,
+            "AMQP_URL": amqp_url,
+            "TOKENS_FILE": str(self.tokens),
+            "ENVIRONMENT": "production",
+            "REPLICA": replica,
+            **more,
+        }
+        return self._program(replica, ("-m", "notifier", "serve"), "NOTIFIER_", values, port)
 
     def _program(self, name: str, command: Sequence[str], prefix: str, values: Mapping[str, str], port: int) -> Program:
         environment = {prefix + key: value for key, value in values.items()}

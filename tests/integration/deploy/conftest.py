@@ -51,30 +51,13 @@ class Edge:
         for template in (NGINX / "templates").glob("*.template"):
             text = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: self._variables[found[1]], template.read_text())
             (self._prefix / "conf.d" / template.stem).write_text(text)
-        if os.geteuid() == 0:  # as root nginx gives its workers to `nobody`, who could not enter pytest's folders
-            user = "user root;\n"
-            configuration = self._prefix / "nginx.conf"
-            configuration.write_text(user + configuration.read_text())
-        program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-        assert program is not None, "nginx is not installed"
-        with (self._prefix / "out").open("ab") as out, (self._prefix / "err").open("ab") as err:
-            self._process = await asyncio.create_subprocess_exec(
-                program,
-                *("-p", f"{self._prefix}/", "-c", f"{self._prefix}/nginx.conf", "-e", "stderr", "-g", "daemon off;"),
-                stdout=out,
-                stderr=err,
-            )
+        self._process = await _start_nginx(self._prefix)
         await eventually(self._answers, what=f"nginx answers ({self.errors})")
 
     async def stop(self) -> None:
         """End it by its own pid: TERM to the master, which ends its workers."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                await asyncio.wait_for(self._process.wait(), 10)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        if self._process is not None:
+            await _end(self._process)
 
     def refused(self) -> list[dict[str, Any]]:
         """What it wrote for the gateways: requests that none of them answered."""
@@ -104,6 +87,48 @@ class Edge:
                 return answer.status == 200
         except aiohttp.ClientConnectionError:
             return False
+
+
+async def _start_nginx(prefix: Path) -> asyncio.subprocess.Process:
+    """Start the nginx whose nginx.conf lies in its prefix; what it writes goes to the files ``out`` and ``err`` there."""
+    configuration = prefix / "nginx.conf"
+    if os.geteuid() == 0:  # as root nginx gives its workers to `nobody`, who could not enter pytest's folders
+        configuration.write_text("user root;\n" + configuration.read_text())
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    assert program is not None, "nginx is not installed"
+    with (prefix / "out").open("ab") as out, (prefix / "err").open("ab") as err:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *("-p", f"{prefix}/", "-c", str(configuration), "-e", "stderr", "-g", "daemon off;"),
+            stdout=out,
+            stderr=err,
+        )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def nginx_in(prefix: Path, *, port: int) -> AsyncIterator[None]:
+    """Run another nginx with the nginx.conf in its prefix; it is ready when its port takes connections."""
+    process = await _start_nginx(prefix)
+
+    async def ready() -> bool:
+        assert process.returncode is None, (prefix / "err").read_text()
+        return ports.is_answering(port)
+
+    try:
+        await eventually(ready, what="nginx takes connections")
+        yield
+    finally:
+        await _end(process)
 
 
 @pytest.fixture

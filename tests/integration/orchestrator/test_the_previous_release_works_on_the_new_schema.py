@@ -75,6 +75,7 @@ async def test_the_previous_release_works_during_and_after_this_one_s_migrations
         new = made.orchestrator("new", dsn=dsn, amqp_url=amqp_url, **QUICK)
         await new.start()
         await _carried_out(new, 40)
+        await _new_operators_correct(session, new, connection)
         assert old.process is not None
         old.process.terminate()
         assert await old.died() == 0
@@ -118,3 +119,29 @@ async def _old_operators_act(session: aiohttp.ClientSession, old: Program, conne
         answers.append(status)
     # A finished workflow can be neither stopped nor retried.
     assert answers == [409, 409, 200, 200, 200, 200, 200, 200, 200]
+
+
+async def _new_operators_correct(
+    session: aiohttp.ClientSession, new: Program, connection: asyncpg.Connection[Any]
+) -> None:
+    """Corrections, and hooks behind them, wait for the new release while the old one works beside it: it could not read them."""
+    headers = {"Authorization": "Bearer admin-token"}
+    rows = await connection.fetch(
+        "SELECT number, revision + tips_revision AS version FROM orders WHERE status = 'delivered' ORDER BY number LIMIT 20"
+    )
+    for row in rows:
+        body = {"comment": "ring twice", "reason": "asked for", "expected_version": row["version"]}
+        path = f"/admin/v1/orders/{row['number']}/correct"
+        async with session.post(f"{new.url}{path}", json=body, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+    numbers = [row["number"] for row in rows]
+
+    async def corrected() -> bool:
+        done = await connection.fetchval(
+            "SELECT count(*) FROM orders WHERE number = ANY($1::text[]) AND document->>'comment' = 'ring twice'",
+            numbers,
+        )
+        return bool(done == len(numbers) == 20)
+
+    await eventually(corrected, within=30, what="corrections beside the previous release")
+    assert await connection.fetchval("SELECT count(*) FROM workflow WHERE state = 4 OR failed_events > 0") == 0

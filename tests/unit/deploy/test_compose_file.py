@@ -21,6 +21,7 @@ from sandbox.settings import ENV_PREFIX
 from sandbox.settings import Settings as SandboxSettings
 from suite_local.catalogue import SERVICES, Service
 from webhook_gateway.hooks.sources import load_sources
+from webhook_gateway.website.sites import load_sites
 
 JOBS = {"provision", "migrate-webhook-gateway", "migrate-orchestrator", "migrate-refunds", "migrate-notifier"}
 COMPLETED = {"condition": "service_completed_successfully"}
@@ -91,7 +92,7 @@ def test_sandbox_is_told_what_it_knows_and_accepts_what_the_services_send(compos
 def test_files_made_of_the_development_values_are_read_by_the_services_own_readers(
     compose: dict[str, Any], tmp_path: Path
 ) -> None:
-    for name in ("tokens", "gateway-tokens", "people", "routes", "sources"):
+    for name in ("tokens", "gateway-tokens", "people", "routes", "sources", "websites"):
         (tmp_path / name).write_text(compose["configs"][name]["content"])
     TokenBook.load(tmp_path / "tokens")
     TokenBook.load(tmp_path / "gateway-tokens")
@@ -105,6 +106,7 @@ def test_files_made_of_the_development_values_are_read_by_the_services_own_reade
         assert {(person.id, person.token, person.role) for person in people} <= known
         for config, role in (("internal-token", "internal"), ("viewer-token", "viewer")):
             assert (compose["configs"][config]["content"], role) in {(token, of) for _, token, of in known}
+    assert load_sites(tmp_path / "websites", currency="EUR").named("website").currency == "RUB"
 
 
 def test_every_service_has_its_image_and_the_other_containers_pinned_ones(

@@ -20,20 +20,10 @@ from notifier.people.file import read_people
 from notifier.routing.file import read_routes
 from suite_local.catalogue import NOTIFIER, SERVICES, Service
 from webhook_gateway.hooks.sources import load_sources
+from webhook_gateway.website.sites import load_sites
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
-PUBLIC = {
-    ("/hooks/v1/", "webhook-gateway"),
-    ("/sbermarket/orders/hook/", "webhook-gateway"),
-    ("/api/v1/orders/", "webhook-gateway"),
-    ("/notifications/v1/", "refunds"),
-    ("/telegram/webhook", "notifier"),
-    ("/slack/interactions", "notifier"),
-    ("/alerts/v1/alertmanager", "notifier"),
-    ("/alerts/v1/sentry", "notifier"),
-    ("/on-call", "notifier"),
-    ("/on-call.ics", "notifier"),
-}
+PUBLIC = {("/", "edge")}  # the edge decides, as in compose
 PAGES = {*(f"/{page}/" for page in get_args(Page)), "/sign-in", "/on-call"}
 Manifest = dict[str, Any]
 
@@ -192,16 +182,17 @@ def test_every_pod_is_bounded_unprivileged_and_told_nothing_by_service_links(
             "fsGroup": int(user),
             "seccompProfile": {"type": "RuntimeDefault"},
         }, name
-        [container] = spec["containers"]
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }, name
-        assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
-        assert set(container["resources"]["limits"]) == {"memory"}, name
-        assert "env" not in container  # everything by reference, to a ConfigMap or a Secret
-        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        containers = [*spec["containers"], *spec.get("initContainers", ())]
+        for container in containers:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert set(container["resources"]["requests"]) == {"cpu", "memory"}, name
+            assert set(container["resources"]["limits"]) == {"memory"}, name
+            assert "env" not in container  # everything by reference, to a ConfigMap or a Secret
+        mounted = {mount["name"] for container in containers for mount in container["volumeMounts"]}
         claims = {"spool"} if name == "webhook-gateway" else set()
         assert mounted == {volume["name"] for volume in spec["volumes"]} | claims, name
 
@@ -239,6 +230,8 @@ def test_no_secret_is_in_a_manifest_and_every_one_that_is_named_has_an_example(
     assert {person.token for person in people} <= {each["token"] for each in known}
     TokenBook.load(examples / "webhook-gateway-files" / "tokens.json")
     assert set(load_sources(examples / "webhook-gateway-files" / "sources.json")) == {"sbermarket"}
+    sites = load_sites(examples / "webhook-gateway-files" / "websites.json", currency="EUR")
+    assert sites.of_server("203.0.113.80").currency == "RUB"
     tokens = {each["token"]: each["role"] for each in known}
     for role in ("internal", "viewer"):
         assert tokens[(examples / "suite-files" / f"{role}-token").read_text()] == role
@@ -274,6 +267,29 @@ def test_a_gateways_spool_outlives_it_and_no_autoscaler_takes_one_away(
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "webhook-gateway"}
     assert scaler["minReplicas"] == gateway["replicas"]
     assert scaler["behavior"]["scaleDown"] == {"selectPolicy": "Disabled"}
+
+
+def test_the_edge_beside_a_gateway_notes_refusals_where_that_reads(
+    manifests: dict[tuple[str, str], Manifest], compose: dict[str, Any], repository: Path
+) -> None:
+    spec = pods(manifests)["webhook-gateway"]
+    [container] = spec["containers"]
+    [nginx] = spec["initContainers"]
+    told = manifests["ConfigMap", "edge-settings"]["data"]
+    beside = compose["services"]["nginx"]
+    assert (nginx["restartPolicy"], nginx["args"]) == ("Always", beside["command"])  # a sidecar, not a step
+    assert set(told) == set(beside["environment"])
+    for name in ("EDGE_LOG_DIR", "EDGE_LISTEN", "NGINX_ENVSUBST_FILTER"):
+        assert told[name] == beside["environment"][name]
+    log = {"name": "spool", "mountPath": told["EDGE_LOG_DIR"], "subPath": "edge-log"}
+    assert log in nginx["volumeMounts"]
+    assert log in container["volumeMounts"]
+    gateway = manifests["ConfigMap", "webhook-gateway-settings"]["data"]
+    assert gateway["WEBHOOK_GATEWAY_EDGE_LOG_DIR"] == told["EDGE_LOG_DIR"]
+    assert manifests["Service", "edge"]["spec"]["ports"][0]["targetPort"] == nginx["ports"][0]["name"]
+    kept = (repository / "deploy" / "k8s" / "README.md").read_text()
+    for file in (repository / "deploy" / "nginx").rglob("*.*"):
+        assert f"--from-file={file.relative_to(repository)}" in kept
 
 
 def test_services_are_told_addresses_that_there_are(manifests: dict[tuple[str, str], Manifest]) -> None:

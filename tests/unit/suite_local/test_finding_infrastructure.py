@@ -104,7 +104,7 @@ def test_a_checkout_that_no_capability_reaches_is_refused_with_the_way_out(monke
         drop_command(accounts.Account("nobody", 65534, 65534), must_reach=(Path("/private"),))
 
 
-def test_only_what_is_missing_is_installed_and_only_tests_want_nginx_and_prometheus(
+def test_only_what_is_missing_is_installed_and_only_tests_want_edge_and_monitoring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(requirements, "find_server_script", lambda: None)
@@ -115,7 +115,9 @@ def test_only_what_is_missing_is_installed_and_only_tests_want_nginx_and_prometh
     assert requirements.missing({"SUITE_AMQP_URL": "amqp://a"}, for_tests=True) == [
         "rabbitmq-server",
         "nginx",
+        "openssl",
         "prometheus",
+        "prometheus-alertmanager",
     ]
 
 

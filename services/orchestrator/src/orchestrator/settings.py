@@ -69,6 +69,9 @@ class OrchestratorSettings(RetentionSettings, ServiceSettings):
     keep_customers_days: float = Field(
         default=1095.0, ge=1, le=36500, description="customers in orders, their events, documents and timelines"
     )
+    keep_timeline_days: float = Field(
+        default=1095.0, ge=1, le=36500, description="the story of an order, from the last that happened to it"
+    )
     keep_inbox_days: float = Field(default=45.0, ge=2, le=36500)
     prune_every: float = Field(default=3600.0, gt=0, le=86400)
     metric_sources: tuple[str, ...] = ("sbermarket", "kuper", "website")

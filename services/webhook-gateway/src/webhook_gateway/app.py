@@ -94,12 +94,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     amqp_url = required(settings.amqp_url, Settings, "amqp_url")
     dsn = required(settings.postgres_dsn, Settings, "postgres_dsn")
     sources = load_sources(settings.sources_file)
-    schedules = {source.name: source.schedule for source in sources.values()}
     tokens = TokenBook.load(settings.tokens_file)
 
     registry = new_registry()
     sites = load_sites(settings.websites_file, currency=settings.website_currency)
-    watched = {"tokens": (settings.tokens_file, tokens.read)}
+    watched = {"tokens": (settings.tokens_file, tokens.read), "sources": (settings.sources_file, sources.read)}
     if settings.websites_file is not None:
         watched["websites"] = (settings.websites_file, sites.read)
     watch_files(lifecycle, registry, watched)
@@ -178,8 +177,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             database,
             record,
             directory=settings.edge_log_dir,
-            sources=tuple(sources),
-            currency=settings.website_currency,
+            sources=sources,
+            sites=sites,
             clock=clock,
             metrics=edge_metrics,
             committed=outbox_relay.wake,
@@ -194,14 +193,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     countdowns = CountdownStore(database)
     watch = WatchAnswers(
         countdowns,
-        schedules=schedules,
+        schedules=sources.schedules,
         replica=settings.replica,
         now=clock.now,
-        metrics=CountdownMetrics(registry, schedules=schedules),
+        metrics=CountdownMetrics(registry, schedules=sources.schedules),
     )
     watch_refused = WatchRefused(
         database,
-        sources=tuple(sources),
+        sources=sources,
         start_countdown=partial(rounds.start_countdown, watch),
         clock=clock,
         committed=outbox_relay.wake,
@@ -361,7 +360,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         tokens=tokens,
         database=database,
     )
-    server = HttpServer(app, settings.host, settings.port)
+    malformed = partial(rounds.malformed, refusals, request_metrics)
+    server = HttpServer(app, settings.host, settings.port, malformed=malformed)
     await server.start()
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)

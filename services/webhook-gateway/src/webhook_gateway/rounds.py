@@ -1,4 +1,4 @@
-"""What the composition root has done by the clock, where a round takes parts of several features."""
+"""What the composition root has done by the clock, or at an event, where it takes parts of several features."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from common.service import Lifecycle
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.store import RefusalStore
 from webhook_gateway.rescue.metrics import RescueMetrics
@@ -37,6 +38,12 @@ async def watch(
 async def show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> None:
     """Show the endangered orders that wait for a person."""
     metrics.show(*await store.waiting())
+
+
+def malformed(refusals: CountRefusals, metrics: RequestMetrics) -> None:
+    """Count a request that is not well-formed HTTP, whatever address it was for."""
+    refusals.malformed()
+    metrics.malformed()
 
 
 def start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:

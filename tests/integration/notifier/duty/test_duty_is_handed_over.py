@@ -71,6 +71,10 @@ async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_go
         return said
 
     assert sorted(await eventually(answered)) == ["Дежурство принято, спасибо", "Подтвердить может только Anna"]
+    audit = (await kit.call("GET", "/admin/v1/audit?action=handover.confirm"))[1]["items"]
+    assert [(record["actor"], record["target"], record["after"]) for record in audit] == [
+        ("anna", "handover:1", {"confirmed": True, "person": "anna"})
+    ]
 
     # At the last moment Boris takes the rest of the week: another shift, announced once, by whichever replica.
     now = datetime.now(UTC)

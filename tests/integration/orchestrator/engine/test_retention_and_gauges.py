@@ -38,6 +38,9 @@ WITH w AS (
 INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, received_at)
 SELECT id, n, 'order.paid', $1 || n, '{}', '{}', $3 FROM w, generate_series(1, 3) AS n
 """
+_LINE = """
+INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary) VALUES ($1, $2, 'notifier', 'k', 'a', 's')
+"""
 _ORDER = """
 INSERT INTO orders (number, source, external_id, status, aggregate_state, closed, shipped, paid, revision, zone, tariff, currency, document)
 VALUES ($1, $2, $1, $3, $4, false, false, false, 1, 'z', 't', 'RUB', '{}')
@@ -64,6 +67,7 @@ def retention_of(pool: Database, keep_events: timedelta, now: datetime) -> Reten
     return Retention(
         database=pool,
         keep_events=keep_events,
+        keep_timeline=timedelta(days=400),
         keep_inbox=timedelta(days=45),
         clock=ManualClock(now),
         metrics=OrchestratorMetrics(new_registry()),
@@ -80,8 +84,8 @@ async def test_only_events_of_workflows_that_finished_long_ago_go(pool: Database
             NOW - timedelta(days=age),
         )
     retention = retention_of(pool, timedelta(days=90), NOW)
-    assert await retention() == Pruned(events=3, inbox=1, keys=0)
-    assert await retention() == Pruned(events=0, inbox=0, keys=0)
+    assert await retention() == Pruned(events=3, timeline=0, inbox=1, keys=0)
+    assert await retention() == Pruned(events=0, timeline=0, inbox=0, keys=0)
     rows = await database.fetch(
         "SELECT order_number, pruned_seq, (SELECT count(*) FROM workflow_event WHERE workflow_id = w.id) FROM workflow AS w"
     )
@@ -91,6 +95,29 @@ async def test_only_events_of_workflows_that_finished_long_ago_go(pool: Database
         ("running-old", 0, 3),
         ("stopped-old", 0, 3),
         ("crashed-old", 0, 3),
+    }
+
+
+async def test_the_story_of_an_order_goes_long_after_the_last_that_happened_to_it(
+    pool: Database, database: Any
+) -> None:
+    for name, state, days, pending in _WORKFLOWS:
+        await database.execute(_FILL, name, state, NOW - timedelta(days=days * 10), pending)
+        for line in (days * 10 + 1, days * 10):
+            await database.execute(_LINE, name, NOW - timedelta(days=line))
+    await database.execute(_LINE, "touched again", NOW - timedelta(days=999))
+    await database.execute(_FILL, "touched again", 3, NOW - timedelta(days=1), 0)
+    await database.execute(_LINE, "never an order", NOW - timedelta(days=401))
+    retention = retention_of(pool, timedelta(days=36500), NOW)
+    assert (await retention()).timeline == 3
+    assert (await retention()).timeline == 0
+    left = await database.fetch("SELECT order_number, count(*) FROM timeline GROUP BY order_number")
+    assert {tuple(row) for row in left} == {
+        ("finished-young", 2),
+        ("running-old", 2),
+        ("stopped-old", 2),
+        ("crashed-old", 2),
+        ("touched again", 1),
     }
 
 

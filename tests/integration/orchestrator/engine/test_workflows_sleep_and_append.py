@@ -72,7 +72,7 @@ def ids(claims: Sequence[Claim]) -> list[list[str]]:
 
 
 async def test_each_pool_is_claimed_by_its_own_workers(engine: Engine) -> None:
-    await engine.feed(event_for("A", PARENT, "1"), event_for("A", CHILD, "2"))
+    await engine.feed(event_for("A", PARENT, "1", event_type="order.created"), event_for("A", CHILD, "2"))
     assert ids(await engine.claim(WorkerPool.LIFE)) == [["1"]]
     assert ids(await engine.claim(WorkerPool.CALLS)) == [["2"]]
     async with engine.database.acquire() as connection:
@@ -80,6 +80,18 @@ async def test_each_pool_is_claimed_by_its_own_workers(engine: Engine) -> None:
         await connection.execute("UPDATE workflow_ready SET owner = NULL, lease_until = NULL")
         found = await connection.fetch("SELECT kind FROM workflow_claim('old', 50, interval '30 s', 200)")
     assert [row["kind"] for row in found] == [PARENT]
+
+
+@pytest.mark.parametrize("event_type", ["order.corrected", "anything else"])
+async def test_the_previous_release_is_not_given_what_it_cannot_read(engine: Engine, event_type: str) -> None:
+    await engine.feed(
+        event_for("A", PARENT, "1", event_type="order.created"),
+        event_for("A", PARENT, "2", event_type=event_type),
+        event_for("B", PARENT, "3", event_type="order.created"),
+    )
+    claimed = await engine.rows("SELECT order_number, event_id FROM workflow_claim('old', 50, interval '30 s', 200)")
+    assert claimed == [("B", "3")]
+    assert ids(await engine.claim(WorkerPool.LIFE)) == [["1", "2"]]
 
 
 async def test_a_timer_runs_its_workflow_again_with_no_event_and_once(engine: Engine) -> None:

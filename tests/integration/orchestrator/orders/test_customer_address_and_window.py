@@ -173,13 +173,16 @@ async def test_an_order_is_shown_as_it_was_at_a_moment(start: Start, gateway: Ga
     status, first = await at(1.5)
     assert (status, first["status"], first["positions"][0]["quantity"]) == (200, "created", "2")
     assert first["delivery_window"]["ends"] == "2026-11-21T20:00:00+03:00"
-    assert (first["version"], first["tips"], first["updated_at"]) == (None, None, "2026-11-21T10:01:00Z")
+    assert (first["version"], first["updated_at"]) == (None, "2026-11-21T10:01:00Z")
+    assert (first["tips"]["amount"], first["payment"]["refunded"]) == (0, False)
     second = (await at(2))[1]
     assert (second["positions"][0]["quantity"], second["closed_for_changes"]) == ("5", False)
     assert second["delivery_window"]["ends"] == "2026-11-21T22:00:00+03:00"
     now = await api.get(f"/orders/v1/orders/{number}", role="operator")
     third = (await at(99))[1]
-    assert {**third, **{name: now[name] for name in ("version", "tips", "payment", "updated_at")}} == now
+    assert {**third, **{name: now[name] for name in ("version", "payment", "updated_at")}} == now
+    assert (third["version"], third["payment"]["refunded"]) == (None, None)
+    assert (await at(60 * 24 * 365))[1] == now
 
 
 async def test_a_person_finds_an_order_by_anything_a_customer_says(start: Start, gateway: Gateway) -> None:

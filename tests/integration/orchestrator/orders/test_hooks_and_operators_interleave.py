@@ -170,13 +170,13 @@ MUTATIONS: list[Any] = [
     _waits_behind_a_failed_event,
     _folds_what_was_skipped,
     _lets_a_replay_move_the_time,
-    _inherits_by_id_alone,
+    _refunds_whenever_it_looks,
     _keeps_silent_about_another_address,
     _takes_less_than_nothing,
     # These take some dozens of examples to be found.
     pytest.param(_changes_after_closing, marks=pytest.mark.chaos),
     pytest.param(_forgets_the_fence, marks=pytest.mark.chaos),
-    pytest.param(_refunds_whenever_it_looks, marks=pytest.mark.chaos),
+    pytest.param(_inherits_by_id_alone, marks=pytest.mark.chaos),
 ]
 
 

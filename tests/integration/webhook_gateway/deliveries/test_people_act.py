@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from common.contracts.envelope import Envelope, parse
 from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
@@ -109,11 +111,12 @@ async def test_what_people_decide_about_hooks_stands_in_the_timeline_with_name_a
         await noted(journal, NUMBER, "hook.dismissed", "hook.replayed")
 
 
+@pytest.mark.parametrize(("token", "source"), [("wrong", "website"), ("kz", "website:kz")])
 async def test_what_people_do_for_endangered_orders_stands_in_the_timeline_of_their_orders(
-    start: Start, amqp_url: str
+    start: Start, amqp_url: str, token: str, source: str
 ) -> None:
     order = {"externalId": "W-1", "positions": [{"id": "sku-1", "quantity": 1}], "customer": {"phone": "+79990001122"}}
-    number = order_number("website", "W-1")
+    number = order_number(source, "W-1")
     report = {
         "cause": "мы не предусмотрели такие адреса",
         "remedy": "форма их снова принимает, заказ восстановлен",
@@ -122,7 +125,8 @@ async def test_what_people_do_for_endangered_orders_stands_in_the_timeline_of_th
     async with running_sandbox() as sandbox:
         mail = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "report_to": "arsen@shop.example"}
         async with start(**mail) as gateway, watched(amqp_url, topology.ORCHESTRATOR_JOURNAL) as journal:
-            assert (await gateway.send(order, path="/api/v1/orders/", headers=bearer("wrong")))[0] in {401, 403}
+            refused = await gateway.send({**order, "positions": []}, path="/api/v1/orders/", headers=bearer(token))
+            assert refused[0] in {401, 403, 422}
 
             async def endangered() -> Any:
                 return (await gateway.get("/admin/v1/endangered-orders"))["items"]

@@ -26,6 +26,7 @@ from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.edge import store
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
+from webhook_gateway.website.sites import Sites
 
 _ids: Iterator[int] = count()
 
@@ -113,6 +114,31 @@ async def test_an_order_that_a_gateway_has_all_the_same_is_not_endangered(start:
         assert len(await endangered(gateway)) == 1
 
 
+async def test_an_order_from_a_shops_own_server_is_of_its_site(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "edge").mkdir()
+    shared = "192.0.2.99"
+    websites = tmp_path / "websites.json"
+    sites = {
+        "website": {"tokens": {"shop_server": {"forwarders": ["192.0.2.80", shared]}}},
+        "website:kz": {"currency": "KZT", "forwarders": ["192.0.2.128/28", shared]},
+    }
+    websites.write_text(json.dumps(sites))
+    clients = {"site": "192.0.2.130", "token": "192.0.2.80", "both": shared, "none": "203.0.113.9"}
+    log = "".join(line(client=client, request_id=name) for name, client in clients.items())
+    (tmp_path / "edge" / "intake-1.log").write_text(log)
+    async with start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1, websites_file=websites) as gateway:
+        await eventually(lambda: _is(refused(gateway), (4, 0)), what="all four in the ledger")
+        orders = await endangered(gateway)
+        kept = [await gateway.get(f"/admin/v1/deliveries/{order['id']}") for order in orders]
+        assert {delivery["headers"]["x-request-id"]: delivery["source"] for delivery in kept} == {
+            "site": "website:kz",
+            "token": "website",
+            "both": "website",
+            "none": "website",
+        }
+        assert await gateway.metric('gateway_edge_refused_total{source="website:kz",status="503"}') == 1.0
+
+
 async def test_a_flood_from_one_network_is_counted_and_fifty_of_it_are_kept(start: Start, tmp_path: Path) -> None:
     (tmp_path / "edge").mkdir()
     (tmp_path / "edge" / "intake-1.log").write_text("".join(line(status=413, client="203.0.113.9") for _ in range(400)))
@@ -168,7 +194,7 @@ async def test_a_reader_that_dies_between_reading_and_recording_reads_again(
             RecordDeliveries(digests=PeopleDigests([b"key"])),
             directory=tmp_path,
             sources=("sbermarket",),
-            currency="RUB",
+            sites=Sites(currency="RUB"),
             clock=SystemClock(),
             metrics=EdgeMetrics(new_registry(), sources=("sbermarket", "website"), reads=True),
             committed=lambda: None,

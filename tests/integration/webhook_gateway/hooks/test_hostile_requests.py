@@ -127,6 +127,12 @@ async def test_malformed_http_is_a_4xx_and_only_what_is_genuine_is_kept(start: S
         kept = await gateway.deliveries(4)
         assert sorted(item["reason"] or "" for item in kept) == ["", *["wrong_address"] * 3]
 
+        async def counted() -> bool:
+            found = await gateway.get("/admin/v1/ledger")
+            return (found["received"], found["difference"]) == (len(requests) + 1, 0)
+
+        await eventually(counted, what="each of them in the ledger, once")
+
 
 async def test_pipelined_hooks_are_answered_in_order(start: Start) -> None:
     async with start() as gateway:

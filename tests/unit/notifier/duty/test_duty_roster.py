@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.duty.calendar import calendar, with_names
-from notifier.duty.roster import Override, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
+from notifier.duty.roster import Override, Place, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
 from notifier.people.model import Directory, Person
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -29,6 +31,23 @@ def named(found: tuple[Shift, ...]) -> list[tuple[str, str | None, str | None]]:
     return [
         (shift.starts_at.astimezone(BERLIN).strftime("%a %d.%m. %H:%M"), shift.on_duty, shift.backup) for shift in found
     ]
+
+
+def swapped(plan: Plan, overrides: Sequence[Override], one: date, other: date) -> list[Override]:
+    """The overrides with those of a swap after them."""
+    made = swap(plan, overrides, one, other)
+    return [
+        *overrides,
+        *(
+            Override(id=1000 + number, place="on_duty", person=person, starts_at=starts_at, ends_at=ends_at)
+            for number, (person, starts_at, ends_at) in enumerate(made)
+        ),
+    ]
+
+
+def an_override(number: int, place: Place, person: str | None, starts_at: datetime, ends_at: datetime) -> Override:
+    """An override."""
+    return Override(id=number, place=place, person=person, starts_at=starts_at, ends_at=ends_at)
 
 
 def test_weeks_begin_on_monday_at_ten_local_time_over_both_changes_of_the_clocks() -> None:
@@ -58,21 +77,14 @@ def test_a_wall_time_that_the_clocks_skip_is_the_first_one_after_it() -> None:
 
 def test_a_swap_at_the_last_hour_changes_the_shift_that_begins() -> None:
     before = at(BERLIN, 2026, 3, 23, 9, 30)
-    made = swap(PLAN, (), date(2026, 3, 23), date(2026, 3, 30))
-    assert made == (("on_duty", "clara", date(2026, 3, 23)), ("on_duty", "boris", date(2026, 3, 30)))
-    overrides = [
-        Override(
-            id=number,
-            place="on_duty" if place == "on_duty" else "backup",
-            person=person,
-            starts_at=week_start(PLAN, monday),
-            ends_at=week_start(PLAN, monday + timedelta(days=7)),
-        )
-        for number, (place, person, monday) in enumerate(swap(PLAN, (), date(2026, 3, 23), date(2026, 3, 30)))
+    overrides = swapped(PLAN, (), date(2026, 3, 23), date(2026, 3, 30))
+    assert [(each.person, each.starts_at, each.ends_at) for each in overrides] == [
+        ("clara", week_start(PLAN, date(2026, 3, 23)), week_start(PLAN, date(2026, 3, 30))),
+        ("boris", week_start(PLAN, date(2026, 3, 30)), week_start(PLAN, date(2026, 4, 6))),
     ]
     running = shift_at(PLAN, overrides, before)
     following = shift_at(PLAN, overrides, at(BERLIN, 2026, 3, 23, 10))
-    assert (running and running.on_duty, following and following.on_duty) == ("anna", "clara")
+    assert (running.on_duty, following.on_duty) == ("anna", "clara")
     with pytest.raises(ValueError, match="with itself"):
         swap(PLAN, (), date(2026, 3, 23), date(2026, 3, 23))
     with pytest.raises(ValueError, match="before the roster begins"):
@@ -105,7 +117,7 @@ def test_overrides_cut_a_week_the_later_one_holds_and_equal_parts_merge() -> Non
     assert named(found) == [
         ("Mon 16.03. 10:00", "anna", "boris"),
         ("Wed 18.03. 20:00", "clara", "boris"),
-        ("Thu 19.03. 06:00", "boris", "boris"),
+        ("Thu 19.03. 06:00", "boris", "clara"),  # the backup is on duty, so who has the week after is the backup
         ("Thu 19.03. 12:00", "anna", "boris"),
     ]
 
@@ -129,8 +141,73 @@ def test_an_empty_week_is_a_gap_and_one_that_is_covered_is_none() -> None:
     assert named(gaps(shifts(plan, (half,), since=since, until=until))) == [("Fri 27.03. 10:00", None, None)]
 
 
+def test_backups_follow_a_swap_of_neighbouring_weeks() -> None:
+    plan = Plan(zone="Europe/Berlin", first_week=date(2026, 3, 16), rotation=("operator", "admin"))
+    overrides = swapped(plan, (), date(2026, 3, 23), date(2026, 3, 30))
+    found = shifts(plan, overrides, since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 4, 13, 9))
+    assert named(found) == [
+        ("Mon 16.03. 10:00", "operator", "admin"),
+        ("Mon 23.03. 10:00", "operator", "admin"),
+        ("Mon 30.03. 10:00", "admin", "operator"),
+        ("Mon 06.04. 10:00", "admin", "operator"),
+    ]
+    threes = replace(plan, rotation=("anna", "boris", "clara"))
+    overrides = swapped(threes, (), date(2026, 3, 16), date(2026, 3, 23))
+    found = shifts(threes, overrides, since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 4, 6, 9))
+    assert named(found) == [
+        ("Mon 16.03. 10:00", "boris", "anna"),
+        ("Mon 23.03. 10:00", "anna", "clara"),
+        ("Mon 30.03. 10:00", "clara", "anna"),
+    ]
+    back = swapped(threes, overrides, date(2026, 3, 16), date(2026, 3, 23))
+    back[len(overrides) :] = [replace(each, id=each.id + 10) for each in back[len(overrides) :]]
+    since, until = at(BERLIN, 2026, 3, 16, 12), at(BERLIN, 2026, 4, 6, 9)
+    assert shifts(threes, back, since=since, until=until) == shifts(threes, (), since=since, until=until)
+
+
+def test_an_override_that_names_the_backup_makes_the_next_in_turn_the_backup() -> None:
+    plan = Plan(zone="Europe/Berlin", first_week=date(2026, 3, 16), rotation=("operator", "admin"))
+    evening = (at(BERLIN, 2026, 3, 18, 18), at(BERLIN, 2026, 3, 18, 23))
+    since, until = at(BERLIN, 2026, 3, 16, 12), at(BERLIN, 2026, 3, 23, 9)
+    found = shifts(plan, [an_override(1, "on_duty", "admin", *evening)], since=since, until=until)
+    assert named(found)[1] == ("Wed 18.03. 18:00", "admin", "operator")
+    # Who is the backup by an override and is then put on duty too is on duty only.
+    both = [an_override(1, "backup", "admin", *evening), an_override(2, "on_duty", "admin", *evening)]
+    assert named(shifts(plan, both, since=since, until=until))[1] == ("Wed 18.03. 18:00", "admin", "operator")
+    nobody = [an_override(1, "backup", None, *evening)]
+    assert named(shifts(plan, nobody, since=since, until=until))[1] == ("Wed 18.03. 18:00", "operator", None)
+
+
+def test_a_swap_leaves_parts_of_a_week_that_somebody_else_has_taken() -> None:
+    tuesday = an_override(1, "on_duty", "clara", at(BERLIN, 2026, 3, 24, 10), at(BERLIN, 2026, 3, 25, 10))
+    plan = replace(PLAN, rotation=("anna", "boris", "dora"))
+    overrides = swapped(plan, [tuesday], date(2026, 3, 16), date(2026, 3, 23))
+    found = shifts(plan, overrides, since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 3, 30, 9))
+    assert named(found) == [
+        ("Mon 16.03. 10:00", "boris", "anna"),
+        ("Mon 23.03. 10:00", "anna", "dora"),
+        ("Tue 24.03. 10:00", "clara", "dora"),
+        ("Wed 25.03. 10:00", "anna", "dora"),
+    ]
+
+
+def test_time_before_the_plan_is_a_gap_in_which_overrides_hold() -> None:
+    plan = Plan(zone="Europe/Moscow", first_week=date(2027, 1, 4), rotation=("anna", "boris"))
+    now = datetime(2026, 11, 29, 16, tzinfo=UTC)
+    tomorrow = an_override(1, "on_duty", "anna", now - timedelta(hours=1), now + timedelta(days=1))
+    assert shift_at(plan, [tomorrow], now).on_duty == "anna"
+    found = shifts(plan, [tomorrow], since=now, until=datetime(2027, 1, 5, tzinfo=UTC))
+    assert [shift.on_duty for shift in found] == ["anna", "anna", None, None, None, None, None, "anna"]
+    assert (gaps(found)[0].starts_at, gaps(found)[-1].ends_at) == (
+        now + timedelta(days=1),
+        datetime(2027, 1, 4, 7, tzinfo=UTC),
+    )
+    assert all(one.ends_at == other.starts_at for one, other in pairwise(found))
+
+
 def test_before_the_first_week_nobody_is_on_duty_and_weeks_begin_on_mondays() -> None:
-    assert shift_at(PLAN, (), at(BERLIN, 2026, 3, 16, 9, 59)) is None
+    before = shift_at(PLAN, (), at(BERLIN, 2026, 3, 16, 9, 59))
+    assert (before.on_duty, before.backup, before.ends_at) == (None, None, at(BERLIN, 2026, 3, 16, 10))
     with pytest.raises(ValueError, match="2026-03-17 is no Monday"):
         Plan(zone="Europe/Berlin", first_week=date(2026, 3, 17))
     with pytest.raises(ValueError, match="there is no time zone"):
@@ -143,23 +220,51 @@ _MOMENTS = st.integers(0, 600_000).map(
 
 
 @given(
-    edges=st.lists(st.tuples(_MOMENTS, _MOMENTS, st.sampled_from(["anna", "boris", None])), max_size=6),
+    edges=st.lists(
+        st.tuples(
+            _MOMENTS, _MOMENTS, st.sampled_from(["on_duty", "backup"]), st.sampled_from(["anna", "boris", "zoe", None])
+        ),
+        max_size=6,
+    ),
     since=_MOMENTS,
     zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]),
+    rotation=st.lists(st.sampled_from(["anna", "boris", "clara"]), max_size=5),
+    backups=st.lists(st.sampled_from(["anna", "boris", "clara"]), max_size=3),
+    first_week=st.sampled_from([date(2026, 3, 16), date(2026, 6, 1)]),
+    week=st.tuples(st.sampled_from(["anna", "boris", None]), st.sampled_from(["clara", "anna", None])),
+    swaps=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=2),
 )
-def test_shifts_have_no_hole_and_no_overlap_and_agree_with_the_look_up_of_a_moment(
-    edges: list[tuple[datetime, datetime, str | None]], since: datetime, zone: str
+def test_shifts_have_no_hole_and_no_overlap_and_nobody_is_on_duty_and_backup(
+    edges: list[tuple[datetime, datetime, Place, str | None]],
+    since: datetime,
+    zone: str,
+    rotation: list[str],
+    backups: list[str],
+    first_week: date,
+    week: tuple[str | None, str | None],
+    swaps: list[tuple[int, int]],
 ) -> None:
-    plan = Plan(zone=zone, first_week=date(2026, 3, 16), rotation=("anna", "boris", "clara"))
+    plan = Plan(
+        zone=zone,
+        first_week=first_week,
+        rotation=tuple(rotation),
+        backups=tuple(backups),
+        weeks={date(2026, 3, 30): Week(on_duty=week[0], backup=week[1])},
+    )
     overrides = [
-        Override(id=number, place="on_duty", person=person, starts_at=min(one, other), ends_at=max(one, other))
-        for number, (one, other, person) in enumerate(edges)
+        Override(id=number, place=place, person=person, starts_at=min(one, other), ends_at=max(one, other))
+        for number, (one, other, place, person) in enumerate(edges)
         if one != other
     ]
+    for one, other in swaps:
+        if one != other:
+            overrides = swapped(plan, overrides, *(first_week + timedelta(weeks=number) for number in (one, other)))
     found = shifts(plan, overrides, since=since, until=since + timedelta(weeks=3))
     assert found
+    assert (found[0].starts_at <= since, found[-1].ends_at >= since + timedelta(weeks=3)) == (True, True)
     assert all(one.ends_at == other.starts_at for one, other in pairwise(found))
     for shift in found:
+        assert shift.on_duty is None or shift.on_duty != shift.backup
         middle = shift.starts_at + (shift.ends_at - shift.starts_at) / 2
         assert shift_at(plan, overrides, middle) == shift
 
@@ -173,7 +278,9 @@ def test_the_calendar_keeps_to_its_standard() -> None:
     found = shifts(PLAN, (), since=at(BERLIN, 2026, 3, 16, 12), until=at(BERLIN, 2026, 3, 17, 9))
     raw = calendar(
         [with_names(shift, directory) for shift in found],
-        now=datetime(2026, 3, 16, tzinfo=UTC),
+        revision=7,
+        changed_at=datetime(2026, 3, 16, tzinfo=UTC),
+        zone="Europe/Berlin",
         name="Дежурства",
         nobody="никто",
     )
@@ -189,10 +296,16 @@ def test_the_calendar_keeps_to_its_standard() -> None:
         "PRODID:-//order-suite//notifier//EN",
         "CALSCALE:GREGORIAN",
         "X-WR-CALNAME:Дежурства",
+        "X-WR-TIMEZONE:Europe/Berlin",
+        "REFRESH-INTERVAL;VALUE=DURATION:PT15M",
+        "X-PUBLISHED-TTL:PT15M",
     }
     assert set(unfolded[event + 1 : unfolded.index("END:VEVENT")]) == {
         "UID:shift-20260316T090000Z@order-suite",
         "DTSTAMP:20260316T000000Z",
+        "LAST-MODIFIED:20260316T000000Z",
+        "SEQUENCE:7",
+        "TRANSP:TRANSPARENT",
         "DTSTART:20260316T090000Z",
         "DTEND:20260323T090000Z",
         "SUMMARY:Анна Иванова\\, старшая дежурная по заказам и возвратам",
@@ -205,6 +318,6 @@ def test_the_calendar_keeps_to_its_standard() -> None:
 def test_a_week_of_nobody_is_an_event_of_the_calendar_too() -> None:
     monday = datetime(2026, 3, 16, 9, tzinfo=UTC)
     gap = Shift(starts_at=monday, ends_at=monday + timedelta(weeks=1), on_duty=None)
-    raw = calendar([gap], now=monday, name="Duty", nobody="nobody")
+    raw = calendar([gap], revision=1, changed_at=monday, zone="UTC", name="Duty", nobody="nobody")
     [event] = icalendar.Calendar.from_ical(raw).events
     assert (str(event["SUMMARY"]), event.get("DESCRIPTION")) == ("nobody", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,8 @@ _LAST_PORT = 65535
 class _Protocol(web.RequestHandler):
     """aiohttp's protocol, whose own errors are problem+json too: what is not HTTP, or larger than a head may be."""
 
+    malformed: Callable[[], None] | None = None
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -39,6 +42,8 @@ class _Protocol(web.RequestHandler):
                 report_exception(exc)
         else:
             _log.info("http_malformed", status=status, error=type(exc).__name__)
+            if self.malformed is not None:
+                self.malformed()
         if request.writer.output_size > 0:
             raise ConnectionError("part of an answer is out already")
         request_id = clean_request_id(None)
@@ -57,8 +62,11 @@ class _Protocol(web.RequestHandler):
 class _Site(web.BaseSite):
     """A listening socket whose connections speak ``_Protocol``."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, *, reuse_port: bool) -> None:
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int, *, reuse_port: bool, malformed: Callable[[], None] | None
+    ) -> None:
         super().__init__(runner, backlog=_BACKLOG)
+        self._malformed = malformed
         self._host = host
         self._port = port
         self._reuse_port = reuse_port
@@ -74,8 +82,9 @@ class _Site(web.BaseSite):
         manager = self._runner.server
         if manager is None:
             raise RuntimeError("the runner is not set up")
-        self._server = await loop.create_server(
-            lambda: _Protocol(
+
+        def protocol() -> _Protocol:
+            made = _Protocol(
                 manager,
                 loop=loop,
                 access_log=None,  # type: ignore[arg-type]  # None is "off", as aiohttp's runner passes it
@@ -83,7 +92,12 @@ class _Site(web.BaseSite):
                 # would unfold it, a gigabyte from one megabyte, without letting anybody else have a turn. Who takes compressed
                 # bodies bounds them.
                 auto_decompress=False,
-            ),
+            )
+            made.malformed = self._malformed
+            return made
+
+        self._server = await loop.create_server(
+            protocol,
             self._host,
             self._port,
             backlog=self._backlog,
@@ -95,16 +109,25 @@ class HttpServer:
     """Serves an application on one address. Usable as ``async with``; a port of 0 takes any free one (tests).
 
     ``drain_seconds`` is how long ``stop`` waits for requests in flight; those still running then are cancelled, which may
-    take as long again.
+    take as long again. ``malformed`` is called for each request that no route sees because it is not well-formed HTTP, once it is to be
+    answered 400.
     """
 
     def __init__(
-        self, app: web.Application, host: str, port: int, *, reuse_port: bool = False, drain_seconds: float = 3.0
+        self,
+        app: web.Application,
+        host: str,
+        port: int,
+        *,
+        reuse_port: bool = False,
+        drain_seconds: float = 3.0,
+        malformed: Callable[[], None] | None = None,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._reuse_port = reuse_port
+        self._malformed = malformed
         self._runner = web.AppRunner(
             app,
             access_log=None,  # the edge writes its own line, without query strings
@@ -118,7 +141,7 @@ class HttpServer:
         if not 0 <= self._port <= _LAST_PORT:
             raise ConfigurationError(f"cannot listen on {self._host}:{self._port}: there is no such port")
         await self._runner.setup()
-        site = _Site(self._runner, self._host, self._port, reuse_port=self._reuse_port)
+        site = _Site(self._runner, self._host, self._port, reuse_port=self._reuse_port, malformed=self._malformed)
         try:
             await site.start()
         except OSError as error:

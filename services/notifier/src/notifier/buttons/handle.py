@@ -9,7 +9,6 @@ from common.errors import Conflict, NotFound
 from common.ids import derived_id, new_id
 from notifier.buttons.store import ActionEffects, ButtonAction
 from notifier.delivery.model import NewNotice
-from notifier.duty.confirm_handover import confirm_own
 from notifier.incidents.act import Act, ActOnIncident
 from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
 from notifier.messages.incident_notices import ButtonData, question_buttons, read_data, render_question
@@ -191,7 +190,7 @@ class HandleButtonAction:
         return "done", self._words["recipe.began"].format(recipe=self._named(request))
 
     async def _handover(self, effects: ActionEffects, person: Person, handover_id: int) -> tuple[str, str]:
-        whose = await confirm_own(effects.connection, handover_id, person=person.id)
+        whose = await effects.confirm_handover(handover_id, person=person.id, reason=self._words["button.handover"])
         if whose is None:
             return "unknown_button", self._words["answer.unknown_button"]
         if whose != person.id:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
+from notifier.duty.confirm_handover import confirm_own
 from notifier.incidents.model import Incident
 from notifier.incidents.store import IncidentStore
 from notifier.recipes.model import RecipeRequest
@@ -184,9 +185,29 @@ class ActionEffects:
 
     async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
         """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
-        await silence(self.connection, incident, person, lasts, reason)
+        silence_id, ends_at = await silence(self.connection, incident, person, lasts, reason)
+        await self.incident_store.audit(
+            action="silence.add",
+            target=f"silence:{silence_id}",
+            reason=reason,
+            before=None,
+            after={"incident": incident.id, "ends_at": ends_at.isoformat()},
+        )
         await self.connection.execute(_HOLD, incident.id, lasts)
         await self.note(incident.id, actor=person, act="silenced", text="")
+
+    async def confirm_handover(self, handover_id: int, *, person: str, reason: str) -> str | None:
+        """Confirm a handover if it is that person's; returns whose it is, None when there is none."""
+        whose, confirmed = await confirm_own(self.connection, handover_id, person=person)
+        if confirmed:
+            await self.incident_store.audit(
+                action="handover.confirm",
+                target=f"handover:{handover_id}",
+                reason=reason,
+                before={"confirmed": False},
+                after={"confirmed": True, "person": person},
+            )
+        return whose
 
     async def note(self, incident_id: int, *, actor: str, act: str, text: str) -> None:
         """Write a line of the incident's history, to be followed up."""

@@ -14,7 +14,7 @@ from common.http import Request, Route
 from common.postgres import Database
 from notifier.duty.calendar import calendar, with_names
 from notifier.duty.roster import Plan, Shift
-from notifier.duty.roster_store import RosterReader
+from notifier.duty.roster_store import NO_PLAN, RosterReader
 from notifier.duty.views import ShiftView
 from notifier.messages.words import Words
 from notifier.people.model import Directory
@@ -35,27 +35,33 @@ class OnCallCalendar:
     async def page(self, request: Request[None, None]) -> web.StreamResponse:
         """Answer the shifts that are not over as a page, as JSON for whoever asks for that."""
         now = self._clock.now()
-        plan, found = await self._shifts(now)
+        plan, found, _ = await self._shifts(now)
         ahead = [shift for shift in found if shift.ends_at > now]
         if "application/json" in request.raw.headers.get("Accept", ""):
             items = [ShiftView.model_validate(shift, from_attributes=True).model_dump(mode="json") for shift in ahead]
             return web.json_response({"items": items}, headers=_HEADERS)
-        text = self._html(ahead, now, ZoneInfo("UTC" if plan is None else plan.zone))
+        text = self._html(ahead, now, ZoneInfo(plan.zone))
         return web.Response(text=text, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
     async def ics(self, _request: Request[None, None]) -> web.StreamResponse:
         """Answer the shifts as a file that calendars follow."""
         now = self._clock.now()
-        _, found = await self._shifts(now)
-        body = calendar(found, now=now, name=self._words["roster.name"], nobody=self._words["roster.nobody"])
+        plan, found, (revision, changed_at) = await self._shifts(now)
+        body = calendar(
+            found,
+            revision=revision,
+            changed_at=changed_at,
+            zone=plan.zone,
+            name=self._words["roster.name"],
+            nobody=self._words["roster.nobody"],
+        )
         return web.Response(body=body, content_type="text/calendar", charset="utf-8", headers=_HEADERS)
 
-    async def _shifts(self, now: datetime) -> tuple[Plan | None, Sequence[Shift]]:
+    async def _shifts(self, now: datetime) -> tuple[Plan, Sequence[Shift], tuple[int, datetime]]:
         async with self._database.acquire() as connection:
             reader = RosterReader(connection)
-            plan = await reader.plan()
-            found = await reader.final_shifts(plan, now)
-        return plan, [with_names(shift, self._directory) for shift in found]
+            plan, found, revision = await reader.plan(), await reader.final_shifts(now), await reader.revision()
+        return plan or NO_PLAN, [with_names(shift, self._directory) for shift in found], revision
 
     def _html(self, ahead: Sequence[Shift], now: datetime, zone: ZoneInfo) -> str:
         rows = []

@@ -16,7 +16,8 @@ ORDER BY created_at, id LIMIT 20
 _ONE_A_PERSON = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 71))"
 _INCIDENT = "SELECT state, summary, order_number FROM incidents WHERE id = $1 FOR UPDATE"
 _HANDOVER = """
-SELECT CASE WHEN confirmed_at IS NULL THEN 'open' ELSE 'confirmed' END AS state, person AS summary, NULL AS order_number
+SELECT CASE WHEN ended_at IS NOT NULL THEN 'gone' WHEN confirmed_at IS NULL THEN 'open' ELSE 'confirmed' END AS state,
+       person AS summary, NULL AS order_number
 FROM handovers WHERE id = $1 FOR UPDATE
 """
 _STILL = """

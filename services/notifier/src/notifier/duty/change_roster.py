@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from common.errors import Conflict, Unprocessable
@@ -21,6 +22,9 @@ class ChangeRoster:
     async def replace(self, change: Change, plan: Plan, *, expected_version: int | None) -> None:
         """Replace the plan; overrides stay. Raises ``Conflict`` when it is at another version than expected."""
         self._known(plan.people())
+        for monday, week in plan.weeks.items():
+            if week.on_duty is not None and week.on_duty == week.backup:
+                raise Unprocessable(f"{week.on_duty} cannot be on duty and the backup at once (week of {monday})")
         store = RosterStore(change.connection)
         before, version = await store.locked()
         if expected_version is not None and expected_version != version:
@@ -36,13 +40,21 @@ class ChangeRoster:
     async def override(
         self, change: Change, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime
     ) -> Override:
-        """Put somebody (or nobody) over the plan for a while."""
+        """Put somebody (or nobody) over the plan for a while. The backup is never made whoever is on duty: ``Unprocessable``.
+
+        Whoever is put on duty and was the backup is the backup no more; the next in turn is.
+        """
         self._known(() if person is None else (person,))
-        await RosterStore(change.connection).locked()
+        store = RosterStore(change.connection)
+        await store.locked()
+        if place == "backup" and person is not None:
+            on_duty = [shift for shift in await store.shifts(since=starts_at, until=ends_at) if shift.on_duty == person]
+            if on_duty:
+                raise Unprocessable(f"{person} is on duty then (from {on_duty[0].starts_at.isoformat()})")
         return await _add(change, "roster.override", place, person, starts_at, ends_at)
 
     async def swap(self, change: Change, one: date, other: date) -> list[Override]:
-        """Let two weeks change places, as they are now: two overrides in one transaction."""
+        """Let two weeks change places, as they are now, in one transaction; backups follow."""
         store = RosterStore(change.connection)
         plan, _ = await store.locked()
         if plan is None:
@@ -54,16 +66,27 @@ class ChangeRoster:
         except ValueError as error:
             raise Unprocessable(str(error)) from None
         return [
-            await _add(
-                change,
-                "roster.swap",
-                place,
-                person,
-                week_start(plan, monday),
-                week_start(plan, monday + timedelta(days=7)),
-            )
-            for place, person, monday in wanted
+            await _add(change, "roster.swap", "on_duty", person, starts_at, ends_at)
+            for person, starts_at, ends_at in wanted
         ]
+
+    async def take_back(self, change: Change, override_id: int) -> Override:
+        """Take an override back: what lies under it holds again from now on. Raises ``NotFound``, ``Conflict`` for one that is over."""
+        store = RosterStore(change.connection)
+        await store.locked()
+        override = await store.override(override_id)
+        now: datetime = await change.connection.fetchval("SELECT clock_timestamp()")
+        if override.ends_at <= now:
+            raise Conflict("the override is over already")
+        await store.take_back(override, now=now)
+        begun = override.starts_at < now
+        await change.record(
+            "roster.override.delete",
+            f"roster_override:{override.id}",
+            before=_recorded(override),
+            after=_recorded(replace(override, ends_at=now)) if begun else None,
+        )
+        return override
 
     def _known(self, names: Collection[str]) -> None:
         strangers = sorted(set(names) - set(self._directory.people))
@@ -85,11 +108,15 @@ async def _add(
     await change.record(
         action,
         f"roster_override:{made.id}",
-        after={
-            "place": made.place,
-            "person": made.person,
-            "starts_at": made.starts_at.isoformat(),
-            "ends_at": made.ends_at.isoformat(),
-        },
+        after=_recorded(made),
     )
     return made
+
+
+def _recorded(override: Override) -> dict[str, str | None]:
+    return {
+        "place": override.place,
+        "person": override.person,
+        "starts_at": override.starts_at.isoformat(),
+        "ends_at": override.ends_at.isoformat(),
+    }

@@ -11,13 +11,11 @@ from notifier.duty.roster import running
 from notifier.duty.roster_store import HandoverStore, RosterReader
 
 
-async def confirm_own(connection: Connection, handover_id: int, *, person: str) -> str | None:
-    """Confirm a handover if it is that person's; returns whose it is, None when there is none."""
+async def confirm_own(connection: Connection, handover_id: int, *, person: str) -> tuple[str | None, bool]:
+    """Confirm a handover if it is that person's; returns whose it is (None: there is none), and whether it was confirmed just now."""
     store = HandoverStore(connection)
     whose = await store.whose(handover_id)
-    if whose == person:
-        await store.confirm(handover_id, by=person)
-    return whose
+    return whose, whose == person and await store.confirm(handover_id, by=person)
 
 
 async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
@@ -26,7 +24,7 @@ async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
     Raises ``NotFound`` when nobody is on duty, ``Conflict`` while the shift was not announced.
     """
     reader = RosterReader(change.connection)
-    shift = running(await reader.final_shifts(await reader.plan(), now), now)
+    shift = running(await reader.final_shifts(now), now)
     if shift is None or shift.on_duty is None:
         raise NotFound("nobody is on duty")
     handover = await reader.handover(starts_at=shift.starts_at, person=shift.on_duty)

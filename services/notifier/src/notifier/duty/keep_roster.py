@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
 from notifier.delivery.model import NewNotice
-from notifier.duty.roster import Plan, Shift, gaps, running, shifts
-from notifier.duty.roster_store import Handovers, HandoverStore
+from notifier.duty.roster import Plan, Shift, gaps, running
+from notifier.duty.roster_store import NO_PLAN, Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Problems, Report, Resolution
 from notifier.messages.document import Button
@@ -22,6 +22,8 @@ from notifier.routing.model import Labels, Routes
 _AHEAD = timedelta(weeks=4)
 _BEHIND = timedelta(days=8)
 _MOST_GAPS = 3
+_KIND = "problem.roster"
+_FINGERPRINTS = "roster:"
 
 
 class KeepRoster:
@@ -55,15 +57,13 @@ class KeepRoster:
         async with self._rosters.transaction() as rosters:
             if rosters is None:
                 return False
-            plan = await rosters.plan()
-            if plan is None:
-                return False
-            now = await rosters.now()
-            since, until = now - _BEHIND, now + _AHEAD
-            overrides = await rosters.overrides(since=since, until=until)
-            found = shifts(plan, overrides, since=since, until=until)
+            plan, now = await rosters.plan(), await rosters.now()
+            found = await rosters.shifts(since=now - _BEHIND, until=now + _AHEAD)
+            if plan is None and all(shift.on_duty is None for shift in found):
+                return False  # no roster yet: that nobody is on it is said elsewhere
+            plan = plan or NO_PLAN
             notified = await self._announce(rosters, plan, found, now)
-            notified |= await self._give_back(rosters, now)
+            notified |= await self._give_back(rosters, found, now)
             await self._check(rosters, plan, found, now)
         return notified
 
@@ -104,9 +104,16 @@ class KeepRoster:
             handover, transition="announced", sequence=0, severity="warning", title=title, lines=lines, now=now
         )
 
-    async def _give_back(self, rosters: HandoverStore, now: datetime) -> bool:
-        unconfirmed = await rosters.unconfirmed()
-        for handover in unconfirmed:
+    async def _give_back(self, rosters: HandoverStore, found: Sequence[Shift], now: datetime) -> bool:
+        kept = {(shift.starts_at, shift.on_duty) for shift in found if shift.ends_at > now}
+        notified = False
+        for handover, due in await rosters.unconfirmed():
+            if (handover.starts_at, handover.person) not in kept:
+                await rosters.end(handover)  # the roster was changed, or the shift is over: nothing is to be confirmed
+                continue
+            if not due:
+                continue
+            notified = True
             await rosters.give_back(handover, occasion="unconfirmed")
             person = self._shown(handover.person)
             title = self._words["handover.unconfirmed_alone"].format(person=person)
@@ -119,46 +126,56 @@ class KeepRoster:
             )
             await rosters.notifications.add([notice])
             self._metrics.handovers.labels("unconfirmed").inc()
-        return bool(unconfirmed)
+        return notified
 
     async def _check(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> None:
-        """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins; it ends when mended."""
+        """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins.
+
+        It ends when it is mended, however the shifts lie then, and when its shift is over.
+        """
         ahead = [shift for shift in found if shift.ends_at > now]
         self._metrics.gaps.set(len(gaps(ahead)))
-        for shift in ahead:
-            if shift.starts_at - now > self._preflight:
-                break
-            person = self._directory.person(shift.on_duty)
-            summary = None
-            if shift.on_duty is None:
-                summary = self._words["roster.gap"].format(
-                    since=_local(shift.starts_at, plan), until=_local(shift.ends_at, plan)
-                )
-            elif person is None or person.phone is None:
-                summary = self._words["roster.unreachable"].format(person=self._directory.name_of(shift.on_duty))
-            fingerprint = f"roster:{plan.zone}:{shift.ends_at.isoformat()}"
-            still_open = await rosters.is_open(fingerprint)
-            if summary is None and still_open:
-                over = Resolution(
-                    fingerprint=fingerprint,
-                    actor="notifier",
-                    summary="roster",
-                    at=now,
-                    event_id=derived_id("notifier.roster-mended", fingerprint, now.isoformat()),
-                )
-                await self._problems.ingest(rosters.notifications, [over])
-            elif summary is not None and not still_open:
-                fact = ProblemFact(
-                    kind="problem.roster",
-                    severity="critical",
-                    fingerprint=fingerprint,
-                    summary=summary,
-                    service="notifier",
-                    occurred_at=now,
-                    what_to_do=self._words["roster.do"],
-                )
-                event_id = derived_id("notifier.roster-gap", fingerprint, now.isoformat())
-                await self._problems.ingest(rosters.notifications, [Report(fact=fact, event_id=event_id)])
+        wrong = {
+            f"{_FINGERPRINTS}{plan.zone}:{shift.ends_at.isoformat()}": summary
+            for shift in ahead
+            if shift.starts_at - now <= self._preflight and (summary := self._what_is_wrong(shift, plan)) is not None
+        }
+        known = await rosters.open_problems(kind=_KIND, prefix=_FINGERPRINTS)
+        over = [fingerprint for fingerprint, summary in known.items() if wrong.get(fingerprint) != summary]
+        new = [fingerprint for fingerprint, summary in wrong.items() if known.get(fingerprint) != summary]
+        entries: list[Report | Resolution] = [
+            Resolution(
+                fingerprint=fingerprint,
+                actor="notifier",
+                summary="roster",
+                at=now,
+                event_id=derived_id("notifier.roster-mended", fingerprint, now.isoformat()),
+            )
+            for fingerprint in over
+        ]
+        for fingerprint in new:
+            fact = ProblemFact(
+                kind=_KIND,
+                severity="critical",
+                fingerprint=fingerprint,
+                summary=wrong[fingerprint],
+                service="notifier",
+                occurred_at=now,
+                what_to_do=self._words["roster.do"],
+            )
+            event_id = derived_id("notifier.roster-gap", fingerprint, now.isoformat())
+            entries.append(Report(fact=fact, event_id=event_id))
+        if entries:
+            await self._problems.ingest(rosters.notifications, entries)
+
+    def _what_is_wrong(self, shift: Shift, plan: Plan) -> str | None:
+        if shift.on_duty is None:
+            since, until = _local(shift.starts_at, plan), _local(shift.ends_at, plan)
+            return self._words["roster.gap"].format(since=since, until=until)
+        person = self._directory.person(shift.on_duty)
+        if person is None or person.phone is None:
+            return self._words["roster.unreachable"].format(person=self._directory.name_of(shift.on_duty))
+        return None
 
     def _notice(
         self,

@@ -7,7 +7,7 @@ Why: docs/requirements.md#duty-roster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -32,7 +32,8 @@ class Week:
 class Plan:
     """The rotation: from the Monday ``first_week`` on, each has a week in turn; ``weeks`` names single weeks otherwise.
 
-    The backup of a week is the next of ``backups`` in turn; without any it is who has the following week.
+    The backup of a week is the next of ``backups`` in turn; without any it is who has the following week, swaps included. Where that
+    is who is on duty, it is the next one in turn.
     """
 
     zone: str
@@ -88,34 +89,34 @@ def week_start(plan: Plan, monday: date) -> datetime:
 
 
 def shifts(plan: Plan, overrides: Sequence[Override], *, since: datetime, until: datetime) -> tuple[Shift, ...]:
-    """Return the final shifts that touch the time between two moments, in order, without a hole from the first week on.
+    """Return the final shifts that touch the time between two moments, in order, without a hole.
 
-    Shifts are whole: the first may begin before ``since``, the last may end after ``until``. Weeks never merge, parts of a week in
-    which the same people answer do.
+    Before the plan's first week nobody is planned: that time is a gap, and overrides hold there as anywhere. Nobody is on duty and the
+    backup at once. Shifts are whole: the first may begin before ``since``, the last may end after ``until``. Weeks never merge, parts of
+    a week in which the same people answer do.
     """
     zone = ZoneInfo(plan.zone)
     from_day = since.astimezone(zone).date() - timedelta(days=8)
     to_day = until.astimezone(zone).date() + timedelta(days=8)
-    first = max(plan.first_week, from_day - timedelta(days=from_day.weekday()))
     mondays = [
         moment.date()
         for moment in rrule(
             WEEKLY,
             byweekday=MO,
-            dtstart=datetime.combine(first, time()),
-            until=datetime.combine(to_day + timedelta(days=7), time()),
+            dtstart=datetime.combine(from_day - timedelta(days=from_day.weekday()), time()),
+            until=datetime.combine(to_day, time()),
         )
     ]
     found: list[Shift] = []
-    for monday, following in pairwise(mondays):
-        found.extend(_week(plan, overrides, monday, following))
+    for monday in mondays:
+        found.extend(_week(plan, overrides, monday))
     return tuple(shift for shift in found if shift.ends_at > since and shift.starts_at < until)
 
 
-def shift_at(plan: Plan, overrides: Sequence[Override], moment: datetime) -> Shift | None:
-    """Return the shift that runs at a moment, None before the first week."""
-    found = shifts(plan, overrides, since=moment, until=moment + timedelta(microseconds=1))
-    return found[0] if found else None
+def shift_at(plan: Plan, overrides: Sequence[Override], moment: datetime) -> Shift:
+    """Return the shift that runs at a moment."""
+    [found] = shifts(plan, overrides, since=moment, until=moment + timedelta(microseconds=1))
+    return found
 
 
 def running(found: Sequence[Shift], now: datetime) -> Shift | None:
@@ -130,57 +131,107 @@ def gaps(found: Sequence[Shift]) -> tuple[Shift, ...]:
 
 def swap(
     plan: Plan, overrides: Sequence[Override], one: date, other: date
-) -> tuple[tuple[Place, str | None, date], ...]:
-    """Return what two weeks get when they change places: (place, person, the week's Monday) for each override to make.
+) -> tuple[tuple[str | None, datetime, datetime], ...]:
+    """Return who gets the duty when two weeks change places: (person, from, until) for each override to make.
 
-    Raises ``ValueError`` for a week before the plan or for one and the same week.
+    A part of a week that somebody else than its main person has stays as it is. Raises ``ValueError`` for a week before the plan or for
+    one and the same week.
     """
     if one == other:
         raise ValueError("a week cannot be swapped with itself")
-    made: list[tuple[Place, str | None, date]] = []
+    made: list[tuple[str | None, datetime, datetime]] = []
     for monday, source in ((one, other), (other, one)):
-        if monday.weekday() != 0 or source.weekday() != 0:
+        if monday.weekday() != 0:
             raise ValueError("weeks are named by their Monday")
-        shift = shift_at(plan, overrides, week_start(plan, source))
-        if shift is None:
-            raise ValueError(f"{source.isoformat()} lies before the roster begins")
-        made.append(("on_duty", shift.on_duty, monday))
+        if monday < plan.first_week and monday not in plan.weeks:
+            raise ValueError(f"{monday.isoformat()} lies before the roster begins")
+        whose, gets = _main_person(plan, overrides, monday), _main_person(plan, overrides, source)
+        made += [(gets, start, end) for start, end, person in _parts(plan, overrides, monday) if person == whose]
     return tuple(made)
 
 
-def _week(plan: Plan, overrides: Sequence[Override], monday: date, following: date) -> list[Shift]:
-    begins, ends = week_start(plan, monday), week_start(plan, following)
-    whole = _planned(plan, monday)
-    inside = [each for each in overrides if each.starts_at < ends and each.ends_at > begins]
-    borders = sorted(
-        {begins, ends, *(min(max(edge, begins), ends) for each in inside for edge in (each.starts_at, each.ends_at))}
-    )
-    parts: list[Shift] = []
-    for start, end in pairwise(borders):
-        part = Shift(
-            starts_at=start.astimezone(UTC),
-            ends_at=end.astimezone(UTC),
-            on_duty=_holder("on_duty", whole.on_duty, inside, start),
-            backup=_holder("backup", whole.backup, inside, start),
-        )
-        if parts and (parts[-1].on_duty, parts[-1].backup) == (part.on_duty, part.backup):
-            part = replace(part, starts_at=parts.pop().starts_at)
-        parts.append(part)
-    return parts
+def _week(plan: Plan, overrides: Sequence[Override], monday: date) -> list[Shift]:
+    backups = [each for each in overrides if each.place == "backup"]
+    found: list[Shift] = []
+    for begins, ends, on_duty in _parts(plan, overrides, monday):
+        for start, end in _cut(backups, begins, ends):
+            shift = Shift(
+                starts_at=start.astimezone(UTC),
+                ends_at=end.astimezone(UTC),
+                on_duty=on_duty,
+                backup=_backup(plan, overrides, monday, (start, end), on_duty=on_duty),
+            )
+            if found and (found[-1].on_duty, found[-1].backup) == (shift.on_duty, shift.backup):
+                shift = replace(shift, starts_at=found.pop().starts_at)
+            found.append(shift)
+    return found
 
 
-def _holder(place: Place, planned: str | None, overrides: Sequence[Override], moment: datetime) -> str | None:
-    over = [each for each in overrides if each.place == place and each.starts_at <= moment < each.ends_at]
-    return max(over, key=lambda each: each.id).person if over else planned
+def _parts(plan: Plan, overrides: Sequence[Override], monday: date) -> list[tuple[datetime, datetime, str | None]]:
+    """Return the parts of a week, as long as they can be, with who is on duty in each."""
+    begins, ends = week_start(plan, monday), week_start(plan, monday + timedelta(weeks=1))
+    over_it = [
+        each for each in overrides if each.place == "on_duty" and each.starts_at < ends and each.ends_at > begins
+    ]
+    found: list[tuple[datetime, datetime, str | None]] = []
+    for start, end in _cut(over_it, begins, ends):
+        over = _latest(over_it, start, end)
+        person = _planned(plan, monday) if over is None else over.person
+        if found and found[-1][2] == person:
+            start, _, _ = found.pop()
+        found.append((start, end, person))
+    return found
 
 
-def _planned(plan: Plan, monday: date) -> Week:
+def _main_person(plan: Plan, overrides: Sequence[Override], monday: date) -> str | None:
+    """Return who has most of a week."""
+    time_of: dict[str | None, timedelta] = {}
+    for start, end, person in _parts(plan, overrides, monday):
+        time_of[person] = time_of.get(person, timedelta()) + (end - start)
+    return max(time_of, key=lambda person: time_of[person])
+
+
+def _backup(
+    plan: Plan, overrides: Sequence[Override], monday: date, part: tuple[datetime, datetime], *, on_duty: str | None
+) -> str | None:
+    """Return the backup of a part of a week: as an override says, else the first in turn; never whoever is on duty."""
+    over = _latest([each for each in overrides if each.place == "backup"], *part)
+    if over is not None and (over.person is None or over.person != on_duty):
+        return over.person
+    in_turn = _backups_in_turn(plan, overrides, monday)
+    return next((person for person in in_turn if person is not None and person != on_duty), None)
+
+
+def _backups_in_turn(plan: Plan, overrides: Sequence[Override], monday: date) -> Iterator[str | None]:
+    """Yield who may be a week's backup, best first: as planned, then who has the following weeks, last whose week it was to be."""
+    named = plan.weeks.get(monday)
+    if (monday < plan.first_week and named is None) or (named is not None and named.backup is None):
+        return  # nobody, on purpose
+    if named is not None:
+        yield named.backup
+    number = (monday - plan.first_week).days // 7
+    for ahead in range(len(plan.backups)):
+        yield plan.backups[(number + ahead) % len(plan.backups)]
+    for ahead in range(1, 2 * len(plan.rotation) + 1):  # twice: a swap may give somebody two weeks running
+        yield _main_person(plan, overrides, monday + timedelta(weeks=ahead))
+    yield _main_person(plan, overrides, monday)
+
+
+def _planned(plan: Plan, monday: date) -> str | None:
     named = plan.weeks.get(monday)
     if named is not None:
-        return named
-    number = (monday - plan.first_week).days // 7
-    on_duty = plan.rotation[number % len(plan.rotation)] if plan.rotation else None
-    if plan.backups:
-        return Week(on_duty=on_duty, backup=plan.backups[number % len(plan.backups)])
-    follower = plan.rotation[(number + 1) % len(plan.rotation)] if len(plan.rotation) > 1 else None
-    return Week(on_duty=on_duty, backup=follower)
+        return named.on_duty
+    if monday < plan.first_week or not plan.rotation:
+        return None
+    return plan.rotation[(monday - plan.first_week).days // 7 % len(plan.rotation)]
+
+
+def _latest(overrides: Sequence[Override], begins: datetime, ends: datetime) -> Override | None:
+    over = [each for each in overrides if each.starts_at <= begins and each.ends_at >= ends]
+    return max(over, key=lambda each: each.id, default=None)
+
+
+def _cut(overrides: Sequence[Override], begins: datetime, ends: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the parts into which the edges of overrides cut a time."""
+    edges = {min(max(edge, begins), ends) for each in overrides for edge in (each.starts_at, each.ends_at)}
+    yield from pairwise(sorted({begins, ends, *edges}))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from common.errors import NotFound
 from common.ids import new_id
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
 from notifier.duty.model import Handover
-from notifier.duty.roster import Override, Place, Plan, Shift, shift_at, shifts
+from notifier.duty.roster import Override, Place, Plan, Shift, running, shifts
 
 _LOCK = 7_003_001
 _PLAN = "SELECT plan, version FROM roster WHERE id = 1"
@@ -26,6 +27,10 @@ RETURNING version
 _OVERRIDES = """
 SELECT id, place, person, starts_at, ends_at FROM roster_overrides WHERE ends_at > $1 AND starts_at < $2 ORDER BY id
 """
+_OVERRIDE = "SELECT id, place, person, starts_at, ends_at FROM roster_overrides WHERE id = $1 FOR UPDATE"
+_DELETE_OVERRIDE = "DELETE FROM roster_overrides WHERE id = $1"
+_END_OVERRIDE = "UPDATE roster_overrides SET ends_at = $2 WHERE id = $1"
+_REVISION = "SELECT revision, changed_at FROM roster_revision"
 _ADD_OVERRIDE = """
 INSERT INTO roster_overrides (place, person, starts_at, ends_at, reason, created_by) VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id, place, person, starts_at, ends_at
@@ -35,9 +40,10 @@ INSERT INTO handovers (starts_at, ends_at, person, previous, due_at) VALUES ($1,
 ON CONFLICT (starts_at, person) DO NOTHING RETURNING id
 """
 _UNCONFIRMED = """
-SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at FROM handovers
-WHERE due_at <= now() AND confirmed_at IS NULL ORDER BY id FOR UPDATE
+SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at, due_at <= now() IS TRUE AS due FROM handovers
+WHERE confirmed_at IS NULL AND ended_at IS NULL AND ends_at > now() - $1::interval ORDER BY id FOR UPDATE
 """
+_END_HANDOVER = "UPDATE handovers SET ended_at = now(), due_at = NULL WHERE id = $1"
 _ESCALATED = "UPDATE handovers SET escalated_at = now(), due_at = NULL WHERE id = $1"
 _CALL = """
 INSERT INTO calls (id, handover_id, person, occasion) VALUES ($1, $2, $3, $4)
@@ -48,17 +54,21 @@ SELECT previous FROM handovers
 WHERE starts_at = $1 AND person = $2 AND escalated_at IS NOT NULL AND confirmed_at IS NULL
 """
 _CONFIRM = """
-UPDATE handovers SET confirmed_at = coalesce(confirmed_at, now()), confirmed_by = coalesce(confirmed_by, $2), due_at = NULL
-WHERE id = $1
+UPDATE handovers SET confirmed_at = now(), confirmed_by = $2, due_at = NULL WHERE id = $1 AND confirmed_at IS NULL RETURNING id
 """
 _HANDOVER = """
 SELECT id, starts_at, ends_at, person, previous, confirmed_at, escalated_at FROM handovers WHERE {} ORDER BY id DESC LIMIT 1
 """
-_IS_OPEN = "SELECT EXISTS (SELECT FROM incidents WHERE fingerprint = $1 AND state <> 'resolved')"
-_AROUND = timedelta(days=8)  # a week, and a day for zones
+_OPEN_PROBLEMS = (
+    "SELECT fingerprint, summary FROM incidents WHERE kind = $1 AND fingerprint LIKE $2 AND state <> 'resolved'"
+)
+_BEHIND = timedelta(days=8)  # a week, and a day for zones
+_TURNS = timedelta(weeks=104)  # the backup follows from who has the next weeks, over the whole rotation
 SHOWN = timedelta(weeks=8)
 """How far ahead calendars show."""
 _PLANS = TypeAdapter(Plan)
+NO_PLAN = Plan(zone="Europe/Moscow", first_week=date(2199, 12, 30))
+"""What holds before anybody made a plan: nobody is on duty, unless an override says so."""
 
 
 class RosterReader:
@@ -80,28 +90,29 @@ class RosterReader:
         """Return the overrides that touch that time."""
         return [Override(**row) for row in await self._connection.fetch(_OVERRIDES, since, until)]
 
+    async def shifts(self, *, since: datetime, until: datetime) -> Sequence[Shift]:
+        """Return the final shifts of that time, as everybody sees them. Without a plan, all but overrides is a gap."""
+        overrides = await self.overrides(since=since - _BEHIND, until=until + _TURNS)
+        return shifts(await self.plan() or NO_PLAN, overrides, since=since, until=until)
+
     async def duty(self, now: datetime | None = None) -> Duty:
         """Return who answers at a moment; the previous person too while the newcomer has not confirmed in time."""
         moment: datetime = now or await self._connection.fetchval("SELECT clock_timestamp()")
-        plan = await self.plan()
-        if plan is None:
-            return Duty(on_duty=None)
-        overrides = await self.overrides(since=moment - _AROUND, until=moment + _AROUND)
-        shift = shift_at(plan, overrides, moment)
-        if shift is None:
-            return Duty(on_duty=None)
-        previous = None
-        if shift.on_duty is not None:
-            previous = await self._connection.fetchval(_UNANSWERED, shift.starts_at, shift.on_duty)
+        shift = running(await self.shifts(since=moment, until=moment + timedelta(microseconds=1)), moment)
+        if shift is None or shift.on_duty is None:
+            return Duty(on_duty=None, backup=None if shift is None else shift.backup)
+        previous = await self._connection.fetchval(_UNANSWERED, shift.starts_at, shift.on_duty)
         return Duty(on_duty=shift.on_duty, backup=shift.backup, previous=previous)
 
-    async def final_shifts(self, plan: Plan | None, now: datetime) -> Sequence[Shift]:
-        """Return the final shifts from now on, eight weeks of them; none without a plan."""
-        if plan is None:
-            return ()
-        # Overrides of the week before too, so that the running shift is cut as it is for everybody else.
-        overrides = await self.overrides(since=now - _AROUND, until=now + SHOWN + _AROUND)
-        return shifts(plan, overrides, since=now, until=now + SHOWN)
+    async def final_shifts(self, now: datetime) -> Sequence[Shift]:
+        """Return the final shifts from now on, eight weeks of them."""
+        return await self.shifts(since=now, until=now + SHOWN)
+
+    async def revision(self) -> tuple[int, datetime]:
+        """Return a number that grows with every change of plan and overrides, and when the last one was."""
+        row = await self._connection.fetchrow(_REVISION)
+        assert row is not None  # noqa: S101 - a migration puts the one row there
+        return row["revision"], row["changed_at"]
 
     async def handover(self, *, starts_at: datetime, person: str) -> Handover | None:
         """Return what is known of the announcement of a shift."""
@@ -128,6 +139,20 @@ class RosterStore(RosterReader):
         """Keep an override."""
         [row] = await self._connection.fetch(_ADD_OVERRIDE, place, person, starts_at, ends_at, reason, by)
         return Override(**row)
+
+    async def override(self, override_id: int) -> Override:
+        """Lock and return an override. Raises ``NotFound``."""
+        row = await self._connection.fetchrow(_OVERRIDE, override_id)
+        if row is None:
+            raise NotFound("no such override")
+        return Override(**row)
+
+    async def take_back(self, override: Override, *, now: datetime) -> None:
+        """Delete an override that has not begun; end one that has, so that who was on duty until now stays true."""
+        if override.starts_at >= now:
+            await self._connection.execute(_DELETE_OVERRIDE, override.id)
+        else:
+            await self._connection.execute(_END_OVERRIDE, override.id, now)
 
 
 class Handovers:
@@ -167,9 +192,9 @@ class HandoverStore(RosterReader):
         await self._connection.fetchrow("SELECT FROM handovers WHERE id = $1 FOR UPDATE", handover_id)
         return str(row["person"])
 
-    async def confirm(self, handover_id: int, *, by: str) -> None:
-        """Confirm a handover; one that is confirmed stays as it is."""
-        await self._connection.execute(_CONFIRM, handover_id, by)
+    async def confirm(self, handover_id: int, *, by: str) -> bool:
+        """Confirm a handover, unless it is; returns whether it was confirmed just now."""
+        return await self._connection.fetchval(_CONFIRM, handover_id, by) is not None
 
     async def announced(self, shift: Shift, *, previous: str | None, due: datetime) -> int | None:
         """Keep that a shift is announced; returns the handover's id, None when it was announced before."""
@@ -178,9 +203,14 @@ class HandoverStore(RosterReader):
         )
         return found
 
-    async def unconfirmed(self) -> Sequence[Handover]:
-        """Return announced handovers that nobody confirmed in time, each once."""
-        return [Handover(**row) for row in await self._connection.fetch(_UNCONFIRMED)]
+    async def unconfirmed(self) -> Sequence[tuple[Handover, bool]]:
+        """Lock and return announced handovers that nobody confirmed, each with whether it is due to go back now."""
+        rows = [dict(row) for row in await self._connection.fetch(_UNCONFIRMED, _BEHIND)]
+        return [(Handover(**{name: row[name] for name in row if name != "due"}), row["due"]) for row in rows]
+
+    async def end(self, handover: Handover) -> None:
+        """End a handover whose shift is gone: nobody is waited for, and nobody phoned because of it."""
+        await self._connection.execute(_END_HANDOVER, handover.id)
 
     async def give_back(self, handover: Handover, *, occasion: str) -> None:
         """Have the previous person answer again, and be phoned."""
@@ -188,10 +218,10 @@ class HandoverStore(RosterReader):
         if handover.previous is not None and handover.previous != handover.person:
             await self._connection.execute(_CALL, new_id(), handover.id, handover.previous, occasion)
 
-    async def is_open(self, fingerprint: str) -> bool:
-        """Whether an incident with this fingerprint is not resolved."""
-        found: bool = await self._connection.fetchval(_IS_OPEN, fingerprint)
-        return found
+    async def open_problems(self, *, kind: str, prefix: str) -> Mapping[str, str]:
+        """Return fingerprint → summary of the incidents of a kind that are not resolved and whose fingerprint begins so."""
+        rows = await self._connection.fetch(_OPEN_PROBLEMS, kind, prefix + "%")
+        return {row["fingerprint"]: row["summary"] for row in rows}
 
 
 def plan_to(plan: Plan) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from notifier.people.model import Directory
 
 _ADMIN = ("admin",)
 _GAPS = timedelta(weeks=4)
-_BEHIND = timedelta(days=8)
 
 
 class RosterRoutes:
@@ -87,6 +86,15 @@ class RosterRoutes:
         items = [OverrideView.model_validate(each, from_attributes=True) for each in made]
         return Overridden(items=items, dry_run=change.dry_run)
 
+    async def take_back(self, request: Request[AdminChange, None]) -> Answer:
+        """Take an override back."""
+        return await self._changes.carry_out(request, partial(self._take_back, override_id=request.path_int("id")))
+
+    async def _take_back(self, change: Change, *, override_id: int) -> Overridden:
+        override = await self._roster.take_back(change, override_id)
+        items = [OverrideView.model_validate(override, from_attributes=True)]
+        return Overridden(items=items, dry_run=change.dry_run)
+
     async def confirm(self, request: Request[AdminChange, None]) -> Answer:
         """Confirm the running shift's handover for whoever has it."""
         return await self._changes.carry_out(request, self._confirm)
@@ -101,7 +109,7 @@ class RosterRoutes:
         async with self._database.acquire() as connection:
             reader = RosterReader(connection)
             duty = await reader.duty(now)
-            found = await reader.final_shifts(await reader.plan(), now)
+            found = await reader.final_shifts(now)
             current = running(found, now)
             handover = None
             if current is not None and current.on_duty is not None:
@@ -125,8 +133,8 @@ class RosterRoutes:
     async def _view(self, connection: Connection, *, dry_run: bool = False) -> RosterView:
         reader, now = RosterReader(connection), self._clock.now()
         plan, version = await reader.versioned()
-        found = await reader.final_shifts(plan, now)
-        overrides = [] if plan is None else await reader.overrides(since=now - _BEHIND, until=now + SHOWN)
+        found = await reader.final_shifts(now)
+        overrides = await reader.overrides(since=now, until=now + SHOWN)
         return RosterView.model_validate(
             {
                 "version": version,
@@ -166,6 +174,14 @@ class RosterRoutes:
                 self.override,
                 "Put somebody over the plan for a while, or swap two weeks",
                 OverrideBody,
+                Overridden,
+            ),
+            _change(
+                "DELETE",
+                "/admin/v1/roster/overrides/{id}",
+                self.take_back,
+                "Take an override back: what lies under it holds again",
+                AdminChange,
                 Overridden,
             ),
             _change(

@@ -74,7 +74,7 @@ class OverrideView(BaseModel):
 
 
 class RosterView(BaseModel):
-    """The plan, what stands over it, the final shifts of the next weeks and the gaps among them."""
+    """The plan, the overrides that are not over, the final shifts of the next weeks and the gaps among them."""
 
     version: int
     plan: PlanBody | None
@@ -104,7 +104,7 @@ class OverrideBody(AdminChange):
 
 
 class Overridden(BaseModel):
-    """The overrides that were made (or would be)."""
+    """The overrides that were made or taken back (or would be)."""
 
     items: list[OverrideView]
     dry_run: bool

@@ -67,10 +67,12 @@ class SilenceStore:
         return [row["id"] for row in rows if fits(patterns, labels_of(row))]
 
 
-async def silence(connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str) -> None:
-    """Keep notices of the incident's problem back for a while, in the caller's transaction."""
+async def silence(
+    connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str
+) -> tuple[int, datetime]:
+    """Keep notices of the incident's problem back for a while, in the caller's transaction; returns the silence's id and end."""
     now = await connection.fetchval("SELECT now()")
-    await SilenceStore(connection).add(
+    row = await SilenceStore(connection).add(
         match={"fingerprint": [literal(incident.fact.fingerprint)]},
         purpose="silence",
         starts_at=None,
@@ -78,3 +80,4 @@ async def silence(connection: Connection, incident: Incident, person: str, lasts
         reason=reason,
         by=person,
     )
+    return row["id"], row["ends_at"]

@@ -1,13 +1,13 @@
 """Deletes old rows: events of workflows that finished long ago, marks of the inbox, keys of past requests.
 
-Orders, their timelines, stock movements and the audit log stay. The events of an order that is not finished stay too, however old
-they are: the order is computed from all of them again when a late one arrives.
+Orders, stock movements, documents, refunds and the audit log stay. The events of an order that is not finished stay too, however old
+they are: the order is computed from all of them again when a late one arrives. So does its timeline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -43,6 +43,17 @@ WITH gone AS (
     DELETE FROM inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM inbox WHERE received_at < $1 LIMIT $2)) RETURNING 1
 ) SELECT count(*) FROM gone
 """
+# The story of an order stays whole until nothing has happened to the order for so long.
+_FORGET_TIMELINE = """
+WITH gone AS (
+    DELETE FROM timeline WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM timeline AS t
+        WHERE t.occurred_at < $1 AND NOT EXISTS (
+            SELECT FROM workflow AS w WHERE w.order_number = t.order_number AND (w.state <> 3 OR w.updated_at >= $1))
+        LIMIT $2
+    )) RETURNING 1
+) SELECT count(*) FROM gone
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,7 @@ class Pruned:
     """How many rows were deleted."""
 
     events: int
+    timeline: int
     inbox: int
     keys: int
 
@@ -63,6 +75,7 @@ class Retention:
 
     database: Database
     keep_events: timedelta
+    keep_timeline: timedelta
     keep_inbox: timedelta
     clock: Clock
     metrics: OrchestratorMetrics
@@ -73,11 +86,12 @@ class Retention:
         now = self.clock.now()
         pruned = Pruned(
             events=await self._events(now - self.keep_events),
-            inbox=await self._batches(partial(_forget_inbox, before=now - self.keep_inbox)),
+            timeline=await self._batches(partial(_forget, _FORGET_TIMELINE, before=now - self.keep_timeline)),
+            inbox=await self._batches(partial(_forget, _FORGET_INBOX, before=now - self.keep_inbox)),
             keys=await self._batches(partial(forget_keys, older_than=self.keep_keys, limit=_BATCH)),
         )
-        if pruned.events or pruned.inbox:
-            _log.info("rows_pruned", events=pruned.events, inbox=pruned.inbox, keys=pruned.keys)
+        if pruned.events or pruned.timeline or pruned.inbox:
+            _log.info("rows_pruned", **asdict(pruned))
         self.metrics.pruned.inc(pruned.events)
         return pruned
 
@@ -105,8 +119,8 @@ class Retention:
         return total
 
 
-async def _forget_inbox(connection: Connection, *, before: datetime) -> int:
-    """Delete some marks, unless another replica is at it."""
+async def _forget(statement: str, connection: Connection, *, before: datetime) -> int:
+    """Delete some rows, unless another replica is at it."""
     if not await connection.fetchval(_LOCK):
         return 0
-    return int(await connection.fetchval(_FORGET_INBOX, before, _BATCH))
+    return int(await connection.fetchval(statement, before, _BATCH))

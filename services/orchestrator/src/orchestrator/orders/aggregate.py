@@ -9,6 +9,7 @@ from common.postgres import Database
 from common.telemetry import get_logger
 from orchestrator.engine.store import request_derivation
 from orchestrator.metrics import OrchestratorMetrics
+from orchestrator.orders.fill_in import LACKING, fill_in
 
 _log = get_logger()
 
@@ -30,12 +31,13 @@ SELECT (SELECT count(*) FROM asked) AS asked, (SELECT count(*) FROM derived) AS 
 """
 
 # An order that is asked for already is no drift: its answer is on the way, committed together with what made it necessary.
-_LOOK = """
+_LOOK = f"""
 SELECT o.number, o.aggregate_state <> order_aggregate_state(o.number, o.status)
-       AND NOT EXISTS (SELECT FROM order_aggregate_change AS c WHERE c.order_number = o.number) AS drifted
-FROM (SELECT number, status, aggregate_state FROM orders WHERE number > $1 ORDER BY number LIMIT $2) AS o
+       AND NOT EXISTS (SELECT FROM order_aggregate_change AS c WHERE c.order_number = o.number) AS drifted,
+       {LACKING} AS lacking
+FROM (SELECT number, status, aggregate_state, document FROM orders WHERE number > $1 ORDER BY number LIMIT $2) AS o
 ORDER BY o.number
-"""
+"""  # noqa: S608 - a constant
 
 
 async def derive_aggregates(database: Database, *, limit: int = 500, batches: int = 20) -> int:
@@ -51,7 +53,10 @@ async def derive_aggregates(database: Database, *, limit: int = 500, batches: in
 
 
 class Drift:
-    """Goes round all orders, ``window`` at a time. Each replica has a place of its own; looking twice does no harm."""
+    """Goes round all orders, ``window`` at a time. Each replica has a place of its own; looking twice does no harm.
+
+    Orders of an earlier release, which knew no customers, are filled in on the way.
+    """
 
     def __init__(self, database: Database, metrics: OrchestratorMetrics, *, window: int = 500) -> None:
         self._database = database
@@ -66,6 +71,10 @@ class Drift:
             drifted = [row["number"] for row in rows if row["drifted"]]
             if drifted:
                 await request_derivation(connection, drifted)
+        lacking = [row["number"] for row in rows if row["lacking"]]
+        if lacking:
+            async with self._database.transaction() as connection:
+                await fill_in(connection, lacking)
         self._last = rows[-1]["number"] if len(rows) == self._window else ""
         self._metrics.checked.inc(len(rows))
         if drifted:

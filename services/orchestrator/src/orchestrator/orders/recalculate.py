@@ -11,12 +11,16 @@ from common.contracts.orders import OrderStatus
 from common.errors import NotFound
 from common.http import Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, Change, Moment
 from common.postgres import Connection
+from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.search import Filters
 from orchestrator.engine.select import OrderNumbers, Text
 from orchestrator.engine.store import request_derivation
+from orchestrator.orders.fill_in import fill_in
 
 _SHOWN = 100
 
+# As everybody locks: the workflow before its order.
+_LOCK_LIVES = "SELECT FROM workflow WHERE order_number = ANY($1::text[]) AND kind = $2 ORDER BY order_number, kind, key FOR NO KEY UPDATE"
 _LOCK_ORDERS = (
     "SELECT number, aggregate_state FROM orders WHERE number = ANY($1::text[]) ORDER BY number FOR NO KEY UPDATE"
 )
@@ -109,7 +113,11 @@ class OrdersRecalculated(BulkAnswer):
 
 
 async def recalculate_order(change: Change, number: str) -> Recalculated:
-    """Derive one order's aggregate state again and record it. Raises ``NotFound``."""
+    """Derive one order's aggregate state again and record it; fill in whom it is for, if an earlier release did not know.
+
+    Raises ``NotFound``.
+    """
+    await fill_in(change.connection, [number])
     ((_, before, after),) = await derive_again(change.connection, [number])
     if before is None or after is None:
         raise NotFound(f"there is no order {number}")
@@ -121,6 +129,7 @@ async def recalculate_orders(change: Change, asked: RecalculateOrders) -> Orders
     """Derive the named orders' states again and record each; of all orders, say what differs and have them derived by the job."""
     if asked.numbers is None:
         return await _recalculate_all(change)
+    await fill_in(change.connection, asked.numbers)
     found = await derive_again(change.connection, list(dict.fromkeys(asked.numbers)))
     for number, before, after in found:
         if before is not None:
@@ -180,6 +189,7 @@ async def _find(connection: Connection, wanted: OrderFilter, among: Sequence[str
 
 
 async def _lock(connection: Connection, numbers: Sequence[str]) -> Mapping[str, str]:
+    await connection.execute(_LOCK_LIVES, numbers, ORDER_LIFE)
     return {row["number"]: row["version"] for row in await connection.fetch(_LOCK_VERSIONS, numbers)}
 
 

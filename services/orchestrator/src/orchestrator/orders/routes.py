@@ -180,7 +180,7 @@ class OrderRoutes:
         state = None if row is None else await order_at(self.orders, decode_state(row["document"]), at)
         if row is None or state is None:
             raise NotFound(f"there was no order {number} then")
-        return past_view(state, dict(row))
+        return past_view(state, dict(row), at)
 
     async def _by_source(self, request: Request[None, BySource]) -> OrderView:
         # The number is a pure function of both, so this is a look-up by the primary key.

@@ -14,9 +14,18 @@ from common.postgres import Record
 from common.telemetry import scrub_text
 from orchestrator.orders.masks import mask_address
 from orchestrator.orders.model import OrderState, Status
-from orchestrator.orders.store import decode_people, encode_state, number_text
+from orchestrator.orders.store import decode_people, decode_state, encode_state, number_text
 
-_OF_NOW = "null when `at` is asked for: only what it is now is known"
+_VERSION_THEN = (
+    "null for a moment before the last write: it counts what was announced and stored, in the order in which that was learned;"
+    " what had happened by a moment is told by the marketplace's clock"
+)
+_REFUNDED_THEN = (
+    "null for a moment before the last write, once the order was paid: the timeline and the refunds service know when"
+)
+_TIPS_THEN = (
+    "null for a moment before the feedback, the hold or the removal that is known now: earlier sums are not kept"
+)
 
 
 class PositionView(BaseModel):
@@ -73,7 +82,7 @@ class PaymentView(BaseModel):
     id: str | None
     paid: bool
     paid_at: datetime | None
-    refunded: bool | None = Field(description=_OF_NOW)
+    refunded: bool | None = Field(description=_REFUNDED_THEN)
 
 
 class TipsView(BaseModel):
@@ -113,11 +122,11 @@ class OrderView(BaseModel):
     aggregate_state: str
     closed_for_changes: bool
     shipped: bool
-    version: int | None = Field(description=_OF_NOW)
+    version: int | None = Field(description=_VERSION_THEN)
     positions: list[PositionView]
     totals: TotalsView
     payment: PaymentView
-    tips: TipsView | None = Field(description=_OF_NOW)
+    tips: TipsView | None = Field(description=_TIPS_THEN)
     customer: CustomerView | None
     address: AddressView | None
     delivery_window: WindowView | None
@@ -199,8 +208,10 @@ def order_view(row: Mapping[str, Any]) -> OrderView:
     )
 
 
-def past_view(state: OrderState, row: Mapping[str, Any]) -> OrderView:
+def past_view(state: OrderState, row: Mapping[str, Any], at: datetime) -> OrderView:
     """Show an order as it was; ``row`` is its row of now. What nobody keeps moment by moment is null."""
+    if at >= row["updated_at"] and at >= decode_state(row["document"]).last.moment:
+        return order_view(row)  # nothing has happened since
     plain = (
         "status",
         "closed",
@@ -223,9 +234,24 @@ def past_view(state: OrderState, row: Mapping[str, Any]) -> OrderView:
         "updated_at": state.last.moment,
     }
     shown = order_view(was)
+    refunded = None if state.paid else False
     return shown.model_copy(
-        update={"version": None, "tips": None, "payment": shown.payment.model_copy(update={"refunded": None})}
+        update={
+            "version": None,
+            "tips": _tips_then(state, shown.tips, row["tips_zeroed_at"], at),
+            "payment": shown.payment.model_copy(update={"refunded": refunded}),
+        }
     )
+
+
+def _tips_then(state: OrderState, now: TipsView | None, zeroed_at: datetime | None, at: datetime) -> TipsView | None:
+    """What is known of the tips at a moment: before its end an order has none, and the latest feedback says since when it holds."""
+    if state.finished_at is None:
+        return TipsView(amount=0, type=None, choice=None, done=False, feedback_at=None, held_amount=None, held_at=None)
+    if now is None or (now.amount and now.feedback_at is None):
+        return None
+    stamps = (now.feedback_at, now.held_at, zeroed_at)
+    return None if any(stamp is not None and stamp > at for stamp in stamps) else now
 
 
 _ENDED = {Status.DELIVERED: "finished", Status.CANCELLED: "cancelled"}

@@ -18,7 +18,7 @@ class CountdownMetrics:
     """One instance an application. Remaining times are worked out when they are read, also while the database is away."""
 
     def __init__(self, registry: CollectorRegistry, *, schedules: Mapping[str, Schedule]) -> None:
-        names = tuple(schedules)
+        """``schedules`` are those of now and later."""
         self._late = Counter(
             "gateway_late_answers_total",
             "Answers that came later than the source waits, or after it had hung up.",
@@ -40,7 +40,7 @@ class CountdownMetrics:
             ["source"],
             registry=registry,
         )
-        length = Gauge(
+        self._length = Gauge(
             "gateway_countdown_length_seconds",
             "What a whole countdown takes, by the source's schedule.",
             ["source"],
@@ -55,17 +55,14 @@ class CountdownMetrics:
         self._unsaved = Gauge(
             "gateway_countdown_unsaved", "Countdowns that only this process knows of.", registry=registry
         )
-        for source, schedule in schedules.items():
-            length.labels(source).set(schedule.length)
-            self._running.labels(source)
-            self._expired.labels(source)
-            for reason in _REASONS:
-                self._late.labels(source, reason)
-        self._names = names
+        self._schedules = schedules
         self._known: dict[str, OpenCountdowns] = {}
         self._memory: tuple[Miss, ...] = ()
-        for source in names:
-            self._shortest.labels(source).set_function(partial(self._remaining, source))
+        for source in schedules:
+            self._shortest.labels(source)
+            for reason in _REASONS:
+                self._late.labels(source, reason)
+        self.countdowns((), ())
 
     def answered_late(self, source: str, reason: Reason) -> None:
         """Count an answer that the sender did not wait for."""
@@ -81,7 +78,9 @@ class CountdownMetrics:
             self._known = {one.source: one for one in known}
         self._memory = tuple(unsaved)
         self._unsaved.set(len(unsaved))
-        for source in self._names:
+        for source, schedule in self._schedules.items():
+            self._length.labels(source).set(schedule.length)
+            self._shortest.labels(source).set_function(partial(self._remaining, source))
             stored = self._known.get(source)
             remembered = sum(1 for miss in unsaved if miss.source == source)
             self._running.labels(source).set((stored.running if stored else 0) + remembered)

@@ -8,6 +8,7 @@ from time import time
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from webhook_gateway.edge.model import STATUSES
+from webhook_gateway.hooks.model import UNKNOWN_SOURCE
 
 _OTHER = "other"
 
@@ -36,10 +37,9 @@ class EdgeMetrics:
             "How long ago this replica last looked at nginx's log; 0 when there is none to look at.",
             registry=registry,
         )
-        self._sources = frozenset(sources)
         self._looked_at = time()
         age.set_function(lambda: time() - self._looked_at if reads else 0.0)
-        for source in (*self._sources, _OTHER):
+        for source in (*sources, _OTHER):
             for status in (*STATUSES, _OTHER):
                 self._refused.labels(source, status)
 
@@ -48,9 +48,9 @@ class EdgeMetrics:
         self._looked_at = time()
 
     def refused(self, source: str, status: int) -> None:
-        """Count a request that ended at nginx."""
+        """Count a request that ended at nginx. ``source`` is a configured one, a website, or ``UNKNOWN_SOURCE``."""
         label = str(status) if str(status) in STATUSES else _OTHER
-        self._refused.labels(source if source in self._sources else _OTHER, label).inc()
+        self._refused.labels(_OTHER if source == UNKNOWN_SOURCE else source, label).inc()
 
     def unreadable(self, count: int) -> None:
         """Count lines that could not be read."""

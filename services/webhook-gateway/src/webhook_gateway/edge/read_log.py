@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from webhook_gateway.edge import store
 from webhook_gateway.edge.log_files import LogFile, log_files, read_piece
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.model import REPLICA, EdgeRequest, read_line
-from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE, WEBSITE
+from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE
 from webhook_gateway.website.callers import neighbourhood_of, network_of
 from webhook_gateway.website.model import category_of, external_id_from_key
+from webhook_gateway.website.sites import Sites
 
 _log = get_logger()
 _PIECE = 256 * 1024
@@ -45,18 +46,18 @@ class ReadEdgeLog:
         record: RecordDeliveries,
         *,
         directory: Path,
-        sources: Sequence[str],
-        currency: str,
+        sources: Collection[str],
+        sites: Sites,
         clock: Clock,
         metrics: EdgeMetrics,
         committed: Callable[[], None],
     ) -> None:
-        """``committed`` is called when there is something to publish."""
+        """``sources`` and ``sites`` are those of now and later. ``committed`` is called when there is something to publish."""
         self._database = database
         self._record = record
         self._directory = directory
-        self._sources = frozenset(sources)
-        self._currency = currency
+        self._sources = sources
+        self._sites = sites
         self._clock = clock
         self._metrics = metrics
         self._committed = committed
@@ -125,10 +126,12 @@ class ReadEdgeLog:
 
     def _source(self, request: EdgeRequest) -> str:
         if request.address == "website":
-            return WEBSITE
-        return request.source if request.source in self._sources else UNKNOWN_SOURCE
+            return self._sites.of_server(request.client).source
+        name = request.source
+        return UNKNOWN_SOURCE if name is None or name not in self._sources else name
 
     def _hook(self, request: EdgeRequest) -> IntakeMessage:
+        site = self._sites.of_server(request.client)
         key = request.idempotency_key
         external_id = None if key is None else external_id_from_key(key)
         answer = {
@@ -149,19 +152,19 @@ class ReadEdgeLog:
             type=WEBSITE_ORDER_REFUSED,
             event_id=derived_id("delivery", request.delivery_id),
             delivery_id=request.delivery_id,
-            source=WEBSITE,
+            source=site.source,
             event=ORDER_CREATED,
             body_form="payload",
             body=b"",
             received_at=request.at,
             replica=REPLICA,
-            number=None if external_id is None else order_number(WEBSITE, external_id),
+            number=None if external_id is None else order_number(site.source, external_id),
             external_id=external_id,
             status=request.status,
             reason=category_of(request.status, manager=False).value,
             headers=orjson.dumps(seen).decode(),
             answer=orjson.dumps(answer).decode(),
-            currency=self._currency,
+            currency=site.currency,
             network=neighbourhood_of(request.client),
         )
 

@@ -53,6 +53,10 @@ class RequestMetrics:
         self._requests[source, event_label(event), outcome].inc()
         self._answered[source].observe(seconds)
 
+    def malformed(self) -> None:
+        """Count a request that is not well-formed HTTP. When it began nobody can say."""
+        self._requests[UNKNOWN_SOURCE, UNREADABLE, Outcome.REFUSED].inc()
+
     def received(self, totals: Mapping[str, int]) -> None:
         """Show how many requests this process has received, by source: read once a second, so that it costs no request anything."""
         for source, total in totals.items():

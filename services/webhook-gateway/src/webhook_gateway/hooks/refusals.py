@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from common.clock import Clock
 from common.contracts.intake import IntakeMessage
 from common.ids import new_id
+from webhook_gateway.hooks.model import UNKNOWN_SOURCE
 from webhook_gateway.hooks.store import Disowned, Received, Refusals, RefusalStore, Run
 
 _SETTLED = timedelta(seconds=60)
@@ -61,6 +62,12 @@ class CountRefusals:
         key = ((at or self._clock.now()).replace(microsecond=0), source, reason)
         self._counts[key] = self._counts.get(key, 0) + 1
         self._dirty.add(key)
+
+    def malformed(self) -> None:
+        """Count a request that is not well-formed HTTP: whose it was and where it went nobody can say."""
+        now = self._clock.now()
+        self.received(UNKNOWN_SOURCE, now)
+        self.count(UNKNOWN_SOURCE, "malformed", now)
 
     def totals(self) -> Mapping[str, int]:
         """Return how many requests this process has received, by source."""

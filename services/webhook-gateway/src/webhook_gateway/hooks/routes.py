@@ -191,20 +191,19 @@ class HookRoutes:
     ) -> Verdict:
         """Answer 401 or 403. What the body says it is is noted: it may be a genuine hook whose proof is right no more."""
         authenticator = source.authenticator
-        await self._note_refused(request, source.name, authenticator.refusal, arrival.at, content)
+        await self._note_refused(request, source, authenticator.refusal, arrival.at, content)
         return _not_genuine(authenticator.refusal)
 
     async def _note_refused(
-        self, request: web.Request, source: str | None, status: int, at: datetime, content: bytes | None
+        self, request: web.Request, source: Source | None, status: int, at: datetime, content: bytes | None
     ) -> None:
         if content is None and request.can_read_body and self._reading.take():
             content = (await self._read_claim(request)).content
         claim = None if not content else _claim(content)
-        presented = source is not None and any(
-            name in request.headers for name in self._sources[source].authenticator.secret_headers
-        )
+        presented = source is not None and any(name in request.headers for name in source.authenticator.secret_headers)
         if claim is not None or presented:
-            self._refused(Refused(source=source, status=status, at=at, claim=claim))
+            name = None if source is None else source.name
+            self._refused(Refused(source=name, status=status, at=at, claim=claim))
 
     async def misplaced(self, request: web.Request, status: int, code: str) -> web.StreamResponse:
         """Refuse a request that came to an address, or by a method, that takes no hook.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,29 +56,58 @@ class _Source(_Strict):
 _FILE = TypeAdapter(dict[str, _Source])
 
 
-def load_sources(path: Path) -> Mapping[str, Source]:
-    """Return the sources by name. Raises ``ConfigurationError`` with one line that holds no secret."""
+class Sources(Mapping[str, Source]):
+    """The sources by name, as the file last read has them."""
+
+    def __init__(self) -> None:
+        self._sources: Mapping[str, Source] = {}
+        self.schedules: dict[str, Schedule] = {}
+        """Also of sources that the file names no more: their countdowns still run."""
+
+    def read(self, raw: bytes) -> None:
+        """Know the sources of this file from now on, and no others.
+
+        Raises ``ConfigurationError``, with no secret in it, on anything that is not sound, and goes on with the sources of before.
+        """
+        try:
+            entries = _FILE.validate_python(orjson.loads(raw))
+        except orjson.JSONDecodeError:
+            raise ConfigurationError("is not JSON") from None
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            place = ".".join(map(str, first["loc"])) or "the document"
+            raise ConfigurationError(f"is malformed at {place}: {first['msg']}") from None
+        if not entries:
+            raise ConfigurationError("names no source")
+        self._sources = {name: _source(name, entry) for name, entry in entries.items()}
+        self.schedules |= {name: source.schedule for name, source in self._sources.items()}
+
+    def __getitem__(self, name: str) -> Source:
+        return self._sources[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sources)
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+
+def load_sources(path: Path) -> Sources:
+    """Read the file (see ``Sources.read``). Raises ``ConfigurationError`` with one line that holds no secret."""
+    sources = Sources()
     try:
-        raw = path.read_bytes()
+        sources.read(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"the sources file {path} cannot be read: {error.strerror}") from None
-    try:
-        entries = _FILE.validate_python(orjson.loads(raw))
-    except orjson.JSONDecodeError:
-        raise ConfigurationError(f"the sources file {path} is not JSON") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
-        raise ConfigurationError(f"the sources file {path} is malformed at {place}: {first['msg']}") from None
-    if not entries:
-        raise ConfigurationError(f"the sources file {path} names no source")
-    return {name: _source(path, name, entry) for name, entry in entries.items()}
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the sources file {path} {error.detail}") from None
+    return sources
 
 
-def _source(path: Path, name: str, entry: _Source) -> Source:
+def _source(name: str, entry: _Source) -> Source:
     if not _NAME.fullmatch(name) or name == WEBSITE:
         raise ConfigurationError(
-            f"the sources file {path} is malformed: a source's name is lower-case letters, digits, - and _, and not {WEBSITE!r}"
+            f"is malformed: a source's name is lower-case letters, digits, - and _, and not {WEBSITE!r}"
         )
     try:
         exponent(entry.currency)
@@ -90,7 +119,7 @@ def _source(path: Path, name: str, entry: _Source) -> Source:
             schedule=Schedule(answer_within=entry.answer_within, repeats=entry.repeats),
         )
     except ValueError as error:
-        raise ConfigurationError(f"the sources file {path} is malformed at {name}: {error}") from None
+        raise ConfigurationError(f"is malformed at {name}: {error}") from None
 
 
 def _authenticator(entry: _Source) -> Authenticator:

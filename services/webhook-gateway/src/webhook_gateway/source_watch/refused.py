@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -42,16 +42,16 @@ class WatchRefused:
         self,
         database: Database,
         *,
-        sources: Sequence[str],
+        sources: Collection[str],
         start_countdown: Callable[[str, Refused], None],
         clock: Clock,
         committed: Callable[[], None],
     ) -> None:
-        """``sources`` are the configured ones. ``start_countdown`` is called with the source of a refused ``order.created``, ``committed``
-        when there is something to publish."""
+        """``sources`` are the configured ones, now and later. ``start_countdown`` is called with the source of a refused
+        ``order.created``, ``committed`` when there is something to publish."""
         self._database = database
         self._store = SourceStore(database)
-        self._sources = tuple(sources)
+        self._sources = sources
         self._start_countdown = start_countdown
         self._clock = clock
         self._committed = committed

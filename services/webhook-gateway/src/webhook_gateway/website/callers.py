@@ -62,6 +62,12 @@ def trusted_networks(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(networks)
 
 
+def is_within(address: str | None, networks: Sequence[Network]) -> bool:
+    """Say whether an IP address lies in one of the networks."""
+    found = _ip(address or "")
+    return found is not None and _is_within(found, networks)
+
+
 def client_ip(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> str | None:
     """Return whom a request comes from. ``forwarded`` are the ``X-Forwarded-For`` headers, in order.
 
@@ -72,12 +78,16 @@ def client_ip(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Netw
     if current is None:
         return None
     hops = [hop for line in forwarded for hop in line.split(",")][-_MOST_HOPS:]
-    while hops and any(current.version == network.version and current in network for network in trusted):
+    while hops and _is_within(current, trusted):
         before = _ip(hops.pop())
         if before is None:
             break  # nonsense: the nearest proxy that can be named is as far as we know
         current = before
     return str(current)
+
+
+def _is_within(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _ip(text: str) -> Address | None:

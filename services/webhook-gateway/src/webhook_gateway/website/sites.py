@@ -15,7 +15,7 @@ from common.currencies import currency_code
 from common.errors import ConfigurationError
 from common.http import Principal
 from webhook_gateway.hooks.model import WEBSITE
-from webhook_gateway.website.callers import Network, trusted_networks
+from webhook_gateway.website.callers import Network, is_within, trusted_networks
 
 NAME = re.compile(WEBSITE + r"(?::[a-z0-9][a-z0-9_-]{0,31})?")
 """What a token's ``source`` may be."""
@@ -93,6 +93,12 @@ class Sites:
         source = (None if principal is None else principal.source) or WEBSITE
         name = "" if principal is None else principal.name
         return self._tokens.get((source, name)) or self.named(source)
+
+    def of_server(self, address: str) -> Site:
+        """Return the site that has this address among its own servers; the first website where none has it, or more than one."""
+        callers = (*self._sites.values(), *self._tokens.values())
+        found = {site.source for site in callers if is_within(address, site.forwarders)}
+        return self.named(found.pop() if len(found) == 1 else WEBSITE)
 
     def named(self, source: str) -> Site:
         """Return a site by its source."""

@@ -1,0 +1,180 @@
+"""Overrides, swaps and gaps through the admin addresses: who answers, what is told, and how a mistake is taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import icalendar
+import pytest
+
+from common.testing import eventually
+from tests.integration.notifier.factories import Kit, MakeKit
+from tests.integration.notifier.people import monday, phoned, put_roster, settings_for
+
+OVERRIDES = "/admin/v1/roster/overrides"
+PREFLIGHT = timedelta(days=8)
+
+
+@pytest.fixture
+async def kit(make_kit: MakeKit, tmp_path: Path) -> Kit:
+    """Two notifiers that look eight days ahead for gaps."""
+    return await make_kit(replicas=2, **settings_for(tmp_path, roster_preflight=PREFLIGHT.total_seconds()))
+
+
+async def override(kit: Kit, person: str | None, starts: timedelta, ends: timedelta, **more: Any) -> tuple[int, Any]:
+    """Put somebody over the plan from so long to so long after now."""
+    now = datetime.now(UTC)
+    body = {
+        "person": person,
+        "starts_at": (now + starts).isoformat(),
+        "ends_at": (now + ends).isoformat(),
+        "reason": "for a test",
+        **more,
+    }
+    return await kit.call("POST", OVERRIDES, body=body)
+
+
+async def on_call(kit: Kit) -> list[str | None]:
+    """Who is on duty now, and who is the backup."""
+    status, view = await kit.call("GET", "/admin/v1/on-call", role="viewer")
+    assert status == 200, view
+    return [None if view[place] is None else view[place]["id"] for place in ("on_duty", "backup")]
+
+
+async def problems(kit: Kit, *expected: tuple[str, str]) -> None:
+    """Wait until the roster's problems are these: (state, a word of the summary), oldest first."""
+
+    async def probe() -> bool:
+        rows = await kit.fetch("SELECT state, summary FROM incidents WHERE kind = 'problem.roster' ORDER BY id")
+        assert [row["state"] for row in rows] == [state for state, _ in expected], rows
+        assert all(word in row["summary"] for row, (_, word) in zip(rows, expected, strict=True)), rows
+        return True
+
+    await eventually(probe, within=30)
+
+
+async def sequence(kit: Kit) -> tuple[int, list[str]]:
+    """The SEQUENCE of the calendar's events, and what each shows."""
+    async with kit.sandbox.session.get(f"{kit.url}/on-call.ics") as answer:
+        assert answer.status == 200
+        events = icalendar.Calendar.from_ical(await answer.read()).events
+    assert {str(event["TRANSP"]) for event in events} == {"TRANSPARENT"}
+    [number] = {int(str(event["SEQUENCE"])) for event in events}
+    return number, [str(event["SUMMARY"]) for event in events]
+
+
+async def test_time_before_the_plan_is_a_gap_that_is_told_and_overrides_hold_there(kit: Kit) -> None:
+    first, shown = await sequence(kit)
+    assert shown
+    assert set(shown) == {"Нет дежурного"}
+    # An override stands, without any plan; then a plan is made that begins in five weeks.
+    status, _ = await override(kit, "oleg", timedelta(hours=-1), timedelta(days=1))
+    assert (status, await on_call(kit)) == (200, ["oleg", None])
+    begins = monday().date() + timedelta(weeks=5)
+    roster = await put_roster(kit, "anna", "boris", first_week=begins.isoformat())
+    assert await on_call(kit) == ["oleg", None]
+    assert [shift["on_duty"] for shift in roster["shifts"] if shift["on_duty"] is not None][:3] in (
+        ["oleg", "anna", "boris"],
+        ["oleg", "oleg", "anna"],  # today a week ends
+    )
+    gaps = [datetime.fromisoformat(gap["starts_at"]) for gap in roster["gaps"]]
+    assert abs(gaps[0] - datetime.now(UTC) - timedelta(days=1)) < timedelta(minutes=5)
+    assert datetime.fromisoformat(roster["gaps"][-1]["ends_at"]).date() == begins
+    near = [gap for gap in gaps if gap < datetime.now(UTC) + PREFLIGHT]
+    assert near
+    await problems(kit, *(("open", "Нет дежурного") for _ in near))
+    # A plan from this week on mends all of it.
+    await put_roster(kit, "anna", "boris")
+    await problems(kit, *(("resolved", "Нет дежурного") for _ in near))
+    last, _ = await sequence(kit)
+    assert last > first
+
+
+async def test_a_problem_of_a_shift_that_no_longer_exists_ends(kit: Kit) -> None:
+    await put_roster(kit, "oleg", "anna")
+    status, _ = await override(kit, "vera", timedelta(hours=1), timedelta(hours=9))  # who has no phone
+    assert status == 200
+    await problems(kit, ("open", "Vera"))
+    # Mended by overrides that cut the time elsewhere.
+    status, _ = await override(kit, "anna", timedelta(minutes=30), timedelta(hours=5))
+    assert status == 200
+    status, _ = await override(kit, "boris", timedelta(hours=4), timedelta(hours=12))
+    assert status == 200
+    await problems(kit, ("resolved", "Vera"))
+
+
+async def test_a_mistaken_override_is_taken_back_and_nobody_is_phoned_for_it(kit: Kit) -> None:
+    await put_roster(kit, "oleg", "anna", first_week=(monday().date() - timedelta(weeks=2)).isoformat())
+    assert await on_call(kit) == ["oleg", "anna"]
+    status, made = await override(kit, "boris", timedelta(hours=-1), timedelta(hours=3))
+    assert (status, await on_call(kit)) == (200, ["boris", "anna"])
+    running = f"{OVERRIDES}/{made['items'][0]['id']}"
+    status, made = await override(kit, "boris", timedelta(hours=5), timedelta(hours=6))
+    ahead = f"{OVERRIDES}/{made['items'][0]['id']}"
+    before, _ = await sequence(kit)
+    mistake = {"reason": "named the wrong person"}
+    assert (await kit.call("DELETE", running, role="viewer", body=mistake))[0] == 403
+    assert (await kit.call("DELETE", running, body={}))[0] == 422
+    assert (await kit.call("DELETE", f"{OVERRIDES}/999999", body=mistake))[0] == 404
+    status, preview = await kit.call("DELETE", running, body={**mistake, "dry_run": True})
+    assert (status, preview["dry_run"], await on_call(kit)) == (200, True, ["boris", "anna"])
+    for path in (running, ahead):
+        status, answer = await kit.call("DELETE", path, body=mistake)
+        assert (status, [item["person"] for item in answer["items"]]) == (200, ["boris"]), answer
+    assert await on_call(kit) == ["oleg", "anna"]
+    status, roster = await kit.call("GET", "/admin/v1/roster")
+    assert roster["overrides"] == []
+    assert {shift["on_duty"] for shift in roster["shifts"]} == {"oleg", "anna"}
+    assert (await sequence(kit))[0] > before
+    # Twice: the running one is history now, the other was never in force.
+    assert [(await kit.call("DELETE", path, body=mistake))[0] for path in (running, ahead)] == [409, 404]
+    _, audit = await kit.call("GET", "/admin/v1/audit?action=roster.override.delete")
+    assert [(record["actor"], record["reason"], record["before"]["person"]) for record in audit["items"]] == [
+        ("oleg", "named the wrong person", "boris")
+    ] * 2
+    assert [record["after"] is None for record in audit["items"]] == [True, False]  # newest first: ahead, running
+
+    # Boris was announced; he is not waited for, and the person before him is not phoned.
+    async def ended() -> bool:
+        rows = await kit.fetch("SELECT person, ended_at IS NOT NULL AS ended, escalated_at FROM handovers ORDER BY id")
+        assert [(row["person"], row["ended"], row["escalated_at"]) for row in rows if row["person"] == "boris"] in (
+            [("boris", True, None)],
+            [],  # it was taken back before he was announced
+        ), rows
+        return True
+
+    await eventually(ended, within=30)
+    assert "+79990000003" not in await phoned(kit)
+
+
+async def test_nobody_is_on_duty_and_backup_at_once_after_swaps_and_overrides(kit: Kit) -> None:
+    this = monday().date()
+    weeks = [(this + timedelta(weeks=ahead)).isoformat() for ahead in range(3)]
+    await put_roster(kit, "oleg", "anna")
+    status, made = await kit.call("POST", OVERRIDES, body={"swap": weeks[:2], "reason": "a wedding"})
+    assert (status, [item["person"] for item in made["items"]]) == (200, ["anna", "oleg"])
+    assert await on_call(kit) == ["anna", "oleg"]
+    status, _ = await override(kit, "oleg", timedelta(minutes=-5), timedelta(hours=2))  # the backup himself
+    assert (status, await on_call(kit)) == (200, ["oleg", "anna"])
+    status, problem = await override(kit, "oleg", timedelta(hours=1), timedelta(hours=4), place="backup")
+    assert (status, problem["detail"].startswith("oleg is on duty then (from ")) == (422, True)
+    status, _ = await override(kit, "boris", timedelta(minutes=-5), timedelta(hours=1), place="backup")
+    assert (status, await on_call(kit)) == (200, ["oleg", "boris"])
+    status, _ = await override(kit, "boris", timedelta(minutes=-4), timedelta(hours=1))
+    assert (status, await on_call(kit)) == (200, ["boris", "oleg"])
+    _, roster = await kit.call("GET", "/admin/v1/roster")
+    assert all(shift["on_duty"] != shift["backup"] for shift in roster["shifts"])
+    both = {weeks[1]: {"on_duty": "anna", "backup": "anna"}}
+    body = {"first_week": weeks[0], "rotation": ["oleg"], "weeks": both, "reason": "a slip"}
+    status, problem = await kit.call("PUT", "/admin/v1/roster", body=body)
+    assert (status, problem["detail"]) == (
+        422,
+        f"anna cannot be on duty and the backup at once (week of {weeks[1]})",
+    )
+    status, roster = await kit.call(
+        "PUT", "/admin/v1/roster", body={**body, "weeks": {}, "rotation": ["oleg", "oleg"], "backups": ["oleg"]}
+    )
+    assert status == 200
+    assert all(shift["on_duty"] != shift["backup"] for shift in roster["shifts"])
