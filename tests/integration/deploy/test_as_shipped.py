@@ -244,8 +244,8 @@ async def crash_a_workflow(at: Stand) -> dict[str, Any]:
     )
 
     async def workflow() -> Any:
-        page = await at.call("GET", f"{at.url(ORCHESTRATOR)}/admin/v1/workflows?order={answer['number']}")
-        return page["items"] and page["items"][0]
+        page = await at.call("GET", f"{at.url(ORCHESTRATOR)}/admin/v1/workflows?limit=100")
+        return next((each for each in page["items"] if each["order_number"] == answer["number"]), None)
 
     found = await eventually(workflow, within=60, what="the order's workflow")
     crashed = WorkflowCrashedV1(
@@ -273,10 +273,10 @@ async def crash_a_workflow(at: Stand) -> dict[str, Any]:
     finally:
         await broker.stop()
         await task
-    return {"kind": "workflow.crashed", "words": str(found["id"]), "number": answer["number"]}
+    return {"told_as": {"kind": "workflow.crashed", "words": str(found["id"])}, "number": answer["number"]}
 
 
-async def endanger_an_order(at: Stand) -> dict[str, Any]:
+async def endanger_an_order(at: Stand) -> dict[str, str]:
     """A website's order that cannot be taken."""
     body = {"customer": {"name": "Анна", "phone": "+79161234567"}, "positions": [{"id": "milk", "quantity": "many"}]}
     headers = {"Authorization": f"Bearer {at.tokens['website']}"}
@@ -285,7 +285,7 @@ async def endanger_an_order(at: Stand) -> dict[str, Any]:
     return {"kind": "problem.website_order.endangered", "words": ""}
 
 
-async def fail_a_refund(at: Stand, number: str) -> dict[str, Any]:
+async def fail_a_refund(at: Stand, number: str) -> dict[str, str]:
     """A refund that Trust declines for good."""
     await at.sandbox.put_payment("pay-1", captured=17_000)
     await at.sandbox.fault("trust", mode="declined", match="start_refund")
@@ -301,7 +301,7 @@ async def fail_a_refund(at: Stand, number: str) -> dict[str, Any]:
     return {"kind": "problem.refund.error", "words": ""}
 
 
-async def send_an_alert(at: Stand) -> dict[str, Any]:
+async def send_an_alert(at: Stand) -> dict[str, str]:
     """Alertmanager's notification, through the edge."""
     alert = {
         "status": "firing",
@@ -315,7 +315,7 @@ async def send_an_alert(at: Stand) -> dict[str, Any]:
     return {"kind": "problem.alert", "words": "Tips does not answer"}
 
 
-async def send_an_error(at: Stand) -> dict[str, Any]:
+async def send_an_error(at: Stand) -> dict[str, str]:
     """Sentry's webhook, through the edge."""
     event = {
         "event_id": "e1",
@@ -391,17 +391,11 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
         await roster(at)
         assert await at.missing() == set()
 
+        # One after the other: a call about one problem would stand for the others, too.
         crash = await crash_a_workflow(at)
-        raised = [
-            crash,
-            await endanger_an_order(at),
-            await fail_a_refund(at, crash["number"]),
-            await send_an_alert(at),
-            await send_an_error(at),
-        ]
-        incidents = [await at.incident(each["kind"], each["words"]) for each in raised]
-        for incident in incidents:
-            await at.reaches_a_person(incident)
+        await at.reaches_a_person(await at.incident(**crash["told_as"]))
+        for raised in (endanger_an_order(at), fail_a_refund(at, crash["number"]), send_an_alert(at), send_an_error(at)):
+            await at.reaches_a_person(await at.incident(**await raised))
 
         links = await at.links()
         console = f"http://{LOOPBACK}:{ports.services['notifier']}"
@@ -475,8 +469,7 @@ async def test_what_kubernetes_ships_brings_a_problem_to_a_person(
         assert await at.missing() == {"routes", "roster"}  # the example's chats are marked as invented
         await roster(at)
         assert await at.missing() == {"routes"}
-        raised = await send_an_alert(at)
-        await at.reaches_a_person(await at.incident(raised["kind"], raised["words"]))
+        await at.reaches_a_person(await at.incident(**await send_an_alert(at)))
         for link in await at.links():
             await opens(at, link)
         assert "Олег" in await opens(at, f"{at.edge}/on-call")
