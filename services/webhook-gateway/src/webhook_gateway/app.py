@@ -200,7 +200,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     watch_refused = WatchRefused(
         database,
-        sources=sources,
+        sources=sources.schedules,  # also those that were taken out: who still sends is told that he is refused
         start_countdown=partial(rounds.start_countdown, watch),
         clock=clock,
         committed=outbox_relay.wake,

@@ -176,6 +176,19 @@ async def test_replicas_rotation_and_torn_lines_lose_and_double_nothing(start: S
         assert await refused(gateways[0]) == (total, 0)
 
 
+async def test_gateways_with_an_nginx_each_read_their_own_logs(start: Start, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        gateways = []
+        for number in (1, 2, 3):
+            folder = tmp_path / f"edge-{number}"
+            folder.mkdir()
+            (folder / "intake-1.log").write_text("".join(line() for _ in range(10)))
+            gateways.append(
+                await stack.enter_async_context(start(f"gw-{number}", edge_log_dir=folder, edge_log_every=0.1))
+            )
+        await eventually(lambda: _is(refused(gateways[0]), (30, 0)), what="every line of all three")
+
+
 class Crash(BaseException):
     """Stands for the death of the process: nothing behind it runs."""
 

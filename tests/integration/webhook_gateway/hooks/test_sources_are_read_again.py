@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.envelope import parse
+from common.messaging import topology
 from common.testing import eventually
-from tests.integration.webhook_gateway.conftest import SOURCES, TOKEN, Gateway, Start, hook_body
+from tests.integration.webhook_gateway.conftest import SOURCES, TOKEN, Gateway, Start, hook_body, watched
 
 BROKEN = 'configuration_file_broken{file="sources"}'
 
@@ -47,6 +50,20 @@ async def test_a_changed_sources_file_is_in_force_without_a_restart(start: Start
             return await gateway.metric('gateway_countdown_length_seconds{source="market"}') == 65.0
 
         await eventually(scheduled, what="the new source's countdown")
+
+
+async def test_a_source_that_was_taken_out_and_still_sends_is_told(start: Start, tmp_path: Path, amqp_url: str) -> None:
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+        assert await status_of(gateway, "strict", "strict-token") == 200
+        await gateway.deliveries(1)
+        (tmp_path / "sources.json").write_text(json.dumps({"sbermarket": SOURCES["sbermarket"]}))
+
+        async def unknown() -> bool:
+            return await status_of(gateway, "strict", "strict-token") == 404
+
+        await eventually(unknown, within=5, what="that it is gone")
+        problem = parse((await alerts(1))[0], ProblemRaisedV1)
+        assert (problem.kind, problem.source, problem.details["status"]) == ("source.refused", "strict", "404")
 
 
 async def test_a_broken_sources_file_keeps_the_sources_of_before_and_is_shown(start: Start, tmp_path: Path) -> None:

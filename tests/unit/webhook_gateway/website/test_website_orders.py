@@ -160,6 +160,13 @@ async def test_what_does_not_fit_is_422_with_the_field_at_fault_and_endangered(
     assert json.loads(hook.answer or "")["fields"][0]["field"] == field
 
 
+async def test_a_byte_order_mark_before_an_order_is_no_fault() -> None:
+    accept, paths, _ = accepting()
+    body = json.dumps({**ORDER, "externalId": "W-1"}).encode("utf-8-sig")
+    verdict = await accept(replace(SUBMISSION, body=body))
+    assert (verdict.status, [hook.body for hook in paths.kept]) == (201, [body])
+
+
 async def test_what_is_no_json_is_400_and_endangered() -> None:
     accept, paths, _ = accepting()
     verdict = await accept(replace(SUBMISSION, body=b"nonsense"))

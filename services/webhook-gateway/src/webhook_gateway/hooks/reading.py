@@ -36,7 +36,7 @@ TEXTUAL = frozenset({"originalOrderId", "externalId", "storeID", "id"})
 DEEPEST = 64
 """Levels of nesting that a payload may have; the documented one has three."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_INTEGER = 1000  # digits; a double has 309 before its point
 _MOST_PROBLEMS = 20
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,7})(?:\.([0-9]{1,6}))?", re.ASCII)
@@ -192,7 +192,7 @@ def _integer(text: str) -> int | str:
 
 def _parse(body: bytes) -> tuple[Any, bool]:
     try:
-        return orjson.loads(body.removeprefix(_BYTE_ORDER_MARK)), True
+        return orjson.loads(body.removeprefix(BYTE_ORDER_MARK)), True
     except orjson.JSONDecodeError:
         return parse_leniently(body), False
 

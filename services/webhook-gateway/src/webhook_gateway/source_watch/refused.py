@@ -47,7 +47,7 @@ class WatchRefused:
         clock: Clock,
         committed: Callable[[], None],
     ) -> None:
-        """``sources`` are the configured ones, now and later. ``start_countdown`` is called with the source of a refused
+        """``sources`` are those whose orders we know, now and later. ``start_countdown`` is called with the source of a refused
         ``order.created``, ``committed`` when there is something to publish."""
         self._database = database
         self._store = SourceStore(database)

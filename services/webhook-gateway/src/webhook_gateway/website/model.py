@@ -116,7 +116,7 @@ class WebsiteOrder:
 def read_order(body: bytes, *, currency: str) -> WebsiteOrder | None:
     """Read the payload object. None when the body is no JSON object at all. ``currency`` is the site's own."""
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(body.removeprefix(reading.BYTE_ORDER_MARK))
     except orjson.JSONDecodeError:
         return None
     if not isinstance(document, dict):
