@@ -86,7 +86,7 @@ def test_the_tokens_of_the_document_are_those_that_the_services_accept(plan: Pla
     assert [entry["role"] for entry in files["tokens.json"]["tokens"]] == ["viewer", "operator", "admin", "internal"]
 
 
-def test_the_tokens_of_people_are_those_of_the_people_file_who_are_on_the_roster_and_in_the_routes(plan: Plan) -> None:
+def test_people_with_tokens_are_in_the_people_file_the_roster_and_the_routes(plan: Plan) -> None:
     files = {path.name: json.loads(text) for path, text in secret_files(plan.run).items()}
 
     people = {person["id"]: (person["role"], person["token"]) for person in files["people.json"]["people"]}
