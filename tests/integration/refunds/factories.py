@@ -18,7 +18,7 @@ from refunds.app import build
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox
 
-TOKENS = {"internal": "token-internal", "viewer": "token-viewer", "operator": "token-operator"}
+TOKENS = {"internal": "token-internal", "viewer": "token-viewer", "operator": "token-operator", "admin": "token-admin"}
 
 
 @dataclass(slots=True)

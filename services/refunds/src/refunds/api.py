@@ -40,7 +40,7 @@ def routes(
     changes = Changes(database, committed=committed)
     return [
         *RefundRoutes(transactions, clock, gateways=gateways).routes(),
-        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(database, restart)).routes(),
+        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(changes, restart)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database),

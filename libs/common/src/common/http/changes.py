@@ -15,7 +15,6 @@ from common.http.auth import Principal
 from common.http.idempotency import once
 from common.http.routes import Answer, Reply, Request
 from common.postgres import Connection, Database
-from common.telemetry import scrub_text
 
 _BEGIN_ANEW = 3
 
@@ -69,15 +68,14 @@ class Change:
         """Leave an audit record and return its id. It names principal, reason and request by itself.
 
         ``action`` is a constant (``order.recalculate``), ``target`` names the thing (``order:7Q3M…``); ``before`` and ``after`` are
-        JSON-like values or pydantic models and hold no customer's data. ``reason`` only where the request has none of its own; phones and
-        mails in it are masked, as the log is kept when a customer is erased.
+        JSON-like values or pydantic models and hold no customer's data. ``reason`` only where the request has none of its own.
         """
         return await audit.record(
             self.connection,
             principal=self.principal,
             action=action,
             target=target,
-            reason=scrub_text(self.reason if reason is None else reason),
+            reason=self.reason if reason is None else reason,
             before=before,
             after=after,
             request_id=self._request.request_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from common.postgres import Database
@@ -20,13 +20,6 @@ WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.orde
 ORDER BY n.id DESC, coalesce(d.id, 0) DESC
 LIMIT $6
 """
-_INCIDENTS = """
-SELECT * FROM incidents
-WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR severity = $2) AND ($3::text IS NULL OR order_number = $3)
-  AND ($4::bigint IS NULL OR id < $4)
-ORDER BY id DESC
-LIMIT $5
-"""
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
 FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel
@@ -38,24 +31,21 @@ _MUTED = "SELECT count(*) AS muted FROM incidents WHERE muted IS NOT NULL AND st
 _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolved' GROUP BY severity"
 
 
+def select_notifications(
+    *, incident: int | None, order: str | None, state: str | None, before: tuple[Any, ...] | None, limit: int
+) -> tuple[str, Sequence[Any]]:
+    """Return the statement of notices with their deliveries, newest first, and its values.
+
+    A notice that was sent to nobody has one row without a delivery.
+    """
+    return _NOTIFICATIONS, (incident, order, state, *(before or (None, None)), limit)
+
+
 class NotificationReads:
     """Reads only; every answer is one statement."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def notifications(
-        self, *, incident: int | None, order: str | None, state: str | None, before: tuple[str, int] | None, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return notices with their deliveries, newest first; a notice that was sent to nobody has one row without a delivery."""
-        notice, delivery = before if before is not None else (None, None)
-        return await self._fetch(_NOTIFICATIONS, incident, order, state, notice, delivery, limit)
-
-    async def incidents(
-        self, *, state: str | None, severity: str | None, order: str | None, before: int | None, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return incidents, newest first."""
-        return await self._fetch(_INCIDENTS, state, severity, order, before, limit)
 
     async def queue(self) -> dict[str, tuple[int, float]]:
         """Return channel → (deliveries not at their end, age of the oldest in seconds)."""

@@ -7,17 +7,38 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from common.http import AdminChange, PageQuery
+from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
 
-_Name = Annotated[str | None, Field(max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class IncidentQuery(PageQuery):
-    """Filters of the incidents."""
+class IncidentConditions(BaseModel):
+    """Which incidents; all that is given has to hold."""
 
     state: Literal["open", "acknowledged", "resolved"] | None = None
     severity: Literal["critical", "warning", "info"] | None = None
-    order: _Name = None
+    order: Name | None = None
+    kind: Name | None = None
+    service: Name | None = None
+    source: Name | None = None
+
+
+class IncidentQuery(PageQuery, IncidentConditions):
+    """Filters of the incidents."""
+
+
+class IncidentFilter(BulkFilter, IncidentConditions):
+    """Which incidents to change. Without `state` those that are not resolved."""
+
+
+class ChangeIncidents(BulkChange[RowId, IncidentFilter]):
+    """Which incidents: by ids or by a filter. `reason` stands in each incident's history and in the audit log."""
+
+
+class AcknowledgeIncidents(ChangeIncidents):
+    """Which incidents to take."""
+
+    take_over: bool = Field(default=False, description="acknowledge also what somebody else has taken")
 
 
 class IncidentView(BaseModel):

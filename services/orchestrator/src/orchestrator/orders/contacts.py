@@ -20,7 +20,7 @@ from orchestrator.orders.fold import Step
 FEWEST_DIGITS = 4
 _SHORTEST_PART = 3  # letters of a word that are found in its middle; two are found at its beginning
 _TELLING = 3
-"""So many of a word's grams are looked for in the index."""
+"""So many of a word's grams are looked for in the index; of several words one less each."""
 _OF_A_NUMBER = 10  # digits that all spellings of a phone have in common, without the country's
 _WORD = re.compile(r"\w+")
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
@@ -125,7 +125,7 @@ def by_name(said: str) -> Condition | None:
     # A part of a word may stand anywhere in it; two letters begin it.
     parts = [word if len(word) >= _SHORTEST_PART else f" {word}" for word in words]
     # How a word begins tells most: half of all names end alike, and to look that up costs more than it spares.
-    grams = sorted({gram for part in parts for gram in _grams(part)[:_TELLING]})
+    grams = sorted({gram for part in parts for gram in _grams(part)[: _TELLING if len(parts) == 1 else _TELLING - 1]})
     return Condition(
         " AND ".join(["strpos(name, {}) > 0"] * len(parts)),
         tuple(parts),

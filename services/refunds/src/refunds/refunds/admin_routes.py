@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput, Unavailable
 from common.http import (
+    BULK_ERRORS,
     OPERATOR,
     VIEWER,
     AdminChange,
     Answer,
     Change,
     Changes,
-    Done,
-    NotDone,
     Page,
     PageQuery,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.postgres import Database
 from refunds.payments.model import ExceedsCaptured, NothingLeft
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
-from refunds.refunds.queries import find_page
+from refunds.refunds.queries import select_refunds
 from refunds.refunds.restart import Restart, RestartRefund
-from refunds.refunds.restart_many import RestartMany
-from refunds.refunds.store import RefundTransactions
+from refunds.refunds.restart_many import (
+    MOST,
+    ErrorCode,
+    OrderNumber,
+    RefundsRestarted,
+    RestartMany,
+    RestartRefunds,
+    StateName,
+)
+from refunds.refunds.store import RefundTransactions, refund_of
 from refunds.refunds.views import (
     AttemptView,
     CallView,
@@ -42,15 +49,15 @@ from refunds.refunds.views import (
     view,
 )
 
-_MOST = 100
 _NOT_NOW = (UnknownRefund, NotInError, VersionMismatch, GatewayNoAnswer, ExceedsCaptured, NothingLeft, Unavailable)
 
 
 class RefundQuery(PageQuery):
     """Filters of the list, exact matches."""
 
-    state: Annotated[str | None, Field(max_length=16, description="number or name: `7`, `ERROR`, `RS_ERROR`")] = None
-    order: Annotated[str | None, Field(max_length=64, description="the order's number")] = None
+    state: StateName | None = None
+    order: OrderNumber | None = None
+    error: ErrorCode | None = None
 
 
 class RestartBody(AdminChange):
@@ -65,40 +72,6 @@ class RestartAnswer(BaseModel):
     outcome: str
     dry_run: bool
     refund: RefundView
-
-
-class RestartManyBody(AdminChange):
-    """Which refunds, all of them in RS_ERROR: of one order, named ones, or those with one error code, oldest first."""
-
-    order: Annotated[str | None, Field(min_length=1, max_length=64, description="the order's number")] = None
-    ids: Annotated[tuple[UUID, ...], Field(max_length=_MOST)] = ()
-    error: Annotated[str | None, Field(min_length=1, max_length=64, description="`gateway_silent`, `declined`, …")] = (
-        None
-    )
-    limit: Annotated[int, Field(ge=1, le=_MOST)] = _MOST
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> RestartManyBody:
-        if sum((self.order is not None, bool(self.ids), self.error is not None)) != 1:
-            raise ValueError("name an order, ids, or an error: exactly one of them")
-        return self
-
-
-class RestartedItem(BaseModel):
-    """One refund: what came of it (with `dry_run`: would come of it), or the code why nothing did."""
-
-    refund_id: str
-    outcome: str | None = Field(description="`restarted`, `adopted_pending`, `adopted_success`; null when refused")
-    code: str | None = Field(description="why it was refused")
-    detail: str | None
-    refund: RefundView | None
-
-
-class RestartedMany(BaseModel):
-    """Item by item. A refused item leaves the others alone."""
-
-    dry_run: bool
-    items: list[RestartedItem]
 
 
 class RefundAdminRoutes:
@@ -120,18 +93,18 @@ class RefundAdminRoutes:
 
     async def _find(self, request: Request[None, RefundQuery]) -> Page[RefundView]:
         query = request.query
-        state = None
-        if query.state is not None:
-            state = state_named(query.state)
-            if state is None:
-                raise InvalidInput(f"there is no state {query.state}")
-        position = decode_cursor(query.cursor, str)
-        try:
-            before = None if position is None else UUID(position[0])
-        except ValueError:
-            raise InvalidInput("the cursor is malformed") from None
-        found = await find_page(self._database, state=state, order=query.order, before=before, limit=query.limit + 1)
-        return page_of(found, limit=query.limit, item=view, key=lambda refund: (refund.id,))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
+            return select_refunds(
+                state=None if query.state is None else state_named(query.state),
+                order=query.order,
+                error=query.error,
+                before=None if after is None else after[0],
+                limit=limit,
+                newest_first=True,
+            )
+
+        return await listed(self._database, query, select, key={"id": UUID}, item=lambda row: view(refund_of(row)))
 
     async def _history(self, request: Request[None, None]) -> HistoryList:
         refund_id = str(request.path_uuid("id"))
@@ -159,18 +132,6 @@ class RefundAdminRoutes:
         async def work(change: Change) -> RestartAnswer:
             done = await self._restart.carry_out(change, refund_id, expected_version=version, evidence=evidence)
             return RestartAnswer(outcome=done.outcome, dry_run=change.dry_run, refund=_shown(done, change))
-
-        return await self._changes.carry_out(request, work)
-
-    async def _restart_chosen(self, request: Request[RestartManyBody, None]) -> Answer:
-        """Ask the gateway about each, then restart them in one transaction, a refused one rolled back alone."""
-        body = request.body
-        chosen = await self._restart_many.choose(ids=body.ids, order=body.order, error=body.error, limit=body.limit)
-        found = await self._restart_many.ask(chosen)
-
-        async def work(change: Change) -> RestartedMany:
-            items = await self._restart_many.carry_out(change, found)
-            return RestartedMany(dry_run=change.dry_run, items=[_item(item, change) for item in items])
 
         return await self._changes.carry_out(request, work)
 
@@ -225,13 +186,13 @@ class RefundAdminRoutes:
             Route(
                 method="POST",
                 path="/admin/v1/refunds/restart",
-                handler=self._restart_chosen,
-                summary="Restart refunds in RS_ERROR, by order, by name or by error",
-                description=f"At most {_MOST} at a time, item by item; each as in the restart of one: the payment system is asked "
+                handler=self._restart_many,
+                summary="Restart many refunds in RS_ERROR, by ids or by a filter",
+                description=f"At most {MOST} at a time, item by item; each as in the restart of one: the payment system is asked "
                 "first, and a refund that it says nothing certain about is left alone. With `dry_run` nothing changes.",
-                request=RestartManyBody,
-                response=RestartedMany,
-                errors=(InvalidInput, UnknownRefund, Unavailable),
+                request=RestartRefunds,
+                response=RefundsRestarted,
+                errors=(*BULK_ERRORS, Unavailable),
                 roles=OPERATOR,
                 idempotent=True,
                 tags=("admin",),
@@ -241,12 +202,3 @@ class RefundAdminRoutes:
 
 def _shown(done: Restart, change: Change) -> RefundView:
     return view(done.before if change.dry_run else done.after)
-
-
-def _item(item: Done[str, Restart] | NotDone[str], change: Change) -> RestartedItem:
-    if isinstance(item, NotDone):
-        return RestartedItem(refund_id=item.key, outcome=None, code=item.code, detail=item.detail, refund=None)
-    restarted = item.answer
-    return RestartedItem(
-        refund_id=item.key, outcome=restarted.outcome, code=None, detail=None, refund=_shown(restarted, change)
-    )

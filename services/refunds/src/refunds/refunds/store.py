@@ -12,7 +12,7 @@ from uuid import UUID
 from common.contracts import Envelope, Message
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
-from common.telemetry import get_logger
+from common.telemetry import get_logger, scrub_text
 from refunds.payments.store import PaymentStore
 from refunds.providers.gateway import Impossible
 from refunds.providers.model import Attempt, GatewayCall
@@ -106,10 +106,19 @@ class RefundStore:
     async def record(
         self, refund: Refund, *, before: RefundState | None, happened: str, actor: str, detail: str
     ) -> None:
-        """Append to the history; ``before`` is None for a new refund."""
+        """Append to the history; ``before`` is None for a new refund. Phones and mails in ``detail`` are masked: it is kept for good."""
         r = refund
         await self.connection.execute(
-            sql.RECORD, UUID(r.id), r.version, r.attempt, before, r.state, happened, actor, detail[:2000], r.state_since
+            sql.RECORD,
+            UUID(r.id),
+            r.version,
+            r.attempt,
+            before,
+            r.state,
+            happened,
+            actor,
+            scrub_text(detail)[:2000],
+            r.state_since,
         )
         self._count(partial(self.metrics.moved, before, r.state))
         names = {"refund_id": r.id, "order_number": r.order_number, "state": r.state.name}
