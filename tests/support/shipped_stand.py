@@ -64,7 +64,7 @@ class Ports:
         }
         for there in sorted(here, key=len, reverse=True):
             value = value.replace(there, here[there])
-        return {"0.0.0.0": LOOPBACK, "sandbox": LOOPBACK, "mail.example.com": LOOPBACK}.get(value, value)  # noqa: S104
+        return {"0.0.0.0": LOOPBACK, "sandbox": LOOPBACK, "mail.example.com": LOOPBACK}.get(value, value)  # noqa: S104 - replaced
 
     @property
     def _gateway(self) -> str:
