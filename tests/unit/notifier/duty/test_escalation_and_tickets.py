@@ -198,7 +198,7 @@ def test_a_wrong_directory_is_refused_with_one_line_and_none_of_its_values() -> 
         read_people(f'{{"people": [{person}]}}', name="p")
     assert "secret" not in error.value.detail
     for text, message in (
-        ('{"people": [{"id": "a", "name": "A"}, {"id": "a", "name": "B"}]}', "names somebody twice"),
+        ('{"people": [{"id": "a", "name": "A"}, {"id": "a", "name": "B"}]}', "somebody is named twice"),
         ('{"people": [], "owners": {"x": ["a"]}}', "x names 'a', who is not among the people"),
         (
             '{"people": [{"id": "a", "name": "A", "telegram": 1}, {"id": "b", "name": "B", "telegram": 1}]}',
