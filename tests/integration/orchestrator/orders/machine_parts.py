@@ -14,7 +14,6 @@ from common.http import Change, Principal
 from common.postgres import Connection
 from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowEvent
 from orchestrator.orders.life import OrderLife
-from orchestrator.orders.masks import masked
 from tests.integration.orchestrator.orders.order_reference import Expected, Sent, Told
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -132,21 +131,19 @@ def wanted(order: Expected | None) -> tuple[Any, ...] | None:
 _NAMES = ("address", "customer.phone", "comment", "delivery_window", "store_id")
 
 
-def told(announced: Sequence[Envelope], order: Expected) -> bool:
-    """Whether pickers and store were told what the order is beside its goods: at its creation, or as a change that notifies them."""
-    sent = [(envelope.type, envelope.data or {}) for envelope in announced]
+def told(announced: Sequence[Envelope], order: Expected, effective: Sequence[Sent]) -> bool:
+    """Whether pickers and store were notified that what differs from the order's beginning has changed.
+
+    A creation that came first was announced, and is none of the order's beginning where an earlier one came late.
+    """
     named = {
-        name for _, said in sent if said.get("notify") for name, _, _ in said.get("difference", {}).get("fields", ())
+        name
+        for envelope in announced
+        if (envelope.data or {}).get("notify")
+        for name, _, _ in (envelope.data or {}).get("difference", {}).get("fields", ())
     }
-    created = next(said["order"] for kind, said in sent if kind == "orders.order.created.v1")
-    at_first = Told(
-        created.get("address"),
-        (created.get("customer") or {}).get("phone"),
-        created.get("comment"),
-        (created.get("delivery_window") or {}).get("text"),
-        created.get("store_id"),
-    )
-    return all(
-        name in named or now in {began, None} or masked(name, now) == first
-        for name, began, now, first in zip(_NAMES, order.began, order.told, at_first, strict=True)
+    began = {hook.told for hook in effective if hook.kind == "order.created"}
+    return any(
+        {name for name, before, now in zip(_NAMES, each, order.told, strict=True) if before != now} <= named
+        for each in began
     )

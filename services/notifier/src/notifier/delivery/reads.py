@@ -20,6 +20,15 @@ WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.orde
 ORDER BY n.id DESC, coalesce(d.id, 0) DESC
 LIMIT $6
 """
+_INCIDENT = "SELECT * FROM incidents WHERE id = $1"
+_HISTORY = """
+SELECT * FROM (SELECT id, actor, act, text, at FROM incident_history WHERE incident_id = $1 ORDER BY id DESC LIMIT $2) AS h ORDER BY id
+"""
+_CALLS = """
+SELECT id::text AS id, person, occasion, state, attempts, reason, outside_id, created_at, claimed_at, ended_at
+FROM calls WHERE incident_id = $1 ORDER BY created_at, id LIMIT $2
+"""
+_TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
 FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel
@@ -42,10 +51,24 @@ def select_notifications(
 
 
 class NotificationReads:
-    """Reads only; every answer is one statement."""
+    """Reads only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def incident(self, incident_id: int, *, limit: int) -> dict[str, Any] | None:
+        """Return one incident with the last lines of its history, its newest notices, its calls and its timer; None if there is none."""
+        found = await self._fetch(_INCIDENT, incident_id)
+        if not found:
+            return None
+        statement, values = select_notifications(incident=incident_id, order=None, state=None, before=None, limit=limit)
+        return {
+            **found[0],
+            "history": await self._fetch(_HISTORY, incident_id, limit),
+            "notices": await self._fetch(statement, *values),
+            "calls": await self._fetch(_CALLS, incident_id, limit),
+            "timers": await self._fetch(_TIMERS, incident_id),
+        }
 
     async def queue(self) -> dict[str, tuple[int, float]]:
         """Return channel → (deliveries not at their end, age of the oldest in seconds)."""

@@ -36,7 +36,7 @@ class DeliveryRoutes:
             )
 
         key = {"notice_id": UUID, "delivery_id": int}
-        return await listed(self._database, query, select, key=key, item=_notification)
+        return await listed(self._database, query, select, key=key, item=notification_of)
 
     async def test_message(self, request: Request[TestMessage, None]) -> Answer:
         """Put a test message into a destination's chat."""
@@ -71,7 +71,8 @@ class DeliveryRoutes:
         ]
 
 
-def _notification(row: Mapping[str, Any]) -> Notification:
+def notification_of(row: Mapping[str, Any]) -> Notification:
+    """Read a row of the notification log, with the text as it was sent."""
     document = row["document"]
     text = None if document is None else "\n".join(text_of(line) for line in Document.from_json(document).flatten())
     known = {

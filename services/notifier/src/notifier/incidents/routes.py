@@ -10,6 +10,8 @@ from common.errors import Conflict, NotFound
 from common.http import BULK_ERRORS, OPERATOR, VIEWER, Answer, BulkAnswer, Change, Changes, Page, Request, Route, listed
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
+from notifier.delivery.reads import NotificationReads
+from notifier.delivery.routes import notification_of
 from notifier.incidents import views as models
 from notifier.incidents.act import Act, ActOnIncident, patiently
 from notifier.incidents.act_on_many import act_on_many
@@ -18,6 +20,7 @@ from notifier.incidents.store import IncidentStore, select_incidents
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
+_STORY = 500
 
 
 class IncidentRoutes:
@@ -26,6 +29,7 @@ class IncidentRoutes:
     def __init__(self, *, database: Database, act: ActOnIncident, wake: Callable[[], None]) -> None:
         self._changes = Changes(database, committed=wake)
         self._database = database
+        self._reader = NotificationReads(database)
         self._act = act
 
     async def incidents(self, request: Request[None, models.IncidentQuery]) -> Page[models.IncidentView]:
@@ -41,6 +45,13 @@ class IncidentRoutes:
             key={"id": int},
             item=lambda row: models.IncidentView(**dict(row)),
         )
+
+    async def incident(self, request: Request[None, None]) -> models.IncidentStory:
+        """Answer one incident with everything that was done about it."""
+        row = await self._reader.incident(request.path_int("id"), limit=_STORY)
+        if row is None:
+            raise NotFound("no such incident")
+        return models.IncidentStory.model_validate({**row, "notices": list(map(notification_of, row["notices"]))})
 
     async def act_on_many(
         self, act: Literal["ack", "resolve"], request: Request[models.ChangeIncidents, None]
@@ -63,7 +74,7 @@ class IncidentRoutes:
             incident_id=incident_id,
             act=act,
             actor=request.principal.name,
-            text=request.body.reason,
+            text=change.reason,
             dry_run=change.dry_run,
             take_over=request.body.take_over,
         )
@@ -90,6 +101,16 @@ class IncidentRoutes:
                 summary="Problems, newest first",
                 query=models.IncidentQuery,
                 response=Page[models.IncidentView],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/incidents/{id}",
+                handler=self.incident,
+                summary="One problem with its history, notices, calls and timers",
+                response=models.IncidentStory,
+                errors=(NotFound,),
                 roles=VIEWER,
                 tags=_ADMIN,
             ),

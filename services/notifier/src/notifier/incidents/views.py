@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
+from notifier.delivery.views import Notification
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -71,6 +72,48 @@ class IncidentView(BaseModel):
     resolved_at: datetime | None
     resolved_by: str | None
     version: int
+
+
+class HistoryLine(BaseModel):
+    """What happened to an incident: who did what, and what they said."""
+
+    id: int
+    actor: str
+    act: str
+    text: str
+    at: datetime
+
+
+class CallView(BaseModel):
+    """A phone call: `placed` is with the provider; `covered` is said by another call; `needless`: its problem was taken before."""
+
+    id: str
+    person: str
+    occasion: str
+    state: str
+    attempts: int
+    reason: str | None
+    outside_id: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    ended_at: datetime | None
+
+
+class TimerView(BaseModel):
+    """The next step of the escalation chain; `due_at` null: nothing more comes by itself."""
+
+    step: int
+    round: int
+    due_at: datetime | None
+
+
+class IncidentStory(IncidentView):
+    """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
+
+    history: list[HistoryLine]
+    notices: list[Notification]
+    calls: list[CallView]
+    timers: list[TimerView]
 
 
 class IncidentChange(AdminChange):
