@@ -12,7 +12,16 @@ from common.errors import ConfigurationError
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ReadyGate,
+    TableSizes,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from notifier.api import DESCRIPTION, NAME, routes_of
@@ -43,7 +52,7 @@ from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.messages.links import Links
 from notifier.messages.words import Words
-from notifier.metrics import NotifierMetrics, PeopleMetrics
+from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.providers import configured, open_channels, open_tracker, secret
@@ -67,6 +76,7 @@ _ROSTER_SECONDS = 5.0
 _PEOPLE_SECONDS = 2.0
 _WEBHOOK_SECONDS = 60.0
 _RETENTION_SECONDS = 300.0
+_SIZES_SECONDS = 60.0
 _BUTTONS_SECONDS = 3600.0
 _BUTTONS_KEPT = timedelta(days=7)
 _UNMUTED_AT_A_TIME = 100
@@ -296,6 +306,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    sizes = TableSizes(registry, TABLES)
+    every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
     beat = Beat(
         database=database,

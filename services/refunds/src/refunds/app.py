@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,16 @@ from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ReadyGate,
+    TableSizes,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry.metrics import new_registry
 from refunds import api
 from refunds.differences.store import count_differences
@@ -45,6 +55,7 @@ from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
+from refunds.tables import TABLES
 
 NAME = "refunds"
 DESCRIPTION = "Gives money back through the payment systems: each refund at most once, never more than was captured."
@@ -53,6 +64,7 @@ GATEWAYS = (TRUST, YOOKASSA)
 _GAUGES_SECONDS = 5.0
 _RECONCILE_EVERY_SECONDS = 60.0
 _RETENTION_SECONDS = 3600.0
+_SIZES_SECONDS = 60.0
 
 
 async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock | None = None) -> Application:
@@ -110,6 +122,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    sizes = TableSizes(registry, TABLES)
+    every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
     for spec, handler, key in (
         (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),
         (REFUNDS_WORK, parts.consumers.begin_attempts, attempt_key),

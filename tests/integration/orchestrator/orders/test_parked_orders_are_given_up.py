@@ -36,7 +36,6 @@ async def pruned(pool: Database) -> int:
         database=pool,
         keep_events=day,
         keep_timeline=400 * day,
-        keep_inbox=400 * day,
         clock=ManualClock(datetime.now(UTC) + 2 * day),
         metrics=OrchestratorMetrics(new_registry()),
     )

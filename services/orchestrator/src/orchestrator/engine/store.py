@@ -205,8 +205,7 @@ _RELEASE = """
 WITH mine AS (SELECT workflow_id FROM workflow_ready WHERE owner = $1 ORDER BY workflow_id FOR UPDATE)
 UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL FROM mine WHERE q.workflow_id = mine.workflow_id
 """
-# Those whose worker dies again are made ready apart from each other: else whoever is carried out beside the one that kills would be so
-# each time, and be blamed as well.
+# Who dies again is made ready at random: else the same ones would be carried out beside the one that kills, and be blamed as well.
 _RELEASE_EXPIRED = """
 WITH gone AS (
     SELECT workflow_id FROM workflow_ready WHERE owner IS NOT NULL AND lease_until < clock_timestamp()
@@ -232,9 +231,9 @@ class WorkflowStore:
         self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
-        """Take up to ``limit`` runnable workflows, the longest ready first. No other owner gets them until the lease ends.
+        """Take up to ``limit`` runnable workflows, the longest ready first; a suspect alone, with its next event (migration 0220).
 
-        One whose worker has died is suspect until its last event is done: it is taken alone, with its next event only.
+        No other owner gets them until the lease ends.
         """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._pool))
@@ -267,10 +266,7 @@ class WorkflowStore:
             await connection.execute(_RELEASE, owner)
 
     async def release_expired(self, *, apart: float = 0.0) -> int:
-        """Free the workflows whose lease has ended, counting a failure each, and return how many there were.
-
-        Those that had failed before become ready at random within ``apart`` seconds for each failure.
-        """
+        """Free workflows whose lease has ended, counting a failure, each within ``apart`` seconds a former one; return how many."""
         async with self._database.acquire() as connection:
             status: str = await connection.execute(_RELEASE_EXPIRED, apart)
         return int(status.rpartition(" ")[2])
