@@ -15,6 +15,7 @@ from common.testing import eventually
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, Service
 from suite_local.ports import LOOPBACK
+from suite_local.shipped import on_this_host
 from tests.support.processes import Program
 
 MakeEdge = Callable[..., AbstractAsyncContextManager[Any]]
@@ -62,8 +63,7 @@ class Ports:
             " resolve": "",  # Debian's nginx knows it not, and these are numbers
             **places,
         }
-        for there in sorted(here, key=len, reverse=True):
-            value = value.replace(there, here[there])
+        value = on_this_host(value, here)
         return {"0.0.0.0": LOOPBACK, "sandbox": LOOPBACK, "mail.example.com": LOOPBACK}.get(value, value)  # noqa: S104 - replaced
 
     @property

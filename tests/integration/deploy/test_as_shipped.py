@@ -28,7 +28,7 @@ from notifier.settings import NotifierSettings
 from sandbox.settings import from_sources
 from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERVICES
 from suite_local.ports import LOOPBACK
-from tests.support.shipped import DEPLOY, compose_file, example_values, kubernetes_environment
+from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
 from tests.support.shipped_stand import MakeDatabase, MakeEdge, Ports, Stand, stand
 
 pytestmark = pytest.mark.timeout(300)
@@ -175,13 +175,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
         for name, value in compose["services"]["nginx"]["environment"].items()
         if not name.startswith("NGINX_")
     }
-    files = {
-        name: {
-            Path(each["target"]).name: compose["configs"][each["source"]]["content"]
-            for each in compose["services"][container].get("configs", ())
-        }
-        for name, container in containers.items()
-    }
+    files = {name: files_of(compose, container) for name, container in containers.items()}
     outside = {
         name: ports.translated(value, {}) for name, value in compose["services"]["sandbox"]["environment"].items()
     }
