@@ -98,14 +98,14 @@ class Stand:
         assert answer["covered"] == (not answer["missing"])
         return {hole["what"] for hole in answer["missing"]}
 
-    async def incident(self, kind: str, words: str) -> dict[str, Any]:
+    async def incident(self, kind: str, words: str, *, within: float = 60) -> dict[str, Any]:
         """The open incident of that kind that says so, when it is there."""
 
         async def found() -> Any:
             page = await self.call("GET", f"{self.url(NOTIFIER)}/admin/v1/incidents?state=open&limit=100")
             return next((each for each in page["items"] if each["kind"] == kind and words in each["summary"]), None)
 
-        incident: dict[str, Any] = await eventually(found, within=60, what=f"an incident {kind}")
+        incident: dict[str, Any] = await eventually(found, within=within, what=f"an incident {kind}")
         return incident
 
     async def reaches_a_person(self, incident: Mapping[str, Any]) -> None:
