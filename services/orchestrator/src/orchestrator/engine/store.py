@@ -205,7 +205,6 @@ _RELEASE = """
 WITH mine AS (SELECT workflow_id FROM workflow_ready WHERE owner = $1 ORDER BY workflow_id FOR UPDATE)
 UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL FROM mine WHERE q.workflow_id = mine.workflow_id
 """
-# Who dies again is made ready at random: else the same ones would be carried out beside the one that kills, and be blamed as well.
 _RELEASE_EXPIRED = """
 WITH gone AS (
     SELECT workflow_id FROM workflow_ready WHERE owner IS NOT NULL AND lease_until < clock_timestamp()
@@ -213,7 +212,7 @@ WITH gone AS (
 )
 UPDATE workflow_ready AS q
    SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), attempts = q.attempts + 1,
-       suspect = true, ready_at = now() + random() * q.attempts * make_interval(secs => $1)
+       suspect = true, ready_at = now()
   FROM gone WHERE q.workflow_id = gone.workflow_id
 """
 
@@ -231,7 +230,8 @@ class WorkflowStore:
         self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
-        """Take up to ``limit`` runnable workflows, the longest ready first; a suspect alone, with its next event (migration 0220).
+        """Take up to ``limit`` runnable workflows, the longest ready first; a suspect alone, with its next event, while no other
+        suspect is out (migration 0220).
 
         No other owner gets them until the lease ends.
         """
@@ -265,10 +265,10 @@ class WorkflowStore:
         async with self._database.acquire() as connection:
             await connection.execute(_RELEASE, owner)
 
-    async def release_expired(self, *, apart: float = 0.0) -> int:
-        """Free workflows whose lease has ended, counting a failure, each within ``apart`` seconds a former one; return how many."""
+    async def release_expired(self) -> int:
+        """Free the workflows whose lease has ended, counting a failure each, and return how many there were. They are suspect now."""
         async with self._database.acquire() as connection:
-            status: str = await connection.execute(_RELEASE_EXPIRED, apart)
+            status: str = await connection.execute(_RELEASE_EXPIRED)
         return int(status.rpartition(" ")[2])
 
 

@@ -35,7 +35,6 @@ LEASE_LOST = "lease_lost"
 UNEXPECTED = "unexpected_error"
 """The code of an event on which a handler failed by a bug, its own or of what it uses."""
 _DEATHS_AT_LEAST = 3  # the first blames a whole batch
-_APART_SECONDS = 5.0
 _UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
 
 
@@ -362,7 +361,7 @@ def _log_steps(done: Sequence[tuple[Claim, StepLog]]) -> None:
 
 async def free_leases(store: WorkflowStore, metrics: OrchestratorMetrics, notify: Callable[[], None]) -> None:
     """Give workflows whose worker died to another one. A job of every replica."""
-    freed = await store.release_expired(apart=_APART_SECONDS)
+    freed = await store.release_expired()
     if freed:
         metrics.expired.inc(freed)
         _log.warning("leases_expired", workflows=freed)

@@ -2,8 +2,10 @@
 -- Of a batch nobody can say which event killed its worker. Each workflow whose worker has died is suspect until its last event is done.
 ALTER TABLE workflow_ready ADD COLUMN suspect boolean NOT NULL DEFAULT false;
 
--- As before (0140), and a suspect is lent alone and event by event, so that no neighbour of an event that kills may use up its attempts.
--- The rows that are picked and not taken are locked until the statement ends.
+CREATE INDEX workflow_ready_suspect ON workflow_ready (lane, ready_at, workflow_id) WHERE suspect;
+
+-- As before (0140), and a suspect is lent alone, event by event, and only while no other one is out, wherever: one that kills its process
+-- takes whatever is carried out in it along, so that the same neighbour could be hit each time and use up its attempts.
 CREATE OR REPLACE FUNCTION workflow_take(p_owner text, p_limit integer, p_lease interval, p_events integer, p_lane smallint)
 RETURNS TABLE (workflow_id bigint, order_number text, kind text, key text, done_seq integer, fence bigint, attempts smallint,
                seq integer, type text, event_id text, attributes jsonb, payload bytea, traceparent text,
@@ -12,22 +14,38 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     claimed bigint[];
 BEGIN
-    WITH picked AS (
-        SELECT r.workflow_id, r.ready_at, r.suspect FROM workflow_ready AS r
-        WHERE r.owner IS NULL AND r.lane = p_lane AND r.ready_at <= clock_timestamp()
-        ORDER BY r.ready_at, r.workflow_id
-        LIMIT p_limit
-        FOR UPDATE SKIP LOCKED
-    ), oldest AS (
-        SELECT p.workflow_id, p.suspect FROM picked AS p ORDER BY p.ready_at, p.workflow_id LIMIT 1
-    ), taken AS (
-        UPDATE workflow_ready AS r
-           SET owner = p_owner, lease_until = clock_timestamp() + p_lease, fence = nextval('workflow_fence')
-          FROM picked AS p, oldest AS o
-         WHERE r.workflow_id = p.workflow_id AND (p.workflow_id = o.workflow_id OR NOT (o.suspect OR p.suspect))
-        RETURNING r.workflow_id
-    )
-    SELECT array_agg(t.workflow_id) INTO claimed FROM taken AS t;
+    IF EXISTS (SELECT FROM workflow_ready AS r WHERE r.suspect AND r.owner IS NULL AND r.lane = p_lane AND r.ready_at <= clock_timestamp())
+       AND pg_try_advisory_xact_lock(hashtext('workflow_take.suspect')) THEN
+        WITH picked AS (
+            SELECT r.workflow_id FROM workflow_ready AS r
+            WHERE r.suspect AND r.owner IS NULL AND r.lane = p_lane AND r.ready_at <= clock_timestamp()
+              AND NOT EXISTS (SELECT FROM workflow_ready AS o WHERE o.suspect AND o.owner IS NOT NULL)
+            ORDER BY r.ready_at, r.workflow_id
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE workflow_ready AS r
+               SET owner = p_owner, lease_until = clock_timestamp() + p_lease, fence = nextval('workflow_fence')
+              FROM picked AS p WHERE r.workflow_id = p.workflow_id
+            RETURNING r.workflow_id
+        )
+        SELECT array_agg(t.workflow_id) INTO claimed FROM taken AS t;
+    END IF;
+    IF claimed IS NULL THEN
+        WITH picked AS (
+            SELECT r.workflow_id FROM workflow_ready AS r
+            WHERE r.owner IS NULL AND r.lane = p_lane AND r.ready_at <= clock_timestamp() AND NOT r.suspect
+            ORDER BY r.ready_at, r.workflow_id
+            LIMIT p_limit
+            FOR UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE workflow_ready AS r
+               SET owner = p_owner, lease_until = clock_timestamp() + p_lease, fence = nextval('workflow_fence')
+              FROM picked AS p WHERE r.workflow_id = p.workflow_id
+            RETURNING r.workflow_id
+        )
+        SELECT array_agg(t.workflow_id) INTO claimed FROM taken AS t;
+    END IF;
     IF claimed IS NULL THEN
         RETURN;
     END IF;
