@@ -223,7 +223,7 @@ class RefundHistories(RuleBasedStateMachine):
         for _ in range(3):
             self.run(self.world.work(self.world.instance()))
             self.run(self.world.deliver())
-            self.world.pass_time(4 * 86400.0 if fault.mode is FaultMode.ERROR else 400.0)
+            self.pass_time(4 * 86400.0 if fault.mode is FaultMode.ERROR else 400.0)
         if healed:
             self.run(self._heal())
 
