@@ -25,7 +25,7 @@ from common.testing import eventually
 from refunds.reconciliation.check import check
 from refunds.reconciliation.check_refunds import read_books, read_ledgers
 from refunds.reconciliation.store import SENT_SINCE
-from refunds.refunds.queries import CLAIM, IN_ERROR, PAGE, UNFINISHED
+from refunds.refunds.queries import CLAIM, LISTED, UNFINISHED
 from refunds.refunds.statements import BY_KEY
 from suite_local.ports import free_port
 from tests.bench.figures import figure
@@ -169,8 +169,8 @@ async def plans(dsn: str) -> None:
     asked = {
         "claim": (CLAIM, ["now()", "16", "'bench'", "now()"]),
         "gauges": (UNFINISHED, []),
-        "errors": (IN_ERROR, ["NULL", "NULL", "100"]),
-        "of an order": (PAGE, ["NULL", "'N77'", "NULL", "50"]),
+        "errors": (LISTED.format(""), ["7", "NULL", "NULL", "NULL", "NULL", "100"]),
+        "of an order": (LISTED.format("DESC"), ["NULL", "'N77'", "NULL", "NULL", "NULL", "50"]),
         "by key": (BY_KEY, ["'old-77'"]),
         "reconciled since": (SENT_SINCE, ["now() - interval '2 days'", "now()", "NULL", "200"]),
     }

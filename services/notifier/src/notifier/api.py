@@ -20,6 +20,7 @@ from notifier.coverage.routes import CoverageRoutes
 from notifier.delivery.routes import DeliveryRoutes
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
+from notifier.duty.roster_store import people_on_roster
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
@@ -29,7 +30,9 @@ from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
 from notifier.pages.routes import Pages
+from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
+from notifier.people.routes import PeopleRoutes
 from notifier.providers import configured
 from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
@@ -52,7 +55,7 @@ def routes_of(
     tokens: TokenBook,
     table: Routes,
     words: Words,
-    directory: Directory,
+    people: CurrentPeople,
     problems: Problems,
     act: ActOnIncident,
     acknowledge: AcknowledgeFromComment,
@@ -60,7 +63,7 @@ def routes_of(
     wake: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
-    clock, vocabulary = SystemClock(), settings.vocabulary
+    clock, directory, vocabulary = SystemClock(), people.directory, settings.vocabulary
     send_test = SendTest(
         routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
@@ -103,6 +106,7 @@ def routes_of(
         *buttons.routes(),
         *TicketRoutes(database=database, change_ticket=change_ticket, wake=wake).routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
+        *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),
         *CoverageRoutes(coverage).routes(),
         *Pages(database=database, tokens=tokens, words=words).routes(),
@@ -133,7 +137,7 @@ def openapi() -> dict[str, Any]:
         tokens=TokenBook(()),
         table=table,
         words=words,
-        directory=directory,
+        people=CurrentPeople(directory=directory, name=""),
         problems=problems,
         act=act,
         acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=()),

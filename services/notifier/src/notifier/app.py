@@ -44,7 +44,7 @@ from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
-from notifier.people.file import read_people
+from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.providers import configured, open_channels, open_tracker, secret
 from notifier.recipes.http import HttpRecipes
@@ -64,6 +64,7 @@ _SWEEP_SECONDS = 1.0
 _UNMUTE_SECONDS = 2.0
 _GAUGES_SECONDS = 5.0
 _ROSTER_SECONDS = 5.0
+_PEOPLE_SECONDS = 2.0
 _WEBHOOK_SECONDS = 60.0
 _RETENTION_SECONDS = 300.0
 _BUTTONS_SECONDS = 3600.0
@@ -79,11 +80,12 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     tokens = TokenBook.load(settings.tokens_file)
     name, text = str(settings.routes_file), _read(settings.routes_file, "routes")
     table, inhibitions = read_routes(text, name=name), read_inhibitions(text, name=name)
-    people = settings.people_file
-    directory = Directory() if people is None else read_people(_read(people, "people"), name=str(people))
+    directory = Directory()
+    people = CurrentPeople(directory=directory, name=str(settings.people_file))
+    if settings.people_file is not None:
+        people.read(_read(settings.people_file, "people"))
     words, environment, links = Words(settings.language), settings.environment, Links(settings.console_url)
     registry = new_registry()
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
@@ -107,6 +109,16 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         inhibitions=inhibitions,
         links=links,
     )
+
+    def read_routes_again(raw: bytes) -> None:
+        read, rules = read_routes(raw, name=name), read_inhibitions(raw, name=name)
+        table.take_over(read)
+        problems.inhibit_by(rules)
+
+    watched = {"tokens": (settings.tokens_file, tokens.read), "routes": (settings.routes_file, read_routes_again)}
+    if settings.people_file is not None:
+        watched["people"] = (settings.people_file, people.read)
+    watch_files(lifecycle, registry, watched)
     act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
     acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
     coverage = CheckCoverage(
@@ -124,7 +136,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         tokens=tokens,
         table=table,
         words=words,
-        directory=directory,
+        people=people,
         problems=problems,
         act=act,
         acknowledge=acknowledge,
@@ -143,6 +155,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
     await require_schema(database, NAME)
     schema.open()
+    await people.look(database)
+    every(lifecycle, _PEOPLE_SECONDS, partial(people.look, database), name="people")
 
     relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
     workers.woken(relay.wake)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from common.errors import Conflict, Unavailable
 from common.http import (
     BULK_ERRORS,
+    CONTACT,
     OPERATOR,
     Bulk,
     BulkAnswer,
@@ -33,11 +34,11 @@ from .conftest import Answer, Demo, Serve
 
 _SCHEMA = """
 CREATE TABLE parcels (id bigint PRIMARY KEY, town text, state text NOT NULL DEFAULT 'open', weight int NOT NULL DEFAULT 0,
-    version int NOT NULL DEFAULT 1)
+    version int NOT NULL DEFAULT 1, phone text NOT NULL DEFAULT '+79161234567')
 """
 _FIND = """
 SELECT id FROM parcels WHERE ($1::text IS NULL OR town = $1) AND ($2::text IS NULL OR state = $2)
-    AND ($3::bigint[] IS NULL OR id = ANY($3)) ORDER BY id LIMIT $4
+    AND ($3::bigint[] IS NULL OR id = ANY($3)) AND ($5::text IS NULL OR phone = $5) ORDER BY id LIMIT $4
 """
 _SEND = (
     "UPDATE parcels SET state = 'sent', weight = weight + $2, version = version + 1 WHERE id = $1 AND state = 'open'"
@@ -49,6 +50,7 @@ class Which(BulkFilter):
 
     town: str | None = None
     state: str | None = None
+    phone: Annotated[str | None, CONTACT] = None
 
 
 class Send(BulkChange[RowId, Which]):
@@ -70,7 +72,7 @@ class Depot:
     async def find(
         self, connection: Connection, which: Which, among: Sequence[int] | None, limit: int
     ) -> Sequence[int]:
-        rows = await connection.fetch(_FIND, which.town, which.state, among, limit)
+        rows = await connection.fetch(_FIND, which.town, which.state, among, limit, which.phone)
         return [row["id"] for row in rows]
 
     async def lock(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, int]:
@@ -197,6 +199,21 @@ async def test_what_changed_since_the_plan_is_left_alone_and_newcomers_too(world
     assert outcomes(answer) == {1: "sent", **changed, 5: "sent"}
     assert [item["version"] for item in answer.json()["items"]] == [1, 2, 1, None, 1]
     assert (await world.sent(), await world.audited()) == ([1, 5], ["parcel:1", "parcel:5"])
+
+
+async def test_a_plan_keeps_nothing_that_its_filter_said_of_a_customer(world: World) -> None:
+    wanted: dict[str, Any] = {"filter": {"phone": "+79161234567"}, "limit": 4}
+    plan = (await world.send(**wanted, dry_run=True)).json()
+    assert plan["matched"] == 8
+    other = await world.send(filter={"phone": "+79161234500"}, plan=plan["plan"])
+    assert (other.status, other.json()["code"]) == (409, "plan_differs")
+    await world.sql("UPDATE parcels SET version = version + 1 WHERE id = 2")
+    both = (await world.send(filter={"phone": "+79161234567", "town": "Omsk"}, dry_run=True)).json()
+    assert outcomes(await world.send(plan=plan["plan"])) == {1: "sent", 2: "changed_since", 3: "sent", 4: "sent"}
+    await world.sql("UPDATE parcels SET town = 'Perm' WHERE id = 5")
+    assert outcomes(await world.send(plan=both["plan"]))[5] == "changed_since"
+    [(kept,)] = await world.sql("SELECT string_agg(bulk_plans::text, ' ') FROM bulk_plans")
+    assert "6123" not in kept
 
 
 async def test_half_of_a_thousand_change_in_between_and_are_left_alone(world: World) -> None:

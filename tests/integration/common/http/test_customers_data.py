@@ -14,6 +14,8 @@ from common.http import (
     NAME,
     VIEWER,
     AdminChange,
+    Change,
+    Changes,
     Page,
     PageQuery,
     Reply,
@@ -21,6 +23,7 @@ from common.http import (
     Route,
     masked,
 )
+from common.http import Answer as Answered
 from common.postgres import Database
 
 from .conftest import Demo, Serve
@@ -77,8 +80,11 @@ class Shop:
     async def all(self, request: Request[None, PageQuery]) -> Page[Sale]:
         return Page(items=[WHOLE, ANONYMOUS, WHOLE], next_cursor=None)
 
-    async def change(self, request: Request[AdminChange, None]) -> Reply:
-        return Reply(WHOLE, status=202)
+    async def change(self, request: Request[AdminChange, None]) -> Answered:
+        async def work(change: Change) -> Reply:
+            return Reply(WHOLE, status=202)
+
+        return await Changes(self.database).carry_out(request, work)
 
     def routes(self) -> list[Route]:
         return [
@@ -100,6 +106,7 @@ class Shop:
                 request=AdminChange,
                 response={202: Sale},
                 roles=VIEWER,
+                idempotent=True,
             ),
         ]
 
@@ -164,6 +171,19 @@ async def test_the_answer_to_a_change_is_masked_as_well(demo: Demo, shop: Shop) 
     assert (viewer.status, viewer.json()["customer"]) == (202, HIDDEN)
     assert (operator.status, operator.json()["customer"]) == (202, IVAN.model_dump())
     assert [row[2] for row in await shop.read()] == ["/sales"]
+
+
+async def test_an_answer_repeated_under_its_key_is_masked_or_noted_as_the_first(demo: Demo, shop: Shop) -> None:
+    for token, seen in (("t-viewer", HIDDEN), ("t-operator", IVAN.model_dump())):
+        answers = [
+            await demo.call(
+                "POST", "/sales", token=token, json={"reason": "because"}, headers={"Idempotency-Key": token}
+            )
+            for _ in range(2)
+        ]
+        assert [(answer.status, answer.json()["customer"]) for answer in answers] == [(202, seen)] * 2
+        assert [answer.headers.get("Idempotency-Replayed") for answer in answers] == [None, "true"]
+    assert [row[:3] for row in await shop.read()] == [("customer_data.read", "olga", "/sales")] * 2
 
 
 async def test_what_cannot_be_recorded_is_not_shown_whole(shop: Shop, serve: Serve) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from common.http import OPERATOR, VIEWER, AdminChange, Page, PageQuery, Request, Route, counted, decode_cursor, page_of
+from common.http import OPERATOR, VIEWER, AdminChange, Page, PageQuery, Request, Route, decode_cursor, listed, page_of
 from common.postgres import Database
 
 from .conftest import Demo, Item, Serve
@@ -86,18 +86,45 @@ async def test_a_list_that_fits_on_one_page_is_not_asked_for_again(serve: Serve)
     assert (page["count"], shelf.asked) == (3, [(50, None)])
 
 
-async def test_a_route_may_count_by_a_statement_of_its_own(serve: Serve, database_for: Any) -> None:
+async def test_a_list_in_postgresql_is_counted_by_its_own_statement(serve: Serve, database_for: Any) -> None:
     database = Database(await database_for("refunds"), application_name="test")
     await database.open()
+    asked: list[tuple[Any, int]] = []
+    size = 25_000
 
-    async def count(request: Request[None, PageQuery]) -> int:
-        async with database.acquire() as connection:
-            return await counted(connection, "SELECT 1 FROM generate_series(1, $1::int)", 25_000)
+    def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+        asked.append((after, limit))
+        numbers = "SELECT n FROM generate_series($1::int + 1, $2::int) AS n ORDER BY n LIMIT $3"
+        return numbers, [0 if after is None else after[0], size, limit]
 
-    shelf = Shelf(25_000)
-    page = await ask(await serve(shelf.routes(count=count)), "count=true")
+    async def things(request: Request[None, PageQuery]) -> Page[Item]:
+        return await listed(
+            database, request.query, select, key={"n": int}, item=lambda row: Item(sku=str(row["n"]), quantity=1)
+        )
+
+    route = Route(
+        method="GET",
+        path="/things",
+        handler=things,
+        summary="List",
+        query=PageQuery,
+        response=Page[Item],
+        roles=VIEWER,
+    )
+    demo = await serve([route])
+    page = await ask(demo, "count=true")
+    assert (page["count"], page["count_exact"], asked) == (10_000, False, [(None, 51), (None, 10_001)])
+    size = 120
+    asked.clear()
+    second = await ask(demo, f"count=true&cursor={page['next_cursor']}")
+    assert (second["count"], second["count_exact"], second["items"][0]["sku"]) == (120, True, "51")
+    assert asked == [((50,), 51), (None, 10_001)]
+    assert "count" not in await ask(demo, "limit=5")
+    size = 7
+    asked.clear()
+    page = await ask(demo, "count=true")
+    assert (page["count"], asked) == (7, [(None, 51)])
     await database.close()
-    assert (page["count"], page["count_exact"], shelf.asked) == (10_000, False, [(50, None)])
 
 
 async def test_an_unknown_parameter_is_refused_by_name(serve: Serve) -> None:

@@ -308,3 +308,26 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
     await dying.close()
     assert await replicas.sql("SELECT event_id FROM effects") == ["e1"]
     assert dying.dies is False
+
+
+@pytest.mark.parametrize(
+    ("verb", "said", "outcome"),
+    [("replay", {}, "replayed"), ("mend", {"patch": {"actor": "anna"}}, "mended"), ("dismiss", {}, "dismissed")],
+)
+async def test_a_thousand_letters_are_decided_as_planned_and_half_left_alone(
+    replicas: Replicas, verb: str, said: dict[str, Any], outcome: str
+) -> None:
+    letters = await replicas.dead(*(entry(f"e{number}") for number in range(1000)))
+    wanted = {"filter": {"queue": QUEUE, "state": "open"}, "limit": 1000, **said}
+    status, plan = await replicas.decide(verb, **wanted, dry_run=True)
+    assert (status, plan["matched"], plan["more"]) == (200, 1000, False)
+    assert [item["outcome"] for item in plan["items"]] == [outcome] * 1000
+    meanwhile = "dismiss" if verb != "dismiss" else "replay"
+    assert (await replicas.decide(meanwhile, ids=letters[:500]))[0] == 200
+    answers = await asyncio.gather(*(replicas.decide(verb, plan=plan["plan"], **said) for _ in range(2)))
+    expected = dict.fromkeys(letters[:500], "changed_since") | dict.fromkeys(letters[500:], outcome)
+    for status, answer in answers:
+        assert (status, {item["id"]: item["outcome"] for item in answer["items"]}) == (200, expected)
+    assert sorted(answer["already_applied"] for _, answer in answers) == [False, True]
+    gone = range(500) if verb == "dismiss" else range(500, 1000)
+    assert sorted(event.id for event in await replicas.outgoing(QUEUE)) == sorted(f"e{number}" for number in gone)

@@ -12,7 +12,7 @@ from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.fields import Moment, PlainDecimal
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.openapi import openapi_document
-from common.http.pages import Page, PageQuery, counted, decode_cursor, encode_cursor, page_of
+from common.http.pages import Page, PageQuery, Select, decode_cursor, encode_cursor, listed, page_of
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.routes import Answer, Reply, Request, Route
@@ -55,6 +55,7 @@ __all__ = [
     "Request",
     "Route",
     "RowId",
+    "Select",
     "TokenBook",
     "UnknownParameter",
     "UnsupportedMediaType",
@@ -62,13 +63,13 @@ __all__ = [
     "audit",
     "audit_routes",
     "build_app",
-    "counted",
     "decode_cursor",
     "describe",
     "encode_cursor",
     "forget_keys",
     "forget_plans",
     "idempotent",
+    "listed",
     "masked",
     "new_session",
     "once",

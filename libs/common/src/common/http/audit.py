@@ -9,9 +9,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from common.http.auth import VIEWER, Principal
-from common.http.pages import Page, PageQuery, decode_cursor, page_of
+from common.http.pages import Page, PageQuery, listed
 from common.http.routes import Request, Route
 from common.postgres import Connection, Database
+from common.telemetry import scrub_text
 
 
 class AdminChange(BaseModel):
@@ -83,11 +84,21 @@ async def record(
     """Write a record in the caller's transaction and return its id: it exists exactly if the change does.
 
     ``action`` is a constant (``workflow.stop``), ``target`` names the thing (``order:7Q3M…``); ``before`` and ``after`` are
-    JSON-like values or pydantic models and hold no customer's data. Outside a transaction it raises ``RuntimeError``.
+    JSON-like values or pydantic models and hold no customer's data. Phones and mails in ``reason`` are masked, as the log is kept when a
+    customer is erased. Outside a transaction it raises ``RuntimeError``.
     """
     if not connection.is_in_transaction():
         raise RuntimeError("an audit record belongs into the transaction of its change")
-    values = (principal.name, principal.role, action, target, reason, _json(before), _json(after), request_id)
+    values = (
+        principal.name,
+        principal.role,
+        action,
+        target,
+        scrub_text(reason),
+        _json(before),
+        _json(after),
+        request_id,
+    )
     return int(await connection.fetchval(_INSERT, *values))
 
 
@@ -97,13 +108,13 @@ def audit_routes(database: Database | None) -> list[Route]:
     async def read(request: Request[None, AuditQuery]) -> Page[AuditRecord]:
         """Answer one page."""
         query = request.query
-        position = decode_cursor(query.cursor, int)
         if database is None:
             return Page(items=[], next_cursor=None)
-        before = position[0] if position is not None else None
-        async with database.acquire() as connection:
-            rows = await connection.fetch(_PAGE, query.target, query.actor, query.action, before, query.limit + 1)
-        return page_of(rows, limit=query.limit, item=_record, key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return _PAGE, [query.target, query.actor, query.action, after and after[0], limit]
+
+        return await listed(database, query, select, key={"id": int}, item=_record)
 
     return [
         Route(

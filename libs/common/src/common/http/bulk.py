@@ -13,15 +13,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from common.errors import Conflict, NotFound
 from common.http.audit import AdminChange
 from common.http.changes import Change, Changes, Done, NotDone
-from common.http.plans import Plan, lock_plan, mark_applied, store_plan
+from common.http.customers import marked_fields, masked
+from common.http.plans import Plan, items_left, lock_plan, mark_applied, store_plan
 from common.http.routes import Answer, Request
-from common.postgres import Connection
+from common.postgres import Connection, Database
 
 MOST_ITEMS = 1000
 MOST_MATCHED = 10_000
 
 _OF_ONE_REQUEST = {"reason", "dry_run", "plan", "limit"}
 _CHOICE = ("ids", "filter")
+_LEFT_ALONE = ("refused", "not_found")
 
 
 class PlanUnknown(Conflict):
@@ -41,13 +43,21 @@ BULK_ERRORS = (PlanUnknown, PlanDiffers)
 
 
 class BulkFilter(BaseModel):
-    """Which items; all that is given has to hold, and something has to be given. A feature adds what its list takes."""
+    """Which items; all that is given has to hold, and something has to be given. A feature adds what its list takes.
+
+    A field with a customer's data is marked (``common.http.CONTACT`` and others): then plans do not keep it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
+    @property
+    def names_something(self) -> bool:
+        """Whether anything is asked for."""
+        return any(getattr(self, name) not in (None, []) for name in self.model_fields_set)
+
     @model_validator(mode="after")
-    def _names_something(self) -> Self:
-        if not any(getattr(self, name) not in (None, []) for name in self.model_fields_set):
+    def _not_everything(self) -> Self:
+        if not self.names_something:
             raise ValueError("a filter that names nothing would take everything")
         return self
 
@@ -141,7 +151,8 @@ class Bulk(Generic[KeyT]):
         """Do it as ``Changes.carry_out`` does any change, and return what the handler is to answer.
 
         - A dry run's plan is stored once the preview is rolled back. Whoever sends it has exactly those items done: one whose version has
-          changed since, or which no longer matches, is left alone (``changed_since``), and so is one that the preview refused.
+          changed since, or which no longer matches, is left alone (``changed_since``), and so is one that the preview refused. What the
+          filter said of a customer is not kept in a plan: there the versions alone decide.
         - A plan is carried out once: another request with it, at any replica, waits for the first and answers what that one did. When
           the first fails, the plan is free again.
         - A plan that is unknown, expired or another operation's raises ``PlanUnknown``; a request that says something else than its plan
@@ -166,6 +177,19 @@ class Bulk(Generic[KeyT]):
                 await store_plan(connection, plan, seen_at=began)
         return answer
 
+    async def chosen(self, database: Database, asked: BulkChange[Any, Any]) -> Sequence[KeyT]:
+        """Return the items that carrying it out would work on as it looks now, for what has to be asked of others before. Locks nothing.
+
+        Others can change them until ``carry_out`` locks them: ``work`` compares. Of a plan that was carried out there are none.
+        """
+        async with database.acquire() as connection:
+            if asked.plan is not None:
+                items = await items_left(connection, asked.plan, operation=self.operation)
+                return [item["id"] for item in items if item["outcome"] not in _LEFT_ALONE]
+            if asked.ids is not None:
+                return list(dict.fromkeys(asked.ids))
+            return await self.find(connection, asked.filter, None, asked.limit)
+
     async def _anew(self, change: Change, asked: BulkChange[Any, Any]) -> tuple[Plan, BulkAnswer]:
         connection = change.connection
         if asked.ids is not None:
@@ -189,16 +213,15 @@ class Bulk(Generic[KeyT]):
         plan = await lock_plan(connection, digest, operation=self.operation)
         if plan is None:
             raise PlanUnknown("there is no such plan of this operation, or it has expired: make another dry run")
-        planned_for = _request_of(plan, asked)
+        filter_ = _filter_of(plan, asked)
         if plan.answer is not None:
             return self.answer.model_validate({**plan.answer, "dry_run": change.dry_run, "already_applied": True})
         planned = {item["id"]: item for item in plan.items}
         keys: list[KeyT] = list(planned)
         versions = await self.lock(connection, keys)
-        filter_ = planned_for.filter
         still = set(keys if filter_ is None else await self.find(connection, filter_, keys, len(keys)))
         same = {key for key in keys if versions.get(key) == planned[key]["version"] and key in still}
-        to_do = [key for key in keys if key in same and planned[key]["outcome"] not in ("refused", "not_found")]
+        to_do = [key for key in keys if key in same and planned[key]["outcome"] not in _LEFT_ALONE]
         done = {item["id"]: item for item in await self._do(change, to_do, versions)}
         items = [
             done.get(key) or (planned[key] if key in same else _changed_since(key, versions.get(key))) for key in keys
@@ -222,20 +245,28 @@ class Bulk(Generic[KeyT]):
 
 
 def _selection(asked: BulkChange[Any, Any]) -> dict[str, Any]:
-    """What a plan is of: how the items were chosen, and the operation's own parameters."""
-    return asked.model_dump(mode="json", exclude=_OF_ONE_REQUEST)
+    """What a plan is of: how the items were chosen, and the operation's own parameters. What names a customer is masked: plans are kept."""
+    return masked(asked).model_dump(mode="json", exclude=_OF_ONE_REQUEST)
 
 
-def _request_of(plan: Plan, asked: BulkChange[Any, Any]) -> BulkChange[Any, Any]:
-    """Return the request that the plan was made for. Raises ``PlanDiffers`` when this one says anything else."""
+def _filter_of(plan: Plan, asked: BulkChange[Any, Any]) -> BulkFilter | None:
+    """Return what the items of a plan have to match still, as far as a plan keeps it; None: nothing beside their versions.
+
+    Raises ``PlanDiffers`` when the request says anything else than its plan.
+    """
     said = _selection(asked)
     silent = {name for name in _CHOICE if said[name] is None} if asked.ids is None and asked.filter is None else set()
     if any(value != plan.selection.get(name) for name, value in said.items() if name not in silent):
         raise PlanDiffers("this request names other items or parameters than its plan: leave them out, or preview anew")
     try:
-        return type(asked).model_validate({**plan.selection, "reason": asked.reason})
+        planned_for = type(asked).model_validate({**plan.selection, "reason": asked.reason})
     except ValidationError:
         raise PlanUnknown("this plan is of another release: make another dry run") from None
+    wanted: BulkFilter | None = planned_for.filter
+    if wanted is None:
+        return None
+    kept = wanted.model_copy(update=dict.fromkeys(marked_fields(type(wanted))))
+    return kept if kept.names_something else None
 
 
 def _item(result: Done[Any, BulkDone] | NotDone[Any], version: int | str | None) -> dict[str, Any]:

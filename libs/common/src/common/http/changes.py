@@ -55,8 +55,11 @@ class Change:
 
     @property
     def reason(self) -> str:
-        """Why, in that person's words; empty where the operation asks for none."""
-        return getattr(self._request.body, "reason", None) or ""
+        """Why, in that person's words, phones and mails in them masked; empty where the operation asks for none.
+
+        A reason stands in audits, timelines and messages, which outlive an erasure.
+        """
+        return scrub_text(getattr(self._request.body, "reason", None) or "")
 
     @property
     def dry_run(self) -> bool:
@@ -69,15 +72,14 @@ class Change:
         """Leave an audit record and return its id. It names principal, reason and request by itself.
 
         ``action`` is a constant (``order.recalculate``), ``target`` names the thing (``order:7Q3M…``); ``before`` and ``after`` are
-        JSON-like values or pydantic models and hold no customer's data. ``reason`` only where the request has none of its own; phones and
-        mails in it are masked, as the log is kept when a customer is erased.
+        JSON-like values or pydantic models and hold no customer's data. ``reason`` only where the request has none of its own.
         """
         return await audit.record(
             self.connection,
             principal=self.principal,
             action=action,
             target=target,
-            reason=scrub_text(self.reason if reason is None else reason),
+            reason=self.reason if reason is None else reason,
             before=before,
             after=after,
             request_id=self._request.request_id,

@@ -52,6 +52,11 @@ def masked(model: ModelT) -> ModelT:
     return model.model_copy(update=update)
 
 
+def marked_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of a model's own fields that hold a customer's data."""
+    return frozenset(name for name, field in model.model_fields.items() if _marker(field.metadata) is not None)
+
+
 def _marker(metadata: Sequence[Any]) -> CustomersData | None:
     return next((mark for mark in metadata if isinstance(mark, CustomersData)), None)
 

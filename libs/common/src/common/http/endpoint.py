@@ -15,7 +15,7 @@ from common.errors import FieldError, Forbidden, InvalidInput, NotFound, Unautho
 from common.http.auth import Principal, TokenBook, satisfying
 from common.http.customers import CustomerReads, holds_customers_data
 from common.http.etags import conditional
-from common.http.pages import MOST_COUNTED, Page, PageQuery, walked
+from common.http.pages import Page, PageQuery, walked, with_count
 from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
 from common.http.routes import Answer, Reply, Request, Route, responses_of
 from common.telemetry import current_request_id
@@ -61,8 +61,8 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
         if route.idempotent:
             _ = request.idempotency_key  # a malformed key is refused before anything is done
         answer = await handler(request)
-        if isinstance(answer, Page) and isinstance(query, PageQuery) and query.count:
-            answer = await _with_count(answer, request)
+        if isinstance(answer, Page) and answer.count is None and isinstance(query, PageQuery) and query.count:
+            answer = await _counted(answer, request)
         if personal:
             if isinstance(answer, Reply) and answer.body is not None:
                 answer = replace(answer, body=await customers.shown(request, answer.body))
@@ -74,16 +74,11 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
     return endpoint
 
 
-async def _with_count(page: Page[Any], request: Request[Any, Any]) -> Page[Any]:
+async def _counted(page: Page[Any], request: Request[Any, Any]) -> Page[Any]:
     handler: Any = request.route.handler
     if request.query.cursor is None and page.next_cursor is None:
-        found = len(page.items)
-    elif request.route.count is not None:
-        found = await request.route.count(request)
-    else:
-        found = await walked(lambda query: handler(request.with_query(query)), request.query)
-    count = min(found, MOST_COUNTED)
-    return page.model_copy(update={"count": count, "count_exact": count == found})
+        return with_count(page, len(page.items))
+    return with_count(page, await walked(lambda query: handler(request.with_query(query)), request.query))
 
 
 def authorize(raw: web.Request, *, tokens: TokenBook, demanded: frozenset[str]) -> Principal:

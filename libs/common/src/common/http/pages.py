@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, Field
 
 from common.http.fields import in_utc
 from common.http.problems import InvalidCursor
-from common.postgres import Connection
+from common.postgres import Database
 
 ItemT = TypeVar("ItemT")
 
@@ -60,14 +61,45 @@ def page_of(
     return Page(items=[item(row) for row in shown], next_cursor=encode_cursor(*key(shown[-1])) if more else None)
 
 
-async def counted(connection: Connection, select: str, *values: Any) -> int:
-    """Return how many rows a SELECT has, for ``Route.count``; beyond ``MOST_COUNTED`` one more, so that nobody counts a million."""
-    found = await connection.fetchval(f"SELECT count(*) FROM ({select} LIMIT {MOST_COUNTED + 1}) AS found", *values)  # noqa: S608 - a statement of the caller's
-    return int(found)
+Select = Callable[[tuple[Any, ...] | None, int], tuple[str, Sequence[Any]]]
+"""Gives the statement of a list and its values: the rows behind a position (None: from the beginning), at most so many, in one order."""
+
+
+async def listed(
+    database: Database,
+    query: PageQuery,
+    select: Select,
+    *,
+    key: Mapping[str, type],
+    item: Callable[[Any], ItemT],
+) -> Page[ItemT]:
+    """Answer one page of a list in PostgreSQL and, where it is asked for, how many there are on all pages.
+
+    ``key`` names the columns that the rows are sorted by, with their types (see ``decode_cursor``). The count is the same statement from
+    its beginning, so that no filter can be forgotten in it, and reads no further than one beyond ``MOST_COUNTED``.
+    """
+    after = decode_cursor(query.cursor, *key.values())
+    async with database.acquire() as connection:
+        statement, values = select(after, query.limit + 1)
+        rows = await connection.fetch(statement, *values)
+        page = page_of(rows, limit=query.limit, item=item, key=lambda row: [row[name] for name in key])
+        if not query.count:
+            return page
+        if after is None and page.next_cursor is None:
+            return with_count(page, len(rows))
+        statement, values = select(None, MOST_COUNTED + 1)
+        found = await connection.fetchval(f"SELECT count(*) FROM ({statement}) AS found", *values)  # noqa: S608 - a statement of the caller's
+    return with_count(page, found)
+
+
+def with_count(page: Page[ItemT], found: int) -> Page[ItemT]:
+    """Return the page with the count of all; ``found`` is one more than ``MOST_COUNTED`` where there are more."""
+    count = min(found, MOST_COUNTED)
+    return page.model_copy(update={"count": count, "count_exact": count == found})
 
 
 async def walked(list_page: Callable[[PageQuery], Awaitable[Page[Any]]], query: PageQuery) -> int:
-    """Count a list that has no statement of its own for it: page by page, as a caller would, up to ``MOST_COUNTED`` and one more."""
+    """Count a list that is no statement (``listed``): page by page, as a caller would, up to ``MOST_COUNTED`` and one more."""
     total, page_query = 0, query.model_copy(update={"limit": LARGEST_LIMIT, "cursor": None, "count": False})
     while total < MOST_COUNTED:
         page = await list_page(page_query)
@@ -79,14 +111,14 @@ async def walked(list_page: Callable[[PageQuery], Awaitable[Page[Any]]], query: 
 
 
 def encode_cursor(*values: Any) -> str:
-    """Write a position in a list as opaque text. Takes strings, integers, floats and zone-aware moments."""
-    return base64.urlsafe_b64encode(orjson.dumps(values)).rstrip(b"=").decode()
+    """Write a position in a list as opaque text. Takes strings, integers, floats, UUIDs and zone-aware moments."""
+    return base64.urlsafe_b64encode(orjson.dumps(values, default=str)).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str | None, *types: type) -> tuple[Any, ...] | None:
     """Read a position back; ``None`` stays ``None`` (the first page).
 
-    ``types`` are what the list's sort key consists of (``int``, ``str``, ``float``, ``datetime``). Anything that was not
+    ``types`` are what the list's sort key consists of (``int``, ``str``, ``float``, ``UUID``, ``datetime``). Anything that was not
     made by ``encode_cursor`` with the same types raises ``InvalidCursor`` (400), and never reaches the database.
     """
     if cursor is None:
@@ -114,4 +146,9 @@ def _typed(value: Any, kind: type) -> Any:
         return float(value)
     elif kind is str and isinstance(value, str) and "\x00" not in value:
         return value
+    elif kind is UUID and isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            raise InvalidCursor("the cursor is malformed") from None
     raise InvalidCursor("the cursor belongs to another list")

@@ -29,6 +29,9 @@ SELECT selection::text, items::text, matched, answer::text FROM bulk_plans
 WHERE plan = $1 AND operation = $2 AND expires_at > now()
 FOR UPDATE
 """
+_LEFT = """
+SELECT items::text FROM bulk_plans WHERE plan = $1 AND operation = $2 AND expires_at > now() AND applied_at IS NULL
+"""
 _APPLIED = "UPDATE bulk_plans SET applied_at = clock_timestamp(), answer = $2::text::jsonb WHERE plan = $1"
 _FORGET = """
 DELETE FROM bulk_plans WHERE plan IN (
@@ -39,7 +42,9 @@ DELETE FROM bulk_plans WHERE plan IN (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a preview has shown. ``selection`` is how the items were chosen and what is to be done with them; ``items`` are JSON objects."""
+    """What a preview has shown. ``selection`` is how the items were chosen and what is to be done with them, without customers' data;
+    ``items`` are JSON objects.
+    """
 
     operation: str
     selection: dict[str, Any]
@@ -76,6 +81,12 @@ async def lock_plan(connection: Connection, digest: str, *, operation: str) -> P
         matched=row["matched"],
         answer=None if row["answer"] is None else orjson.loads(row["answer"]),
     )
+
+
+async def items_left(connection: Connection, digest: str, *, operation: str) -> list[dict[str, Any]]:
+    """Return the items of a plan of this operation that nobody has carried out yet; none where there is no such plan. Locks nothing."""
+    items = await connection.fetchval(_LEFT, digest, operation)
+    return [] if items is None else orjson.loads(items)
 
 
 async def mark_applied(connection: Connection, digest: str, answer: str) -> None:

@@ -128,7 +128,6 @@ class Request(Generic[BodyT, QueryT]):
 
 Answer: TypeAlias = BaseModel | Reply | web.StreamResponse | None
 Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Answer]]
-Counting: TypeAlias = Callable[[Request[Any, Any]], Awaitable[int]]
 RawHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Response: TypeAlias = type[BaseModel] | Mapping[int, type[BaseModel] | None] | None
 
@@ -146,8 +145,6 @@ class Route:
       answered by the same table.
     - ``idempotent``: the operation honours ``Idempotency-Key``: the header is documented and checked; the handler does its
       work under ``common.http.once``.
-    - ``count``: how many items a list has in all, for `?count=true`: one statement under ``common.http.counted``. A list without it
-      is walked, which costs fifty pages at most.
     - ``any_query``: parameters that the operation does not know are ignored. For callers outside, whose addresses somebody else
       writes; else they are 422 wherever a role is demanded or a query is read, because a misspelt filter would be a wrong answer.
     - ``raw``: the handler gets aiohttp's own request, unread, with no role check; for hot paths. Errors, ids and metrics
@@ -168,7 +165,6 @@ class Route:
     status: int = 200
     errors: tuple[type[SuiteError], ...] = ()
     roles: frozenset[str] | None = None
-    count: Counting | None = None
     any_query: bool = False
     tags: tuple[str, ...] = ()
     invalid_status: int = 422

@@ -35,15 +35,13 @@ class LetterFilter:
     until: datetime | None = None
 
 
-async def page(
-    connection: Connection,
-    wanted: LetterFilter,
-    *,
-    before: int | None,
-    limit: int,
-    among: Sequence[int] | None = None,
-) -> list[Record]:
-    """Return dead letters, the newest first, with ids below ``before``, only of ``among`` where given. Messages are left out."""
+def select(
+    wanted: LetterFilter, *, before: int | None, limit: int, among: Sequence[int] | None = None
+) -> tuple[str, list[Any]]:
+    """Return the statement of dead letters, the newest first, with ids below ``before``, only of ``among`` where given, and its values.
+
+    Messages are left out.
+    """
     conditions, values = _conditions(wanted)
     if among is not None:
         values.append(list(among))
@@ -51,15 +49,11 @@ async def page(
     if before is not None:
         values.append(before)
         conditions.append(f"id < ${len(values)}")
-    statement = f"SELECT {_COLUMNS} FROM dead_letters WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT {limit:d}"  # noqa: S608 - constants, placeholders and a number
-    return await connection.fetch(statement, *values)
-
-
-async def count(connection: Connection, wanted: LetterFilter, *, limit: int) -> int:
-    """Return how many there are, counting no further than ``limit``."""
-    conditions, values = _conditions(wanted)
-    inner = f"SELECT 1 FROM dead_letters WHERE {' AND '.join(conditions)} LIMIT {limit:d}"  # noqa: S608 - as above
-    return int(await connection.fetchval(f"SELECT count(*) FROM ({inner}) AS counted", *values))  # noqa: S608 - as above
+    values.append(limit)
+    statement = (
+        f"SELECT {_COLUMNS} FROM dead_letters WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ${len(values)}"  # noqa: S608 - constants and placeholders
+    )
+    return statement, values
 
 
 async def find(connection: Connection, letter_id: int) -> Record:

@@ -66,8 +66,8 @@ def merge_patch(target: Any, patch: Any) -> Any:
 async def _find(
     connection: Connection, wanted: LettersFilter, among: Sequence[int] | None, limit: int
 ) -> Sequence[int]:
-    rows = await dead_letter_reads.page(connection, wanted.wanted(), before=None, limit=limit, among=among)
-    return [row["id"] for row in rows]
+    statement, values = dead_letter_reads.select(wanted.wanted(), before=None, limit=limit, among=among)
+    return [row["id"] for row in await connection.fetch(statement, *values)]
 
 
 async def _lock(connection: Connection, letter_ids: Sequence[int]) -> dict[int, int]:

@@ -21,8 +21,7 @@ from common.http import (
     Page,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.messaging import dead_letter_decisions as decisions
 from common.messaging import dead_letter_reads
@@ -120,13 +119,12 @@ class DeadLetterRoutes:
 
     async def letters(self, request: Request[None, DeadLetterQuery]) -> Page[DeadLetter]:
         """List dead letters, the newest first."""
-        query = request.query
-        position = decode_cursor(query.cursor, int)
-        async with self._database.acquire() as connection:
-            rows = await dead_letter_reads.page(
-                connection, query.wanted(), before=position[0] if position else None, limit=query.limit + 1
-            )
-        return page_of(rows, limit=query.limit, item=_letter, key=lambda row: (row["id"],))
+        wanted = request.query.wanted()
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return dead_letter_reads.select(wanted, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, request.query, select, key={"id": int}, item=_letter)
 
     async def letter(self, request: Request[None, None]) -> WholeLetter:
         """Show one with its message."""

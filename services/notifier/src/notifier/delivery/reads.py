@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from common.postgres import Database
@@ -20,13 +20,15 @@ WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.orde
 ORDER BY n.id DESC, coalesce(d.id, 0) DESC
 LIMIT $6
 """
-_INCIDENTS = """
-SELECT * FROM incidents
-WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR severity = $2) AND ($3::text IS NULL OR order_number = $3)
-  AND ($4::bigint IS NULL OR id < $4)
-ORDER BY id DESC
-LIMIT $5
+_INCIDENT = "SELECT * FROM incidents WHERE id = $1"
+_HISTORY = """
+SELECT * FROM (SELECT id, actor, act, text, at FROM incident_history WHERE incident_id = $1 ORDER BY id DESC LIMIT $2) AS h ORDER BY id
 """
+_CALLS = """
+SELECT id::text AS id, person, occasion, state, attempts, reason, outside_id, created_at, claimed_at, ended_at
+FROM calls WHERE incident_id = $1 ORDER BY created_at, id LIMIT $2
+"""
+_TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
 FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel
@@ -38,24 +40,35 @@ _MUTED = "SELECT count(*) AS muted FROM incidents WHERE muted IS NOT NULL AND st
 _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolved' GROUP BY severity"
 
 
+def select_notifications(
+    *, incident: int | None, order: str | None, state: str | None, before: tuple[Any, ...] | None, limit: int
+) -> tuple[str, Sequence[Any]]:
+    """Return the statement of notices with their deliveries, newest first, and its values.
+
+    A notice that was sent to nobody has one row without a delivery.
+    """
+    return _NOTIFICATIONS, (incident, order, state, *(before or (None, None)), limit)
+
+
 class NotificationReads:
-    """Reads only; every answer is one statement."""
+    """Reads only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def notifications(
-        self, *, incident: int | None, order: str | None, state: str | None, before: tuple[str, int] | None, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return notices with their deliveries, newest first; a notice that was sent to nobody has one row without a delivery."""
-        notice, delivery = before if before is not None else (None, None)
-        return await self._fetch(_NOTIFICATIONS, incident, order, state, notice, delivery, limit)
-
-    async def incidents(
-        self, *, state: str | None, severity: str | None, order: str | None, before: int | None, limit: int
-    ) -> Sequence[Mapping[str, Any]]:
-        """Return incidents, newest first."""
-        return await self._fetch(_INCIDENTS, state, severity, order, before, limit)
+    async def incident(self, incident_id: int, *, limit: int) -> dict[str, Any] | None:
+        """Return one incident with the last lines of its history, its newest notices, its calls and its timer; None if there is none."""
+        found = await self._fetch(_INCIDENT, incident_id)
+        if not found:
+            return None
+        statement, values = select_notifications(incident=incident_id, order=None, state=None, before=None, limit=limit)
+        return {
+            **found[0],
+            "history": await self._fetch(_HISTORY, incident_id, limit),
+            "notices": await self._fetch(statement, *values),
+            "calls": await self._fetch(_CALLS, incident_id, limit),
+            "timers": await self._fetch(_TIMERS, incident_id),
+        }
 
     async def queue(self) -> dict[str, tuple[int, float]]:
         """Return channel → (deliveries not at their end, age of the oldest in seconds)."""

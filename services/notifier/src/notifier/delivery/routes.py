@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from common.errors import Conflict, NotFound
-from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route, decode_cursor, page_of
+from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route, listed
 from common.postgres import Database
-from notifier.delivery.reads import NotificationReads
+from notifier.delivery.reads import select_notifications
 from notifier.delivery.send_test import SendTest
-from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted, uuid_text
+from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted
 from notifier.messages.document import Document, text_of
 
 _ADMIN = ("admin",)
@@ -22,23 +23,20 @@ class DeliveryRoutes:
 
     def __init__(self, *, database: Database, send_test: SendTest, wake: Callable[[], None]) -> None:
         self._changes = Changes(database, committed=wake)
-        self._reader = NotificationReads(database)
+        self._database = database
         self._send_test = send_test
 
     async def notifications(self, request: Request[None, NotificationQuery]) -> Page[Notification]:
         """Answer what was sent where, when, and why or why not."""
         query = request.query
-        position = decode_cursor(query.cursor, str, int)
-        rows = await self._reader.notifications(
-            incident=query.incident,
-            order=query.order,
-            state=query.state,
-            before=None if position is None else (uuid_text(position[0]), position[1]),
-            limit=query.limit + 1,
-        )
-        return page_of(
-            rows, limit=query.limit, item=_notification, key=lambda row: (row["notice_id"], row["delivery_id"])
-        )
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
+            return select_notifications(
+                incident=query.incident, order=query.order, state=query.state, before=after, limit=limit
+            )
+
+        key = {"notice_id": UUID, "delivery_id": int}
+        return await listed(self._database, query, select, key=key, item=notification_of)
 
     async def test_message(self, request: Request[TestMessage, None]) -> Answer:
         """Put a test message into a destination's chat."""
@@ -73,7 +71,8 @@ class DeliveryRoutes:
         ]
 
 
-def _notification(row: Mapping[str, Any]) -> Notification:
+def notification_of(row: Mapping[str, Any]) -> Notification:
+    """Read a row of the notification log, with the text as it was sent."""
     document = row["document"]
     text = None if document is None else "\n".join(text_of(line) for line in Document.from_json(document).flatten())
     known = {

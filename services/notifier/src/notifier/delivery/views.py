@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from common.http import AdminChange, InvalidCursor, PageQuery
+from common.http import AdminChange, PageQuery
 
 _Name = Annotated[str | None, Field(max_length=200)]
 _BIGINT = 2**63 - 1
@@ -69,11 +68,3 @@ class TestMessageAccepted(BaseModel):
     channel: str
     address: str
     dry_run: bool
-
-
-def uuid_text(value: str) -> str:
-    """Return a cursor's UUID. Raises ``InvalidCursor`` when it is none."""
-    try:
-        return str(uuid.UUID(value))
-    except ValueError:
-        raise InvalidCursor("the cursor belongs to another list") from None

@@ -224,6 +224,14 @@ class HandoverStore(RosterReader):
         return {row["fingerprint"]: row["summary"] for row in rows}
 
 
+async def people_on_roster(connection: Connection) -> frozenset[str]:
+    """Return everybody whom the plan names, or an override that is not over."""
+    reader, now = RosterReader(connection), await connection.fetchval("SELECT now()")
+    plan, overrides = await reader.plan(), await reader.overrides(since=now, until=now + _TURNS)
+    named = frozenset(each.person for each in overrides if each.person is not None)
+    return named if plan is None else named | plan.people()
+
+
 def plan_to(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON values."""
     values: dict[str, Any] = _PLANS.dump_python(plan, mode="json")

@@ -73,6 +73,10 @@ class Problems:
         self._environment = environment
         self._inhibitions = inhibitions
 
+    def inhibit_by(self, inhibitions: tuple[Inhibition, ...]) -> None:
+        """Have these inhibitions hold from now on."""
+        self._inhibitions = inhibitions
+
     async def __call__(self, notifications: NotificationStore, entries: Sequence[Report | Resolution]) -> IngestResult:
         """Take reports and ends in, each problem's in their order.
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Literal
 
 from common.errors import Conflict, NotFound
-from common.http import OPERATOR, VIEWER, Answer, Change, Changes, Page, Request, Route, decode_cursor, page_of
+from common.http import BULK_ERRORS, OPERATOR, VIEWER, Answer, BulkAnswer, Change, Changes, Page, Request, Route, listed
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.reads import NotificationReads
+from notifier.delivery.routes import notification_of
 from notifier.incidents import views as models
 from notifier.incidents.act import Act, ActOnIncident, patiently
+from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.model import CallUnderWay
-from notifier.incidents.store import IncidentStore
+from notifier.incidents.store import IncidentStore, select_incidents
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
+_STORY = 500
 
 
 class IncidentRoutes:
@@ -24,23 +28,36 @@ class IncidentRoutes:
 
     def __init__(self, *, database: Database, act: ActOnIncident, wake: Callable[[], None]) -> None:
         self._changes = Changes(database, committed=wake)
+        self._database = database
         self._reader = NotificationReads(database)
         self._act = act
 
     async def incidents(self, request: Request[None, models.IncidentQuery]) -> Page[models.IncidentView]:
         """Answer the incidents."""
-        query = request.query
-        position = decode_cursor(query.cursor, int)
-        rows = await self._reader.incidents(
-            state=query.state,
-            severity=query.severity,
-            order=query.order,
-            before=None if position is None else position[0],
-            limit=query.limit + 1,
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_incidents(request.query, before=None if after is None else after[0], limit=limit)
+
+        return await listed(
+            self._database,
+            request.query,
+            select,
+            key={"id": int},
+            item=lambda row: models.IncidentView(**dict(row)),
         )
-        return page_of(
-            rows, limit=query.limit, item=lambda row: models.IncidentView(**row), key=lambda row: (row["id"],)
-        )
+
+    async def incident(self, request: Request[None, None]) -> models.IncidentStory:
+        """Answer one incident with everything that was done about it."""
+        row = await self._reader.incident(request.path_int("id"), limit=_STORY)
+        if row is None:
+            raise NotFound("no such incident")
+        return models.IncidentStory.model_validate({**row, "notices": list(map(notification_of, row["notices"]))})
+
+    async def act_on_many(
+        self, act: Literal["ack", "resolve"], request: Request[models.ChangeIncidents, None]
+    ) -> Answer:
+        """Carry an act on many incidents out."""
+        return await act_on_many(self._act, act, request).carry_out(self._changes, request)
 
     async def act(self, act: Act, request: Request[models.IncidentChange, None]) -> Answer:
         """Carry an act on an incident out, once for an Idempotency-Key; done again while a call is on its way."""
@@ -57,7 +74,7 @@ class IncidentRoutes:
             incident_id=incident_id,
             act=act,
             actor=request.principal.name,
-            text=request.body.reason,
+            text=change.reason,
             dry_run=change.dry_run,
             take_over=request.body.take_over,
         )
@@ -72,6 +89,10 @@ class IncidentRoutes:
             ("resolve", "Close an incident"),
             ("comment", "Add a remark to an incident's history"),
         )
+        many: tuple[tuple[Literal["ack", "resolve"], str, type[models.ChangeIncidents]], ...] = (
+            ("ack", "Take many incidents, by ids or by a filter", models.AcknowledgeIncidents),
+            ("resolve", "Close many incidents, by ids or by a filter", models.ChangeIncidents),
+        )
         return [
             Route(
                 method="GET",
@@ -82,6 +103,31 @@ class IncidentRoutes:
                 response=Page[models.IncidentView],
                 roles=VIEWER,
                 tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/incidents/{id}",
+                handler=self.incident,
+                summary="One problem with its history, notices, calls and timers",
+                response=models.IncidentStory,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            *(
+                Route(
+                    method="POST",
+                    path=f"/admin/v1/incidents/{name}",
+                    handler=partial(self.act_on_many, name),
+                    summary=summary,
+                    request=model,
+                    response=BulkAnswer,
+                    errors=BULK_ERRORS,
+                    roles=OPERATOR,
+                    tags=_ADMIN,
+                    idempotent=True,
+                )
+                for name, summary, model in many
             ),
             *(
                 Route(

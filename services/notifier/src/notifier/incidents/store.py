@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +11,22 @@ from common.http import Principal, audit
 from common.postgres import Connection
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.model import CallUnderWay, Incident, IncidentState
+from notifier.incidents.views import IncidentConditions
 
 _LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
+# What matters to whoever takes or closes it: being reported again does not.
+_LOCK_MANY = """
+SELECT id, concat_ws('/', state, severity, acknowledged_by, extract(epoch FROM ack_until)) AS version
+FROM incidents WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE
+"""
+_COLUMNS = {
+    "state": "state",
+    "severity": "severity",
+    "order": "order_number",
+    "kind": "kind",
+    "service": "service",
+    "source": "source",
+}
 _CHANGE = """
 UPDATE incidents
 SET state = $2, version = version + 1,
@@ -87,6 +102,35 @@ class IncidentStore:
             after=after,
             request_id=self._request_id,
         )
+
+
+def select_incidents(
+    wanted: IncidentConditions,
+    *,
+    limit: int,
+    before: int | None = None,
+    among: Sequence[int] | None = None,
+    live: bool = False,
+) -> tuple[str, list[Any]]:
+    """Return the statement of incidents that match, newest first, and its values.
+
+    Only those with ids below ``before``, of ``among``, and ``live`` (not resolved), where asked for.
+    """
+    given = [(f"{column} = ", getattr(wanted, name)) for name, column in _COLUMNS.items()]
+    given += [("id < ", before), ("id = ANY ", None if among is None else list(among))]
+    asked = [(condition, value) for condition, value in given if value is not None]
+    conditions = [f"{condition}(${place})" for place, (condition, _) in enumerate(asked, start=1)]
+    if live:
+        conditions.append("state <> 'resolved'")
+    statement = (
+        f"SELECT * FROM incidents WHERE {' AND '.join(conditions) or 'true'} ORDER BY id DESC LIMIT ${len(asked) + 1}"  # noqa: S608 - constants and placeholders
+    )
+    return statement, [*(value for _, value in asked), limit]
+
+
+async def lock_incidents(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """Lock incidents, in the order of their ids, and return of each that there is how it stands, for `common.http.Bulk`."""
+    return {row["id"]: row["version"] for row in await connection.fetch(_LOCK_MANY, ids)}
 
 
 def incident_of(row: Any) -> Incident:

@@ -7,17 +7,39 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from common.http import AdminChange, PageQuery
+from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
+from notifier.delivery.views import Notification
 
-_Name = Annotated[str | None, Field(max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class IncidentQuery(PageQuery):
-    """Filters of the incidents."""
+class IncidentConditions(BaseModel):
+    """Which incidents; all that is given has to hold."""
 
     state: Literal["open", "acknowledged", "resolved"] | None = None
     severity: Literal["critical", "warning", "info"] | None = None
-    order: _Name = None
+    order: Name | None = None
+    kind: Name | None = None
+    service: Name | None = None
+    source: Name | None = None
+
+
+class IncidentQuery(PageQuery, IncidentConditions):
+    """Filters of the incidents."""
+
+
+class IncidentFilter(BulkFilter, IncidentConditions):
+    """Which incidents to change. Without `state` those that are not resolved."""
+
+
+class ChangeIncidents(BulkChange[RowId, IncidentFilter]):
+    """Which incidents: by ids or by a filter. `reason` stands in each incident's history and in the audit log."""
+
+
+class AcknowledgeIncidents(ChangeIncidents):
+    """Which incidents to take."""
+
+    take_over: bool = Field(default=False, description="acknowledge also what somebody else has taken")
 
 
 class IncidentView(BaseModel):
@@ -50,6 +72,48 @@ class IncidentView(BaseModel):
     resolved_at: datetime | None
     resolved_by: str | None
     version: int
+
+
+class HistoryLine(BaseModel):
+    """What happened to an incident: who did what, and what they said."""
+
+    id: int
+    actor: str
+    act: str
+    text: str
+    at: datetime
+
+
+class CallView(BaseModel):
+    """A phone call: `placed` is with the provider; `covered` is said by another call; `needless`: its problem was taken before."""
+
+    id: str
+    person: str
+    occasion: str
+    state: str
+    attempts: int
+    reason: str | None
+    outside_id: str | None
+    created_at: datetime
+    claimed_at: datetime | None
+    ended_at: datetime | None
+
+
+class TimerView(BaseModel):
+    """The next step of the escalation chain; `due_at` null: nothing more comes by itself."""
+
+    step: int
+    round: int
+    due_at: datetime | None
+
+
+class IncidentStory(IncidentView):
+    """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
+
+    history: list[HistoryLine]
+    notices: list[Notification]
+    calls: list[CallView]
+    timers: list[TimerView]
 
 
 class IncidentChange(AdminChange):

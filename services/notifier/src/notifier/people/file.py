@@ -1,7 +1,8 @@
-"""The directory of people (NOTIFIER_PEOPLE_FILE): JSON, checked whole at start. It holds tokens and phones: keep it as private as a key."""
+"""The directory of people (NOTIFIER_PEOPLE_FILE): JSON, checked whole. It holds tokens and phones: keep it as private as a key."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -12,26 +13,38 @@ from notifier.people.model import Directory, Person, Role
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """What holds no field that it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Person(_Strict):
+class PersonFields(Strict):
+    """A colleague, without a token."""
+
     id: _Name
     name: _Name
     role: Role = "operator"
-    telegram: Annotated[int | None, Field(gt=0)] = None
-    slack: _Name | None = None
-    tracker: _Name | None = None
+    telegram: Annotated[int | None, Field(gt=0, lt=2**63, description="the account's number")] = None
+    slack: Annotated[str | None, Field(min_length=1, max_length=200, description="the account's id")] = None
+    tracker: Annotated[str | None, Field(min_length=1, max_length=200, description="the login")] = None
     mention: Annotated[str | None, Field(pattern=r"^@\w{3,64}$")] = None
     phone: Annotated[str | None, Field(pattern=r"^\+?\d{5,15}$")] = None
+
+
+class _Person(PersonFields):
     token: SecretStr | None = None
 
 
-class _File(_Strict):
-    people: list[_Person]
+class PeopleFields(Strict):
+    """Who owns what (source, service or a name in alerts → ids), and who speaks with customers."""
+
     owners: dict[str, list[str]] = Field(default_factory=dict)
     seniors: list[str] = Field(default_factory=list)
+
+
+class _File(PeopleFields):
+    people: list[_Person]
 
 
 def read_people(text: str | bytes, *, name: str) -> Directory:
@@ -42,20 +55,26 @@ def read_people(text: str | bytes, *, name: str) -> Directory:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the document"
         raise ConfigurationError(f"the people file {name} is wrong at {place}: {first['msg']}") from None
-    people = {person.id: _person(person) for person in file.people}
-    if len(people) < len(file.people):
-        raise ConfigurationError(f"the people file {name} names somebody twice")
     try:
-        return Directory(
-            people=people,
-            owners={key: tuple(ids) for key, ids in file.owners.items()},
-            seniors=tuple(file.seniors),
-        )
+        return directory_of(file.people, file)
     except ValueError as error:
         raise ConfigurationError(f"the people file {name}: {error}") from None
 
 
-def _person(person: _Person) -> Person:
-    values = person.model_dump(exclude={"telegram", "token"})
-    telegram = None if person.telegram is None else str(person.telegram)
-    return Person(**values, telegram=telegram, token=None if person.token is None else person.token.get_secret_value())
+def directory_of(people: Sequence[PersonFields], fields: PeopleFields) -> Directory:
+    """Return the directory of these people. Raises ``ValueError`` with one line, without a secret, for people that do not fit together."""
+    by_id = {person.id: _person(person) for person in people}
+    if len(by_id) < len(people):
+        raise ValueError("somebody is named twice")
+    owners = {key: tuple(ids) for key, ids in fields.owners.items()}
+    return Directory(people=by_id, owners=owners, seniors=tuple(fields.seniors))
+
+
+def _person(person: PersonFields) -> Person:
+    values = person.model_dump(include=set(PersonFields.model_fields) - {"telegram"})
+    token = getattr(person, "token", None)
+    return Person(
+        **values,
+        telegram=None if person.telegram is None else str(person.telegram),
+        token=None if token is None else token.get_secret_value(),
+    )

@@ -39,9 +39,9 @@ class Person:
         return f"{self.name} ({self.mention})" if self.mention else self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Directory:
-    """Everybody.
+    """Everybody, as things stand now: ``take_over`` replaces all of it at once, for everybody who holds it.
 
     ``owners``: source, service or an alert's ``responsible`` → ids, the last to be called; ``default`` owns the rest.
     ``seniors`` speak with customers.
@@ -61,6 +61,10 @@ class Directory:
             known = [getattr(person, account) for person in self.people.values() if getattr(person, account)]
             if len(known) != len(set(known)):
                 raise ValueError(f"two people have the same {account} account")
+
+    def take_over(self, other: Directory) -> None:
+        """Become what another directory is."""
+        self.people, self.owners, self.seniors = other.people, other.owners, other.seniors
 
     def person(self, person_id: str | None) -> Person | None:
         """Return the person of that id, or None."""

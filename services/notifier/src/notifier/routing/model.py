@@ -70,9 +70,12 @@ class Chosen:
     route: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Routes:
-    """The whole table. ``stores``: store id → role → destination's name; ``default_store`` serves the roles a store does not name."""
+    """The whole table, as things stand now.
+
+    ``stores``: store id → role → destination's name; ``default_store`` serves the roles a store does not name.
+    """
 
     destinations: Mapping[str, Destination]
     routes: tuple[Route, ...]
@@ -93,6 +96,11 @@ class Routes:
                     raise ValueError(f"store {owner!r} has {role} {name!r}, which is not a destination")
         for name in self.destinations:
             self.fallbacks(name)
+
+    def take_over(self, other: Routes) -> None:
+        """Become what another table is, all of it at once, for everybody who holds this one."""
+        self.destinations, self.routes = other.destinations, other.routes
+        self.stores, self.default_store = other.stores, other.default_store
 
     def fallbacks(self, name: str) -> tuple[Destination, ...]:
         """Return who is notified of problems instead of a destination, in order. Raises ``ValueError`` for a circle or an unknown name."""

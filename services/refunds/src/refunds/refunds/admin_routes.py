@@ -1,36 +1,46 @@
-"""What operators do: find refunds, read their history and evidence, restart one or many."""
+"""What operators do: find refunds, read their history and evidence, restart one or many, close one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput, Unavailable
 from common.http import (
+    BULK_ERRORS,
     OPERATOR,
     VIEWER,
     AdminChange,
     Answer,
     Change,
     Changes,
-    Done,
-    NotDone,
     Page,
     PageQuery,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.postgres import Database
 from refunds.payments.model import ExceedsCaptured, NothingLeft
+from refunds.refunds.close import CloseOutcome, CloseRefund
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
-from refunds.refunds.queries import find_page
+from refunds.refunds.evidence import Proof
+from refunds.refunds.model import Settled
+from refunds.refunds.queries import select_refunds
 from refunds.refunds.restart import Restart, RestartRefund
-from refunds.refunds.restart_many import RestartMany
-from refunds.refunds.store import RefundTransactions
+from refunds.refunds.restart_many import (
+    MOST,
+    ErrorCode,
+    OrderNumber,
+    RefundsRestarted,
+    RestartMany,
+    RestartRefunds,
+    StateName,
+)
+from refunds.refunds.store import RefundTransactions, refund_of
 from refunds.refunds.views import (
     AttemptView,
     CallView,
@@ -42,15 +52,15 @@ from refunds.refunds.views import (
     view,
 )
 
-_MOST = 100
 _NOT_NOW = (UnknownRefund, NotInError, VersionMismatch, GatewayNoAnswer, ExceedsCaptured, NothingLeft, Unavailable)
 
 
 class RefundQuery(PageQuery):
     """Filters of the list, exact matches."""
 
-    state: Annotated[str | None, Field(max_length=16, description="number or name: `7`, `ERROR`, `RS_ERROR`")] = None
-    order: Annotated[str | None, Field(max_length=64, description="the order's number")] = None
+    state: StateName | None = None
+    order: OrderNumber | None = None
+    error: ErrorCode | None = None
 
 
 class RestartBody(AdminChange):
@@ -67,38 +77,23 @@ class RestartAnswer(BaseModel):
     refund: RefundView
 
 
-class RestartManyBody(AdminChange):
-    """Which refunds, all of them in RS_ERROR: of one order, named ones, or those with one error code, oldest first."""
+class CloseBody(RestartBody):
+    """How people settled it: `outside`, the customer has the money by another way; `given_up`, it is not to be paid this way."""
 
-    order: Annotated[str | None, Field(min_length=1, max_length=64, description="the order's number")] = None
-    ids: Annotated[tuple[UUID, ...], Field(max_length=_MOST)] = ()
-    error: Annotated[str | None, Field(min_length=1, max_length=64, description="`gateway_silent`, `declined`, …")] = (
-        None
-    )
-    limit: Annotated[int, Field(ge=1, le=_MOST)] = _MOST
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> RestartManyBody:
-        if sum((self.order is not None, bool(self.ids), self.error is not None)) != 1:
-            raise ValueError("name an order, ids, or an error: exactly one of them")
-        return self
+    settled: Settled
 
 
-class RestartedItem(BaseModel):
-    """One refund: what came of it (with `dry_run`: would come of it), or the code why nothing did."""
+class CloseAnswer(BaseModel):
+    """What came of it: ``closed``, or ``paid_at_gateway``; with ``dry_run``, what would.
 
-    refund_id: str
-    outcome: str | None = Field(description="`restarted`, `adopted_pending`, `adopted_success`; null when refused")
-    code: str | None = Field(description="why it was refused")
-    detail: str | None
-    refund: RefundView | None
+    `gateway`: what is proven of the money, as in a restart. Paid at the gateway: what was to be given up is adopted and not closed; what
+    was settled outside is a difference, for the customer may have it twice.
+    """
 
-
-class RestartedMany(BaseModel):
-    """Item by item. A refused item leaves the others alone."""
-
+    outcome: CloseOutcome
+    gateway: Proof
     dry_run: bool
-    items: list[RestartedItem]
+    refund: RefundView
 
 
 class RefundAdminRoutes:
@@ -111,27 +106,29 @@ class RefundAdminRoutes:
         changes: Changes,
         restart: RestartRefund,
         restart_many: RestartMany,
+        close: CloseRefund,
     ) -> None:
         self._database = database
         self._transactions = transactions
         self._changes = changes
         self._restart = restart
         self._restart_many = restart_many
+        self._close = close
 
     async def _find(self, request: Request[None, RefundQuery]) -> Page[RefundView]:
         query = request.query
-        state = None
-        if query.state is not None:
-            state = state_named(query.state)
-            if state is None:
-                raise InvalidInput(f"there is no state {query.state}")
-        position = decode_cursor(query.cursor, str)
-        try:
-            before = None if position is None else UUID(position[0])
-        except ValueError:
-            raise InvalidInput("the cursor is malformed") from None
-        found = await find_page(self._database, state=state, order=query.order, before=before, limit=query.limit + 1)
-        return page_of(found, limit=query.limit, item=view, key=lambda refund: (refund.id,))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
+            return select_refunds(
+                state=None if query.state is None else state_named(query.state),
+                order=query.order,
+                error=query.error,
+                before=None if after is None else after[0],
+                limit=limit,
+                newest_first=True,
+            )
+
+        return await listed(self._database, query, select, key={"id": UUID}, item=lambda row: view(refund_of(row)))
 
     async def _history(self, request: Request[None, None]) -> HistoryList:
         refund_id = str(request.path_uuid("id"))
@@ -162,15 +159,20 @@ class RefundAdminRoutes:
 
         return await self._changes.carry_out(request, work)
 
-    async def _restart_chosen(self, request: Request[RestartManyBody, None]) -> Answer:
-        """Ask the gateway about each, then restart them in one transaction, a refused one rolled back alone."""
-        body = request.body
-        chosen = await self._restart_many.choose(ids=body.ids, order=body.order, error=body.error, limit=body.limit)
-        found = await self._restart_many.ask(chosen)
+    async def _close_one(self, request: Request[CloseBody, None]) -> Answer:
+        body, refund_id = request.body, str(request.path_uuid("id"))
+        evidence = await self._close.ask(refund_id, expected_version=body.expected_version)
 
-        async def work(change: Change) -> RestartedMany:
-            items = await self._restart_many.carry_out(change, found)
-            return RestartedMany(dry_run=change.dry_run, items=[_item(item, change) for item in items])
+        async def work(change: Change) -> CloseAnswer:
+            done = await self._close.carry_out(
+                change, refund_id, expected_version=body.expected_version, settled=body.settled, evidence=evidence
+            )
+            return CloseAnswer(
+                outcome=done.outcome,
+                gateway=done.proof,
+                dry_run=change.dry_run,
+                refund=view(done.before if change.dry_run else done.after),
+            )
 
         return await self._changes.carry_out(request, work)
 
@@ -224,14 +226,29 @@ class RefundAdminRoutes:
             ),
             Route(
                 method="POST",
+                path="/admin/v1/refunds/{id}/close",
+                handler=self._close_one,
+                summary="End a refund in RS_ERROR that people settled",
+                description="Nothing is ever sent for it again. It counts as spent, except what was given up and is proven not to have "
+                "been paid. The gateway is asked first, and its silence keeps nobody from closing; what it says later is seen. A closed "
+                "refund may be closed again, to correct how it was settled.",
+                request=CloseBody,
+                response=CloseAnswer,
+                errors=(UnknownRefund, NotInError, VersionMismatch, Unavailable),
+                roles=OPERATOR,
+                idempotent=True,
+                tags=("admin",),
+            ),
+            Route(
+                method="POST",
                 path="/admin/v1/refunds/restart",
-                handler=self._restart_chosen,
-                summary="Restart refunds in RS_ERROR, by order, by name or by error",
-                description=f"At most {_MOST} at a time, item by item; each as in the restart of one: the payment system is asked "
+                handler=self._restart_many,
+                summary="Restart many refunds in RS_ERROR, by ids or by a filter",
+                description=f"At most {MOST} at a time, item by item; each as in the restart of one: the payment system is asked "
                 "first, and a refund that it says nothing certain about is left alone. With `dry_run` nothing changes.",
-                request=RestartManyBody,
-                response=RestartedMany,
-                errors=(InvalidInput, UnknownRefund, Unavailable),
+                request=RestartRefunds,
+                response=RefundsRestarted,
+                errors=(*BULK_ERRORS, Unavailable),
                 roles=OPERATOR,
                 idempotent=True,
                 tags=("admin",),
@@ -241,12 +258,3 @@ class RefundAdminRoutes:
 
 def _shown(done: Restart, change: Change) -> RefundView:
     return view(done.before if change.dry_run else done.after)
-
-
-def _item(item: Done[str, Restart] | NotDone[str], change: Change) -> RestartedItem:
-    if isinstance(item, NotDone):
-        return RestartedItem(refund_id=item.key, outcome=None, code=item.code, detail=item.detail, refund=None)
-    restarted = item.answer
-    return RestartedItem(
-        refund_id=item.key, outcome=restarted.outcome, code=None, detail=None, refund=_shown(restarted, change)
-    )

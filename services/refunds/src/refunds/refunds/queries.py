@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from common.postgres import Database
-from refunds.refunds.model import Refund
+from common.postgres import Connection, Database
 from refunds.refunds.statements import SELECT
-from refunds.refunds.states import RefundState
-from refunds.refunds.store import refund_of
 
 CLAIM = """
 WITH due AS (
@@ -22,19 +21,21 @@ UPDATE refunds AS r SET lease_owner = $3, lease_until = $4 FROM due WHERE r.id =
 """
 _RELEASE = "UPDATE refunds SET lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2"
 
-PAGE = f"""
+LISTED = f"""
 {SELECT}
-WHERE ($1::smallint IS NULL OR state = $1) AND ($2::text IS NULL OR order_number = $2) AND ($3::uuid IS NULL OR id < $3)
-ORDER BY id DESC LIMIT $4
+WHERE ($1::smallint IS NULL OR state = $1) AND ($2::text IS NULL OR order_number = $2) AND ($3::text IS NULL OR error = $3)
+    AND ($4::uuid[] IS NULL OR id = ANY($4)) AND ($5::uuid IS NULL OR id < $5)
+ORDER BY id {{}} LIMIT $6
 """
-IN_ERROR = f"""
-{SELECT}
-WHERE state = {RefundState.ERROR:d} AND ($1::text IS NULL OR order_number = $1) AND ($2::text IS NULL OR error = $2)
-ORDER BY id LIMIT $3
+# A payment is locked before its refunds, always.
+_LOCK_PAYMENTS = """
+SELECT FROM payments WHERE payment_id IN (SELECT payment_id FROM refunds WHERE id = ANY($1::uuid[]))
+ORDER BY payment_id FOR NO KEY UPDATE
 """
+_LOCK_VERSIONS = "SELECT id, version FROM refunds WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 UNFINISHED = """
 SELECT state, count(*) AS refunds, extract(epoch FROM now() - min(state_since))::float8 AS oldest
-FROM refunds WHERE state NOT IN (5, 9, 10, 11) GROUP BY state
+FROM refunds WHERE state NOT IN (5, 9, 10, 11, 12) GROUP BY state
 """
 
 
@@ -61,20 +62,25 @@ class RefundQueue:
             await connection.execute(_RELEASE, UUID(refund_id), self._owner)
 
 
-async def find_page(
-    database: Database, *, state: int | None, order: str | None, before: UUID | None, limit: int
-) -> list[Refund]:
-    """Return refunds, newest first, from before the given id."""
-    async with database.acquire() as connection:
-        rows = await connection.fetch(PAGE, state, order, before, limit)
-    return [refund_of(row) for row in rows]
+def select_refunds(
+    *,
+    state: int | None,
+    order: str | None,
+    error: str | None,
+    limit: int,
+    before: UUID | None = None,
+    among: Sequence[UUID] | None = None,
+    newest_first: bool = False,
+) -> tuple[str, Sequence[Any]]:
+    """Return the statement of refunds that match, only of ``among`` and with ids below ``before`` where given, and its values."""
+    return LISTED.format("DESC" if newest_first else ""), (state, order, error, among, before, limit)
 
 
-async def find_in_error(database: Database, *, order: str | None, error: str | None, limit: int) -> list[Refund]:
-    """Return refunds in RS_ERROR, oldest first."""
-    async with database.acquire() as connection:
-        rows = await connection.fetch(IN_ERROR, order, error, limit)
-    return [refund_of(row) for row in rows]
+async def lock_versions(connection: Connection, refund_ids: Sequence[str]) -> dict[str, int]:
+    """Lock refunds, and their payments before them, and return the version of each that there is."""
+    ids = [UUID(refund_id) for refund_id in refund_ids]
+    await connection.execute(_LOCK_PAYMENTS, ids)
+    return {str(row["id"]): row["version"] for row in await connection.fetch(_LOCK_VERSIONS, ids)}
 
 
 async def count_unfinished(database: Database) -> dict[int, tuple[int, float]]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
-from common.http import AdminChange, CustomersData, Moment, PageQuery
+from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 
@@ -22,7 +22,7 @@ _FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
 class DeliveryFilter(BaseModel):
     """Which deliveries; all that is given must hold."""
 
-    q: str | None = Field(
+    q: Annotated[str | None, CONTENT] = Field(
         default=None,
         max_length=255,
         description="what a person knows: phone, mail, name, our number, the source's id, a time (2026-11-21T10:00)",

@@ -22,15 +22,17 @@ class EndangeredFilter(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    q: str | None = Field(
+    q: Annotated[str | None, CONTENT] = Field(
         default=None,
         min_length=2,
         max_length=200,
         description="anything that a customer says: phone (or its last digits), mail, part of the name, number, external id",
     )
-    phone: str | None = Field(default=None, max_length=64, description="in any spelling")
-    email: str | None = Field(default=None, max_length=255)
-    name: str | None = Field(default=None, min_length=2, max_length=200, description="a part of it, in any case")
+    phone: Annotated[str | None, CONTACT] = Field(default=None, max_length=64, description="in any spelling")
+    email: Annotated[str | None, CONTACT] = Field(default=None, max_length=255)
+    name: Annotated[str | None, NAME] = Field(
+        default=None, min_length=2, max_length=200, description="a part of it, in any case"
+    )
     number: str | None = Field(default=None, max_length=64)
     external_id: str | None = Field(default=None, max_length=255)
     source: str | None = Field(default=None, max_length=64, description="`website`, `website:kz`")

@@ -1,0 +1,35 @@
+"""One incident with all that was done about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from common.testing import eventually
+from tests.integration.notifier.factories import MakeKit
+from tests.integration.notifier.people import FAST_CHAIN, crashed, put_roster, settings_for
+
+
+async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = await make_kit(**settings_for(tmp_path, escalation=FAST_CHAIN[:2], escalation_rounds=1))
+    await put_roster(kit, "oleg", "anna")
+    await kit.publish(crashed())
+
+    async def called() -> dict[str, Any]:
+        status, story = await kit.call("GET", "/admin/v1/incidents/1", role="viewer")
+        assert status == 200, story
+        assert [(call["person"], call["state"]) for call in story["calls"]] == [("oleg", "placed")]
+        assert {notice["state"] for notice in story["notices"]} == {"sent"}
+        return dict(story)
+
+    story = await eventually(called, within=30)
+    assert [(line["actor"], line["act"]) for line in story["history"]] == [
+        ("orchestrator", "opened"),
+        ("notifier", "reminded"),
+        ("notifier", "called"),
+    ]
+    assert {notice["destination"] for notice in story["notices"]} == {"on-call-production", "orders-notifications"}
+    assert all("KeyError" in notice["text"] for notice in story["notices"] if notice["transition"] == "opened")
+    assert story["calls"][0]["outside_id"].startswith("call-")
+    assert story["timers"] == [{"step": 1, "round": 0, "due_at": None}]
+    assert (await kit.call("GET", "/admin/v1/incidents/99", role="viewer"))[0] == 404

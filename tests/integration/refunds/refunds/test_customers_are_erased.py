@@ -1,0 +1,81 @@
+"""A customer who stands in a refund's reason or in a dead letter is erased over HTTP; sums, payments and their history stay."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from common.contracts import Envelope
+from common.messaging import Broker
+from common.testing import eventually
+from tests.integration.refunds.factories import RefundsClient, Start
+
+PHONE = "+7 916 123-45-67"
+PATH = "/admin/v1/erasures"
+WHY = {"reason": "the customer asked"}
+EVERYTHING = """
+SELECT string_agg(row::text, ' ') FROM (
+    SELECT to_jsonb(r) AS row FROM refunds r UNION ALL SELECT to_jsonb(h) FROM refund_history h
+    UNION ALL SELECT to_jsonb(d) || jsonb_build_object('text', convert_from(d.body, 'UTF8')) FROM dead_letters d
+    UNION ALL SELECT to_jsonb(a) FROM audit_log a
+) AS rows
+"""
+
+
+async def everything(service: RefundsClient) -> str:
+    """All that the service keeps for longer than a message is on its way, as text."""
+    [row] = await service.fetch(EVERYTHING)
+    return str(row["string_agg"])
+
+
+@pytest.mark.parametrize("whom", [{"phone": "8 916 1234567"}, {"order_number": "7Q3M0V9XK2TDW8RC"}])
+async def test_an_erased_customer_is_nowhere_and_the_money_stays(
+    start: Start, broker: Broker, whom: dict[str, str]
+) -> None:
+    service = await start()
+    await service.sandbox.put_payment("pay-1", captured=10_000)
+    _, refund = await service.request(reason=f"cancelled, {PHONE} asked", amount=6_000)
+    await service.reaches(refund["id"], "SUCCESS")
+    wanted = {"order_number": "7Q3M0V9XK2TDW8RC", "reason": f"{PHONE} asked", "amount": "much"}
+    poison = Envelope(
+        id="e1",
+        source="/test",
+        type="orders.refund.wanted.v1",
+        subject="7Q3M0V9XK2TDW8RC",
+        time=datetime.now(UTC),
+        data=wanted,
+    )
+    await broker.publisher.publish(poison, deadline=15.0)
+
+    async def dead() -> bool:
+        return bool((await service.call("GET", "/admin/v1/dead-letters?count=true", role="viewer"))[1]["count"])
+
+    await eventually(dead, within=60, what="the dead letter")
+    for role, status in (("operator", 403), ("viewer", 403)):
+        assert (await service.call("POST", PATH, role=role, json={**WHY, **whom}))[0] == status
+    _, preview = await service.call("POST", PATH, role="admin", json={**WHY, **whom, "dry_run": True})
+    assert "123-45-67" in await everything(service)
+    status, done = await service.call("POST", PATH, role="admin", json={**WHY, **whom})
+    assert (status, done["by_kind"]) == (200, {"reasons": 1, "dead_letters": 1})
+    assert preview["by_kind"] == done["by_kind"]
+    assert "refunds" in done["kept"]
+    left = await everything(service)
+    assert not [said for said in ("123-45-67", "1234567") if said in left]
+    assert (await service.call("POST", PATH, role="admin", json={**WHY, **whom}))[1]["places"] == 0
+    after = await service.refund(refund["id"])
+    assert (after["amount"], after["state_name"], after["order_number"]) == (6_000, "SUCCESS", "7Q3M0V9XK2TDW8RC")
+    path = await service.path(refund["id"])
+    assert (path[0], path[-1]) == ("CREATE", "SUCCESS")
+
+
+async def test_an_erasure_names_one_customer_or_is_refused(start: Start) -> None:
+    service = await start()
+    for wrong in (
+        {},
+        {"phone": "123"},
+        {"email": "nobody"},
+        {"phone": "+79161234567", "email": "a@b.c"},
+        {"name": "x"},
+    ):
+        assert (await service.call("POST", PATH, role="admin", json={**WHY, **wrong}))[0] == 422, wrong
