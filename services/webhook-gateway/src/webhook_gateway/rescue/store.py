@@ -122,7 +122,9 @@ class EndangeredStore:
 
     def _lost(self, row: Record) -> LostOrder:
         found = {name: row[name] for name in _LOST}
-        page = f"{self._public_url}/e/{row['id']}" if self._public_url else str(row["id"])  # a relative link opens nothing
+        page = (
+            f"{self._public_url}/e/{row['id']}" if self._public_url else str(row["id"])
+        )  # a relative link opens nothing
         return LostOrder(**found, link=page)
 
 
