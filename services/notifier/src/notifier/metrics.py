@@ -38,6 +38,7 @@ TABLES = (
     "ticket_comments",
     "ticket_queues",
     "tickets",
+    "unread_alerts",
 )
 """Tables whose size is measured: all."""
 _ORDERS = ("created", "changed", "paid", "received", "delivered", "cancelled", "corrected")

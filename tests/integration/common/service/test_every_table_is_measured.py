@@ -24,7 +24,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
 @pytest.mark.parametrize(
     ("service", "measured"), [("orchestrator", ORCHESTRATOR), ("refunds", REFUNDS), ("notifier", NOTIFIER)]
 )
-async def test_the_size_of_every_table_of_a_service_is_measured(
+async def test_every_table_of_a_service_is_measured(
     database_for: Callable[[str], Awaitable[str]], service: str, measured: Sequence[str]
 ) -> None:
     dsn = await database_for(service)
