@@ -41,6 +41,7 @@ from notifier.silences.routes import SilenceRoutes
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.routes import TicketRoutes
+from notifier.tickets.support_desk import SupportDesk
 
 NAME = "notifier"
 DESCRIPTION = (
@@ -84,6 +85,14 @@ def routes_of(
     change_ticket = ChangeTicket(
         outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words, clock=clock
     )
+    desk = SupportDesk(
+        tickets=change_ticket,
+        problems=problems,
+        act=act,
+        directory=directory,
+        words=words,
+        development_queue=settings.development_queue,
+    )
     return [
         *inputs.routes(),
         log,
@@ -96,7 +105,7 @@ def routes_of(
         *audit_routes(database),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
-        *TicketRoutes(database=database, change_ticket=change_ticket, wake=wake).routes(),
+        *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),

@@ -84,7 +84,11 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     people = CurrentPeople(directory=directory, name=str(settings.people_file))
     if settings.people_file is not None:
         people.read(_read(settings.people_file, "people"))
-    words, environment, links = Words(settings.language), settings.environment, Links(settings.console_url)
+    words, environment, links = (
+        Words(settings.language),
+        settings.environment,
+        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None),
+    )
     registry = new_registry()
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)

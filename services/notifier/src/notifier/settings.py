@@ -87,6 +87,13 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     tracker_scheme: Literal["OAuth", "Bearer"] = "OAuth"
     tracker_org_id: str | None = None
     tracker_org_header: Literal["X-Org-ID", "X-Cloud-Org-ID"] = "X-Org-ID"
+    tracker_page: str = Field(
+        default="https://tracker.yandex.ru/{}",
+        description="where people read a ticket of the outside tracker; {} is its key",
+    )
+    development_queue: str = Field(
+        default="TRAVELBACK", pattern=r"^[A-Z][A-Z0-9]{1,14}$", description="where development tickets are made"
+    )
     tracker_poll: float = Field(default=10.0, gt=0, description="how often the comments of an open ticket are read")
 
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")

@@ -20,7 +20,10 @@ PROBLEMS = "TRAVELORDERSUP"
 """Where problem orders open tickets by themselves."""
 REQUESTS = "TRAVELSUP"
 """Where people's requests live."""
-_NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed; chats are notified of it
+SUMMONS = "problem.ticket.summons"
+"""The kind of the incident by which the on-call person is summoned to a ticket."""
+# A person's own deed, of which chats are notified; a summons has its ticket already.
+_NO_TICKET = frozenset({"workflow.stopped", SUMMONS})
 _LONGEST_SUMMARY = 250
 _LONGEST_DETAIL = 1000
 NO_CALL = (
@@ -61,6 +64,7 @@ class NewTicket:
     created_by: str
     incident_id: int | None = None
     order_number: str | None = None
+    develops: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,8 @@ class HistoryLine:
     at: datetime
     origin: str | None
     ticket_id: int | None
+    summons: bool = False
+    """Whether the incident only summons somebody to the ticket: its end is not the ticket's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +129,7 @@ class CommentToSend:
     text: str
     summon: tuple[str, ...]
     link: str | None
+    assign: str | None
     seen: int
     attempts: int
 
@@ -140,6 +147,7 @@ class TicketToRead:
     key: str
     seen: int
     incident_id: int | None
+    summons_id: int | None
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
