@@ -88,6 +88,10 @@ class ConnectionWithCrashPoints:
         """Return a value."""
         return await self._call(self._real.fetchval, arguments)
 
+    async def fetchrow(self, *arguments: Any) -> Any:
+        """Return a row."""
+        return await self._call(self._real.fetchrow, arguments)
+
     async def _call(self, statement: Any, arguments: Any) -> Any:
         await self._crash_point.point()
         result = await statement(*arguments)
@@ -108,6 +112,11 @@ class StoreWithCrashPoints(WithCrashPoints):
         """The transaction's connection."""
         return ConnectionWithCrashPoints(self._real.connection, self._crash_point)
 
+    @property
+    def plain_connection(self) -> Any:
+        """The same without points, for a change that makes a store of its own on it."""
+        return self._real.connection
+
 
 class TransactionsWithCrashPoints:
     """Transactions with points before they begin, at each statement, before the commit and after it."""
@@ -115,6 +124,10 @@ class TransactionsWithCrashPoints:
     def __init__(self, real: Any, crash_point: CrashPoint) -> None:
         self._real = real
         self._crash_point = crash_point
+
+    def store_on(self, connection: Any, *, count: Any) -> Any:
+        """A store in a transaction that somebody else commits."""
+        return StoreWithCrashPoints(self._real.store_on(connection, count=count), self._crash_point)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Any]:

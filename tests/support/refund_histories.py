@@ -19,8 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from refunds.refunds.model import Settled
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
+from tests.support.refund_checks import check_closed
 from tests.support.refund_world import Instance, World, open_world
 
 S = RefundState
@@ -208,6 +210,59 @@ class RefundHistories(RuleBasedStateMachine):
         self.run(press())
         self.run(self.world.deliver())
 
+    @rule(
+        index=st.integers(min_value=0, max_value=9),
+        settled=st.sampled_from(Settled),
+        point=st.one_of(st.none(), st.integers(1, 40)),
+    )
+    def close(self, index: int, settled: Settled, point: int | None) -> None:
+        """People settle something that is in RS_ERROR, or was closed before; outside means that the customer has the money from them."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT id FROM refunds WHERE payment_id = ANY($1) ORDER BY state = 7 DESC, state = 12 DESC, id",
+                self.payments,
+            )
+            if rows:
+                refund_id = str(rows[index % min(len(rows), 2)]["id"])
+                await self.world.press_close(self.world.instance(dies_at=point), refund_id, settled)
+
+        self.run(press())
+        self.run(self.world.deliver())
+
+    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 40)))
+    def check(self, index: int, point: int | None) -> None:
+        """An operator has a gateway asked about a refund, closed ones first, in whatever state."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT id FROM refunds WHERE payment_id = ANY($1) ORDER BY state = 12 DESC, id", self.payments
+            )
+            if rows:
+                await self.world.press_check(self.world.instance(dies_at=point), str(rows[index % len(rows)]["id"]))
+
+        self.run(press())
+        self.run(self.world.deliver())
+
+    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 40)))
+    def adopt(self, index: int, point: int | None) -> None:
+        """Somebody takes the gateway's side of a difference, twice."""
+
+        async def press() -> None:
+            rows = await self.world.fetch(
+                "SELECT d.id FROM refund_differences AS d JOIN refunds AS r ON r.id::text = d.subject"
+                " WHERE d.over_at IS NULL AND r.payment_id = ANY($1) ORDER BY d.id",
+                self.payments,
+            )
+            if rows:
+                for dies_at in (point, None):
+                    await self.world.press_adopt(
+                        self.world.instance(dies_at=dies_at), rows[index % len(rows)]["id"], order="N-1"
+                    )
+
+        self.run(press())
+        self.run(self.world.deliver())
+
     @rule(point=st.one_of(st.none(), st.integers(1, 60)))
     def reconcile(self, point: int | None) -> None:
         """Everything is reconciled, finished refunds too."""
@@ -256,8 +311,9 @@ class RefundHistories(RuleBasedStateMachine):
         rows = await self.world.until_terminal(self.payments)
         found = await self.world.reconcile_all(self.world.instance())
         assert found is not None
-        assert (found.differences, found.unanswered) == ([], 0), found
+        assert found.unanswered == 0, found
         await self.world.deliver()
+        await check_closed(self.world, self.payments, {one.subject: one.kind for one in found.differences})
         await self._check_sums()
         ledgers = self.world.ledgers()
         paid: defaultdict[str, int] = defaultdict(int)
@@ -271,6 +327,8 @@ class RefundHistories(RuleBasedStateMachine):
             money = sum(paid[key] for key in {attempt["gateway_key"] for attempt in attempts})
             assert money == (fresh["amount"] if fresh["state"] == S.SUCCESS else 0), (S(fresh["state"]).name, money)
             await self._check_history(str(row["id"]), fresh["state"])
+            settled = "" if fresh["settled"] is None else f" {fresh['settled']}"
+            self.world.ended[f"{S(fresh['state']).name}{settled}"] += 1
 
     async def _check_history(self, refund_id: str, state: int) -> None:
         lines = await self.world.fetch(
@@ -285,7 +343,7 @@ class RefundHistories(RuleBasedStateMachine):
         raised = {name: times for name, times in self.world.problems.items() if name.startswith(f"refund:{refund_id}:")}
         assert raised == {f"refund:{refund_id}:{attempt}": 1 for attempt in errors}, "one problem an attempt"
         over = {name: times for name, times in self.world.resolved.items() if name in raised}
-        if state in {S.SUCCESS, S.CANCELLED, S.REVERSED}:
+        if state in {S.SUCCESS, S.CANCELLED, S.REVERSED, S.CLOSED}:
             assert over == raised, "what ends well ends its problems"
 
 
@@ -298,8 +356,8 @@ def histories_over(world: World) -> type[RefundHistories]:
     return type("RefundHistoriesOnWorld", (RefundHistories,), {"world": world})
 
 
-def run_histories(dsn: str, *, histories: int) -> None:
-    """Make up so many histories and run them; raises what the first that fails raises.
+def run_histories(dsn: str, *, histories: int) -> Counter[str]:
+    """Make up so many histories and run them; return how their refunds ended. Raises what the first that fails raises.
 
     With ``REFUND_SHRINK`` in the environment in its shortest form, which can take an hour.
     """
@@ -321,3 +379,4 @@ def run_histories(dsn: str, *, histories: int) -> None:
         )
     finally:
         world.close()
+    return world.ended

@@ -32,17 +32,22 @@ from refunds.providers.guard import GuardLimits
 from refunds.providers.metrics import GatewayMetrics
 from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.check_refund import CheckRefund
 from refunds.reconciliation.compare import CompareRefund
 from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.model import Reconciliation
 from refunds.reconciliation.reconcile import Reconcile
+from refunds.reconciliation.settle_difference import SettleDifference
 from refunds.reconciliation.store import ReconciliationStore
 from refunds.refunds.advance import AdvanceRefund
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.attempt import begin_attempt
+from refunds.refunds.captured import RereadCaptured
+from refunds.refunds.close import CloseOutcome, CloseRefund
 from refunds.refunds.errors import Overtaken
+from refunds.refunds.evidence import FindEvidence
 from refunds.refunds.metrics import RefundMetrics
-from refunds.refunds.model import Restarted
+from refunds.refunds.model import Restarted, Settled
 from refunds.refunds.queries import RefundQueue
 from refunds.refunds.request import RefundRequest, request_refund
 from refunds.refunds.restart import RestartRefund
@@ -52,6 +57,7 @@ from refunds.refunds.store import RefundTransactions
 from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.change_in_world import ChangeInWorld
 from tests.support.crash_points import CrashPoint, KilledError, TransactionsWithCrashPoints, WithCrashPoints
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
@@ -71,6 +77,9 @@ class Instance:
     notice: HandleNotification
     reconcile: Reconcile
     restart: RestartRefund
+    close: CloseRefund
+    check: CheckRefund
+    settle: SettleDifference
     crash_point: CrashPoint
 
 
@@ -91,6 +100,7 @@ class World:
     resolved: Counter[str] = field(default_factory=Counter)
     raised: list[ProblemRaisedV1] = field(default_factory=list)
     journal: list[JournalEntryV1] = field(default_factory=list)
+    ended: Counter[str] = field(default_factory=Counter)
     number: int = 0
     began: datetime = START
 
@@ -115,15 +125,20 @@ class World:
         self.number += 1
         owner = f"instance-{self.number}"
         apply_answer = ApplyAnswer(calls, self.time, RETRIES)
+        find = FindEvidence(transactions, calls, self.time)
+        reread = RereadCaptured(transactions, calls, self.time)
         compare = CompareRefund(transactions, calls, apply_answer, self.time)
         books = ReconciliationStore(self.database, owner=owner)
         return Instance(
             calls=calls,
             advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
-            notice=HandleNotification(transactions, compare, self.time),
+            notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=Reconcile(transactions, calls, books, compare, self.time),
-            restart=RestartRefund(transactions, calls, apply_answer, self.time),
+            restart=RestartRefund(transactions, calls, find, apply_answer, self.time),
+            close=CloseRefund(transactions, find, apply_answer, self.time),
+            check=CheckRefund(transactions, compare, reread, self.time),
+            settle=SettleDifference(self.database, transactions, calls, self.time),
             crash_point=crash_point,
         )
 
@@ -213,6 +228,65 @@ class World:
         except KilledError:
             return None
         return restart.outcome
+
+    async def press_close(self, instance: Instance, refund_id: str, settled: Settled) -> CloseOutcome | str | None:
+        """An operator closes the refund; the code when refused, None when the process died."""
+        try:
+            async with self.transactions().begin() as store:
+                refund = await store.find(refund_id)
+            assert refund is not None
+            evidence = await instance.close.ask(refund_id, expected_version=refund.version)
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
+                closing = await instance.close.act(
+                    store,
+                    refund_id,
+                    expected_version=refund.version,
+                    settled=settled,
+                    evidence=evidence,
+                    actor="operator",
+                    reason="test",
+                )
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return closing.outcome
+
+    async def press_check(self, instance: Instance, refund_id: str) -> str | None:
+        """An operator has the gateway asked now; the code when refused, the state it came to, None when the process died."""
+        change = ChangeInWorld()
+        try:
+            looked = await instance.check.ask(refund_id, dry_run=False)
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
+                change.connection = store.plain_connection
+                checked = await instance.check.carry_out(change, looked, expected_version=None)
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return checked.after.state.name
+
+    async def press_adopt(self, instance: Instance, difference_id: int, *, order: str) -> str | None:
+        """An operator takes the gateway's side; the code when refused, ``adopted``, None when the process died."""
+        change = ChangeInWorld()
+        try:
+            asked = await instance.settle.ask(difference_id)
+            async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
+                change.connection = store.plain_connection
+                (version,) = [
+                    row["version"]
+                    for row in await store.connection.fetch(
+                        "SELECT version FROM refund_differences WHERE id = $1", difference_id
+                    )
+                ]
+                await instance.settle.adopt(
+                    change, difference_id, expected_version=version, order_number=order, asked=asked
+                )
+        except Conflict as error:
+            return error.code
+        except KilledError:
+            return None
+        return "adopted"
 
     async def notify(self, instance: Instance, gateway: str, gateway_refund_id: str) -> None:
         """A gateway notifies, twice at once."""

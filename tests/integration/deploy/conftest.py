@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,16 @@ NGINX = Path(__file__).parents[3] / "deploy" / "nginx"
 class Edge:
     """One nginx in front of three addresses. Its log is what it wrote for each request, oldest first."""
 
-    def __init__(self, prefix: Path, upstreams: Sequence[int], port: int, *, trusted: Sequence[str] = ()) -> None:
-        self.url = f"http://{LOOPBACK}:{port}"
+    def __init__(
+        self,
+        prefix: Path,
+        upstreams: Sequence[int],
+        port: int,
+        *,
+        trusted: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take what it is told in its environment from ``variables`` (any of them), else from the other arguments."""
         self.log_dir = prefix / "edge-log"
         self._prefix = prefix
         self._variables = {
@@ -37,7 +45,10 @@ class Edge:
             "EDGE_LOG_DIR": str(self.log_dir),
             **{f"EDGE_TRUSTED_{n}": trusted[n - 1] if len(trusted) >= n else NOBODY for n in (1, 2, 3)},
             **{f"GATEWAY_{number}": f"{LOOPBACK}:{upstream}" for number, upstream in enumerate(upstreams, start=1)},
+            **{f"EDGE_{name}": f"{LOOPBACK}:1" for name in ("NOTIFIER", "REFUNDS")},
+            **(variables or {}),
         }
+        self.url = f"http://{self._variables['EDGE_LISTEN']}"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -142,11 +153,16 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture
 def edge_for(tmp_path: Path, free_port: Callable[[], int]) -> Callable[..., AbstractAsyncContextManager[Edge]]:
-    """`async with edge_for([port, port, port]) as edge:` runs nginx in front of these; `trusted` are proxies in front of it."""
+    """`async with edge_for([port, port, port]) as edge:` runs nginx in front of these; `trusted` are proxies in front of it.
+
+    ``variables`` are what its container would be told.
+    """
 
     @asynccontextmanager
-    async def make(upstreams: Sequence[int], *, trusted: Sequence[str] = ()) -> AsyncIterator[Edge]:
-        edge = Edge(tmp_path / "nginx", upstreams, free_port(), trusted=trusted)
+    async def make(
+        upstreams: Sequence[int], *, trusted: Sequence[str] = (), variables: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Edge]:
+        edge = Edge(tmp_path / "nginx", upstreams, free_port(), trusted=trusted, variables=variables)
         try:
             await edge.start()
             yield edge

@@ -77,6 +77,23 @@ class RefundsClient:
         found: dict[str, Any] = next(item for item in page["items"] if item["payment_id"] == payment_id)
         return found
 
+    async def sums(self, payment_id: str) -> tuple[int, int]:
+        """What our books say was captured of a payment, and what of it is refunded or may be."""
+        (row,) = await self.fetch("SELECT captured, reserved FROM payments WHERE payment_id = $1", payment_id)
+        return row["captured"], row["reserved"]
+
+    async def raised(self, kind: str) -> list[dict[str, Any]]:
+        """The problems of a kind that wait for the notifier now; they are taken."""
+        connection = await aio_pika.connect(self.amqp_url)
+        async with connection:
+            queue = await (await connection.channel()).get_queue("notifier.alerts")
+            found = []
+            while message := await queue.get(no_ack=True, fail=False):
+                envelope = Envelope.decode(message.body)
+                if envelope.type == "alerts.problem.raised.v1" and (envelope.data or {}).get("kind") == kind:
+                    found.append(envelope.data or {})
+            return found
+
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Look into the service's database."""
         connection = await asyncpg.connect(self.dsn)
@@ -122,3 +139,30 @@ async def serving(settings: RefundsSettings, sandbox: RunningSandbox, amqp_url: 
 
         await eventually(ready, within=60, what="readiness")
         yield service
+
+
+async def act(
+    service: RefundsClient, path: str, *, role: str = "operator", key: str | None = None, **body: Any
+) -> tuple[int, dict[str, Any]]:
+    """An operator does something, with a reason unless the body has one."""
+    headers = {} if key is None else {"Idempotency-Key": key}
+    json = {"reason": "settled with the bank"} | body
+    return await service.call("POST", f"/admin/v1/{path}", role=role, json=json, headers=headers)
+
+
+async def in_error_after_declines(service: RefundsClient, **changes: Any) -> dict[str, Any]:
+    """A refund that Trust has declined for good."""
+    if "business_key" not in changes:
+        await service.sandbox.put_payment("pay-1", captured=10_000)
+    await service.sandbox.fault("trust", mode="declined", match="start_refund")
+    _, accepted = await service.request(**changes)
+    return await service.reaches(accepted["id"], "ERROR")
+
+
+async def in_error_although_paid(service: RefundsClient) -> dict[str, Any]:
+    """A refund that Trust has paid, whose answers never arrived."""
+    await service.sandbox.put_payment("pay-1", captured=10_000, polls=0)
+    await service.sandbox.fault("trust", mode="error", match="start_refund", effect=True)
+    await service.sandbox.fault("trust", mode="error", match="get_refund", effect=True)
+    _, accepted = await service.request()
+    return await service.reaches(accepted["id"], "ERROR")

@@ -49,6 +49,21 @@ async def test_the_newest_feedback_wins_and_older_feedback_is_refused(start: Sta
     assert await service.metric("tips_changes_total", direction="decrease", zone="moscow", tariff="express") == 1
 
 
+async def test_feedback_from_a_clock_that_is_ahead_does_not_outlive_its_removal(start: Start) -> None:
+    service = await start()
+    await service.order()
+    ahead = (service.clock.now() + timedelta(minutes=10)).isoformat()
+    await service.feedback(updated_at=ahead)
+    assert await service.set_sum() == (200, {})
+    assert (await service.stored())["tips_amount"] == 1_600
+    assert (await service.stored())["tips_feedback_at"] == service.clock.now()
+
+    service.clock.move_to(service.clock.now() + timedelta(minutes=1))
+    await service.feedback(tips=None, updated_at=service.clock.now().isoformat())
+    assert await service.set_sum() == (200, {})
+    assert (await service.stored())["tips_amount"] == 0
+
+
 async def test_a_call_that_hangs_after_its_read_cannot_bring_back_an_older_sum(start: Start) -> None:
     """One call reads order and old feedback and hangs; the customer changes the tips; another call overtakes it."""
     async with gated_feedback() as gated:

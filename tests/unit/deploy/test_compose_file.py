@@ -15,6 +15,8 @@ import pytest
 
 from common.http import TokenBook
 from common.service import ServiceSettings, load_settings
+from notifier.people.file import read_people
+from notifier.routing.file import read_routes
 from sandbox.settings import ENV_PREFIX
 from sandbox.settings import Settings as SandboxSettings
 from suite_local.catalogue import SERVICES, Service
@@ -90,11 +92,20 @@ def test_sandbox_is_told_what_it_knows_and_accepts_what_the_services_send(compos
 def test_files_made_of_the_development_values_are_read_by_the_services_own_readers(
     compose: dict[str, Any], tmp_path: Path
 ) -> None:
-    for name in ("tokens", "gateway-tokens", "sources", "websites"):
+    for name in ("tokens", "gateway-tokens", "people", "routes", "sources", "websites"):
         (tmp_path / name).write_text(compose["configs"][name]["content"])
     TokenBook.load(tmp_path / "tokens")
     TokenBook.load(tmp_path / "gateway-tokens")
     assert set(load_sources(tmp_path / "sources")) == {"sbermarket"}
+    people = read_people((tmp_path / "people").read_bytes(), name="people").people.values()
+    read_routes((tmp_path / "routes").read_bytes(), name="routes")
+    # A person's own token is known to every service, in the person's name and role.
+    for file in ("tokens", "gateway-tokens"):
+        entries = json.loads((tmp_path / file).read_text())["tokens"]
+        known = {(entry["name"], entry["token"], entry["role"]) for entry in entries}
+        assert {(person.id, person.token, person.role) for person in people} <= known
+        for config, role in (("internal-token", "internal"), ("viewer-token", "viewer")):
+            assert (compose["configs"][config]["content"], role) in {(token, of) for _, token, of in known}
     assert load_sites(tmp_path / "websites", currency="EUR").named("website").currency == "RUB"
 
 
@@ -186,7 +197,7 @@ def test_a_gateways_own_deadlines_fit_into_what_nginx_gives_a_replica(
     compose: dict[str, Any], repository: Path
 ) -> None:
     template = (repository / "deploy/nginx/templates/gateways.conf.template").read_text()
-    (read_timeout,) = re.findall(r"proxy_read_timeout (\d+)s;", template)
+    (read_timeout, *_) = re.findall(r"proxy_read_timeout (\d+)s;", template)
     told = compose["services"]["webhook-gateway-1"]["environment"]
     own = float(told["WEBHOOK_GATEWAY_CONFIRM_DEADLINE"]) + float(told["WEBHOOK_GATEWAY_SPOOL_DEADLINE"])
     assert own < float(read_timeout)
@@ -245,3 +256,10 @@ def test_no_secret_stands_in_the_file_and_every_variable_has_a_development_value
     secrets = [name for name in used if re.search(r"PASSWORD|TOKEN", name)]
     defaults = {name for name in secrets if re.search(rf"\$\{{{name}:-[^}}]", text)}
     assert defaults == set()
+
+
+def test_every_group_of_keys_in_the_examples_begins_with_its_explanation(repository: Path) -> None:
+    examples = [repository / "deploy/.env.example", *(repository / "deploy/k8s/secrets.example").glob("*.env")]
+    for example in examples:
+        groups = re.split(r"\n\s*\n", example.read_text().strip())
+        assert [group.splitlines()[0] for group in groups if not group.startswith("#")] == [], example.name

@@ -6,7 +6,7 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,17 +15,16 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from common.http import TokenBook
 from common.service import ServiceSettings, load_settings
-from suite_local.catalogue import SERVICES, Service
+from notifier.messages.links import Page
+from notifier.people.file import read_people
+from notifier.routing.file import read_routes
+from suite_local.catalogue import NOTIFIER, SERVICES, Service
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.website.sites import load_sites
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
-PUBLIC = {
-    ("/", "edge"),
-    ("/notifications/v1/", "refunds"),
-    ("/telegram/webhook", "notifier"),
-    ("/slack/interactions", "notifier"),
-}
+PUBLIC = {("/", "edge")}  # the edge decides, as in compose
+PAGES = {*(f"/{page}/" for page in get_args(Page)), "/sign-in", "/on-call"}
 Manifest = dict[str, Any]
 
 
@@ -80,7 +79,7 @@ def settings_of(service: Service) -> type[ServiceSettings]:
 def secrets_of(service: Service, folder: Path) -> dict[str, str]:
     """The example of the service's Secret of variables."""
     lines = (folder / "secrets.example" / f"{service.name}-secrets.env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines)
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 def fits(manifest: Manifest) -> None:
@@ -224,15 +223,18 @@ def test_no_secret_is_in_a_manifest_and_every_one_that_is_named_has_an_example(
     assert of_variables == {path.stem for path in examples.glob("*.env")}
     assert of_files == {path.name for path in examples.iterdir() if path.is_dir()}
     TokenBook.load(examples / "suite-files" / "tokens.json")
+    TokenBook.load(examples / "notifier-files" / "tokens.json")
+    people = read_people((examples / "notifier-files" / "people.json").read_bytes(), name="people").people.values()
+    read_routes((examples / "notifier-files" / "routes.json").read_bytes(), name="routes")
+    known = json.loads((examples / "suite-files" / "tokens.json").read_text())["tokens"]
+    assert {person.token for person in people} <= {each["token"] for each in known}
     TokenBook.load(examples / "webhook-gateway-files" / "tokens.json")
     assert set(load_sources(examples / "webhook-gateway-files" / "sources.json")) == {"sbermarket"}
     sites = load_sites(examples / "webhook-gateway-files" / "websites.json", currency="EUR")
     assert sites.of_server("203.0.113.80").currency == "RUB"
-    tokens = {
-        each["role"]: each["token"] for each in json.loads((examples / "suite-files/tokens.json").read_text())["tokens"]
-    }
+    tokens = {each["token"]: each["role"] for each in known}
     for role in ("internal", "viewer"):
-        assert (examples / "suite-files" / f"{role}-token").read_text() == tokens[role]
+        assert tokens[(examples / "suite-files" / f"{role}-token").read_text()] == role
 
 
 def test_every_file_that_a_setting_names_is_in_the_secret_that_is_mounted(
@@ -308,3 +310,11 @@ def test_the_outside_reaches_the_public_addresses_and_nothing_else(manifests: di
     shown = {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]}
     assert shown == PUBLIC
     assert {path["backend"]["service"]["port"]["name"] for path in rule["http"]["paths"]} == {"http"}
+
+
+def test_people_of_the_inner_network_reach_the_pages_that_messages_link_to(
+    manifests: dict[tuple[str, str], Manifest], folder: Path
+) -> None:
+    [rule] = manifests["Ingress", "order-suite-pages"]["spec"]["rules"]
+    assert {path["path"] for path in rule["http"]["paths"]} == PAGES
+    assert secrets_of(NOTIFIER, folder)["NOTIFIER_CONSOLE_URL"] == f"https://{rule['host']}"

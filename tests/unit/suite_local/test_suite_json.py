@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from suite_local.catalogue import GATEWAY, NOTIFIER, SERVICES, TIPS
 from suite_local.credentials import Credentials
 from suite_local.paths import RunDirectory, write_private
-from suite_local.plan import Plan, layout, sandbox_environment, secret_files, service_environment
+from suite_local.plan import Plan, layout, roster, sandbox_environment, secret_files, service_environment
 from suite_local.suite_json import with_pids
 
 
@@ -80,9 +81,21 @@ def test_the_tokens_of_the_document_are_those_that_the_services_accept(plan: Pla
 
     files = {path.name: json.loads(text) for path, text in secret_files(plan.run).items()}
 
-    known = {entry["name"]: entry["token"] for entry in files["gateway-tokens.json"]["tokens"]}
+    known = {entry["role"]: entry["token"] for entry in files["gateway-tokens.json"]["tokens"]}
     assert {**known, "marketplace": files["sources.json"]["sbermarket"]["auth"]["tokens"][0]} == tokens
     assert [entry["role"] for entry in files["tokens.json"]["tokens"]] == ["viewer", "operator", "admin", "internal"]
+
+
+def test_people_with_tokens_are_in_the_people_file_the_roster_and_the_routes(plan: Plan) -> None:
+    files = {path.name: json.loads(text) for path, text in secret_files(plan.run).items()}
+
+    people = {person["id"]: (person["role"], person["token"]) for person in files["people.json"]["people"]}
+    tokens = {entry["name"]: (entry["role"], entry["token"]) for entry in files["tokens.json"]["tokens"]}
+    assert {role for role, _ in people.values()} == {"viewer", "operator", "admin"}
+    assert people.items() <= tokens.items()
+    assert {*roster(date(2026, 11, 25))["rotation"]} <= people.keys()
+    assert people.keys() & files["routes.json"]["destinations"].keys()
+    assert "invented" not in json.dumps(files["routes.json"])
 
 
 def test_secrets_survive_and_only_their_owner_may_read_them(tmp_path: Path) -> None:

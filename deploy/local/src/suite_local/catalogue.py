@@ -42,5 +42,7 @@ SANDBOX_SMTP_PORT = 8025
 
 ROLES = ("viewer", "operator", "admin", "internal")
 """Names and roles of the tokens that every service knows."""
+PEOPLE = {"viewer": "vera", "operator": "oleg", "admin": "anna"}
+"""The invented people whose tokens these are, by role; the other tokens are machines' own."""
 GATEWAY_ROLES = ("website", "website_manager")
 """Further ones of the gateway: a website's own, and the one that orders without limit."""

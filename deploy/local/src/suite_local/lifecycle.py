@@ -6,17 +6,21 @@ import asyncio
 import json
 import os
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 
 from common import postgres
 from suite_local import provisioning
-from suite_local.catalogue import SANDBOX, SANDBOX_PORT, SANDBOX_SMTP_PORT, SERVICES
+from suite_local.catalogue import NOTIFIER, SANDBOX, SANDBOX_PORT, SANDBOX_SMTP_PORT, SERVICES
 from suite_local.credentials import Credentials
 from suite_local.errors import CrashingError, NotReadyError
 from suite_local.infrastructure.find import find_postgres, find_rabbitmq
 from suite_local.paths import RunDirectory, locked, write_private
-from suite_local.plan import Plan, layout, programs, secret_files
+from suite_local.plan import Plan, layout, programs, roster, secret_files
 from suite_local.ports import PortBook
 from suite_local.programs import last_lines
 from suite_local.readiness import ask, wait_all
@@ -24,6 +28,8 @@ from suite_local.suite_json import refresh
 from suite_local.supervision import Supervisor
 
 READY_WITHIN_S = 120.0
+_SHIFTS_BEGIN = timedelta(hours=7)
+"""After midnight UTC on Mondays: at 10 in Moscow."""
 CRASHES = 3
 """A service that was started this often while we waited will not become ready by waiting longer."""
 
@@ -102,8 +108,29 @@ def _up(
     broker.wait_ready()
     supervisor.start(program.name for program in ours)
     _wait_ready(plan, supervisor)
+    _put_roster(plan, credentials)
     refresh(run)
     return plan
+
+
+def _put_roster(plan: Plan, credentials: Credentials) -> None:
+    """Put the sandbox's people on duty, unless there is a roster: then the notifier answers 409 and keeps it."""
+    body = roster((datetime.now(UTC) - _SHIFTS_BEGIN).date())
+    request = urllib.request.Request(  # noqa: S310 -- our own address, http
+        f"{plan.urls(NOTIFIER)[0]}/admin/v1/roster",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", "Authorization": f"Bearer {credentials.get('admin')}"},
+        method="PUT",
+    )
+    try:
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 -- as above
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.CONFLICT:
+            raise NotReadyError(
+                f"the notifier does not take the roster: {error.code} {error.read().decode()}"
+            ) from None
+    except OSError as error:
+        raise NotReadyError(f"the notifier does not take the roster: {error}") from None
 
 
 def migrate(plan: Plan) -> None:

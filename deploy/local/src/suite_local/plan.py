@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from suite_local.catalogue import (
     GATEWAY_ROLES,
     NOTIFIER,
     ORCHESTRATOR,
+    PEOPLE,
     REFUNDS,
     ROLES,
     SANDBOX,
@@ -23,7 +25,7 @@ from suite_local.catalogue import (
     Service,
 )
 from suite_local.credentials import Credentials
-from suite_local.paths import RunDirectory
+from suite_local.paths import RunDirectory, repository_root
 from suite_local.ports import LOOPBACK
 from suite_local.programs import Program
 
@@ -31,6 +33,14 @@ YOOKASSA_PAYMENTS = "yk-"
 """Payments whose id begins so are YooKassa's; all others are Trust's."""
 
 _YOOKASSA_SHOP = "1000001"
+_ESCALATION = (
+    {"after": 15, "act": "remind", "whom": "on_duty"},
+    {"after": 15, "act": "call", "whom": "on_duty"},
+    {"after": 30, "act": "call", "whom": "backup"},
+    {"after": 60, "act": "call", "whom": "owners"},
+)
+"""Ten times as quick as the notifier's own chain: whoever tries it out sees the calls."""
+_EXAMPLE_ROUTES = repository_root() / "services" / "notifier" / "src" / "notifier" / "default_routes.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,7 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
             "SPOOL_DIR": str(plan.run.root / "spool" / program),
             "SMTP_HOST": LOOPBACK,
             "SMTP_PORT": str(plan.smtp_port),
+            "PUBLIC_URL": plan.urls(NOTIFIER)[0],
             "REPORT_TO": "responsible@localhost.localdomain",
             "REPORT_COPIES": "developers@localhost.localdomain",
         }
@@ -156,6 +167,9 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         "TRACKER_TOKEN": secrets.get("tracker"),
         "TRACKER_ORG_ID": "1",
         "PEOPLE_FILE": str(plan.run.secrets / "people.json"),
+        "ROUTES_FILE": str(plan.run.secrets / "routes.json"),
+        "CONSOLE_URL": plan.urls(NOTIFIER)[0],
+        "ESCALATION": json.dumps(_ESCALATION),
         "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
         "REFUNDS_URL": plan.urls(REFUNDS)[0],
         "CALL_URL": f"{sandbox}/calls/v1/calls",
@@ -203,7 +217,7 @@ def secret_files(run: RunDirectory) -> dict[Path, str]:
     secrets = Credentials(run.secrets)
 
     def tokens(names: Sequence[str]) -> str:
-        entries = [{"name": name, "token": secrets.get(name), "role": name} for name in names]
+        entries = [{"name": PEOPLE.get(name, name), "token": secrets.get(name), "role": name} for name in names]
         return json.dumps({"tokens": entries}, indent=2)
 
     sources = {
@@ -218,7 +232,8 @@ def secret_files(run: RunDirectory) -> dict[Path, str]:
         run.secrets / "tokens.json": tokens(ROLES),
         run.secrets / "gateway-tokens.json": tokens((*ROLES, *GATEWAY_ROLES)),
         run.secrets / "sources.json": json.dumps(sources, indent=2),
-        run.secrets / "people.json": json.dumps(people(secrets), indent=2),
+        run.secrets / "people.json": json.dumps(people(secrets), indent=2, ensure_ascii=False),
+        run.secrets / "routes.json": json.dumps(routes(), indent=2, ensure_ascii=False),
     }
 
 
@@ -230,29 +245,62 @@ def people(secrets: Credentials) -> dict[str, Any]:
     """
 
     def account(name: str) -> dict[str, Any]:
-        number = zlib.crc32(name.encode())
+        number = _account(name)
         return {"telegram": number, "slack": f"U{number:08X}", "tracker": name}
 
     persons = [
         {
-            "id": name,
-            "name": name.capitalize(),
-            "role": name,
-            "token": secrets.get(name),
+            "id": PEOPLE[role],
+            "name": name,
+            "role": role,
+            "token": secrets.get(role),
             "phone": phone,
             **account(chat),
         }
-        for name, phone, chat in (
-            ("operator", "+79990000001", "operator"),
-            ("admin", "+79990000002", "user"),
-            ("viewer", None, "viewer"),
+        for role, name, phone, chat in (
+            ("operator", "Олег", "+79990000001", "operator"),
+            ("admin", "Анна", "+79990000002", "user"),
+            ("viewer", "Вера", None, "viewer"),
         )
     ]
+    operator, admin = PEOPLE["operator"], PEOPLE["admin"]
     return {
         "people": persons,
-        "owners": {"default": ["operator", "admin"], "tips-owner": ["operator"]},
-        "seniors": ["operator"],
+        "owners": {"default": [operator, admin], "tips-owner": [operator]},
+        "seniors": [operator],
     }
+
+
+def routes() -> dict[str, Any]:
+    """Return the notifier's routes: its example's, whose chats the sandbox has; the operator's own chat stands in for that of the duty."""
+    found: dict[str, Any] = json.loads(_EXAMPLE_ROUTES.read_text(encoding="utf-8"))
+    destinations = {
+        name: {key: value for key, value in place.items() if key != "invented"}
+        for name, place in found["destinations"].items()
+    }
+    own = PEOPLE["operator"]
+    destinations["on-call-testing"]["fallback"] = own
+    return {
+        **found,
+        "destinations": {**destinations, own: {"channel": "telegram", "address": str(_account("operator"))}},
+    }
+
+
+def roster(day: date) -> dict[str, Any]:
+    """Return the first roster, from the week of a day on: operator and admin take turns."""
+    people = [PEOPLE["operator"], PEOPLE["admin"]]
+    return {
+        "zone": "Europe/Moscow",
+        "first_week": (day - timedelta(days=day.weekday())).isoformat(),
+        "rotation": people,
+        "backups": people[::-1],
+        "reason": "the sandbox's people take turns",
+        "expected_version": 0,
+    }
+
+
+def _account(name: str) -> int:
+    return zlib.crc32(name.encode())
 
 
 def layout(plan: Plan) -> dict[str, Any]:

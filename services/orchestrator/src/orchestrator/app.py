@@ -213,7 +213,9 @@ async def _update_transactions(
         caller = TipsCaller(
             experiment=experiment,
             service=_tips_service(settings, session, metrics),
-            feedback=FeedbackClient(session, url=str(settings.feedback_url), deadline=settings.feedback_deadline),
+            feedback=FeedbackClient(
+                session, url=str(settings.feedback_url), deadline=settings.feedback_deadline, clock=clock
+            ),
             store=store,
             breaker=CircuitBreaker(failures=settings.tips_breaker_failures, pause=settings.tips_breaker_pause),
             rules=settings.tips_rules,

@@ -11,11 +11,16 @@ from common.service import dead_letter_routes, erasure_routes
 from refunds import erase
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
+from refunds.reconciliation.check_refund import CheckRefund
 from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.routes import ReconciliationRoutes
+from refunds.reconciliation.settle_difference import SettleDifference
+from refunds.reconciliation.settling_routes import SettlingRoutes
 from refunds.refunds.admin_routes import RefundAdminRoutes
+from refunds.refunds.captured import RereadCaptured
+from refunds.refunds.close import CloseRefund
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.restart_many import RestartMany
 from refunds.refunds.routes import RefundRoutes
@@ -28,6 +33,9 @@ def routes(
     transactions: RefundTransactions,
     calls: GatewayCalls,
     restart: RestartRefund,
+    close: CloseRefund,
+    check: CheckRefund,
+    reread: RereadCaptured,
     on_notification: HandleNotification,
     reconcile: Reconcile,
     metrics: ReconciliationMetrics,
@@ -39,8 +47,9 @@ def routes(
     """Return every HTTP route; opens nothing. ``committed`` wakes whoever works on what a request has changed."""
     changes = Changes(database, committed=committed)
     return [
-        *RefundRoutes(transactions, clock, gateways=gateways).routes(),
-        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(changes, restart)).routes(),
+        *RefundRoutes(transactions, changes, reread, clock, gateways=gateways).routes(),
+        *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(changes, restart), close).routes(),
+        *SettlingRoutes(changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database),

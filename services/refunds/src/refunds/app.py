@@ -19,21 +19,26 @@ from common.postgres import Database, require_schema
 from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
 from common.telemetry.metrics import new_registry
 from refunds import api
+from refunds.differences.store import count_differences
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import Gateway
 from refunds.providers.metrics import GatewayMetrics
 from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
+from refunds.reconciliation.check_refund import CheckRefund
 from refunds.reconciliation.compare import CompareRefund
 from refunds.reconciliation.daily import DailyReconciliation
 from refunds.reconciliation.forget import Forget
 from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
 from refunds.reconciliation.reconcile import Reconcile
-from refunds.reconciliation.store import ReconciliationStore, count_differences
+from refunds.reconciliation.store import ReconciliationStore
 from refunds.refunds.advance import AdvanceRefund
 from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.captured import RereadCaptured
+from refunds.refunds.close import CloseRefund
 from refunds.refunds.consumers import RefundConsumers, attempt_key
+from refunds.refunds.evidence import FindEvidence
 from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.queries import RefundQueue, count_unfinished
 from refunds.refunds.restart import RestartRefund
@@ -187,7 +192,9 @@ class _Parts:
             poll=settings.poll,
             failed=self._refund_metrics.failures.inc,
         )
-        books = ReconciliationStore(database, owner=owner)
+        self._books = books = ReconciliationStore(database, owner=owner)
+        find = FindEvidence(transactions, calls, clock)
+        reread = RereadCaptured(transactions, calls, clock)
         compare = CompareRefund(transactions, calls, apply_answer, clock)
         reconcile = Reconcile(transactions, calls, books, compare, clock)
         self.daily_reconciliation = DailyReconciliation(
@@ -203,8 +210,11 @@ class _Parts:
             database,
             transactions,
             calls,
-            RestartRefund(transactions, calls, apply_answer, clock),
-            HandleNotification(transactions, compare, clock),
+            RestartRefund(transactions, calls, find, apply_answer, clock),
+            CloseRefund(transactions, find, apply_answer, clock),
+            CheckRefund(transactions, compare, reread, clock),
+            reread,
+            HandleNotification(transactions, compare, reread, clock),
             reconcile,
             self._reconciliation_metrics,
             clock,
@@ -221,4 +231,5 @@ class _Parts:
         """Set the gauges from what the database holds."""
         self._refund_metrics.show(await count_unfinished(self._database))
         self._reconciliation_metrics.show_differences(await count_differences(self._database))
+        self._reconciliation_metrics.show_reconciled(await self._books.last_reconciled())
         self._gateway_metrics.show_guards(self._calls.guards)

@@ -48,7 +48,7 @@ class RefundsSettings(RetentionSettings, ServiceSettings):
     retry_cap: float = Field(default=300.0, gt=0)
     poll_base: float = Field(default=1.0, gt=0)
     poll_cap: float = Field(default=300.0, gt=0)
-    unknown_ladder: tuple[float, ...] = Field(default=(300.0, 3600.0, 86400.0), min_length=1)
+    unknown_ladder: tuple[float, ...] = Field(default=(30.0, 300.0, 3600.0, 21600.0), min_length=1)
     give_up_after: float = Field(default=3 * 86400.0, gt=0)
     declines: int = Field(default=3, ge=1)
     reconcile_at: int = Field(default=3, ge=0, le=23)

@@ -58,6 +58,7 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
         deadline=settings.feedback_deadline,
         bulkhead=Bulkhead("feedback", label="feedback", limit=settings.feedback_connections, metrics=metrics),
         metrics=metrics,
+        clock=clock or SystemClock(),
     )
     every(lifecycle, settings.refunds_every, partial(count_refunded, store, metrics), name="count refunded tips")
     decisions = TipsDecisions(

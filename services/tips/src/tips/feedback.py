@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from time import monotonic
 from typing import Annotated
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yarl import URL
 
+from common.clock import Clock
 from common.errors import Unavailable
 from common.http import Moment, PlainDecimal, outgoing_headers
 from common.telemetry import span
@@ -43,13 +45,22 @@ class FeedbackClient:
 
     One request of at most ``deadline`` seconds, or what the caller has left, connecting included; no repeats: the caller has a fallback
     and no time. An answer that cannot be understood is ``Unavailable`` too: deciding without the customer's choice would take their tips
-    away.
+    away. Feedback is never stamped later than it was asked for, or a clock that is ahead would keep what the customer says next from
+    being newer.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, url: str, deadline: float, bulkhead: Bulkhead, metrics: TipsMetrics
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        deadline: float,
+        bulkhead: Bulkhead,
+        metrics: TipsMetrics,
+        clock: Clock,
     ) -> None:
         self._session = session
+        self._clock = clock
         self._url = f"{url.rstrip('/')}/feedback/v1/orders/"
         self._deadline = deadline
         self._bulkhead = bulkhead
@@ -61,7 +72,7 @@ class FeedbackClient:
         Raises ``TooLate`` when there is no answer by ``until``, a moment of ``time.monotonic()``, ``Overloaded`` when the bulkhead lets
         nobody in, ``Unavailable`` when feedback fails.
         """
-        started = monotonic()
+        started, asked_at = monotonic(), self._clock.now()
         left = min(self._deadline, until - started)
         if left <= 0:
             raise TooLate("no time was left to ask for the feedback", retry_after=1.0)
@@ -70,7 +81,7 @@ class FeedbackClient:
         try:
             status, body = await self._ask(number, left)
             answered = True
-            found = _feedback_in(status, body)
+            found = _feedback_in(status, body, asked_at=asked_at)
             outcome = "none" if found is None else "found"
         finally:
             now = monotonic()
@@ -93,7 +104,7 @@ class FeedbackClient:
             raise Unavailable(f"feedback does not answer ({type(error).__name__})", retry_after=1.0) from error
 
 
-def _feedback_in(status: int, body: bytes) -> Feedback | None:
+def _feedback_in(status: int, body: bytes, *, asked_at: datetime) -> Feedback | None:
     if status == _NOT_FOUND:
         return None
     if status != _OK:
@@ -107,5 +118,5 @@ def _feedback_in(status: int, body: bytes) -> Feedback | None:
         tips=None if answer.tips is None else ChosenTips(answer.tips.type, answer.tips.value),
         choice=answer.choice,
         done=answer.done,
-        updated_at=answer.updated_at,
+        updated_at=min(answer.updated_at, asked_at),
     )

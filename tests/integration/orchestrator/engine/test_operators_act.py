@@ -144,7 +144,12 @@ async def test_flags_are_off_by_default_and_set_by_admins_only(start: Any) -> No
         2,
         "admin",
     )
+    assert answer["percent"] == 1.0
     assert (await api.call("PUT", path, change))[0] == 409
+    for wrong in (True, False, 0.5, "50", 10_001):
+        assert (await api.call("PUT", path, {"reason": "wrong", "enabled": True, "share": wrong}))[0] == 422
+    halved = await api.call("PUT", path, {"reason": "half a percent", "enabled": True, "share": 50})
+    assert (halved[1]["share"], halved[1]["percent"]) == (50, 0.5)
     assert (await api.call("PUT", "/admin/v1/flags/nope", {"reason": "unknown", "enabled": True}))[0] == 404
 
 

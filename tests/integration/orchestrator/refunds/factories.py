@@ -10,7 +10,7 @@ from common.contracts.refunds import RefundStateChangedV1
 from common.ids import new_id
 from common.testing import eventually
 
-STATES = {"CREATE": 2, "SUCCESS": 5, "ERROR": 7, "REVERSED": 9, "REJECTED": 10}
+STATES = {"CREATE": 2, "SUCCESS": 5, "ERROR": 7, "REVERSED": 9, "REJECTED": 10, "CLOSED": 12}
 
 
 async def paid_order(api: Any, gateway: Any, name: str, *, payment: str | None = "pay-1", paid: bool = True) -> str:
@@ -39,12 +39,12 @@ async def publish(gateway: Any, message: Message, number: str) -> None:
     await gateway.broker.publisher.publish(envelope)
 
 
-async def moved(gateway: Any, asked: dict[str, Any], state: str, version: int, amount: int) -> None:
+async def moved(gateway: Any, asked: dict[str, Any], state: str, version: int, amount: int, **more: Any) -> None:
     """Let a refund go into a state."""
     message = RefundStateChangedV1(
         refund_id=f"refund of {asked['business_key']}", order_number=asked["number"], payment_id=asked["payment_id"],
         business_key=asked["business_key"], state=STATES[state], state_name=state, version=version, attempt=1, amount=amount,
-        currency="RUB", reason="r", occurred_at=datetime.now(UTC),
+        currency="RUB", reason="r", occurred_at=datetime.now(UTC), **more,
     )  # fmt: skip
     await publish(gateway, message, asked["number"])
 

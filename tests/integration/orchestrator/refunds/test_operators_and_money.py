@@ -26,8 +26,9 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     assert (status, asked["amount"], asked["payment_id"], asked["currency"]) == (202, 8500, "pay-1", "RUB")
     (wanted,) = await listener.gather("refunds.wanted", 1)
     assert wanted.data == {
-        "order_number": number, "payment_id": "pay-1", "amount": 8500, "currency": "RUB", "reason": "one was sour",
-        "business_key": asked["business_key"], "source": "sbermarket", "lines": [],
+        "order_number": number, "payment_id": "pay-1", "amount": None, "currency": "RUB", "reason": "one was sour",
+        "business_key": asked["business_key"], "source": "sbermarket",
+        "lines": [{"id": "a", "kind": "position", "quantity": "1", "of_quantity": "3", "paid": 25500}],
     }  # fmt: skip
     assert await listener.take("refunds.wanted") == []
     await in_state(api, asked, "running", 1)
@@ -77,7 +78,7 @@ async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
     async def raised() -> Any:
         alerts.extend(await listener.take("notifier.alerts"))
         kinds = [alert.data["kind"] for alert in alerts if alert.type == "alerts.problem.raised.v1"]
-        return kinds.count("refund.rejected") == 1 and kinds.count("refund.unanswered") == 1
+        return kinds == ["refund.unanswered"]  # a rejection is told by the refunds service's own event, once
 
     await eventually(raised, within=20)
     assert (await workflow_of(api, silent))["state_name"] == "running"

@@ -107,3 +107,49 @@ async def test_tips_go_back_as_a_line_of_their_own_and_are_zero_then(
         4000,
         4000,
     )  # they are zero by now, what was taken is not
+
+
+async def test_what_people_closed_may_be_asked_for_again_only_if_it_was_given_up(start: Any, gateway: Any) -> None:
+    api = await start()
+    number = await paid_order(api, gateway, "closed-1")
+    one = {"positions": [{"id": "b", "quantity": 1}]}
+    _, first = await ask(api, number, **one)
+    await moved(gateway, first, "CLOSED", 2, 10000, settled="given_up", released=True)
+    await in_state(api, first, "finished", 2)
+    status, second = await ask(api, number, **one)
+    assert (status, second["amount"]) == (202, 10000)
+    await moved(gateway, second, "CLOSED", 2, 10000, settled="outside")
+    await in_state(api, second, "finished", 2)
+    assert (await ask(api, number, **one))[0] == 422
+
+    async def counted() -> Any:
+        sums = await api.get(f"/admin/v1/orders/{number}/transactions")
+        assert (sums["sum_to_pay"], sums["refunded"]) == (25500, 10000)  # the customer has it, by another way
+        return True
+
+    await eventually(counted)
+    story = [item["summary"] for item in await api.all(f"/admin/v1/orders/{number}/timeline")]
+    assert "People gave the refund up and closed it" in story
+    assert "People closed the refund: the customer has the money by another way" in story
+
+
+async def test_a_business_key_refused_for_another_sum_leaves_the_first_request_standing(
+    start: Any, gateway: Any
+) -> None:
+    api = await start()
+    number = await paid_order(api, gateway, "reused-1")
+    _, first = await ask(api, number, amount=500)
+    reused = RefundRejectedV1(
+        order_number=number,
+        payment_id="pay-1",
+        business_key=first["business_key"],
+        code="business_key_reused",
+        detail="it stands for 500 RUB",
+        occurred_at="2026-11-21T10:00:00Z",
+    )
+    await publish(gateway, reused, number)
+    await in_state(api, first, "running", 2)
+    await moved(gateway, first, "SUCCESS", 2, 500)
+    await in_state(api, first, "finished", 3)
+    (item,) = (await api.get(f"/admin/v1/orders/{number}/refunds"))["items"]
+    assert (item["state"], item["rejected"]) == ("SUCCESS", None)

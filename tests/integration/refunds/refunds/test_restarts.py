@@ -4,24 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.refunds.factories import RefundsClient, Start
-
-
-async def _in_error_after_declines(service: RefundsClient) -> dict[str, Any]:
-    """A refund that Trust has declined for good."""
-    await service.sandbox.put_payment("pay-1", captured=10_000)
-    await service.sandbox.fault("trust", mode="declined", match="start_refund")
-    _, accepted = await service.request()
-    return await service.reaches(accepted["id"], "ERROR")
-
-
-async def _in_error_although_paid(service: RefundsClient) -> dict[str, Any]:
-    """A refund that Trust has paid, whose answers never arrived."""
-    await service.sandbox.put_payment("pay-1", captured=10_000, polls=0)
-    await service.sandbox.fault("trust", mode="error", match="start_refund", effect=True)
-    await service.sandbox.fault("trust", mode="error", match="get_refund", effect=True)
-    _, accepted = await service.request()
-    return await service.reaches(accepted["id"], "ERROR")
+from tests.integration.refunds.factories import RefundsClient, Start, in_error_after_declines, in_error_although_paid
 
 
 async def _restart(service: RefundsClient, refund: dict[str, Any], **changes: Any) -> tuple[int, dict[str, Any]]:
@@ -34,7 +17,7 @@ async def _restart(service: RefundsClient, refund: dict[str, Any], **changes: An
 
 async def test_a_declined_refund_is_given_up_with_one_problem_and_restarted_with_a_new_key(start: Start) -> None:
     service = await start(declines=2)
-    refund = await _in_error_after_declines(service)
+    refund = await in_error_after_declines(service)
     problem = await service.event("notifier.alerts", "alerts.problem.raised.v1", kind="refund.error")
     assert (problem["fingerprint"], problem["severity"], problem["order_number"]) == (
         f"refund:{refund['id']}:2",
@@ -62,7 +45,8 @@ async def test_a_declined_refund_is_given_up_with_one_problem_and_restarted_with
         *["CREATE", "SENDING", "PENDING", "DECLINED", "ERROR"],
         *["CREATE", "SENDING", "PENDING", "SUCCESS"],
     ]
-    _, log = await service.call("GET", f"/admin/v1/audit?target=refund:{refund['id']}", role="viewer")
+    path = f"/admin/v1/audit?target=refund:{refund['id']}&action=refund.restart"
+    _, log = await service.call("GET", path, role="viewer")
     assert [(one["actor"], one["action"], one["before"]["state"], one["after"]["state"]) for one in log["items"]] == [
         ("test-operator", "refund.restart", 7, 2)
     ]
@@ -70,7 +54,7 @@ async def test_a_declined_refund_is_given_up_with_one_problem_and_restarted_with
 
 async def test_a_refund_that_was_paid_in_fact_is_adopted_and_nothing_is_sent(start: Start) -> None:
     service = await start(give_up_after=0.5)
-    refund = await _in_error_although_paid(service)
+    refund = await in_error_although_paid(service)
     problem = await service.event("notifier.alerts", "alerts.problem.raised.v1", kind="refund.error")
     assert problem["details"]["money"] == "may have gone out; counted as spent"
     _, other = await service.request(amount=6_000, business_key="another")
@@ -86,7 +70,7 @@ async def test_a_refund_that_was_paid_in_fact_is_adopted_and_nothing_is_sent(sta
 
 async def test_without_an_answer_of_the_gateway_nothing_is_restarted(start: Start) -> None:
     service = await start(give_up_after=0.5)
-    refund = await _in_error_although_paid(service)
+    refund = await in_error_although_paid(service)
 
     status, answer = await _restart(service, refund)
 
@@ -114,7 +98,7 @@ async def test_after_a_long_outage_a_restart_carries_on_under_the_same_key(
 
 async def test_only_a_refund_in_error_at_the_version_that_was_looked_at_is_restarted(start: Start) -> None:
     service = await start(declines=1)
-    refund = await _in_error_after_declines(service)
+    refund = await in_error_after_declines(service)
     stale = await _restart(service, refund, expected_version=refund["version"] - 1)
     tried = await _restart(service, refund, dry_run=True)
     assert (stale[0], stale[1]["code"]) == (409, "version_mismatch")
@@ -134,7 +118,7 @@ async def test_only_a_refund_in_error_at_the_version_that_was_looked_at_is_resta
 
 async def test_operators_find_refunds_and_viewers_change_nothing(start: Start) -> None:
     service = await start(declines=1)
-    refund = await _in_error_after_declines(service)
+    refund = await in_error_after_declines(service)
     for state in ("7", "ERROR", "RS_ERROR"):
         _, page = await service.call(
             "GET", f"/admin/v1/refunds?state={state}&order={refund['order_number']}", role="viewer"

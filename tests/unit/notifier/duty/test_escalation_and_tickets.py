@@ -188,7 +188,8 @@ def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> N
     assert "Заказ: 7Q3M0V9XK2TDW8RC" in lines(a_fact())
     assert instruction_for("problem.x", (known, call)) is None
     assert [wants_ticket(a_fact(kind)) for kind in ("workflow.crashed", "workflow.stopped")] == [True, False]
-    assert wants_ticket(a_fact(order_number=None)) is False
+    of_no_order = (a_fact(order_number=None, severity=severity) for severity in ("critical", "warning"))
+    assert [wants_ticket(fact) for fact in of_no_order] == [True, False]
 
 
 def test_a_wrong_directory_is_refused_with_one_line_and_none_of_its_values() -> None:

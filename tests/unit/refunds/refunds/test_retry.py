@@ -41,16 +41,16 @@ def test_waiting_is_bounded(tries: int) -> None:
     assert timedelta(seconds=0.5) <= retries.poll_at(tries, now=NOW) - NOW <= timedelta(seconds=retries.poll_cap + 0.5)
 
 
-def test_an_unknown_outcome_is_looked_up_after_five_minutes_an_hour_and_then_daily() -> None:
+def test_an_unknown_outcome_is_looked_up_soon_and_then_every_six_hours() -> None:
     retries, now, waits = RetryPolicy(), NOW, []
     for _ in range(5):
         when = retries.look_up_at(unknown_since=NOW, now=now)
         waits.append((when - now).total_seconds())
         now = when
-    for wait, rung in zip(waits, (300, 3600, 86400, 86400, 86400), strict=True):
+    for wait, rung in zip(waits, (30, 300, 3600, 21600, 21600), strict=True):
         assert 0.9 * rung <= wait <= rung
     # An outage in which nothing could be looked up has climbed no rung by itself.
-    assert (retries.look_up_at(unknown_since=NOW, now=NOW + timedelta(minutes=2)) - NOW) < timedelta(minutes=10)
+    assert (retries.look_up_at(unknown_since=NOW, now=NOW + timedelta(seconds=20)) - NOW) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(

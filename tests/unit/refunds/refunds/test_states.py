@@ -33,6 +33,16 @@ MOVES = {
     (S.ERROR, H.RESTARTED, S.CREATE),
     (S.ERROR, H.ACCEPTED, S.PENDING),
     (S.ERROR, H.SUCCEEDED, S.SUCCESS),
+    (S.ERROR, H.CLOSED, S.CLOSED),
+    (S.CLOSED, H.CLOSED, S.CLOSED),
+    (S.CLOSED, H.ACCEPTED, S.PENDING),
+    (S.CLOSED, H.SUCCEEDED, S.SUCCESS),
+    (S.CLOSED, H.FAILED_AFTER_CLOSE, S.CLOSED),
+    (S.PENDING, H.FAILED_AFTER_CLOSE, S.CLOSED),
+    (S.SUCCESS, H.FAILED_AFTER_CLOSE, S.CLOSED),
+    (S.ERROR, H.ADOPTED, S.SUCCESS),
+    (S.CLOSED, H.ADOPTED, S.SUCCESS),
+    (S.REVERSED, H.ADOPTED, S.SUCCESS),
 }
 
 
@@ -78,10 +88,22 @@ def test_only_an_operator_brings_a_refund_back_from_error_without_the_gateway(wa
         if not isinstance(ruling, Move):
             continue
         if state is S.ERROR:
-            assert happened in {H.RESTARTED, H.ACCEPTED, H.SUCCEEDED}
-        if state in {S.REJECTED, S.REVERSED}:
+            assert happened in {H.RESTARTED, H.ACCEPTED, H.SUCCEEDED, H.CLOSED, H.ADOPTED}
+        if state is S.REJECTED or (state is S.REVERSED and happened is not H.ADOPTED):
             pytest.fail(f"{state.name} is the end, yet {happened} led on")
         state = ruling.to
+
+
+@given(walk=st.lists(st.sampled_from(Happened), max_size=60))
+def test_nothing_is_sent_again_for_a_refund_that_people_closed(walk: list[Happened]) -> None:
+    """Once closed, a failure at the gateway leads back to CLOSED (``ApplyAnswer``); no move leads to sending."""
+    state = S.CLOSED
+    for happened in walk:
+        if happened is H.FAILED:
+            happened = H.FAILED_AFTER_CLOSE
+        ruling = rule(state, happened)
+        state = ruling.to if isinstance(ruling, Move) else state
+        assert state in {S.CLOSED, S.PENDING, S.SUCCESS}
 
 
 @given(walk=st.lists(st.sampled_from(Happened), max_size=60))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime
 
@@ -21,7 +21,8 @@ class RefundStateChangedV1(Message):
     """A refund went into another state. ``state`` is the state's number (RS_CREATE = 2, RS_ERROR = 7).
 
     ``amount`` is None only while "everything captured" was asked for and what was captured is not known yet (states CREATE, REJECTED,
-    and ERROR before anything was sent).
+    and ERROR before anything was sent). ``settled``: people closed the refund; ``outside``: the customer has the money by another way.
+    ``released``: it is over and nothing of it counts as spent, so what it was for may be asked for again.
     """
 
     TYPE: ClassVar[str] = "refunds.refund.state_changed.v1"
@@ -37,6 +38,8 @@ class RefundStateChangedV1(Message):
     currency: str
     reason: str
     error: str | None = None
+    settled: Literal["outside", "given_up"] | None = None
+    released: bool = False
     occurred_at: AwareDatetime
 
 

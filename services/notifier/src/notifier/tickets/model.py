@@ -151,8 +151,8 @@ class TicketToRead:
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
-    """Whether a problem opens a ticket: it concerns an order, and nobody did it on purpose."""
-    return fact.order_number is not None and fact.kind not in _NO_TICKET
+    """Whether a problem opens a ticket: it concerns an order or is critical, and nobody did it on purpose."""
+    return (fact.order_number is not None or fact.severity == "critical") and fact.kind not in _NO_TICKET
 
 
 def instruction_for(kind: str, instructions: Sequence[Instruction]) -> Instruction | None:

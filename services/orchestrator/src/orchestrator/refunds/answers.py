@@ -15,7 +15,7 @@ from orchestrator.refunds.follow import REFUND_REJECTED, REFUND_STATE
 from orchestrator.refunds.store import followed, store_states
 from orchestrator.tips.zero import zero_tips
 
-_MOVES_MONEY = frozenset({"SUCCESS", "REVERSED"})
+_MOVES_MONEY = frozenset({"SUCCESS", "REVERSED", "CLOSED"})
 
 
 async def store_answers(connection: Connection, envelopes: Sequence[Envelope], *, clock: Clock) -> None:
@@ -56,7 +56,7 @@ def _moved(message: RefundStateChangedV1, traceparent: str | None) -> list[NewEv
     identity, number = f"{message.refund_id}:{message.version}", message.order_number
     about: dict[str, Any] = {"now": message.occurred_at, "traceparent": traceparent}
     state = {"refund_id": message.refund_id, "state_name": message.state_name}
-    more = {**state, "version": message.version, "error": message.error}
+    more = {**state, "version": message.version, "error": message.error, "settled": message.settled}
     key = message.business_key
     events = [new_event(number, REFUND_REQUEST, REFUND_STATE, identity, key=key, attributes=more, **about)]
     if message.state_name in _MOVES_MONEY:

@@ -2,8 +2,8 @@
 
 ```
 refund.requested → orders.refund.wanted.v1      refund.published: a cancelled order's life has asked already
-refund.state     → ended by SUCCESS, CANCELLED, REJECTED, REVERSED; RS_ERROR waits for a person (the refunds service raises that problem)
-refund.rejected  → the problem is raised here: whoever asked counts on the money
+refund.state     → ended by SUCCESS, CANCELLED, REJECTED, REVERSED, CLOSED; RS_ERROR waits for a person
+refund.rejected  → the notifier tells people by the refunds service's own event
 timer            → no answer at all for too long: a problem, until one comes
 ```
 
@@ -30,19 +30,22 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.followers import REFUND_PUBLISHED
 from orchestrator.refunds.messages import refund_entry, refund_problem, refund_problem_over, refund_requested
-from orchestrator.refunds.model import EVENT_FIELDS, KnownRefund, RefundRequest
+from orchestrator.refunds.model import EVENT_FIELDS, GoodsPart, KnownRefund, RefundRequest
 from orchestrator.refunds.store import RefundStore, add_requests, reject_requests
 
 REFUND_REQUESTED = "refund.requested"
 REFUND_STATE = "refund.state"
 REFUND_REJECTED = "refund.rejected"
 
-_ENDED = frozenset({"SUCCESS", "REJECTED", "REVERSED", "CANCELLED"})
+_ENDED = frozenset({"SUCCESS", "REJECTED", "REVERSED", "CANCELLED", "CLOSED"})
 _UNANSWERED = "refund.unanswered"
+_KEY_REUSED = "business_key_reused"
 _STATES = {
     "SUCCESS": ("done", "The money that was asked for went back"),
     "ERROR": ("failed", "The refund came to RS_ERROR and waits for a person to restart it"),
     "CANCELLED": ("done", "Nothing had been captured: the payment was cancelled instead"),
+    "CLOSED outside": ("done", "People closed the refund: the customer has the money by another way"),
+    "CLOSED given_up": ("failed", "People gave the refund up and closed it"),
     "REVERSED": ("failed", "The payment system took the finished refund back"),
 }
 
@@ -81,19 +84,18 @@ def _published(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
 
 
 def _moved(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
-    said = _STATES.get(str(event.attributes["state_name"]))
+    name = str(event.attributes["state_name"])
+    said = _STATES.get(f"{name} {event.attributes.get('settled')}" if name == "CLOSED" else name)
     return Step() if said is None else Step(entry=refund_entry(claim, *said, now=now, traceparent=event.traceparent))
 
 
 def _rejected(claim: Claim, event: WorkflowEvent, now: datetime) -> Step:
     code, detail = str(event.attributes["code"]), str(event.attributes["detail"])
-    summary, trace = "A refund that was asked for cannot be made", event.traceparent
+    summary = "A refund that was asked for cannot be made"
     return Step(
-        rejected=code,
-        entry=refund_entry(claim, "rejected", f"{summary}: {detail}", now=now, traceparent=trace),
-        message=refund_problem(
-            claim, "refund.rejected", summary, details={"code": code, "detail": detail}, now=now, traceparent=trace
-        ),
+        # What was asked first under the key stands: to ask for it again under another could pay it twice.
+        rejected=None if code == _KEY_REUSED else code,
+        entry=refund_entry(claim, "rejected", f"{summary}: {detail}", now=now, traceparent=event.traceparent),
     )
 
 
@@ -165,5 +167,6 @@ def _request(claim: Claim, event: WorkflowEvent) -> RefundRequest:
         order_number=claim.order_number,
         requested_at=event.received_at,
         tips=event.attributes.get("tips", 0),  # the release before knew none
+        goods=tuple(GoodsPart(**part) for part in event.attributes.get("goods", ())),  # the same
         **{name: event.attributes[name] for name in EVENT_FIELDS},
     )

@@ -13,15 +13,19 @@ from orchestrator.refunds.model import RefundRequest
 
 def refund_requested(request: RefundRequest, *, source: str | None, now: datetime, traceparent: str | None) -> Encoded:
     """Return the message that asks for the money. The same business key has the same id, and gives the same refund."""
-    lines = (orders.RefundLine(id="tips", kind="tips", paid=request.tips),) if request.tips else ()
+    goods = tuple(
+        orders.RefundLine(id=part.id, quantity=part.quantity, of_quantity=part.of_quantity, paid=part.paid)
+        for part in request.goods
+    )
+    tips = (orders.RefundLine(id="tips", kind="tips", paid=request.tips),) if request.tips else ()
     message = orders.RefundWantedV1(
         order_number=request.order_number,
         payment_id=request.payment_id,
-        amount=request.amount,
+        amount=None if goods else request.amount,  # the refunds service works it out
         currency=request.currency,
         reason=request.reason,
         business_key=request.business_key,
-        lines=lines,
+        lines=(*goods, *tips),
         source=source,
     )
     return encode_message(message, request.business_key, subject=request.order_number, now=now, traceparent=traceparent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
 from typing import Self
@@ -17,7 +18,7 @@ from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines, number_text
 from orchestrator.refunds.follow import REFUND_REQUESTED
-from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, NoPayment, RefundRequest, sum_of_goods
+from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, GoodsPart, NoPayment, RefundRequest, price_goods
 from orchestrator.refunds.store import add_requests, asked_before, everything_asked, lock_order, request_of, tips_asked
 
 
@@ -103,11 +104,13 @@ async def _request(
     if not order["payment_id"]:
         raise NoPayment(f"order {number} has no payment of ours to refund")
     amount, positions, tips = asked.amount, {item.id: item.quantity for item in asked.positions}, 0
+    goods: tuple[GoodsPart, ...] = ()
     if asked.tips:
         amount = tips = await _tips(connection, number, order["tips"])
     elif positions:
         lines = decode_lines(order["document"]["positions"])
-        amount = sum_of_goods(lines, positions, await asked_before(connection, number))
+        goods = price_goods(lines, positions, await asked_before(connection, number))
+        amount = sum(part.amount for part in goods)
         if amount == 0:
             raise Unprocessable("these positions cost nothing")
     elif amount is None:
@@ -125,6 +128,7 @@ async def _request(
         requested_at=now,
         positions=tuple((name, number_text(quantity)) for name, quantity in sorted(positions.items())),
         tips=tips,
+        goods=goods,
     )
     await add_requests(connection, [request])
     event = new_event(
@@ -136,6 +140,7 @@ async def _request(
         attributes={
             **{name: getattr(request, name) for name in EVENT_FIELDS},
             "tips": tips,
+            "goods": [asdict(part) for part in goods],
             "source": order["source"],
         },
         now=now,

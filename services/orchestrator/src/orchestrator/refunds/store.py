@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import orjson
 
@@ -11,7 +10,10 @@ from common.contracts.refunds import RefundStateChangedV1
 from common.postgres import Connection, Database, Record
 from orchestrator.engine.model import REFUND_REQUEST
 from orchestrator.engine.store import columns
-from orchestrator.refunds.model import KnownRefund, RefundRequest
+from orchestrator.refunds.model import KnownRefund, PartTaken, RefundRequest
+
+_WENT_BACK = "(r.state_name = 'SUCCESS' OR (r.state_name = 'CLOSED' AND r.settled = 'outside'))"
+"""The customer has the money of ``order_refund AS r``: through the payment system, or by another way."""
 
 _REFUNDS = """
 SELECT k.key, q.requested_at, q.rejected IS NOT NULL AS rejected, r.state_name
@@ -37,14 +39,18 @@ SELECT payment_id, source, currency, document, coalesce(nullif(tips_held_amount,
 FROM orders WHERE number = $1 FOR NO KEY UPDATE
 """
 _KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
-# What was rejected, or taken back by the payment system, may be asked for again.
+# What was rejected, taken back by the payment system, or given up and proven unpaid, may be asked for again.
 _STANDING = """
 SELECT q.* FROM refund_request AS q
-LEFT JOIN LATERAL (SELECT state_name FROM order_refund WHERE business_key = q.business_key ORDER BY updated_at DESC LIMIT 1) AS r ON true
+LEFT JOIN LATERAL (
+    SELECT state_name, released FROM order_refund WHERE business_key = q.business_key ORDER BY updated_at DESC LIMIT 1
+) AS r ON true
 WHERE q.order_number = $1 AND q.rejected IS NULL AND coalesce(r.state_name, '') NOT IN ('REVERSED', 'REJECTED')
+  AND NOT coalesce(r.released, false)
 """
 _GOODS = f"""
-SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity
+SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity, coalesce(sum((p->>'amount')::bigint), 0)::bigint AS amount,
+       coalesce(sum((p->>'quantity')::numeric) FILTER (WHERE p->>'amount' IS NULL), 0) AS unpriced
 FROM ({_STANDING}) AS q CROSS JOIN jsonb_array_elements(q.positions) AS p GROUP BY p->>'id'
 """  # noqa: S608 - a constant of ours
 _EVERYTHING = f"SELECT business_key FROM ({_STANDING}) AS q WHERE amount IS NULL LIMIT 1"  # noqa: S608 - a constant of ours
@@ -66,21 +72,21 @@ UPDATE refund_request AS r SET rejected = g.code
 """
 _STORE_STATES = """
 INSERT INTO order_refund AS r (refund_id, order_number, payment_id, business_key, state, state_name, version, amount, currency,
-                               updated_at)
+                               updated_at, settled, released)
 SELECT DISTINCT ON (g.refund_id) g.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[],
-    $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[])
-    AS g (refund_id, order_number, payment_id, business_key, state, state_name, version, amount, currency, updated_at)
+    $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[], $11::text[], $12::boolean[])
+    AS g (refund_id, order_number, payment_id, business_key, state, state_name, version, amount, currency, updated_at, settled, released)
 ORDER BY g.refund_id, g.version DESC
 ON CONFLICT (refund_id) DO UPDATE
    SET state = excluded.state, state_name = excluded.state_name, version = excluded.version, amount = excluded.amount,
-       updated_at = excluded.updated_at
+       updated_at = excluded.updated_at, settled = excluded.settled, released = excluded.released
  WHERE r.version < excluded.version
 """
 
 # Refunded is an order whose whole cost, without tips, went back. Tips depend on it, so the version that tips compare grows with it.
-_MARK_REFUNDED = """
+_MARK_REFUNDED = f"""
 WITH sums AS (
-    SELECT r.order_number, coalesce(sum(r.amount - coalesce(q.tips, 0)) FILTER (WHERE r.state_name = 'SUCCESS'), 0) AS amount
+    SELECT r.order_number, coalesce(sum(r.amount - coalesce(q.tips, 0)) FILTER (WHERE {_WENT_BACK}), 0) AS amount
     FROM order_refund AS r LEFT JOIN refund_request AS q ON q.business_key = r.business_key
     WHERE r.order_number = ANY($1::text[]) GROUP BY r.order_number
 ), target AS (
@@ -90,16 +96,16 @@ WITH sums AS (
 UPDATE orders AS o SET refunded = t.refunded, tips_revision = o.tips_revision + 1, updated_at = now()
   FROM target AS t WHERE o.number = t.number AND o.refunded <> t.refunded
 RETURNING o.number, o.refunded
-"""
+"""  # noqa: S608 - a constant of ours
 
-_TIPS_WENT_BACK = """
+_TIPS_WENT_BACK = f"""
 SELECT DISTINCT q.order_number FROM refund_request AS q JOIN order_refund AS r ON r.business_key = q.business_key
-WHERE q.order_number = ANY($1::text[]) AND q.tips > 0 AND r.state_name = 'SUCCESS'
-"""
+WHERE q.order_number = ANY($1::text[]) AND q.tips > 0 AND {_WENT_BACK}
+"""  # noqa: S608 - a constant of ours
 
 _STATE_COLUMNS = (
     "refund_id", "order_number", "payment_id", "business_key", "state", "state_name", "version", "amount", "currency",
-    "occurred_at",
+    "occurred_at", "settled", "released",
 )  # fmt: skip
 
 
@@ -132,14 +138,17 @@ async def request_of(connection: Connection, business_key: str) -> RefundRequest
     row = await connection.fetchrow(_KNOWN, business_key)
     if row is None:
         return None
-    names = set(RefundRequest.__dataclass_fields__) - {"positions"}
+    names = set(RefundRequest.__dataclass_fields__) - {"positions", "goods"}
     positions = tuple((item["id"], item["quantity"]) for item in row["positions"])
     return RefundRequest(**{name: row[name] for name in names}, positions=positions)
 
 
-async def asked_before(connection: Connection, number: str) -> Mapping[str, Decimal]:
-    """Return how much of each position of an order is asked for, and neither rejected nor taken back by the payment system."""
-    return {item["id"]: item["quantity"] for item in await connection.fetch(_GOODS, number)}
+async def asked_before(connection: Connection, number: str) -> Mapping[str, PartTaken]:
+    """Return how much of each position of an order is asked for, and not free to be asked for again."""
+    return {
+        item["id"]: PartTaken(item["quantity"], item["amount"], item["unpriced"])
+        for item in await connection.fetch(_GOODS, number)
+    }
 
 
 async def everything_asked(connection: Connection, number: str) -> str | None:
@@ -156,10 +165,12 @@ async def tips_asked(connection: Connection, number: str) -> tuple[str | None, i
 async def add_requests(connection: Connection, requests: Sequence[RefundRequest]) -> None:
     """Note refunds that are asked for, each business key once, in the caller's transaction."""
     if requests:
-        names = [name for name in RefundRequest.__dataclass_fields__ if name != "positions"]
+        names = [name for name in RefundRequest.__dataclass_fields__ if name not in {"positions", "goods"}]
         # As text: a list of lists would be taken for an array of two dimensions.
         goods = [
-            orjson.dumps([{"id": name, "quantity": quantity} for name, quantity in item.positions]).decode()
+            orjson.dumps(
+                [{"id": part.id, "quantity": part.quantity, "amount": part.amount} for part in item.goods]
+            ).decode()
             for item in requests
         ]
         await connection.execute(_ADD, *columns(requests, *names), goods)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
+from common.clock import Clock
 from common.http import Moment, PlainDecimal
 from orchestrator.tips.model import Feedback, FeedbackSilent
 
@@ -27,15 +28,20 @@ class _Answer(BaseModel):
 
 
 class FeedbackClient:
-    """The ``FeedbackSource``. One request under ``deadline`` seconds; an answer that cannot be understood is silence too."""
+    """The ``FeedbackSource``. One request under ``deadline`` seconds; an answer that cannot be understood is silence too.
 
-    def __init__(self, session: aiohttp.ClientSession, *, url: str, deadline: float) -> None:
+    Feedback is never stamped later than it was asked for, or a clock that is ahead would keep what the customer says next from being newer.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, *, url: str, deadline: float, clock: Clock) -> None:
         self._session = session
+        self._clock = clock
         self._url = url.rstrip("/")
         self._deadline = deadline
 
     async def find(self, number: str) -> Feedback | None:
         """Return the feedback on an order, None when there is none. Raises ``FeedbackSilent``."""
+        asked_at = self._clock.now()
         try:
             async with (
                 asyncio.timeout(self._deadline),
@@ -60,5 +66,5 @@ class FeedbackClient:
             tips_value=None if answer.tips is None else answer.tips.value,
             choice=answer.choice,
             done=answer.done,
-            updated_at=answer.updated_at,
+            updated_at=min(answer.updated_at, asked_at),
         )

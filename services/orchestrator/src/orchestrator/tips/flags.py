@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from common.errors import Conflict, NotFound
 from common.http import AdminChange, Change
@@ -21,7 +21,7 @@ _AUDITED = {"enabled", "share", "version"}
 
 
 class FlagView(BaseModel):
-    """A switch. `share` is in hundredths of a percent of orders."""
+    """A switch. `share` is in hundredths of a percent of orders, `percent` the same in percent: a share of 50 is 0.5 %."""
 
     name: str
     enabled: bool
@@ -29,6 +29,12 @@ class FlagView(BaseModel):
     version: int
     updated_at: datetime
     updated_by: str
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own documented form; mypy knows no decorated properties
+    @property
+    def percent(self) -> float:
+        """`share` in percent of orders."""
+        return self.share / 100
 
 
 class Flags(BaseModel):
@@ -41,8 +47,10 @@ class FlagChange(AdminChange):
     """A switch's new setting; `share` (hundredths of a percent) stays if left out."""
 
     enabled: bool
-    share: int | None = Field(default=None, ge=0, le=10_000)
-    expected_version: int | None = Field(default=None, ge=0, lt=2**63, description="409 when it is at another one")
+    share: int | None = Field(default=None, ge=0, le=10_000, strict=True, description="50 is 0.5 %, 10000 all orders")
+    expected_version: int | None = Field(
+        default=None, ge=0, lt=2**63, strict=True, description="409 when it is at another one"
+    )
 
 
 async def flags(database: Database) -> Flags:

@@ -19,7 +19,8 @@ SELECT o.number, o.revision + o.tips_revision AS version, o.status, o.finished_a
        o.tips_held_amount, o.tips_feedback_at, o.tips_type, o.tips_choice, o.tips_done, 'order' = ANY(o.tips_seen) AS seen,
        coalesce((SELECT sum(r.amount - coalesce(q.tips, 0))
                  FROM order_refund AS r LEFT JOIN refund_request AS q ON q.business_key = r.business_key
-                 WHERE r.order_number = o.number AND r.state_name = 'SUCCESS'), 0)::bigint AS given_back,
+                 WHERE r.order_number = o.number
+                   AND (r.state_name = 'SUCCESS' OR (r.state_name = 'CLOSED' AND r.settled = 'outside'))), 0)::bigint AS given_back,
        t.next_check_at, t.sum_to_pay, t.tips
 FROM orders AS o LEFT JOIN order_transactions AS t ON t.number = o.number
 WHERE o.number = ANY($1::text[])

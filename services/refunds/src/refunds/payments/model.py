@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from common.errors import Conflict
 from refunds.providers.model import PaymentInfo
+
+_FRESH = timedelta(seconds=1)  # many requests of one payment at once ask the gateway once
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class GatewayRoutes:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment at a gateway. ``captured`` and ``currency`` are what the gateway says, None until it was asked.
+    """A payment at a gateway. ``captured`` and ``currency`` are what the gateway says, None until it was asked;
+    ``captured_at`` is when it said so.
 
     ``reserved`` is the sum of all refunds that are not proven failures; the database keeps it, and keeps it ≤ ``captured``.
     """
@@ -45,6 +49,23 @@ class Payment:
     captured: int | None
     currency: str | None
     reserved: int
+    captured_at: datetime | None = None
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Return whether the gateway has just said what was captured."""
+        return self.captured_at is not None and now - self.captured_at < _FRESH
+
+    def must_be_asked(self, *, amount: int | None, currency: str, now: datetime) -> bool:
+        """Return whether the gateway has to be asked what is captured before a refund of ``amount`` is decided.
+
+        What fits what is known needs nobody. What does not, and what takes all that is left, may be decided wrongly by a sum that was
+        read before the payment changed.
+        """
+        if self.captured is None:
+            return True
+        if self.is_fresh(now):
+            return False
+        return amount is None or isinstance(fit(self, amount=amount, currency=currency), DoesNotFit)
 
     @property
     def left(self) -> int:

@@ -61,6 +61,10 @@ class GatewayCalls:
         call = self._gateway(attempt.gateway).payment(payment_id)
         return await self._about(attempt, "payment", f"payment {payment_id}", call)
 
+    async def captured(self, gateway: str, *, payment_id: str) -> PaymentInfo:
+        """What was captured, asked for no refund in particular."""
+        return await self._timed(gateway, "payment", self._gateway(gateway).payment(payment_id))
+
     async def create(self, attempt: Attempt, *, payment_id: str, amount: int, currency: str) -> Receipt:
         """Make the refund."""
         request = f"refund {amount} {currency} of {payment_id} under key {attempt.gateway_key}"

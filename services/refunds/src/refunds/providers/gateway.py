@@ -76,5 +76,5 @@ class Gateway(Protocol):
         ...
 
     def named_in(self, notification: bytes) -> str | None:
-        """Return the gateway's id of the refund that a notification is about. Nothing else of a notification is believed."""
+        """Return the gateway's id of the refund or payment that a notification is about. Nothing else of it is believed."""
         ...

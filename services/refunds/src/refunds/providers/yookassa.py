@@ -73,7 +73,7 @@ class _Object(BaseModel):
 
 
 class _Notification(BaseModel):
-    event: Literal["refund.succeeded"]
+    event: Literal["refund.succeeded", "payment.succeeded", "payment.waiting_for_capture", "payment.canceled"]
     object: _Object
 
 
@@ -162,7 +162,7 @@ class YooKassaGateway:
         return RegisterPage(items, page.next_cursor)
 
     def named_in(self, notification: bytes) -> str | None:
-        """``{"event": "refund.succeeded", "object": {"id": …}}``."""
+        """``{"event": "refund.succeeded", "object": {"id": …}}``; events of payments name the payment."""
         try:
             return _Notification.model_validate_json(notification).object.id
         except ValidationError:

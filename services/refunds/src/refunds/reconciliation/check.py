@@ -12,7 +12,10 @@ from refunds.refunds.states import TABLE, TERMINAL, Move, RefundState
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A refund in our books: its state, sum, keys of all its attempts, and (before, after) of every change, oldest first."""
+    """A refund in our books.
+
+    ``keys`` and ``names`` (ids at the gateway) are those of all its attempts; ``changes`` (before, after) stand oldest first.
+    """
 
     refund_id: str
     business_key: str
@@ -22,17 +25,21 @@ class Entry:
     reserved: int
     keys: tuple[str, ...]
     changes: tuple[tuple[RefundState | None, RefundState], ...]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """A refund in the gateway's log. ``paid``: how often money went out for it; ``alive``: it is paid or under way."""
+    """A refund in the gateway's log. ``paid``: how often money went out for it; ``name``: its id there; ``alive``: it is
+    paid or under way.
+    """
 
     key: str
     payment_id: str
     amount: int
     paid: int
     alive: bool
+    name: str = ""
 
 
 _MOVES = frozenset(
@@ -55,9 +62,10 @@ def check(
     """
     found: list[Finding] = []
     owner = {key: entry for entry in entries for key in entry.keys}
+    named = {name: entry for entry in entries for name in entry.names}
     by_refund: defaultdict[str, list[Payout]] = defaultdict(list)
     for payout in payouts:
-        entry = owner.get(payout.key)
+        entry = owner.get(payout.key) or named.get(payout.name)  # one that was adopted went under another's key
         if entry is None:
             found.append(
                 Finding("unknown_to_us", f"the gateway has {payout.amount} under key {payout.key}, which is not ours")

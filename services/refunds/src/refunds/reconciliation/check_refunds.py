@@ -22,6 +22,8 @@ from refunds.refunds.states import RefundState
 _ENTRIES = """
 SELECT r.id, r.business_key, r.payment_id, r.state, r.amount, r.reserved,
     ARRAY(SELECT DISTINCT a.gateway_key FROM refund_attempts AS a WHERE a.refund_id = r.id) AS keys,
+    ARRAY(SELECT DISTINCT a.gateway_refund_id FROM refund_attempts AS a WHERE a.refund_id = r.id AND a.gateway_refund_id IS NOT NULL)
+        AS names,
     ARRAY(SELECT coalesce(h.state_before, 0) FROM refund_history AS h WHERE h.refund_id = r.id ORDER BY h.version) AS before,
     ARRAY(SELECT h.state_after FROM refund_history AS h WHERE h.refund_id = r.id ORDER BY h.version) AS after
 FROM refunds AS r
@@ -80,6 +82,7 @@ async def read_books(dsn: str) -> list[Entry]:
             amount=row["amount"],
             reserved=row["reserved"],
             keys=tuple(row["keys"]),
+            names=tuple(row["names"]),
             changes=tuple(
                 (RefundState(before) if before else None, RefundState(after))
                 for before, after in zip(row["before"], row["after"], strict=True)
@@ -114,4 +117,5 @@ def _payout(payment_id: str, refund: dict[str, Any]) -> Payout:
         amount=amount if isinstance(amount, int) else int(amount["value"].replace(".", "")),
         paid=refund["payouts"],
         alive=refund["status"] in _ALIVE,
+        name=refund.get("trust_refund_id") or refund["id"],
     )

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 
 from common.clock import Clock
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
-from common.ids import derived_id
+from refunds.differences.model import Difference
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayRefused, GatewaySilent
-from refunds.providers.model import Attempt, Receipt
-from refunds.reconciliation.model import Difference, judge
-from refunds.reconciliation.store import add_difference, close_differences
+from refunds.providers.model import Attempt, GatewayStatus, Receipt
+from refunds.reconciliation.model import judge
 from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.differences import update_incident
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 
 _TRIES = 3
-_INSTRUCTION = (
-    "Compare our refund with the gateway's own records (runbook refunds-differences). Nothing is paid or taken back by itself; "
-    "reconcile again when it is mended, and the incident ends."
-)
+# Its id at the gateway may not be known, and no worker is at it, or none before its time: there it is looked for by our key.
+_BY_KEY = frozenset({RefundState.UNKNOWN, RefundState.ERROR, RefundState.CLOSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A refund, its newest attempt, and what the gateway says of each attempt that it may know."""
+
+    refund: Refund
+    last: Attempt
+    receipts: tuple[tuple[Attempt, Receipt], ...]
+
+    def judge(self, refund: Refund) -> Difference | None:
+        """Return what differs when the refund is as given: as it was looked at, or after the answers were applied."""
+        # By the gateway's id: the reducer may have gone on to another attempt of the same refund there.
+        number = self.last.number
+        current = next((receipt.status for attempt, receipt in self.receipts if attempt.number == number), None)
+        earlier = tuple(receipt.status for attempt, receipt in self.receipts if attempt.number != number)
+        return judge(refund, gateway=self.last.gateway, current=current, earlier=earlier)
 
 
 class CompareRefund:
@@ -46,19 +60,50 @@ class CompareRefund:
         Raises ``GatewayAway``, ``GatewaySilent`` when the gateway does not answer.
         """
         for _ in range(_TRIES):
-            async with self._transactions.begin() as store:
-                refund = await store.find(refund_id)
-                attempts = [] if refund is None else await store.attempts(refund_id)
-            if refund is None or not attempts:
+            looked = await self.look(refund_id)
+            if looked is None:
                 return False, None
-            receipts = [(attempt, await self._look_up(refund, attempt)) for attempt in _at_gateway(attempts)]
             if dry_run:
-                return False, _judge(refund, attempts[-1], receipts)
+                return False, looked.judge(looked.refund)
             try:
-                return await self._apply(refund, attempts[-1], receipts)
+                async with self._transactions.begin() as store:
+                    after, difference = await self.apply(store, looked)
             except Overtaken:
                 continue
+            return after.state is not looked.refund.state, difference
         return False, None
+
+    async def look(self, refund_id: str) -> Looked | None:
+        """Ask the gateway, outside any transaction; None when there is no such refund.
+
+        Raises ``GatewayAway``, ``GatewaySilent`` when the gateway does not answer.
+        """
+        async with self._transactions.begin() as store:
+            refund = await store.find(refund_id)
+            attempts = [] if refund is None else await store.attempts(refund_id)
+        if refund is None or not attempts:
+            return None
+        receipts = [(attempt, await self._look_up(refund, attempt)) for attempt in _at_gateway(attempts)]
+        last = attempts[-1]
+        if refund.state in _BY_KEY and last.gateway_refund_id is None and last.sent_at is not None:
+            found = await self._look_up(refund, last)
+            if found.status is not GatewayStatus.MISSING:  # which proves nothing here, see FindEvidence
+                receipts.append((last, found))
+        return Looked(refund, last, tuple(receipts))
+
+    async def apply(self, store: RefundStore, looked: Looked) -> tuple[Refund, Difference | None]:
+        """Apply what the gateway said, in the caller's transaction; return the refund then, and what differs. Raises ``Overtaken``."""
+        refund, after = looked.refund, looked.refund
+        await store.add_calls(self._calls.take_calls(refund.id))
+        for attempt, receipt in looked.receipts:
+            if attempt.number == looked.last.number and refund.state is not RefundState.CREATE:
+                known = attempt
+                if refund.state is RefundState.UNKNOWN and receipt.gateway_refund_id is not None:
+                    known = await store.save_gateway_refund_id(refund, attempt, receipt.gateway_refund_id)
+                after = await self._apply_answer(store, refund, known, receipt)
+        difference = looked.judge(after)
+        await update_incident(store, difference, subject=refund.id, now=self._clock.now())
+        return after, difference
 
     async def _look_up(self, refund: Refund, attempt: Attempt) -> Receipt:
         self._calls.admit(attempt.gateway, retry=False)
@@ -67,72 +112,8 @@ class CompareRefund:
         except GatewayRefused as error:
             raise GatewaySilent(error.detail) from error
 
-    async def _apply(
-        self, refund: Refund, last: Attempt, receipts: Sequence[tuple[Attempt, Receipt]]
-    ) -> tuple[bool, Difference | None]:
-        after = refund
-        async with self._transactions.begin() as store:
-            await store.add_calls(self._calls.take_calls(refund.id))
-            for attempt, receipt in receipts:
-                if attempt.number == last.number and refund.state is not RefundState.CREATE:
-                    after = await self._apply_answer(store, refund, attempt, receipt)
-            difference = _judge(after, last, receipts)
-            await update_incident(store, difference, subject=refund.id, now=self._clock.now())
-        return after.state is not refund.state, difference
-
 
 def _at_gateway(attempts: Sequence[Attempt]) -> list[Attempt]:
     """The newest attempt under each id that the gateway knows."""
     newest = {attempt.gateway_refund_id: attempt for attempt in attempts if attempt.gateway_refund_id is not None}
     return list(newest.values())
-
-
-def _judge(refund: Refund, last: Attempt, receipts: Sequence[tuple[Attempt, Receipt]]) -> Difference | None:
-    # By the gateway's id: the reducer may have gone on to another attempt of the same refund there.
-    current = next((receipt for attempt, receipt in receipts if attempt.number == last.number), None)
-    earlier = tuple(receipt.status for attempt, receipt in receipts if attempt.number != last.number)
-    return judge(refund, gateway=last.gateway, current=current.status if current else None, earlier=earlier)
-
-
-async def update_incident(store: RefundStore, difference: Difference | None, *, subject: str, now: datetime) -> None:
-    """Raise the difference's incident, once; without one, resolve the subject's incidents. Inside the caller's transaction."""
-    if difference is None:
-        await _resolve(store, subject, now=now)
-    elif await add_difference(store.connection, difference, now=now):
-        await _raise(store, difference, now=now)
-
-
-async def _raise(store: RefundStore, difference: Difference, *, now: datetime) -> None:
-    store.count_problem("refund.difference")
-    await store.add_to_outbox(
-        ProblemRaisedV1(
-            kind="refund.difference",
-            severity="critical",
-            fingerprint=difference.fingerprint,
-            summary=f"Refund {difference.subject} and {difference.gateway} disagree: {difference.kind}",
-            details={"difference": difference.kind, "detail": difference.detail, "instruction": _INSTRUCTION},
-            service="refunds",
-            order_number=difference.order_number,
-            occurred_at=now,
-        ),
-        event_id=derived_id("refund-difference", difference.fingerprint, now.isoformat()),
-        traceparent=None,
-        order_number=difference.order_number or difference.subject,
-        now=now,
-    )
-
-
-async def _resolve(store: RefundStore, subject: str, *, now: datetime) -> None:
-    for difference in await close_differences(store.connection, subject, now=now):
-        await store.add_to_outbox(
-            ProblemResolvedV1(
-                fingerprint=difference.fingerprint,
-                summary=f"Refund {subject} and {difference.gateway} agree",
-                service="refunds",
-                occurred_at=now,
-            ),
-            event_id=derived_id("refund-difference-over", difference.fingerprint, now.isoformat()),
-            traceparent=None,
-            order_number=difference.order_number or subject,
-            now=now,
-        )

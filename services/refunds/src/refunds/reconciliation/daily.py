@@ -40,7 +40,7 @@ class DailyReconciliation:
             return
         found = await self._reconcile(since=now - self._back, until=now)
         await self._days.finish_day(now.date(), now=self._clock.now())
-        self._metrics.reconciled(found, at=self._clock.now().timestamp())
+        self._metrics.reconciled(found)
         _log.info(
             "refunds_reconciled",
             examined=found.examined,

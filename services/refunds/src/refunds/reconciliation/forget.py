@@ -16,9 +16,9 @@ _log = get_logger()
 
 _BATCH = 2000
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('refunds.retention'))"
-# The evidence of a refund that is not over stays: states 5, 9, 10 and 11 are the ends.
+# The evidence of a refund that is not over stays: states 5 and 9 to 12 are the ends.
 _OLD = {
-    "gateway_calls": "at < $1 AND EXISTS (SELECT FROM refunds AS r WHERE r.id = t.refund_id AND r.state IN (5, 9, 10, 11))",
+    "gateway_calls": "at < $1 AND EXISTS (SELECT FROM refunds AS r WHERE r.id = t.refund_id AND r.state IN (5, 9, 10, 11, 12))",
     "refund_differences": "over_at < $1",
     "reconciliation_days": "finished_at < $1",
 }

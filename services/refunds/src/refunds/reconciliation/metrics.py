@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from refunds.reconciliation.model import DifferenceKind, Reconciliation
+from refunds.differences.model import DifferenceKind
+from refunds.reconciliation.model import Reconciliation
 
 _OUTCOMES = ("examined", "advanced", "unanswered")
 
 
 class ReconciliationMetrics:
-    """What runs of reconciliation found, and the differences that are not over."""
+    """What runs of reconciliation found, and the differences that are neither over nor acknowledged."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._differences = Gauge(
-            "refunds_differences", "What we and a payment system disagree about.", ["kind"], registry=registry
+            "refunds_differences",
+            "What we and a payment system disagree about, and nobody has acknowledged.",
+            ["kind"],
+            registry=registry,
         )
         self._compared = Counter(
             "refunds_reconciled_total",
@@ -26,7 +31,7 @@ class ReconciliationMetrics:
         )
         self._reconciled_at = Gauge(
             "refunds_reconciled_timestamp_seconds",
-            "When this process last finished a reconciliation, 0 before the first.",
+            "When a day's reconciliation last ended, in whichever replica; before the first, since when one is due.",
             registry=registry,
         )
         for difference in DifferenceKind:
@@ -34,11 +39,14 @@ class ReconciliationMetrics:
         for outcome in _OUTCOMES:
             self._compared.labels(outcome)
 
-    def reconciled(self, found: Reconciliation, *, at: float) -> None:
-        """Count a run that has ended; ``at`` in seconds since 1970."""
+    def reconciled(self, found: Reconciliation) -> None:
+        """Count a run that has ended."""
         for outcome in _OUTCOMES:
             self._compared.labels(outcome).inc(getattr(found, outcome))
-        self._reconciled_at.set(at)
+
+    def show_reconciled(self, at: datetime) -> None:
+        """Set when a day's reconciliation last ended."""
+        self._reconciled_at.set(at.timestamp())
 
     def show_differences(self, counts: Mapping[str, int]) -> None:
         """Set the gauges of differences that are not over."""

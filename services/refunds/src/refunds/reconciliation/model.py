@@ -1,40 +1,14 @@
-"""Where our books and a gateway's disagree. Each difference is an incident: money moved that we do not know of, or the other way round."""
+"""How our books are compared with a gateway's, and what a run of it found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
+from refunds.differences.model import Difference, DifferenceKind
 from refunds.providers.model import GatewayStatus, ListedRefund
-from refunds.refunds.model import Refund
+from refunds.refunds.model import Refund, Settled, paid_after_close
 from refunds.refunds.states import RefundState
-
-
-class DifferenceKind(StrEnum):
-    """What is wrong. The values are labels of metrics and stand in incidents."""
-
-    UNKNOWN_TO_US = "unknown_to_us"
-    MISSING_AT_GATEWAY = "missing_at_gateway"
-    AMOUNT_DIFFERS = "amount_differs"
-    PAID_TWICE = "paid_twice"
-    PAID_AFTER_ALL = "paid_after_all"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One disagreement. ``subject`` is our refund's id, or the gateway's where we have none."""
-
-    kind: DifferenceKind
-    gateway: str
-    subject: str
-    detail: str
-    order_number: str | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """The same difference found again is the same incident."""
-        return f"refund-difference:{self.gateway}:{self.subject}:{self.kind}"
 
 
 @dataclass(slots=True)
@@ -53,7 +27,7 @@ class Reconciliation:
 
 _MOVES = frozenset({GatewayStatus.PENDING, GatewayStatus.SUCCEEDED})
 _DONE = frozenset({RefundState.SUCCESS, RefundState.PENDING})
-_NOT_PAID = frozenset({RefundState.REVERSED, RefundState.REJECTED, RefundState.CANCELLED})
+_NOT_PAID = frozenset({RefundState.REVERSED, RefundState.REJECTED, RefundState.CANCELLED, RefundState.CLOSED})
 
 
 def judge(
@@ -73,6 +47,8 @@ def judge(
         return difference(DifferenceKind.PAID_TWICE, "more than one attempt has paid or is paying")
     if paid_before:
         return difference(DifferenceKind.PAID_AFTER_ALL, "an attempt that had failed has paid or is paying")
+    if refund.settled is not None and refund.state in _DONE:
+        return paid_after_close(refund, gateway=gateway)
     if refund.state in _NOT_PAID and current in _MOVES:
         return difference(DifferenceKind.PAID_AFTER_ALL, f"the gateway has {current}, we have {refund.state.name}")
     if refund.state in _DONE and current in {None, GatewayStatus.MISSING}:
@@ -84,11 +60,16 @@ def agrees(refund: Refund, listed: ListedRefund) -> bool:
     """Return whether the register's line and a refund whose present attempt it is say the same, so that nothing has to be asked."""
     if (listed.amount, listed.currency, listed.payment_id) != (refund.amount, refund.currency, refund.payment_id):
         return False
+    if refund.settled is Settled.GIVEN_UP and refund.reserved > 0:
+        return False  # what the gateway says of it may release it
+    if refund.settled is not None and refund.state is not RefundState.CLOSED:
+        return False
     return (refund.state, listed.status) in {
         (RefundState.SUCCESS, GatewayStatus.SUCCEEDED),
         (RefundState.PENDING, GatewayStatus.PENDING),
         (RefundState.REVERSED, GatewayStatus.FAILED),
         (RefundState.ERROR, GatewayStatus.FAILED),
+        (RefundState.CLOSED, GatewayStatus.FAILED),
     }
 
 
@@ -106,4 +87,12 @@ def judge_stranger(listed: ListedRefund, *, gateway: str) -> Difference | None:
     if listed.status not in _MOVES:
         return None
     detail = f"{listed.amount} {listed.currency} of payment {listed.payment_id}, {listed.status}"
-    return Difference(DifferenceKind.UNKNOWN_TO_US, gateway, listed.gateway_refund_id, detail)
+    return Difference(
+        DifferenceKind.UNKNOWN_TO_US,
+        gateway,
+        listed.gateway_refund_id,
+        detail,
+        payment_id=listed.payment_id,
+        amount=listed.amount,
+        currency=listed.currency,
+    )

@@ -10,12 +10,15 @@ from common.clock import Clock
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import ListedRefund
-from refunds.reconciliation.compare import CompareRefund, update_incident
+from refunds.reconciliation.compare import CompareRefund
 from refunds.reconciliation.model import Reconciliation, agrees, judge_listed, judge_stranger
 from refunds.reconciliation.store import ReconciliationStore
+from refunds.refunds.differences import update_incident
+from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundTransactions
 
 _AT_ONCE = 8
+_AT_REST = frozenset({RefundState.ERROR, RefundState.CLOSED})
 _PAGE = 200
 
 
@@ -75,9 +78,12 @@ class Reconcile:
         now = self._clock.now()
         async with self._transactions.begin() as store:
             ours = await store.by_gateway_refund_id(gateway, listed.gateway_refund_id)
-            if ours is None and listed.key is not None and await store.knows_key(gateway, listed.key):
-                return  # sent, and its answer not read yet: whoever sent it carries it on
-            if ours is None:
+            sent = None
+            if ours is None and listed.key is not None:
+                sent = await store.by_gateway_key(gateway, listed.key)
+            if sent is not None:
+                difference = None
+            elif ours is None:
                 difference = judge_stranger(listed, gateway=gateway)
             else:
                 refund, attempt = ours
@@ -87,8 +93,12 @@ class Reconcile:
                     found.examined += 1
                     if not found.dry_run:
                         await update_incident(store, None, subject=refund.id, now=now)
-            if not found.dry_run:
+            if sent is None and not found.dry_run:
                 await update_incident(store, difference, subject=listed.gateway_refund_id, now=now)
+        if sent is not None and sent.state in _AT_REST:
+            await self._compare(
+                sent.id, found
+            )  # its answer was never read; of any other, whoever sent it carries it on
         if difference is not None:
             found.differences.append(difference)
 

@@ -14,6 +14,7 @@ from refunds.providers.gateway import GatewayAway, GatewaySilent
 from refunds.reconciliation.handle_notification import HandleNotification
 from refunds.reconciliation.metrics import ReconciliationMetrics
 from refunds.reconciliation.reconcile import Reconcile
+from refunds.reconciliation.settling_routes import DifferenceView
 
 
 class UnknownGateway(NotFound):
@@ -32,16 +33,6 @@ class ReconcileBody(AdminChange):
     """How far back; refunds that changed, and what the registers have, in that time."""
 
     days: Annotated[int, Field(ge=1, le=365)] = 2
-
-
-class DifferenceView(BaseModel):
-    """What we and a payment system disagree about."""
-
-    kind: str
-    gateway: str
-    subject: str = Field(description="our refund's id, or the payment system's where it is none of ours")
-    order_number: str | None
-    detail: str
 
 
 class ReconciliationView(BaseModel):
@@ -100,7 +91,7 @@ class ReconciliationRoutes:
         found = await self._reconcile(since=until - timedelta(days=body.days), until=until, dry_run=body.dry_run)
         shown = ReconciliationView.model_validate(found, from_attributes=True)
         if not body.dry_run:
-            self._metrics.reconciled(found, at=self._clock.now().timestamp())
+            self._metrics.reconciled(found)
 
         async def work(change: Change) -> ReconciliationView:
             await change.record("refunds.reconcile", "refunds", after=shown)

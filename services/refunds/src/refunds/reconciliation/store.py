@@ -1,4 +1,4 @@
-"""The tables ``refund_differences`` and ``reconciliation_days``, and which refunds a gateway may know."""
+"""The table ``reconciliation_days``, and which refunds a gateway may know."""
 
 from __future__ import annotations
 
@@ -6,22 +6,13 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from common.postgres import Connection, Database
-from refunds.reconciliation.model import Difference, DifferenceKind
+from common.postgres import Database
 
-_ADD_DIFFERENCE = """
-INSERT INTO refund_differences (kind, gateway, subject, order_number, detail, found_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (subject, gateway, kind) WHERE over_at IS NULL DO NOTHING RETURNING true
-"""
-_CLOSE_DIFFERENCES = """
-UPDATE refund_differences SET over_at = $2 WHERE subject = $1 AND over_at IS NULL
-RETURNING kind, gateway, subject, order_number, detail
-"""
-_COUNT_DIFFERENCES = "SELECT kind, count(*) AS open FROM refund_differences WHERE over_at IS NULL GROUP BY kind"
 SENT_SINCE = """
 SELECT r.id FROM refunds AS r
 WHERE r.state_since >= $1 AND r.state_since < $2 AND ($3::uuid IS NULL OR r.id > $3)
-  AND EXISTS (SELECT 1 FROM refund_attempts AS a WHERE a.refund_id = r.id AND a.gateway_refund_id IS NOT NULL)
+  AND EXISTS (SELECT 1 FROM refund_attempts AS a WHERE a.refund_id = r.id
+              AND (a.gateway_refund_id IS NOT NULL OR (r.state IN (7, 12) AND a.sent_at IS NOT NULL)))
 ORDER BY r.id LIMIT $4
 """
 _CLAIM_DAY = """
@@ -30,27 +21,11 @@ ON CONFLICT (day) DO UPDATE SET owner = excluded.owner, lease_until = excluded.l
 WHERE d.finished_at IS NULL AND d.lease_until <= $3
 RETURNING true
 """
+# The first payment stands for the beginning where nothing was reconciled yet: an empty service has nothing to reconcile.
+_RECONCILED = """
+SELECT coalesce((SELECT max(finished_at) FROM reconciliation_days), (SELECT min(created_at) FROM payments), now()) AS at
+"""
 _FINISH_DAY = "UPDATE reconciliation_days SET finished_at = $3 WHERE day = $1 AND owner = $2"
-
-
-async def add_difference(connection: Connection, difference: Difference, *, now: datetime) -> bool:
-    """Store a difference. False when it was known and is not over."""
-    d = difference
-    values = (d.kind, d.gateway, d.subject, d.order_number, d.detail, now)
-    return bool(await connection.fetchval(_ADD_DIFFERENCE, *values))
-
-
-async def close_differences(connection: Connection, subject: str, *, now: datetime) -> Sequence[Difference]:
-    """Return, once, the differences of the subject that were not over."""
-    rows = await connection.fetch(_CLOSE_DIFFERENCES, subject, now)
-    return [Difference(**{**row, "kind": DifferenceKind(row["kind"])}) for row in rows]
-
-
-async def count_differences(database: Database) -> dict[str, int]:
-    """Count the differences that are not over, by kind."""
-    async with database.acquire() as connection:
-        rows = await connection.fetch(_COUNT_DIFFERENCES)
-    return {row["kind"]: row["open"] for row in rows}
 
 
 class ReconciliationStore:
@@ -77,3 +52,9 @@ class ReconciliationStore:
         """Note that the day is reconciled."""
         async with self._database.acquire() as connection:
             await connection.execute(_FINISH_DAY, day, self._owner, now)
+
+    async def last_reconciled(self) -> datetime:
+        """Return when a day's reconciliation last ended, whichever replica did it; before the first, since when one is due."""
+        async with self._database.acquire() as connection:
+            at: datetime = await connection.fetchval(_RECONCILED)
+        return at

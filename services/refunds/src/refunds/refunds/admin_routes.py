@@ -1,4 +1,4 @@
-"""What operators do: find refunds, read their history and evidence, restart one or many."""
+"""What operators do: find refunds, read their history and evidence, restart one or many, close one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from common.http import (
 )
 from common.postgres import Database
 from refunds.payments.model import ExceedsCaptured, NothingLeft
+from refunds.refunds.close import CloseOutcome, CloseRefund
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
+from refunds.refunds.evidence import Proof
+from refunds.refunds.model import Settled
 from refunds.refunds.queries import select_refunds
 from refunds.refunds.restart import Restart, RestartRefund
 from refunds.refunds.restart_many import (
@@ -74,6 +77,25 @@ class RestartAnswer(BaseModel):
     refund: RefundView
 
 
+class CloseBody(RestartBody):
+    """How people settled it: `outside`, the customer has the money by another way; `given_up`, it is not to be paid this way."""
+
+    settled: Settled
+
+
+class CloseAnswer(BaseModel):
+    """What came of it: ``closed``, or ``paid_at_gateway``; with ``dry_run``, what would.
+
+    `gateway`: what is proven of the money, as in a restart. Paid at the gateway: what was to be given up is adopted and not closed; what
+    was settled outside is a difference, for the customer may have it twice.
+    """
+
+    outcome: CloseOutcome
+    gateway: Proof
+    dry_run: bool
+    refund: RefundView
+
+
 class RefundAdminRoutes:
     """Refunds as operators see and restart them."""
 
@@ -84,12 +106,14 @@ class RefundAdminRoutes:
         changes: Changes,
         restart: RestartRefund,
         restart_many: RestartMany,
+        close: CloseRefund,
     ) -> None:
         self._database = database
         self._transactions = transactions
         self._changes = changes
         self._restart = restart
         self._restart_many = restart_many
+        self._close = close
 
     async def _find(self, request: Request[None, RefundQuery]) -> Page[RefundView]:
         query = request.query
@@ -132,6 +156,23 @@ class RefundAdminRoutes:
         async def work(change: Change) -> RestartAnswer:
             done = await self._restart.carry_out(change, refund_id, expected_version=version, evidence=evidence)
             return RestartAnswer(outcome=done.outcome, dry_run=change.dry_run, refund=_shown(done, change))
+
+        return await self._changes.carry_out(request, work)
+
+    async def _close_one(self, request: Request[CloseBody, None]) -> Answer:
+        body, refund_id = request.body, str(request.path_uuid("id"))
+        evidence = await self._close.ask(refund_id, expected_version=body.expected_version)
+
+        async def work(change: Change) -> CloseAnswer:
+            done = await self._close.carry_out(
+                change, refund_id, expected_version=body.expected_version, settled=body.settled, evidence=evidence
+            )
+            return CloseAnswer(
+                outcome=done.outcome,
+                gateway=done.proof,
+                dry_run=change.dry_run,
+                refund=view(done.before if change.dry_run else done.after),
+            )
 
         return await self._changes.carry_out(request, work)
 
@@ -179,6 +220,21 @@ class RefundAdminRoutes:
                 request=RestartBody,
                 response=RestartAnswer,
                 errors=_NOT_NOW,
+                roles=OPERATOR,
+                idempotent=True,
+                tags=("admin",),
+            ),
+            Route(
+                method="POST",
+                path="/admin/v1/refunds/{id}/close",
+                handler=self._close_one,
+                summary="End a refund in RS_ERROR that people settled",
+                description="Nothing is ever sent for it again. It counts as spent, except what was given up and is proven not to have "
+                "been paid. The gateway is asked first, and its silence keeps nobody from closing; what it says later is seen. A closed "
+                "refund may be closed again, to correct how it was settled.",
+                request=CloseBody,
+                response=CloseAnswer,
+                errors=(UnknownRefund, NotInError, VersionMismatch, Unavailable),
                 roles=OPERATOR,
                 idempotent=True,
                 tags=("admin",),

@@ -7,13 +7,14 @@ from dataclasses import replace
 from common.clock import Clock
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.model import Attempt, GatewayStatus, Receipt
-from refunds.refunds.model import Refund
+from refunds.refunds.model import Refund, Settled
 from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import TERMINAL, Happened, RefundState
 from refunds.refunds.store import RefundStore
 from refunds.refunds.transition import SERVICE, move
 
 _UNDER_WAY = frozenset({RefundState.SENDING, RefundState.PENDING, RefundState.UNKNOWN})
+_AT_REST = frozenset({RefundState.ERROR, RefundState.CLOSED})
 _MEANS = {
     GatewayStatus.OPENED: Happened.NOT_STARTED,
     GatewayStatus.PENDING: Happened.ACCEPTED,
@@ -37,6 +38,8 @@ class ApplyAnswer:
     async def __call__(self, store: RefundStore, refund: Refund, attempt: Attempt, receipt: Receipt) -> Refund:
         """Apply an answer about the refund's present attempt. One that came late, twice or out of order is a named no-op."""
         now = self._clock.now()
+        if receipt.status is GatewayStatus.FAILED and refund.settled is not None:
+            return await self._fail_closed(store, refund, receipt)
         if receipt.status is GatewayStatus.FAILED and refund.state in _UNDER_WAY:
             return await self.decline(store, refund, attempt, error="declined", detail=receipt.detail)
         if refund.state is RefundState.CREATE:
@@ -45,7 +48,7 @@ class ApplyAnswer:
             if refund.state in TERMINAL or refund.state is RefundState.ERROR:
                 return refund
             return await self.put_off(store, refund, attempt, error="gateway_forgot")
-        if refund.state is RefundState.ERROR and receipt.status in {GatewayStatus.PENDING, GatewayStatus.SUCCEEDED}:
+        if refund.state in _AT_REST and receipt.status in {GatewayStatus.PENDING, GatewayStatus.SUCCEEDED}:
             return await self.adopt(store, refund, attempt, receipt)
         waits = receipt.status in {GatewayStatus.PENDING, GatewayStatus.OPENED} and refund.state in _UNDER_WAY
         tries = refund.tries + 1 if refund.state is RefundState.PENDING else 0
@@ -71,7 +74,9 @@ class ApplyAnswer:
         actor: str = SERVICE,
         detail: str = "",
     ) -> Refund:
-        """Take over, for a refund in RS_ERROR, what the gateway has of it. No TCreateRefund: nothing is to be sent.
+        """Take over, for a refund in RS_ERROR or one that people closed, what the gateway has of it.
+
+        No TCreateRefund: nothing is to be sent.
 
         It goes on as another attempt under the same key, so that a trouble after this one is a problem of its own.
         """
@@ -92,6 +97,24 @@ class ApplyAnswer:
             reserved=min(refund.amount or 0, payment.left + refund.reserved),
             attempt=carried.number,
             declines=0,
+        )
+
+    async def _fail_closed(self, store: RefundStore, refund: Refund, receipt: Receipt) -> Refund:
+        """The gateway says that a refund which people closed has failed there: nothing is sent again, it is as they settled it.
+
+        What was settled outside still counts as spent, for the customer has it; what was given up does not any more.
+        """
+        reserved = refund.reserved if refund.settled is Settled.OUTSIDE else 0
+        if refund.state is RefundState.CLOSED and reserved == refund.reserved:
+            return refund
+        return await move(
+            store,
+            refund,
+            Happened.FAILED_AFTER_CLOSE,
+            now=self._clock.now(),
+            error="reversed" if refund.state is RefundState.SUCCESS else "declined",
+            detail=receipt.detail,
+            reserved=reserved,
         )
 
     async def decline(

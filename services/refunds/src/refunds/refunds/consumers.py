@@ -39,7 +39,9 @@ class RefundConsumers:
         for event, traceparent in sorted(wanted, key=lambda each: each[0].payment_id):
             try:
                 request = _request(event, traceparent)
-                await request_refund(store, request, gateways=self._gateways, actor=_ACTOR, now=self._clock.now())
+                await request_refund(
+                    store, request, gateways=self._gateways, actor=_ACTOR, now=self._clock.now(), patient=True
+                )
             except (Conflict, Unprocessable) as error:
                 event_id = derived_id("refund-wish-rejected", event.business_key, error.code)
                 await publish_rejection(

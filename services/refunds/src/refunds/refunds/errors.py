@@ -14,7 +14,7 @@ class UnknownRefund(NotFound):
 
 
 class BusinessKeyReused(Conflict):
-    """The business key belongs to a refund of another order or payment."""
+    """The business key belongs to a refund of another order, payment, sum, currency or lines."""
 
     code = "business_key_reused"
 
@@ -26,7 +26,7 @@ class NoPayment(Conflict):
 
 
 class LineConflict(Conflict):
-    """A line is to be refunded that is refunded already, or was another line in an earlier refund."""
+    """More of a line is to be refunded than is left of it, or a line stands twice."""
 
     code = "line_conflict"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from enum import StrEnum
 
+from common.money import worth_of_part
 from refunds.refunds.errors import LineConflict
 
 
@@ -40,8 +41,6 @@ class RefundedLine(RequestedLine):
 class LineTaken:
     """What earlier refunds of the payment, those not proven failed, have taken of a line."""
 
-    of_quantity: Decimal
-    paid: int
     quantity: Decimal
     amount: int
 
@@ -49,22 +48,24 @@ class LineTaken:
 def price(lines: Sequence[RequestedLine], taken: Mapping[str, LineTaken]) -> tuple[RefundedLine, ...]:
     """Work out what each line comes to. Raises ``LineConflict``.
 
-    A part is its share of ``paid``, rounded half up once; whoever takes the last of the quantity gets what is left of ``paid``. So the
-    parts always add up to ``paid``, in whatever order they are taken and whichever of them fails in between.
+    ``worth_of_part`` says how: all parts of a line add up to ``paid``. A line that has changed since an earlier refund (another
+    price or quantity after all) counts as it is now.
     """
     priced: dict[str, RefundedLine] = {}
     for line in lines:
         if line.id in priced:
             raise LineConflict(f"line_repeated: line {line.id} stands twice")
         before = taken.get(line.id)
-        if before is not None and (before.of_quantity, before.paid) != (line.of_quantity, line.paid):
-            was = f"{before.of_quantity} for {before.paid}"
-            raise LineConflict(f"line_changed: line {line.id} was {was} in an earlier refund")
-        left = line.of_quantity - (before.quantity if before else Decimal(0))
-        rest = line.paid - (before.amount if before else 0)
+        done, done_amount = (before.quantity, before.amount) if before else (Decimal(0), 0)
+        left = line.of_quantity - done
         if line.quantity > left:
             raise LineConflict(f"line_exceeded: {line.quantity} is more than the {left} left of line {line.id}")
-        share = int((line.paid * line.quantity / line.of_quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
-        amount = rest if line.quantity == left else min(share, rest)
+        amount = worth_of_part(
+            line.paid,
+            quantity=line.quantity,
+            of_quantity=line.of_quantity,
+            taken_quantity=done,
+            taken_amount=done_amount,
+        )
         priced[line.id] = RefundedLine(line.id, line.kind, line.quantity, line.of_quantity, line.paid, amount)
     return tuple(priced.values())

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from refunds.differences.model import Difference, DifferenceKind
 from refunds.refunds.states import RefundState
+
+
+class Settled(StrEnum):
+    """How people settled a refund that they closed: the customer has the money by another way, or is not to get it this way."""
+
+    OUTSIDE = "outside"
+    GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +24,8 @@ class Refund:
     ``amount`` None means everything that is captured and not refunded; it is settled before anything is sent. ``reserved`` is the part of
     the payment that this refund holds: 0 or ``amount``. ``tries`` counts calls without a definite answer since the last change of
     state, ``declines`` definite failures since the last restart. ``next_attempt_at``: when a worker looks at it next, None: not
-    by itself.
+    by itself. ``settled``: people closed it, and nothing is sent for it any more. ``everything``: everything captured was asked for;
+    None for refunds of before this was stored.
     """
 
     id: str
@@ -37,6 +46,8 @@ class Refund:
     created_at: datetime
     state_since: datetime
     traceparent: str | None
+    settled: Settled | None = None
+    everything: bool | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -44,9 +55,30 @@ class Refund:
         return f"refund:{self.id}:{self.attempt}"
 
     @property
+    def released(self) -> bool:
+        """Whether it is over and nothing of it counts as spent: what it was for may be asked for again."""
+        if self.state is RefundState.CLOSED:
+            return self.settled is Settled.GIVEN_UP and self.reserved == 0
+        return self.state in {RefundState.REJECTED, RefundState.REVERSED}
+
+    @property
     def state_name(self) -> str:
         """The state as people read it."""
         return self.state.name
+
+
+def paid_after_close(refund: Refund, *, gateway: str) -> Difference:
+    """Return the difference of a refund that people closed and the gateway has paid or is paying."""
+    return Difference(
+        DifferenceKind.PAID_AFTER_ALL,
+        gateway,
+        refund.id,
+        f"people closed it ({refund.settled}), and the gateway has it: {refund.state.name}",
+        refund.order_number,
+        payment_id=refund.payment_id,
+        amount=refund.amount,
+        currency=refund.currency,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,20 @@ from datetime import datetime
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.ids import derived_id
 from refunds.providers.model import GatewayCall
-from refunds.refunds.model import Refund
+from refunds.refunds.differences import raise_difference
+from refunds.refunds.model import Refund, paid_after_close
 from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundStore
 
 _WHAT_TO_DO = {
     RefundState.ERROR: "Look the refund up at the gateway and mend the cause with its people (runbook refunds-error), then restart it: "
-    "POST /admin/v1/refunds/{id}/restart with expected_version {version}, dry_run first. It asks the gateway first and cannot pay twice.",
+    "POST /admin/v1/refunds/{id}/restart with expected_version {version}, dry_run first. It asks the gateway first and cannot pay twice. "
+    "If people settled it otherwise: …/close.",
     RefundState.REVERSED: "The gateway took a finished refund back: the customer does not have the money. Tell support, then make a new "
     "refund under a new business key (runbook refunds-error).",
 }
-_ENDS_WELL = frozenset({RefundState.SUCCESS, RefundState.CANCELLED})
+_ENDS_WELL = frozenset({RefundState.SUCCESS, RefundState.CANCELLED, RefundState.CLOSED})
+_PAID = frozenset({RefundState.PENDING, RefundState.SUCCESS})
 _MOST_CALLS = 12
 
 
@@ -29,7 +32,8 @@ async def update_problems(store: RefundStore, refund: Refund, *, now: datetime) 
     """Raise and resolve the problems that belong to the state which the refund has just come into, in the caller's transaction.
 
     RS_ERROR: a problem of this attempt, once, however often the attempt comes there; the one of an earlier attempt is over, so that a
-    refund has one at a time. A good end: whatever was raised is over. REVERSED: a problem of its own.
+    refund has one at a time. A good end, and closing: whatever was raised is over. REVERSED: a problem of its own. What people closed and
+    the gateway pays after all is a difference, whoever learned of it.
     """
     if refund.state is RefundState.REVERSED:
         await _raise(store, refund, fingerprint=f"refund-reversed:{refund.id}", now=now)
@@ -39,6 +43,9 @@ async def update_problems(store: RefundStore, refund: Refund, *, now: datetime) 
             await _raise(store, refund, fingerprint=refund.fingerprint, now=now)
     elif refund.state in _ENDS_WELL:
         await _close(store, refund, before_attempt=refund.attempt + 1, now=now)
+    if refund.settled is not None and refund.state in _PAID:
+        attempt = await store.attempt(refund)
+        await raise_difference(store, paid_after_close(refund, gateway=attempt.gateway), now=now)
 
 
 async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: datetime) -> None:

@@ -35,7 +35,7 @@ ORDER BY payment_id FOR NO KEY UPDATE
 _LOCK_VERSIONS = "SELECT id, version FROM refunds WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 UNFINISHED = """
 SELECT state, count(*) AS refunds, extract(epoch FROM now() - min(state_since))::float8 AS oldest
-FROM refunds WHERE state NOT IN (5, 9, 10, 11) GROUP BY state
+FROM refunds WHERE state NOT IN (5, 9, 10, 11, 12) GROUP BY state
 """
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from common.errors import FieldError
 from common.ids import new_id
-from refunds.payments.model import DoesNotFit, GatewayRoutes, fit
+from refunds.payments.model import CurrencyMismatch, DoesNotFit, GatewayRoutes, fit
 from refunds.providers.model import Attempt, gateway_key
 from refunds.refunds.attempt import publish_attempt
 from refunds.refunds.errors import BusinessKeyReused, LinesDoNotAddUp, NoPayment
@@ -37,13 +38,20 @@ class RefundRequest:
 
 
 async def request_refund(
-    store: RefundStore, request: RefundRequest, *, gateways: GatewayRoutes, actor: str, now: datetime
+    store: RefundStore,
+    request: RefundRequest,
+    *,
+    gateways: GatewayRoutes,
+    actor: str,
+    now: datetime,
+    patient: bool = False,
 ) -> Refund:
     """Make the refund, inside the caller's transaction, or return the one that the business key stands for already.
 
     The payment's row is locked, so concurrent requests are decided one after another, and the database refuses a sum over what was
     captured besides. While the captured sum is not known the refund waits in CREATE without holding anything; it is settled before
-    anything is sent. Raises, having written nothing: ``NoPayment``, ``BusinessKeyReused``, ``DoesNotFit``, ``LineConflict``,
+    anything is sent. So it does (``patient``), when what is captured may have changed since and it does not fit; otherwise that is
+    refused at once. Raises, having written nothing: ``NoPayment``, ``BusinessKeyReused``, ``DoesNotFit``, ``LineConflict``,
     ``LinesDoNotAddUp``.
     """
     payment_id = request.payment_id
@@ -51,15 +59,18 @@ async def request_refund(
         raise NoPayment(f"order {request.order_number} has no payment of ours to refund")
     known = await store.by_business_key(request.business_key)
     if known is not None:
-        return _same(known, request)
+        return await _same(store, known, request)
     await store.payments.ensure(payment_id, gateway=gateways.choose(payment_id, source=request.source))
     payment = await store.payments.lock(payment_id)
     known = await store.by_business_key(request.business_key)  # again: another may have had the lock before
     if known is not None:
-        return _same(known, request)
+        return await _same(store, known, request)
     lines = await _priced(store, request, payment_id)
     amount = sum(line.amount for line in lines) if lines else request.amount
     fitting = fit(payment, amount=amount, currency=request.currency)
+    must_be_asked = payment.must_be_asked(amount=amount, currency=request.currency, now=now)
+    if must_be_asked and (patient or amount is None) and not isinstance(fitting, CurrencyMismatch):
+        fitting = None
     if isinstance(fitting, DoesNotFit):
         raise fitting
     refund = Refund(
@@ -81,6 +92,7 @@ async def request_refund(
         created_at=now,
         state_since=now,
         traceparent=request.traceparent,
+        everything=amount is None,
     )
     if not await store.add(refund, happened="wanted", actor=actor):
         # The key was taken at the same moment for another payment; under one payment the lock has sorted that out.
@@ -112,7 +124,21 @@ async def _priced(store: RefundStore, request: RefundRequest, payment_id: str) -
     return lines
 
 
-def _same(known: Refund, request: RefundRequest) -> Refund:
-    if (known.order_number, known.payment_id) != (request.order_number, request.payment_id):
-        raise BusinessKeyReused(f"business key {request.business_key} belongs to a refund of another order or payment")
-    return known
+async def _same(store: RefundStore, known: Refund, request: RefundRequest) -> Refund:
+    """Return the refund that the key stands for, if it is what is asked for now. Raises ``BusinessKeyReused``, which says its sum."""
+    lines = {(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in await store.lines(known.id)}
+    asked = {(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in request.lines}
+    if request.amount is None:
+        # Refunds of before do not say whether everything was asked for.
+        same_sum = bool(request.lines) or known.everything is not False
+    else:
+        same_sum = request.amount == known.amount and (not known.everything or bool(request.lines))
+    same_order = (known.order_number, known.payment_id) == (request.order_number, request.payment_id)
+    if same_order and same_sum and lines == asked and known.currency == request.currency:
+        return known
+    total = "everything captured" if known.amount is None else f"{known.amount} {known.currency}"
+    where = f" of order {known.order_number}" if same_order else " of another order or payment"
+    raise BusinessKeyReused(
+        f"business key {request.business_key} stands for refund {known.id}{where}, of {total} in minor units",
+        fields=(FieldError("amount", "refunded_under_this_key", total),),
+    )

@@ -5,47 +5,24 @@ See docs/requirements.md#restarting-a-refund.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 
 from common.clock import Clock
 from common.http import Change
 from refunds.payments.model import DoesNotFit, fit
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.providers.model import Attempt, GatewayCall, GatewayPolicy, GatewayStatus, Receipt
+from refunds.providers.model import Attempt, GatewayPolicy
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.attempt import publish_attempt
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
+from refunds.refunds.evidence import Evidence, FindEvidence, Proof
 from refunds.refunds.model import Refund, Restarted
 from refunds.refunds.states import Happened, RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
 from refunds.refunds.views import view
-
-
-class Proof(StrEnum):
-    """What is proven about the attempt that ended in RS_ERROR."""
-
-    NEVER_SENT = "never_sent"
-    NOT_STARTED = "not_started"
-    ABSENT = "absent"
-    FAILED = "failed"
-    PENDING = "pending"
-    SUCCEEDED = "succeeded"
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What was found outside any transaction, about this version of the refund, and the calls that it was found by."""
-
-    version: int
-    proof: Proof
-    receipt: Receipt | None
-    calls: Sequence[GatewayCall] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +38,16 @@ class RestartRefund:
     """Ask first, then act: ``ask`` talks to the gateway, ``carry_out`` changes the refund in a transaction."""
 
     def __init__(
-        self, transactions: RefundTransactions, calls: GatewayCalls, apply_answer: ApplyAnswer, clock: Clock
+        self,
+        transactions: RefundTransactions,
+        calls: GatewayCalls,
+        find: FindEvidence,
+        apply_answer: ApplyAnswer,
+        clock: Clock,
     ) -> None:
         self._transactions = transactions
         self._calls = calls
+        self._find = find
         self._apply_answer = apply_answer
         self._clock = clock
 
@@ -74,33 +57,10 @@ class RestartRefund:
         ``expected_version`` None takes the refund as it is. Raises ``UnknownRefund``, and ``GatewayNoAnswer`` when the gateway does not
         say it for certain.
         """
-        async with self._transactions.begin() as store:
-            refund = await store.find(refund_id)
-            if refund is None:
-                raise UnknownRefund(f"there is no refund {refund_id}")
-            if refund.state is not RefundState.ERROR or expected_version not in {None, refund.version}:
-                return None
-            attempt = await store.attempt(refund)
-        try:
-            return await self._ask(refund, attempt)
-        except (GatewayAway, GatewaySilent, GatewayRefused) as error:
-            raise GatewayNoAnswer(
-                f"the gateway does not say what became of refund {refund_id} ({error.code})"
-            ) from error
-
-    async def _ask(self, refund: Refund, attempt: Attempt) -> Evidence:
-        if attempt.gateway_refund_id is None and attempt.sent_at is None:
-            return Evidence(refund.version, Proof.NEVER_SENT, None)
-        policy = self._calls.policy(attempt.gateway)
-        if attempt.never_started(policy):
-            return Evidence(refund.version, Proof.NOT_STARTED, None)
-        receipt = await self._calls.look_up(attempt, payment_id=refund.payment_id)
-        proof = _PROOFS.get(receipt.status)
-        if proof is None and _absence_proves(attempt, policy, now=self._clock.now()):
-            proof = Proof.ABSENT
-        if proof is None:
-            raise GatewayNoAnswer(f"the gateway does not know refund {refund.id}, which proves nothing yet")
-        return Evidence(refund.version, proof, receipt, self._calls.take_calls(refund.id))
+        evidence = await self._find(refund_id, expected_version=expected_version, states={RefundState.ERROR})
+        if evidence is not None and evidence.proof is Proof.NOTHING:
+            raise GatewayNoAnswer(evidence.why)
+        return evidence
 
     async def carry_out(
         self, change: Change, refund_id: str, *, expected_version: int | None, evidence: Evidence | None
@@ -182,20 +142,7 @@ class RestartRefund:
         return after
 
 
-_PROOFS = {
-    GatewayStatus.OPENED: Proof.NOT_STARTED,
-    GatewayStatus.PENDING: Proof.PENDING,
-    GatewayStatus.SUCCEEDED: Proof.SUCCEEDED,
-    GatewayStatus.FAILED: Proof.FAILED,
-}
 _ADOPTED = {Proof.PENDING: Restarted.ADOPTED_PENDING, Proof.SUCCEEDED: Restarted.ADOPTED_SUCCESS}
-
-
-def _absence_proves(attempt: Attempt, policy: GatewayPolicy, *, now: datetime) -> bool:
-    """Only where the gateway finds by key, the refund was never seen there, and nothing can be on its way to it any more."""
-    if not policy.finds_by_key or attempt.gateway_refund_id is not None or attempt.sent_at is None:
-        return False
-    return policy.key_may_be_forgotten(attempt.sent_at, now=now)
 
 
 def _following(before: Attempt, evidence: Evidence, policy: GatewayPolicy, *, now: datetime) -> Attempt:

@@ -26,8 +26,9 @@ from common.http import (
 )
 from common.postgres import Connection
 from refunds.refunds.errors import VersionMismatch
+from refunds.refunds.evidence import Evidence
 from refunds.refunds.queries import lock_versions, select_refunds
-from refunds.refunds.restart import Evidence, RestartRefund
+from refunds.refunds.restart import RestartRefund
 from refunds.refunds.states import RefundState
 from refunds.refunds.views import RefundView, state_named, view
 

@@ -17,8 +17,8 @@ class RetryPolicy:
     """Waiting times, in seconds.
 
     ``retry_base``/``retry_cap``: full jitter while the gateway is definitely away, or a declined refund is tried again.
-    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (after 5 minutes,
-    after an hour, then daily), each rung from the last look; its last rung repeats. ``give_up_after``: of trying in
+    ``poll_base``/``poll_cap``: while the gateway works on it. ``unknown``: the ladder for an outcome that is not known (after 30 seconds,
+    5 minutes, an hour, then every 6 hours), each rung from the last look; its last rung repeats. ``give_up_after``: of trying in
     CREATE, SENDING or UNKNOWN, after which a person is needed; it never means that the refund failed. ``declines``: definite failures
     until a person is needed.
     """
@@ -27,7 +27,7 @@ class RetryPolicy:
     retry_cap: float = 300.0
     poll_base: float = 1.0
     poll_cap: float = 300.0
-    unknown: tuple[float, ...] = (300.0, 3600.0, 86400.0)
+    unknown: tuple[float, ...] = (30.0, 300.0, 3600.0, 21600.0)
     give_up_after: float = 3 * 86400.0
     declines: int = 3
 

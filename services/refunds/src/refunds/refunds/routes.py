@@ -3,14 +3,33 @@
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from common.clock import Clock
 from common.errors import InvalidInput, Unavailable, Unprocessable
-from common.http import INTERNAL, OPERATOR, VIEWER, PlainDecimal, Request, Route
+from common.http import (
+    INTERNAL,
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Change,
+    Changes,
+    PlainDecimal,
+    Request,
+    Route,
+)
 from common.money import exponent
 from common.telemetry import current_traceparent
-from refunds.payments.model import CurrencyMismatch, ExceedsCaptured, GatewayRoutes, NothingCaptured, NothingLeft
+from refunds.payments.model import (
+    CurrencyMismatch,
+    DoesNotFit,
+    ExceedsCaptured,
+    GatewayRoutes,
+    NothingCaptured,
+    NothingLeft,
+)
+from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.errors import BusinessKeyReused, LineConflict, LinesDoNotAddUp, NoPayment, UnknownRefund
 from refunds.refunds.lines import LineKind, RequestedLine
 from refunds.refunds.request import RefundRequest, request_refund
@@ -34,8 +53,10 @@ class LineBody(BaseModel):
     paid: Annotated[int, Field(ge=0, le=10**15, strict=True, description="minor units, for the whole line")]
 
 
-class RefundBody(BaseModel):
-    """What is to go back."""
+class RefundBody(AdminChange):
+    """What is to go back, and why."""
+
+    model_config = ConfigDict(extra="ignore")
 
     order_number: Annotated[str, Field(min_length=1, max_length=64)]
     payment_id: Annotated[str | None, Field(max_length=128)] = None
@@ -44,14 +65,13 @@ class RefundBody(BaseModel):
         description="null: the sum of the lines; without lines, everything that is captured and not refunded",
     )
     lines: Annotated[
-        list[LineBody],
+        tuple[LineBody, ...],
         Field(
             max_length=500, description="for a refund by lines: each part is rounded so that all parts add up to `paid`"
         ),
-    ] = []
+    ] = ()
     source: Annotated[str | None, Field(max_length=64, description="the order's source")] = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
-    reason: Annotated[str, Field(min_length=1, max_length=1000)]
     business_key: Annotated[str, Field(min_length=1, max_length=200, description="the same key gives the same refund")]
 
     @field_validator("currency")
@@ -64,20 +84,42 @@ class RefundBody(BaseModel):
 class RefundRoutes:
     """What other services and operators call."""
 
-    def __init__(self, transactions: RefundTransactions, clock: Clock, *, gateways: GatewayRoutes) -> None:
+    def __init__(
+        self,
+        transactions: RefundTransactions,
+        changes: Changes,
+        reread: RereadCaptured,
+        clock: Clock,
+        *,
+        gateways: GatewayRoutes,
+    ) -> None:
         self._transactions = transactions
+        self._changes = changes
+        self._reread = reread
         self._clock = clock
         self._gateways = gateways
 
-    async def _request(self, request: Request[RefundBody, None]) -> RefundAccepted:
+    async def _request(self, request: Request[RefundBody, None]) -> Answer:
         body = request.body
         lines = tuple(RequestedLine(**line.model_dump()) for line in body.lines)
-        asked = RefundRequest(**body.model_dump(exclude={"lines"}), lines=lines, traceparent=current_traceparent())
-        async with self._transactions.begin() as store:
-            refund = await request_refund(
-                store, asked, gateways=self._gateways, actor=request.principal.name, now=self._clock.now()
-            )
-        return RefundAccepted.model_validate(refund, from_attributes=True)
+        fields = body.model_dump(exclude={"lines", "dry_run"})
+        asked = RefundRequest(**fields, lines=lines, traceparent=current_traceparent())
+
+        async def work(change: Change) -> RefundAccepted:
+            store, now = self._transactions.store_on(change.connection, count=change.after_commit), self._clock.now()
+            refund = await request_refund(store, asked, gateways=self._gateways, actor=change.principal.name, now=now)
+            if refund.created_at == now:
+                after = view(refund).model_dump(mode="json", exclude={"reason"})
+                await change.record("refund.request", f"refund:{refund.id}", after=after)
+            return RefundAccepted.model_validate(refund, from_attributes=True)
+
+        try:
+            return await self._changes.carry_out(request, work)
+        except DoesNotFit:
+            # Refused by what was captured when it was asked last; the payment may have changed since.
+            if body.dry_run or not body.payment_id or not await self._reread.if_old(body.payment_id):
+                raise
+        return await self._changes.carry_out(request, work)
 
     async def _show(self, request: Request[None, None]) -> RefundView:
         refund_id = str(request.path_uuid("id"))
@@ -97,12 +139,14 @@ class RefundRoutes:
                 handler=self._request,
                 summary="Give money back, once",
                 description="Answers when the request is committed; the money moves afterwards. The same `business_key` gives the same "
-                "refund. When what was captured is known, a sum that does not fit is refused at once; otherwise before anything is sent.",
+                "refund, and with another sum, currency or lines it is 409. When what was captured is known, a sum that does not fit is "
+                "refused at once; otherwise before anything is sent.",
                 request=RefundBody,
                 response=RefundAccepted,
                 status=202,
                 errors=_REFUSALS,
                 roles=INTERNAL | OPERATOR,
+                idempotent=True,
                 tags=("refunds",),
             ),
             Route(

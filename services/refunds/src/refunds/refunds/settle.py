@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from refunds.differences.model import Difference, DifferenceKind
 from refunds.payments.model import DoesNotFit, Payment, fit, is_cancellation
 from refunds.providers.model import PaymentInfo
+from refunds.refunds.differences import raise_difference, resolve_differences
 from refunds.refunds.model import Refund
 from refunds.refunds.states import Happened, RefundState
 from refunds.refunds.store import RefundStore
@@ -18,19 +20,50 @@ async def save_captured(
 ) -> None:
     """Store what was captured and settle every refund that waited for it, oldest first, inside the caller's transaction.
 
-    Nothing captured is not stored: the payment may still be captured, and will be asked again by the next refund. ``cancelled``: the
-    payment was cancelled, so what was requested of all of it has come about without a refund.
+    Nothing captured is not stored: the payment may still be captured, and will be asked again by the next refund. Less than is refunded
+    or on its way is a difference, and nothing more can be refunded then. ``cancelled``: the payment was cancelled, so what was requested
+    of all of it has come about without a refund.
     """
     payment = await store.payments.lock(payment_id)
+    await _tell_captured(store, payment, info, now=now)
     known = replace(payment, captured=info.captured, currency=info.currency)
-    if info.captured > 0:
-        known = await store.payments.save_captured(payment_id, info, now=now)
+    if max(info.captured, payment.reserved) > 0:
+        kept = replace(info, captured=max(info.captured, payment.reserved))
+        known = await store.payments.save_captured(payment_id, kept, now=now)
+    for refund in await store.closed_waiting(payment_id):
+        known = await _hold_closed(store, known, refund)
     for refund in await store.waiting_for_captured(payment_id):
         if cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
             detail = "nothing was captured: the payment was cancelled instead of refunded"
             await move(store, refund, Happened.CANCELLED, now=now, detail=detail)
         else:
             known = await _settle(store, known, refund, now=now)
+
+
+async def _tell_captured(store: RefundStore, payment: Payment, info: PaymentInfo, *, now: datetime) -> None:
+    if info.captured < payment.reserved:
+        detail = f"{info.captured} {info.currency} are captured, {payment.reserved} refunded or on their way"
+        difference = Difference(
+            DifferenceKind.CAPTURED_BELOW_REFUNDED,
+            payment.gateway,
+            payment.payment_id,
+            detail,
+            payment_id=payment.payment_id,
+            amount=info.captured,
+            currency=info.currency,
+        )
+        await raise_difference(store, difference, now=now)
+    elif payment.captured is not None:
+        await resolve_differences(store, payment.payment_id, now=now)
+
+
+async def _hold_closed(store: RefundStore, payment: Payment, refund: Refund) -> Payment:
+    """What the customer has by another way counts as spent, as far as the payment has it."""
+    held = min(payment.left if refund.amount is None else refund.amount, payment.left)
+    if held <= 0 or payment.currency != refund.currency:
+        return payment
+    await store.save(refund, replace(refund, amount=refund.amount or held, reserved=held))
+    return replace(payment, reserved=payment.reserved + held)
 
 
 async def reject_all(store: RefundStore, payment_id: str, *, code: str, detail: str, now: datetime) -> None:
@@ -41,13 +74,14 @@ async def reject_all(store: RefundStore, payment_id: str, *, code: str, detail: 
 
 
 async def settle_waiting(store: RefundStore, payment_id: str, *, now: datetime) -> bool:
-    """Settle the refunds that wait although the captured sum is known by now. False when it is not known."""
-    payment = await store.payments.lock(payment_id)
-    if payment.captured is None:
-        return False
+    """Settle the refunds that wait and fit what is known to be captured. False when the gateway has to be asked (anew) for one of them."""
+    payment, all_settled = await store.payments.lock(payment_id), True
     for refund in await store.waiting_for_captured(payment_id):
-        payment = await _settle(store, payment, refund, now=now)
-    return True
+        if payment.must_be_asked(amount=refund.amount, currency=refund.currency, now=now):
+            all_settled = False
+        else:
+            payment = await _settle(store, payment, refund, now=now)
+    return all_settled
 
 
 async def _settle(store: RefundStore, payment: Payment, refund: Refund, *, now: datetime) -> Payment:

@@ -6,22 +6,22 @@ from refunds.refunds.states import RefundState
 
 COLUMNS = """
     id, business_key, order_number, payment_id, amount, currency, reason, state, version, attempt, reserved, tries, declines, error,
-    next_attempt_at, created_at, state_since, traceparent
+    next_attempt_at, created_at, state_since, traceparent, settled, everything
 """
 COLUMN_NAMES = tuple(name.strip() for name in COLUMNS.split(","))
 ADD = f"""
 INSERT INTO refunds ({COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 ON CONFLICT (business_key) DO NOTHING RETURNING true
 """  # noqa: S608 - the only thing put in is the list of columns above
 SAVED_COLUMNS = (
     *("state", "version", "attempt", "amount", "reserved", "tries", "declines", "error"),
-    *("next_attempt_at", "state_since"),
+    *("next_attempt_at", "state_since", "settled"),
 )
 SAVE = """
 UPDATE refunds
    SET state = $4, version = $5, attempt = $6, amount = $7, reserved = $8, tries = $9, declines = $10, error = $11,
-       next_attempt_at = $12, state_since = $13
+       next_attempt_at = $12, state_since = $13, settled = $14
  WHERE id = $1 AND state = $2 AND version = $3
 RETURNING true
 """
@@ -30,6 +30,12 @@ FIND = f"{SELECT} WHERE id = $1"
 BY_KEY = f"{SELECT} WHERE business_key = $1"
 WAITING = f"""
 {SELECT} WHERE payment_id = $1 AND state = {RefundState.CREATE:d} AND reserved = 0 ORDER BY id FOR NO KEY UPDATE
+"""
+ORDER_OF_PAYMENT = "SELECT order_number FROM refunds WHERE payment_id = $1 ORDER BY id LIMIT 1"
+# Settled outside before it was known what was captured: it takes its sum as soon as that is.
+CLOSED_WAITING = f"""
+{SELECT} WHERE payment_id = $1 AND state = {RefundState.CLOSED:d} AND settled = 'outside' AND reserved = 0
+ORDER BY id FOR NO KEY UPDATE
 """
 RECORD = """
 INSERT INTO refund_history (refund_id, version, attempt, state_before, state_after, happened, actor, detail, at)
@@ -46,6 +52,7 @@ ATTEMPT = f"{_ATTEMPTS} WHERE refund_id = $1 AND attempt = $2"
 ADD_ATTEMPT = """
 INSERT INTO refund_attempts (refund_id, attempt, gateway, gateway_key, began_at, sent_at, gateway_refund_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (refund_id, attempt) DO NOTHING RETURNING true
 """
 SENT = """
 UPDATE refund_attempts SET sent_at = coalesce(sent_at, $3) WHERE refund_id = $1 AND attempt = $2 RETURNING sent_at
@@ -56,7 +63,7 @@ WHERE refund_id = $1 AND attempt = $2 RETURNING gateway_refund_id
 """
 ATTEMPTS = f"{_ATTEMPTS} WHERE refund_id = $1 ORDER BY attempt"
 BY_GATEWAY_ID = f"{_ATTEMPTS} WHERE gateway = $1 AND gateway_refund_id = $2 ORDER BY attempt DESC LIMIT 1"
-KNOWS_KEY = "SELECT EXISTS (SELECT 1 FROM refund_attempts WHERE gateway = $1 AND gateway_key = $2)"
+BY_GATEWAY_KEY = f"{_ATTEMPTS} WHERE gateway = $1 AND gateway_key = $2 ORDER BY attempt DESC LIMIT 1"
 # Whoever goes on from here locks the refund in the version that was read: one that has gone on meanwhile is not sent and not started.
 STILL = "SELECT true FROM refunds WHERE id = $1 AND state = $2 AND version = $3 FOR NO KEY UPDATE"
 MAKE_DUE = """
@@ -69,11 +76,12 @@ INSERT INTO refund_lines (refund_id, line_id, kind, quantity, of_quantity, paid,
 LINES = (
     "SELECT line_id, kind, quantity, of_quantity, paid, amount FROM refund_lines WHERE refund_id = $1 ORDER BY line_id"
 )
-# Proven failures give their lines back: rejected, cancelled, reversed, and given up with nothing held.
+# Proven failures give their lines back: rejected, cancelled, reversed, and given up (by us or by people) with nothing held.
 LINES_TAKEN = """
-SELECT l.line_id, max(l.of_quantity) AS of_quantity, max(l.paid) AS paid, sum(l.quantity) AS quantity, sum(l.amount)::bigint AS amount
+SELECT l.line_id, sum(l.quantity) AS quantity, sum(l.amount)::bigint AS amount
 FROM refund_lines AS l JOIN refunds AS r ON r.id = l.refund_id
 WHERE r.payment_id = $1 AND r.state NOT IN (9, 10, 11) AND NOT (r.state = 7 AND r.reserved = 0)
+  AND NOT (r.state = 12 AND r.settled = 'given_up' AND r.reserved = 0)
 GROUP BY l.line_id
 """
 ADD_CALL = """

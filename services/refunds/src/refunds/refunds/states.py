@@ -8,6 +8,9 @@ SENDING → UNKNOWN             (time-out, reset, 5xx, undecodable)
 UNKNOWN → PENDING | SUCCESS | SENDING (same key) | ERROR(7)
 SENDING/PENDING/UNKNOWN → DECLINED (definite) → CREATE (bounded) | ERROR + problem
 ERROR → CREATE                (operator, after the gateway was asked), or what the gateway says became of it
+ERROR → CLOSED                (operator: settled outside, or given up); CLOSED → PENDING | SUCCESS when the gateway says so after all,
+                              and back when it failed there: for a refund that people closed nothing is ever sent again
+ERROR/CLOSED/REVERSED → SUCCESS (operator adopts that the gateway has paid)
 ```
 """
 
@@ -30,6 +33,7 @@ class RefundState(IntEnum):
     REVERSED = 9
     REJECTED = 10
     CANCELLED = 11
+    CLOSED = 12
 
 
 class Happened(StrEnum):
@@ -46,13 +50,18 @@ class Happened(StrEnum):
     RETRIED = "retried"
     GAVE_UP = "gave_up"
     RESTARTED = "restarted"
+    CLOSED = "closed"
+    FAILED_AFTER_CLOSE = "failed_after_close"
+    ADOPTED = "adopted"
 
 
 OPEN = frozenset(
     {RefundState.CREATE, RefundState.SENDING, RefundState.PENDING, RefundState.UNKNOWN, RefundState.DECLINED}
 )
 """States that the service itself carries on from."""
-TERMINAL = frozenset({RefundState.SUCCESS, RefundState.REVERSED, RefundState.REJECTED, RefundState.CANCELLED})
+TERMINAL = frozenset(
+    {RefundState.SUCCESS, RefundState.REVERSED, RefundState.REJECTED, RefundState.CANCELLED, RefundState.CLOSED}
+)
 """States in which nothing is left to do, for the service or for a person restarting it."""
 
 
@@ -88,6 +97,9 @@ _NOT_CHECKED = Refuse("the sum was checked before")
 _SENT = Refuse("a refund may have been sent: the payment was captured")
 _NOT_DECLINED = Refuse("only a declined refund is tried again by itself")
 _NOT_ERROR = Refuse("only a refund in RS_ERROR can be restarted")
+_NOT_CLOSABLE = Refuse("only a refund in RS_ERROR can be closed")
+_NOT_CLOSED = Refuse("the refund was not closed by people")
+_UNDER_WAY = Refuse("the refund is under way: its end has to be waited for")
 _TIME = Refuse("time alone never means failure")
 _OVER = Refuse("the refund is over")
 _TRANSIENT = Refuse("a declined refund is either tried again or given up")
@@ -105,6 +117,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _NOT_DECLINED,
         _H.GAVE_UP: Move(_S.ERROR),
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: _UNDER_WAY,
     },
     _S.SENDING: {
         _H.FITS: _NOT_CHECKED,
@@ -118,6 +133,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _NOT_DECLINED,
         _H.GAVE_UP: Move(_S.ERROR),
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: _UNDER_WAY,
     },
     _S.PENDING: {
         _H.FITS: _NOT_CHECKED,
@@ -131,6 +149,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _NOT_DECLINED,
         _H.GAVE_UP: _TIME,
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: Move(_S.CLOSED),
+        _H.ADOPTED: _UNDER_WAY,
     },
     _S.UNKNOWN: {
         _H.FITS: _NOT_CHECKED,
@@ -144,6 +165,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _NOT_DECLINED,
         _H.GAVE_UP: Move(_S.ERROR),
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: _UNDER_WAY,
     },
     _S.DECLINED: {
         _H.FITS: _NOT_CHECKED,
@@ -157,6 +181,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: Move(_S.CREATE),
         _H.GAVE_UP: Move(_S.ERROR),
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: _UNDER_WAY,
     },
     _S.SUCCESS: {
         _H.FITS: _OVER,
@@ -170,6 +197,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _OVER,
         _H.GAVE_UP: _OVER,
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: Move(_S.CLOSED),
+        _H.ADOPTED: _SAME,
     },
     _S.ERROR: {
         _H.FITS: _NOT_CHECKED,
@@ -183,6 +213,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _NOT_DECLINED,
         _H.GAVE_UP: _SAME,
         _H.RESTARTED: Move(_S.CREATE),
+        _H.CLOSED: Move(_S.CLOSED),
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: Move(_S.SUCCESS),
     },
     _S.REVERSED: {
         _H.FITS: _OVER,
@@ -196,6 +229,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _OVER,
         _H.GAVE_UP: _OVER,
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: Move(_S.SUCCESS),
     },
     _S.REJECTED: {
         _H.FITS: _OVER,
@@ -209,6 +245,9 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _OVER,
         _H.GAVE_UP: _OVER,
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: _NOT_SENT,
     },
     _S.CANCELLED: {
         _H.FITS: _OVER,
@@ -222,6 +261,25 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
         _H.RETRIED: _OVER,
         _H.GAVE_UP: _OVER,
         _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: _NOT_CLOSABLE,
+        _H.FAILED_AFTER_CLOSE: _NOT_CLOSED,
+        _H.ADOPTED: _NOT_SENT,
+    },
+    _S.CLOSED: {
+        _H.FITS: _OVER,
+        _H.DOES_NOT_FIT: _OVER,
+        _H.CANCELLED: _OVER,
+        _H.NOT_STARTED: _SAME,
+        _H.ACCEPTED: Move(_S.PENDING),
+        _H.SUCCEEDED: Move(_S.SUCCESS),
+        _H.FAILED: _SAME,
+        _H.NO_ANSWER: _SAME,
+        _H.RETRIED: _OVER,
+        _H.GAVE_UP: _OVER,
+        _H.RESTARTED: _NOT_ERROR,
+        _H.CLOSED: Move(_S.CLOSED),
+        _H.FAILED_AFTER_CLOSE: Move(_S.CLOSED),
+        _H.ADOPTED: Move(_S.SUCCESS),
     },
 }
 
@@ -234,7 +292,8 @@ def rule(state: RefundState, happened: Happened) -> Ruling:
 def releases(state: RefundState, to: RefundState) -> bool:
     """Return whether this move proves that no money went out, so that the sum no longer counts as spent.
 
-    Everything else counts, UNKNOWN and an ERROR that came of it included.
+    Everything else counts, UNKNOWN and an ERROR that came of it included. What closing releases depends on how it was settled: whoever
+    closes says it (``close.held``).
     """
     if to in {_S.REJECTED, _S.CANCELLED, _S.REVERSED}:
         return True

@@ -20,7 +20,7 @@ from refunds.refunds import statements as sql
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.lines import LineKind, LineTaken, RefundedLine
 from refunds.refunds.metrics import RefundMetrics
-from refunds.refunds.model import HistoryEntry, Refund
+from refunds.refunds.model import HistoryEntry, Refund, Settled
 from refunds.refunds.states import RefundState
 
 _log = get_logger()
@@ -84,6 +84,15 @@ class RefundStore:
     async def waiting_for_captured(self, payment_id: str) -> Sequence[Refund]:
         """Return, locked and oldest first (ids are in the order of time), the refunds in CREATE that hold nothing of the payment yet."""
         return [refund_of(row) for row in await self.connection.fetch(sql.WAITING, payment_id)]
+
+    async def order_of_payment(self, payment_id: str) -> str | None:
+        """Return the number of the order that the payment's oldest refund is of."""
+        number: str | None = await self.connection.fetchval(sql.ORDER_OF_PAYMENT, payment_id)
+        return number
+
+    async def closed_waiting(self, payment_id: str) -> Sequence[Refund]:
+        """Return, locked and oldest first, the refunds that were settled outside and hold nothing of the payment."""
+        return [refund_of(row) for row in await self.connection.fetch(sql.CLOSED_WAITING, payment_id)]
 
     async def add(self, refund: Refund, *, happened: str, actor: str) -> bool:
         """Insert a refund and its first line of history. False when the business key was taken at the same moment."""
@@ -150,15 +159,17 @@ class RefundStore:
         """Return every attempt, oldest first."""
         return [_attempt(row) for row in await self.connection.fetch(sql.ATTEMPTS, UUID(refund_id))]
 
-    async def knows_key(self, gateway: str, key: str) -> bool:
-        """Return whether an attempt of ours goes under this key."""
-        return bool(await self.connection.fetchval(sql.KNOWS_KEY, gateway, key))
+    async def by_gateway_key(self, gateway: str, key: str) -> Refund | None:
+        """Return the refund of ours an attempt of which goes under this key."""
+        row = await self.connection.fetchrow(sql.BY_GATEWAY_KEY, gateway, key)
+        return None if row is None else await self.find(str(row["refund_id"]))
 
     async def add_attempt(self, attempt: Attempt) -> None:
-        """Insert an attempt, key and all."""
+        """Insert an attempt, key and all. Raises ``Overtaken`` when somebody else began it first."""
         a = attempt
         values = (a.number, a.gateway, a.gateway_key, a.began_at, a.sent_at, a.gateway_refund_id)
-        await self.connection.execute(sql.ADD_ATTEMPT, UUID(a.refund_id), *values)
+        if not await self.connection.fetchval(sql.ADD_ATTEMPT, UUID(a.refund_id), *values):
+            raise Overtaken(f"refund {a.refund_id} has an attempt {a.number} already")
 
     async def mark_sent(self, refund: Refund, attempt: Attempt, *, now: datetime) -> Attempt:
         """Note that from now on the gateway may know the key. Keeps the first moment.
@@ -199,7 +210,7 @@ class RefundStore:
     async def lines_taken(self, payment_id: str) -> Mapping[str, LineTaken]:
         """Return what the payment's refunds, but for those proven failed, have taken of each line. The payment must be locked."""
         return {
-            row["line_id"]: LineTaken(row["of_quantity"], row["paid"], row["quantity"], row["amount"])
+            row["line_id"]: LineTaken(row["quantity"], row["amount"])
             for row in await self.connection.fetch(sql.LINES_TAKEN, payment_id)
         }
 
@@ -245,7 +256,8 @@ class RefundStore:
 
 def refund_of(row: Record) -> Refund:
     """Turn a row of ``refunds`` into a refund."""
-    return Refund(**{**row, "id": str(row["id"]), "state": RefundState(row["state"])})
+    settled = None if row["settled"] is None else Settled(row["settled"])
+    return Refund(**{**row, "id": str(row["id"]), "state": RefundState(row["state"]), "settled": settled})
 
 
 def _attempt(row: Record) -> Attempt:

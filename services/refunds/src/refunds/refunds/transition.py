@@ -96,6 +96,8 @@ async def announce(
         currency=refund.currency,
         reason=refund.reason,
         error=refund.error,
+        settled=refund.settled,
+        released=refund.released,
         occurred_at=now,
     )
     journal = JournalEntryV1(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field
 
 from refunds.refunds.lines import LineKind, RefundedLine
-from refunds.refunds.model import Refund
+from refunds.refunds.model import Refund, Settled
 from refunds.refunds.states import RefundState
 
 _PlainNumber = Annotated[str, BeforeValidator(lambda quantity: f"{quantity.normalize():f}")]
@@ -43,6 +43,7 @@ class RefundView(RefundAccepted):
     reason: str
     version: int
     attempt: int
+    settled: Settled | None = Field(description="how people settled it, once they closed it")
     error: str | None = Field(description="stable code of what went wrong last")
     next_attempt_at: datetime | None = Field(description="when the service looks at it next by itself")
     created_at: datetime

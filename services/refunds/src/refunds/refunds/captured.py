@@ -1,0 +1,42 @@
+"""What was captured of a payment, asked again: a payment changes after it was asked first (captured later, in parts, or given back)."""
+
+from __future__ import annotations
+
+from common.clock import Clock
+from refunds.payments.model import Payment
+from refunds.providers.calls import GatewayCalls
+from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.refunds.settle import save_captured
+from refunds.refunds.store import RefundTransactions
+
+
+class RereadCaptured:
+    """Asks the gateway anew, stores the sum, and settles the refunds that waited for it. Moves no money; safe to call at any time."""
+
+    def __init__(self, transactions: RefundTransactions, calls: GatewayCalls, clock: Clock) -> None:
+        self._transactions = transactions
+        self._calls = calls
+        self._clock = clock
+
+    async def __call__(self, payment_id: str) -> bool:
+        """Return whether the gateway said it. False for a payment that no refund was asked of, and when the gateway does not answer."""
+        async with self._transactions.begin() as store:
+            payment = await store.payments.find(payment_id)
+        return payment is not None and await self._ask(payment)
+
+    async def if_old(self, payment_id: str) -> bool:
+        """The same for what was read some time ago; False when it is new."""
+        async with self._transactions.begin() as store:
+            payment = await store.payments.find(payment_id)
+        return payment is not None and not payment.is_fresh(self._clock.now()) and await self._ask(payment)
+
+    async def _ask(self, payment: Payment) -> bool:
+        payment_id = payment.payment_id
+        try:
+            self._calls.admit(payment.gateway, retry=False)
+            info = await self._calls.captured(payment.gateway, payment_id=payment_id)
+        except (GatewayAway, GatewayRefused, GatewaySilent):
+            return False
+        async with self._transactions.begin() as store:
+            await save_captured(store, payment_id, info, now=self._clock.now())
+        return True

@@ -1,0 +1,58 @@
+"""What is shipped, as a container would see it: compose.yaml with the example values, Kubernetes with the example Secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\}")
+
+
+def example_values() -> dict[str, str]:
+    """`deploy/.env.example`, as Compose reads it."""
+    return _variables(DEPLOY / ".env.example")
+
+
+def compose_file(values: Mapping[str, str]) -> dict[str, Any]:
+    """`deploy/compose.yaml` merged, with variables and the configs' files filled in. An unset `${NAME:?}` fails, as with Compose."""
+    document = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    filled: dict[str, Any] = _fill(document, values)
+    for config in filled["configs"].values():
+        if "file" in config:
+            config["content"] = (DEPLOY / config["file"]).read_text()
+    return filled
+
+
+def kubernetes_environment(name: str) -> dict[str, str]:
+    """What the ConfigMap and the example of the Secret tell a container; `edge` has no Secret."""
+    documents = yaml.safe_load_all((DEPLOY / "k8s" / "settings" / "settings.yaml").read_text())
+    [told] = [each["data"] for each in documents if each["metadata"]["name"] == f"{name}-settings"]
+    secret = DEPLOY / "k8s" / "secrets.example" / f"{name}-secrets.env"
+    return {**told, **(_variables(secret) if secret.exists() else {})}
+
+
+def _variables(file: Path) -> dict[str, str]:
+    pairs = (line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
+    return {name: value for name, value in pairs}  # noqa: C416 - dict() would take lists for the pairs only untyped
+
+
+def _fill(value: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda found: _replacement(found, values), value)
+    if isinstance(value, dict):
+        return {key: _fill(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, values) for item in value]
+    return value
+
+
+def _replacement(found: re.Match[str], values: Mapping[str, str]) -> str:
+    value = values.get(found["name"], "")
+    if found["kind"] == ":?":
+        assert value, f"{found['name']} is required by compose.yaml and not in .env.example"
+    return value or (found["rest"] if found["kind"] == ":-" else "")

@@ -1,0 +1,207 @@
+"""The five services, the edge and the sandbox with what is shipped, run natively; the way of a problem through them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.testing import eventually
+from sandbox.testing import RunningSandbox, running_sandbox
+from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, Service
+from suite_local.ports import LOOPBACK
+from tests.support.processes import Program
+
+MakeEdge = Callable[..., AbstractAsyncContextManager[Any]]
+MakeDatabase = Callable[[str], Awaitable[str]]
+_LINK = re.compile(r'href="([^"]+)"|<(https?://[^|>]+)\||(https?://[^\s<>"|]+)')
+
+
+@dataclass
+class Ports:
+    """Where everything is instead."""
+
+    services: dict[str, int]
+    edge: int
+    sandbox: int
+    smtp: int
+
+    @classmethod
+    def chosen(cls, free_port: Callable[[], int]) -> Ports:
+        return cls({service.name: free_port() for service in SERVICES}, free_port(), free_port(), free_port())
+
+    def translated(self, value: str, places: Mapping[str, str]) -> str:
+        """Return a container's value with the addresses that are there."""
+        here = {
+            **{f"{service.name}:{service.port}": f"{LOOPBACK}:{self.services[service.name]}" for service in SERVICES},
+            **{
+                f"{service.name}.order-suite.svc.cluster.local:{service.port}": f"{LOOPBACK}:{self.services[service.name]}"
+                for service in SERVICES
+            },
+            **{f"webhook-gateway-{name}:8081": self._gateway for name in (1, 2, 3)},
+            "webhook-gateway-replicas.order-suite.svc.cluster.local:8081": self._gateway,
+            "127.0.0.1:8081": self._gateway,
+            "nginx:8080": f"{LOOPBACK}:{self.edge}",
+            "0.0.0.0:8080": f"{LOOPBACK}:{self.edge}",
+            "127.0.0.1:8085": f"{LOOPBACK}:{self.services['notifier']}",
+            "sandbox:8090": f"{LOOPBACK}:{self.sandbox}",
+            "otel-collector:4318": f"{LOOPBACK}:1",
+            "https://console.example.com": f"http://{LOOPBACK}:{self.services['notifier']}",
+            "https://orders.example.com": f"http://{LOOPBACK}:{self.edge}",
+            "https://calls.example.com/v1": f"http://{LOOPBACK}:{self.sandbox}/calls/v1",
+            **{
+                f"https://{name}.example.com": f"http://{LOOPBACK}:{self.sandbox}"
+                for name in ("trust", "feedback", "watcher")
+            },
+            "kube-dns.kube-system.svc.cluster.local": LOOPBACK,
+            " resolve": "",  # Debian's nginx knows it not, and these are numbers
+            **places,
+        }
+        for there in sorted(here, key=len, reverse=True):
+            value = value.replace(there, here[there])
+        return {"0.0.0.0": LOOPBACK, "sandbox": LOOPBACK, "mail.example.com": LOOPBACK}.get(value, value)  # noqa: S104 - replaced
+
+    @property
+    def _gateway(self) -> str:
+        return f"{LOOPBACK}:{self.services['webhook-gateway']}"
+
+
+@dataclass
+class Stand:
+    """The five services, the edge and the sandbox, running."""
+
+    ports: Ports
+    edge: str
+    sandbox: RunningSandbox
+    programs: Mapping[str, Program]
+    tokens: Mapping[str, str]
+    amqp_url: str
+
+    def url(self, service: Service) -> str:
+        return self.programs[service.name].url
+
+    async def call(self, method: str, url: str, *, role: str = "admin", body: Any = None, **headers: str) -> Any:
+        """Call with a role's token; anything but success is an ``AssertionError``."""
+        given = {"Authorization": f"Bearer {self.tokens[role]}", **headers}
+        async with self.sandbox.session.request(method, url, json=body, headers=given) as answer:
+            assert answer.status < 300, (url, answer.status, await answer.text())
+            return await answer.json(content_type=None)
+
+    async def missing(self) -> set[str]:
+        """What coverage says is missing."""
+        answer = await self.call("GET", f"{self.url(NOTIFIER)}/admin/v1/coverage", role="viewer")
+        assert answer["covered"] == (not answer["missing"])
+        return {hole["what"] for hole in answer["missing"]}
+
+    async def incident(self, kind: str, words: str) -> dict[str, Any]:
+        """The open incident of that kind that says so, when it is there."""
+
+        async def found() -> Any:
+            page = await self.call("GET", f"{self.url(NOTIFIER)}/admin/v1/incidents?state=open&limit=100")
+            return next((each for each in page["items"] if each["kind"] == kind and words in each["summary"]), None)
+
+        incident: dict[str, Any] = await eventually(found, within=60, what=f"an incident {kind}")
+        return incident
+
+    async def reaches_a_person(self, incident: Mapping[str, Any]) -> None:
+        """Wait until chat, ticket and phone have it; then take it by a button, through the edge."""
+
+        async def message() -> Any:
+            page = await self.sandbox.control("GET", "/sandbox/telegram/messages")
+            data = f"n1:a:{incident['id']}"
+            return next((each for each in page["items"] if data in json.dumps(each.get("reply_markup") or {})), None)
+
+        async def phoned() -> bool:
+            calls = [each["request"] for each in await self.sandbox.log("calls") if each["effect"]]
+            return any(incident["summary"][:60] in each["text"] and each["phone"].startswith("+7999") for each in calls)
+
+        async def ticket() -> bool:
+            url = f"{self.url(NOTIFIER)}/admin/v1/tickets?incident={incident['id']}"
+            return any(each["key"] for each in (await self.call("GET", url))["items"])
+
+        told = await eventually(message, within=60, what=f"a chat is told of {incident['kind']}")
+        await eventually(ticket, within=60, what=f"a ticket of {incident['kind']}")
+        await eventually(phoned, within=60, what=f"a call about {incident['kind']}")
+        press = {
+            "message_id": told["message_id"],
+            "chat_id": told["chat"]["id"],
+            "callback_data": f"n1:a:{incident['id']}",
+            "user": "oleg",
+        }
+        report = await self.sandbox.control("POST", "/sandbox/telegram/press", press)
+        assert [each["delivered"] for each in report["deliveries"]] == [True], report
+
+        async def taken() -> bool:
+            page = await self.call("GET", f"{self.url(NOTIFIER)}/admin/v1/incidents?state=acknowledged&limit=100")
+            return (incident["id"], "oleg") in {(each["id"], each["acknowledged_by"]) for each in page["items"]}
+
+        await eventually(taken, within=30, what="the button takes the incident")
+
+    async def links(self) -> set[str]:
+        """Every link in every message and ticket."""
+        said = [json.dumps(await self.sandbox.log(system), ensure_ascii=False) for system in ("telegram", "slack")]
+        tickets = (await self.call("GET", f"{self.url(NOTIFIER)}/admin/v1/tickets?limit=100"))["items"]
+        said += [ticket["description"] for ticket in tickets]
+        texts = "\n".join(said).replace('\\"', '"').replace("\\n", "\n").replace("&amp;", "&")
+        found = {next(filter(None, groups)) for groups in _LINK.findall(texts)}
+        return {link for link in found if f":{self.ports.sandbox}" not in link and f":{self.ports.edge}" not in link}
+
+
+@asynccontextmanager
+async def stand(
+    told: Mapping[str, Mapping[str, str]],
+    files: Mapping[str, Mapping[str, str]],
+    *,
+    ports: Ports,
+    edge_for: MakeEdge,
+    database_for: MakeDatabase,
+    amqp_url: str,
+    folder: Path,
+    **sandbox: Any,
+) -> AsyncIterator[Stand]:
+    """Start everything with what each container is ``told`` and the ``files`` in its /run/suite; ``edge`` is nginx."""
+    databases = {service.name: await database_for(service.package) for service in SERVICES if service.database}
+    databases[TIPS.name] = databases[ORCHESTRATOR.name]
+    programs: dict[str, Program] = {}
+    for service in SERVICES:
+        own = folder / service.name
+        own.mkdir()
+        for name, content in files[service.name].items():
+            (own / name).write_text(content)
+        places = {
+            "/run/suite": str(own),
+            "/var/lib/suite/spool": str(folder / "spool"),
+            "/var/log/suite-edge": str(folder / "nginx" / "edge-log"),
+        }
+        here = {name: ports.translated(value, places) for name, value in told[service.name].items()}
+        here[f"{service.prefix}PORT"] = str(ports.services[service.name])
+        here[f"{service.prefix}POSTGRES_DSN"] = databases[service.name]
+        for name in (f"{service.prefix}AMQP_URL", f"{service.prefix}SMTP_PORT"):
+            if name in here:
+                here[name] = amqp_url if name.endswith("AMQP_URL") else str(ports.smtp)
+        url = f"http://{LOOPBACK}:{ports.services[service.name]}"
+        programs[service.name] = Program(("-m", service.package, "serve"), here, url, folder / f"{service.name}.log")
+    edge_variables = {
+        name: ports.translated(value, {"/var/log/suite-edge": str(folder / "nginx" / "edge-log")})
+        for name, value in told["edge"].items()
+    }
+    entries = json.loads(files[GATEWAY.name]["tokens.json"])["tokens"]
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(running_sandbox(port=ports.sandbox, smtp_port=ports.smtp, **sandbox))
+        for program in programs.values():
+            stack.push_async_callback(program.kill)
+        await asyncio.gather(*(program.start() for program in programs.values()))
+        edge = await stack.enter_async_context(edge_for([1, 1, 1], variables=edge_variables))
+        yield Stand(
+            ports=ports,
+            edge=edge.url,
+            sandbox=world,
+            programs=programs,
+            tokens={entry["role"]: entry["token"] for entry in entries},
+            amqp_url=amqp_url,
+        )
