@@ -10,7 +10,7 @@ from common.health import Health
 from common.http import Changes, Route, TokenBook, audit_routes, build_app
 from common.http.app import DOCUMENT
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
 from common.telemetry.metrics import new_registry
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
@@ -44,6 +44,18 @@ from notifier.tickets.routes import TicketRoutes
 from notifier.tickets.support_desk import SupportDesk
 
 NAME = "notifier"
+ATTENTION = (
+    "handover.confirm",
+    "incident.ack",
+    "incident.comment",
+    "incident.resolve",
+    "ticket.assign",
+    "ticket.close",
+    "ticket.comment",
+    "ticket.open",
+    "ticket.summon",
+)
+"""Acts that only a person can do: nobody would automate them."""
 DESCRIPTION = (
     "Brings events to the right person in Telegram, Slack and mail, and knows what was sent where, when and why."
 )
@@ -103,6 +115,7 @@ def routes_of(
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, service=NAME, after_commit=wake),
         *audit_routes(database),
+        *repeated_acts_routes(database, apart=ATTENTION),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
         *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),

@@ -12,10 +12,19 @@ from common.errors import ConfigurationError
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ProposeAutomation,
+    ReadyGate,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.api import DESCRIPTION, NAME, routes_of
+from notifier.api import ATTENTION, DESCRIPTION, NAME, routes_of
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
@@ -68,6 +77,7 @@ _PEOPLE_SECONDS = 2.0
 _WEBHOOK_SECONDS = 60.0
 _RETENTION_SECONDS = 300.0
 _BUTTONS_SECONDS = 3600.0
+_REPEATED_SECONDS = 3600.0
 _BUTTONS_KEPT = timedelta(days=7)
 _UNMUTED_AT_A_TIME = 100
 _log = get_logger()
@@ -300,6 +310,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
+    every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
     beat = Beat(
         database=database,

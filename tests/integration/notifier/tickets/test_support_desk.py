@@ -223,10 +223,9 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
             issue["key"]: issue for issue in (await kit.sandbox.control("GET", "/sandbox/tracker/issues"))["items"]
         }
         assert len(issues) == 2
-        [link] = issues[first["key"]]["links"]
-        assert link["object"]["key"] == developed["key"]
+        assert [each["object"]["key"] for each in issues[first["key"]]["links"]] == [developed["key"]]
         assert [each["object"]["key"] for each in issues[developed["key"]]["links"]] == [first["key"]]
-        assert issues[first["key"]]["assignee"] == "anna"
+        assert issues[first["key"]].get("assignee") == "anna"
         return issues
 
     issues = await eventually(linked, within=40)

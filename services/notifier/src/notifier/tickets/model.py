@@ -20,6 +20,8 @@ PROBLEMS = "TRAVELORDERSUP"
 """Where problem orders open tickets by themselves."""
 REQUESTS = "TRAVELSUP"
 """Where people's requests live."""
+REPEATED = "problem.acts.repeated"
+"""The kind of the proposal to automate what people repeat."""
 SUMMONS = "problem.ticket.summons"
 """The kind of the incident by which the on-call person is summoned to a ticket."""
 # A person's own deed, of which chats are notified; a summons has its ticket already.
@@ -151,8 +153,9 @@ class TicketToRead:
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
-    """Whether a problem opens a ticket: it concerns an order or is critical, and nobody did it on purpose."""
-    return (fact.order_number is not None or fact.severity == "critical") and fact.kind not in _NO_TICKET
+    """Whether a problem opens a ticket: it concerns an order, is critical or is worth automating, and nobody did it on purpose."""
+    wanted = fact.order_number is not None or fact.severity == "critical" or fact.kind == REPEATED
+    return wanted and fact.kind not in _NO_TICKET
 
 
 def instruction_for(kind: str, instructions: Sequence[Instruction]) -> Instruction | None:
