@@ -24,16 +24,19 @@ GOOD_NUMBERS: list[Any] = [
     "2",
 ]
 NUMBERS: list[Any] = GOOD_NUMBERS * 3 + [
-    "1,299", "-1", "-5", "", " ", "1e300", "NaN", "123456789", "99999999.99", "999999999999999", "0.000001", "dear", "85 ₽", "٣", True,
-    None, [], {}, -83, 10**18, 1e300, -0.0,
+    "1,299", "-1", "-5", "", " ", "1e300", "NaN", "99999999999", "123456789", "99999999.99", "999999999999999",
+    "0.000001", "dear", "85 ₽", "٣",
+    True, None, [], {}, -83, 10**18, 1e300, -0.0,
 ]  # fmt: skip
 CURRENCIES: list[Any] = [
     "RUB", "RUR", "rub", "руб.", "руб", 643, "810", "HKD", "hkd", "JPY", "KWD", "KZT", "CLF", "тг", "$", "XXX", "", None, True, [], 7,
 ]  # fmt: skip
 IDS: list[Any] = ["milk", "milk", "tv", " milk ", "ж", 5, 5.0, "", " ", "a\x00b", 1.5, True, None, [], "x" * 256]
+LONG = "".join(chr(97 + place * place * 7919 % 26) for place in range(9000))
+"""A text that no index holds, and that does not shrink much."""
 PEOPLE: list[Any] = [
     None, "", "Анна", [], 7, True, {}, {"name": "Анна", "phone": "8 (912) 345-67-89"}, {"phone": 79123456789}, {"phone": "нет"},
-    {"name": {}, "email": "a@b.ru"}, {"name": 7, "phone": []},
+    {"name": {}, "email": "a@b.ru"}, {"name": 7, "phone": []}, {"name": "ж" * 9000, "phone": "7" * 4000, "email": LONG + "@x.ru"},
 ]  # fmt: skip
 PLACES: list[Any] = [
     None, "", "Москва, Ленина, 1", [], 7, {}, {"full_address": "Москва, Ленина, 1"}, {"city": "Москва", "street": "Ленина", "floor": -1},
@@ -66,8 +69,8 @@ def random_payload(chance: random.Random) -> dict[str, Any]:
         ("address", PLACES, 0.5),
         ("delivery_window", WINDOWS, 0.3),
         ("comment", ["", "АЛЛЕРГИЯ НА ОРЕХИ", "\x00", 7, [], None], 0.3),
-        ("storeID", ["17", 17, 17.0, None, {}, True], 0.5),
-        ("payment", [{"method": "card"}, {"id": 7}, None, [], "card"], 0.3),
+        ("storeID", ["17", 17, 17.0, None, {}, True, LONG], 0.5),
+        ("payment", [{"method": "card"}, {"id": 7}, None, [], "card", {"id": LONG, "method": LONG}], 0.3),
         (
             "total",
             [*TOTALS, {"totalPrice": chance.choice(NUMBERS), "discountTotalPrice": chance.choice(GOOD_NUMBERS)}],
@@ -85,7 +88,7 @@ def _positions(chance: random.Random) -> list[dict[str, Any]]:
     for _ in range(chance.randint(1, 3)):
         position: dict[str, Any] = {"id": chance.choice(IDS if odd else IDS[:7])}
         for name in _NUMBER_FIELDS:
-            if name == "quantity" or chance.random() < 0.4:
+            if chance.random() < (0.9 if name == "quantity" else 0.4):
                 position[name] = chance.choice(NUMBERS if odd else GOOD_NUMBERS)
         positions.append(position)
     return positions

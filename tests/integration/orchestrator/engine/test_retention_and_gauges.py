@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -179,6 +180,42 @@ async def test_a_created_again_of_a_pruned_order_can_only_be_skipped(
     assert failed["failure"]["code"] == "history_pruned"
     assert (await api.call("POST", f"{path}/mend", {"reason": "as of now", "as_of_now": True}))[0] == 409
     assert (await api.call("POST", f"{path}/skip", {"reason": "it is a mistake"}))[0] == 200
+
+
+async def test_a_repeat_of_the_known_created_of_a_pruned_order_changes_nothing(
+    start: Any, gateway: Any, database: Any, pool: Database
+) -> None:
+    api = await start()
+    created = gateway.hook("OLD", "order.created", minute=1, positions=[gateway.position("a")])
+    await gateway.send(created, gateway.hook("OLD", "order.delivered", minute=5))
+    await all_taken(database, 2)
+    await retention_of(pool, timedelta(0), datetime.now(UTC) + timedelta(minutes=5))()
+    await gateway.send(replace(created, event_id="the same, past the inbox"))
+    await all_taken(database, 1)
+    assert await api.all("/admin/v1/workflow-events?state=failed") == []
+    assert (await api.order(gateway.number("OLD")))["status"] == "delivered"
+
+
+async def test_two_late_hooks_of_one_second_and_other_content_both_stay_with_a_person(
+    start: Any, gateway: Any, database: Any, pool: Database
+) -> None:
+    api = await start()
+    goods = [gateway.position("a")]
+    await gateway.send(gateway.hook("OLD", "order.created", minute=1, positions=goods))
+    await gateway.send(gateway.hook("OLD", "order.delivered", minute=5))
+    await all_taken(database, 2)
+    await retention_of(pool, timedelta(0), datetime.now(UTC) + timedelta(minutes=5))()
+    for comment in ("ring twice", "ring once"):
+        await gateway.send(gateway.hook("OLD", "order.changed", minute=2, positions=goods, comment=comment))
+    await all_taken(database, 2)
+    failed = await eventually(lambda: _failed(api, 2), what="both have failed")
+    assert {item["failure"]["code"] for item in failed} == {"history_pruned"}
+
+
+async def _failed(api: Any, count: int) -> Any:
+    found = await api.all("/admin/v1/workflow-events?state=failed")
+    assert len(found) == count
+    return found
 
 
 async def test_an_order_that_drifted_is_counted_and_derived_again_one_on_its_way_is_not(

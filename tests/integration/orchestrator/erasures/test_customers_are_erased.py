@@ -114,6 +114,14 @@ async def test_an_order_goes_on_after_its_customer_was_erased(
     assert len(documents["items"]) >= 1
 
 
+async def test_a_phone_erases_the_whole_number_s_customer_and_no_stranger(start: Start, gateway: Gateway) -> None:
+    api = await start()
+    number = await anna(api, gateway)
+    for phone in ("123-45-67", "+7 495 123-45-67", "+38 091 612 34567"):
+        assert (await erase(api, phone=phone))["places"] == 0, phone
+    assert (await api.get(f"/orders/v1/orders/{number}", role="operator"))["customer"]["phone"] == "+79161234567"
+
+
 async def test_an_unreadable_event_and_a_waiting_order_are_erased_by_phone(
     start: Start, gateway: Gateway, database: asyncpg.Connection
 ) -> None:

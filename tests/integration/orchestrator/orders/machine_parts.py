@@ -131,13 +131,19 @@ def wanted(order: Expected | None) -> tuple[Any, ...] | None:
 _NAMES = ("address", "customer.phone", "comment", "delivery_window", "store_id")
 
 
-def told(announced: Sequence[Envelope], order: Expected) -> bool:
-    """Whether pickers and store were notified that what differs from the order's beginning has changed."""
+def told(announced: Sequence[Envelope], order: Expected, effective: Sequence[Sent]) -> bool:
+    """Whether pickers and store were notified that what differs from the order's beginning has changed.
+
+    A creation that came first was announced, and is none of the order's beginning where an earlier one came late.
+    """
     named = {
         name
         for envelope in announced
         if (envelope.data or {}).get("notify")
         for name, _, _ in (envelope.data or {}).get("difference", {}).get("fields", ())
     }
-    changed = {name for name, began, now in zip(_NAMES, order.began, order.told, strict=True) if began != now}
-    return changed <= named
+    began = {hook.told for hook in effective if hook.kind == "order.created"}
+    return any(
+        {name for name, before, now in zip(_NAMES, each, order.told, strict=True) if before != now} <= named
+        for each in began
+    )

@@ -94,7 +94,7 @@ def test_the_others_need_only_the_order_id(event: str) -> None:
             "missing",
         ),
         (
-            body("order.paid", {"originalOrderId": "H1", "positions": [{"id": 1}]}),
+            body("order.created", {"originalOrderId": "H1", "positions": [{"id": 1}]}),
             "payload.positions.0.quantity",
             "missing",
         ),

@@ -15,6 +15,7 @@ from common.http.auth import Principal
 from common.http.idempotency import once
 from common.http.routes import Answer, Reply, Request
 from common.postgres import Connection, Database
+from common.telemetry import scrub_text
 
 _BEGIN_ANEW = 3
 
@@ -54,8 +55,11 @@ class Change:
 
     @property
     def reason(self) -> str:
-        """Why, in that person's words; empty where the operation asks for none."""
-        return getattr(self._request.body, "reason", None) or ""
+        """Why, in that person's words, phones and mails in them masked; empty where the operation asks for none.
+
+        A reason stands in audits, timelines and messages, which outlive an erasure.
+        """
+        return scrub_text(getattr(self._request.body, "reason", None) or "")
 
     @property
     def dry_run(self) -> bool:

@@ -16,7 +16,7 @@ from common.currencies import currency_code
 from common.errors import FieldError
 from common.reading.model import Address, Contact, Line, Window
 from common.reading.people import read_people
-from common.reading.values import LARGEST_SUM, Unfit, given, identifier, read_quantity, read_sum, text_of
+from common.reading.values import LARGEST_SUM, LONGEST_NAME, Unfit, given, identifier, read_quantity, read_sum, text_of
 
 CREATED = "order.created"
 GOODS_NEEDED = frozenset({CREATED, "order.changed"})
@@ -72,15 +72,15 @@ def read_order(payload: Mapping[str, Any], *, event: str, currency: str, prefix:
         lines=lines,
         total_price=read.sum(total, "totalPrice", counted, "total.totalPrice"),
         total_discount_price=read.sum(total, "discountTotalPrice", counted, "total.discountTotalPrice"),
-        store_id=read.text(payload, "storeID") or text_of(payload.get("storeId")),
-        zone=read.text(payload, "zone"),
-        tariff=read.text(payload, "tariff"),
+        store_id=read.name(payload, "storeID") or read.name(payload, "storeId"),
+        zone=read.name(payload, "zone"),
+        tariff=read.name(payload, "tariff"),
         comment=read.text(payload, "comment"),
-        shipment_method=read.text(payload, "shipmentMethod"),
-        replacement_policy=read.text(payload, "replacementPolicy"),
-        payment_method=read.text(payment, "method", "payment.method"),
-        payment_id=read.text(payment, "id", "payment.id"),
-        slug=read.text(cancellation, "slug", "cancellation.slug"),
+        shipment_method=read.name(payload, "shipmentMethod"),
+        replacement_policy=read.name(payload, "replacementPolicy"),
+        payment_method=read.name(payment, "method", "payment.method"),
+        payment_id=read.name(payment, "id", "payment.id"),
+        slug=read.name(cancellation, "slug", "cancellation.slug"),
         description=read.text(cancellation, "description", "cancellation.description"),
         customer=read.part("customer", customer),
         address=read.part("address", address),
@@ -121,14 +121,14 @@ class _Reader:
             self._problem("positions", "empty", "an order has at least one position")
         lines = []
         for index, position in enumerate(positions):
-            line = self._line(position, currency, f"positions.{index}")
+            line = self._line(position, currency, f"positions.{index}", event)
             if line is not None:
                 lines.append(line)
             if len(self.problems) >= MOST_PROBLEMS:
                 break
         return tuple(lines)
 
-    def _line(self, position: Any, currency: str, where: str) -> Line | None:
+    def _line(self, position: Any, currency: str, where: str, event: str) -> Line | None:
         if not isinstance(position, dict):
             self._problem(where, "not_an_object", "a position is an object")
             return None
@@ -138,7 +138,8 @@ class _Reader:
         quantity, ordered = (
             self._number(position, key, f"{where}.{key}", _quantity) for key in ("quantity", "originalQuantity")
         )
-        if not given(position.get("quantity")) and not given(position.get("originalQuantity")):
+        # A later hook leaves out what stays: the order knows how many there are.
+        if event == CREATED and not given(position.get("quantity")) and not given(position.get("originalQuantity")):
             self._problem(f"{where}.quantity", "missing", "a position needs a quantity")
         price, discount, total, discounted = (
             self.sum(position, key, currency, f"{where}.{key}")
@@ -192,6 +193,14 @@ class _Reader:
         text = text_of(value)
         if text is None and value is not None and not isinstance(value, str):
             self._set_aside(where or key, "not_text", "text is needed")
+        return text
+
+    def name(self, fields: Mapping[str, Any], key: str, where: str | None = None) -> str | None:
+        """A text that others look up: one that is too long for that is none."""
+        text = self.text(fields, key, where)
+        if text is not None and len(text) > LONGEST_NAME:
+            self._set_aside(where or key, "too_long", f"at most {LONGEST_NAME} characters are read")
+            return None
         return text
 
     def part(self, name: str, found: Any) -> Any:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from common.reading.model import MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
-from common.reading.values import read_moment, text_of
+from common.reading.values import LONGEST_MAIL, LONGEST_NAME, LONGEST_PHONE, read_moment, text_of
 
 _LONGEST_NAME = 64
 
@@ -25,6 +25,7 @@ _CONTACT = {
     "recipientphone userphone",
     "email": "email mail emailaddress почта customeremail clientemail contactemail useremail",
 }
+_LONGEST = {"phone": LONGEST_PHONE, "email": LONGEST_MAIL}
 _NOBODYS = frozenset({"name", "mobile", "mail", "cell"})
 """Names that mean anything beside the order's own fields."""
 
@@ -101,7 +102,8 @@ def _contact(folded: Mapping[str, Any]) -> Contact | None:
     found: dict[str, str] = {}
     for person in _people(folded):
         for field, text in _gathered(person, _CONTACT_NAMES).items():
-            found.setdefault(field, text)
+            if len(text) <= _LONGEST.get(field, LONGEST_NAME):
+                found.setdefault(field, text)
     in_parts = " ".join(found[part] for part in ("last", "first", "middle") if part in found)
     name = found.get("name") or in_parts or None
     phone, email = found.get("phone"), found.get("email")

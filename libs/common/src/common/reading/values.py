@@ -17,8 +17,11 @@ from common.currencies import DECIMAL_DIGITS
 LARGEST_SUM = 10**15
 """Minor units; far above any order, far below what a bigint holds even when a store's sums are added up."""
 LARGEST_QUANTITY = Decimal(10) ** 11
-"""What the column of stock movements holds, with six decimals."""
 LONGEST_ID = 255
+LONGEST_NAME = 255
+"""Characters of a store, a tariff, a payment's id, a person's name: what an index holds, and far above what any of them needs."""
+LONGEST_MAIL = 320
+LONGEST_PHONE = 64
 EXACT_FLOAT = 2**53
 """From here on a float may stand for several integers."""
 
@@ -130,8 +133,11 @@ def identifier(value: object) -> str | None:
     return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
 
-def text_of(value: object) -> str | None:
-    """Return a text that PostgreSQL and JSON hold, without blanks around it; None when there is none. Numbers count as text."""
+def text_of(value: object, longest: int | None = None) -> str | None:
+    """Return a text that PostgreSQL and JSON hold, without blanks around it; None when there is none. Numbers count as text.
+
+    One of more than ``longest`` characters is none: cut off it would be another.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -140,7 +146,8 @@ def text_of(value: object) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         return None
-    return storable(value.replace("\x00", "")).strip() or None
+    text = storable(value.replace("\x00", "")).strip()
+    return text if text and (longest is None or len(text) <= longest) else None
 
 
 def storable(text: str) -> str:

@@ -74,7 +74,7 @@ class IncidentRoutes:
             incident_id=incident_id,
             act=act,
             actor=request.principal.name,
-            text=request.body.reason,
+            text=change.reason,
             dry_run=change.dry_run,
             take_over=request.body.take_over,
         )

@@ -22,7 +22,7 @@ async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> Sil
         purpose=body.purpose,
         starts_at=body.starts_at,
         ends_at=body.ends_at,
-        reason=body.reason,
+        reason=change.reason,
         by=change.principal.name,
     )
     await change.record(

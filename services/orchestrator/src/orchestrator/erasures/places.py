@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from common.http.kept_bodies import erase_body, message_mentions
 from common.postgres import Connection
+from common.reading import phone_key
 from common.service import Erase, Subject, erase_dead_letters
 from orchestrator.documents.model import digest, without_customer
 from orchestrator.erasures.blank import blank_details, blank_state
@@ -57,7 +58,7 @@ async def numbers_of(connection: Connection, subject: Subject) -> list[str]:
     """Return the orders that are the subject's: the named one, or those that the phone or mail was ever given for."""
     if subject.order_number is not None:
         return [subject.order_number]
-    wanted = by_phone(subject.phone) if subject.phone is not None else _whole(subject.email or "")
+    wanted = _number(subject.phone) if subject.phone is not None else _whole(subject.email or "")
     places = (f"${place}" for place in range(1, len(wanted.values) + 1))
     rows = await connection.fetch(_OF_CONTACT.format(wanted.text.format(*places)), *wanted.values)
     failed = {
@@ -66,6 +67,13 @@ async def numbers_of(connection: Connection, subject: Subject) -> list[str]:
         if message_mentions(row["payload"], phone=subject.phone, email=subject.email)
     }
     return sorted(failed.union(row["number"] for row in rows))
+
+
+def _number(phone: str) -> Condition:
+    """The whole number: a search finds by last digits, and an erasure must not meet others who have the same."""
+    ends = by_phone(phone)
+    key = phone_key(phone) or phone
+    return Condition(f"{ends.text} AND phone = {{}}", (*ends.values, key.removeprefix("+")))
 
 
 def _whole(email: str) -> Condition:

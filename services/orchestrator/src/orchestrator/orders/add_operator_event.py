@@ -24,6 +24,7 @@ from orchestrator.engine.model import (
     require_version,
 )
 from orchestrator.engine.store import append_events, event_of
+from orchestrator.orders.content import quantity_is_missing
 from orchestrator.orders.decisions import Announcement, decide
 from orchestrator.orders.fold import Step, is_next, step
 from orchestrator.orders.hooks import UnreadableHook, read_facts, to_fact
@@ -161,6 +162,9 @@ def _try(state: OrderState, event: WorkflowEvent, wanted: Wanted) -> Step:
             "the correction does not fit",
             fields=tuple(FieldError(_SAYS[name], "unreadable", "nothing can be read in it") for name in unread),
         )
+    if fact.lines and quantity_is_missing(state.lines, fact.lines):
+        missing = FieldError("positions", "missing", "a position that is new needs a quantity")
+        raise Unprocessable("the correction does not fit", fields=(missing,))
     return step(state.number, state, fact)
 
 

@@ -16,13 +16,23 @@ _ONE = Decimal(1)
 def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
     """Return the given positions, with what they leave out taken from the same position before: the same id, the same occurrence of it.
 
-    A quantity that no hook ever gave is the ordered one, else one piece, and goes with the ordered one. A position's sum is inherited only
-    when neither its quantity nor its price changed.
+    A quantity that no hook ever gave is the ordered one, and goes with it. A position's sum is inherited only when neither its quantity
+    nor its price changed.
     """
     if not before:
         return tuple(_with_quantity(line) for line in given)
     known = dict(numbered(before))
     return tuple(_inherit(known.get(key), line) for key, line in numbered(given))
+
+
+def quantity_is_missing(before: Sequence[Line], given: Sequence[Line]) -> bool:
+    """Whether a position is new and nobody says how many of it: that is not guessed."""
+    if all(line.quantity is not None or line.original_quantity is not None for line in given):
+        return False
+    known = dict(numbered(before))
+    return any(
+        line.quantity is None and line.original_quantity is None and key not in known for key, line in numbered(given)
+    )
 
 
 def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> tuple[int | None, int | None]:
@@ -85,9 +95,7 @@ def line_total(line: Line) -> int | None:
 def _with_quantity(line: Line) -> Line:
     if line.quantity is not None:
         return line
-    return replace(
-        line, quantity=_ONE if line.original_quantity is None else line.original_quantity, quantity_follows=True
-    )
+    return replace(line, quantity=line.original_quantity, quantity_follows=True)
 
 
 def _inherit(before: Line | None, line: Line) -> Line:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from common.reading import Line
-from orchestrator.orders.content import complete, totals
+from orchestrator.orders.content import complete, quantity_is_missing, totals
 from orchestrator.orders.model import (
     NOTHING,
     Difference,
@@ -33,6 +33,11 @@ from orchestrator.orders.transitions import INCIDENTS, TRANSITIONS, Act
 
 NO_STORE = "unknown"
 """The store whose balance is used when no hook named one."""
+
+
+_SAYS_GOODS = frozenset({HookType.CREATED, HookType.CHANGED, HookType.PAID, HookType.CORRECTED})
+"""Events that change the goods; what the others say of them is not theirs to say."""
+_NO_GOODS: dict[str, Any] = {"lines": None, "total_price": None, "total_discount_price": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +82,14 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if act is Act.PARK:
             return Step(fact, act, None, None)
         return Step(fact, act, None, _created(number, fact))
-    if fact.hook is not HookType.CREATED and fact.currency not in {None, state.currency}:
-        named = Difference(fields=(("currency", state.currency, fact.currency),))
-        sums: dict[str, Any] = {"currency": None, "lines": None, "total_price": None, "total_discount_price": None}
-        return _without(number, state, fact, IncidentKind.CURRENCY_DIFFERS, named, **sums)
-    if fact.lines == ():
-        return _without(number, state, fact, IncidentKind.EMPTIED, lines=None)
+    if fact.hook in _SAYS_GOODS:
+        if fact.hook is not HookType.CREATED and fact.currency not in {None, state.currency}:
+            named = Difference(fields=(("currency", state.currency, fact.currency),))
+            return _without(number, state, fact, IncidentKind.CURRENCY_DIFFERS, named, currency=None, **_NO_GOODS)
+        if fact.lines == ():
+            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None)
+        if fact.lines is not None and quantity_is_missing(state.lines, fact.lines):
+            return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
@@ -180,16 +187,17 @@ def _paid(state: OrderState, fact: OrderFact) -> OrderState:
 
 
 def _received(state: OrderState, fact: OrderFact) -> OrderState:
-    return evolve(_shipped(state, fact.moment), status=Status.RECEIVED)
+    return evolve(_shipped(_with_people(state, fact), fact.moment), status=Status.RECEIVED)
 
 
 def _delivered(state: OrderState, fact: OrderFact) -> OrderState:
-    return evolve(_shipped(state, fact.moment), status=Status.DELIVERED, finished_at=fact.moment)
+    shipped = _shipped(_with_people(state, fact), fact.moment)
+    return evolve(shipped, status=Status.DELIVERED, finished_at=fact.moment)
 
 
 def _cancelled(state: OrderState, fact: OrderFact) -> OrderState:
     return evolve(
-        state,
+        _with_people(state, fact),
         status=Status.CANCELLED,
         closed=True,
         cancelled_at=fact.moment,
@@ -229,18 +237,26 @@ _CONTENT = (
     "replacement_policy",
     "payment_method",
     "payment_id",
-    "delivery_window",
 )
 _TOTALS = ("total_price", "total_discount_price")
+
+
+def _with_people(state: OrderState, fact: OrderFact) -> OrderState:
+    """The state with what the event says about the customer, the address and the time of delivery."""
+    given: dict[str, Any] = {}
+    if fact.delivery_window is not None:
+        given["delivery_window"] = fact.delivery_window
+    if fact.customer is not None:
+        given["customer"] = fact.customer if state.customer is None else state.customer.updated(fact.customer)
+    if fact.address is not None:
+        given["address"] = fact.address if state.address is None else state.address.updated(fact.address)
+    return evolve(state, **given) if given else state
 
 
 def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
     """The state with what the event says about its content; what the event does not mention stays."""
     given: dict[str, Any] = {name: value for name in _CONTENT if (value := getattr(fact, name)) is not None}
-    if fact.customer is not None:
-        given["customer"] = fact.customer if state.customer is None else state.customer.updated(fact.customer)
-    if fact.address is not None:
-        given["address"] = fact.address if state.address is None else state.address.updated(fact.address)
+    state = _with_people(state, fact)
     lines: tuple[Line, ...] = state.lines
     if fact.lines is not None:
         lines = complete(state.lines, fact.lines)

@@ -123,12 +123,11 @@ class OrderLife:
                 late[claim.workflow_id] = claim.done_seq
         if late:
             for workflow_id, events in (await self.store.events(late)).items():
-                if events is None:
-                    facts[workflow_id] = HistoryPruned(
-                        "the order's earlier events are no longer kept: skip it, or mend it as of now"
-                    )
-                else:
+                if events is not None:
                     past[workflow_id] = events
+                    continue
+                numbered = {claim.workflow_id: stored.get(claim.order_number) for claim in claims}
+                facts[workflow_id] = _without_history(facts[workflow_id], numbered[workflow_id])
         return OrderBatch(stored=stored, facts=facts, past=past)
 
     def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
@@ -295,13 +294,29 @@ def _superseded(claim: Claim) -> dict[int, int]:
 
 
 def _takes_place(good: WorkflowEvent, failed: WorkflowEvent) -> bool:
-    """Whether an event is the same hook again: ``created`` comes once an order; the others name the same time, or the same delivery."""
+    """Whether an event is the same hook again: ``created`` comes once an order; the others name the same time, or the same delivery.
+
+    Two hooks of one second may say different things: with the time alone, only what cannot be read gives its place away.
+    """
     if good.type != failed.type:
         return False
-    said = good.attributes
-    same_time = said.get("sent_at") is not None and said["sent_at"] == failed.attributes.get("sent_at")
-    replayed = said.get("replay_of") is not None and said["replay_of"] == failed.attributes.get("delivery_id")
-    return good.type == HookType.CREATED or same_time or replayed
+    said, before = good.attributes, failed.attributes
+    if said.get("replay_of") is not None and said["replay_of"] == before.get("delivery_id"):
+        return True
+    same_time = said.get("sent_at") is not None and said["sent_at"] == before.get("sent_at")
+    same = said.get("digest") is not None and said["digest"] == before.get("digest")
+    unreadable = same_time and not same and isinstance(read_facts([failed])[0], UnreadableHook)
+    return good.type == HookType.CREATED or (same_time and (same or unreadable))
+
+
+def _without_history(new: Sequence[OrderFact] | Exception, stored: StoredOrder | None) -> list[OrderFact] | Exception:
+    """What can still be done of late events whose order's earlier ones are gone: nothing, where each is the known creation again."""
+    if isinstance(new, Exception):
+        return new
+    created = None if stored is None else stored.state.created_digest
+    if created is not None and all(fact.hook is HookType.CREATED and fact.digest == created for fact in new):
+        return []
+    return HistoryPruned("the order's earlier events are no longer kept: skip it, or mend it as of now")
 
 
 def _state_of(order: OrderState | None) -> WorkflowState:

@@ -49,6 +49,7 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
     IncidentKind.EMPTIED: "A hook says that the order has no goods; the goods were kept",
     IncidentKind.CURRENCY_DIFFERS: "A hook names another currency than the order's; its goods and sums were not applied",
+    IncidentKind.QUANTITY_MISSING: "A hook names a new position and not how many; its goods and sums were not applied",
 }
 _MOST_LINES = 10
 

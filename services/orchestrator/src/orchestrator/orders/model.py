@@ -187,6 +187,7 @@ class IncidentKind(StrEnum):
     DELIVERED_AFTER_CANCELLING = "order_delivered_after_cancelling"
     EMPTIED = "order_emptied"
     CURRENCY_DIFFERS = "order_currency_differs"
+    QUANTITY_MISSING = "order_quantity_missing"
 
 
 @dataclass(frozen=True, slots=True)

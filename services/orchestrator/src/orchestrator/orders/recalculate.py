@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, model_validator
+from pydantic import AfterValidator, BaseModel, model_validator
 
 from common.contracts.orders import OrderStatus
 from common.errors import NotFound
@@ -15,6 +15,7 @@ from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.search import Filters
 from orchestrator.engine.select import OrderNumbers, Text
 from orchestrator.engine.store import request_derivation
+from orchestrator.orders.contacts import Condition, by_email, by_phone, by_words, telling_phone
 from orchestrator.orders.fill_in import fill_in
 
 _SHOWN = 100
@@ -71,6 +72,10 @@ class OrderFilter(BulkFilter):
     source: Text | None = None
     store_id: Text | None = None
     external_id: Text | None = None
+    number: Text | None = None
+    q: Text | None = None
+    phone: Annotated[Text | None, AfterValidator(telling_phone)] = None
+    email: Text | None = None
     since: Moment | None = None
     until: Moment | None = None
 
@@ -179,13 +184,32 @@ async def request_all(connection: Connection) -> int:
 async def _find(connection: Connection, wanted: OrderFilter, among: Sequence[str] | None, limit: int) -> Sequence[str]:
     filters = Filters()
     filters.add_given("aggregate_state = {}", wanted.aggregate_state)
-    for column in ("status", "source", "store_id", "external_id"):
+    for column in ("status", "source", "store_id", "external_id", "number"):
         filters.add_given(f"{column} = {{}}", getattr(wanted, column))
     filters.add_given("created_at >= {}", wanted.since)
     filters.add_given("created_at < {}", wanted.until)
     filters.add_given("number = ANY({}::text[])", among)
+    for said, by in ((wanted.phone, by_phone), (wanted.email, by_email)):
+        if said is not None:
+            _of_contact(filters, by(said))
+    if wanted.q is not None:
+        _of_contact(filters, by_words(wanted.q), or_id=wanted.q)
     query = f"SELECT number FROM orders {filters.where} ORDER BY created_at, number LIMIT {filters.place(limit)}"  # noqa: S608 - constants and parameters
     return [row["number"] for row in await connection.fetch(query, *filters.values)]
+
+
+def _of_contact(filters: Filters, meaning: Condition | None, *, or_id: str | None = None) -> None:
+    """Whose contact fits, now or ever; or whose number or external id it is."""
+    either: list[str] = []
+    values: list[str | list[str]] = []
+    if meaning is not None:
+        indexed = "true" if meaning.indexed is None else meaning.indexed[0]
+        either.append(f"number IN (SELECT number FROM order_contact WHERE {indexed} AND {meaning.text})")  # noqa: S608 - constants of ours
+        values += [*(() if meaning.indexed is None else meaning.indexed[1]), *meaning.values]
+    if or_id is not None:
+        either += ["number = upper({})", "external_id = {}"]
+        values += [or_id, or_id]
+    filters.add(f"({' OR '.join(either)})", *values)
 
 
 async def _lock(connection: Connection, numbers: Sequence[str]) -> Mapping[str, str]:

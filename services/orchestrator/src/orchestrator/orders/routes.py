@@ -28,8 +28,8 @@ from common.http import (
 )
 from common.ids import order_number
 from orchestrator.engine.admin import admin_change, admin_read
-from orchestrator.orders.contacts import by_email, by_phone, by_words
-from orchestrator.orders.life import HistoryPruned
+from orchestrator.orders.contacts import by_email, by_phone, by_words, telling_phone
+from orchestrator.orders.life import HistoryPruned, HistoryUnreadable
 from orchestrator.orders.past import order_at
 from orchestrator.orders.recalculate import (
     RECALCULATE,
@@ -53,13 +53,6 @@ from orchestrator.orders.views import (
 
 _READERS = INTERNAL | VIEWER
 _Id = Field(default=None, max_length=255)
-
-
-def _enough(phone: str | None) -> str | None:
-    """Fewer digits are in everybody's number."""
-    if phone is not None:
-        by_phone(phone)
-    return phone
 
 
 class BySource(BaseModel):
@@ -95,7 +88,7 @@ class OrdersQuery(PageQuery):
     external_id: str | None = _Id
     number: str | None = _Id
     q: str | None = Field(default=None, min_length=2, max_length=255)
-    phone: Annotated[str | None, Field(max_length=64), AfterValidator(_enough)] = None
+    phone: Annotated[str | None, Field(max_length=64), AfterValidator(telling_phone)] = None
     email: str | None = Field(default=None, min_length=3, max_length=320)
     since: Moment | None = None
     until: Moment | None = None
@@ -127,7 +120,7 @@ class OrderRoutes:
                 description="With `at`: 404 before it existed; 409 `history_pruned` when its events are no longer kept.",
                 query=AtMoment,
                 response=OrderView,
-                errors=(NotFound, HistoryPruned),
+                errors=(NotFound, HistoryPruned, HistoryUnreadable),
                 roles=_READERS,
                 tags=("orders",),
             ),
