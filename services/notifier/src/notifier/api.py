@@ -20,6 +20,8 @@ from notifier.coverage.routes import CoverageRoutes
 from notifier.delivery.routes import DeliveryRoutes
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
+from notifier.duty.call_routes import CallRoutes
+from notifier.duty.call_store import CallStore
 from notifier.duty.roster_store import people_on_roster
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
@@ -119,6 +121,12 @@ def routes_of(
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
         *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),
+        *CallRoutes(
+            calls=CallStore(database),
+            token=settings.call_token if settings.call_provider == "twilio" else None,
+            callback_url=settings.call_callback_url,
+            wake=wake,
+        ).routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),

@@ -40,7 +40,6 @@ from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
 from notifier.duty.call_store import CallStore
-from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.fire_timers import FireTimers
 from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
@@ -55,7 +54,7 @@ from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
-from notifier.providers import configured, open_channels, open_tracker, secret
+from notifier.providers import configured, open_call_provider, open_channels, open_tracker, secret
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
@@ -217,9 +216,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     timers = TimerStore(database)
     fire = FireTimers(timers=timers, policy=settings.policy, directory=directory, words=words, metrics=people_metrics)
     workers.start("timers", fire)
-    if settings.call_url is not None:
-        provider = CallWebhook(url=settings.call_url, token=secret(settings.call_token))
-        lifecycle.on_stop(provider.close, name="call-webhook")
+    if (provider := open_call_provider(settings)) is not None:
+        lifecycle.on_stop(provider.close, name="call-provider")
         place_calls = PlaceCalls(
             calls=CallStore(database),
             provider=provider,

@@ -52,6 +52,7 @@ from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.queries import RefundQueue, count_unfinished
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
+from refunds.refunds.transition import SERVICE
 from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 
@@ -120,7 +121,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
-    propose = ProposeAutomation(database=database, service=api.SERVICE, clock=parts.clock)
+    propose = ProposeAutomation(database=database, service=SERVICE, clock=parts.clock)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     for spec, handler, key in (
         (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,18 @@ class CallClaim:
     summary: str
     order_number: str | None
     others: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """A call to be placed once under its key. ``repeated``: it was asked for before, since ``since``, and may have been placed."""
+
+    key: str
+    phone: str = field(repr=False)
+    text: str
+    repeated: bool
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,18 @@ class TryLater:
 
 
 CallOutcome = Placed | Unreachable | TryLater
+
+
+class CallProvider(Protocol):
+    """A call provider; never raises for what it says."""
+
+    async def call(self, request: CallRequest, *, deadline: float) -> CallOutcome:
+        """Ask for one call, within so many seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "history.reminded": "The problem waits for the person on duty",
         "history.nobody": "Nobody to call",
         "history.called": "Called",
+        "history.call_answered": "Answered the call",
         "history.call_failed": "Could not be reached",
         "history.failover": "Told by another channel",
         "history.silenced": "{who}: silence for an hour",

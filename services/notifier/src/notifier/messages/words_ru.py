@@ -111,6 +111,7 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "history.reminded": "Проблема ждёт дежурного",
         "history.nobody": "Звонить некому",
         "history.called": "Позвонили",
+        "history.call_answered": "Ответил(а) на звонок",
         "history.call_failed": "Не дозвонились",
         "history.failover": "Сообщено другим каналом",
         "history.silenced": "{who}: тишина на час",
