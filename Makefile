@@ -6,7 +6,7 @@ SUITE = .venv/bin/python -m suite_local
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo up down status test bench chaos lint format lock
+.PHONY: help setup setup-test run demo up down status test bench chaos images lint format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: setup ## the benchmarks: one line of JSON per figure, and a table; BENCH_
 
 chaos: setup-test ## the fault tests
 	@$(SUITE) chaos
+
+images: setup ## every image built, and the demo order played through them
+	@$(SUITE) images
 
 lint: setup ## ruff, mypy, import contracts, declared dependencies, docstrings
 	@$(SUITE) lint

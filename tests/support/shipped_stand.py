@@ -15,6 +15,7 @@ from common.testing import eventually
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, Service
 from suite_local.ports import LOOPBACK
+from suite_local.shipped import on_this_host
 from tests.support.processes import Program
 
 MakeEdge = Callable[..., AbstractAsyncContextManager[Any]]
@@ -62,8 +63,7 @@ class Ports:
             " resolve": "",  # Debian's nginx knows it not, and these are numbers
             **places,
         }
-        for there in sorted(here, key=len, reverse=True):
-            value = value.replace(there, here[there])
+        value = on_this_host(value, here)
         return {"0.0.0.0": LOOPBACK, "sandbox": LOOPBACK, "mail.example.com": LOOPBACK}.get(value, value)  # noqa: S104 - replaced
 
     @property
@@ -98,14 +98,14 @@ class Stand:
         assert answer["covered"] == (not answer["missing"])
         return {hole["what"] for hole in answer["missing"]}
 
-    async def incident(self, kind: str, words: str) -> dict[str, Any]:
+    async def incident(self, kind: str, words: str, *, within: float = 60) -> dict[str, Any]:
         """The open incident of that kind that says so, when it is there."""
 
         async def found() -> Any:
             page = await self.call("GET", f"{self.url(NOTIFIER)}/admin/v1/incidents?state=open&limit=100")
             return next((each for each in page["items"] if each["kind"] == kind and words in each["summary"]), None)
 
-        incident: dict[str, Any] = await eventually(found, within=60, what=f"an incident {kind}")
+        incident: dict[str, Any] = await eventually(found, within=within, what=f"an incident {kind}")
         return incident
 
     async def reaches_a_person(self, incident: Mapping[str, Any]) -> None:

@@ -28,7 +28,8 @@ from notifier.settings import NotifierSettings
 from sandbox.settings import from_sources
 from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERVICES
 from suite_local.ports import LOOPBACK
-from tests.support.shipped import DEPLOY, compose_file, example_values, kubernetes_environment
+from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
+from tests.support.monitoring import monitoring
 from tests.support.shipped_stand import MakeDatabase, MakeEdge, Ports, Stand, stand
 
 pytestmark = pytest.mark.timeout(300)
@@ -175,13 +176,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
         for name, value in compose["services"]["nginx"]["environment"].items()
         if not name.startswith("NGINX_")
     }
-    files = {
-        name: {
-            Path(each["target"]).name: compose["configs"][each["source"]]["content"]
-            for each in compose["services"][container].get("configs", ())
-        }
-        for name, container in containers.items()
-    }
+    files = {name: files_of(compose, container) for name, container in containers.items()}
     outside = {
         name: ports.translated(value, {}) for name, value in compose["services"]["sandbox"]["environment"].items()
     }
@@ -263,6 +258,7 @@ async def test_what_kubernetes_ships_brings_a_problem_to_a_person(
         "NOTIFIER_TELEGRAM_API_URL": world,
         "NOTIFIER_SLACK_API_URL": f"{world}/api/",
         "NOTIFIER_ESCALATION": json.dumps(QUICK),
+        "NOTIFIER_CALL_PAUSE": "0",
     }
     folders = {GATEWAY.name: "webhook-gateway-files", NOTIFIER.name: "notifier-files"}
     examples = DEPLOY / "k8s" / "secrets.example"
@@ -278,7 +274,18 @@ async def test_what_kubernetes_ships_brings_a_problem_to_a_person(
         assert await at.missing() == {"routes", "roster"}  # the example's chats are marked as invented
         await roster(at)
         assert await at.missing() == {"routes"}
-        await at.reaches_a_person(await at.incident(**await send_an_alert(at)))
+        # An order that ends in nginx: its log, the gateway's metric, Prometheus, its rule, Alertmanager, and back through the edge.
+        known = {f"{GATEWAY.name}-1:{GATEWAY.port}": f"{LOOPBACK}:{ports.services[GATEWAY.name]}"}
+        token = tmp_path / ORCHESTRATOR.name / "internal-token"
+        (tmp_path / "monitoring").mkdir()
+        async with monitoring(tmp_path / "monitoring", targets=known, notifier_url=at.edge, token_file=token):
+            await at.programs[GATEWAY.name].kill()
+            headers = {"Authorization": f"Bearer {at.tokens['website']}"}
+            async with at.sandbox.session.post(f"{at.edge}/api/v1/orders", json={}, headers=headers) as answer:
+                assert answer.status == 503
+            await at.programs[GATEWAY.name].start()
+            await at.reaches_a_person(await at.incident("problem.website_order.endangered", ""))
+            await at.reaches_a_person(await at.incident("problem.alert", "503", within=120))
         for link in await at.links():
             await opens(at, link)
         assert "Олег" in await opens(at, f"{at.edge}/on-call")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import shipped
+from suite_local import shipped
 
 
 @pytest.fixture(scope="session")

@@ -99,6 +99,14 @@ def bench() -> None:
 
 
 @app.command()
+def images() -> None:
+    """Build every image, and play the demo order through services started from them."""
+    from suite_local import images as shipped_images
+
+    raise typer.Exit(shipped_images.images(RunDirectory(run_directory().root / "images")))
+
+
+@app.command()
 def lint() -> None:
     """Run the static checks."""
     from suite_local import checks

@@ -78,7 +78,7 @@ def routes_of(
     wake: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
-    clock, directory = SystemClock(), people.directory
+    clock, directory, vocabulary = SystemClock(), people.directory, settings.vocabulary
     send_test = SendTest(
         routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
@@ -87,8 +87,16 @@ def routes_of(
     incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     inputs = InputRoutes(
-        ingest_alerts=IngestAlerts(problems=problems, database=database, wake=wake),
-        ingest_sentry=IngestSentry(problems=problems, database=database, clock=clock, wake=wake),
+        ingest_alerts=IngestAlerts(
+            problems=problems, database=database, clock=clock, vocabulary=vocabulary, words=words, wake=wake
+        ),
+        ingest_sentry=IngestSentry(
+            problems=problems, database=database, clock=clock, vocabulary=vocabulary, words=words, wake=wake
+        ),
+        tokens=tokens,
+        sentry_secret=settings.sentry_secret,
+        database=database,
+        clock=clock,
     )
     buttons = ButtonRoutes(
         store=ButtonActionStore(database),

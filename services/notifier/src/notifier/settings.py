@@ -12,6 +12,8 @@ from pydantic_settings import SettingsConfigDict
 
 from common.service import RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
+from notifier.incidents.model import Severity
+from notifier.inputs.lenient import ENVIRONMENTS, SEVERITIES, Vocabulary
 from notifier.tickets.model import NO_CALL
 
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:\S+")
@@ -51,6 +53,14 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
         default=None,
         description="where links of messages open (the console, or this service); without it notices link to no page",
     )
+
+    severities: dict[str, Severity] = Field(
+        default_factory=dict, description="more words of other systems for critical, warning and info"
+    )
+    environments: dict[str, str] = Field(
+        default_factory=dict, description="more names of environments, each with ours: production, testing or another"
+    )
+    sentry_secret: SecretStr | None = Field(default=None, description="the client secret of Sentry's integration")
 
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"
@@ -142,6 +152,17 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
             rounds=self.escalation_rounds,
             pause=timedelta(seconds=self.escalation_pause),
             ack_lasts=timedelta(seconds=self.ack_lasts),
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What other systems call severities and environments."""
+        return Vocabulary(
+            severities={**SEVERITIES, **{word.strip().casefold(): known for word, known in self.severities.items()}},
+            environments={
+                **ENVIRONMENTS,
+                **{word.strip().casefold(): known for word, known in self.environments.items()},
+            },
         )
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, NOW, SLACK_ONLY, STORE, Kit, MakeKit, a_problem, created, ended
+from tests.support.alert_samples import stamp
 
 
 def over(fingerprint: str = "p:1", *, minutes: int = 60) -> ProblemResolvedV1:
@@ -40,10 +41,12 @@ async def post(kit: Kit, body: dict[str, Any]) -> Any:
 
 async def test_a_firing_that_another_alertmanager_repeats_after_its_end_opens_nothing(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=SLACK_ONLY)
+    over = resolved_alert()
+    over["alerts"][0]["endsAt"] = stamp(-0.2)
     assert await post(kit, ALERT) == [1]
-    assert await post(kit, resolved_alert()) == [1]
+    assert await post(kit, over) == [1]
     assert await post(kit, ALERT) == []
-    assert await post(kit, resolved_alert()) == []
+    assert await post(kit, over) == []
     await ended(kit, 2)
     assert await incidents(kit) == [{"fingerprint": "alertmanager:abc123", "state": "resolved", "occurrences": 1}]
 

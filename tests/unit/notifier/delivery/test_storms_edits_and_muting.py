@@ -299,6 +299,7 @@ def problem(**changes: Any) -> Labels:
         "kind": "problem.alert",
         "fingerprint": "f",
         "service": "tips",
+        "named_service": "tips",
     }
     return Labels(**{**values, **changes})
 
@@ -322,7 +323,7 @@ def test_the_default_inhibition_is_a_service_that_is_down() -> None:
     [rule] = read_inhibitions(DEFAULT_ROUTES.read_bytes(), name="default")
     down, slow = problem(alert="TipsDown", fingerprint="d"), problem(alert="TipsSlow")
     assert [rule.explains(down, slow), rule.explains(slow, down), rule.explains(down, down)] == [True, False, False]
-    assert rule.explains(down, problem(alert="RefundsSlow", service="refunds")) is False
+    assert rule.explains(down, problem(alert="RefundsSlow", named_service="refunds")) is False
     why = why_muted(slow, now=NOW, silences=(), inhibitions=(rule,), open_incidents=((9, down),))
     assert why == "inhibited by incident 9 (a service that is down explains its other alerts)"
 

@@ -64,19 +64,22 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(fingerprint, 7)) FROM unn
 _REPORT = """
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[],
-                         $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::text[])
+                         $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::text[],
+                         $16::timestamptz[], $17::text[])
          WITH ORDINALITY AS n (fingerprint, kind, severity, summary, details, service, environment, order_number, source,
-                               store_id, zone, link, occurred_at, instruction, responsible, position)
+                               store_id, zone, link, occurred_at, instruction, responsible, seen_at, named_service, position)
 ), fresh AS (
     SELECT * FROM new WHERE NOT EXISTS (SELECT FROM early_resolutions AS r
-                                        WHERE r.fingerprint = new.fingerprint AND r.at >= new.occurred_at)
+                                        WHERE r.fingerprint = new.fingerprint
+                                          AND r.at >= greatest(new.occurred_at, new.seen_at - interval '2 minutes'))
 ), before AS (
     SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
 ), kept AS (
     INSERT INTO incidents AS i (fingerprint, kind, severity, summary, details, service, environment, order_number, source, store_id,
-                                zone, link, first_seen_at, last_seen_at, instruction, responsible)
+                                zone, link, first_seen_at, last_seen_at, instruction, responsible, named_service)
     SELECT fingerprint, kind, severity, summary, details, service, environment, order_number, source, store_id, zone, link,
-           occurred_at, occurred_at, instruction, ARRAY(SELECT jsonb_array_elements_text(responsible::jsonb))
+           occurred_at, occurred_at, instruction, ARRAY(SELECT jsonb_array_elements_text(responsible::jsonb)),
+           named_service
     FROM fresh ORDER BY position
     ON CONFLICT (fingerprint) WHERE state <> 'resolved' DO UPDATE
     SET occurrences = i.occurrences + 1,
@@ -95,6 +98,7 @@ _SETTLE = """
 UPDATE incidents AS i SET state = 'resolved', resolved_at = o.at, resolved_by = o.actor, version = version + 1
 FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS o (fingerprint, at, actor)
 WHERE i.fingerprint = o.fingerprint AND i.state <> 'resolved' AND i.last_seen_at <= o.at
+  AND NOT EXISTS (SELECT FROM early_resolutions AS r WHERE r.fingerprint = o.fingerprint AND r.at >= o.at)
 RETURNING i.*
 """
 _SILENCES = """
@@ -218,7 +222,8 @@ class NotificationStore:
     async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
-        None: the problem was reported as over before, at a later moment than this report's; it is not opened.
+        None: the problem was reported as over before, at a later moment than this report's; it is not opened. A sender that says
+        clearly after that end (two minutes: clocks differ) that the problem lasts is believed.
         """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(
@@ -238,6 +243,8 @@ class NotificationStore:
             [fact.occurred_at for fact in facts],
             [fact.what_to_do for fact in facts],
             [json.dumps(fact.responsible) for fact in facts],
+            [fact.seen_at for fact in facts],
+            [named_service(fact) for fact in facts],
         )
         found = {row["fingerprint"]: row for row in rows}
         opened = [(found[fact.fingerprint]["id"], fact) for fact in facts if fact.fingerprint in found]
@@ -255,12 +262,12 @@ class NotificationStore:
     async def settle(self, ends: Sequence[tuple[str, str, str, datetime]]) -> list[Kept | None]:
         """Resolve the live incidents of (fingerprint, actor, summary, at), each fingerprint once; returns what they were, in that order.
 
-        None: there is none, or it was reported again after ``at``. The end is remembered: reports of the problem that are older
-        and still on their way in (another replica's, another Alertmanager's) open nothing.
+        None: there is none, it was reported again after ``at``, or this very end has come before. The end is remembered: reports of
+        the problem that are older and still on their way in (another replica's, another Alertmanager's) open nothing.
         """
         fingerprints, actors, moments = ([end[place] for end in ends] for place in (0, 1, 3))
-        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments)
         rows = await self._connection.fetch(_SETTLE, fingerprints, moments, actors)
+        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments)
         found = {row["fingerprint"]: row for row in rows}
         over = [(found[end[0]]["id"], end[1], "resolved", end[2]) for end in ends if end[0] in found]
         if over:
@@ -300,6 +307,11 @@ class NotificationStore:
         await outbox.add(self._connection, *envelopes)
 
 
+def named_service(fact: ProblemFact) -> str | None:
+    """Return the service of a problem, unless it is only guessed: what other systems' alerts do not name."""
+    return fact.named_service or (fact.service if fact.alert is None else None)
+
+
 def problem_of(row: Any) -> ProblemFact:
     """Read an incident's row back as the problem it is."""
     return ProblemFact(
@@ -319,11 +331,13 @@ def problem_of(row: Any) -> ProblemFact:
         environment=row["environment"],
         alert=row["details"].get("alert"),
         responsible=tuple(row["responsible"]),
+        named_service=row["named_service"],
     )
 
 
 def _labels_json(labels: Labels) -> dict[str, str]:
-    return {name: value for name, value in asdict(labels).items() if value is not None}
+    # Without what the release before this one does not know: it reads these back, too.
+    return {name: value for name, value in asdict(labels).items() if value is not None and name != "named_service"}
 
 
 def _kept(row: Any) -> Kept:

@@ -31,6 +31,9 @@ DELETE FROM early_resolutions WHERE fingerprint IN (
     SELECT fingerprint FROM early_resolutions WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
 )
 """
+_UNREAD = """
+DELETE FROM unread_alerts WHERE id IN (SELECT id FROM unread_alerts WHERE last_at < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+"""
 _POSTS = """
 DELETE FROM posts WHERE id IN (
     SELECT p.id FROM posts AS p
@@ -91,7 +94,7 @@ class Retention:
         oldest_kept = UUID(int=int(before.timestamp() * 1000) << 80)  # ids of notices begin with their milliseconds
         long_ago = now - self._keep_tickets
         due: list[tuple[str, object]] = [(_NOTICES, oldest_kept)]
-        due += [(each, before) for each in (_INCIDENTS, _POSTS, _DIGESTS, _ENDS)]
+        due += [(each, before) for each in (_INCIDENTS, _POSTS, _DIGESTS, _ENDS, _UNREAD)]
         due += [(each, long_ago) for each in (_TICKETS, _SILENCES, _OVERRIDES, _CALLS, _HANDOVERS)]
         for statement, limit in due:
             while count := await self._delete(statement, limit):

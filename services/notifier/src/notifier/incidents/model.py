@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from common.errors import Conflict, Unavailable
 
 Severity = Literal["critical", "warning", "info"]
-_RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
+RANK: Mapping[str, int] = {"info": 0, "warning": 1, "critical": 2}
 RecipeName: TypeAlias = Literal["retry_workflow", "restart_refund"]
 _PATHS: Mapping[RecipeName, str] = {
     "retry_workflow": "/admin/v1/workflows/{}/retry",
@@ -34,7 +34,8 @@ class ProblemFact:
     """A problem as somebody reports it. ``kind`` is what routes see (``problem.order_conflict``, ``workflow.crashed``).
 
     Reports with one ``fingerprint`` are one incident. ``summary`` and ``details`` hold no secret and no customer's data. ``environment``
-    is given where the report is about another one than this service's own; ``responsible`` are names of people to tag.
+    is given where the report is about another one than this service's own; ``responsible`` are names of people to tag. ``seen_at`` is
+    when a sender that repeats itself says that it lasts; ``named_service`` is the service where the sender named it and it is no guess.
     """
 
     kind: str
@@ -53,6 +54,8 @@ class ProblemFact:
     environment: str | None = None
     alert: str | None = None
     responsible: tuple[str, ...] = ()
+    seen_at: datetime | None = None
+    named_service: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ def should_notify(report: Reported, severity: str) -> Literal["opened", "escalat
     """Whether people hear of a report: when it opens an incident or makes it critical. Repeats are only counted."""
     if report.opened:
         return "opened"
-    if severity == "critical" and _RANK.get(report.severity_before or "critical", 2) < _RANK["critical"]:
+    if severity == "critical" and RANK.get(report.severity_before or "critical", 2) < RANK["critical"]:
         return "escalated"
     return None
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from common.ids import new_id
 from notifier.delivery.model import NewNotice
-from notifier.delivery.notifications import NotificationStore
+from notifier.delivery.notifications import NotificationStore, named_service
 from notifier.incidents.defects import live_defects, with_known_defect
 from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, recipe_of, should_notify
 from notifier.messages.document import Button, Document
@@ -249,6 +249,7 @@ class Problems:
             store_id=fact.store_id,
             zone=fact.zone,
             service=fact.service,
+            named_service=named_service(fact),
             alert=fact.alert,
             order_number=fact.order_number,
             fingerprint=fact.fingerprint,

@@ -1,117 +1,200 @@
-"""Alertmanager's webhook (version 4) as problems: each alert is one, under its own fingerprint."""
+"""Alertmanager's alerts as problems: each is one, under its own fingerprint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from common.http import Moment
+from common.clock import Clock
 from common.ids import derived_id
 from common.postgres import Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
-from notifier.incidents.model import ProblemFact, Severity
+from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Problems, Report, Resolution
+from notifier.inputs.alert import Alert, Notification
+from notifier.inputs.lenient import Vocabulary, first
+from notifier.inputs.unread import keep_unread
+from notifier.messages.words import Words
 
-_SEVERITIES: Mapping[str, Severity] = {"critical": "critical", "page": "critical", "info": "info", "none": "info"}
+SENDER = "alertmanager"
 _SHOWN_LABELS = 15
+_SHOWN_ANNOTATIONS = 5
+_LONGEST_LABEL = 300
+_LONGEST_TEXT = 4000
 _AT_A_TIME = 250
 _MOST_PEOPLE = 5
 _METHODS = ("method", "http_method")
-_ADDRESSES = ("url", "route", "path", "handler", "endpoint")
+_ADDRESSES = ("url", "uri", "route", "path", "handler", "endpoint")
 _RESPONSIBLE = ("responsible", "owner")
-_ELSEWHERE = {"alertname", "severity", "service", "environment", *_RESPONSIBLE}
-
-
-class AlertmanagerAlert(BaseModel):
-    """One alert of Alertmanager's webhook, version 4."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-    startsAt: Moment  # noqa: N815 - Alertmanager's own name
-    endsAt: Moment | None = None  # noqa: N815 - as above
-    generatorURL: str | None = None  # noqa: N815 - as above
-    fingerprint: str = Field(min_length=1, max_length=200)
+_SEVERITY = ("severity", "priority")
+_ENVIRONMENT = ("environment", "env")
+_ELSEWHERE = {"alertname", "service", "source", "store_id", "zone", *_SEVERITY, *_ENVIRONMENT, *_RESPONSIBLE}
+_TEXTS = ("summary", "message", "description", "title")
+_LINKS = ("sentry_url", "runbook_url")
+# Labels that tell where it is, before those that only tell which exporter saw it.
+_TELLING = (
+    *("cluster", "namespace", "pod", "container", "deployment", "statefulset", "daemonset", "node", "instance"),
+    *("host", "queue", "database", "job_name", "job"),
+)
 
 
 class IngestAlerts:
     """Alertmanager repeats a notification until it gets a 2xx, and while an alert lasts: repeats change nothing but counters."""
 
-    def __init__(self, *, problems: Problems, database: Database, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        problems: Problems,
+        database: Database,
+        clock: Clock,
+        vocabulary: Vocabulary,
+        words: Words,
+        wake: Callable[[], None],
+    ) -> None:
         self._problems = problems
         self._database = database
+        self._clock = clock
+        self._vocabulary = vocabulary
+        self._words = words
         self._wake = wake
 
-    async def __call__(self, alerts: Sequence[AlertmanagerAlert], *, traceparent: str | None) -> tuple[int, ...]:
-        """Take all alerts of a notification in; returns the ids of the incidents they are.
+    async def __call__(
+        self, notification: Notification, *, content: bytes, traceparent: str | None
+    ) -> tuple[tuple[int, ...], int]:
+        """Take a notification in; returns the ids of the incidents that its alerts are, and how many were not taken.
 
-        A large notification is several transactions: each holds a lock an alert, and the server has room for some thousands. When a
-        later one fails, Alertmanager repeats the whole, and the earlier alerts are only counted again.
+        What is not taken is kept first, and a person is told. A large notification is several transactions: each holds a lock an
+        alert, and the server has room for some thousands. When a later one fails, Alertmanager repeats the whole, and the earlier
+        alerts are only counted again. Critical ones go first.
         """
+        now = self._clock.now()
         incidents: list[int] = []
-        # Sorted: two notifications with the same alerts would otherwise lock incidents crosswise.
-        ordered = sorted(alerts, key=lambda each: each.fingerprint)
+        not_taken = len(notification.unread) + notification.lost
+        if not_taken:
+            incidents += await self._keep(notification, not_taken, content, now=now)
+        urgent = {alert.fingerprint for alert in notification.alerts if not alert.over and self._is_critical(alert)}
+        ordered = sorted(notification.alerts, key=lambda each: (each.fingerprint not in urgent, each.fingerprint))
         for start in range(0, len(ordered), _AT_A_TIME):
-            incidents.extend(await self._take(ordered[start : start + _AT_A_TIME], traceparent=traceparent))
+            incidents += await self._take(ordered[start : start + _AT_A_TIME], now=now, traceparent=traceparent)
             self._wake()
-        return tuple(incidents)
+        return tuple(incidents), not_taken
 
-    async def _take(self, alerts: Sequence[AlertmanagerAlert], *, traceparent: str | None) -> list[int]:
+    def _is_critical(self, alert: Alert) -> bool:
+        return self._vocabulary.severity(first(alert.labels, _SEVERITY)) == "critical"
+
+    async def _keep(self, notification: Notification, count: int, content: bytes, *, now: datetime) -> list[int]:
+        reason = "parts" if notification.readable else ("cut" if notification.alerts else "format")
+        if notification.lost and notification.readable:
+            reason = "left_out"
+        async with self._database.transaction() as connection:
+            report = await keep_unread(
+                connection,
+                sender=SENDER,
+                reason=reason,
+                count=count,
+                content=content,
+                parts=notification.unread,
+                now=now,
+                words=self._words,
+            )
+            incidents = await self._problems.ingest(NotificationStore(connection), [report])
+        self._wake()
+        return [incident for incident in incidents if incident is not None]
+
+    async def _take(self, alerts: Sequence[Alert], *, now: datetime, traceparent: str | None) -> list[int]:
         entries: list[Report | Resolution] = []
         for alert in alerts:
             fingerprint = f"alertmanager:{alert.fingerprint}"
-            event_id = derived_id("alertmanager", alert.fingerprint, alert.startsAt.isoformat(), alert.status)
-            if alert.status == "resolved":
-                at = alert.endsAt or alert.startsAt
+            begins = alert.begins or now
+            event_id = derived_id("alertmanager", alert.fingerprint, begins.isoformat(), str(alert.over))
+            if alert.over:
                 entries.append(
                     Resolution(
-                        fingerprint=fingerprint, actor="alertmanager", summary="resolved", at=at, event_id=event_id
+                        fingerprint=fingerprint,
+                        actor="alertmanager",
+                        summary="resolved",
+                        at=max(alert.ends or now, begins),
+                        event_id=event_id,
                     )
                 )
             else:
-                entries.append(Report(fact=problem_of(alert, fingerprint), event_id=event_id, traceparent=traceparent))
+                fact = problem_of(alert, fingerprint, now=now, vocabulary=self._vocabulary, words=self._words)
+                entries.append(Report(fact=fact, event_id=event_id, traceparent=traceparent))
         async with self._database.transaction() as connection:
             incidents = await self._problems.ingest(NotificationStore(connection), entries)
         return [incident for incident in incidents if incident is not None]
 
 
-def problem_of(alert: AlertmanagerAlert, fingerprint: str) -> ProblemFact:
-    """Return the problem that an alert is: annotations ``summary``, ``description``, ``runbook_url``; the labels are details.
+def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Vocabulary, words: Words) -> ProblemFact:
+    """Return the problem that an alert is.
 
+    Annotation ``summary``, else ``message``, ``description`` or ``title`` says what it is; ``description`` besides is what to do;
+    ``sentry_url`` or ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is.
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
     """
-    labels, annotations = alert.labels, alert.annotations
-    name = labels.get("alertname", "alert")
-    request = " ".join(
-        value
-        for names in (_METHODS, _ADDRESSES)
-        if (value := next((labels[each] for each in names if labels.get(each)), ""))
-    )
-    shown_elsewhere = _ELSEWHERE | ({*_METHODS, *_ADDRESSES} if request else set())
-    shown = {"request": scrub_text(request)} if request else {}
-    shown |= {label: scrub_text(value) for label, value in labels.items() if label not in shown_elsewhere}
-    responsible = next((labels[each] for each in _RESPONSIBLE if labels.get(each)), "")
-    description = annotations.get("description")
+    labels = {name: scrub_text(text[:_LONGEST_LABEL]) for name, text in alert.labels.items()}
+    annotations = {name: scrub_text(text[:_LONGEST_TEXT]) for name, text in alert.annotations.items()}
+    name = labels.get("alertname", "").strip() or "alert"
+    chosen = next((each for each in _TEXTS if annotations.get(each, "").strip()), None)
+    summary, _, rest = ("" if chosen is None else annotations[chosen].strip()).partition("\n")
+    what_to_do = "" if chosen == "description" else annotations.get("description", "").strip()
+    environment, unknown = vocabulary.environment(first(labels, _ENVIRONMENT))
+    responsible = first(labels, _RESPONSIBLE)
+    details = {"alert": name}
+    request, used = _request(labels)
+    if request:
+        details["request"] = request
+    if unknown is not None:
+        details["environment"] = unknown
+    if rest.strip() and what_to_do:
+        details["text"] = rest.strip()
+    details |= _shown(labels, _ELSEWHERE | used, words=words)
+    details |= _others(annotations, chosen)
     return ProblemFact(
         kind="problem.alert",
-        severity=_SEVERITIES.get(labels.get("severity", ""), "warning"),
+        severity=vocabulary.severity(first(labels, _SEVERITY)),
         fingerprint=fingerprint,
-        summary=scrub_text(annotations.get("summary") or name),
-        service=labels.get("service") or labels.get("job") or "prometheus",
-        occurred_at=alert.startsAt,
-        details={"alert": name, **dict(list(shown.items())[:_SHOWN_LABELS])},
+        summary=summary.strip() or name,
+        service=first(labels, ("service", "job")) or "prometheus",
+        named_service=first(labels, ("service",)) or None,
+        occurred_at=alert.begins or now,
+        seen_at=now,
+        details=details,
         source=labels.get("source"),
         store_id=labels.get("store_id"),
         zone=labels.get("zone"),
-        link=annotations.get("runbook_url") or alert.generatorURL,
-        what_to_do=scrub_text(description) if description else None,
-        environment=labels.get("environment"),
+        link=first(alert.annotations, _LINKS)[: _LONGEST_LABEL * 3] or (alert.generator or "")[:2000] or None,
+        what_to_do=what_to_do or rest.strip() or None,
+        environment=environment,
         alert=name,
         responsible=tuple(each.strip() for each in responsible.split(",") if each.strip())[:_MOST_PEOPLE],
     )
+
+
+def _request(labels: Mapping[str, str]) -> tuple[str, set[str]]:
+    """Return method and address of the request that an alert is about, and the labels that say so: only of a path or an address."""
+    address = next(
+        (each for each in _ADDRESSES if labels.get(each, "").startswith("/") or "://" in labels.get(each, "")), None
+    )
+    if address is None:
+        return "", set()
+    method = next((each for each in _METHODS if labels.get(each)), None)
+    shown = labels[address].partition("?")[0]
+    return (f"{labels[method]} {shown}", {method, address}) if method is not None else (shown, {address})
+
+
+def _shown(labels: Mapping[str, str], elsewhere: set[str], *, words: Words) -> dict[str, str]:
+    """Return the labels that a message shows, and how many more there are."""
+    left = [each for each in labels if each not in elsewhere]
+    ordered = sorted(left, key=lambda each: _TELLING.index(each) if each in _TELLING else len(_TELLING))
+    shown = {each: labels[each] for each in ordered[:_SHOWN_LABELS]}
+    if len(ordered) > _SHOWN_LABELS:
+        shown["labels"] = words["labels.more"].format(count=len(ordered) - _SHOWN_LABELS)
+    return shown
+
+
+def _others(annotations: Mapping[str, str], chosen: str | None) -> dict[str, str]:
+    names = [each for each in annotations if each not in {chosen, "description", *_LINKS}]
+    return {each: annotations[each].strip() for each in names[:_SHOWN_ANNOTATIONS] if annotations[each].strip()}

@@ -1,30 +1,55 @@
-"""The webhooks of Alertmanager and Sentry. A repeated notification changes nothing but counters."""
+"""The webhooks of Alertmanager and Sentry, and what of them could not be read. A repeated notification changes nothing but counters."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from common.http import INTERNAL, Request, Route
-from notifier.inputs.alertmanager import AlertmanagerAlert, IngestAlerts
+from common.clock import Clock
+from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized
+from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, decode_cursor, page_of
+from common.http.endpoint import authorize
+from common.postgres import Database
+from notifier.inputs.alert import count_beginnings, read_notification
+from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.sentry import IngestSentry
+from notifier.inputs.unread import unread
+
+LARGEST = 16 * 1024**2
+"""Bytes of a notification that are read; of what is behind them only alerts are counted."""
+_LARGEST_COUNTED = 4 * LARGEST
+_SIGNATURE = "Sentry-Hook-Signature"
+
+
+class Unreadable(InvalidInput):
+    """Nothing in the body could be read; it is kept, and a person is told."""
+
+    code = "unreadable_notification"
 
 
 class AlertmanagerNotification(BaseModel):
-    """Alertmanager's webhook body, version 4; other fields are ignored."""
+    """A body in the form of Alertmanager's webhook, read leniently: what is missing or odd does not keep the rest from being taken."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
 
-    version: Literal["4"] = "4"
-    status: Literal["firing", "resolved"]
-    alerts: list[AlertmanagerAlert] = Field(max_length=5000)
+    alerts: Any = Field(
+        default=None,
+        description="alerts with `status`, `labels`, `annotations`, `startsAt`, `endsAt`, `generatorURL`, `fingerprint`",
+    )
+    truncatedAlerts: Any = Field(default=None, description="how many the sender left out")  # noqa: N815 - Alertmanager's own
 
 
 class AlertsTaken(BaseModel):
-    """The incidents that the alerts are."""
+    """The incidents that the alerts are, and how many parts were not taken: those are kept, and a person is told."""
 
     incidents: list[int]
+    not_taken: int = 0
 
 
 class SentryNotification(BaseModel):
@@ -32,9 +57,9 @@ class SentryNotification(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    action: str | None = None
-    data: dict[str, Any] | None = None
-    event: dict[str, Any] | None = None
+    action: Any = None
+    data: Any = None
+    event: Any = None
 
 
 class SentryTaken(BaseModel):
@@ -42,40 +67,118 @@ class SentryTaken(BaseModel):
 
     incidents: list[int]
     endangered_order: str | None
+    not_taken: int = 0
+
+
+class UnreadAlert(BaseModel):
+    """A notification of which `parts` were not taken; `text` is what they were, without contacts."""
+
+    id: int
+    sender: str
+    reason: str
+    parts: int
+    text: Annotated[str, CONTENT]
+    seen: int
+    first_at: datetime
+    last_at: datetime
 
 
 class InputRoutes:
     """The handlers; ``routes`` is the table of them."""
 
-    def __init__(self, *, ingest_alerts: IngestAlerts, ingest_sentry: IngestSentry) -> None:
+    def __init__(
+        self,
+        *,
+        ingest_alerts: IngestAlerts,
+        ingest_sentry: IngestSentry,
+        tokens: TokenBook,
+        sentry_secret: SecretStr | None,
+        database: Database,
+        clock: Clock,
+    ) -> None:
         self._ingest_alerts = ingest_alerts
         self._ingest_sentry = ingest_sentry
+        self._tokens = tokens
+        self._sentry_secret = sentry_secret
+        self._database = database
+        self._clock = clock
 
-    async def alertmanager(self, request: Request[AlertmanagerNotification, None]) -> AlertsTaken:
+    async def alertmanager(self, request: web.Request) -> web.StreamResponse:
         """Take a notification of Alertmanager in."""
-        incidents = await self._ingest_alerts(request.body.alerts, traceparent=request.raw.headers.get("traceparent"))
-        return AlertsTaken(incidents=list(incidents))
-
-    async def sentry(self, request: Request[SentryNotification, None]) -> SentryTaken:
-        """Take a notification of Sentry in."""
-        incidents, endangered = await self._ingest_sentry(
-            request.body.model_dump(), traceparent=request.raw.headers.get("traceparent")
+        authorize(request, tokens=self._tokens, demanded=INTERNAL)
+        content, cut_off = await _body(request)
+        notification = read_notification(content, now=self._clock.now(), cut_off=cut_off)
+        incidents, not_taken = await self._ingest_alerts(
+            notification, content=content, traceparent=request.headers.get("traceparent")
         )
-        return SentryTaken(incidents=list(incidents), endangered_order=endangered)
+        if not (notification.readable or notification.alerts):
+            raise Unreadable("the body is no notification of Alertmanager; it is kept, and a person is told")
+        return _answer(AlertsTaken(incidents=list(incidents), not_taken=not_taken))
+
+    async def sentry(self, request: web.Request) -> web.StreamResponse:
+        """Take a notification of Sentry in: signed by Sentry, or with a token."""
+        content, _ = await _body(request)
+        if _SIGNATURE in request.headers:
+            self._check_signature(content, request.headers[_SIGNATURE])
+        else:
+            authorize(request, tokens=self._tokens, demanded=INTERNAL)
+        try:
+            notification = json.loads(content.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            notification = None
+        taken = await self._ingest_sentry(
+            notification,
+            content=content,
+            at=_hook_time(request.headers.get("Sentry-Hook-Timestamp"), now=self._clock.now()),
+            resource=request.headers.get("Sentry-Hook-Resource"),
+            traceparent=request.headers.get("traceparent"),
+        )
+        if notification is None:
+            raise Unreadable("the body is no notification of Sentry; it is kept, and a person is told")
+        answer = SentryTaken(
+            incidents=list(taken.incidents), endangered_order=taken.endangered, not_taken=taken.not_taken
+        )
+        return _answer(answer)
+
+    async def unread(self, request: Request[None, PageQuery]) -> Page[UnreadAlert]:
+        """Answer what was not taken, newest first."""
+        position = decode_cursor(request.query.cursor, int)
+        async with self._database.acquire() as connection:
+            rows = await unread(
+                connection, before=None if position is None else position[0], limit=request.query.limit + 1
+            )
+        fields = UnreadAlert.model_fields
+        return page_of(
+            rows,
+            limit=request.query.limit,
+            item=lambda row: UnreadAlert(**{name: row[name] for name in fields}),
+            key=lambda row: (row["id"],),
+        )
+
+    def _check_signature(self, content: bytes, given: str) -> None:
+        if self._sentry_secret is None:
+            raise Unauthorized("no secret of Sentry's is known here")
+        expected = hmac.new(self._sentry_secret.get_secret_value().encode(), content, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(expected.encode(), given.strip().encode("utf-8", "replace")):
+            raise Unauthorized("the signature does not fit")
 
     def routes(self) -> list[Route]:
-        """Return the routes that other systems call."""
+        """Return the routes that other systems call, and the list of what was not taken."""
+        errors: tuple[type[SuiteError], ...] = (Unauthorized, Forbidden, Unreadable)
         return [
             Route(
                 method="POST",
                 path="/alerts/v1/alertmanager",
                 handler=self.alertmanager,
-                summary="Alertmanager's webhook, version 4",
-                description="Each alert is an incident under its own fingerprint; repeated notifications are only counted.",
+                summary="Alertmanager's webhook, from whoever speaks it",
+                description=(
+                    "Each alert is an incident under its own fingerprint; repeated notifications are only counted. Up to 16 MiB; "
+                    "what is no alert is kept, counted in `not_taken` and told. Role: internal."
+                ),
                 request=AlertmanagerNotification,
                 response=AlertsTaken,
-                roles=INTERNAL,
-                any_query=True,
+                errors=errors,
+                raw=True,
                 tags=("alerts",),
             ),
             Route(
@@ -84,13 +187,51 @@ class InputRoutes:
                 handler=self.sentry,
                 summary="Sentry's webhook",
                 description=(
-                    "Issue alerts, errors and issues. A front end's error that carries an order (`order`, or `basket` with `customer` and "
-                    "`address`, in `extra` or as contexts) becomes an endangered order."
+                    "Issues, errors, issue alerts and metric alerts of the integration platform, signed (`Sentry-Hook-Signature`), and "
+                    "notifications of the older plugin, with a token of the role internal. A front end's error that carries an order "
+                    "(`order`, or `basket` with `customer` and `address`, in `extra` or as contexts) becomes an endangered order."
                 ),
                 request=SentryNotification,
                 response=SentryTaken,
-                roles=INTERNAL,
-                any_query=True,
+                errors=errors,
+                raw=True,
                 tags=("alerts",),
             ),
+            Route(
+                method="GET",
+                path="/admin/v1/unread-alerts",
+                handler=self.unread,
+                summary="What was not taken of other systems' alerts",
+                query=PageQuery,
+                response=Page[UnreadAlert],
+                roles=OPERATOR,
+                tags=("admin",),
+            ),
         ]
+
+
+def _answer(taken: AlertsTaken | SentryTaken) -> web.Response:
+    said = taken.model_dump(exclude=None if taken.not_taken else {"not_taken"})
+    return web.json_response(said, headers={"Cache-Control": "no-store"})
+
+
+async def _body(request: web.Request) -> tuple[bytes, int]:
+    """Return the body's first bytes, and how many alerts there are behind them."""
+    content, rest, left_out = bytearray(), 0, b""
+    async for chunk in request.content.iter_chunked(1024**2):
+        room = LARGEST - len(content)
+        content += chunk[:room]
+        if len(chunk) > room:
+            left_out = left_out[-9:] + chunk[room:]
+            rest += count_beginnings(left_out)
+        if request.content.total_bytes > _LARGEST_COUNTED:
+            rest = max(rest, 1)
+            break
+    return bytes(content), rest
+
+
+def _hook_time(header: str | None, *, now: datetime) -> datetime:
+    """Return when Sentry says that it happened (whole seconds: their end), never later than now."""
+    if header is None or not (header.isascii() and header.isdigit() and len(header) <= 11):
+        return now
+    return min(now, datetime.fromtimestamp(int(header) + 1, UTC))

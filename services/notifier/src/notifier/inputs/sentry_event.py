@@ -1,6 +1,7 @@
 """What a notification of Sentry says: the problem, and, where the front end attached one, the basket that could not be placed.
 
-Both of Sentry's shapes are read: the integration platform's (``data.event`` or ``data.issue``) and the older plugin's (``event``). The
+All of Sentry's shapes are read: the integration platform's (``data.event``, ``data.error``, ``data.issue``, ``data.metric_alert``) and the
+older plugin's (``event``). The
 front end attaches the order to its error as ``order`` (the body that it sent or would have sent), or as ``basket`` or ``cart`` (a list of
 positions, or an object that has one) with ``customer`` and ``address`` beside it, and the server's words as ``answer`` or ``response``;
 all of it in ``extra`` or as contexts, as objects or as JSON text.
@@ -9,14 +10,21 @@ all of it in ``extra`` or as contexts, as objects or as JSON text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from notifier.inputs.lenient import clean, moment_of, text_of
 
 _BASKETS = ("basket", "cart")
 _POSITIONS = ("positions", "items")
 _ANSWERS = ("answer", "response")
+_ENDS = frozenset({"resolved", "ignored", "archived"})
+_NEITHER = frozenset({"assigned", "unassigned"})
+_QUIET = frozenset({"installation", "comment", "seer", "preprod_artifact"})
+_SLUG = re.compile(r"/projects/[^/]+/([^/]+)/")
 _BESIDE = ("customer", "address", "externalId", "comment", "payment", "manager", "managerId")
 
 
@@ -33,7 +41,8 @@ class LostBasket:
 class SentryEvent:
     """One notification. ``issue`` groups events of one kind; ``basket`` is None where none is attached.
 
-    ``request`` is method and address (without its query) of the request that failed; ``responsible`` comes from the tag of that name.
+    ``request`` is method and address (without its query) of the request that failed; ``responsible`` comes from the tag of that name;
+    ``text`` is what a metric alert says.
     """
 
     event_id: str
@@ -48,35 +57,93 @@ class SentryEvent:
     request: str | None = None
     environment: str | None = None
     responsible: tuple[str, ...] = ()
+    text: str | None = None
 
 
-def read(notification: Mapping[str, Any], *, now: datetime) -> SentryEvent | None:
-    """Read a notification; None when it is about no error (an installation, a comment)."""
+def is_quiet(notification: Mapping[str, Any], resource: str | None) -> bool:
+    """Whether a notification is about no error on purpose: an installation, a comment, somebody who was assigned."""
     data = _dict(notification.get("data"))
+    return (
+        (resource or "").casefold() in _QUIET
+        or not _QUIET.isdisjoint(data)
+        or (_dict(data.get("issue")) != {} and text_of(notification.get("action")).strip().casefold() in _NEITHER)
+    )
+
+
+def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None = None) -> SentryEvent | None:
+    """Read a notification; None when it is about no error. ``at`` is when the hook says that it happened.
+
+    What a person did to an issue (resolved, archived, opened anew) has the hook's time: an issue's ``lastSeen`` is older.
+    """
+    data = _dict(notification.get("data"))
+    metric = _dict(data.get("metric_alert"))
+    if metric:
+        return _metric(notification, data, metric, at=at or now)
     event = _dict(data.get("event")) or _dict(notification.get("event")) or _dict(data.get("error"))
     issue = _dict(data.get("issue"))
     subject = event or issue
     identity = _text(event.get("event_id") or event.get("id") or issue.get("id"))
-    if not subject or identity is None:
+    action = text_of(notification.get("action")).strip().casefold()
+    if not subject or identity is None or (not event and action in _NEITHER):
         return None
-    project = event.get("project_name") or event.get("project") or notification.get("project") or issue.get("project")
-    if isinstance(project, Mapping):
-        project = project.get("slug")
+    of_a_person = not event and action in _ENDS | {"unresolved"}
+    seen = moment_of(subject.get("datetime") or subject.get("lastSeen") or subject.get("timestamp"), now=now)
     return SentryEvent(
         event_id=identity,
         issue=_text(event.get("issue_id") or event.get("groupID") or issue.get("id") or notification.get("id"))
         or identity,
         title=_text(subject.get("title") or subject.get("message") or notification.get("message")) or "error",
         level=_text(subject.get("level") or notification.get("level")) or "error",
-        project=_text(project) or "sentry",
-        occurred_at=_time(subject.get("datetime") or subject.get("lastSeen"), now),
-        resolved=notification.get("action") in {"resolved", "ignored", "archived"},
+        project=_project(notification, event, issue),
+        occurred_at=(at or now) if of_a_person or seen is None else seen,
+        resolved=action in _ENDS and not event,
         link=_text(event.get("web_url") or issue.get("web_url") or issue.get("permalink") or notification.get("url")),
         basket=_basket(event),
         request=_request(event),
-        environment=_text(event.get("environment") or _tags(event).get("environment")),
+        environment=_text(event.get("environment") or _tags(event).get("environment") or _tags(event).get("env")),
         responsible=tuple(part.strip() for part in _tags(event).get("responsible", "").split(",") if part.strip())[:5],
     )
+
+
+def _metric(
+    notification: Mapping[str, Any], data: Mapping[str, Any], metric: Mapping[str, Any], *, at: datetime
+) -> SentryEvent:
+    """Read a metric alert: its action is how grave it is, and "resolved" is its end."""
+    rule = _dict(metric.get("alert_rule"))
+    identity = _text(rule.get("id") or metric.get("identifier") or metric.get("id")) or "metric"
+    projects = metric.get("projects") or rule.get("projects")
+    action = text_of(notification.get("action")).strip().casefold() or "critical"
+    return SentryEvent(
+        event_id=f"metric-{_text(metric.get('id')) or identity}-{action}",
+        issue=f"metric-{identity}",
+        title=_text(data.get("description_title") or metric.get("title") or rule.get("name")) or "metric alert",
+        level="warning" if action == "warning" else "critical",
+        project=next(filter(None, map(_text, projects)), "sentry") if isinstance(projects, list) else "sentry",
+        occurred_at=at,
+        resolved=action in _ENDS,
+        link=_text(data.get("web_url")),
+        basket=None,
+        environment=_text(rule.get("environment")),
+        text=_text(data.get("description_text")),
+    )
+
+
+def _project(notification: Mapping[str, Any], event: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
+    """Return the project's short name; an event of the integration platform has only a number, and the name in its address."""
+    for value in (
+        event.get("project_name"),
+        event.get("project_slug"),
+        notification.get("project_slug"),
+        issue.get("project"),
+        event.get("project"),
+        notification.get("project"),
+    ):
+        found = _text(_dict(value).get("slug") or _dict(value).get("name") if isinstance(value, Mapping) else value)
+        if found is not None and not found.isdecimal():
+            return found
+    slug = _SLUG.search(text_of(event.get("url")))
+    numbered = event.get("project") or notification.get("project")
+    return slug[1] if slug is not None else _text(numbered) or "sentry"
 
 
 def _request(event: Mapping[str, Any]) -> str | None:
@@ -154,12 +221,6 @@ def _dict(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return str(value)[:500] if isinstance(value, str | int) and str(value) else None
-
-
-def _time(value: Any, now: datetime) -> datetime:
-    try:
-        found = datetime.fromisoformat(str(value))
-        return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # the latter: the year 1 or 9999, on the wrong side of the zone
-        return now
+    return (
+        clean(str(value)[:500]) if isinstance(value, str | int) and not isinstance(value, bool) and str(value) else None
+    )

@@ -26,7 +26,7 @@ from notifier.messages.document import (
 from notifier.messages.words import Words
 from notifier.people.model import Person
 
-_MOST_DETAILS = 20
+_MOST_DETAILS = 24
 _LONGEST_VALUE = 500
 _LONGEST_INSTRUCTION = 2000
 _LONGEST_NAME = 40
@@ -103,12 +103,10 @@ def render_problem(
     if transition != "resolved":
         if people:
             lines.append((plain(f"{words['responsible']}: "), *_tagged(people)))
-        lines.extend(
-            (plain(f"{_short(words.label(name))}: "), plain(value if of_an_order else _short(value)))
-            for name, value in list(fact.details.items())[:_MOST_DETAILS]
-        )
+        for name, value in list(fact.details.items())[:_MOST_DETAILS]:
+            lines.extend(_lines(plain(f"{_short(words.label(name))}: "), value if of_an_order else _short(value)))
         if fact.what_to_do:
-            lines.append((bold(f"{words['what_to_do']}:"), plain(f" {shorten(fact.what_to_do, _LONGEST_INSTRUCTION)}")))
+            lines.extend(_lines(bold(f"{words['what_to_do']}:"), f" {shorten(fact.what_to_do, _LONGEST_INSTRUCTION)}"))
     if links:
         lines.append(links)
     again = (plain("№ "), code(fact.order_number), plain(" · "), *title) if fact.order_number else title
@@ -236,6 +234,12 @@ def _tagged(people: Sequence[Person]) -> Line:
         spans += [plain(", ")] if spans else []
         spans.append(Span(one_line(_short(person.name)), handles=handles))
     return tuple(spans)
+
+
+def _lines(heading: Span, text: str) -> list[Line]:
+    """Return a text under a heading, its lines as they are."""
+    first, *others = [line for line in text.splitlines() if line.strip()] or [""]
+    return [(heading, plain(first)), *((plain(line),) for line in others)]
 
 
 def _short(text: str) -> str:

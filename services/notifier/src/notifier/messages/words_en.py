@@ -189,5 +189,16 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "digest.kinds": "By kind",
         "digest.worst": "The gravest that are open",
         "digest.all": "All",
+        "unread.summary": "Not taken from {sender}: {count}",
+        "unread.do": "look at what came (GET /admin/v1/unread-alerts) and mend its sender; look the alerts up there.",
+        "unread.parts": "a part of the notification is no alert",
+        "unread.cut": "the notification did not come whole, or is too large",
+        "unread.format": "the notification could not be read",
+        "unread.left_out": "the sender did not send all alerts",
+        "unread.resource": "an unknown kind of notification",
+        "unread": "Kept under number",
+        "labels": "Other labels",
+        "labels.more": "+{count} more",
+        "text": "Details",
     }
 )

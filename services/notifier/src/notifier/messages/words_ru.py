@@ -189,5 +189,16 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "digest.kinds": "По видам",
         "digest.worst": "Самые важные из открытых",
         "digest.all": "Все",
+        "unread.summary": "Не принято от {sender}: {count}",
+        "unread.do": "посмотреть, что пришло (GET /admin/v1/unread-alerts), и поправить отправителя; сами оповещения посмотреть у него.",
+        "unread.parts": "часть уведомления — не оповещения",
+        "unread.cut": "уведомление пришло не целиком или слишком велико",
+        "unread.format": "уведомление не удалось прочитать",
+        "unread.left_out": "отправитель прислал не все оповещения",
+        "unread.resource": "неизвестный вид уведомления",
+        "unread": "Сохранено под номером",
+        "labels": "Прочие метки",
+        "labels.more": "+{count} ещё",
+        "text": "Подробности",
     }
 )

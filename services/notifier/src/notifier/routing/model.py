@@ -31,7 +31,10 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What routes, silences and inhibitions look at. ``alert`` is an alert's own name at Alertmanager."""
+    """What routes, silences and inhibitions look at. ``alert`` is an alert's own name at Alertmanager.
+
+    ``named_service`` is the service where the sender named it, and it is no guess.
+    """
 
     environment: str
     kind: str
@@ -40,6 +43,7 @@ class Labels:
     store_id: str | None = None
     zone: str | None = None
     service: str | None = None
+    named_service: str | None = None
     alert: str | None = None
     order_number: str | None = None
     fingerprint: str | None = None
@@ -162,6 +166,7 @@ def labels_of(row: Any) -> Labels:
         store_id=row["store_id"],
         zone=row["zone"],
         service=row["service"],
+        named_service=row["named_service"],
         alert=row["details"].get("alert"),
         order_number=row["order_number"],
         fingerprint=row["fingerprint"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from notifier.incidents.model import RANK
 from notifier.routing.model import Labels, fits
 
 Purpose = Literal["silence", "maintenance"]
@@ -37,13 +38,20 @@ class Inhibition:
     equal: tuple[str, ...] = ()
 
     def explains(self, source: Labels, target: Labels) -> bool:
-        """Whether one problem mutes the other; none does so to itself."""
+        """Whether one problem mutes the other; none does so to itself, nor to a graver one, and what is not known is not equal."""
         return (
             source.fingerprint != target.fingerprint
             and fits(self.source, source)
             and fits(self.target, target)
-            and all(getattr(source, name) == getattr(target, name) for name in self.equal)
+            and RANK.get(source.severity, 0) >= RANK.get(target.severity, 2)
+            and all(_same(source, target, name) for name in self.equal)
         )
+
+
+def _same(source: Labels, target: Labels, name: str) -> bool:
+    field = "named_service" if name == "service" else name
+    value = getattr(source, field)
+    return bool(value) and value == getattr(target, field)
 
 
 def silence_of(row: Any) -> Silence:

@@ -9,7 +9,10 @@ from typing import Any
 
 import yaml
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+from suite_local.errors import SuiteLocalError
+from suite_local.paths import repository_root
+
+DEPLOY = repository_root() / "deploy"
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\}")
 
 
@@ -36,6 +39,19 @@ def kubernetes_environment(name: str) -> dict[str, str]:
     return {**told, **(_variables(secret) if secret.exists() else {})}
 
 
+def files_of(compose: Mapping[str, Any], container: str) -> dict[str, str]:
+    """What lies in a container's /run/suite, by name."""
+    mounted = compose["services"][container].get("configs", ())
+    return {Path(each["target"]).name: compose["configs"][each["source"]]["content"] for each in mounted}
+
+
+def on_this_host(value: str, addresses: Mapping[str, str]) -> str:
+    """Return a container's value with other addresses and paths: the longest that are named first."""
+    for there in sorted(addresses, key=len, reverse=True):
+        value = value.replace(there, addresses[there])
+    return value
+
+
 def _variables(file: Path) -> dict[str, str]:
     pairs = (line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
     return {name: value for name, value in pairs}  # noqa: C416 - dict() would take lists for the pairs only untyped
@@ -53,6 +69,6 @@ def _fill(value: Any, values: Mapping[str, str]) -> Any:
 
 def _replacement(found: re.Match[str], values: Mapping[str, str]) -> str:
     value = values.get(found["name"], "")
-    if found["kind"] == ":?":
-        assert value, f"{found['name']} is required by compose.yaml and not in .env.example"
+    if found["kind"] == ":?" and not value:
+        raise SuiteLocalError(f"{found['name']} is required by compose.yaml and not in .env.example")
     return value or (found["rest"] if found["kind"] == ":-" else "")

@@ -1,0 +1,139 @@
+"""Alertmanager's webhook as it comes from whoever speaks its format, item by item: what fits is an alert, the rest is kept as it came."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from notifier.inputs.lenient import moment_of, text_of, texts_of
+
+_OVER = frozenset({"resolved", "ok", "normal", "inactive", "closed", "recovered"})
+_LONGEST_FINGERPRINT = 200
+_LIST = re.compile(rb'"alerts"\s*:\s*\[')
+_NEXT = re.compile(r"\s*([,\]])")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert. ``begins`` and ``ends`` are never later than now; None where none that can be meant was given."""
+
+    fingerprint: str
+    over: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    begins: datetime | None = None
+    ends: datetime | None = None
+    generator: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What a notification holds. ``unread`` are its parts that are no alerts, as text; ``lost`` counts what is not even there.
+
+    ``readable``: it was JSON, whole, with a list of alerts.
+    """
+
+    alerts: tuple[Alert, ...] = ()
+    unread: tuple[str, ...] = ()
+    lost: int = 0
+    readable: bool = True
+
+
+def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Notification:
+    """Read a notification. ``cut_off``: so many alerts came behind ``content``, which ends where no more was taken.
+
+    Of a body that is cut or broken every whole alert before the break is read.
+    """
+    whole = True
+    try:
+        document: Any = json.loads(content.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        document, whole = _whole_alerts(content)
+    items, common, truncated, readable = _items(document)
+    alerts: list[Alert] = []
+    unread: list[str] = []
+    for item in items:
+        if isinstance(item, Mapping):
+            alerts.append(_alert(item, common, now=now))
+        else:
+            unread.append(text_of(item))
+    if not readable:
+        unread.append(content[:20_000].decode("utf-8", "replace"))
+    lost = truncated + cut_off
+    if readable and not whole:
+        lost = max(count_beginnings(content) - len(items) + cut_off, 1)
+    return Notification(alerts=tuple(alerts), unread=tuple(unread), lost=lost, readable=readable and whole)
+
+
+def count_beginnings(content: bytes) -> int:
+    """Count alerts in a part of a body that is not kept, by what each has once."""
+    return content.count(b'"startsAt"')
+
+
+def _items(document: Any) -> tuple[Sequence[Any], dict[str, dict[str, str]], int, bool]:
+    """Return items, what they have in common, how many their sender left out, and whether this is a notification at all."""
+    if isinstance(document, list):
+        return document, {}, 0, True
+    if not isinstance(document, Mapping):
+        return (), {}, 0, False
+    alerts = document.get("alerts")
+    if isinstance(alerts, Mapping):
+        alerts = [alerts]
+    if not isinstance(alerts, list):
+        alone = isinstance(document.get("labels"), Mapping) or isinstance(document.get("annotations"), Mapping)
+        return ([document], {}, 0, True) if alone else ((), {}, 0, False)
+    left_out = document.get("truncatedAlerts")
+    common = {
+        "labels": texts_of(document.get("commonLabels")),
+        "annotations": texts_of(document.get("commonAnnotations")),
+        "status": {"status": text_of(document.get("status"))},
+    }
+    counted = left_out if isinstance(left_out, int) and not isinstance(left_out, bool) and left_out > 0 else 0
+    return alerts, common, min(counted, 10**9), True
+
+
+def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, now: datetime) -> Alert:
+    labels = {**common.get("labels", {}), **texts_of(item.get("labels"))}
+    annotations = {**common.get("annotations", {}), **texts_of(item.get("annotations"))}
+    status = text_of(item.get("status")) or common.get("status", {}).get("status", "")
+    fingerprint = text_of(item.get("fingerprint")).strip()
+    if not 1 <= len(fingerprint) <= _LONGEST_FINGERPRINT:
+        named = [sorted(labels.items()), fingerprint] if labels or fingerprint else sorted(annotations.items())
+        fingerprint = hashlib.blake2b(json.dumps(named).encode(), digest_size=8).hexdigest()
+    return Alert(
+        fingerprint=fingerprint,
+        over=status.strip().casefold() in _OVER,
+        labels=labels,
+        annotations=annotations,
+        begins=moment_of(item.get("startsAt"), now=now),
+        ends=moment_of(item.get("endsAt"), now=now),
+        generator=text_of(item.get("generatorURL")) or None,
+    )
+
+
+def _whole_alerts(content: bytes) -> tuple[dict[str, Any] | None, bool]:
+    """Return the alerts that stand whole in a body that cannot be read as one, and whether all do; None when there is no list of them."""
+    found = _LIST.search(content)
+    if found is None:
+        return None, False
+    text = content[found.end() :].decode("utf-8", "replace")
+    decoder, alerts, missed = json.JSONDecoder(), [], False
+    place = text.find("{")
+    while place >= 0:
+        try:
+            alert, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            # Not whole, but what follows may be. An alert begins with its status in what Alertmanager writes.
+            missed, place = True, text.find('{"status"', place + 1)
+            continue
+        alerts.append(alert)
+        following = _NEXT.match(text, end)
+        if following is None or following[1] == "]":
+            return {"alerts": alerts}, not missed and following is not None
+        place = text.find("{", following.end())
+    return {"alerts": alerts}, False

@@ -1,0 +1,153 @@
+"""What Alertmanager's alerts say, whoever sends them: severities, environments, texts, labels, requests."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from notifier.incidents.model import ProblemFact
+from notifier.inputs.alert import Notification, read_notification
+from notifier.inputs.alertmanager import problem_of
+from notifier.inputs.lenient import Vocabulary, moment_of
+from notifier.messages.document import text_of
+from notifier.messages.incident_notices import render_problem
+from notifier.messages.words import Words
+from notifier.settings import NotifierSettings
+from tests.support.alert_samples import KUBE_STATE_LABELS, notification, one_alert
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+WORDS = Words("ru")
+
+
+def read(body: Any) -> Notification:
+    """Read a notification."""
+    return read_notification(json.dumps(body).encode(), now=NOW)
+
+
+def fact(**changes: Any) -> ProblemFact:
+    """The problem that one alert is; an annotation of None is left out."""
+    changes["annotations"] = {"summary": None, **changes.get("annotations", {})}
+    [alert] = read(notification(one_alert(**changes))).alerts
+    return problem_of(alert, "f", now=NOW, vocabulary=Vocabulary(), words=WORDS)
+
+
+def lines(problem: ProblemFact) -> list[str]:
+    """The lines of its notice."""
+    document = render_problem(problem, transition="opened", environment="production", words=WORDS)
+    return [text_of(line) for line in document.flatten()]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("Critical", "critical"),
+        ("emergency", "critical"),
+        (" High\t", "critical"),
+        ("crit", "critical"),
+        ("", "warning"),
+        ("purple", "warning"),
+        ("INFO", "info"),
+    ],
+)
+def test_a_severity_is_read_in_any_case_and_by_its_synonyms(said: str, meant: str) -> None:
+    assert fact(severity=said).severity == meant
+
+
+@pytest.mark.parametrize(
+    ("labels", "meant"),
+    [
+        ({"environment": "prod"}, "production"),
+        ({"environment": " Production"}, "production"),
+        ({"env": "production"}, "production"),
+        ({"environment": "staging"}, "testing"),
+        ({"environment": "eu-west"}, "production"),
+        ({}, None),
+    ],
+)
+def test_an_environment_that_nobody_knows_is_not_left_to_testers(labels: dict[str, str], meant: str | None) -> None:
+    read = fact(labels=labels)
+    assert read.environment == meant
+    assert read.details.get("environment") == ("eu-west" if labels.get("environment") == "eu-west" else None)
+
+
+def test_settings_add_words_to_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFIER_SEVERITIES", '{"Purple": "critical"}')
+    monkeypatch.setenv("NOTIFIER_ENVIRONMENTS", '{"eu-west": "production", "Lab": "testing"}')
+    monkeypatch.setenv("NOTIFIER_TOKENS_FILE", "tokens.json")
+    vocabulary = NotifierSettings().vocabulary
+    assert (vocabulary.severity("PURPLE"), vocabulary.severity("page")) == ("critical", "critical")
+    assert (vocabulary.environment("lab"), vocabulary.environment("eu-west")) == (
+        ("testing", None),
+        ("production", None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("annotations", "summary", "what_to_do"),
+    [
+        ({"summary": "S", "message": "M", "description": "D"}, "S", "D"),
+        ({"message": "M", "description": "D"}, "M", "D"),
+        ({"description": "D", "title": "T"}, "D", None),
+        ({"description": "first\nsecond\nthird"}, "first", "second\nthird"),
+        ({"title": "T"}, "T", None),
+        ({"summary": " "}, "DiskFull", None),
+    ],
+)
+def test_the_text_is_the_summary_or_whatever_there_is(
+    annotations: dict[str, str], summary: str, what_to_do: str | None
+) -> None:
+    problem = fact(annotations=annotations)
+    assert (problem.summary, problem.what_to_do) == (summary, what_to_do)
+
+
+def test_other_annotations_stand_below() -> None:
+    problem = fact(annotations={"summary": "S", "message": "M", "dashboard": "https://grafana.example/d/1"})
+    assert {"message": "M", "dashboard": "https://grafana.example/d/1"}.items() <= problem.details.items()
+
+
+def test_labels_that_tell_where_come_first_and_the_rest_is_counted() -> None:
+    problem = fact(labels=KUBE_STATE_LABELS)
+    told = list(problem.details)
+    assert told[:5] == ["alert", "namespace", "pod", "container", "node"]
+    assert problem.details["endpoint"] == "http"
+    assert "request" not in problem.details
+    assert problem.details["labels"] == "+10 ещё"
+    assert "Прочие метки: +10 ещё" in lines(problem)
+
+
+@pytest.mark.parametrize(
+    ("labels", "request_line"),
+    [
+        ({"method": "POST", "route": "/orders/v1/orders"}, "POST /orders/v1/orders"),
+        ({"method": "GET", "endpoint": "http", "url": "https://shop.example/a?phone=1"}, "GET https://shop.example/a"),
+        ({"handler": "prometheus", "method": "GET"}, None),
+    ],
+)
+def test_a_request_is_only_read_from_a_path_or_an_address(labels: dict[str, str], request_line: str | None) -> None:
+    assert fact(labels=labels).details.get("request") == request_line
+
+
+def test_the_lines_of_a_description_stay_lines() -> None:
+    shown = lines(fact(annotations={"summary": "S", "description": "one\ntwo\n\nthree"}))
+    start = shown.index("Что делать: one")
+    assert shown[start : start + 3] == ["Что делать: one", "two", "three"]
+
+
+def test_notifications_of_other_shapes_are_read_too() -> None:
+    alert = one_alert()
+    bare = {"labels": alert["labels"], "status": "firing"}
+    for body in ([alert], {"alerts": alert}, alert, notification(alert, version="1", status="odd")):
+        assert [each.fingerprint for each in read(body).alerts] == ["fp-DiskFull"]
+    [first], [second] = read(bare).alerts, read({**bare, "annotations": {"summary": "other"}}).alerts
+    assert first.fingerprint == second.fingerprint != ""
+    assert [each.over for each in read(notification({**alert, "status": "OK"}, alert)).alerts] == [True, False]
+
+
+def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> None:
+    zero, far = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"
+    assert [moment_of(each, now=NOW) for each in (zero, far, "soon", None, True, float("nan"), 10**400)] == [None] * 7
+    assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
+    assert moment_of(int(NOW.timestamp() * 1000) - 1000, now=NOW) == NOW - timedelta(seconds=1)
