@@ -15,7 +15,6 @@ from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.model import Sender
 from notifier.delivery.queue import LimitsOf
 from notifier.duty.call_webhook import CallWebhook
-from notifier.duty.model import CallProvider
 from notifier.duty.twilio import TwilioCalls
 from notifier.settings import NotifierSettings
 from notifier.tickets.yandex import YandexTracker
@@ -85,7 +84,7 @@ async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> lis
     return channels
 
 
-def open_call_provider(settings: NotifierSettings) -> CallProvider | None:
+def open_call_provider(settings: NotifierSettings) -> CallWebhook | TwilioCalls | None:
     """Return who phones people, None when nobody does."""
     if settings.call_url is None:
         return None

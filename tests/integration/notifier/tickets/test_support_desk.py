@@ -58,7 +58,7 @@ async def lines(kit: Kit, key: str, *expected: str) -> list[str]:
     return await eventually(probe, within=30)
 
 
-async def test_a_request_is_assigned_its_on_call_person_summoned_answers_and_it_is_closed(
+async def test_a_request_is_assigned_summons_the_on_call_person_and_is_closed(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
     kit = await make_kit(replicas=2, console_url="https://console.example", **settings_for(tmp_path))

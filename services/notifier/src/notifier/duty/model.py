@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +54,6 @@ class TryLater:
 
 
 CallOutcome = Placed | Unreachable | TryLater
-
-
-class CallProvider(Protocol):
-    """A call provider; never raises for what it says."""
-
-    async def call(self, request: CallRequest, *, deadline: float) -> CallOutcome:
-        """Ask for one call, within so many seconds."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connections."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

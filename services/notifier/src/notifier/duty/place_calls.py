@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from common.telemetry import get_logger
 from notifier.duty.call_store import CallStore
-from notifier.duty.model import CallClaim, CallOutcome, CallProvider, CallRequest, Placed, TryLater, Unreachable
+from notifier.duty.call_webhook import CallWebhook
+from notifier.duty.model import CallClaim, CallOutcome, CallRequest, Placed, TryLater, Unreachable
+from notifier.duty.twilio import TwilioCalls
 from notifier.messages.document import one_line, shorten
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
@@ -31,7 +33,7 @@ class PlaceCalls:
         self,
         *,
         calls: CallStore,
-        provider: CallProvider,
+        provider: CallWebhook | TwilioCalls,
         directory: Directory,
         words: Words,
         metrics: PeopleMetrics,
