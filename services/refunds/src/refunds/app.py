@@ -21,6 +21,7 @@ from common.service import (
     Application,
     Lifecycle,
     PlatformRetention,
+    ProposeAutomation,
     ReadyGate,
     TableSizes,
     every,
@@ -53,6 +54,7 @@ from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.queries import RefundQueue, count_unfinished
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
+from refunds.refunds.transition import SERVICE
 from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 from refunds.tables import TABLES
@@ -63,6 +65,7 @@ QUEUES = (REFUNDS_WANTED, REFUNDS_WORK)
 GATEWAYS = (TRUST, YOOKASSA)
 _GAUGES_SECONDS = 5.0
 _RECONCILE_EVERY_SECONDS = 60.0
+_REPEATED_SECONDS = 3600.0
 _RETENTION_SECONDS = 3600.0
 _SIZES_SECONDS = 60.0
 
@@ -124,6 +127,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
     sizes = TableSizes(registry, TABLES)
     every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
+    propose = ProposeAutomation(database=database, service=SERVICE, clock=parts.clock)
+    every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     for spec, handler, key in (
         (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),
         (REFUNDS_WORK, parts.consumers.begin_attempts, attempt_key),
