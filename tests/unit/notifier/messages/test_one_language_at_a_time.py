@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -18,8 +19,11 @@ from notifier.messages.problem_words import INSTRUCTIONS, PHRASES, SUMMARIES, in
 from notifier.messages.words import Language, Words, languages
 from orchestrator.orders.model import IncidentKind
 
+_ENDS = re.compile(r"(problem_over|resolve_incident)\(\w")
+ROOT = Path(__file__).parents[4]
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ENGLISH = re.compile(r"\b[A-Za-z']{2,} [a-z']{2,} [a-z']{2,}\b")
+ENGLISH_WORD = re.compile("[A-Za-z]{3,}")
 RUSSIAN = re.compile("[А-Яа-яЁё]{2,}")
 ORDER = {"hook": "order.changed", "status": "created", "sent_at": "2026-11-29T12:00:00Z", "comment": "changed"}
 REFUND = {
@@ -97,9 +101,8 @@ def test_a_problem_is_told_in_english_only(kind: str) -> None:
 
 
 def test_every_kind_that_services_raise_is_told_in_both_languages() -> None:
-    repository = Path(__file__).parents[4]
     raised: set[str] = set()
-    for file in (*repository.glob("services/*/src/**/*.py"), *repository.glob("libs/*/src/**/*.py")):
+    for file in (*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/*/src/**/*.py")):
         raised.update(re.findall(r"ProblemRaisedV1\(\s*kind=\"([a-z_.]+)\"", file.read_text(encoding="utf-8")))
     raised |= {kind.value for kind in IncidentKind}
     assert "dead_letter" in raised
@@ -116,6 +119,40 @@ def test_a_phrase_of_a_service_tells_every_value_in_the_other_language(
     for language, text in said.items():
         assert sorted(set(re.findall(r"{(\d)}", text))) == [str(number) for number in range(groups)]
         assert (RUSSIAN.search(text) is not None) == (language == "ru")
+
+
+def ends() -> Iterator[str]:
+    """What services say when they end a problem: texts that stand in the call, values as ``x``."""
+    for file in (*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/*/src/**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"ProblemResolvedV1", "self._end"}:
+                yield from (text for key in node.keywords if key.arg == "summary" for text in _texts(key.value))
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _ENDS.search(ast.unparse(node)):
+                assigned = [each for each in ast.walk(node) if isinstance(each, ast.Assign)]
+                yield from (text for each in assigned if "summary" in ast.unparse(each) for text in _texts(each.value))
+
+
+def _texts(node: ast.expr) -> list[str]:
+    match node:
+        case ast.Tuple(elts=[first, *_]):
+            return _texts(first)
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr(values=parts):
+            return ["".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)]
+        case _:
+            return []
+
+
+def test_every_end_of_a_problem_is_told_in_one_language() -> None:
+    told = {
+        text: (phrase(text, Words("ru")), phrase(text, Words("en")))
+        for text in ends()
+        if ENGLISH_WORD.search(text) or RUSSIAN.search(text)
+    }
+    assert len(told) > 8
+    assert [text for text, (russian, _) in told.items() if not RUSSIAN.search(russian)] == []
+    assert [text for text, (_, english) in told.items() if RUSSIAN.search(english)] == []
 
 
 def test_the_end_of_a_problem_and_a_refusal_are_told_in_russian() -> None:

@@ -115,6 +115,9 @@ PHRASES: tuple[tuple[str, Said], ...] = (
         r"Покупатель отправил этот заказ снова, и он принят",
         {"en": "The customer sent this order again, and it was taken"},
     ),
+    (r"A person has taken the gateway's side", {"ru": "Принята сторона шлюза"}),
+    (r"A person has settled it", {"ru": "Решено людьми"}),
+    (r"Решение о хуке в карантине принято", {"en": "A person has decided about the quarantined hook"}),
     (r"Заказ с сайта разобран", {"en": "The website order was dealt with"}),
     (r"Хуки источника (\S+) снова принимаются", {"en": "Hooks of {0} are accepted again"}),
 )
