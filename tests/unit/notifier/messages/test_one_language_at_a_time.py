@@ -160,6 +160,7 @@ def test_the_end_of_a_problem_and_a_refusal_are_told_in_russian() -> None:
     assert phrase("Refund r-1 is in SUCCESS, attempt 2", words) == "Возврат r-1 в состоянии SUCCESS, попытка 2"
     assert phrase("Заказ с сайта разобран", Words("en")) == "The website order was dealt with"
     assert phrase("what a person wrote", words) == "what a person wrote"
+    assert phrase("oleg: the robot answered 503", words) == "oleg: сервис звонков ответил 503"
     event = RefundRejectedV1(
         order_number="A1",
         payment_id="p",

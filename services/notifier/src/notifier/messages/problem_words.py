@@ -115,6 +115,15 @@ PHRASES: tuple[tuple[str, Said], ...] = (
         r"Покупатель отправил этот заказ снова, и он принят",
         {"en": "The customer sent this order again, and it was taken"},
     ),
+    (r"resolved", {"ru": "решено"}),
+    (r"the robot answered (\d+)", {"ru": "сервис звонков ответил {0}"}),
+    (r"the robot refuses \((\d+)\)", {"ru": "сервис звонков отказал ({0})"}),
+    (r"no connection to the robot", {"ru": "нет связи с сервисом звонков"}),
+    (r"no answer within (\S+) s", {"ru": "нет ответа {0} с"}),
+    (r"no answer \((\w+)\)", {"ru": "нет ответа ({0})"}),
+    (r"the directory has no phone of this person", {"ru": "в справочнике нет телефона этого человека"}),
+    (r"the caller was held up for too long", {"ru": "звонивший процесс слишком долго не отвечал"}),
+    (r"the service's address is not configured", {"ru": "адрес сервиса не задан в настройках"}),
     (r"A person has taken the gateway's side", {"ru": "Принята сторона шлюза"}),
     (r"A person has settled it", {"ru": "Решено людьми"}),
     (r"Решение о хуке в карантине принято", {"en": "A person has decided about the quarantined hook"}),
@@ -147,7 +156,8 @@ def phrase(text: str, words: Words) -> str:
         found = pattern.fullmatch(text)
         if found is not None:
             return said[words.language].format(*found.groups()) if words.language in said else text
-    return text
+    head, separator, rest = text.partition(": ")  # of whom or of what, then what happened
+    return f"{head}: {phrase(rest, words)}" if separator else text
 
 
 def _value(name: str, value: str, words: Words) -> str:
