@@ -18,15 +18,14 @@ from common.http import (
     Page,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.postgres import Database
 from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.instruct import instruct
-from notifier.tickets.store import InstructionStore, TicketStore
+from notifier.tickets.store import InstructionStore, select_tickets
 from notifier.tickets.views import (
     CommentBody,
     Commented,
@@ -56,12 +55,11 @@ class TicketRoutes:
 
     async def find(self, request: Request[None, TicketQuery]) -> Page[TicketView]:
         """Answer tickets with their comments."""
-        query = request.query
-        position = decode_cursor(query.cursor, int)
-        async with self._database.acquire() as connection:
-            tickets = TicketStore(connection, outside=False)  # for reading, it is the same
-            rows = await tickets.page(query, before=None if position is None else position[0])
-        return page_of(rows, limit=query.limit, item=lambda row: TicketView(**row), key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_tickets(request.query, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, request.query, select, key={"id": int}, item=lambda row: TicketView(**row))
 
     async def open(self, request: Request[NewTicketBody, None]) -> Answer:
         """Open a support ticket."""
