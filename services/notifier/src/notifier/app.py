@@ -111,6 +111,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     )
 
     def read_routes_again(raw: bytes) -> None:
+        """Take over what the file says now: all of it, or nothing."""
         read, rules = read_routes(raw, name=name), read_inhibitions(raw, name=name)
         table.take_over(read)
         problems.inhibit_by(rules)
