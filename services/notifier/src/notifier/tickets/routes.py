@@ -26,7 +26,7 @@ from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.instruct import instruct
-from notifier.tickets.known_defects import keep_defect, select_defects
+from notifier.tickets.known_defects import DefectStore, keep_defect, select_defects
 from notifier.tickets.store import InstructionStore, TicketStore, select_tickets
 from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.views import (
