@@ -278,7 +278,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
     every(lifecycle, _BANS_EVERY_S, bans.sync, name="order-bans", last_round=True, after=recordable)
-    known_tokens = KnownTokens(database, tokens.digests_of)
+    known_tokens = KnownTokens(database, tokens.digests_of, revoked=tokens.revoked)
     every(lifecycle, _TOKENS_EVERY_S, known_tokens.refresh, name="known-tokens", after=recordable)
     website = WebsiteRoutes(
         tokens=tokens,
