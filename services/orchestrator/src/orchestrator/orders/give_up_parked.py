@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -12,7 +13,7 @@ from common.clock import Clock
 from common.errors import Conflict, NotFound
 from common.http import Bulk, BulkChange, BulkDone, BulkFilter, Change, Moment, PageQuery
 from common.messaging import outbox
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection
 from common.telemetry import current_traceparent, scrub_text
 from orchestrator.engine.messages import problem_over
 from orchestrator.engine.model import ORDER_LIFE, timeline_entry
@@ -70,12 +71,12 @@ def give_up_parked(clock: Clock) -> Bulk[str]:
     return Bulk(operation="parked_order.give_up", find=_find, lock=_lock, work=partial(_give_up, clock=clock))
 
 
-async def parked_orders(database: Database, query: ParkedQuery, *, after: tuple[datetime, str] | None) -> list[Record]:
-    """Return parked orders, the longest waiting first, from after the position (since, number); one more than a page holds."""
+def select_parked(query: ParkedQuery, after: tuple[datetime, str] | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of parked orders, the longest waiting first, from after the position (since, order_number), and its values."""
     filters = _filters(query)
     if after is not None:
         filters.add("(since, order_number) > ({}, {})", *after)
-    return await filters.fetch(database, "SELECT * FROM parked_order", order="since, order_number", limit=query.limit)
+    return filters.select("SELECT * FROM parked_order", order="since, order_number", limit=limit)
 
 
 def _filters(wanted: ParkedConditions) -> Filters:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from common.clock import Clock
-from common.http import BULK_ERRORS, Answer, BulkAnswer, Changes, Page, Request, Route, decode_cursor, page_of
+from common.http import BULK_ERRORS, Answer, BulkAnswer, Changes, Page, Request, Route, listed
 from common.postgres import Database
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.orders.give_up_parked import (
@@ -14,7 +15,7 @@ from orchestrator.orders.give_up_parked import (
     ParkedOrder,
     ParkedQuery,
     give_up_parked,
-    parked_orders,
+    select_parked,
 )
 
 
@@ -46,13 +47,12 @@ class ParkedRoutes:
         ]
 
     async def _parked(self, request: Request[None, ParkedQuery]) -> Page[ParkedOrder]:
-        query = request.query
-        rows = await parked_orders(self.database, query, after=decode_cursor(query.cursor, datetime, str))
-        return page_of(
-            rows,
-            limit=query.limit,
+        return await listed(
+            self.database,
+            request.query,
+            partial(select_parked, request.query),
+            key={"since": datetime, "order_number": str},
             item=lambda row: ParkedOrder(**dict(row)),
-            key=lambda row: (row["since"], row["order_number"]),
         )
 
     async def _give_up(self, request: Request[GiveUpParked, None]) -> Answer:
