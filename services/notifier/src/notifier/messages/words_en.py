@@ -189,5 +189,6 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "labels": "Other labels",
         "labels.more": "+{count} more",
         "text": "Details",
+        "ticket.reopened": "The problem came back, incident {incident}",
     }
 )

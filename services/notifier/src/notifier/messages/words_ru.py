@@ -189,5 +189,6 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "labels": "Прочие метки",
         "labels.more": "+{count} ещё",
         "text": "Подробности",
+        "ticket.reopened": "Проблема вернулась, инцидент {incident}",
     }
 )

@@ -77,7 +77,7 @@ class RecordDeliveries:
         problem = ProblemRaisedV1(
             kind="hook.quarantined",
             severity="critical" if hook.number is None else "warning",
-            fingerprint=derived_id("quarantine", hook.source, reason),
+            fingerprint=derived_id("quarantine", hook.source, reason, *([hook.number] if hook.number else [])),
             summary=f"Хук источника {hook.source} не удалось разобрать и отложен в карантин ({hook.reason}), ответ {hook.status}",
             details={"delivery_id": hook.delivery_id, "event": hook.event, "reason": hook.reason or "unknown"},
             service=SERVICE,
