@@ -40,6 +40,11 @@ FAULTS = (
     FaultOrder(mode=FaultMode.DECLINED, count=1),
     FaultOrder(mode=FaultMode.ERROR),
 )
+LASTING = (
+    FaultOrder(mode=FaultMode.DECLINED),
+    FaultOrder(mode=FaultMode.ERROR),
+    FaultOrder(mode=FaultMode.ERROR, effect=True),
+)
 REQUESTS = st.tuples(st.sampled_from((0, 0, 1, 1, 2)), st.sampled_from((60, 60, 40, 10, CAPTURED, None)))
 TROUBLES = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.sampled_from(FAULTS)), min_size=1, max_size=3)
 DEATHS = st.one_of(st.none(), st.integers(min_value=1, max_value=60))
@@ -209,6 +214,18 @@ class RefundHistories(RuleBasedStateMachine):
 
         self.run(press())
         self.run(self.world.deliver())
+
+    @rule(fault=st.sampled_from(LASTING), healed=st.booleans())
+    def come_to_error(self, fault: FaultOrder, healed: bool) -> None:
+        """What is asked of the gateways goes wrong for so long that the service gives up."""
+        self.run(self._wake_all())
+        self._disturb([(where, fault) for where in ("create_refund", "start_refund", "get_refund", "list_refunds")])
+        for _ in range(3):
+            self.run(self.world.work(self.world.instance()))
+            self.run(self.world.deliver())
+            self.pass_time(4 * 86400.0 if fault.mode is FaultMode.ERROR else 400.0)
+        if healed:
+            self.run(self._heal())
 
     @rule(
         index=st.integers(min_value=0, max_value=9),

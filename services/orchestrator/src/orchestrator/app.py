@@ -18,6 +18,7 @@ from common.resilience import CircuitBreaker
 from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
+from common.telemetry.tips_figures import TipsFigures
 from orchestrator.api import DESCRIPTION, NAME, routes
 from orchestrator.documents.issue import IssueDocument
 from orchestrator.documents.store import DocumentStore
@@ -204,7 +205,10 @@ async def _update_transactions(
     lifecycle.supervise("flags", partial(flags.poll, settings.flags_every))
     experiment = Experiment(FlagProvider(flags), domain=f"{NAME}/{new_id()}", deadline=settings.experiment_deadline)
     lifecycle.on_stop(experiment.close, name="experiment")
-    metrics, store = TipsMetrics(registry), TipsStore(database)
+    figures = TipsFigures(
+        registry, zones=settings.tips_zones, tariffs=settings.tips_tariffs, currencies=settings.tips_currencies
+    )
+    metrics, store = TipsMetrics(registry, figures), TipsStore(database)
     caller: TipsCaller | None = None
     if settings.feedback_url is None:
         _log.warning("tips_not_configured", detail="without ORCHESTRATOR_FEEDBACK_URL nobody decides tips")

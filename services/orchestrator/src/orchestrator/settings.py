@@ -106,6 +106,11 @@ class OrchestratorSettings(RetentionSettings, ServiceSettings):
     tips_hold_after: float = Field(default=30 * 60, ge=0)
     tips_hold_until: float = Field(default=24 * 3600, gt=0)
     tips_places: tuple[TipsPlace, ...] = ()
+    tips_zones: frozenset[str] = Field(frozenset({"moscow", "spb"}), description="metric labels; others are `other`")
+    tips_tariffs: frozenset[str] = Field(
+        frozenset({"express", "planned"}), description="metric labels; others are `other`"
+    )
+    tips_currencies: frozenset[str] = Field(frozenset({"RUB"}), description="metric labels; others are `other`")
 
     @property
     def tips_rules(self) -> RulesByPlace:

@@ -8,33 +8,31 @@ from itertools import product
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.telemetry.metrics import FAST_SECONDS
-from tips.rules.order import Choice, Order, TipsType
-from tips.rules.write import REFUSED, Direction, Outcome, Written
+from common.telemetry.tips_figures import TipsFigures
+from tips.rules.order import Order
+from tips.rules.write import REFUSED, Outcome, Written
 
-OTHER = "other"
-_AMOUNTS = (1000, 2500, 5000, 7500, 10000, 15000, 20000, 30000, 50000, 100000, 200000, 500000)
-_RATIOS = (0.01, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0)
 _WAITS = (0.0, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _OPERATIONS = ("set_tips_sum", "need_hold_tips", "explain")
 _ANSWERS = ("ok", "refused", "shed", "unavailable", "failed")
 _SHED = ("queue_full", "queue_slow", "database_full", "database_away", "feedback_full", "feedback_away")
-_CHANGES = frozenset(Direction) - {Direction.UNCHANGED}
 
 
 class TipsMetrics:
-    """Every series of tips, at zero from the start. Labels are bounded: unknown zones, tariffs and currencies become ``other``.
-
-    What is counted once an order rests on the marks that the database hands out, so it can be compared with the orders table; a
-    repeat or a lost race counts nothing. Sums are observed only when the sum of an order changes. Nothing here raises.
-    """
+    """Every series of tips, at zero from the start; what the product is told stands at ``TipsFigures``. Nothing here raises."""
 
     def __init__(
         self, registry: CollectorRegistry, *, zones: frozenset[str], tariffs: frozenset[str], currencies: frozenset[str]
     ) -> None:
-        self._zones, self._tariffs, self._currencies = zones, tariffs, currencies
         self._timers: dict[tuple[object, ...], Histogram] = {}
         self._declare_technical(registry)
-        self._declare_product(registry)
+        self._figures = TipsFigures(registry, zones=zones, tariffs=tariffs, currencies=currencies)
+        self._writes = Counter(
+            "tips_writes_total",
+            "Writes of set-tips-sum by what the orders database made of them.",
+            ["outcome"],
+            registry=registry,
+        )
         self._start_at_zero()
 
     def _declare_technical(self, registry: CollectorRegistry) -> None:
@@ -62,45 +60,6 @@ class TipsMetrics:
             "Calls refused at once so that nothing waits in vain: at the door (queue_…), before the database, before feedback.",
             ["reason"],
             registry=registry,
-        )
-
-    def _declare_product(self, registry: CollectorRegistry) -> None:
-        place = ("zone", "tariff")
-        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
-        self._writes = counter(
-            "tips_writes_total", "Writes of set-tips-sum by what the orders database made of them.", ["outcome"]
-        )
-        self._seen = counter("tips_orders_seen_total", "Orders that went through set-tips-sum, each once.", place)
-        self._orders = counter(
-            "tips_orders_total",
-            "Orders that got tips (true, each once), and orders whose first decision was no tips (false, each once).",
-            [*place, "has_tip"],
-        )
-        self._set = counter(
-            "tips_set_total", "Orders with tips by where the tips come from, each once a source.", [*place, "source"]
-        )
-        self._types = counter(
-            "tips_types_total", "Orders with tips by percent or flat, each once a type.", [*place, "type"]
-        )
-        self._changes = counter(
-            "tips_changes_total",
-            "Orders whose tips went up, down or away after they had been decided, each once a direction; unchanged counts calls.",
-            [*place, "direction"],
-        )
-        self._refunded = counter(
-            "tips_refunded_total", "Orders that had tips and were refunded in full, each once.", place
-        )
-        self._amount = histogram(
-            "tips_amount_minor_units",
-            "Tips, in minor units, observed when they change to more than nothing.",
-            [*place, "currency"],
-            buckets=_AMOUNTS,
-        )
-        self._ratio = histogram(
-            "tips_cost_ratio",
-            "Tips as a share of the cost, observed when they change to more than nothing.",
-            place,
-            buckets=_RATIOS,
         )
 
     def waited(self, seconds: float) -> None:
@@ -132,37 +91,23 @@ class TipsMetrics:
         self._writes.labels(written.outcome).inc()
         if written.outcome in REFUSED:
             return
-        place, marks = self._place(order.zone, order.tariff), written.marks
-        if "order" in marks:
-            self._seen.labels(*place).inc()
-        if "tipped" in marks:
-            self._orders.labels(*place, "true").inc()
-        elif "order" in marks:
-            self._orders.labels(*place, "false").inc()
-        if "refunded" in marks:
-            self._refunded.labels(*place).inc()
-        for mark in marks:
-            kind, _, value = mark.partition(":")
-            if kind == "choice":
-                self._set.labels(*place, value).inc()
-            elif kind == "type":
-                self._types.labels(*place, value).inc()
-            elif kind in _CHANGES:
-                self._changes.labels(*place, kind).inc()
-        if written.outcome is Outcome.CHANGED and amount > 0:
-            self._amount.labels(*place, order.currency if order.currency in self._currencies else OTHER).observe(amount)
-            self._ratio.labels(*place).observe(amount / order.cost)
+        self._figures.decided(
+            order.zone,
+            order.tariff,
+            marks=written.marks,
+            changed=written.outcome is Outcome.CHANGED,
+            amount=amount,
+            cost=order.cost,
+            currency=order.currency,
+        )
 
     def nothing_to_write(self, order: Order) -> None:
         """A set-tips-sum found the order as it should be."""
-        self._changes.labels(*self._place(order.zone, order.tariff), Direction.UNCHANGED).inc()
+        self._figures.unchanged(order.zone, order.tariff)
 
     def refunded(self, zone: str, tariff: str) -> None:
         """The tips of an order have gone with a refund."""
-        self._refunded.labels(*self._place(zone, tariff)).inc()
-
-    def _place(self, zone: str, tariff: str) -> tuple[str, str]:
-        return zone if zone in self._zones else OTHER, tariff if tariff in self._tariffs else OTHER
+        self._figures.refunded(zone, tariff)
 
     def _timer(self, histogram: Histogram, *labels: str) -> Histogram:
         """Return a child, looked up once: `labels()` takes a lock and builds a key each time."""
@@ -183,17 +128,3 @@ class TipsMetrics:
             self._feedback.labels(outcome)
         for written in Outcome:
             self._writes.labels(written)
-        for place in product(sorted({*self._zones, OTHER}), sorted({*self._tariffs, OTHER})):
-            self._seen.labels(*place)
-            self._refunded.labels(*place)
-            self._ratio.labels(*place)
-            for has_tip in ("true", "false"):
-                self._orders.labels(*place, has_tip)
-            for choice in Choice:
-                self._set.labels(*place, choice)
-            for kind in TipsType:
-                self._types.labels(*place, kind)
-            for way in Direction:
-                self._changes.labels(*place, way)
-            for currency in sorted({*self._currencies, OTHER}):
-                self._amount.labels(*place, currency)

@@ -48,9 +48,10 @@ async def test_a_ticket_closes_and_opens_with_its_problem_in_both_trackers(make_
     async def outside(status: str) -> None:
         """Wait until the tracker shows the ticket so."""
 
-        async def probe() -> None:
-            [issue] = (await kit.sandbox.control("GET", "/sandbox/tracker/issues"))["items"]
-            assert issue["status"]["key"] == status
+        async def probe() -> bool:
+            issues = (await kit.sandbox.control("GET", "/sandbox/tracker/issues"))["items"]
+            assert [issue["status"]["key"] for issue in issues] == [status]
+            return True
 
         await eventually(probe, within=30)
 
@@ -70,11 +71,12 @@ async def test_a_ticket_closes_and_opens_with_its_problem_in_both_trackers(make_
     key = (await tickets(kit, "open"))[0]["key"]
     await kit.sandbox.control("POST", f"/sandbox/tracker/issues/{key}/comments", {"text": "смотрю", "user": "anna"})
 
-    async def read() -> None:
+    async def read() -> bool:
         [ticket] = await tickets(kit, "open")
         texts = [comment["text"] for comment in ticket["comments"]]
         assert any(text.startswith("Проблема вернулась, инцидент 2") for text in texts)
         assert "смотрю" in texts
+        return True
 
     await eventually(read, within=30)
     await kit.publish(over(fingerprint, minutes=3))
@@ -99,9 +101,10 @@ async def test_fifty_broken_orders_are_fifty_tickets_and_a_digest_that_names_the
     assert sum(number in text for number in numbers) >= 40  # those told before the storm had messages of their own
     await kit.publish(over(f"o:{numbers[7]}", minutes=5))
 
-    async def alone() -> None:
+    async def alone() -> bool:
         page = (await kit.call("GET", "/admin/v1/tickets?limit=100", role="viewer"))[1]
         assert [item["order_number"] for item in page["items"] if item["state"] == "closed"] == [numbers[7]]
+        return True
 
     await eventually(alone, within=30)
 

@@ -13,6 +13,7 @@ from common.clock import ManualClock
 from common.postgres import Database
 from common.resilience import CircuitBreaker
 from common.telemetry.metrics import new_registry
+from common.telemetry.tips_figures import TipsFigures
 from orchestrator.tips.decide import TipsCaller, Trigger
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import Arm, Explained, Feedback, Reason, TipsFailed
@@ -111,6 +112,11 @@ async def pool(dsn: str) -> AsyncIterator[Database]:
     await database.close()
 
 
+def _metrics() -> TipsMetrics:
+    registry, none = new_registry(), frozenset[str]()
+    return TipsMetrics(registry, TipsFigures(registry, zones=none, tariffs=none, currencies=none))
+
+
 @pytest.mark.parametrize(
     "failing", [False, True], ids=["the service decides", "the answer is lost, the own rules decide"]
 )
@@ -128,7 +134,7 @@ async def test_an_iteration_that_dies_anywhere_is_finished_by_the_next_one(pool:
             breaker=CircuitBreaker(failures=100, pause=0),
             rules=RulesByPlace(RULES),
             clock=ManualClock(NOW),
-            metrics=TipsMetrics(new_registry()),
+            metrics=_metrics(),
         )
         return await caller(order, Trigger(key="1:1", feedback_changed=True))
 

@@ -144,8 +144,21 @@ class TipsCaller:
         for _ in range(_ATTEMPTS):
             feedback = await self.feedback.find(order.number)
             write = write_of(order, feedback, self.rules.of(order))
-            if write is None or await self.store.write(order, write):
-                after = order if write is None else await self._read(order)
+            if write is None:
+                self.metrics.figures.unchanged(order.zone, order.tariff)
+                return order, need_hold(order, feedback, self.rules.of(order), now=self.clock.now())
+            written = await self.store.write(order, write)
+            if written is not None:
+                self.metrics.figures.decided(
+                    order.zone,
+                    order.tariff,
+                    marks=written.marks,
+                    changed=written.changed,
+                    amount=write.amount,
+                    cost=order.cost,
+                    currency=order.currency,
+                )
+                after = await self._read(order)
                 return after, need_hold(after, feedback, self.rules.of(after), now=self.clock.now())
             order = await self._read(order)
         raise Contended(f"order {order.number} changed under each of {_ATTEMPTS} attempts")

@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from common.telemetry.tips_figures import TipsFigures
 from orchestrator.tips.model import Arm, Reason, Shadow
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -14,9 +15,10 @@ _OPERATIONS = ("set_tips_sum", "need_hold_tips", "explain")
 
 
 class TipsMetrics:
-    """What the tips caller counts."""
+    """What the tips caller counts. ``figures``: the product's, of orders that its own rules decided; the service reports the others."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, figures: TipsFigures) -> None:
+        self.figures = figures
         counter = partial(Counter, registry=registry)
         self.exposures = counter("tips_exposures_total", "Orders looked up in the experiment, by arm", ["arm"])
         self.fallbacks = counter(

@@ -60,6 +60,14 @@ class TipsOrder:
     worked_out: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write of tips that was taken; ``marks`` are those that it is the first of its order to earn."""
+
+    changed: bool
+    marks: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transactions:
     """What an iteration of ``update_transactions`` worked out, in minor units. ``next_check_at`` None: nothing is left to check."""

@@ -10,7 +10,7 @@ from common.messaging import outbox
 from common.postgres import Connection, Database, Record
 from orchestrator.engine.store import add_to_timeline, columns
 from orchestrator.tips.messages import hold_entry, hold_requested
-from orchestrator.tips.model import TipsOrder, Transactions
+from orchestrator.tips.model import TipsOrder, Transactions, Written
 from orchestrator.tips.own_rules import Write
 
 _READ = """
@@ -25,7 +25,7 @@ SELECT o.number, o.revision + o.tips_revision AS version, o.status, o.finished_a
 FROM orders AS o LEFT JOIN order_transactions AS t ON t.number = o.number
 WHERE o.number = ANY($1::text[])
 """
-_WRITE = "SELECT outcome FROM tips_set_sum($1, $2, $3, $4, $5, $6, $7)"
+_WRITE = "SELECT outcome, first_seen FROM tips_set_sum($1, $2, $3, $4, $5, $6, $7)"
 _LOST = frozenset({"stale_version", "stale_feedback", "zeroed", "not_finished", "not_found"})
 
 _HOLD = """
@@ -64,10 +64,10 @@ class TipsStore:
             rows = await connection.fetch(_READ, numbers)
         return {row["number"]: _order(row) for row in rows}
 
-    async def write(self, order: TipsOrder, write: Write) -> bool:
-        """Write tips if the order still has the version that was read, by the same function as the service; else return False."""
+    async def write(self, order: TipsOrder, write: Write) -> Written | None:
+        """Write tips if the order still has the version that was read, by the same function as the service; else return None."""
         async with self._database.acquire() as connection:
-            outcome = await connection.fetchval(
+            row = await connection.fetchrow(
                 _WRITE,
                 order.number,
                 order.version,
@@ -77,7 +77,9 @@ class TipsStore:
                 write.feedback_at,
                 write.done,
             )
-        return outcome not in _LOST
+        if row is None or row["outcome"] in _LOST:
+            return None
+        return Written(changed=row["outcome"] == "changed", marks=frozenset(row["first_seen"]))
 
     async def hold(self, order: TipsOrder, *, now: datetime, traceparent: str | None) -> bool:
         """Record that the order's tips are held, and ask for the hold (``orders.tips.hold_wanted.v1``): once for a sum, whoever repeats it.
