@@ -26,6 +26,8 @@ COMPUTED = {
     "notifier/delivery/journal.py": {"channel_refused", "notice_refused"},
     "notifier/inputs/events.py": {"workflow.stopped", "workflow.crashed"},
     "notifier/inputs/unread.py": {"problem.alerts_not_taken"},
+    "notifier/tickets/support_desk.py": {"problem.ticket.summons"},
+    "common/service/repeated_acts.py": {"acts.repeated"},
     "notifier/duty/keep_roster.py": {"problem.roster"},
     "notifier/delivery/notifications.py": set(),  # reads what was stored
 }

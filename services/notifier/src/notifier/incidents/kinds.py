@@ -285,6 +285,20 @@ KINDS: Mapping[str, Kind] = {
         ru="Дежурного нет или ему нельзя позвонить. Назначьте замену.",
         en="Nobody is on duty, or can be called. Name somebody.",
     ),
+    "problem.ticket.summons": Kind(
+        by="notifier",
+        severity="critical",
+        one="a ticket",
+        ru="Оператор зовёт дежурного в тикет. Откройте тикет и ответьте в нём.",
+        en="An operator summons the person on duty to a ticket. Open it, and answer there.",
+    ),
+    "problem.acts.repeated": Kind(
+        by="every service",
+        severity="info",
+        one="an act and its reason",
+        ru="Одно и то же действие повторяют снова и снова. Заведите тикет на его автоматизацию.",
+        en="People repeat the same act again and again. Open a ticket to automate it.",
+    ),
     "problem.alert": Kind(
         by="Alertmanager",
         severity="its own",

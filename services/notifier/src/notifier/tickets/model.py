@@ -21,7 +21,12 @@ PROBLEMS = "TRAVELORDERSUP"
 """Where problem orders open tickets by themselves."""
 REQUESTS = "TRAVELSUP"
 """Where people's requests live."""
-_NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed; chats are notified of it
+REPEATED = "problem.acts.repeated"
+"""The kind of the proposal to automate what people repeat."""
+SUMMONS = "problem.ticket.summons"
+"""The kind of the incident by which the on-call person is summoned to a ticket."""
+# A person's own deed, of which chats are notified; a summons has its ticket already.
+_NO_TICKET = frozenset({"workflow.stopped", SUMMONS})
 _LONGEST_SUMMARY = 250
 _LONGEST_DETAIL = 1000
 NO_CALL = (
@@ -62,6 +67,7 @@ class NewTicket:
     created_by: str
     incident_id: int | None = None
     order_number: str | None = None
+    develops: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,8 @@ class HistoryLine:
     at: datetime
     origin: str | None
     ticket_id: int | None
+    summons: bool = False
+    """Whether the incident only summons somebody to the ticket: its end is not the ticket's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +132,7 @@ class CommentToSend:
     text: str
     summon: tuple[str, ...]
     link: str | None
+    assign: str | None
     seen: int
     attempts: int
 
@@ -141,6 +150,7 @@ class TicketToRead:
     key: str
     seen: int
     incident_id: int | None
+    summons_id: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +163,9 @@ class TicketToMove:
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
-    """Whether a problem opens a ticket: it concerns an order, is critical, or is about requests that fail; nobody did it on purpose."""
-    return fact.kind not in _NO_TICKET and (
-        fact.order_number is not None or fact.severity == "critical" or "request" in fact.details
-    )
+    """Whether a problem opens a ticket: it is of an order, critical, of failing requests or worth automating; nobody did it on purpose."""
+    wanted = fact.order_number is not None or fact.severity == "critical" or "request" in fact.details
+    return (wanted or fact.kind == REPEATED) and fact.kind not in _NO_TICKET
 
 
 def built_in(kind: str, language: Language) -> Instruction | None:

@@ -23,7 +23,7 @@ class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
     Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx. Another tracker has the same public methods:
-    ``create``, ``comment``, ``comments``, ``link``, ``move`` and ``close``.
+    ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``move`` and ``close``.
     """
 
     def __init__(
@@ -89,6 +89,10 @@ class YandexTracker:
             raise TrackerRefused(f"{key} has no step from {status} to any of {', '.join(wanted)}")
         body = {} if opened else {"resolution": "fixed"}
         await self._call("POST", f"{path}/transitions/{quote(step, safe='')}/_execute", json=body)
+
+    async def assign(self, key: str, login: str | None) -> None:
+        """Assign an issue to somebody, or to nobody."""
+        await self._call("PATCH", f"/{quote(key, safe='')}", json={"assignee": login})
 
     async def _call(
         self,
