@@ -278,7 +278,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
     every(lifecycle, _BANS_EVERY_S, bans.sync, name="order-bans", last_round=True, after=recordable)
-    known_tokens = KnownTokens(database, tokens.digests_of)
+    known_tokens = KnownTokens(database, tokens.digests_of, revoked=tokens.revoked)
     every(lifecycle, _TOKENS_EVERY_S, known_tokens.refresh, name="known-tokens", after=recordable)
     website = WebsiteRoutes(
         tokens=tokens,
@@ -359,12 +359,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
                 comes_from_website=website.speaks_for_a_website,
             ),
             deliveries=deliveries,
-            events=EventRoutes(
-                changes,
-                source_named=lambda name: sources.get(name) or sites.feed(name),
-                clock=clock,
-                replica=settings.replica,
-            ),
+            events=EventRoutes(changes, sources=sources, sites=sites, clock=clock, replica=settings.replica),
             rescue=rescue,
             bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),

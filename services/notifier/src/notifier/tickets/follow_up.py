@@ -14,6 +14,7 @@ from notifier.incidents.model import Incident, IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
 from notifier.messages.links import Links
+from notifier.messages.problem_words import phrase
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
@@ -182,7 +183,7 @@ class FollowUp:
         words = self._words.label(key)
         # An act of another release is named by its own name.
         sentence = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
-        return f"{sentence}: {line.text}" if line.text else sentence
+        return f"{sentence}: {phrase(line.text, self._words)}" if line.text else sentence
 
     def _notice(self, line: HistoryLine) -> NewNotice:
         """Return the notice for every place that was notified of the problem."""

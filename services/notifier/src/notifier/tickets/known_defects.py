@@ -28,6 +28,11 @@ _END = f"UPDATE known_defects SET ended_at = now(), ended_by = $2 WHERE id = $1 
 _END_OF = "UPDATE known_defects SET ended_at = now(), ended_by = $2 WHERE development_ticket = $1 AND ended_at IS NULL"
 
 
+def select_defects(*, over_too: bool, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of known defects, the newest first, with ids below ``before``, and its values."""
+    return _LIST, [over_too, before, limit]
+
+
 class DefectStore:
     """Raises ``NotFound`` for an unknown defect."""
 
@@ -96,10 +101,6 @@ class DefectStore:
     async def end_of(self, development_ticket: str, *, by: str) -> None:
         """End those of a development ticket that is closed."""
         await self._connection.execute(_END_OF, development_ticket, by)
-
-    async def listed(self, *, over_too: bool, before: int | None, limit: int) -> list[dict[str, Any]]:
-        """Return them, the newest first."""
-        return [dict(row) for row in await self._connection.fetch(_LIST, over_too, before, limit)]
 
 
 async def keep_defect(change: Change, wanted: DefectBody) -> DefectKept:

@@ -19,16 +19,15 @@ from common.http import (
     Page,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.postgres import Database
 from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.instruct import instruct
-from notifier.tickets.known_defects import DefectStore, keep_defect
-from notifier.tickets.store import InstructionStore, TicketStore
+from notifier.tickets.known_defects import DefectStore, keep_defect, select_defects
+from notifier.tickets.store import InstructionStore, TicketStore, select_tickets
 from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.views import (
     AssignBody,
@@ -74,12 +73,11 @@ class TicketRoutes:
 
     async def find(self, request: Request[None, TicketQuery]) -> Page[TicketView]:
         """Answer tickets with their comments."""
-        query = request.query
-        position = decode_cursor(query.cursor, int)
-        async with self._database.acquire() as connection:
-            tickets = TicketStore(connection, outside=False)  # for reading, it is the same
-            rows = await tickets.page(query, before=None if position is None else position[0])
-        return page_of(rows, limit=query.limit, item=lambda row: TicketView(**row), key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_tickets(request.query, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, request.query, select, key={"id": int}, item=lambda row: TicketView(**row))
 
     async def open(self, request: Request[NewTicketBody, None]) -> Answer:
         """Open a support ticket."""
@@ -135,12 +133,11 @@ class TicketRoutes:
     async def defects(self, request: Request[None, DefectQuery]) -> Page[DefectView]:
         """Answer the known defects."""
         query = request.query
-        position = decode_cursor(query.cursor, int)
-        async with self._database.acquire() as connection:
-            rows = await DefectStore(connection).listed(
-                over_too=query.over, before=None if position is None else position[0], limit=query.limit + 1
-            )
-        return page_of(rows, limit=query.limit, item=lambda row: DefectView(**row), key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_defects(over_too=query.over, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, query, select, key={"id": int}, item=lambda row: DefectView(**row))
 
     async def keep_defect(self, request: Request[DefectBody, None]) -> Answer:
         """Keep a known defect."""

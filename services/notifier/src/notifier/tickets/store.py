@@ -83,6 +83,11 @@ _ALL_INSTRUCTIONS = "SELECT * FROM instructions ORDER BY kind"
 _DROP_INSTRUCTION = "DELETE FROM instructions WHERE kind = $1"
 
 
+def select_tickets(wanted: TicketQuery, *, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of tickets with their comments, newest first, with ids below ``before``, and its values."""
+    return _PAGE, [wanted.queue, wanted.state, wanted.order, wanted.incident, before, limit]
+
+
 class TicketStore:
     """Tickets and their comments, on one connection. ``outside``: the outside tracker is to get them."""
 
@@ -145,11 +150,6 @@ class TicketStore:
             "pending" if self._outside else "kept",
         )
         return None if row is None else dict(row)
-
-    async def page(self, query: TicketQuery, *, before: int | None) -> Sequence[Mapping[str, Any]]:
-        """Return tickets with their comments, newest first, one more than asked for; what is None does not filter."""
-        filters = (query.queue, query.state, query.order, query.incident)
-        return [dict(row) for row in await self._connection.fetch(_PAGE, *filters, before, query.limit + 1)]
 
     async def reopen(self, incident_id: int, *, within: timedelta) -> Mapping[str, Any] | None:
         """Give an incident the ticket that its problem had before, opened again; None when there is none, or it was closed longer ago."""
