@@ -77,6 +77,9 @@ _TRACKED = (
     ("comment", "refused"),
     ("read", "done"),
     ("read", "later"),
+    ("move", "done"),
+    ("move", "later"),
+    ("move", "refused"),
 )
 
 
