@@ -134,6 +134,7 @@ class DeliveryRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return self._search.select(query, after=after, limit=limit)
 
         return await listed(
