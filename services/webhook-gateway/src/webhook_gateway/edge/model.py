@@ -31,7 +31,7 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeRequest:
     """A request that ended at nginx. Its body never got further, so there is none. ``id`` is of this one request and never repeats;
-    ``request_id`` may be its caller's."""
+    ``request_id`` may be its caller's, ``edge_id`` is what nginx called it towards the gateways."""
 
     id: str
     at: datetime
@@ -43,6 +43,11 @@ class EdgeRequest:
     client: str
     size: int
     idempotency_key: str | None
+
+    @property
+    def edge_id(self) -> str:
+        """nginx's own name of the request, the same for each replica that it asked."""
+        return self.id.partition("-")[0]
 
     @property
     def address(self) -> Address:

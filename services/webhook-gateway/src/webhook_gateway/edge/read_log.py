@@ -110,9 +110,9 @@ class ReadEdgeLog:
             moments = [request.at for request in orders]
             # A gateway that answered too late has the order itself, and its number.
             known = await store.known_requests(
-                connection, min(moments), max(moments), [request.request_id for request in orders]
+                connection, min(moments), max(moments), [request.edge_id for request in orders]
             )
-            orders = [request for request in orders if request.request_id not in known]
+            orders = [request for request in orders if request.edge_id not in known]
         kept: Counter[tuple[str, datetime]] = Counter()
         hooks: list[IntakeMessage] = []
         for request in orders:
@@ -142,6 +142,7 @@ class ReadEdgeLog:
         seen = {
             "seen-by": "nginx",
             "x-request-id": request.request_id,
+            "x-edge-request": request.edge_id,
             "method": request.method,
             "path": request.path,
             "client": request.client,

@@ -26,9 +26,9 @@ ON CONFLICT (bucket, replica, run, source, reason) DO UPDATE SET count = kept.co
 """
 _RUN = uuid.UUID(int=0)
 _MINE = """
-SELECT headers ->> 'x-request-id' AS request_id FROM deliveries
+SELECT headers ->> 'x-edge-request' AS edge_id FROM deliveries
 WHERE received_at BETWEEN $1::timestamptz - interval '20 seconds' AND $2::timestamptz + interval '5 seconds'
-  AND event = 'order.created' AND body_form = 'payload' AND headers ->> 'x-request-id' = ANY($3::text[])
+  AND event = 'order.created' AND body_form = 'payload' AND headers ->> 'x-edge-request' = ANY($3::text[])
 """
 
 
@@ -62,8 +62,8 @@ async def count(connection: Connection, counts: Mapping[tuple[datetime, str, str
 
 
 async def known_requests(
-    connection: Connection, since: datetime, until: datetime, request_ids: list[str]
+    connection: Connection, since: datetime, until: datetime, edge_ids: list[str]
 ) -> frozenset[str]:
     """Return which of the requests a gateway has recorded all the same, though nginx waited in vain for its answer."""
-    rows = await connection.fetch(_MINE, since, until, request_ids)
-    return frozenset(row["request_id"] for row in rows)
+    rows = await connection.fetch(_MINE, since, until, edge_ids)
+    return frozenset(row["edge_id"] for row in rows)
