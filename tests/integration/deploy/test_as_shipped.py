@@ -7,6 +7,8 @@ the outside world, which is the sandbox.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import re
 from collections.abc import Callable
@@ -126,7 +128,7 @@ async def send_an_alert(at: Stand) -> dict[str, str]:
 
 
 async def send_an_error(at: Stand) -> dict[str, str]:
-    """Sentry's webhook, through the edge."""
+    """Sentry's webhook, signed by its secret, through the edge."""
     event = {
         "event_id": "e1",
         "issue_id": "17",
@@ -136,12 +138,15 @@ async def send_an_error(at: Stand) -> dict[str, str]:
         "datetime": datetime.now(UTC).isoformat(),
         "web_url": ELSEWHERE,
     }
-    await at.call(
-        "POST",
-        f"{at.edge}/alerts/v1/sentry",
-        role="internal",
-        body={"action": "triggered", "data": {"event": event}},
-    )
+    body = json.dumps({"action": "triggered", "data": {"event": event}}).encode()
+    secret = example_values()["SENTRY_SECRET"].encode()
+    headers = {
+        "Content-Type": "application/json",
+        "Sentry-Hook-Resource": "event_alert",
+        "Sentry-Hook-Signature": hmac.new(secret, body, hashlib.sha256).hexdigest(),
+    }
+    async with at.sandbox.session.post(f"{at.edge}/alerts/v1/sentry", data=body, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
     return {"kind": "problem.sentry", "words": "HttpError: 500"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
 from tests.support.refund_world import Instance, World, open_world
 
-Press = Callable[[World, Instance, str], Awaitable[Any]]
+Press = Callable[[World, Instance, str], Coroutine[Any, Any, Any]]
 _MOST_POINTS = 120
 
 
@@ -162,7 +162,7 @@ async def test_a_payout_that_the_gateway_makes_and_then_fails_leaves_a_closed_re
         trust = world.sandbox.world.systems["trust"]
         for operation in ("start_refund", "get_refund"):
             trust.faults.add(FaultOrder(mode=FaultMode.ERROR, match=operation, effect=True))
-        refund_id = world.run(world.want("pay-1", amount=60, key="only"))
+        refund_id = str(world.run(world.want("pay-1", amount=60, key="only")))
         world.run(world.deliver())
         for _ in range(3):
             assert world.run(world.work(world.instance()))

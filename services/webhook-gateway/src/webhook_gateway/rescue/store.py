@@ -122,7 +122,10 @@ class EndangeredStore:
 
     def _lost(self, row: Record) -> LostOrder:
         found = {name: row[name] for name in _LOST}
-        return LostOrder(**found, link=f"{self._public_url}/e/{row['id']}")
+        page = (
+            f"{self._public_url}/e/{row['id']}" if self._public_url else str(row["id"])
+        )  # a relative link opens nothing
+        return LostOrder(**found, link=page)
 
 
 def uuid_or_none(text: str) -> uuid.UUID | None:
