@@ -349,7 +349,12 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
                 comes_from_website=website.speaks_for_a_website,
             ),
             deliveries=deliveries,
-            events=EventRoutes(changes, sources=sources, clock=clock, replica=settings.replica),
+            events=EventRoutes(
+                changes,
+                source_named=lambda name: sources.get(name) or sites.feed(name),
+                clock=clock,
+                replica=settings.replica,
+            ),
             rescue=rescue,
             bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),

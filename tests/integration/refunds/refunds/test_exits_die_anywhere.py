@@ -155,7 +155,7 @@ async def test_what_was_closed_while_it_may_be_on_its_way_is_never_sent_again(in
     await in_world(story)
 
 
-async def test_a_payout_that_the_gateway_makes_and_then_fails_leaves_a_closed_refund_closed(in_world: InWorld) -> None:
+async def test_a_payout_that_is_made_and_then_fails_leaves_a_closed_refund_closed(in_world: InWorld) -> None:
     def story(world: World) -> None:
         world.run(world.fresh())
         world.run(world.sandbox.control("PUT", "/sandbox/trust/payments/pay-1", {"captured": 100, "polls": 9}))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import parse
 from common.messaging import topology
 from tests.integration.webhook_gateway.conftest import Start, hook_body, watched
@@ -22,6 +22,30 @@ async def test_an_unknown_event_that_carries_an_orders_positions_is_a_problem(st
         assert {problem.kind for problem in problems} == {"hook.ignored_order"}
         assert len({problem.fingerprint for problem in problems}) == 2
         assert {problem.details["event"] for problem in problems} == {"order.confirmed_by_store", "order.assembled"}
+
+
+async def test_each_order_in_quarantine_is_a_problem_that_ends_when_it_is_decided(start: Start, amqp_url: str) -> None:
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+        for order in ("A", "A", "B"):
+            assert (await gateway.send(hook_body(order=order, positions="none")))[0] == 200
+        for _ in range(2):
+            assert (await gateway.send({"event_type": "order.paid", "payload": {}}))[0] == 400
+        kept = {item["id"]: item for item in await gateway.deliveries(5)}
+        raised = [parse(event, ProblemRaisedV1) for event in await alerts(5)]
+        assert len({problem.fingerprint for problem in raised}) == 3
+        of = {problem.details["delivery_id"]: problem.fingerprint for problem in raised}
+        ended: list[str] = []
+        for place, name in enumerate(sorted(kept, key=lambda each: kept[each]["external_id"] or "")):
+            act, body = (
+                ("dismiss", {})
+                if place % 2 == 0 or kept[name]["number"] is None
+                else ("replay", {"body": hook_body(order="A")})
+            )
+            status, answer = await gateway.change(f"/admin/v1/deliveries/{name}/{act}", {"reason": "решено", **body})
+            assert status == 200, answer
+            ended.append(of[name])
+        over = [parse(event, ProblemResolvedV1) for event in (await alerts(8))[-3:]]
+        assert sorted(each.fingerprint for each in over) == sorted(set(ended))
 
 
 @pytest.mark.parametrize("stamp", ["yesterday", "99999-01-01T00:00:00Z", "17700101", -1e30, True])

@@ -77,6 +77,20 @@ async def test_an_event_that_never_came_is_entered_as_if_the_source_had_sent_it(
         ] * 2
 
 
+async def test_what_a_website_never_sends_is_entered_for_its_order(start: Start, arrived: Arrived) -> None:
+    async with start() as gateway:
+        for source in ("website", "website:kz"):
+            said = asked("order.paid", source=source, payload={"originalOrderId": "W-1"})
+            status, answer = await gateway.change(EVENTS, said)
+            assert (status, answer["number"]) == (200, order_number(source, "W-1"))
+        assert [(hook.event, hook.source) for hook in await arrived(2)] == [
+            ("order.paid", "website"),
+            ("order.paid", "website:kz"),
+        ]
+        status, problem = await gateway.change(EVENTS, asked("order.created", source="website"))
+        assert (status, problem["fields"][0]["code"]) == (422, "not_for_websites")
+
+
 async def test_an_event_that_does_not_fit_is_refused_with_its_fields_and_leaves_nothing(start: Start) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     wrong = [

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope, parse
@@ -72,6 +74,28 @@ async def test_the_first_refusal_raises_a_problem_that_ends_with_the_next_genuin
 
         await eventually(answered, what="the countdown's end")
         assert len(await gateway.deliveries(2)) == 2
+
+
+async def test_a_genuine_hook_of_a_signing_source_that_is_too_large_is_noticed(start: Start, amqp_url: str) -> None:
+    key, path, now = Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "/hooks/v1/kuper", datetime.now(UTC)
+
+    def signed(body: str) -> dict[str, str]:
+        stamp = str(int(now.timestamp()))
+        return {"webhook-id": "m", "webhook-timestamp": stamp, "webhook-signature": key.sign("m", now, body)}
+
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+        small, large = (
+            json.dumps(hook_body(order=name, comment=text)) for name, text in (("A", ""), ("B", "x" * 1024**2))
+        )
+        assert (await gateway.send(small.encode(), path=path, headers=signed(small)))[0] == 200
+        assert (await gateway.send(large.encode(), path=path, headers=signed(large)))[0] == 413
+        (problem,) = problems(await alerts(1), "source.refused")
+        assert (problem.source, problem.order_number, problem.details["status"]) == (
+            "kuper",
+            order_number("kuper", "B"),
+            "413",
+        )
+        await eventually(lambda: _counts_down(gateway, "B"), what="the countdown of B")
 
 
 async def _counts_down(gateway: Gateway, order: str) -> bool:

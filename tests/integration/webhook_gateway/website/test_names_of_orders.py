@@ -102,6 +102,15 @@ async def test_a_name_that_another_order_has_is_refused_endangered_and_raised(
         assert {(problem.kind, problem.details["category"]) for problem in raised} == {
             ("website_order.endangered", "key_reused")
         }
+        # It is no delivery to send again: its name is the other order's.
+        refused = (await one.get("/admin/v1/deliveries?outcome=refused"))["items"]
+        assert len(refused) == 3
+        for item in refused:
+            status, problem = await one.change(f"/admin/v1/deliveries/{item['id']}/replay", {"reason": "ещё раз"})
+            assert (status, problem["code"]) == (409, "resubmit_instead")
+        every = {"reason": "ещё раз", "filter": {"outcome": "refused"}}
+        items = (await one.change("/admin/v1/deliveries/replay", every))[1]["items"]
+        assert [(item["outcome"], item["code"]) for item in items] == [("refused", "resubmit_instead")] * 3
         # Saved, it is an order of its own, and the first is what it was.
         wanted = {"reason": "другой покупатель", "despite_duplicates": True}
         status, done = await one.change(f"{PATH}/{kept[0]['id']}/resubmit", wanted)

@@ -98,7 +98,7 @@ def test_every_acknowledged_created_order_is_awaited_from_the_orchestrator() -> 
     assert recording.awaited == [order, order]
 
 
-def test_a_quarantined_delivery_raises_one_incident_per_source_and_reason() -> None:
+def test_what_is_quarantined_of_an_order_raises_one_incident() -> None:
     recording = recorded(QUARANTINED, replace(QUARANTINED, delivery_id="another"))
     problems = [parse(event, ProblemRaisedV1) for event in recording.events]
     assert [problem.kind for problem in problems] == ["hook.quarantined", "hook.quarantined"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from common.errors import Conflict
 from common.postgres import Connection
+from webhook_gateway.hooks.model import Outcome
 
 # Locked first and read afterwards: a statement that had to wait for a lock still sees the other tables as they were before it waited.
 _LOCK = "SELECT FROM deliveries WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR NO KEY UPDATE"
@@ -17,7 +18,7 @@ SELECT d.delivery_id::text AS id,
          + (d.erased_at IS NOT NULL)::integer AS version
 FROM deliveries AS d WHERE d.delivery_id = ANY ($1::uuid[])
 """
-_HOLD = "SELECT erased_at IS NOT NULL FROM deliveries WHERE delivery_id = $1 FOR NO KEY UPDATE"
+_HOLD = "SELECT outcome, erased_at FROM deliveries WHERE delivery_id = $1 FOR NO KEY UPDATE"
 _DECIDED = """
 SELECT CASE WHEN k.delivery_id IS NOT NULL THEN 'dismissed by ' || k.actor ELSE 'replayed by ' || r.actor END
 FROM deliveries AS d
@@ -30,6 +31,12 @@ WHERE d.delivery_id = $1 AND d.outcome = 'quarantined' AND (k.delivery_id IS NOT
 _NOTE = "INSERT INTO delivery_replays (replay_id, delivery_id, actor, mended) VALUES ($1, $2, $3, $4)"
 
 
+class ResubmitInstead(Conflict):
+    """A website's refused order: it is resubmitted where it is endangered, past the checks of names and likely duplicates."""
+
+    code = "resubmit_instead"
+
+
 async def lock(connection: Connection, delivery_ids: Sequence[str]) -> dict[str, int]:
     """Hold deliveries until the transaction ends; return the version of each that exists. Every decision makes another version."""
     ids = [_uuid(one) for one in delivery_ids]
@@ -38,8 +45,14 @@ async def lock(connection: Connection, delivery_ids: Sequence[str]) -> dict[str,
 
 
 async def need_sendable(connection: Connection, delivery_id: uuid.UUID, *, mended: bool) -> None:
-    """Hold a delivery that is to be sent again. Raises ``Conflict`` where what is left of it is not what came, unless it is mended."""
-    if await connection.fetchval(_HOLD, delivery_id) and not mended:
+    """Hold a delivery that is to be sent again.
+
+    Raises ``Conflict`` where what is left of it is not what came, unless it is mended; ``ResubmitInstead`` for a refused order.
+    """
+    held = await connection.fetchrow(_HOLD, delivery_id)
+    if held is not None and held["outcome"] == Outcome.REFUSED:
+        raise ResubmitInstead("the order was refused: resubmit the endangered order instead")
+    if held is not None and held["erased_at"] is not None and not mended:
         raise Conflict("its customer's data were erased: what is left is not to be sent; send a mended body")
 
 

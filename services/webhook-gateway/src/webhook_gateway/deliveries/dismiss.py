@@ -9,6 +9,7 @@ from common.errors import Conflict, NotFound
 from common.http import Change
 from common.service import add_act
 from webhook_gateway.deliveries import decisions
+from webhook_gateway.deliveries.quarantine import end_when_decided
 from webhook_gateway.deliveries.views import Dismissed
 from webhook_gateway.hooks.model import ORDER_CREATED, SERVICE, Outcome
 
@@ -42,6 +43,7 @@ async def dismiss(change: Change, delivery_id: uuid.UUID, *, now: datetime) -> D
         raise Conflict("somebody has just dismissed it")
     if found["event"] == ORDER_CREATED and found["number"] is not None:
         await connection.execute(_RELEASE, found["number"])
+    await end_when_decided(connection, delivery_id, now=now)
     await change.record(
         "delivery.dismiss", f"delivery:{delivery_id}", before={"outcome": found["outcome"]}, after={"dismissed": True}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,18 +18,19 @@ from common.telemetry import current_traceparent, scrub_text
 from webhook_gateway.deliveries.record import journal_id
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
 from webhook_gateway.hooks.accept import understand
-from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, SERVICE, Source
+from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, SERVICE, Feed
+from webhook_gateway.website.sites import NAME
 
 
 async def enter(
-    change: Change, asked: EnterEvent, *, sources: Mapping[str, Source], now: datetime, replica: str
+    change: Change, asked: EnterEvent, *, source_named: Callable[[str], Feed | None], now: datetime, replica: str
 ) -> EnteredEvent:
     """Publish the event as if the source had sent it, record who did and why, and note it in the order's timeline.
 
     The same reader and the same ids as for a hook: if the source sends it after all, that is a repeat. Raises ``Unprocessable`` with
     the fields at fault.
     """
-    hook = entered(asked, sources=sources, now=now, replica=replica, actor=change.principal.name)
+    hook = entered(asked, source_named=source_named, now=now, replica=replica, actor=change.principal.name)
     await outbox.add(change.connection, hook.to_envelope())
     answer = EnteredEvent(
         status="created" if hook.event == ORDER_CREATED else "ok",
@@ -53,12 +54,12 @@ async def enter(
 
 
 def entered(
-    asked: EnterEvent, *, sources: Mapping[str, Source], now: datetime, replica: str, actor: str
+    asked: EnterEvent, *, source_named: Callable[[str], Feed | None], now: datetime, replica: str, actor: str
 ) -> IntakeMessage:
     """Return the delivery. Raises ``Unprocessable`` for what a hook could not say: nothing entered is ignored or quarantined."""
-    source = sources.get(asked.source)
+    source = source_named(asked.source)
     if source is None:
-        raise _unfit(FieldError("source", "unknown", "there is no such source of hooks"))
+        raise _unfit(FieldError("source", "unknown", "there is no such source"))
     said: dict[str, Any] = {"event_type": asked.event_type, "payload": asked.payload}
     if asked.timestamp is not None:
         said["timestamp"] = asked.timestamp
@@ -69,6 +70,12 @@ def entered(
         raise _unfit(*verdict.fields)
     if hook.type != HOOK_RECEIVED:
         raise _unfit(FieldError("event_type", "unknown", "it is none of the six hooks"))
+    if hook.event == ORDER_CREATED and NAME.fullmatch(source.name):
+        raise _unfit(
+            FieldError(
+                "event_type", "not_for_websites", "a website's order is placed, or resubmitted where it is endangered"
+            )
+        )
     if asked.timestamp is not None:
         if hook.sent_at is None:
             raise _unfit(FieldError("timestamp", "not_a_time", "a time with its zone is needed"))

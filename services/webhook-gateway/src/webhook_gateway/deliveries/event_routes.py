@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from common.clock import Clock
 from common.errors import Unprocessable
 from common.http import OPERATOR, Answer, Changes, Request, Route
 from webhook_gateway.deliveries.enter import enter
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
-from webhook_gateway.hooks.model import Source
+from webhook_gateway.hooks.model import Feed
 
 
 class EventRoutes:
     """The change leaves an audit record in its own transaction."""
 
-    def __init__(self, changes: Changes, *, sources: Mapping[str, Source], clock: Clock, replica: str) -> None:
+    def __init__(
+        self, changes: Changes, *, source_named: Callable[[str], Feed | None], clock: Clock, replica: str
+    ) -> None:
         self._changes = changes
-        self._sources = sources
+        self._source_named = source_named
         self._clock = clock
         self._replica = replica
 
@@ -44,6 +46,6 @@ class EventRoutes:
         return await self._changes.carry_out(
             request,
             lambda change: enter(
-                change, request.body, sources=self._sources, now=self._clock.now(), replica=self._replica
+                change, request.body, source_named=self._source_named, now=self._clock.now(), replica=self._replica
             ),
         )

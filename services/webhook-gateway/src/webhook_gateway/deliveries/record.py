@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from common.contracts import intake
-from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope, Message
 from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
@@ -18,6 +17,7 @@ from common.postgres import Connection, Database
 from webhook_gateway.deliveries import store, unarrived
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.oddities import problems_of
+from webhook_gateway.deliveries.quarantine import quarantined
 from webhook_gateway.deliveries.store import DeliveryRow
 from webhook_gateway.deliveries.unarrived import AwaitedOrder
 from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, REPLAY_OF, SERVICE, Outcome
@@ -65,28 +65,14 @@ class RecordDeliveries:
             if hook.number is not None and hook.actor is None:  # what a person did was noted when it was done
                 events.append(_journal(hook))
             if hook.type == intake.HOOK_QUARANTINED:
-                events.append(self._quarantined(hook))
+                events.append(
+                    _envelope(hook, quarantined(hook), derived_id("problem", "hook.quarantined", hook.delivery_id))
+                )
         return Recording(
             deliveries=[_row(hook, self._digests) for hook in came_here],
             awaited=[order for order in map(_awaited, hooks) if order is not None],
             events=events,
         )
-
-    def _quarantined(self, hook: IntakeMessage) -> Envelope:
-        reason = (hook.reason or "unknown").partition(":")[0]
-        problem = ProblemRaisedV1(
-            kind="hook.quarantined",
-            severity="critical" if hook.number is None else "warning",
-            fingerprint=derived_id("quarantine", hook.source, reason),
-            summary=f"Хук источника {hook.source} не удалось разобрать и отложен в карантин ({hook.reason}), ответ {hook.status}",
-            details={"delivery_id": hook.delivery_id, "event": hook.event, "reason": hook.reason or "unknown"},
-            service=SERVICE,
-            order_number=hook.number,
-            source=hook.source,
-            link=f"/d/{hook.delivery_id}",
-            occurred_at=hook.received_at,
-        )
-        return _envelope(hook, problem, derived_id("problem", "hook.quarantined", hook.delivery_id))
 
 
 def outcome_of(hook: IntakeMessage) -> Outcome:

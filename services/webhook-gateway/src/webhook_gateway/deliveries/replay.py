@@ -16,6 +16,7 @@ from common.messaging import outbox
 from common.service import add_act
 from common.telemetry import current_traceparent, scrub_text
 from webhook_gateway.deliveries import decisions
+from webhook_gateway.deliveries.quarantine import end_when_decided
 from webhook_gateway.deliveries.record import journal_id
 from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
 from webhook_gateway.deliveries.views import Resent
@@ -48,6 +49,7 @@ async def replay(
         actor=change.principal.name,
         mended=mended is not None,
     )
+    await end_when_decided(change.connection, delivery_id, now=now)
     answer = Resent(delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run)
     await change.record("delivery.replay", f"delivery:{delivery_id}", after=answer)
     await add_act(

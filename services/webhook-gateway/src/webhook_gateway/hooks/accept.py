@@ -12,7 +12,7 @@ from common.errors import FieldError
 from common.ids import derived_id, new_id, order_number
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.model import NoStoragePath
-from webhook_gateway.hooks.model import ORDER_CREATED, UNREADABLE, Outcome, Source, Verdict
+from webhook_gateway.hooks.model import ORDER_CREATED, UNREADABLE, Feed, Outcome, Source, Verdict
 from webhook_gateway.hooks.reading import Reading, created_order, read_hook
 from webhook_gateway.hooks.request import BodyFault
 
@@ -85,7 +85,7 @@ class AcceptHook:
 
 
 def understand(
-    source: Source, body: bytes, *, headers: str, received_at: datetime, replica: str, traceparent: str | None
+    source: Feed, body: bytes, *, headers: str, received_at: datetime, replica: str, traceparent: str | None
 ) -> tuple[IntakeMessage, Verdict]:
     """Read an authentic body; return what is made durable of it, and what is answered once it is. Never raises."""
     reading = read_hook(body, currency=source.currency, now=received_at)
@@ -116,7 +116,7 @@ def understand(
     return hook, verdict
 
 
-def _judge(source: Source, reading: Reading, number: str | None) -> tuple[str, Verdict]:
+def _judge(source: Feed, reading: Reading, number: str | None) -> tuple[str, Verdict]:
     event = reading.event
     if reading.ignorable:
         return HOOK_IGNORED, Verdict(status=200, event=event, outcome=Outcome.CONFIRMED, body=_IGNORED)
@@ -146,7 +146,7 @@ def _judge(source: Source, reading: Reading, number: str | None) -> tuple[str, V
     )
 
 
-def _event_id(kind: str, source: Source, reading: Reading, delivery_id: str) -> str:
+def _event_id(kind: str, source: Feed, reading: Reading, delivery_id: str) -> str:
     """Return what a repeat is recognised by.
 
     ``created`` by its order alone; the others also by content and time, as quantities may go from A to B and back to A. Without a time,

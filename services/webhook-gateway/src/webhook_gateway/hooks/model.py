@@ -58,16 +58,22 @@ LEDGER = (Outcome.CONFIRMED, Outcome.SPOOLED, Outcome.QUARANTINED, Outcome.REFUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A marketplace that sends hooks. ``accept_invalid``: what cannot be used is still answered positively.
+class Feed:
+    """Where events come from. ``accept_invalid``: what cannot be used is still answered positively.
 
     ``currency`` (ISO 4217) is that of its orders: bodies name none.
     """
 
     name: str
-    authenticator: Authenticator
     accept_invalid: bool = True
     currency: str = "RUB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Feed):
+    """A marketplace that sends hooks."""
+
+    authenticator: Authenticator
     schedule: Schedule = field(default_factory=Schedule)
 
 

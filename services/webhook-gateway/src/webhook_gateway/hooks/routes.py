@@ -159,7 +159,8 @@ class HookRoutes:
             fault = FAULTS[body.state]
             whole = body.state is BodyState.UNSUPPORTED
             if not proven and not (whole and authenticator.body_is_genuine(headers, body.content, now=arrival.at)):
-                # The signature covers all of a body, so nobody can say whose a part is: not kept.
+                # The signature covers all of a body, so nobody can say whose a part is: not kept, but noted, as it may well be genuine.
+                await self._note_refused(request, source, fault.status, arrival.at, body.content)
                 return _refusal(fault.status, fault.code, fault.detail)
             return await self._keep_incomplete(request, source, body.content, fault, arrival)
         if not authenticator.body_is_genuine(headers, body.content, now=arrival.at):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from common.currencies import currency_code
 from common.errors import ConfigurationError
 from common.http import Principal
-from webhook_gateway.hooks.model import WEBSITE
+from webhook_gateway.hooks.model import WEBSITE, Feed
 from webhook_gateway.website.callers import Network, is_within, trusted_networks
 
 NAME = re.compile(WEBSITE + r"(?::[a-z0-9][a-z0-9_-]{0,31})?")
@@ -103,6 +103,10 @@ class Sites:
     def named(self, source: str) -> Site:
         """Return a site by its source."""
         return self._sites.get(source) or Site(source=source, currency=self._currency)
+
+    def feed(self, name: str) -> Feed | None:
+        """Return a site as where events come from: it sends no hooks, but people enter them. None where the name is no site's."""
+        return Feed(name=name, currency=self.named(name).currency) if NAME.fullmatch(name) else None
 
 
 def load_sites(path: Path | None, *, currency: str) -> Sites:
