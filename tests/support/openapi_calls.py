@@ -20,7 +20,7 @@ from openapi_spec_validator import validate
 from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
 
-from common.http import encode_cursor
+from common.http import encode_cursor, stamped_cursor
 from tests.support.readiness import wait_ready
 
 ADMIN, MACHINE = "admin-token", "internal-token"
@@ -42,8 +42,14 @@ schemathesis.openapi.format("date-time", _MOMENTS)
 _FORGED = tuple(
     encode_cursor(*values)
     for edge in EDGES
-    for values in ((edge,), (edge, 1), (edge, "x"), (edge, "00000000-0000-0000-0000-000000000000"))
-)
+    for values in (
+        (edge,),
+        (edge, 1),
+        (edge, "x"),
+        (edge, "00000000-0000-0000-0000-000000000000"),
+        (edge, *[2**62] * 3),
+    )
+) + tuple(encode_cursor(*[number] * many) for number in (2**63 - 1, -(2**63)) for many in (1, 2))
 _CHOSEN = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 
 
@@ -125,7 +131,8 @@ def _call_with_forged_cursors(operation: Any, headers: Mapping[str, str], checks
     if "cursor" not in names:
         return
     path = {parameter.name: "x" for parameter in operation.path_parameters}
-    for cursor in _FORGED:
+    place = operation.path.format(**path)
+    for cursor in (stamped_cursor(forged, place) for forged in _FORGED):
         case = operation.Case(query={"cursor": cursor}, path_parameters=path)
         case.call_and_validate(headers=dict(headers), checks=checks)
 

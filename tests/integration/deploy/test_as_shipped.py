@@ -204,7 +204,8 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
         crash = await crash_a_workflow(at)
         await at.reaches_a_person(await at.incident(**crash["told_as"]))
         for raised in (endanger_an_order(at), fail_a_refund(at, crash["number"]), send_an_alert(at), send_an_error(at)):
-            await at.reaches_a_person(await at.incident(**await raised))
+            told_as = await raised
+            await at.reaches_a_person(await at.incident(told_as["kind"], told_as["words"]))
 
         links = await at.links()
         console = f"http://{LOOPBACK}:{ports.services['notifier']}"

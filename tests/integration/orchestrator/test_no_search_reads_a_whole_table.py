@@ -28,9 +28,9 @@ from orchestrator.orders.contacts import by_email, by_phone, by_words
 from orchestrator.orders.hooks import append_hooks
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.recalculate import derive_again
-from orchestrator.orders.search import OrderSearch
+from orchestrator.orders.search import OrderSearch, select_orders, select_stock_movements
 from orchestrator.orders.store import OrderStore
-from orchestrator.timeline.store import TimelineStore
+from orchestrator.timeline.store import select_timeline
 from tests.integration.orchestrator.factories import worker_of
 from tests.support.big_database import filled
 from tests.support.order_hooks import hook
@@ -57,7 +57,12 @@ async def lives(database: WatchedDatabase) -> None:
 
 def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaitable[Any]]]:
     """Every search with every filter that people use."""
-    orders_, workflows, timelines = OrderSearch(database), WorkflowSearch(database), TimelineStore(database)
+    orders_, workflows = OrderSearch(database), WorkflowSearch(database)
+
+    async def page(select: tuple[str, list[Any]]) -> list[Any]:
+        async with database.acquire() as connection:
+            return await connection.fetch(select[0], *select[1])
+
     nothing: dict[str, Any] = dict.fromkeys(
         ("status", "aggregate_state", "source", "store_id", "external_id", "since", "until", "after")
     )
@@ -103,24 +108,33 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         (None, None),
     ]
     return [
-        *(lambda change=change: orders_.orders(**{**nothing, **change}, limit=50) for change in of_orders),
         *(
-            lambda change=change: workflows.workflows(
-                partial(add_conditions, wanted=WorkflowConditions(**change)), before=None, limit=50
+            lambda change=change: orders_.orders(**{**nothing, **change}, limit=50)
+            for change in of_orders
+            if "said" in change or "contact" in change
+        ),
+        *(
+            lambda change=change: page(select_orders(**{**nothing, **change}, limit=51))
+            for change in of_orders
+            if "said" not in change and "contact" not in change
+        ),
+        *(
+            lambda change=change: page(
+                workflows.workflows(partial(add_conditions, wanted=WorkflowConditions(**change)), before=None, limit=51)
             )
             for change in of_workflows
         ),
-        lambda: workflows.workflows(lambda _filters: None, before=orders // 2, limit=50),
+        lambda: page(workflows.workflows(lambda _filters: None, before=orders // 2, limit=51)),
         lambda: workflows.workflow(5, events=50),
-        *(lambda pair=pair: workflows.events(pair[0], state=pair[1], after=None, limit=50) for pair in of_events),
-        lambda: workflows.events(None, state=1, after=(orders // 2, 1), limit=50),
-        lambda: workflows.events(None, state=None, after=(orders // 2, 1), limit=50),
+        *(lambda pair=pair: page(workflows.events(pair[0], state=pair[1], after=None, limit=51)) for pair in of_events),
+        lambda: page(workflows.events(None, state=1, after=(orders // 2, 1), limit=51)),
+        lambda: page(workflows.events(None, state=None, after=(orders // 2, 1), limit=51)),
         lambda: orders_.order("N9"),
-        lambda: timelines.page("N9", after=None, limit=50),
-        lambda: orders_.stock_movements(store_id=None, number=None, after=None, limit=50),
-        lambda: orders_.stock_movements(store_id="17", number=None, after=None, limit=50),
-        lambda: orders_.stock_movements(store_id=None, number="N9", after=None, limit=50),
-        lambda: orders_.stock_movements(store_id="17", number=None, after=orders // 2, limit=50),
+        lambda: page(select_timeline("N9", None, 51)),
+        lambda: page(select_stock_movements(store_id=None, number=None, after=None, limit=51)),
+        lambda: page(select_stock_movements(store_id="17", number=None, after=None, limit=51)),
+        lambda: page(select_stock_movements(store_id=None, number="N9", after=None, limit=51)),
+        lambda: page(select_stock_movements(store_id="17", number=None, after=(orders // 2,), limit=51)),
     ]
 
 

@@ -133,6 +133,16 @@ def test_every_rules_file_has_a_test_and_promtool_passes_it(prometheus: Path, ru
         _run("test", "rules", path.name, directory=path.parent)
 
 
+def _in_both_languages(annotations: dict[str, str], text: str, *, where: str) -> None:
+    """Fail unless an annotation is there in English and in Russian, with the same values in both."""
+    english, russian = (annotations.get(name, "") for name in (text, f"{text}_ru"))
+    assert english, where
+    assert not re.search("[а-яё]", english, re.IGNORECASE), where
+    assert re.search("[а-яё]", russian, re.IGNORECASE), f"{where} has no {text}_ru"
+    values = [sorted(re.findall(r"{{.*?}}", each)) for each in (english, russian)]
+    assert values[0] == values[1], f"{where}: {text} and {text}_ru tell other values"
+
+
 def test_every_alert_asks_for_series_that_exist_and_says_what_to_do(
     rules: list[Path], series: set[str], repository: Path
 ) -> None:
@@ -146,7 +156,8 @@ def test_every_alert_asks_for_series_that_exist_and_says_what_to_do(
         assert _unknown(rule["expr"], series | recorded) == set(), f"{file}: {rule}"
         if "alert" in rule:
             assert rule["labels"].get("severity") in {"critical", "warning", "info"}, f"{file}: {rule['alert']}"
-            assert rule["annotations"].get("summary"), f"{file}: {rule['alert']}"
+            for text in ("summary", "description"):
+                _in_both_languages(rule["annotations"], text, where=f"{file}: {rule['alert']}")
             runbook = rule["annotations"].get("runbook") or rule["annotations"].get("runbook_url") or ""
             if runbook.startswith("docs/"):
                 assert (repository / runbook.split("#")[0]).is_file(), f"{file}: {rule['alert']} names {runbook}"

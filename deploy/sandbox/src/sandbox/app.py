@@ -21,6 +21,7 @@ from sandbox.systems.slack.system import Slack
 from sandbox.systems.telegram.system import Telegram
 from sandbox.systems.tracker import Tracker
 from sandbox.systems.trust import Trust
+from sandbox.systems.twilio import Twilio
 from sandbox.systems.yookassa import YooKassa
 
 _BODY_LIMIT = 16 * 1024 * 1024
@@ -59,12 +60,13 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
     tracker = Tracker(settings=settings, clock=time, journal=journal(), faults=faults("tracker"))
     feedback = Feedback(settings=settings, clock=time, journal=journal(), faults=faults("feedback"))
     calls = Calls(settings=settings, clock=time, journal=journal(), faults=faults("calls"))
+    twilio = Twilio(settings=settings, clock=time, journal=journal(), faults=faults("twilio"))
     sentry = Sentry(clock=time, journal=journal(), faults=faults("sentry"))
     marketplace = Marketplace(
         settings=settings, clock=time, journal=journal(), faults=faults("marketplace"), trust=trust
     )
     systems: tuple[OutsideSystem, ...] = (
-        *(telegram, slack, mail, trust, yookassa, tracker, feedback, calls, sentry),
+        *(telegram, slack, mail, trust, yookassa, tracker, feedback, calls, twilio, sentry),
         marketplace,
     )
     return World(

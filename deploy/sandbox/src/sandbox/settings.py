@@ -51,6 +51,8 @@ class Settings(BaseModel):
     yookassa_shop_id: str | None = Field(default=None, description="the only shop accepted")
     yookassa_secret_key: str | None = Field(default=None, description="that shop's key")
     yookassa_polls: int = Field(default=0, ge=0, description="status requests a refund stays pending for")
+    twilio_account_sid: str | None = Field(default=None, description="the only account accepted")
+    twilio_auth_token: str | None = Field(default=None, description="that account's token")
     tracker_token: str | None = Field(default=None, description="the only token accepted")
 
     @field_validator("hook_schedule", "telegram_webhook_schedule")

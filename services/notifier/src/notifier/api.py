@@ -10,7 +10,7 @@ from common.health import Health
 from common.http import Changes, Route, TokenBook, audit_routes, build_app
 from common.http.app import DOCUMENT
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
 from common.telemetry.metrics import new_registry
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
@@ -20,6 +20,8 @@ from notifier.coverage.routes import CoverageRoutes
 from notifier.delivery.routes import DeliveryRoutes
 from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
+from notifier.duty.call_routes import CallRoutes
+from notifier.duty.call_store import CallStore
 from notifier.duty.roster_store import people_on_roster
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
@@ -41,8 +43,21 @@ from notifier.silences.routes import SilenceRoutes
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.routes import TicketRoutes
+from notifier.tickets.support_desk import SupportDesk
 
 NAME = "notifier"
+ATTENTION = (
+    "handover.confirm",
+    "incident.ack",
+    "incident.comment",
+    "incident.resolve",
+    "ticket.assign",
+    "ticket.close",
+    "ticket.comment",
+    "ticket.open",
+    "ticket.summon",
+)
+"""Acts that only a person can do: nobody would automate them."""
 DESCRIPTION = (
     "Brings events to the right person in Telegram, Slack and mail, and knows what was sent where, when and why."
 )
@@ -92,6 +107,14 @@ def routes_of(
     change_ticket = ChangeTicket(
         outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words, clock=clock
     )
+    desk = SupportDesk(
+        tickets=change_ticket,
+        problems=problems,
+        act=act,
+        directory=directory,
+        words=words,
+        development_queue=settings.development_queue,
+    )
     return [
         *inputs.routes(),
         log,
@@ -102,9 +125,16 @@ def routes_of(
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, service=NAME, after_commit=wake),
         *audit_routes(database),
+        *repeated_acts_routes(database, apart=ATTENTION),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
-        *TicketRoutes(database=database, change_ticket=change_ticket, wake=wake).routes(),
+        *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),
+        *CallRoutes(
+            calls=CallStore(database),
+            token=settings.call_token if settings.call_provider == "twilio" else None,
+            callback_url=settings.call_callback_url,
+            wake=wake,
+        ).routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),

@@ -12,10 +12,19 @@ from common.errors import ConfigurationError
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ProposeAutomation,
+    ReadyGate,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.api import DESCRIPTION, NAME, routes_of
+from notifier.api import ATTENTION, DESCRIPTION, NAME, routes_of
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
@@ -31,7 +40,6 @@ from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
 from notifier.duty.call_store import CallStore
-from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.fire_timers import FireTimers
 from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
@@ -46,7 +54,7 @@ from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
-from notifier.providers import configured, open_channels, open_tracker, secret
+from notifier.providers import configured, open_call_provider, open_channels, open_tracker, secret
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
@@ -68,6 +76,7 @@ _PEOPLE_SECONDS = 2.0
 _WEBHOOK_SECONDS = 60.0
 _RETENTION_SECONDS = 300.0
 _BUTTONS_SECONDS = 3600.0
+_REPEATED_SECONDS = 3600.0
 _BUTTONS_KEPT = timedelta(days=7)
 _UNMUTED_AT_A_TIME = 100
 _log = get_logger()
@@ -84,7 +93,11 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     people = CurrentPeople(directory=directory, name=str(settings.people_file))
     if settings.people_file is not None:
         people.read(_read(settings.people_file, "people"))
-    words, environment, links = Words(settings.language), settings.environment, Links(settings.console_url)
+    words, environment, links = (
+        Words(settings.language),
+        settings.environment,
+        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None),
+    )
     registry = new_registry()
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
@@ -111,6 +124,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     )
 
     def read_routes_again(raw: bytes) -> None:
+        """Take over what the file says now: all of it, or nothing."""
         read, rules = read_routes(raw, name=name), read_inhibitions(raw, name=name)
         table.take_over(read)
         problems.inhibit_by(rules)
@@ -203,9 +217,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     timers = TimerStore(database)
     fire = FireTimers(timers=timers, policy=settings.policy, directory=directory, words=words, metrics=people_metrics)
     workers.start("timers", fire)
-    if settings.call_url is not None:
-        provider = CallWebhook(url=settings.call_url, token=secret(settings.call_token))
-        lifecycle.on_stop(provider.close, name="call-webhook")
+    if (provider := open_call_provider(settings)) is not None:
+        lifecycle.on_stop(provider.close, name="call-provider")
         place_calls = PlaceCalls(
             calls=CallStore(database),
             provider=provider,
@@ -296,6 +309,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
+    every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
     beat = Beat(
         database=database,

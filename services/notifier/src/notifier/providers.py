@@ -14,6 +14,8 @@ from notifier.channels.slack import SlackSender, slack_edit_limits, slack_limits
 from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.model import Sender
 from notifier.delivery.queue import LimitsOf
+from notifier.duty.call_webhook import CallWebhook
+from notifier.duty.twilio import TwilioCalls
 from notifier.settings import NotifierSettings
 from notifier.tickets.yandex import YandexTracker
 
@@ -80,6 +82,23 @@ async def open_channels(settings: NotifierSettings, lifecycle: Lifecycle) -> lis
         )
         channels.append(Channel(name="mail", sender=mail, limits=lambda address: mail_limits(address=address)))
     return channels
+
+
+def open_call_provider(settings: NotifierSettings) -> CallWebhook | TwilioCalls | None:
+    """Return who phones people, None when nobody does."""
+    if settings.call_url is None:
+        return None
+    token, account, sender = secret(settings.call_token), settings.call_account, settings.call_from
+    if settings.call_provider == "webhook" or token is None or account is None or sender is None:
+        return CallWebhook(url=settings.call_url, token=token)
+    return TwilioCalls(
+        url=settings.call_url,
+        account=account,
+        token=token,
+        sender=sender,
+        callback_url=settings.call_callback_url,
+        language=settings.language,
+    )
 
 
 def open_tracker(settings: NotifierSettings, lifecycle: Lifecycle) -> YandexTracker:

@@ -81,8 +81,18 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     slack_signing_secret: SecretStr | None = None
     orchestrator_url: str | None = Field(default=None, description="where workflows are retried")
     refunds_url: str | None = Field(default=None, description="where refunds are restarted")
-    call_url: str | None = Field(default=None, description="the call webhook; without one nobody is phoned")
-    call_token: SecretStr | None = None
+    call_provider: Literal["webhook", "twilio"] = Field(default="webhook", description="who phones people")
+    call_url: str | None = Field(
+        default=None, description="the call webhook, or Twilio's API; without one nobody is phoned"
+    )
+    call_token: SecretStr | None = Field(default=None, description="the webhook's token, or the account's at Twilio")
+    call_account: str | None = Field(default=None, description="the account at Twilio (AC…)")
+    call_from: str | None = Field(
+        default=None, pattern=r"^\+[1-9]\d{1,14}$", description="the number Twilio calls from"
+    )
+    call_callback_url: str | None = Field(
+        default=None, description="our /notifications/v1/twilio as Twilio reaches it: how calls go on"
+    )
     call_pause: float = Field(default=120.0, ge=0, description="a person is not phoned again sooner than this")
     escalation: tuple[EscalationStep, ...] = CHAIN
     escalation_rounds: int = Field(default=3, ge=1, le=100)
@@ -97,6 +107,13 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     tracker_scheme: Literal["OAuth", "Bearer"] = "OAuth"
     tracker_org_id: str | None = None
     tracker_org_header: Literal["X-Org-ID", "X-Cloud-Org-ID"] = "X-Org-ID"
+    tracker_page: str = Field(
+        default="https://tracker.yandex.ru/{}",
+        description="where people read a ticket of the outside tracker; {} is its key",
+    )
+    development_queue: str = Field(
+        default="TRAVELBACK", pattern=r"^[A-Z][A-Z0-9]{1,14}$", description="where development tickets are made"
+    )
     tracker_poll: float = Field(default=10.0, gt=0, description="how often the comments of an open ticket are read")
 
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
@@ -159,6 +176,13 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
         if value is not None and _TELEGRAM_TOKEN.fullmatch(value.get_secret_value()) is None:
             raise ValueError("is not a bot's token (digits, a colon, a key)")
         return value
+
+    @model_validator(mode="after")
+    def _a_whole_call_provider(self) -> NotifierSettings:
+        given = (self.call_url, self.call_token, self.call_account, self.call_from)
+        if self.call_provider == "twilio" and None in given:
+            raise ValueError("call_provider twilio needs call_url, call_token, call_account and call_from")
+        return self
 
     @model_validator(mode="after")
     def _a_whole_tracker(self) -> NotifierSettings:

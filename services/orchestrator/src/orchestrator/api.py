@@ -10,7 +10,7 @@ from common.health import Health
 from common.http import Changes, Route, TokenBook, audit_routes, build_app
 from common.http.app import DOCUMENT
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
 from common.telemetry.metrics import new_registry
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
@@ -47,6 +47,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *erasure_routes(changes, places(), kept=KEPT),
         *dead_letter_routes(database, service=NAME, after_commit=notify),
         *audit_routes(database),
+        *repeated_acts_routes(database),
     ]
 
 

@@ -15,7 +15,16 @@ from common.ids import new_id
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ProposeAutomation,
+    TableSizes,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
 from common.telemetry.tips_figures import TipsFigures
@@ -51,6 +60,7 @@ from orchestrator.tips.update_transactions import UpdateTransactions
 
 _log = get_logger()
 _QUEUES = (topology.ORCHESTRATOR_INTAKE, topology.ORCHESTRATOR_JOURNAL, topology.ORCHESTRATOR_REFUNDS)
+_REPEATED_SECONDS = 3600.0
 _JITTER = 0.2
 
 
@@ -164,6 +174,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("look-for-drift", settings.measure_every, Drift(database, metrics)),
         ("prune", settings.prune_every, retention),
         ("prune-platform", settings.prune_every, forget_platform),
+        ("repeated-acts", _REPEATED_SECONDS, ProposeAutomation(database=database, service=NAME, clock=clock)),
         ("forget-customers", settings.prune_every, forget_customers),
     ):
         every(lifecycle, seconds, work, name=job, jitter=_JITTER)

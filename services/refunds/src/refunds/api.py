@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common.clock import Clock
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
 from refunds import erase
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
@@ -53,5 +53,6 @@ def routes(
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database),
+        *repeated_acts_routes(database),
         *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
     ]

@@ -16,7 +16,16 @@ from common.http import HttpServer, TokenBook, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
-from common.service import Application, Lifecycle, PlatformRetention, ReadyGate, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ProposeAutomation,
+    ReadyGate,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry.metrics import new_registry
 from refunds import api
 from refunds.differences.store import count_differences
@@ -43,6 +52,7 @@ from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.queries import RefundQueue, count_unfinished
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
+from refunds.refunds.transition import SERVICE
 from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
 
@@ -52,6 +62,7 @@ QUEUES = (REFUNDS_WANTED, REFUNDS_WORK)
 GATEWAYS = (TRUST, YOOKASSA)
 _GAUGES_SECONDS = 5.0
 _RECONCILE_EVERY_SECONDS = 60.0
+_REPEATED_SECONDS = 3600.0
 _RETENTION_SECONDS = 3600.0
 
 
@@ -110,6 +121,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    propose = ProposeAutomation(database=database, service=SERVICE, clock=parts.clock)
+    every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     for spec, handler, key in (
         (REFUNDS_WANTED, parts.consumers.request_refunds, attrgetter("id")),
         (REFUNDS_WORK, parts.consumers.begin_attempts, attempt_key),

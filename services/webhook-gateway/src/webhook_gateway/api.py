@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import Erase, dead_letter_routes, erasure_routes
+from common.service import Erase, dead_letter_routes, erasure_routes, repeated_acts_routes
 from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.event_routes import EventRoutes
@@ -41,6 +41,7 @@ def routes(
         *deliveries.routes(),
         *events.routes(),
         *audit_routes(database),
+        *repeated_acts_routes(database),
         *rescue.routes(),
         *bans.routes(),
         *countdowns.routes(),

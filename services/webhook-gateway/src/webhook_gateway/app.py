@@ -13,7 +13,16 @@ from common.http import Changes, HttpServer, TokenBook, build_app
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
-from common.service import Application, Lifecycle, PlatformRetention, TableSizes, every, required, watch_files
+from common.service import (
+    Application,
+    Lifecycle,
+    PlatformRetention,
+    ProposeAutomation,
+    TableSizes,
+    every,
+    required,
+    watch_files,
+)
 from common.telemetry.metrics import new_registry
 from webhook_gateway import erase, rounds
 from webhook_gateway.api import routes
@@ -83,6 +92,7 @@ _BANS_EVERY_S = 1.0
 _TOKENS_EVERY_S = 60.0
 _REPORTS_EVERY_S = 1.0
 _GAUGES_EVERY_S = 5.0
+_REPEATED_EVERY_S = 3600.0
 _SIZES_EVERY_S = 60.0
 _DIGEST_EVERY_S = 30.0
 _SETTLE_EVERY_S = 2.0
@@ -163,6 +173,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     every(lifecycle, settings.upkeep_every, show_retention, name="retention", after=recordable)
     forget = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
+    propose = ProposeAutomation(database=database, service=SERVICE, clock=clock)
+    every(lifecycle, _REPEATED_EVERY_S, propose, name="repeated-acts", after=recordable)
     sizes = TableSizes(registry, TABLES)
     every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
     every(lifecycle, _DIGEST_EVERY_S, DigestOld(database, digests), name="digest-old", after=recordable)
@@ -267,7 +279,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     every(lifecycle, _LIMITS_EVERY_S, limits.forget, name="order-limits", after=recordable)
     every(lifecycle, _BANS_EVERY_S, bans.sync, name="order-bans", last_round=True, after=recordable)
-    known_tokens = KnownTokens(database, tokens.digests_of)
+    known_tokens = KnownTokens(database, tokens.digests_of, revoked=tokens.revoked)
     every(lifecycle, _TOKENS_EVERY_S, known_tokens.refresh, name="known-tokens", after=recordable)
     website = WebsiteRoutes(
         tokens=tokens,
@@ -349,12 +361,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
                 comes_from_website=website.speaks_for_a_website,
             ),
             deliveries=deliveries,
-            events=EventRoutes(
-                changes,
-                source_named=lambda name: sources.get(name) or sites.feed(name),
-                clock=clock,
-                replica=settings.replica,
-            ),
+            events=EventRoutes(changes, sources=sources, sites=sites, clock=clock, replica=settings.replica),
             rescue=rescue,
             bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,6 +128,30 @@ async def test_a_list_in_postgresql_is_counted_by_its_own_statement(serve: Serve
     await database.close()
 
 
+async def test_a_cursor_is_taken_by_the_list_that_made_it_alone(serve: Serve) -> None:
+    first, second = Shelf(9), Shelf(9)
+    other = replace(second.routes()[0], path="/shelves/{name}/things")
+    demo = await serve([first.routes()[0], other])
+    cursor = (await ask(demo, "limit=4"))["next_cursor"]
+    assert [item["sku"] for item in (await ask(demo, f"limit=2&cursor={cursor}"))["items"]] == ["5", "6"]
+    of_a = (await demo.call("GET", "/shelves/a/things?limit=4", token="t-viewer")).json()["next_cursor"]
+    assert (await demo.call("GET", f"/shelves/a/things?cursor={of_a}", token="t-viewer")).status == 200
+    first.asked.clear()
+    second.asked.clear()
+    for path, given in (
+        ("/shelves/a/things", cursor),
+        ("/things", of_a),
+        ("/shelves/b/things", of_a),
+        ("/things", cursor.partition(".")[2]),
+        ("/things", ""),
+        ("/things", "."),
+        ("/things", cursor + "."),
+    ):
+        answer = await demo.call("GET", f"{path}?count=true&cursor={given}", token="t-viewer")
+        assert (answer.status, answer.json()["code"]) == (400, "invalid_cursor"), (path, given)
+    assert (first.asked, second.asked) == ([(50, cursor.partition(".")[2] + ".")], [])
+
+
 async def test_an_unknown_parameter_is_refused_by_name(serve: Serve) -> None:
     demo = await serve(Shelf(1).routes())
     answer = await demo.call("GET", "/things?limit=1&state=open&%D1%91=1&state=x", token="t-viewer")
@@ -163,6 +188,9 @@ async def test_what_has_not_changed_is_answered_304_without_a_body(serve: Serve)
         again = await demo.call("GET", "/things", token="t-viewer", headers={"If-None-Match": given})
         assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
         assert "X-Request-Id" in again.headers
+    for given in ("W/*", '"*"', "garbage", f"W/{tag}", "W/", '""', ",", '"'):
+        whole = await demo.call("GET", "/things", token="t-viewer", headers={"If-None-Match": given})
+        assert (whole.status, whole.headers["ETag"]) == (200, tag), given
     shelf.size = 4
     changed = await demo.call("GET", "/things", token="t-viewer", headers={"If-None-Match": tag})
     assert (changed.status, len(changed.json()["items"])) == (200, 4)

@@ -116,7 +116,7 @@ async def test_the_chain_reminds_then_calls_whoever_can_be_reached_and_ends_with
     async def history() -> bool:
         lines = await kit.fetch("SELECT act, text FROM incident_history WHERE incident_id = 1 ORDER BY id")
         return [(line["act"], line["text"].partition(":")[0]) for line in lines] == [
-            ("opened", f"Refund {REFUND} is in RS_ERROR after attempt 1"),
+            ("opened", f"Возврат {REFUND} в состоянии RS_ERROR, попытка 1"),
             ("reminded", "Oleg (@oleg)"),
             ("call_failed", "oleg"),
             ("called", "anna"),

@@ -194,8 +194,12 @@ async def refunded(suite: Suite) -> None:
         return rows == [{"state": "resolved"}]
 
     await eventually(over, within=60)
-    [ticket] = (await kit.call("GET", "/admin/v1/tickets?state=closed&limit=1"))[1]["items"]
-    assert ticket["description"].splitlines()[1].startswith("Деньги клиенту ещё не возвращены")
+
+    async def instructed() -> bool:
+        tickets = (await kit.call("GET", "/admin/v1/tickets?state=closed"))[1]["items"]
+        return any("Деньги клиенту ещё не возвращены" in ticket["description"].splitlines()[1] for ticket in tickets)
+
+    await eventually(instructed, within=30)
 
 
 async def seen_in_the_timeline(suite: Suite) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.http import encode_cursor, stamped_cursor
 from common.testing import eventually
 
 
@@ -29,6 +30,25 @@ async def open_order(api: Any, gateway: Any, name: str) -> tuple[str, int]:
 
     await eventually(known)
     return number, (await api.all(f"/admin/v1/workflows?order_number={number}"))[0]["id"]
+
+
+async def test_no_position_in_a_list_is_beyond_what_can_be_asked(start: Any, gateway: Any) -> None:
+    api = await start()
+    number, _ = await open_order(api, gateway, "S0")
+    at = "2026-11-21T10:00:00Z"
+    for path, kinds in {
+        "/admin/v1/orders": (str, 1),
+        "/admin/v1/stock-movements": (1,),
+        "/admin/v1/workflows": (1,),
+        "/admin/v1/workflow-events": (1, 1),
+        f"/admin/v1/orders/{number}/timeline": (str, 1, 1, 1),
+        f"/admin/v1/orders/{number}/document/versions": (1,),
+    }.items():
+        for edge in (2**63 - 1, 2**31, -1, -(2**63)):
+            position = (at, "N") if kinds == (str, 1) else [at if kind is str else edge for kind in kinds]
+            cursor = stamped_cursor(encode_cursor(*position), path)
+            page = await api.get(f"{path}?count=true&cursor={cursor}")
+            assert page["count"] == len((await api.get(path))["items"]), (path, position)
 
 
 async def test_a_stopped_workflow_only_collects_until_it_is_resumed(start: Any, gateway: Any, listener: Any) -> None:

@@ -149,7 +149,9 @@ async def test_deliveries_recorded_by_the_release_before_are_found_soon(
     while sum(done) < 1100:  # two replicas at once
         done += await asyncio.gather(*(DigestOld(database, digests)() for _ in range(2)))
     search = DeliverySearch(database, digests)
-    rows = await search.deliveries(DeliveryFilter(q="Семенова Анна"), after=None, limit=2000)
+    statement, values = search.select(DeliveryFilter(q="Семенова Анна"), after=None, limit=2000)
+    async with database.acquire() as connection:
+        rows = await connection.fetch(statement, *values)
     await database.close()
     assert {row["number"] for row in rows} == {f"N{number}" for number in range(1, 1100, 2)}
     assert sum(done) == 1100

@@ -45,6 +45,16 @@ async def refused(gateway: Gateway, count: int) -> list[dict[str, Any]]:
     return await eventually(enough, what=f"{count} endangered orders")
 
 
+async def test_an_order_that_is_named_twice_is_closed_once_and_said_once(start: Start) -> None:
+    async with start() as gateway:
+        [item] = await refused(gateway, 1)
+        asked = {"reason": "дубль", "ids": [item["id"], item["id"].upper(), item["id"].replace("-", "")]}
+        status, done = await gateway.change(PATH + "/close", asked)
+        assert (status, done["matched"]) == (200, 1)
+        assert [(one["id"], one["outcome"]) for one in done["items"]] == [(item["id"], "closed")]
+        assert (await gateway.change(PATH + "/close", {"reason": "дубль", "ids": ["x"]}))[0] == 422
+
+
 async def test_one_letter_reports_many_orders_and_each_is_linked_to_it(start: Start) -> None:
     async with (
         running_sandbox() as sandbox,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import parse
 from common.messaging import topology
+from common.postgres import Database
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from webhook_gateway.website.known_tokens import KnownTokens
 
 ORDERS = "/api/v1/orders/"
 PATH = "/admin/v1/endangered-orders"
@@ -54,6 +58,51 @@ async def test_six_hundred_strangers_requests_are_one_warning_and_go_in_one_act(
         over = [event for event in events if event.type == ProblemResolvedV1.TYPE]
         ended = {parse(event, ProblemResolvedV1).fingerprint for event in over}
         assert ended <= {problem.fingerprint for problem in raised}
+
+
+async def test_a_revoked_token_of_a_website_is_a_strangers(start: Start, tmp_path: Path) -> None:
+    async with start("gw-1"):
+        pass  # it remembers the tokens of its time
+    tokens = tmp_path / "revoked.json"
+    entries = [{"name": name, "token": f"{name}-token", "role": name} for name in ("viewer", "operator")]
+    leaked = {"name": "website", "token": "website-token", "role": "website", "revoked": True}
+    tokens.write_text(json.dumps({"tokens": [*entries, leaked]}))
+    async with start("gw-2", tokens_file=tokens) as gateway:
+        assert (await gateway.send({}, path=ORDERS, headers=bearer("website")))[0] == 401
+        page = await kept(gateway, 1)
+        assert [item["anonymous"] for item in page["items"]] == [True]
+        assert await gateway.metric('gateway_endangered_orders_total{category="front_end"}') == 0
+
+
+async def test_a_rotated_token_counts_as_ours_for_a_time(database_for: Callable[[str], Awaitable[str]]) -> None:
+    database = Database(await database_for("webhook_gateway"), application_name="test")
+    await database.open()
+    today = {"website": frozenset({b"old", b"new"}), "website_manager": frozenset({b"boss"})}
+    revoked: set[bytes] = set()
+    known, short = (
+        KnownTokens(database, today.__getitem__, revoked=lambda: frozenset(revoked), ours_for=timedelta(days=days))
+        for days in (30, 0)
+    )
+    await known.refresh()
+    today["website"] = frozenset({b"new"})
+    await known.refresh()
+    assert [known.role_of(one) for one in (b"old", b"new", b"boss", b"x")] == [
+        "website",
+        "website",
+        "website_manager",
+        None,
+    ]
+    await short.refresh()
+    assert [short.role_of(one) for one in (b"old", b"new")] == [None, "website"]
+    await known.refresh()
+    revoked.add(b"boss")
+    assert known.role_of(b"boss") is None
+    today["website_manager"] = frozenset()
+    await known.refresh()
+    revoked.clear()
+    await known.refresh()
+    assert known.role_of(b"boss") is None
+    await database.close()
 
 
 async def test_a_rotated_token_of_a_website_is_no_strangers(start: Start, amqp_url: str, tmp_path: Path) -> None:

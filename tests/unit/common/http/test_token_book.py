@@ -22,6 +22,16 @@ def write(path: Path, document: object) -> Path:
 ANNA = {"name": "anna", "token": "t-anna", "role": "operator"}
 
 
+def test_a_revoked_token_is_nobodys_and_said_to_be_revoked(tmp_path: Path) -> None:
+    site = {"name": "site", "token": "t-site", "role": "website"}
+    book = TokenBook.load(write(tmp_path / "tokens.json", {"tokens": [ANNA, {**site, "revoked": True}]}))
+    assert (book.authenticate("t-site"), book.digests_of("website")) == (None, frozenset())
+    assert book.revoked() == {hashlib.sha256(b"t-site").digest()}
+    book.read(json.dumps({"tokens": [ANNA, site]}).encode())
+    assert book.authenticate("t-site") == Principal(name="site", role="website")
+    assert book.revoked() == frozenset()
+
+
 def test_a_token_names_its_owner_and_anything_else_names_nobody(tmp_path: Path) -> None:
     book = TokenBook.load(
         write(tmp_path / "tokens.json", {"tokens": [ANNA, {"name": "bot", "token": "ключ", "role": "internal"}]})

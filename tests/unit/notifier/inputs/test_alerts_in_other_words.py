@@ -14,7 +14,7 @@ from notifier.inputs.alertmanager import problem_of
 from notifier.inputs.lenient import Vocabulary, moment_of
 from notifier.messages.document import text_of
 from notifier.messages.incident_notices import render_problem
-from notifier.messages.words import Words
+from notifier.messages.words import Language, Words
 from notifier.settings import NotifierSettings
 from tests.support.alert_samples import KUBE_STATE_LABELS, notification, one_alert
 
@@ -151,3 +151,30 @@ def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> Non
     assert [moment_of(each, now=NOW) for each in (zero, far, "soon", None, True, float("nan"), 10**400)] == [None] * 7
     assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
     assert moment_of(int(NOW.timestamp() * 1000) - 1000, now=NOW) == NOW - timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("language", "summary", "what_to_do"),
+    [
+        ("ru", "Шлюз не отвечает", "Его хуки принимают другие"),
+        ("en", "A gateway does not answer", "The others take its hooks"),
+    ],
+)
+def test_an_alert_is_told_in_the_language_of_notices_and_in_no_other(
+    language: Language, summary: str, what_to_do: str
+) -> None:
+    annotations = {
+        "summary": "A gateway does not answer",
+        "summary_ru": "Шлюз не отвечает",
+        "description": "The others take its hooks",
+        "description_ru": "Его хуки принимают другие",
+    }
+    [alert] = read(notification(one_alert(annotations=annotations))).alerts
+    told = problem_of(alert, "f", now=NOW, vocabulary=Vocabulary(), words=Words(language))
+    assert (told.summary, told.what_to_do) == (summary, what_to_do)
+    assert not {"summary_ru", "description_ru"} & told.details.keys()
+
+
+def test_an_alert_without_our_language_is_told_in_its_own() -> None:
+    told = fact(annotations={"summary": "A gateway does not answer", "description": "Look", "description_ru": " "})
+    assert (told.summary, told.what_to_do) == ("A gateway does not answer", "Look")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from notifier.pages import runbooks
 
@@ -21,6 +23,56 @@ def test_every_runbook_is_a_page_whose_links_are_pages_too() -> None:
         assert "<h1>" in page
         for link in re.findall(r'href="([^"]+)"', page):
             assert link.startswith(("https://", "#")) or link.split("#")[0].removeprefix("/runbook/") in names, link
+
+
+RUSSIAN = sorted(file.stem for file in (FOLDER / "ru").glob("*.md"))
+OPERATORS = {
+    *("webhook-gateway-endangered", "webhook-gateway-quarantine", "webhook-gateway-orders-banned"),
+    *("webhook-gateway-source-silent", "webhook-gateway-refused", "webhook-gateway-dead-letters"),
+    *("orchestrator-workflows-crashed", "orchestrator-orders-parked", "orchestrator-dead-letters"),
+    *("refunds-error", "refunds-unknown", "refunds-differences", "refunds-dead-letters"),
+    *("notifier-dead-letters", "notifier-roster-gap", "notifier-handover-unconfirmed"),
+}
+"""What operators do themselves."""
+
+
+def test_what_operators_do_is_written_in_russian_too() -> None:
+    assert set(RUSSIAN) >= OPERATORS
+
+
+@pytest.mark.parametrize(
+    ("english", "russian"),
+    [
+        *((FOLDER / f"{name}.md", FOLDER / "ru" / f"{name}.md") for name in RUSSIAN),
+        (FOLDER.parent / "recipes.md", FOLDER.parent / "recipes.ru.md"),
+    ],
+    ids=lambda path: path.name,
+)
+def test_a_russian_page_has_the_headings_steps_and_commands_of_the_english(english: Path, russian: Path) -> None:
+    ours, theirs = (_outline(path) for path in (russian, english))
+    assert ours == theirs
+    assert re.search("[а-яё]{4}", russian.read_text(encoding="utf-8"))
+
+
+def _outline(path: Path) -> tuple[Counter[str], Counter[str]]:
+    """How many headings, list items and rows of tables a page has, and its commands."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text(encoding="utf-8"))
+    inline = [child for token in tokens for child in token.children or []]
+    commands = [token.content for token in (*tokens, *inline) if token.type in {"code_inline", "fence"}]
+    kinds = {"heading_open", "list_item_open", "tr_open", "paragraph_open"}
+    return Counter(token.type + token.tag for token in tokens if token.type in kinds), Counter(commands)
+
+
+@pytest.mark.parametrize("name", RUSSIAN)
+def test_a_page_is_served_in_the_language_of_the_setting(name: str) -> None:
+    russian, english = (runbooks.runbook(name, language=language) for language in ("ru", "en"))
+    assert russian is not None
+    assert english is not None
+    assert "Сделайте." in russian
+    assert "Do." in english
+    for link in re.findall(r'href="([^"]+)"', russian):
+        assert runbooks.runbook(link.split("#")[0].removeprefix("/runbook/"), language="ru") is not None
+    assert english == runbooks.runbook(name, language="de")
 
 
 @pytest.mark.parametrize("name", ["../architecture", "..%2farchitecture", "", "no-such-page", "a.md", "x/y", "\x00"])

@@ -292,6 +292,6 @@ def test_a_refund_that_cannot_be_made_is_a_problem_and_an_instruction_is_what_to
     assert [text_of(line) for line in document.flatten()] == [
         "🔴 [testing] Problem: s",
         "Service: refunds",
-        "attempt: 3",
+        "Attempt: 3",
         "What to do: restart it",
     ]

@@ -12,7 +12,7 @@ from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.fields import Moment, PlainDecimal
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.openapi import openapi_document
-from common.http.pages import Page, PageQuery, Select, decode_cursor, encode_cursor, listed, page_of
+from common.http.pages import Page, PageQuery, Select, decode_cursor, encode_cursor, listed, page_of, stamped_cursor
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.routes import Answer, Reply, Request, Route
@@ -78,6 +78,7 @@ __all__ = [
     "page_of",
     "problem",
     "problem_of",
+    "stamped_cursor",
     "timeout_header",
     "timeout_of",
     "tracing_config",

@@ -112,6 +112,7 @@ def audit_routes(database: Database | None) -> list[Route]:
             return Page(items=[], next_cursor=None)
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return _PAGE, [query.target, query.actor, query.action, after and after[0], limit]
 
         return await listed(database, query, select, key={"id": int}, item=_record)

@@ -63,6 +63,7 @@ class _Entry(BaseModel):
     token: SecretStr | None = None
     sha256: Annotated[str | None, Field(pattern="^[0-9a-fA-F]{64}$")] = None
     expires_at: Moment | None = None
+    revoked: bool = False
     source: Annotated[str | None, Field(min_length=1, max_length=64)] = None
 
     @model_validator(mode="after")
@@ -85,6 +86,7 @@ class _Known:
     digest: bytes
     principal: Principal
     expires_at: datetime | None = None
+    revoked: bool = False
 
 
 class _File(BaseModel):
@@ -116,8 +118,9 @@ class TokenBook:
     def read(self, raw: bytes) -> None:
         """Accept the tokens of this file from now on, and no others.
 
-        It is ``{"tokens": [{"name", "role", "token" or "sha256", "expires_at"?, "source"?}]}``; ``sha256`` is the token's digest in
-        hexadecimal digits, ``source`` the website that it speaks for. Raises ``ConfigurationError``, which has no token in it, on
+        It is ``{"tokens": [{"name", "role", "token" or "sha256", "expires_at"?, "revoked"?, "source"?}]}``; ``sha256`` is the token's
+        digest in hexadecimal digits, ``source`` the website that it speaks for. ``revoked``: it got into strangers' hands; nobody may do
+        anything with it, and whoever sends it is a stranger. Raises ``ConfigurationError``, which has no token in it, on
         anything else, and goes on with the tokens of before.
         """
         try:
@@ -136,17 +139,21 @@ class TokenBook:
             raise ConfigurationError(f"is malformed: {error.detail}") from None
 
     def digests_of(self, role: str) -> frozenset[bytes]:
-        """Return the SHA-256 of each token with exactly this role, for remembering which tokens were valid once."""
-        return frozenset(known.digest for known in self._entries if known.principal.role == role)
+        """Return the SHA-256 of each token with exactly this role, for remembering which tokens were valid once; of no revoked one."""
+        return frozenset(known.digest for known in self._entries if known.principal.role == role and not known.revoked)
+
+    def revoked(self) -> frozenset[bytes]:
+        """Return the SHA-256 of each token that the file says is revoked."""
+        return frozenset(known.digest for known in self._entries if known.revoked)
 
     def authenticate(self, token: str) -> Principal | None:
-        """Return who the token belongs to, or ``None``: nobody, or it has expired. Looks at every entry, always."""
+        """Return who the token belongs to, or ``None``: nobody, or it has expired or was revoked. Looks at every entry, always."""
         digest = _digest(token)
         found: _Known | None = None
         for known in self._entries:
             if hmac.compare_digest(known.digest, digest):
                 found = known
-        if found is None or (found.expires_at is not None and found.expires_at <= self._clock.now()):
+        if found is None or found.revoked or (found.expires_at is not None and found.expires_at <= self._clock.now()):
             return None
         return found.principal
 
@@ -174,7 +181,7 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
         if entry.digest in known:
             raise ConfigurationError(f"the token of {entry.name!r} is given to someone else too")
         principal = Principal(name=entry.name, role=entry.role, source=entry.source)
-        known[entry.digest] = _Known(entry.digest, principal, entry.expires_at)
+        known[entry.digest] = _Known(entry.digest, principal, entry.expires_at, entry.revoked)
     return tuple(known.values())
 
 

@@ -15,7 +15,7 @@ from common.errors import FieldError, Forbidden, InvalidInput, NotFound, Unautho
 from common.http.auth import Principal, TokenBook, satisfying
 from common.http.customers import CustomerReads, holds_customers_data
 from common.http.etags import conditional
-from common.http.pages import Page, PageQuery, walked, with_count
+from common.http.pages import Page, PageQuery, stamped, unstamped, walked, with_count
 from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
 from common.http.routes import Answer, Reply, Request, Route, responses_of
 from common.telemetry import current_request_id
@@ -41,6 +41,8 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
         if known is not None and not known.issuperset(raw.query):
             raise _unknown(key for key in raw.query if key not in known)
         query = _query(route.query, raw, lists) if route.query is not None else None
+        if isinstance(query, PageQuery):
+            query = unstamped(query, raw.path)
         content = b""
         body = None
         if route.request is not None:
@@ -63,6 +65,8 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
         answer = await handler(request)
         if isinstance(answer, Page) and answer.count is None and isinstance(query, PageQuery) and query.count:
             answer = await _counted(answer, request)
+        if isinstance(answer, Page):
+            answer = stamped(answer, raw.path)
         if personal:
             if isinstance(answer, Reply) and answer.body is not None:
                 answer = replace(answer, body=await customers.shown(request, answer.body))

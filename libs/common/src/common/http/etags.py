@@ -28,5 +28,5 @@ def conditional(request: web.Request, response: web.StreamResponse) -> web.Strea
 
 def _names(headers: list[str], tag: str) -> bool:
     """Weak comparison: strong and weak tags of one text are the same."""
-    given = {part.strip().removeprefix("W/") for header in headers for part in header.split(",")}
-    return "*" in given or tag.removeprefix("W/") in given
+    given = {part.strip() for header in headers for part in header.split(",")}
+    return "*" in given or tag.removeprefix("W/") in {part.removeprefix("W/") for part in given}

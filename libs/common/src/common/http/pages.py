@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -108,6 +109,34 @@ async def walked(list_page: Callable[[PageQuery], Awaitable[Page[Any]]], query: 
             return total
         page_query = page_query.model_copy(update={"cursor": page.next_cursor})
     return MOST_COUNTED + 1
+
+
+def stamped(page: Page[ItemT], place: str) -> Page[ItemT]:
+    """Return the page with a cursor that only the list at this place (its path) takes."""
+    if page.next_cursor is None:
+        return page
+    return page.model_copy(update={"next_cursor": stamped_cursor(page.next_cursor, place)})
+
+
+def stamped_cursor(cursor: str, place: str) -> str:
+    """Write at whose list, the one at this place (its path), a position was made."""
+    return f"{_stamp(place)}.{cursor}"
+
+
+def unstamped(query: PageQuery, place: str) -> PageQuery:
+    """Return the query with the bare position. Raises ``InvalidCursor`` where the cursor is another list's, whose order is another."""
+    if query.cursor is None:
+        return query
+    stamp, point, position = query.cursor.partition(".")
+    if not point:
+        raise InvalidCursor("the cursor is malformed")
+    if stamp != _stamp(place):
+        raise InvalidCursor("the cursor belongs to another list")
+    return query.model_copy(update={"cursor": position})
+
+
+def _stamp(place: str) -> str:
+    return hashlib.blake2b(place.encode(), digest_size=6).hexdigest()
 
 
 def encode_cursor(*values: Any) -> str:

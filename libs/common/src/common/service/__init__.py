@@ -8,6 +8,7 @@ from common.service.erasures import Erase, Erased, Subject, erasure_routes
 from common.service.files import ReadFile, watch_files
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
+from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
 from common.service.settings import ServiceSettings, load_settings, required
@@ -21,6 +22,7 @@ __all__ = [
     "Lifecycle",
     "PeriodicJob",
     "PlatformRetention",
+    "ProposeAutomation",
     "ReadFile",
     "ReadyGate",
     "RetentionSettings",
@@ -35,6 +37,7 @@ __all__ = [
     "erasure_routes",
     "every",
     "load_settings",
+    "repeated_acts_routes",
     "required",
     "run_service",
     "running",

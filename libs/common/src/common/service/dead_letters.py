@@ -122,6 +122,7 @@ class DeadLetterRoutes:
         wanted = request.query.wanted()
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return dead_letter_reads.select(wanted, before=None if after is None else after[0], limit=limit)
 
         return await listed(self._database, request.query, select, key={"id": int}, item=_letter)

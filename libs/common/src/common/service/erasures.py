@@ -64,6 +64,12 @@ class Erased(BaseModel):
     kept: dict[str, str]
 
 
+_KEPT = {
+    "stored_answers": "answers to repeated requests go by themselves within two days",
+    "outbox": "an event on its way is sent as it was written and leaves this service with that; while the broker is away it waits: "
+    "erase again, here and where it arrives, when it was sent",
+}
+
 Erase = Callable[[Connection, Subject], Awaitable[int]]
 """Blanks what one kind of place holds of a customer, in the caller's transaction, and returns in how many. It deletes no row: numbers,
 sums and audit records stay. What is blank already is not counted, so that a second erasure finds nothing."""
@@ -77,7 +83,7 @@ def erasure_routes(
     All places are blanked in one transaction with the audit record, which names an order, or a phone or mail masked. Stored answers to
     requests with an ``Idempotency-Key`` and plans go by themselves within two days.
     """
-    stays = {"stored_answers": "answers to repeated requests go by themselves within two days", **(kept or {})}
+    stays = {**_KEPT, **(kept or {})}
 
     async def _erase(request: Request[Erasure, None]) -> Answer:
         asked = request.body

@@ -143,7 +143,7 @@ class NotificationStore:
     """The notification log and the incidents, inside one transaction that the caller commits. One connection inside a transaction."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = self._connection = connection
 
     async def versions_seen(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Return those (order number, version) of which there is a notice, sent or not."""

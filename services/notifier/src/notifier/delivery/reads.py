@@ -25,7 +25,7 @@ _HISTORY = """
 SELECT * FROM (SELECT id, actor, act, text, at FROM incident_history WHERE incident_id = $1 ORDER BY id DESC LIMIT $2) AS h ORDER BY id
 """
 _CALLS = """
-SELECT id::text AS id, person, occasion, state, attempts, reason, outside_id, created_at, claimed_at, ended_at
+SELECT id::text AS id, person, occasion, state, attempts, reason, outside_id, progress, progress_at, created_at, claimed_at, ended_at
 FROM calls WHERE incident_id = $1 ORDER BY created_at, id LIMIT $2
 """
 _TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"

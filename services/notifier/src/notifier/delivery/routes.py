@@ -31,6 +31,7 @@ class DeliveryRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
+            """Return the statement of a page and its values."""
             return select_notifications(
                 incident=query.incident, order=query.order, state=query.state, before=after, limit=limit
             )

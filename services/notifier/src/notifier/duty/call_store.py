@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from common.postgres import Connection, Database
 from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
 
 _CANDIDATES = """
-SELECT id, person, incident_id, handover_id FROM calls
+SELECT id, person, incident_id, handover_id, created_at FROM calls
 WHERE (state = 'waiting' AND not_before <= clock_timestamp()) OR (state = 'calling' AND lease_until < clock_timestamp())
 ORDER BY created_at, id LIMIT 20
 """
@@ -54,6 +55,17 @@ WHERE person = $1 AND state = 'waiting' AND id <> $2 AND created_at <= clock_tim
 """
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', $2, $3)"
 _NEXT_STEP = "UPDATE escalations SET due_at = clock_timestamp() WHERE incident_id = $1 AND due_at > clock_timestamp()"
+_PROGRESS_OF = "SELECT progress, state FROM calls WHERE id = $1 FOR UPDATE"
+_SET_PROGRESS = """
+UPDATE calls SET progress = $2, progress_at = clock_timestamp(), outside_id = coalesce(outside_id, $3),
+    state = CASE WHEN state IN ('waiting', 'calling', 'failed') THEN 'placed' ELSE state END,
+    ended_at = coalesce(ended_at, clock_timestamp()), lease_until = NULL
+WHERE id = $1
+"""
+_PROGRESS = {"queued": 0, "initiated": 1, "ringing": 2, "in-progress": 3} | dict.fromkeys(
+    ("completed", "busy", "no-answer", "failed", "canceled"), 4
+)
+_NOT_ANSWERED = frozenset({"busy", "no-answer", "failed", "canceled"})
 _LONGEST_WAIT = 60.0
 
 
@@ -102,7 +114,34 @@ class CallStore:
             summary=cause["summary"],
             order_number=cause["order_number"],
             others=others,
+            since=row["created_at"],
         )
+
+    async def progress(self, call_id: UUID, *, word: str, outside_id: str) -> None:
+        """Write down what the provider says of a call; it never goes back, and an unknown call is left alone.
+
+        Whatever was not known of the placing is known now. Not answered: the chain's next step is due at once.
+        """
+        rank = _PROGRESS.get(word, 0)
+        async with self._database.transaction() as connection:
+            about = await connection.fetchrow("SELECT incident_id, person FROM calls WHERE id = $1", call_id)
+            if about is None:
+                return
+            if about["incident_id"] is not None:
+                await connection.fetchrow(_INCIDENT, about["incident_id"])
+            before = await connection.fetchrow(_PROGRESS_OF, call_id)
+            if before is None or _PROGRESS.get(before["progress"] or "", -1) >= rank:
+                return
+            await connection.execute(_SET_PROGRESS, call_id, word, outside_id)
+            if about["incident_id"] is None:
+                return
+            if before["state"] not in {"placed", "covered", "needless"}:
+                await connection.execute(_NOTE, about["incident_id"], "called", about["person"])
+            if word == "in-progress":
+                await connection.execute(_NOTE, about["incident_id"], "call_answered", about["person"])
+            elif word in _NOT_ANSWERED:
+                await connection.execute(_NOTE, about["incident_id"], "call_failed", f"{about['person']}: {word}")
+                await connection.execute(_NEXT_STEP, about["incident_id"])
 
     async def record(self, claim: CallClaim, outcome: CallOutcome, *, give_up_after: int) -> str:
         """Write down what came of it; returns the call's state. Unreachable makes the chain's next step due at once."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import ClientConnectorError, ClientError, ClientSession
 
 from common.http import new_session
-from notifier.duty.model import CallOutcome, Placed, TryLater, Unreachable
+from notifier.duty.model import CallOutcome, CallRequest, Placed, TryLater, Unreachable
 
 
 class CallWebhook:
@@ -22,23 +22,26 @@ class CallWebhook:
         self._token = token
         self._session: ClientSession | None = None
 
-    async def call(self, *, key: str, phone: str, text: str, deadline: float) -> CallOutcome:
+    async def call(self, request: CallRequest, *, deadline: float) -> CallOutcome:
         """Ask for one call."""
         if self._session is None:
             self._session = new_session(service="notifier")
-        headers = {"Idempotency-Key": key}
+        headers = {"Idempotency-Key": request.key}
+        body = {"phone": request.phone, "text": request.text}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
             async with (
                 asyncio.timeout(deadline),
-                self._session.post(self._url, json={"phone": phone, "text": text}, headers=headers) as answer,
+                self._session.post(self._url, json=body, headers=headers) as answer,
             ):
                 if answer.status < 300:
-                    body = await answer.json(content_type=None)
-                    return Placed(str(body.get("call_id", "")) if isinstance(body, Mapping) else "")
+                    said = await answer.json(content_type=None)
+                    return Placed(str(said.get("call_id", "")) if isinstance(said, Mapping) else "")
                 if answer.status in {408, 425, 429} or answer.status >= 500:
-                    return TryLater(f"the robot answered {answer.status}", _seconds(answer.headers.get("Retry-After")))
+                    return TryLater(
+                        f"the robot answered {answer.status}", retry_after(answer.headers.get("Retry-After"))
+                    )
                 return Unreachable(f"the robot refuses ({answer.status})")
         except ClientConnectorError:
             return TryLater("no connection to the robot")
@@ -53,7 +56,8 @@ class CallWebhook:
             await self._session.close()
 
 
-def _seconds(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
+    """Return the seconds of a Retry-After header, None when it says none."""
     try:
         return None if value is None else max(0.0, min(3600.0, float(value)))
     except ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -17,6 +17,18 @@ class CallClaim:
     summary: str
     order_number: str | None
     others: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """A call to be placed once under its key. ``repeated``: it was asked for before, since ``since``, and may have been placed."""
+
+    key: str
+    phone: str = field(repr=False)
+    text: str
+    repeated: bool
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from datetime import timedelta
 from common.telemetry import get_logger
 from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
-from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
+from notifier.duty.model import CallClaim, CallOutcome, CallRequest, Placed, TryLater, Unreachable
+from notifier.duty.twilio import TwilioCalls
 from notifier.messages.document import one_line, shorten
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
@@ -32,7 +33,7 @@ class PlaceCalls:
         self,
         *,
         calls: CallStore,
-        provider: CallWebhook,
+        provider: CallWebhook | TwilioCalls,
         directory: Directory,
         words: Words,
         metrics: PeopleMetrics,
@@ -68,7 +69,14 @@ class PlaceCalls:
         left = began + self._deadline - time.monotonic()
         if left <= 0:
             return TryLater("the caller was held up for too long")
-        return await self._provider.call(key=claim.id, phone=person.phone, text=self._text(claim), deadline=left)
+        request = CallRequest(
+            key=claim.id,
+            phone=person.phone,
+            text=self._text(claim),
+            repeated=claim.attempts > 1,
+            since=claim.since,
+        )
+        return await self._provider.call(request, deadline=left)
 
     def _text(self, claim: CallClaim) -> str:
         text = one_line(claim.summary)

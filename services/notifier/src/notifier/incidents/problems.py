@@ -9,6 +9,7 @@ from datetime import datetime
 from common.ids import new_id
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore, named_service
+from notifier.incidents.defects import live_defects, with_known_defect
 from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, recipe_of, should_notify
 from notifier.messages.document import Button, Document
 from notifier.messages.incident_notices import incident_buttons, render_follow_up, render_problem
@@ -104,6 +105,16 @@ class Problems:
         reports = [(index, entry) for index in turn if isinstance(entry := entries[index], Report)]
         if not reports:
             return []
+        defects = await live_defects(notifications.connection)
+        if defects:
+            links = {each.development_ticket: self._links.ticket(each.development_ticket) for each in defects}
+            reports = [
+                (
+                    index,
+                    replace(report, fact=with_known_defect(report.fact, self.labels(report.fact), defects, link=links)),
+                )
+                for index, report in reports
+            ]
         made = await notifications.report(
             [(report.fact, report.fact.environment or self._environment) for _, report in reports]
         )

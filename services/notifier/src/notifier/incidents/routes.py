@@ -36,6 +36,7 @@ class IncidentRoutes:
         """Answer the incidents."""
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_incidents(request.query, before=None if after is None else after[0], limit=limit)
 
         return await listed(

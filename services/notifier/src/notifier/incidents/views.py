@@ -94,6 +94,8 @@ class CallView(BaseModel):
     attempts: int
     reason: str | None
     outside_id: str | None
+    progress: str | None = Field(description="the provider's word: ringing, in-progress, completed, no-answer, …")
+    progress_at: datetime | None
     created_at: datetime
     claimed_at: datetime | None
     ended_at: datetime | None

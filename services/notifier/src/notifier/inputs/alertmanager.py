@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -31,6 +32,7 @@ _SEVERITY = ("severity", "priority")
 _ENVIRONMENT = ("environment", "env")
 _ELSEWHERE = {"alertname", "service", "source", "store_id", "zone", *_SEVERITY, *_ENVIRONMENT, *_RESPONSIBLE}
 _TEXTS = ("summary", "message", "description", "title")
+_TRANSLATED = re.compile(r"(summary|message|description|title)_[a-z]{2}")
 _LINKS = ("sentry_url", "runbook_url")
 # Labels that tell where it is, before those that only tell which exporter saw it.
 _TELLING = (
@@ -129,13 +131,15 @@ class IngestAlerts:
 def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Vocabulary, words: Words) -> ProblemFact:
     """Return the problem that an alert is.
 
-    Annotation ``summary``, else ``message``, ``description`` or ``title`` says what it is; ``description`` besides is what to do;
+    Annotation ``summary``, else ``message``, ``description`` or ``title`` says what it is; ``description`` besides is what to do; of
+    each the notices' language is taken where there is one (``summary_ru``), and no other language is shown;
     ``sentry_url`` or ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is.
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
     """
     labels = {name: scrub_text(text[:_LONGEST_LABEL]) for name, text in alert.labels.items()}
     annotations = {name: scrub_text(text[:_LONGEST_TEXT]) for name, text in alert.annotations.items()}
+    annotations = _in_language(annotations, words)
     name = labels.get("alertname", "").strip() or "alert"
     chosen = next((each for each in _TEXTS if annotations.get(each, "").strip()), None)
     summary, _, rest = ("" if chosen is None else annotations[chosen].strip()).partition("\n")
@@ -171,6 +175,13 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
         alert=name,
         responsible=tuple(each.strip() for each in responsible.split(",") if each.strip())[:_MOST_PEOPLE],
     )
+
+
+def _in_language(annotations: Mapping[str, str], words: Words) -> dict[str, str]:
+    """Return the annotations with each text in the notices' language where there is one in it, and no translations besides."""
+    own = {each: annotations.get(f"{each}_{words.language}", "") for each in _TEXTS}
+    kept = {name: text for name, text in annotations.items() if _TRANSLATED.fullmatch(name) is None}
+    return kept | {name: text for name, text in own.items() if text.strip()}
 
 
 def _request(labels: Mapping[str, str]) -> tuple[str, set[str]]:

@@ -18,6 +18,7 @@ from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import NO_ROUTE, Problems, Report, Resolution
 from notifier.inputs.orders import ORDER_EVENTS, OrderNotices, held_behind_gaps
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
+from notifier.messages.problem_words import in_our_words, phrase
 from notifier.messages.words import Words
 from notifier.routing.model import Labels, Routes
 
@@ -62,7 +63,7 @@ class IngestEvents:
             return Resolution(
                 fingerprint=over.fingerprint,
                 actor=over.service,
-                summary=over.summary,
+                summary=phrase(over.summary, self._words),
                 at=over.occurred_at,
                 event_id=envelope.id,
                 traceparent=envelope.traceparent,
@@ -79,9 +80,9 @@ class IngestEvents:
         if envelope.type == WorkflowCrashedV1.TYPE:
             return workflow_fact(parse(envelope, WorkflowCrashedV1), self._words)
         if envelope.type == ProblemRaisedV1.TYPE:
-            return problem_fact(parse(envelope, ProblemRaisedV1))
+            return in_our_words(problem_fact(parse(envelope, ProblemRaisedV1)), self._words)
         if envelope.type == RefundRejectedV1.TYPE:
-            return rejection_fact(parse(envelope, RefundRejectedV1))
+            return in_our_words(rejection_fact(parse(envelope, RefundRejectedV1)), self._words)
         return None
 
     def _heartbeat(self, beat: HeartbeatV1, envelope: Envelope) -> NewNotice:

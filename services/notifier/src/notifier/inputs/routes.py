@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized
-from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, decode_cursor, page_of
+from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, listed
 from common.http.endpoint import authorize
 from common.postgres import Database
 from notifier.inputs.alert import count_beginnings, read_notification
 from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.sentry import IngestSentry
-from notifier.inputs.unread import unread
+from notifier.inputs.unread import select_unread
 
 LARGEST = 16 * 1024**2
 """Bytes of a notification that are read; of what is behind them only alerts are counted."""
@@ -142,17 +142,13 @@ class InputRoutes:
 
     async def unread(self, request: Request[None, PageQuery]) -> Page[UnreadAlert]:
         """Answer what was not taken, newest first."""
-        position = decode_cursor(request.query.cursor, int)
-        async with self._database.acquire() as connection:
-            rows = await unread(
-                connection, before=None if position is None else position[0], limit=request.query.limit + 1
-            )
         fields = UnreadAlert.model_fields
-        return page_of(
-            rows,
-            limit=request.query.limit,
+        return await listed(
+            self._database,
+            request.query,
+            select_unread,
+            key={"id": int},
             item=lambda row: UnreadAlert(**{name: row[name] for name in fields}),
-            key=lambda row: (row["id"],),
         )
 
     def _check_signature(self, content: bytes, given: str) -> None:

@@ -53,6 +53,6 @@ async def keep_unread(
     return Report(fact=fact, event_id=digest)
 
 
-async def unread(connection: Connection, *, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """Return what was kept, newest first."""
-    return [dict(row) for row in await connection.fetch(_LIST, before, limit)]
+def select_unread(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of what was kept, newest first, behind the position (id), and its values."""
+    return _LIST, [None if after is None else after[0], limit]

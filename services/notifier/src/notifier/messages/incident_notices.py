@@ -96,7 +96,7 @@ def render_problem(
     for name in ("source", "store_id", "zone"):
         value = getattr(fact, name)
         if value:
-            label = {"source": words["source"], "store_id": words["store"].capitalize(), "zone": "zone"}[name]
+            label = {"source": words["source"], "store_id": words["store"].capitalize(), "zone": words["zone"]}[name]
             lines.append((plain(f"{label}: "), plain(_short(value))))
     lines.append((plain(f"{words['service']}: "), plain(_short(fact.service))))
     of_an_order = fact.order_number is not None and fact.alert is None

@@ -25,13 +25,21 @@ _LONGEST = 500  # a generator's address may hold a whole query; the incident its
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where the pages are; without an address (``None``) only what is absolute already is linked."""
+    """Where the pages are; without an address (``None``) only what is absolute already is linked.
+
+    ``tracker`` is where the outside tracker shows a ticket, with ``{}`` in place of its key.
+    """
 
     base: str | None = None
+    tracker: str | None = None
 
     def page(self, page: Page, name: str | int) -> str | None:
         """Return the address of a page."""
         return None if self.base is None else f"{self.base.rstrip('/')}/{page}/{quote(str(name), safe='')}"
+
+    def ticket(self, key: str) -> str | None:
+        """Return where a ticket is read: in the outside tracker, or on its page."""
+        return self.page("t", key) if self.tracker is None else self.tracker.replace("{}", quote(key, safe=""))
 
     def resolve(self, link: str | None) -> str | None:
         """Return a problem's link as an address that a browser opens; None when it is none.

@@ -36,7 +36,8 @@ def _linked(tokens: list[Token]) -> list[Token]:
     for token in tokens:
         if token.type == "link_open":
             href = str(token.attrGet("href") or "")
-            if beside := _BESIDE.fullmatch(href):
+            above = href.removeprefix("../")  # from a page in another language to one that is in English only
+            if beside := _BESIDE.fullmatch(above if (_FOLDER / above.partition("#")[0]).is_file() else href):
                 token.attrSet("href", f"/runbook/{beside[1]}{beside[2] or ''}")
             elif not href.startswith(("https://", "http://", "#")):
                 unlinked += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from pydantic import Field
 
@@ -19,12 +20,11 @@ from common.http import (
     PageQuery,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.postgres import Database
 from notifier.silences.change_silence import add_silence, end_silence
-from notifier.silences.store import SilenceStore
+from notifier.silences.store import select_silences
 from notifier.silences.views import NewSilence, Silence, SilenceEnded, SilenceKept
 
 _ADMIN = ("admin",)
@@ -50,17 +50,14 @@ class SilenceRoutes:
         self._clock = clock
         self._changes = Changes(database, committed=wake)
 
-    async def listed(self, request: Request[None, SilenceQuery]) -> Page[Silence]:
+    async def silences(self, request: Request[None, SilenceQuery]) -> Page[Silence]:
         """Answer the silences, newest first."""
         query = request.query
-        position = decode_cursor(query.cursor, int)
-        async with self._database.acquire() as connection:
-            rows = await SilenceStore(connection).listed(
-                over_too=query.over,
-                before=None if position is None else position[0],
-                limit=query.limit + 1,
-            )
-        return page_of(rows, limit=query.limit, item=lambda row: Silence(**row), key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_silences(over_too=query.over, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, query, select, key={"id": int}, item=lambda row: Silence(**row))
 
     async def add(self, request: Request[NewSilence, None]) -> Answer:
         """Begin or plan a silence."""
@@ -76,7 +73,7 @@ class SilenceRoutes:
             Route(
                 method="GET",
                 path="/admin/v1/silences",
-                handler=self.listed,
+                handler=self.silences,
                 summary="Silences and maintenance windows, newest first",
                 query=SilenceQuery,
                 response=Page[Silence],

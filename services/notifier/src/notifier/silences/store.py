@@ -26,6 +26,11 @@ _END = "UPDATE silences SET ends_at = $2, ended_by = $3 WHERE id = $1 AND ends_a
 _OPEN = "SELECT * FROM incidents WHERE state <> 'resolved' AND kind LIKE ANY($1::text[]) ORDER BY id LIMIT 2000"
 
 
+def select_silences(*, over_too: bool, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of silences, newest first, with ids below ``before``, and its values."""
+    return _LIST, [over_too, before, limit]
+
+
 class SilenceStore:
     """The silences, inside one transaction. One connection inside a transaction."""
 
@@ -47,10 +52,6 @@ class SilenceStore:
         row = await self._connection.fetchrow(_ADD, kept, purpose, starts_at, ends_at, reason, by)
         assert row is not None  # noqa: S101 - INSERT … RETURNING gives its row
         return dict(row)
-
-    async def listed(self, *, over_too: bool, before: int | None, limit: int) -> list[dict[str, Any]]:
-        """Return silences, newest first."""
-        return [dict(row) for row in await self._connection.fetch(_LIST, over_too, before, limit)]
 
     async def end(self, silence_id: int, *, by: str) -> tuple[datetime, datetime]:
         """End a silence now; returns its end before and after. One that is over stays as it is. Raises ``NotFound``."""

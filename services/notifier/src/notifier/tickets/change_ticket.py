@@ -5,6 +5,10 @@ Each is audited, and stands in the timeline of the ticket's order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from common.clock import Clock
 from common.http import Change
 from common.service import add_act
@@ -18,7 +22,7 @@ from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
 from notifier.tickets.store import TicketStore
-from notifier.tickets.views import CommentBody, Commented, LinkBody, Linked, NewTicketBody, TicketOpened
+from notifier.tickets.views import CommentBody, Commented, Linked, NewTicketBody, TicketOpened
 
 _LONGEST_SUMMARY = 500
 
@@ -46,10 +50,15 @@ class ChangeTicket:
             created_by=change.principal.name,
             order_number=wanted.order_number,
         )
-        [row] = await self._store(change).open([ticket])
+        [row] = await self.store(change).open([ticket])
         await change.record("ticket.open", f"ticket:{row['id']}", after={"queue": queue, "key": row["key"]})
-        shown = row["key"] or f"#{row['id']}"
-        await self._note(change, "opened", wanted.order_number, f"{shown}: {ticket.summary}", reason=wanted.text)
+        await self.note(
+            change,
+            "opened",
+            wanted.order_number,
+            f"{shown(row)}: {ticket.summary}",
+            reason=wanted.text,
+        )
         if change.dry_run:
             return TicketOpened(id=None, key=None, queue=queue, dry_run=True)
         return TicketOpened(id=row["id"], key=row["key"], queue=queue, dry_run=False)
@@ -59,11 +68,10 @@ class ChangeTicket:
 
         Raises ``NotFound``, and ``CallUnderWay`` (see ``patiently``). A dry run only looks for the ticket.
         """
-        tickets, author, text = self._store(change), change.principal.name, scrub_text(remark.said)
+        tickets, author, text = self.store(change), change.principal.name, scrub_text(remark.said)
         ticket = await tickets.ticket(key)
-        shown = ticket["key"] or str(ticket["id"])
         if change.dry_run:
-            return Commented(id=None, ticket=shown, acknowledged=False, dry_run=True)
+            return Commented(id=None, ticket=shown(ticket), acknowledged=False, dry_run=True)
         seniors = [self._directory.people[name] for name in self._directory.seniors] if remark.tell_customer else []
         tagged = ", ".join(person.shown for person in seniors)
         comment = TicketComment(
@@ -80,35 +88,37 @@ class ChangeTicket:
             after={"comment": row["id"]},
             reason=remark.reason or remark.said,
         )
-        await self._note(change, "commented", ticket["order_number"], f"{shown}: a comment", reason=remark.said)
-        acknowledged = await self._acknowledge(
-            IncidentStore(change.connection, principal=change.principal, request_id=request_id),
-            NotificationStore(change.connection),
-            ticket_id=ticket["id"],
-            incident_id=ticket["incident_id"],
-            author=author,
-            text=text,
-            duty=await RosterReader(change.connection).duty(),
-        )
-        return Commented(id=row["id"], ticket=shown, acknowledged=acknowledged, dry_run=False)
+        await self.note(change, "commented", ticket["order_number"], f"{shown(ticket)}: a comment", reason=remark.said)
+        acknowledged = False
+        for incident_id in (ticket["incident_id"], ticket["summons_id"]):
+            acknowledged |= await self._acknowledge(
+                IncidentStore(change.connection, principal=change.principal, request_id=request_id),
+                NotificationStore(change.connection),
+                ticket_id=ticket["id"],
+                incident_id=incident_id,
+                author=author,
+                text=text,
+                duty=await RosterReader(change.connection).duty(),
+            )
+        return Commented(id=row["id"], ticket=shown(ticket), acknowledged=acknowledged, dry_run=False)
 
-    async def link(self, change: Change, key: str, wanted: LinkBody) -> Linked:
+    async def link(self, change: Change, key: str, development_ticket: str) -> Linked:
         """Link a ticket to a development ticket, and say so in a comment. Raises ``NotFound``."""
-        tickets = self._store(change)
+        tickets = self.store(change)
         ticket = await tickets.ticket(key)
-        before, after = ticket["development_ticket"], wanted.development_ticket
+        before, after = ticket["development_ticket"], development_ticket
         await tickets.develop(ticket["id"], after)
         text = f"{after}: {scrub_text(change.reason)}"
         comment = TicketComment(ticket_id=ticket["id"], author=change.principal.name, text=text)
         await tickets.comment(comment, link=after)
         await change.record("ticket.link", f"ticket:{ticket['id']}", before=before, after=after)
-        shown = ticket["key"] or str(ticket["id"])
-        await self._note(change, "linked", ticket["order_number"], f"{shown} → {after}")
-        return Linked(ticket=shown, before=before, after=after, dry_run=change.dry_run)
+        await self.note(change, "linked", ticket["order_number"], f"{shown(ticket)} → {after}")
+        return Linked(ticket=shown(ticket), before=before, after=after, dry_run=change.dry_run)
 
-    async def _note(
+    async def note(
         self, change: Change, act: str, order_number: str | None, summary: str, *, reason: str | None = None
     ) -> None:
+        """Put a line about the change into the timeline of the ticket's order."""
         await add_act(
             change,
             f"ticket.{act}",
@@ -119,5 +129,15 @@ class ChangeTicket:
             now=self._clock.now(),
         )
 
-    def _store(self, change: Change) -> TicketStore:
+    def store(self, change: Change) -> TicketStore:
+        """Return the tickets, in the change's transaction."""
         return TicketStore(change.connection, outside=self._outside)
+
+    def now(self) -> datetime:
+        """Return the time of what is done now."""
+        return self._clock.now()
+
+
+def shown(ticket: Mapping[str, Any]) -> str:
+    """Return how people call a ticket: by its key, before the outside tracker has given one by our own number."""
+    return ticket["key"] or str(ticket["id"])

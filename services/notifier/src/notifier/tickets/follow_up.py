@@ -9,10 +9,12 @@ from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
 from notifier.delivery.model import NewNotice
+from notifier.incidents.defects import KNOWN_DEFECT
 from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
 from notifier.messages.links import Links
+from notifier.messages.problem_words import phrase
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
@@ -86,6 +88,9 @@ class FollowUp:
                 for incident in wanted
             ]
             made = {row["incident_id"]: row for row in await follow_ups.tickets.open(tickets)}
+            for incident in wanted:
+                if (row := made.get(incident.id)) is not None and KNOWN_DEFECT in incident.fact.details:
+                    await self._name_defect(follow_ups, row["id"], incident.fact.details[KNOWN_DEFECT])
             await follow_ups.notifications.add_to_outbox(
                 *(
                     _journal_entry(
@@ -105,6 +110,12 @@ class FollowUp:
             await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
 
+    async def _name_defect(self, follow_ups: FollowUpBatch, ticket_id: int, defect: str) -> None:
+        key = defect.split()[0]
+        await follow_ups.tickets.develop(ticket_id, key)
+        text = f"{self._words.label(KNOWN_DEFECT)}: {defect}"
+        await follow_ups.tickets.comment(TicketComment(ticket_id=ticket_id, author="notifier", text=text), link=key)
+
     async def _notify(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
         for line in lines:
             if line.ticket_id is None or line.act in _NOT_IN_TICKETS or line.origin == f"ticket:{line.ticket_id}":
@@ -113,7 +124,7 @@ class FollowUp:
             comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
             await follow_ups.tickets.comment(comment)
         await follow_ups.close_tickets(
-            [line.ticket_id for line in lines if line.ticket_id is not None and line.act in _ENDS]
+            [line.ticket_id for line in lines if line.ticket_id is not None and not line.summons and line.act in _ENDS]
         )
         await follow_ups.notifications.add(
             [self._notice(line) for line in lines if line.act in _NOTIFIED_IN_CHATS and _still_matters(line)]
@@ -140,7 +151,7 @@ class FollowUp:
         words = self._words.label(key)
         # An act of another release is named by its own name.
         sentence = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
-        return f"{sentence}: {line.text}" if line.text else sentence
+        return f"{sentence}: {phrase(line.text, self._words)}" if line.text else sentence
 
     def _notice(self, line: HistoryLine) -> NewNotice:
         """Return the notice for every place that was notified of the problem."""

@@ -20,10 +20,11 @@ SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind ORDER BY id
 """
 _FOLLOWED = "UPDATE incidents SET followed_up_kind = kind WHERE id = ANY($1::bigint[])"
 _LINES = """
-SELECT h.id AS line_id, h.actor, h.act, h.text, h.at, h.origin, t.id AS ticket_id, i.*
+SELECT h.id AS line_id, h.actor, h.act, h.text, h.at, h.origin, coalesce(t.id, s.id) AS ticket_id, t.id IS NULL AS summons, i.*
 FROM incident_history AS h
 JOIN incidents AS i ON i.id = h.incident_id
 LEFT JOIN tickets AS t ON t.incident_id = i.id
+LEFT JOIN LATERAL (SELECT id FROM tickets WHERE summons_id = i.id ORDER BY id LIMIT 1) AS s ON true
 WHERE NOT h.told
 ORDER BY h.id LIMIT $1
 """
@@ -90,6 +91,7 @@ class FollowUpBatch:
                 at=row["at"],
                 origin=row["origin"],
                 ticket_id=row["ticket_id"],
+                summons=row["summons"],
             )
             for row in await self._connection.fetch(_LINES, limit)
         ]

@@ -20,7 +20,12 @@ PROBLEMS = "TRAVELORDERSUP"
 """Where problem orders open tickets by themselves."""
 REQUESTS = "TRAVELSUP"
 """Where people's requests live."""
-_NO_TICKET = frozenset({"workflow.stopped"})  # a person's own deed; chats are notified of it
+REPEATED = "problem.acts.repeated"
+"""The kind of the proposal to automate what people repeat."""
+SUMMONS = "problem.ticket.summons"
+"""The kind of the incident by which the on-call person is summoned to a ticket."""
+# A person's own deed, of which chats are notified; a summons has its ticket already.
+_NO_TICKET = frozenset({"workflow.stopped", SUMMONS})
 _LONGEST_SUMMARY = 250
 _LONGEST_DETAIL = 1000
 NO_CALL = (
@@ -61,6 +66,7 @@ class NewTicket:
     created_by: str
     incident_id: int | None = None
     order_number: str | None = None
+    develops: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,8 @@ class HistoryLine:
     at: datetime
     origin: str | None
     ticket_id: int | None
+    summons: bool = False
+    """Whether the incident only summons somebody to the ticket: its end is not the ticket's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,7 @@ class CommentToSend:
     text: str
     summon: tuple[str, ...]
     link: str | None
+    assign: str | None
     seen: int
     attempts: int
 
@@ -140,11 +149,13 @@ class TicketToRead:
     key: str
     seen: int
     incident_id: int | None
+    summons_id: int | None
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
-    """Whether a problem opens a ticket: it concerns an order or is critical, and nobody did it on purpose."""
-    return (fact.order_number is not None or fact.severity == "critical") and fact.kind not in _NO_TICKET
+    """Whether a problem opens a ticket: it concerns an order, is critical or is worth automating, and nobody did it on purpose."""
+    wanted = fact.order_number is not None or fact.severity == "critical" or fact.kind == REPEATED
+    return wanted and fact.kind not in _NO_TICKET
 
 
 def instruction_for(kind: str, instructions: Sequence[Instruction]) -> Instruction | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,31 +12,45 @@ from common.errors import Conflict, NotFound
 from common.http import (
     OPERATOR,
     VIEWER,
+    AdminChange,
     Answer,
     Change,
     Changes,
     Page,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.postgres import Database
 from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.instruct import instruct
-from notifier.tickets.store import InstructionStore, TicketStore
+from notifier.tickets.known_defects import DefectStore, keep_defect, select_defects
+from notifier.tickets.store import InstructionStore, TicketStore, select_tickets
+from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.views import (
+    AssignBody,
+    Assigned,
+    Closed,
     CommentBody,
     Commented,
+    DefectBody,
+    DefectKept,
+    DefectQuery,
+    DefectView,
+    DevelopBody,
+    Developed,
     InstructionBody,
     InstructionChanged,
     InstructionList,
     InstructionView,
     LinkBody,
     Linked,
+    LinkTicketBody,
     NewTicketBody,
+    Summoned,
+    TicketLinked,
     TicketOpened,
     TicketQuery,
     TicketView,
@@ -49,19 +63,21 @@ _CALL_SECONDS = 8.0
 class TicketRoutes:
     """The handlers; ``routes`` is the table of them."""
 
-    def __init__(self, *, database: Database, change_ticket: ChangeTicket, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, *, database: Database, change_ticket: ChangeTicket, desk: SupportDesk, wake: Callable[[], None]
+    ) -> None:
         self._database = database
         self._changes = Changes(database, committed=wake)
         self._ticket = change_ticket
+        self._desk = desk
 
     async def find(self, request: Request[None, TicketQuery]) -> Page[TicketView]:
         """Answer tickets with their comments."""
-        query = request.query
-        position = decode_cursor(query.cursor, int)
-        async with self._database.acquire() as connection:
-            tickets = TicketStore(connection, outside=False)  # for reading, it is the same
-            rows = await tickets.page(query, before=None if position is None else position[0])
-        return page_of(rows, limit=query.limit, item=lambda row: TicketView(**row), key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_tickets(request.query, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, request.query, select, key={"id": int}, item=lambda row: TicketView(**row))
 
     async def open(self, request: Request[NewTicketBody, None]) -> Answer:
         """Open a support ticket."""
@@ -79,8 +95,58 @@ class TicketRoutes:
     async def link(self, request: Request[LinkBody, None]) -> Answer:
         """Link a ticket to a development ticket."""
         return await self._carry_out(
-            request, lambda change: self._ticket.link(change, request.path["key"], request.body)
+            request, lambda change: self._ticket.link(change, request.path["key"], request.body.development_ticket)
         )
+
+    async def one(self, request: Request[None, None]) -> TicketView:
+        """Answer one ticket with its comments and links."""
+        async with self._database.acquire() as connection:
+            row = await TicketStore(connection, outside=False).whole(request.path["key"])
+        return TicketView(**row)
+
+    async def assign(self, request: Request[AssignBody, None]) -> Answer:
+        """Say whose a ticket is."""
+        return await self._carry_out(
+            request, lambda change: self._desk.assign(change, request.path["key"], request.body)
+        )
+
+    async def summon(self, request: Request[AdminChange, None]) -> Answer:
+        """Summon the on-call person to a ticket."""
+        return await self._carry_out(request, lambda change: self._desk.summon(change, request.path["key"]))
+
+    async def close(self, request: Request[AdminChange, None]) -> Answer:
+        """Close a ticket."""
+        return await self._carry_out(
+            request, lambda change: self._desk.close(change, request.path["key"], request_id=request.request_id)
+        )
+
+    async def link_any(self, request: Request[LinkTicketBody, None]) -> Answer:
+        """Link a development ticket, or any other."""
+        return await self._carry_out(request, lambda change: self._desk.link(change, request.path["key"], request.body))
+
+    async def develop(self, request: Request[DevelopBody, None]) -> Answer:
+        """Have a development ticket made of a ticket."""
+        return await self._carry_out(
+            request, lambda change: self._desk.develop(change, request.path["key"], request.body)
+        )
+
+    async def defects(self, request: Request[None, DefectQuery]) -> Page[DefectView]:
+        """Answer the known defects."""
+        query = request.query
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_defects(over_too=query.over, before=None if after is None else after[0], limit=limit)
+
+        return await listed(self._database, query, select, key={"id": int}, item=lambda row: DefectView(**row))
+
+    async def keep_defect(self, request: Request[DefectBody, None]) -> Answer:
+        """Keep a known defect."""
+        return await self._carry_out(request, lambda change: keep_defect(change, request.body))
+
+    async def end_defect(self, request: Request[AdminChange, None]) -> Answer:
+        """End a known defect."""
+        defect_id = request.path_int("id")
+        return await self._carry_out(request, lambda change: DefectStore(change.connection).end(change, defect_id))
 
     async def instructions(self, _request: Request[None, None]) -> InstructionList:
         """Answer what operators do, by kind."""
@@ -136,6 +202,47 @@ class TicketRoutes:
             ),
             Route(
                 method="GET",
+                path="/admin/v1/tickets/{key}",
+                handler=self.one,
+                summary="One ticket with its comments and links",
+                response=TicketView,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            *(
+                self._change("POST", f"/admin/v1/tickets/{{key}}/{name}", handler, summary, request, response)
+                for name, handler, summary, request, response in self._acts()
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/known-defects",
+                handler=self.defects,
+                summary="Known defects, of which problems say so by themselves; newest first",
+                query=DefectQuery,
+                response=Page[DefectView],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            self._change(
+                "POST",
+                "/admin/v1/known-defects",
+                self.keep_defect,
+                "Have problems say by themselves which development ticket is about them",
+                DefectBody,
+                DefectKept,
+                status=201,
+            ),
+            self._change(
+                "DELETE",
+                "/admin/v1/known-defects/{id}",
+                self.end_defect,
+                "Say of a known defect that it is mended",
+                AdminChange,
+                DefectKept,
+            ),
+            Route(
+                method="GET",
                 path="/admin/v1/instructions",
                 handler=self.instructions,
                 summary="What operators do, by kind of problem",
@@ -152,6 +259,15 @@ class TicketRoutes:
                 InstructionChanged,
             ),
         ]
+
+    def _acts(self) -> Sequence[tuple[str, Callable[[Any], Awaitable[Any]], str, type[BaseModel], type[BaseModel]]]:
+        return (
+            ("assign", self.assign, "Say whose a ticket is", AssignBody, Assigned),
+            ("summon", self.summon, "Summon the on-call person, who is told and answers", AdminChange, Summoned),
+            ("close", self.close, "Close a ticket, and what is open behind it", AdminChange, Closed),
+            ("link", self.link_any, "Link the development ticket, or another", LinkTicketBody, TicketLinked),
+            ("development-ticket", self.develop, "Have a development ticket made of it", DevelopBody, Developed),
+        )
 
     def _change(
         self,

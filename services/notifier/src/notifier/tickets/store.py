@@ -20,31 +20,46 @@ SELECT incident_id FROM unnest($1::bigint[]) AS asked (incident_id)
 WHERE NOT EXISTS (SELECT FROM tickets AS t WHERE t.incident_id = asked.incident_id)
 """
 _ADD = """
-INSERT INTO tickets (key, queue, incident_id, order_number, kind, summary, description, created_by, outside)
-SELECT key, queue, incident_id, order_number, kind, summary, description, created_by, $9
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[]) WITH ORDINALITY
-     AS new (key, queue, incident_id, order_number, kind, summary, description, created_by, position)
+INSERT INTO tickets (key, queue, incident_id, order_number, kind, summary, description, created_by, develops, outside)
+SELECT key, queue, incident_id, order_number, kind, summary, description, created_by, develops, $10
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[]) WITH ORDINALITY
+     AS new (key, queue, incident_id, order_number, kind, summary, description, created_by, develops, position)
 ORDER BY position
 ON CONFLICT (incident_id) DO NOTHING
 RETURNING id, key, queue, incident_id
 """
 _COMMENT = """
-INSERT INTO ticket_comments (ticket_id, history_id, author, text, summon, link, outside)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO ticket_comments (ticket_id, history_id, author, text, summon, link, assign, outside)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (history_id) DO NOTHING
 RETURNING id, ticket_id, author, text, at
 """
 _INSTRUCTIONS = "SELECT kind, text, call, queue FROM instructions ORDER BY kind"
 _TICKET = "SELECT * FROM tickets WHERE key = $1 OR id = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE"
 _DEVELOPMENT = "UPDATE tickets SET development_ticket = $2 WHERE id = $1"
-_PAGE = """
+_WHOLE = """
 SELECT t.*, coalesce((SELECT jsonb_agg(jsonb_build_object('id', c.id, 'author', c.author, 'text', c.text, 'at', c.at) ORDER BY c.id)
-                      FROM ticket_comments AS c WHERE c.ticket_id = t.id), '[]') AS comments
+                      FROM ticket_comments AS c WHERE c.ticket_id = t.id), '[]') AS comments,
+    ARRAY(SELECT other FROM ticket_links WHERE ticket_id = t.id
+          UNION SELECT coalesce(o.key, o.id::text) FROM ticket_links AS l JOIN tickets AS o ON o.id = l.ticket_id WHERE l.other = t.key
+          UNION SELECT coalesce(o.key, o.id::text) FROM tickets AS o WHERE o.development_ticket = t.key OR o.id = t.develops
+          ORDER BY 1) AS links
 FROM tickets AS t
+"""
+_ONE = _WHOLE + "WHERE t.key = $1 OR t.id = $2 ORDER BY t.id DESC LIMIT 1"
+_ASSIGN = "UPDATE tickets SET assignee = $2 WHERE id = $1"
+_SUMMONS = "UPDATE tickets SET summons_id = $2 WHERE id = $1"
+_CLOSE = "UPDATE tickets SET state = 'closed', closed_at = clock_timestamp() WHERE id = $1"
+_LINK = "INSERT INTO ticket_links (ticket_id, other, linked_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+_DEVELOPED_BY = "SELECT coalesce(key, '#' || id) FROM tickets WHERE develops = $1 ORDER BY id LIMIT 1"
+_PAGE = (
+    _WHOLE
+    + """
 WHERE ($1::text IS NULL OR t.queue = $1) AND ($2::text IS NULL OR t.state = $2) AND ($3::text IS NULL OR t.order_number = $3)
   AND ($4::bigint IS NULL OR t.incident_id = $4) AND ($5::bigint IS NULL OR t.id < $5)
 ORDER BY t.id DESC LIMIT $6
 """
+)
 _PUT_INSTRUCTION = """
 INSERT INTO instructions AS i (kind, text, call, queue, updated_by) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (kind) DO UPDATE SET text = excluded.text, call = excluded.call, queue = excluded.queue, version = i.version + 1,
@@ -54,6 +69,11 @@ RETURNING *
 _GET_INSTRUCTION = "SELECT * FROM instructions WHERE kind = $1 FOR UPDATE"
 _ALL_INSTRUCTIONS = "SELECT * FROM instructions ORDER BY kind"
 _DROP_INSTRUCTION = "DELETE FROM instructions WHERE kind = $1"
+
+
+def select_tickets(wanted: TicketQuery, *, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of tickets with their comments, newest first, with ids below ``before``, and its values."""
+    return _PAGE, [wanted.queue, wanted.state, wanted.order, wanted.incident, before, limit]
 
 
 class TicketStore:
@@ -84,6 +104,7 @@ class TicketStore:
             [ticket.summary for ticket in wanted],
             [ticket.description for ticket in wanted],
             [ticket.created_by for ticket in wanted],
+            [ticket.develops for ticket in wanted],
             "pending" if self._outside else "kept",
         )
         return [dict(row) for row in rows]
@@ -98,10 +119,12 @@ class TicketStore:
             keys.append(f"{queue}-{last[queue] - left[queue]}")
         return keys
 
-    async def comment(self, comment: TicketComment, *, link: str | None = None) -> Mapping[str, Any] | None:
+    async def comment(
+        self, comment: TicketComment, *, link: str | None = None, assign: str | None = None
+    ) -> Mapping[str, Any] | None:
         """Add a remark, each line of history once: returns its row, None for a line that was there.
 
-        ``link``: the development ticket that the tracker is to link first.
+        What the outside tracker is to do first: ``link`` another ticket, ``assign`` it to a login ('' is nobody).
         """
         row = await self._connection.fetchrow(
             _COMMENT,
@@ -111,19 +134,21 @@ class TicketStore:
             comment.text,
             list(comment.summon),
             link,
+            assign,
             "pending" if self._outside else "kept",
         )
         return None if row is None else dict(row)
 
-    async def page(self, query: TicketQuery, *, before: int | None) -> Sequence[Mapping[str, Any]]:
-        """Return tickets with their comments, newest first, one more than asked for; what is None does not filter."""
-        filters = (query.queue, query.state, query.order, query.incident)
-        return [dict(row) for row in await self._connection.fetch(_PAGE, *filters, before, query.limit + 1)]
+    async def whole(self, key: str) -> Mapping[str, Any]:
+        """Return a ticket with its comments and links. Raises ``NotFound``."""
+        row = await self._connection.fetchrow(_ONE, key, _number(key))
+        if row is None:
+            raise NotFound("no such ticket")
+        return dict(row)
 
     async def ticket(self, key: str) -> Mapping[str, Any]:
         """Lock and return a ticket by its key, or by our own number (``12``). Raises ``NotFound``."""
-        number = int(key) if key.isascii() and key.isdecimal() and len(key) < 19 else None
-        row = await self._connection.fetchrow(_TICKET, key, number)
+        row = await self._connection.fetchrow(_TICKET, key, _number(key))
         if row is None:
             raise NotFound("no such ticket")
         return dict(row)
@@ -131,6 +156,27 @@ class TicketStore:
     async def develop(self, ticket_id: int, key: str) -> None:
         """Name the development ticket that mends the cause."""
         await self._connection.execute(_DEVELOPMENT, ticket_id, key)
+
+    async def assign(self, ticket_id: int, person: str | None) -> None:
+        """Write down whose it is."""
+        await self._connection.execute(_ASSIGN, ticket_id, person)
+
+    async def summon(self, ticket_id: int, incident_id: int) -> None:
+        """Write down by which incident somebody is summoned to it."""
+        await self._connection.execute(_SUMMONS, ticket_id, incident_id)
+
+    async def close(self, ticket_id: int) -> None:
+        """Close it."""
+        await self._connection.execute(_CLOSE, ticket_id)
+
+    async def link(self, ticket_id: int, other: str, *, by: str) -> None:
+        """Link another ticket, here or elsewhere."""
+        await self._connection.execute(_LINK, ticket_id, other, by)
+
+    async def developed_by(self, ticket_id: int) -> str | None:
+        """Return the development ticket that was made of this one, by its key or our own number."""
+        found: str | None = await self._connection.fetchval(_DEVELOPED_BY, ticket_id)
+        return found
 
 
 class InstructionStore:
@@ -161,3 +207,7 @@ class InstructionStore:
     async def remove(self, kind: str) -> None:
         """Remove an instruction, if there is one."""
         await self._connection.execute(_DROP_INSTRUCTION, kind)
+
+
+def _number(key: str) -> int | None:
+    return int(key) if key.isascii() and key.isdecimal() and len(key) < 19 else None

@@ -72,6 +72,8 @@ class SyncTracker:
             found = await self._find(comment) if comment.repeated else None
             if comment.link is not None:
                 await self._link(comment.key, comment.link)
+            if comment.assign is not None and found is None:
+                await self._assign(comment.key, comment.assign)
             outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
         except (Unavailable, TrackerRefused) as error:
             await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
@@ -101,12 +103,14 @@ class SyncTracker:
         author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)
         text = scrub_text(comment.text)
         async with self._store.reading(ticket, author=author, role=role) as reading:
-            if await reading.keep(ticket, comment, author=author, text=text) and person is not None:
+            if not await reading.keep(ticket, comment, author=author, text=text) or person is None:
+                return
+            for incident_id in (ticket.incident_id, ticket.summons_id):
                 await self._acknowledge(
                     reading.incident_store,
                     reading.notifications,
                     ticket_id=ticket.id,
-                    incident_id=ticket.incident_id,
+                    incident_id=incident_id,
                     author=person.id,
                     text=text,
                     duty=await reading.roster.duty(),
@@ -117,6 +121,12 @@ class SyncTracker:
             await self._tracker.link(key, other)
         except TrackerRefused as error:  # the comment names it all the same
             _log.warning("tracker_link_refused", ticket=key, reason=error.detail)
+
+    async def _assign(self, key: str, login: str) -> None:
+        try:
+            await self._tracker.assign(key, login or None)
+        except TrackerRefused as error:  # the comment names the person all the same
+            _log.warning("tracker_assignment_refused", ticket=key, reason=error.detail)
 
     async def _find(self, comment: CommentToSend) -> str | None:
         """Return the id of an earlier try of this comment, if it did arrive."""

@@ -19,7 +19,14 @@ WHERE id = (SELECT id FROM tickets WHERE outside IN ('pending', 'creating') AND 
             ORDER BY not_before, id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, queue, summary, description, incident_id, attempts
 """
-_CREATED = "UPDATE tickets SET outside = 'created', key = $2, reason = NULL WHERE id = $1"
+_CREATED = """
+UPDATE tickets SET outside = 'created', key = $2, reason = NULL WHERE id = $1 AND key IS DISTINCT FROM $2 RETURNING develops
+"""
+_DEVELOPED = "UPDATE tickets SET development_ticket = $2 WHERE id = $1"
+_NAME_DEFECT = "UPDATE known_defects SET development_ticket = $2 WHERE ticket_id = $1"
+_LINK_DEVELOPMENT = """
+INSERT INTO ticket_comments (ticket_id, author, text, link, outside) VALUES ($1, 'notifier', '→ ' || $2::text, $2, 'pending')
+"""
 _TICKET_LATER = (
     "UPDATE tickets SET outside = 'pending', not_before = clock_timestamp() + $2::interval, reason = $3 WHERE id = $1"
 )
@@ -32,7 +39,7 @@ WHERE t.id = c.ticket_id AND c.id = (
       AND NOT EXISTS (SELECT FROM ticket_comments AS e
                       WHERE e.ticket_id = n.ticket_id AND e.id < n.id AND e.outside IN ('pending', 'sending'))
     ORDER BY n.not_before, n.id LIMIT 1 FOR UPDATE OF n SKIP LOCKED)
-RETURNING c.id, t.key, c.text, c.summon, c.link, t.seen_comment AS seen, c.attempts
+RETURNING c.id, t.key, c.text, c.summon, c.link, c.assign, t.seen_comment AS seen, c.attempts
 """
 _SENT = "UPDATE ticket_comments SET outside = 'sent', outside_id = $2 WHERE id = $1"
 _COMMENT_LATER = """
@@ -43,7 +50,7 @@ _TO_READ = """
 UPDATE tickets SET read_at = clock_timestamp()
 WHERE id = (SELECT id FROM tickets WHERE outside = 'created' AND state = 'open' AND read_at < clock_timestamp() - $1::interval
             ORDER BY read_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING id, key, seen_comment AS seen, incident_id
+RETURNING id, key, seen_comment AS seen, incident_id, summons_id
 """
 _SEEN = "UPDATE tickets SET seen_comment = greatest(seen_comment, $2) WHERE id = $1"
 _KNOWN = "SELECT EXISTS (SELECT FROM ticket_comments WHERE ticket_id = $1 AND outside_id = $2)"
@@ -76,9 +83,13 @@ class TrackerStore:
         return TicketToCreate(**row)
 
     async def created(self, ticket: TicketToCreate, key: str) -> None:
-        """Write down the key."""
-        async with self._database.acquire() as connection:
-            await connection.execute(_CREATED, ticket.id, key)
+        """Write down the key; a development ticket is named, and linked, in the ticket that it was made of."""
+        async with self._database.transaction() as connection:
+            develops: int | None = await connection.fetchval(_CREATED, ticket.id, key)
+            if develops is not None:
+                await connection.execute(_DEVELOPED, develops, key)
+                await connection.execute(_LINK_DEVELOPMENT, develops, key)
+                await connection.execute(_NAME_DEFECT, ticket.id, key)
 
     async def comment(self, *, lease: timedelta) -> CommentToSend | None:
         """Claim the next comment of a ticket that exists; comments of one ticket go in their order."""

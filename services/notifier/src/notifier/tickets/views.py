@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.http import AdminChange, PageQuery
+from notifier.routing.file import Match
 
 _BIGINT = 2**63 - 1
+KNOWN_DEFECT: Any = Field(
+    default=None,
+    description="whether problems like the ticket's own say so by themselves from now on; unless given, when the problem tells an error",
+)
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Queue = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,14}$")]
 _Key = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,14}-[0-9]{1,12}$", examples=["TRAVELBACK-17"])]
@@ -51,6 +56,9 @@ class TicketView(BaseModel):
     closed_at: datetime | None
     outside: str
     reason: str | None
+    assignee: str | None
+    summons_id: int | None = Field(description="the incident by which the on-call person was summoned last")
+    links: list[str] = Field(description="other tickets, those that were made of it or of which it was made, too")
     comments: list[TicketCommentView]
 
 
@@ -116,6 +124,115 @@ class Linked(BaseModel):
     before: str | None
     after: str
     dry_run: bool
+
+
+class LinkTicketBody(AdminChange):
+    """Either the development ticket that mends the cause, or any other ticket that belongs to it."""
+
+    development_ticket: _Key | None = None
+    ticket: _Key | None = None
+    known_defect: bool | None = KNOWN_DEFECT
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> LinkTicketBody:
+        if (self.development_ticket is None) == (self.ticket is None):
+            raise ValueError("name a development_ticket or a ticket")
+        return self
+
+
+class TicketLinked(BaseModel):
+    """What is linked now; `known_defect`: problems of this kind say so from now on."""
+
+    ticket: str
+    linked: str
+    before: str | None = None
+    known_defect: bool = False
+    dry_run: bool
+
+
+class AssignBody(AdminChange):
+    """Whose it is, by the id in the people file; null is nobody."""
+
+    assignee: _Name | None
+
+
+class Assigned(BaseModel):
+    """Before and after."""
+
+    ticket: str
+    before: str | None
+    after: str | None
+    dry_run: bool
+
+
+class Summoned(BaseModel):
+    """The incident by which the on-call person is told, phoned if need be, and answers (`ack`); `people` are on duty now."""
+
+    ticket: str
+    incident_id: int | None
+    people: list[str]
+    dry_run: bool
+
+
+class Closed(BaseModel):
+    """The ticket is closed; these incidents were resolved with it."""
+
+    ticket: str
+    incidents: list[int]
+    dry_run: bool
+
+
+class DevelopBody(AdminChange):
+    """What the developers are told; `reason` is the text. The summary is the ticket's own unless given."""
+
+    summary: Annotated[str | None, Field(min_length=3, max_length=250)] = None
+    queue: _Queue | None = None
+    known_defect: bool | None = KNOWN_DEFECT
+
+
+class Developed(BaseModel):
+    """The development ticket. `development_ticket` is null until the outside tracker has given its key; then it is linked."""
+
+    ticket: str
+    id: int | None
+    development_ticket: str | None
+    known_defect: bool
+    dry_run: bool
+
+
+class DefectBody(AdminChange):
+    """Problems that fit `match` (as in routes) and whose error reads like `cause` say that this ticket is about them."""
+
+    match: Annotated[Match, Field(min_length=1, examples=[{"kind": ["workflow.crashed"]}])]
+    cause: Annotated[str | None, Field(min_length=1, max_length=1000)] = None
+    development_ticket: _Key
+
+
+class DefectView(BaseModel):
+    """A known defect. `cause` is how its error reads, apart from numbers, ids and case; null fits every error."""
+
+    id: int
+    match: dict[str, list[str]]
+    cause: str | None
+    development_ticket: str | None
+    reason: str
+    created_by: str
+    created_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
+
+
+class DefectKept(BaseModel):
+    """The known defect, as it is now (or would be)."""
+
+    defect: DefectView
+    dry_run: bool
+
+
+class DefectQuery(PageQuery):
+    """Which known defects."""
+
+    over: bool = Field(default=False, description="also those that are mended")
 
 
 class InstructionView(BaseModel):

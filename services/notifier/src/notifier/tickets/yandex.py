@@ -21,7 +21,7 @@ class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
     Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx. Another tracker has the same public methods:
-    ``create``, ``comment``, ``comments``, ``link`` and ``close``.
+    ``create``, ``comment``, ``comments``, ``link``, ``assign`` and ``close``.
     """
 
     def __init__(
@@ -69,6 +69,10 @@ class YandexTracker:
         """Link an issue to another; 422 says that they are linked already."""
         body = {"relationship": "relates", "issue": other}
         await self._call("POST", f"/{quote(key, safe='')}/links", json=body, allowed=(422,))
+
+    async def assign(self, key: str, login: str | None) -> None:
+        """Assign an issue to somebody, or to nobody."""
+        await self._call("PATCH", f"/{quote(key, safe='')}", json={"assignee": login})
 
     async def _call(
         self,

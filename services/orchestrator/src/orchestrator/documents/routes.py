@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import Answer, Changes, CustomersData, Page, PageQuery, Request, Route, decode_cursor, page_of
+from common.http import Answer, Changes, CustomersData, Page, PageQuery, Request, Route, listed
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.reissue import ReissueChange, ReissueTaken, reissue_document
-from orchestrator.documents.store import DocumentStore
+from orchestrator.documents.store import DocumentStore, select_versions
 from orchestrator.engine.admin import admin_change, admin_read
 
 
@@ -99,15 +99,14 @@ class DocumentRoutes:
         return DocumentView.model_validate({**row, "number": row["order_number"]})
 
     async def _versions(self, request: Request[None, PageQuery]) -> Page[DocumentVersion]:
-        query, number = request.query, request.path["number"]
-        position = decode_cursor(query.cursor, int)
-        before = None if position is None else min(max(position[0], 0), 2**31 - 1)
-        rows = await self.store.versions(number, before=before, limit=query.limit)
-        if rows is None:
-            raise NotFound(f"there is no order {number}")
-        return page_of(
-            rows,
-            limit=query.limit,
+        number = request.path["number"]
+        page = await listed(
+            self.store.database,
+            request.query,
+            partial(select_versions, number),
+            key={"version": int},
             item=lambda row: DocumentVersion.model_validate({**row}),
-            key=lambda row: (row["version"],),
         )
+        if not page.items and not await self.store.knows(number):
+            raise NotFound(f"there is no order {number}")
+        return page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from common.postgres import Connection, Database, Record
 from orchestrator.documents.model import Document
@@ -18,7 +19,7 @@ WHERE order_number = $1 AND ($2::integer IS NULL OR version = $2) ORDER BY versi
 """
 _VERSIONS = """
 SELECT version, digest, issued_at, issued_by, reason FROM order_document
-WHERE order_number = $1 AND ($2::integer IS NULL OR version < $2) ORDER BY version DESC LIMIT $3
+WHERE order_number = $1 AND ($2::bigint IS NULL OR version < $2) ORDER BY version DESC LIMIT $3
 """
 _KNOWN = "SELECT true FROM orders WHERE number = $1"
 _STATUS = """
@@ -34,31 +35,32 @@ SELECT * FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::text
 """
 
 
+def select_versions(number: str, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of the versions of an order's document, the newest first, below the position, and its values."""
+    return _VERSIONS, [number, None if after is None else after[0], limit]
+
+
 class DocumentStore:
     """Reads documents."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def latest(self, numbers: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Return version and digest of each order's newest document, where there is one."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             rows = await connection.fetch(_LATEST, numbers)
         return {row["order_number"]: (row["version"], row["digest"]) for row in rows}
 
     async def version(self, number: str, version: int | None) -> Record | None:
         """Return one version of an order's document, the newest if none is named."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             return await connection.fetchrow(_ONE, number, version)
 
-    async def versions(self, number: str, *, before: int | None, limit: int) -> list[Record] | None:
-        """Return the versions of an order's document, the newest first, one row more than ``limit`` when there is more.
-
-        None when there is no such order.
-        """
-        async with self._database.acquire() as connection:
-            rows = await connection.fetch(_VERSIONS, number, before, limit + 1)
-            return rows if rows or await connection.fetchval(_KNOWN, number) else None
+    async def knows(self, number: str) -> bool:
+        """Say whether there is such an order."""
+        async with self.database.acquire() as connection:
+            return bool(await connection.fetchval(_KNOWN, number))
 
 
 async def document_status(connection: Connection, number: str) -> Record | None:

@@ -22,8 +22,7 @@ from common.http import (
     PageQuery,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.mend import MendPayload, mend_event
@@ -188,23 +187,22 @@ class WorkflowRoutes:
 
     async def _workflows(self, request: Request[None, WorkflowsQuery]) -> Page[WorkflowView]:
         query = request.query
-        position = decode_cursor(query.cursor, int)
-        rows = await self.search.workflows(
-            partial(add_conditions, wanted=query), before=position[0] if position else None, limit=query.limit
-        )
-        return page_of(rows, limit=query.limit, item=workflow_view, key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            wanted = partial(add_conditions, wanted=query)
+            return self.search.workflows(wanted, before=after[0] if after else None, limit=limit)
+
+        return await listed(self.search.database, query, select, key={"id": int}, item=workflow_view)
 
     async def _events(self, request: Request[None, WorkflowEventsQuery]) -> Page[WorkflowEventView]:
         query = request.query
-        rows = await self.search.events(
-            query.workflow_id,
-            state=None if query.state is None else int(query.state),
-            after=decode_cursor(query.cursor, int, int),
-            limit=query.limit,
-        )
-        return page_of(
-            rows, limit=query.limit, item=workflow_event_view, key=lambda row: (row["workflow_id"], row["seq"])
-        )
+        state = None if query.state is None else int(query.state)
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return self.search.events(query.workflow_id, state=state, after=after, limit=limit)
+
+        key = {"workflow_id": int, "seq": int}
+        return await listed(self.search.database, query, select, key=key, item=workflow_event_view)
 
     async def _workflow(self, request: Request[None, None]) -> WorkflowDetail:
         workflow_id = request.path_int("id")

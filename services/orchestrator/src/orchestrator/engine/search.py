@@ -69,31 +69,34 @@ class Filters:
         """The WHERE clause, empty without conditions."""
         return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
 
-    async def fetch(self, database: Database, query: str, *, order: str, limit: int) -> list[Record]:
-        """Return the rows of ``query`` that fit, one row more than ``limit`` when there is more."""
-        statement = f"{query} {self.where} ORDER BY {order} LIMIT {self.place(limit + 1)}"
-        async with database.acquire() as connection:
-            return await connection.fetch(statement, *self.values)
+    def select(self, query: str, *, order: str, limit: int) -> tuple[str, list[Any]]:
+        """Return the statement of the rows of ``query`` that fit, at most ``limit``, and its values."""
+        return f"{query} {self.where} ORDER BY {order} LIMIT {self.place(limit)}", self.values
 
 
 class WorkflowSearch:
     """Reads workflows and events."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
-    async def workflows(self, conditions: Callable[[Filters], None], *, before: int | None, limit: int) -> list[Record]:
-        """Return workflows, the newest first, with ids below ``before``. ``conditions`` adds those on the workflow ``w``."""
+    @staticmethod
+    def workflows(conditions: Callable[[Filters], None], *, before: int | None, limit: int) -> tuple[str, list[Any]]:
+        """Return the statement of workflows, the newest first, with ids below ``before``, and its values.
+
+        ``conditions`` adds those on the workflow ``w``.
+        """
         filters = Filters()
         conditions(filters)
         filters.add_given("w.id < {}", before)
         query = f"SELECT {_WORKFLOW_COLUMNS} FROM workflow AS w LEFT JOIN workflow_ready AS r ON r.workflow_id = w.id"  # noqa: S608 - a constant of ours
-        return await filters.fetch(self._database, query, order="w.id DESC", limit=limit)
+        return filters.select(query, order="w.id DESC", limit=limit)
 
-    async def events(
-        self, workflow_id: int | None, *, state: int | None, after: tuple[int, int] | None, limit: int
-    ) -> list[Record]:
-        """Return events by workflow and sequence, from after the position; payloads are left out.
+    @staticmethod
+    def events(
+        workflow_id: int | None, *, state: int | None, after: tuple[Any, ...] | None, limit: int
+    ) -> tuple[str, list[Any]]:
+        """Return the statement of events by workflow and sequence, from after the position, and its values; payloads are left out.
 
         ``state`` is that of ``views.workflow_event_view``. Without a workflow, new and failed ones are looked for in the workflows that
         are runnable, stopped or in need of a person, those that were set aside in the table of these; the done ones are most of all
@@ -118,12 +121,12 @@ class WorkflowSearch:
         elif state is not None:
             filters.add(f"a.state = {state:d}")
         if after is not None:
-            filters.add("e.workflow_id >= {0} AND (e.workflow_id, e.seq) > ({0}, {1})", *after)
-        return await filters.fetch(self._database, EVENTS, order="e.workflow_id, e.seq", limit=limit)
+            filters.add("e.workflow_id >= {0} AND (e.workflow_id, e.seq) > ({0}, {1}::bigint)", *after)
+        return filters.select(EVENTS, order="e.workflow_id, e.seq", limit=limit)
 
     async def workflow(self, workflow_id: int, *, events: int) -> tuple[Record, list[Record], list[Record]] | None:
         """Return a workflow, its last ``events`` events in sequence, and what people did to it, the newest first; None: unknown."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             row = await connection.fetchrow("SELECT * FROM workflow WHERE id = $1", workflow_id)
             if row is None:
                 return None

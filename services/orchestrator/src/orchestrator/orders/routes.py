@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -24,6 +24,7 @@ from common.http import (
     Request,
     Route,
     decode_cursor,
+    listed,
     page_of,
 )
 from common.ids import order_number
@@ -39,7 +40,7 @@ from orchestrator.orders.recalculate import (
     recalculate_order,
     recalculate_orders,
 )
-from orchestrator.orders.search import OrderSearch
+from orchestrator.orders.search import OrderSearch, select_orders, select_stock_movements
 from orchestrator.orders.store import OrderStore, decode_state
 from orchestrator.orders.views import (
     OrderSummary,
@@ -182,23 +183,31 @@ class OrderRoutes:
     async def _orders(self, request: Request[None, OrdersQuery]) -> Page[OrderSummary]:
         query = request.query
         contact = [by(said) for said, by in ((query.phone, by_phone), (query.email, by_email)) if said]
+        wanted = query.model_dump(exclude={*PageQuery.model_fields, "q", "phone", "email"})
+        key = {"created_at": datetime, "number": str}
+        if query.q is None and not contact:
+
+            def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+                return select_orders(**wanted, after=after, limit=limit)
+
+            return await listed(self.search.database, query, select, key=key, item=order_summary)
         rows = await self.search.orders(
-            **query.model_dump(exclude={"limit", "cursor", "q", "phone", "email"}),
+            **wanted,
             said=query.q,
             meaning=None if query.q is None else by_words(query.q),
             contact=contact,
-            after=decode_cursor(query.cursor, datetime, str),
+            after=decode_cursor(query.cursor, *key.values()),
             limit=query.limit,
         )
-        return page_of(rows, limit=query.limit, item=order_summary, key=lambda row: (row["created_at"], row["number"]))
+        return page_of(rows, limit=query.limit, item=order_summary, key=lambda row: [row[name] for name in key])
 
     async def _stock_movements(self, request: Request[None, StockQuery]) -> Page[StockMovement]:
         query = request.query
-        position = decode_cursor(query.cursor, int)
-        rows = await self.search.stock_movements(
-            store_id=query.store_id, number=query.number, after=position[0] if position else None, limit=query.limit
-        )
-        return page_of(rows, limit=query.limit, item=stock_movement, key=lambda row: (row["id"],))
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_stock_movements(store_id=query.store_id, number=query.number, after=after, limit=limit)
+
+        return await listed(self.search.database, query, select, key={"id": int}, item=stock_movement)
 
     async def _recalculate(self, request: Request[AdminChange, None]) -> Answer:
         return await self.changes.carry_out(request, partial(recalculate_order, number=request.path["number"]))

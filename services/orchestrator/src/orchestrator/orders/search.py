@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,15 +42,40 @@ _Known = tuple[datetime, str]
 """An order: when we learned of it, and its number."""
 
 
+def select_orders(
+    *,
+    aggregate_state: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    after: tuple[Any, ...] | None,
+    limit: int,
+    **equal: str | None,
+) -> tuple[str, list[Any]]:
+    """Return the statement of orders by what is no customer's, the newest first, and its values; see ``OrderSearch.orders``."""
+    filters = _filters(aggregate_state, since=since, until=until, after=after, equal=equal)
+    return filters.select(_ORDERS, order=_NEWEST_FIRST, limit=limit)
+
+
+def select_stock_movements(
+    *, store_id: str | None, number: str | None, after: tuple[Any, ...] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement of stock movements, the oldest first, from after the position (id), and its values."""
+    filters = Filters()
+    source = "stock_movements" if number is None else _STOCK_OF_ORDER.format(filters.place(number))
+    filters.add_given("store_id = {}", store_id)
+    filters.add_given("id > {}", None if after is None else after[0])
+    return filters.select(f"SELECT * FROM {source}", order="id", limit=limit)  # noqa: S608 - constants of ours
+
+
 class OrderSearch:
-    """Reads orders and goods."""
+    """Reads orders by what a customer says, or one by its number."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def order(self, number: str) -> Record | None:
         """Return one order."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             return await connection.fetchrow(_ORDER, number)
 
     async def orders(
@@ -66,7 +91,9 @@ class OrderSearch:
         contact: Sequence[Condition] = (),
         **equal: str | None,
     ) -> list[Record]:
-        """Return orders, the newest first, from after the position (created_at, number). ``equal``: status, source, store_id …
+        """Return orders, the newest first, from after the position (created_at, number), one more than ``limit`` when there is more.
+
+        ``equal``: status, source, store_id …
 
         ``contact``: the order's contact fits all of these conditions. ``said``: it is the order's number or external id, or the contact
         fits ``meaning``. A contact that an order had once finds it, too.
@@ -74,17 +101,9 @@ class OrderSearch:
 
         def filters() -> Filters:
             """Make the conditions anew: each statement numbers its own values."""
-            made = Filters()
-            made.add_given("aggregate_state = {}", aggregate_state)
-            if aggregate_state in _TROUBLE:
-                made.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
-            for column in ("status", "source", "store_id", "external_id", "number"):
-                made.add_given(f"{column} = {{}}", equal.get(column))
-            return _between(made, since=since, until=until, after=after)
+            return _filters(aggregate_state, since=since, until=until, after=after, equal=equal)
 
-        if said is None and not contact:
-            return await filters().fetch(self._database, _ORDERS, order=_NEWEST_FIRST, limit=limit)
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             ids = [] if said is None else [_known(row) for row in await connection.fetch(_BY_ID, said)]
             wanted = list(contact)
             if said is not None:
@@ -111,16 +130,22 @@ class OrderSearch:
                 size = min(size * 4, _LARGEST_WINDOW)
             return found
 
-    async def stock_movements(
-        self, *, store_id: str | None, number: str | None, after: int | None, limit: int
-    ) -> list[Record]:
-        """Return stock movements, the oldest first, with ids above ``after``."""
-        filters = Filters()
-        source = "stock_movements" if number is None else _STOCK_OF_ORDER.format(filters.place(number))
-        filters.add_given("store_id = {}", store_id)
-        filters.add_given("id > {}", after)
-        query = f"SELECT * FROM {source}"  # noqa: S608 - constants of ours
-        return await filters.fetch(self._database, query, order="id", limit=limit)
+
+def _filters(
+    aggregate_state: str | None,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    after: tuple[Any, ...] | None,
+    equal: Mapping[str, str | None],
+) -> Filters:
+    made = Filters()
+    made.add_given("aggregate_state = {}", aggregate_state)
+    if aggregate_state in _TROUBLE:
+        made.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
+    for column in ("status", "source", "store_id", "external_id", "number"):
+        made.add_given(f"{column} = {{}}", equal.get(column))
+    return _between(made, since=since, until=until, after=after)
 
 
 def _between(

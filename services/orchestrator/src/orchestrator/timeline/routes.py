@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
 from common.errors import NotFound
-from common.http import Page, PageQuery, Request, Route, decode_cursor, page_of
+from common.http import Page, PageQuery, Request, Route, listed
 from common.postgres import Record
 from orchestrator.engine.admin import admin_read
-from orchestrator.timeline.store import TimelineStore
+from orchestrator.timeline.store import TimelineStore, select_timeline
 
 
 class TimelineItem(BaseModel):
@@ -47,14 +48,12 @@ class TimelineRoutes:
         ]
 
     async def _page(self, request: Request[None, PageQuery]) -> Page[TimelineItem]:
-        query, number = request.query, request.path["number"]
-        after = decode_cursor(query.cursor, datetime, int, int, int)
-        rows = await self.store.page(number, after=after, limit=query.limit)
-        if rows is None:
+        number = request.path["number"]
+        key = {"at": datetime, "part": int, "major": int, "minor": int}
+        page = await listed(self.store.database, request.query, partial(select_timeline, number), key=key, item=_item)
+        if not page.items and not await self.store.knows(number):
             raise NotFound(f"nothing is known of an order {number}")
-        return page_of(
-            rows, limit=query.limit, item=_item, key=lambda row: (row["at"], row["part"], row["major"], row["minor"])
-        )
+        return page
 
 
 def _item(row: Record) -> TimelineItem:

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.contracts.envelope import Envelope, parse
 from common.contracts.journal import JournalEntryV1
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database
 from orchestrator.engine.model import TimelineEntry
 from orchestrator.engine.store import add_to_timeline
 
@@ -36,27 +36,28 @@ WITH own AS (SELECT id FROM workflow WHERE order_number = $1), story AS (
     WHERE a.target = ANY(ARRAY(SELECT 'order:' || $1 UNION ALL SELECT 'workflow:' || id FROM own))
 )
 SELECT * FROM story
-WHERE $2::timestamptz IS NULL OR (at, part, major, minor) > ($2, $3, $4, $5)
+WHERE $2::timestamptz IS NULL OR (at, part, major, minor) > ($2, $3::bigint, $4, $5)
 ORDER BY at, part, major, minor
 LIMIT $6
 """
 _KNOWN = "SELECT EXISTS (SELECT FROM workflow WHERE order_number = $1) OR EXISTS (SELECT FROM timeline WHERE order_number = $1)"
 
 
+def select_timeline(number: str, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of what happened to an order, the oldest first, from after the position, and its values."""
+    return _TIMELINE, [number, *(after or (None, None, None, None)), limit]
+
+
 class TimelineStore:
     """Reads timelines. Whoever writes a line uses ``engine.store.add_to_timeline``, in the transaction of what it records."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
-    async def page(self, number: str, *, after: tuple[Any, ...] | None, limit: int) -> list[Record] | None:
-        """Return what happened to an order, the oldest first, from after the position; None when nothing is known of it."""
-        position = after or (None, None, None, None)
-        async with self._database.acquire() as connection:
-            rows = await connection.fetch(_TIMELINE, number, *position, limit + 1)
-            if not rows and not await connection.fetchval(_KNOWN, number):
-                return None
-        return rows
+    async def knows(self, number: str) -> bool:
+        """Say whether anything is known of an order."""
+        async with self.database.acquire() as connection:
+            return bool(await connection.fetchval(_KNOWN, number))
 
 
 async def add_journal_entries(connection: Connection, envelopes: Sequence[Envelope]) -> None:

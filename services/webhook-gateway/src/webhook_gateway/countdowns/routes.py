@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from common.http import VIEWER, Page, PageQuery, Request, Route, decode_cursor, page_of
-from webhook_gateway.countdowns.store import CountdownStore
+from common.http import VIEWER, Page, PageQuery, Request, Route, listed
+from webhook_gateway.countdowns.store import CountdownStore, select_countdowns
 
 
 class CountdownQuery(PageQuery):
@@ -58,11 +58,14 @@ class CountdownRoutes:
     async def countdowns(self, request: Request[None, CountdownQuery]) -> Page[Countdown]:
         """List countdowns, those that end first at the top."""
         query = request.query
-        after = decode_cursor(query.cursor, datetime, str)
-        rows = await self._store.page(state=query.state, after=after, limit=query.limit + 1)
-        return page_of(
-            rows,
-            limit=query.limit,
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_countdowns(state=query.state, after=after, limit=limit)
+
+        return await listed(
+            self._store.database,
+            query,
+            select,
+            key={"cancels_at": datetime, "number": str},
             item=lambda row: Countdown(**dict(row)),
-            key=lambda row: (row["cancels_at"], row["number"]),
         )

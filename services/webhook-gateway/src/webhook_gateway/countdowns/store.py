@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
-from common.postgres import Database, Record
+from common.postgres import Database
 from webhook_gateway.countdowns.model import Miss, OpenCountdowns, RefusedCreated
 
 # A countdown that ran out, or was stopped and would have run out by now, belongs to the past: a new miss starts anew.
@@ -76,18 +76,18 @@ class CountdownStore:
     """Countdowns of all replicas; each method is a transaction of its own."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def save(self, misses: Sequence[Miss]) -> None:
         """Start countdowns, or let them run on. Each order at most once in ``misses``; writing the same again changes nothing."""
         if not misses:
             return
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             await connection.execute(_SAVE, *zip(*map(astuple, misses), strict=True))  # in the order of the columns
 
     async def settle(self) -> Sequence[RefusedCreated]:
         """Stop what was answered well since; return recorded refusals without a countdown. Only one replica at a time does it."""
-        async with self._database.transaction() as connection:
+        async with self.database.transaction() as connection:
             if not await connection.fetchval(_LOCK):
                 return ()
             await connection.execute(_STOP)
@@ -96,13 +96,12 @@ class CountdownStore:
 
     async def open_countdowns(self) -> Sequence[OpenCountdowns]:
         """Return how things stand, by source."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             rows = await connection.fetch(_OPEN)
         return [OpenCountdowns(**dict(row)) for row in rows]
 
-    async def page(self, *, state: str | None, after: tuple[Any, ...] | None, limit: int) -> Sequence[Record]:
-        """Return countdowns, those that end first at the top, behind the position (cancels_at, number)."""
-        condition = "true" if state is None else _STATES[state]
-        position = (None, None) if after is None else after
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_PAGE.format(condition=condition), *position, limit)
+
+def select_countdowns(*, state: str | None, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of countdowns, those that end first at the top, behind the position (cancels_at, number), and its values."""
+    condition = "true" if state is None else _STATES[state]
+    return _PAGE.format(condition=condition), [*(after or (None, None)), limit]

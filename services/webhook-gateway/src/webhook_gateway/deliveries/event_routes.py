@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 from common.clock import Clock
 from common.errors import Unprocessable
 from common.http import OPERATOR, Answer, Changes, Request, Route
 from webhook_gateway.deliveries.enter import enter
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
-from webhook_gateway.hooks.model import Feed
+from webhook_gateway.hooks.model import Feed, Source
+from webhook_gateway.website.sites import Sites
 
 
 class EventRoutes:
     """The change leaves an audit record in its own transaction."""
 
     def __init__(
-        self, changes: Changes, *, source_named: Callable[[str], Feed | None], clock: Clock, replica: str
+        self, changes: Changes, *, sources: Mapping[str, Source], sites: Sites, clock: Clock, replica: str
     ) -> None:
         self._changes = changes
-        self._source_named = source_named
+        self._sources = sources
+        self._sites = sites
         self._clock = clock
         self._replica = replica
 
@@ -41,11 +43,14 @@ class EventRoutes:
             )
         ]
 
+    def _named(self, name: str) -> Feed | None:
+        return self._sources.get(name) or self._sites.feed(name)
+
     async def enter(self, request: Request[EnterEvent, None]) -> Answer:
         """Enter an event."""
         return await self._changes.carry_out(
             request,
             lambda change: enter(
-                change, request.body, source_named=self._source_named, now=self._clock.now(), replica=self._replica
+                change, request.body, source_named=self._named, now=self._clock.now(), replica=self._replica
             ),
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound, Unprocessable
@@ -22,8 +23,7 @@ from common.http import (
     PageQuery,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from webhook_gateway.deliveries import views
 from webhook_gateway.deliveries.decide_many import DecideMany, dismiss_many, replay_many
@@ -132,13 +132,16 @@ class DeliveryRoutes:
     async def deliveries(self, request: Request[None, views.DeliveriesQuery]) -> Page[views.DeliveryItem]:
         """List deliveries, the newest first."""
         query = request.query
-        after = decode_cursor(query.cursor, datetime, str)
-        rows = await self._search.deliveries(query, after=after, limit=query.limit + 1)
-        return page_of(
-            rows,
-            limit=query.limit,
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return self._search.select(query, after=after, limit=limit)
+
+        return await listed(
+            self._search.database,
+            query,
+            select,
+            key={"received_at": datetime, "id": str},
             item=lambda row: views.DeliveryItem(**dict(row)),
-            key=lambda row: (row["received_at"].isoformat(), row["id"]),
         )
 
     async def delivery(self, request: Request[None, None]) -> views.Delivery:
@@ -199,14 +202,12 @@ class DeliveryRoutes:
 
     async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:
         """List orders on their way, the oldest first."""
-        query = request.query
-        after = decode_cursor(query.cursor, datetime, str)
-        rows = await self._unarrived.page(after=after, limit=query.limit + 1)
-        return page_of(
-            rows,
-            limit=query.limit,
+        return await listed(
+            self._unarrived.database,
+            request.query,
+            self._unarrived.select,
+            key={"acknowledged_at": datetime, "number": str},
             item=lambda row: views.UnarrivedOrder(**dict(row)),
-            key=lambda row: (row["acknowledged_at"], row["number"]),
         )
 
 

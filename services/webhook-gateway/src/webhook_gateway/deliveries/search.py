@@ -35,16 +35,12 @@ class DeliverySearch:
     """For people. Nothing here is on the way of a hook."""
 
     def __init__(self, database: Database, digests: PeopleDigests) -> None:
-        self._database = database
+        self.database = database
         self._digests = digests
 
-    async def deliveries(
-        self, wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int
-    ) -> Sequence[Record]:
-        """Return deliveries, the newest first, behind the position (received_at, id)."""
-        statement, values = search(wanted, self._digests, after=after, limit=limit)
-        async with self._database.acquire() as connection:
-            return await connection.fetch(statement, *values)
+    def select(self, wanted: DeliveryFilter, *, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+        """Return the statement of deliveries, the newest first, behind the position (received_at, id), and its values."""
+        return search(wanted, self._digests, after=after, limit=limit)
 
     async def ids(
         self, connection: Connection, wanted: DeliveryFilter, *, among: Sequence[str] | None, limit: int
@@ -55,7 +51,7 @@ class DeliverySearch:
 
     async def delivery(self, delivery_id: uuid.UUID) -> Record | None:
         """Return one delivery with its body."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             return await connection.fetchrow(_DELIVERY, delivery_id)
 
 

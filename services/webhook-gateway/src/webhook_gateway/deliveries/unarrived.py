@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database
 
 # Both sides insert in the order of the numbers, so that they cannot deadlock.
 _EXPECT = """
@@ -59,16 +59,15 @@ class UnarrivedOrders:
     """What is acknowledged and not yet at the orchestrator."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     async def count(self) -> tuple[int, datetime | None]:
         """Return how many there are, and when the oldest was acknowledged."""
-        async with self._database.acquire() as connection:
+        async with self.database.acquire() as connection:
             row = await connection.fetchrow(_COUNT)
         return (0, None) if row is None else (row["count"], row["oldest"])
 
-    async def page(self, *, after: tuple[Any, ...] | None, limit: int) -> Sequence[Record]:
-        """Return them, the oldest first, behind the position (acknowledged_at, number)."""
-        position = (None, None) if after is None else after
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_PAGE, *position, limit)
+    @staticmethod
+    def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+        """Return the statement of them, the oldest first, behind the position (acknowledged_at, number), and its values."""
+        return _PAGE, [*(after or (None, None)), limit]

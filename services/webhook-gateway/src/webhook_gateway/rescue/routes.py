@@ -23,8 +23,7 @@ from common.http import (
     Page,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from webhook_gateway.rescue import views
 from webhook_gateway.rescue.close import close
@@ -33,7 +32,7 @@ from webhook_gateway.rescue.mend import CurrencyOf, mend
 from webhook_gateway.rescue.metrics import RescueMetrics
 from webhook_gateway.rescue.report_store import ReportQueue
 from webhook_gateway.rescue.resubmit import resubmit
-from webhook_gateway.rescue.search import EndangeredSearch
+from webhook_gateway.rescue.search import EndangeredSearch, select_endangered
 from webhook_gateway.rescue.store import EndangeredStore, uuid_or_none
 from webhook_gateway.rescue.write_report import Addresses, ReportOnMany, ReportWriting, write_report
 
@@ -170,20 +169,18 @@ class RescueRoutes:
         only = None if query.id is None else uuid_or_none(query.id)
         if query.id is not None and only is None:
             raise InvalidInput("id is no UUID")
-        position = decode_cursor(query.cursor, datetime, str)
-        rows = await self._search.page(
-            query, only=only, after=None if position is None else (position[0], position[1]), limit=query.limit + 1
-        )
-        return page_of(
-            rows, limit=query.limit, item=_shown, key=lambda row: (row["received_at"].isoformat(), row["id"])
-        )
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_endangered(query, only=only, after=after, limit=limit)
+
+        return await listed(self._search.database, query, select, key={"received_at": datetime, "id": str}, item=_shown)
 
     async def one(self, request: Request[None, None]) -> views.EndangeredOrder:
         """Show one endangered order."""
-        rows = await self._search.page(views.EndangeredFilter(), only=request.path_uuid("id"), after=None, limit=1)
-        if not rows:
+        row = await self._search.one(request.path_uuid("id"))
+        if row is None:
             raise NotFound("no such endangered order")
-        return _shown(rows[0])
+        return _shown(row)
 
     async def mend(self, request: Request[views.Mend, None]) -> Answer:
         """Keep a mended body."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from common.postgres import Connection, Database, Record
@@ -29,24 +28,32 @@ _LONGEST_PART = 3  # letters that the index holds together
 _MOST_PARTS = 8
 
 
+def select_endangered(
+    wanted: EndangeredFilter, *, only: uuid.UUID | None = None, after: tuple[Any, ...] | None = None, limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement of endangered orders, the newest first, behind the position (received_at, id), and its values.
+
+    ``only``: that one alone.
+    """
+    conditions = _Conditions(wanted)
+    if only is not None:
+        conditions.add("id = {}", only)
+    if after is not None:
+        conditions.add("(received_at, id) < ({}, {})", after[0], cursor_uuid(after[1]))
+    return conditions.of(_LIST, limit)
+
+
 class EndangeredSearch:
     """Read only."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
-    async def page(
-        self, wanted: EndangeredFilter, *, only: uuid.UUID | None, after: tuple[datetime, str] | None, limit: int
-    ) -> Sequence[Record]:
-        """Return endangered orders, the newest first, behind the position (received_at, id); ``only`` that one."""
-        conditions = _Conditions(wanted)
-        if only is not None:
-            conditions.add("id = {}", only)
-        if after is not None:
-            conditions.add("(received_at, id) < ({}, {})", after[0], cursor_uuid(after[1]))
-        statement, values = conditions.of(_LIST, limit)
-        async with self._database.acquire() as connection:
-            return await connection.fetch(statement, *values)
+    async def one(self, endangered_id: uuid.UUID) -> Record | None:
+        """Return one endangered order."""
+        statement, values = select_endangered(EndangeredFilter(), only=endangered_id, limit=1)
+        async with self.database.acquire() as connection:
+            return await connection.fetchrow(statement, *values)
 
     async def find(
         self, connection: Connection, wanted: EndangeredFilter, among: Sequence[str] | None, limit: int

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from common.http import CONTACT, CONTENT, NAME, AdminChange, BulkChange, BulkFilter, Moment, PageQuery
+from common.http import CONTACT, CONTENT, NAME, AdminChange, BulkChange, BulkFilter, Moment, PageQuery, UuidText
 from webhook_gateway.rescue.model import Duplicate
 
 CategoryName = Literal["front_end", "back_end", "banned", "manager_bypass_broken", "key_reused", "customer_network"]
@@ -161,13 +161,13 @@ class Resubmitted(BaseModel):
     dry_run: bool
 
 
-class ResubmitMany(BulkChange[str, EndangeredChoice]):
+class ResubmitMany(BulkChange[UuidText, EndangeredChoice]):
     """Make real orders of them, as they are or as they were mended. One with likely duplicates is left alone."""
 
     despite_duplicates: bool = Field(default=False, description="also those that other orders look like")
 
 
-class CloseMany(BulkChange[str, EndangeredChoice]):
+class CloseMany(BulkChange[UuidText, EndangeredChoice]):
     """Nothing more is to be done with them."""
 
     outcome: Literal["done", "own_test"] = "done"
@@ -193,7 +193,7 @@ class WriteReport(AdminChange, CauseAndRemedy):
     """The report on one order."""
 
 
-class ReportMany(BulkChange[str, EndangeredChoice], CauseAndRemedy):
+class ReportMany(BulkChange[UuidText, EndangeredChoice], CauseAndRemedy):
     """One report on many orders: one letter."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -21,12 +21,11 @@ from common.http import (
     PageQuery,
     Request,
     Route,
-    decode_cursor,
-    page_of,
+    listed,
 )
 from common.reading import phone_key
 from webhook_gateway.website import callers
-from webhook_gateway.website.bans import Bans
+from webhook_gateway.website.bans import Bans, select_bans
 
 _PATH = "/admin/v1/order-limits"
 _MASK = "***"
@@ -127,17 +126,16 @@ class BanRoutes:
         query = request.query
         asked = [(kind, text) for kind in ("phone", "address", "ip") if (text := getattr(query, kind)) is not None]
         keys = None if not asked else [self._key(kind, _counted(kind, text)) for kind, text in asked]
-        rows = await self._bans.page(
-            kind=query.kind,
-            keys=keys,
-            after=decode_cursor(query.cursor, datetime, str),
-            limit=query.limit + 1,
-        )
-        return page_of(
-            rows,
-            limit=query.limit,
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            return select_bans(kind=query.kind, keys=keys, after=after, limit=limit)
+
+        return await listed(
+            self._changes.database,
+            query,
+            select,
+            key={"since": datetime, "id": str},
             item=lambda row: Ban(**dict(row)),
-            key=lambda row: (row["since"].isoformat(), row["id"]),
         )
 
     async def lift(self, request: Request[Lift, None]) -> Answer:

@@ -57,6 +57,13 @@ class _Noted:
     refused: int = 1
 
 
+def select_bans(
+    *, kind: str | None, keys: Sequence[bytes] | None, after: tuple[Any, ...] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement of bans that hold, the newest first, behind the position (since, id), and its values."""
+    return _PAGE, [kind, keys, *(after or (None, None)), limit]
+
+
 class Bans:
     """Refusals are noted in memory, where an order waits for nothing, and written down once a second; what a crash forgets is noted again
     at the next refusal. ``lifted`` is called with the key of each ban that somebody lifted, at whatever replica, within seconds.
@@ -100,14 +107,6 @@ class Bans:
         """Delete what ended a day ago."""
         async with self._database.acquire() as connection:
             await connection.execute(_FORGET)
-
-    async def page(
-        self, *, kind: str | None, keys: Sequence[bytes] | None, after: tuple[datetime, str] | None, limit: int
-    ) -> Sequence[Record]:
-        """Return bans that hold, the newest first, behind the position (since, id)."""
-        at, last = after or (None, None)
-        async with self._database.acquire() as connection:
-            return await connection.fetch(_PAGE, kind, keys, at, last, limit)
 
     async def lift(self, connection: Connection, keys: Sequence[bytes]) -> tuple[bool, Sequence[Record]]:
         """Forget what was counted under these keys. Return whether anything was, and the bans that ended."""

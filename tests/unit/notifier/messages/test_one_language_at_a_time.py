@@ -1,0 +1,177 @@
+"""A problem is told in one language, whoever raised it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.refunds import RefundRejectedV1
+from notifier.inputs.events import problem_fact, rejection_fact
+from notifier.messages.document import text_of
+from notifier.messages.incident_notices import render_problem
+from notifier.messages.problem_words import INSTRUCTIONS, PHRASES, SUMMARIES, in_our_words, phrase
+from notifier.messages.words import Language, Words, languages
+from orchestrator.orders.model import IncidentKind
+
+_ENDS = re.compile(r"(problem_over|resolve_incident)\(\w")
+ROOT = Path(__file__).parents[4]
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+ENGLISH = re.compile(r"\b[A-Za-z']{2,} [a-z']{2,} [a-z']{2,}\b")
+ENGLISH_WORD = re.compile("[A-Za-z]{3,}")
+RUSSIAN = re.compile("[А-Яа-яЁё]{2,}")
+ORDER = {"hook": "order.changed", "status": "created", "sent_at": "2026-11-29T12:00:00Z", "comment": "changed"}
+REFUND = {
+    "refund_id": "r-1",
+    "payment_id": "p-1",
+    "amount": "everything captured",
+    "currency": "RUB",
+    "attempt": "2",
+    "version": "7",
+    "error": "declined",
+    "money": "may have gone out; counted as spent",
+    "calls": "2026-11-29 12:00:00Z create: declined (answered)",
+    "gateway_now": "was not asked",
+    "instruction": "Look the refund up at the gateway",
+}
+HOOK = {"delivery_id": "d-1", "event": "order.gift", "external_id": "42", "reason": "no_goods", "timestamp": "soon"}
+WEBSITE = {"endangered_id": "e-1", "category": "back_end", "status": "503", "name": "А***", "positions": "2"}
+DETAILS: Mapping[str, Mapping[str, str]] = {
+    **{kind.value: {**ORDER, "customer.phone": "changed, +7***67"} for kind in IncidentKind},
+    "order_never_created": {"first_hook": "order.paid", "parked_since": "2026-11-29T12:00:00Z"},
+    "refund.unanswered": {"business_key": "N:cancel", "since": "2026-11-29T12:00:00Z"},
+    "refund.error": REFUND,
+    "refund.reversed": {**REFUND, "money": "taken back by the gateway", "gateway_now": "failed"},
+    "refund.difference": {
+        "difference": "amount_differs",
+        "detail": "we have 100 RUB of p-1, the gateway 90 RUB of p-1",
+        "instruction": "Compare our refund with the gateway's own records",
+    },
+    "dead_letter": {"queue": "refunds.wanted", "handler": "refunds", "error": "KeyError", "event_type": "x.v1"},
+    "hook.quarantined": HOOK,
+    "hook.ignored_order": HOOK,
+    "hook.time_unreadable": HOOK,
+    "source.refused": {"status": "403", "external_id": "42", "digest": "ab12"},
+    "website_order.endangered": {**WEBSITE, "instruction": "Сверить с похожими заказами, исправить"},
+    "website_order.anonymous": {"network": "10.0.0.0/24", "hour": "12:00", "instruction": "Не наш ли это сайт"},
+    "website_order.unreachable": {"delivery_id": "d-1", "external_id": "42", "instruction": "Нет ни телефона"},
+    "endangered_report.failed": {"endangered_id": "e-1", "report_id": "r-1", "reason": "550"},
+}
+WRITTEN_BY_THE_NOTIFIER = {"channel_refused", "notice_refused"}
+"""Its summaries come from its own words."""
+GATEWAYS = {kind for kind in DETAILS if kind.startswith(("hook.", "source.", "website_order.", "endangered_report."))}
+"""Kinds that their service tells in Russian."""
+
+
+def told(kind: str, language: Language) -> Iterator[str]:
+    """The lines of a kind's notice, apart from what people and other systems wrote."""
+    words = Words(language)
+    event = ProblemRaisedV1(
+        kind=kind,
+        severity="critical",
+        fingerprint="f",
+        summary="Заказ под угрозой" if kind in GATEWAYS else "Something that was said in English",
+        details=dict(DETAILS[kind]),
+        service="orchestrator",
+        order_number="A1",
+        source="kuper",
+        zone="north",
+        occurred_at=NOW,
+    )
+    fact = in_our_words(problem_fact(event), words)
+    for transition in ("opened", "escalated", "resolved"):
+        document = render_problem(fact, transition=transition, environment="testing", words=words)
+        yield from (text_of(line) for line in document.flatten())
+
+
+@pytest.mark.parametrize("kind", DETAILS)
+def test_a_problem_is_told_in_russian_only(kind: str) -> None:
+    assert [line for line in told(kind, "ru") if ENGLISH.search(line)] == []
+    assert [line for line in told(kind, "ru") if re.match(r"[a-z_.]+: ", line) and "customer" not in line] == []
+
+
+@pytest.mark.parametrize("kind", DETAILS)
+def test_a_problem_is_told_in_english_only(kind: str) -> None:
+    assert [line for line in told(kind, "en") if RUSSIAN.search(line)] == []
+
+
+def test_every_kind_that_services_raise_is_told_in_both_languages() -> None:
+    raised: set[str] = set()
+    for file in (*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/*/src/**/*.py")):
+        raised.update(re.findall(r"ProblemRaisedV1\(\s*kind=\"([a-z_.]+)\"", file.read_text(encoding="utf-8")))
+    raised |= {kind.value for kind in IncidentKind}
+    assert "dead_letter" in raised
+    assert raised - WRITTEN_BY_THE_NOTIFIER <= DETAILS.keys()
+    assert set(SUMMARIES) == {f"problem.{kind}" for kind in DETAILS}
+    assert set(INSTRUCTIONS) == {f"problem.{kind}" for kind, details in DETAILS.items() if "instruction" in details}
+
+
+@pytest.mark.parametrize(("pattern", "said"), PHRASES)
+def test_a_phrase_of_a_service_tells_every_value_in_the_other_language(
+    pattern: str, said: Mapping[Language, str]
+) -> None:
+    groups = re.compile(pattern).groups
+    for language, text in said.items():
+        assert sorted(set(re.findall(r"{(\d)}", text))) == [str(number) for number in range(groups)]
+        assert (RUSSIAN.search(text) is not None) == (language == "ru")
+
+
+def ends() -> Iterator[str]:
+    """What services say when they end a problem: texts that stand in the call, values as ``x``."""
+    for file in (*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/*/src/**/*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"ProblemResolvedV1", "self._end"}:
+                yield from (text for key in node.keywords if key.arg == "summary" for text in _texts(key.value))
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _ENDS.search(ast.unparse(node)):
+                assigned = [each for each in ast.walk(node) if isinstance(each, ast.Assign)]
+                yield from (text for each in assigned if "summary" in ast.unparse(each) for text in _texts(each.value))
+
+
+def _texts(node: ast.expr) -> list[str]:
+    match node:
+        case ast.Tuple(elts=[first, *_]):
+            return _texts(first)
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr(values=parts):
+            return ["".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)]
+        case _:
+            return []
+
+
+def test_every_end_of_a_problem_is_told_in_one_language() -> None:
+    told = {
+        text: (phrase(text, Words("ru")), phrase(text, Words("en")))
+        for text in ends()
+        if ENGLISH_WORD.search(text) or RUSSIAN.search(text)
+    }
+    assert len(told) > 8
+    assert [text for text, (russian, _) in told.items() if not RUSSIAN.search(russian)] == []
+    assert [text for text, (_, english) in told.items() if RUSSIAN.search(english)] == []
+
+
+def test_the_end_of_a_problem_and_a_refusal_are_told_in_russian() -> None:
+    words = Words("ru")
+    assert phrase("Refund r-1 is in SUCCESS, attempt 2", words) == "Возврат r-1 в состоянии SUCCESS, попытка 2"
+    assert phrase("Заказ с сайта разобран", Words("en")) == "The website order was dealt with"
+    assert phrase("what a person wrote", words) == "what a person wrote"
+    assert phrase("oleg: the robot answered 503", words) == "oleg: сервис звонков ответил 503"
+    event = RefundRejectedV1(
+        order_number="A1",
+        payment_id="p",
+        business_key="A1:cancel",
+        code="line_conflict",
+        detail="line_exceeded: 3 is more than the 2 left of line milk",
+        occurred_at=NOW,
+    )
+    assert in_our_words(rejection_fact(event), words).details == {"why": "3 больше остатка 2 позиции milk"}
+
+
+def test_all_words_of_one_language_are_of_that_language() -> None:
+    assert [text for text in languages()["en"].values() if RUSSIAN.search(text)] == []
+    assert [text for text in languages()["ru"].values() if ENGLISH.search(text)] == []
