@@ -87,7 +87,11 @@ async def test_issues_are_linked_edited_and_closed(sandbox: RunningSandbox) -> N
     _, links = await call(sandbox, "GET", "/v3/issues/DEV-7/links")
     assert [each["object"]["key"] for each in links] == ["TRAVELORDERSUP-1"]
     assert (await call(sandbox, "PATCH", base, {"summary": "Новое"}))[1]["summary"] == "Новое"
-    assert (await call(sandbox, "POST", f"{base}/transitions/resolve/_execute", {}))[0] == 200
+    steps = f"{base}/transitions"
+    assert (await call(sandbox, "POST", f"{steps}/reopen/_execute", {}))[0] == 404
+    assert (await call(sandbox, "POST", f"{steps}/resolve/_execute", {}))[0] == 422
+    assert (await call(sandbox, "POST", f"{steps}/resolve/_execute", {"resolution": "fixed"}))[0] == 200
+    assert [step["id"] for step in (await call(sandbox, "GET", steps))[1]] == ["reopen", "close"]
     assert (await call(sandbox, "GET", base))[1]["status"]["key"] == "resolved"
 
 

@@ -212,6 +212,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         words=words,
         environment=environment,
         links=links,
+        team_queues=settings.team_queues,
     )
     workers.start("follow-up", follow_up)
     timers = TimerStore(database)
@@ -289,6 +290,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         workers.start("tracker-tickets", sync.create)
         workers.start("tracker-comments", sync.send, wakes=False)
         workers.start("tracker-reading", sync.read)
+        workers.start("tracker-states", sync.move)
 
     # What runs by the clock
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())

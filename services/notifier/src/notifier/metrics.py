@@ -45,6 +45,9 @@ _TRACKED = (
     ("comment", "refused"),
     ("read", "done"),
     ("read", "later"),
+    ("move", "done"),
+    ("move", "later"),
+    ("move", "refused"),
 )
 
 

@@ -101,6 +101,10 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     no_call_wordings: tuple[str, ...] = Field(default=NO_CALL, description="what counts as `no need to call`")
     handover_patience: float = Field(default=900.0, gt=0, description="how long a handover waits to be confirmed")
     roster_preflight: float = Field(default=18 * 3600.0, ge=0, description="how long before a shift a gap is a problem")
+    team_queues: dict[str, str] = Field(
+        default_factory=dict,
+        description="by service, the queue of the team that owns it; other tickets go to TRAVELORDERSUP",
+    )
     tracker: Literal["built-in", "yandex"] = "built-in"
     tracker_url: str = "https://api.tracker.yandex.net"
     tracker_token: SecretStr | None = None

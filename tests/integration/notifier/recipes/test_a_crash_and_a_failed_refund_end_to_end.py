@@ -149,7 +149,8 @@ async def retried(suite: Suite, workflow_id: int) -> None:
 
     async def over() -> bool:
         rows = await kit.fetch("SELECT state, occurrences, resolved_by FROM incidents WHERE kind = 'workflow.crashed'")
-        return rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "oleg"}]
+        assert rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "oleg"}]
+        return True
 
     await eventually(over, within=60)
     assert await suite.workflow_state(workflow_id) != 4

@@ -181,7 +181,7 @@ def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> N
 
     phone = ["Позвоните дежурному: Олег, +79990000001", "Если не отвечает: Анна, +79990000002"]
     known = Instruction(kind="workflow.*", text="Ничего не делать.")
-    assert lines(a_fact())[:3] == ["Что делать:", *phone]
+    assert lines(a_fact("problem.unheard_of"))[:3] == ["Что делать:", *phone]
     assert lines(a_fact(), known)[:4] == ["Что делать:", "Ничего не делать.", "", "order 77"]
     call = Instruction(kind="workflow.crashed", text="Проверить заказ.", call=True)
     assert lines(a_fact(), known, call)[:4] == ["Что делать:", "Проверить заказ.", *phone]

@@ -25,6 +25,16 @@ _TRANSITIONS = {
     "resolve": "resolved",
     "close": "closed",
 }
+_ENDS = frozenset({"resolved", "closed"})
+_WORK = ("start_progress", "need_info", "resolve", "close")
+_STEPS = {
+    "open": _WORK,
+    "inProgress": ("open", *_WORK[1:]),
+    "needInfo": ("open", *_WORK[2:]),
+    "resolved": ("reopen", "close"),
+    "closed": ("reopen",),
+}
+"""Which steps an issue has in each status; it has no others."""
 _RELATIONSHIPS = {
     "relates",
     "is dependent by",
@@ -275,15 +285,18 @@ class Tracker(HttpSystem):
         return Answer(200, self._issue(call).links)
 
     def _get_transitions(self, call: Call) -> Answer:
-        self._issue(call)
-        return Answer(200, [{"id": name, "to": {"key": status}} for name, status in _TRANSITIONS.items()])
+        issue = self._issue(call)
+        return Answer(200, [{"id": name, "to": {"key": _TRANSITIONS[name]}} for name in _STEPS[issue.status]])
 
     def _transit(self, call: Call) -> Answer:
         issue = self._issue(call)
-        status = _TRANSITIONS.get(call.match["transition"])
-        if status is None:
-            raise TrackerError(404, "No such transition")
-        issue.status = status
+        step = call.match["transition"]
+        if step not in _STEPS[issue.status]:
+            raise TrackerError(404, "The transition does not exist")
+        body = call.json() if call.raw else {}
+        if _TRANSITIONS[step] in _ENDS and not (isinstance(body, dict) and body.get("resolution")):
+            raise TrackerError(422, "Required fields are missing", {"resolution": "is required"})
+        issue.status = _TRANSITIONS[step]
         self._touch(issue)
         return self._get_transitions(call)
 

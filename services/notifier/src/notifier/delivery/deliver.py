@@ -152,7 +152,8 @@ class Deliver:
         if isinstance(option.what, Digest):
             digest = option.what
             tally, worst = await queue.tally(digest), await queue.worst(digest, MOST_WORST)
-            return self._next.digest(chat, digest, tally=tally, worst=worst), digest
+            orders = await queue.orders(digest)
+            return self._next.digest(chat, digest, tally=tally, worst=worst, orders=orders), digest
         if isinstance(option.what, StaleMessage):
             return await self._edit(queue, chat, option.what)
         entries, unrenderable = self._next.entries(chat)

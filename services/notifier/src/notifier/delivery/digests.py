@@ -48,6 +48,12 @@ WHERE i.state = 'open'
 ORDER BY array_position(ARRAY['critical', 'warning', 'info'], i.severity), i.id DESC
 LIMIT $2
 """
+_ORDERS = """
+SELECT DISTINCT i.order_number FROM incidents AS i
+WHERE i.state <> 'resolved' AND i.order_number IS NOT NULL
+  AND i.id IN (SELECT n.incident_id FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id WHERE d.digest_id = $1)
+ORDER BY i.order_number
+"""
 _SHOWN = """
 UPDATE digests
 SET shown = greatest(shown, $2), message_id = $3, place = coalesce($4, place), not_before = $5, attempts = 0,
@@ -109,6 +115,10 @@ class Digests:
     async def worst(self, digest: Digest, limit: int) -> Sequence[Mapping[str, Any]]:
         """Return its gravest problems that nobody has taken, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
         return [dict(row) for row in await self._connection.fetch(_WORST, digest.id, limit)]
+
+    async def orders(self, digest: Digest) -> Sequence[str]:
+        """Return the numbers of all orders whose problems it tells and that are not over."""
+        return [row["order_number"] for row in await self._connection.fetch(_ORDERS, digest.id)]
 
     async def hold_digest(self, digest: Digest, until: datetime) -> None:
         """Give the digest its next turn not before then."""

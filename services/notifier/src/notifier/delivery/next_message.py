@@ -161,12 +161,19 @@ class NextMessage:
         )
 
     def digest(
-        self, chat: ChatQueue, digest: Digest, *, tally: Sequence[Mapping[str, Any]], worst: Sequence[Mapping[str, Any]]
+        self,
+        chat: ChatQueue,
+        digest: Digest,
+        *,
+        tally: Sequence[Mapping[str, Any]],
+        worst: Sequence[Mapping[str, Any]],
+        orders: Sequence[str],
     ) -> Message:
         """Return the digest's message, which edits the one before where that can be done."""
         document = render_digest(
             tally=tally,
             worst=worst,
+            orders=orders,
             opened_at=digest.opened_at,
             now=chat.now,
             over=digest.closing,

@@ -12,19 +12,24 @@ from notifier.messages.words import Words
 _MOST_KINDS = 8
 _LONGEST_SUMMARY = 120
 MOST_WORST = 5
+_A_LINE = 5
+_ROOM_FOR_ORDERS = 1400  # Slack takes 3,000 characters in all, and the rest has its place
 
 
 def render_digest(
     *,
     tally: Sequence[Mapping[str, Any]],
     worst: Sequence[Mapping[str, Any]],
+    orders: Sequence[str] = (),
     opened_at: datetime,
     now: datetime,
     over: bool,
     environment: str,
     words: Words,
 ) -> Document:
-    """Return the digest. ``tally``: rows of kind, severity, state and count; ``worst``: rows of id, kind, summary, order_number."""
+    """Return the digest. ``tally``: rows of kind, severity, state and count; ``worst``: rows of id, kind, summary, order_number;
+    ``orders``: the numbers of every order that still has a problem.
+    """
     total = sum(row["count"] for row in tally)
     by_severity = {name: _sum(tally, severity=name) for name in ("critical", "warning", "info")}
     signs = " · ".join(f"{words[f'severity.{name}']} {count}" for name, count in by_severity.items() if count)
@@ -50,8 +55,24 @@ def render_digest(
     if worst:
         gravest = tuple(_problem(row) for row in worst[:MOST_WORST])
         sections.append(Section(heading=(bold(f"{words['digest.worst']}:"),), lines=gravest, bullets=True))
+    if orders:
+        sections.append(Section(heading=(bold(f"{words['orders']}: {len(orders)}"),), lines=_numbers(orders, words)))
     sections.append(Section(lines=((plain(f"{words['digest.all']}: "), code("GET /admin/v1/incidents?state=open")),)))
     return Document(title=(bold(f"🌪 [{environment}] {title}: {total}"),), sections=tuple(sections))
+
+
+def _numbers(orders: Sequence[str], words: Words) -> tuple[Line, ...]:
+    """Return the numbers, some a line, as many as a message has room for; how many more there are is said."""
+    shown: list[str] = []
+    room = _ROOM_FOR_ORDERS
+    for number in orders:
+        room -= len(number) + 2
+        if room < 0:
+            break
+        shown.append(number)
+    lines = [(plain(", ".join(shown[start : start + _A_LINE])),) for start in range(0, len(shown), _A_LINE)]
+    more = len(orders) - len(shown)
+    return (*lines, (plain(words["labels.more"].format(count=more)),)) if more else tuple(lines)
 
 
 def _problem(row: Mapping[str, Any]) -> Line:

@@ -200,6 +200,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "labels": "Other labels",
         "labels.more": "+{count} more",
         "text": "Details",
+        "ticket.reopened": "The problem came back, incident {incident}",
         "zone": "Zone",
         "hook": "Hook",
         "sent_at": "Sent at",

@@ -200,6 +200,7 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "labels": "Прочие метки",
         "labels.more": "+{count} ещё",
         "text": "Подробности",
+        "ticket.reopened": "Проблема вернулась, инцидент {incident}",
         "zone": "Зона",
         "hook": "Хук",
         "sent_at": "Отправлено",

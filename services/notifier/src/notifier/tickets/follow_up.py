@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
 from notifier.delivery.model import NewNotice
 from notifier.incidents.defects import KNOWN_DEFECT
-from notifier.incidents.model import IncidentState
+from notifier.incidents.model import Incident, IncidentState
 from notifier.incidents.problems import Problems
 from notifier.messages.document import shorten
 from notifier.messages.links import Links
@@ -26,6 +26,8 @@ from notifier.tickets.model import (
 )
 
 _AT_A_TIME = 200
+_SAME_TICKET = timedelta(days=7)
+"""A problem that comes back within this time goes on in its old ticket."""
 _LATER_THAN_ANY_REPORT = 2**30
 _LONGEST = 500
 # Of these chats get a notice. Who took it is edited into the messages that are there; who ended it says so where it ends.
@@ -49,7 +51,9 @@ class FollowUp:
         words: Words,
         environment: str,
         links: Links | None = None,
+        team_queues: Mapping[str, str] | None = None,
     ) -> None:
+        self._team_queues = team_queues or {}
         self._links = links
         self._follow_ups = follow_ups
         self._problems = problems
@@ -70,7 +74,11 @@ class FollowUp:
 
     async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
         incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
-        wanted = [incident for incident in incidents if wants_ticket(incident.fact)]
+        wanted = [
+            incident
+            for incident in incidents
+            if wants_ticket(incident.fact) and not await self._reopened(follow_ups, incident)
+        ]
         if wanted:
             instructions = await follow_ups.instructions.by_kind()
             duty = await follow_ups.roster.duty(follow_ups.now)
@@ -83,6 +91,7 @@ class FollowUp:
                     directory=self._directory,
                     environment=self._environment,
                     words=self._words,
+                    team_queue=self._team_queues.get(incident.fact.service),
                     links=self._links,
                 )
                 for incident in wanted
@@ -103,12 +112,35 @@ class FollowUp:
                         now=follow_ups.now,
                     )
                     for incident in wanted
-                    if (row := made.get(incident.id)) is not None
+                    if incident.fact.order_number is not None and (row := made.get(incident.id)) is not None
                 )
             )
         if incidents:
             await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
+
+    async def _reopened(self, follow_ups: FollowUpBatch, incident: Incident) -> bool:
+        """Open the ticket that the problem had before again, and say so there; returns whether there was one."""
+        row = await follow_ups.tickets.reopen(incident.id, within=_SAME_TICKET)
+        if row is None:
+            return False
+        text = self._words["ticket.reopened"].format(incident=incident.id)
+        comment = TicketComment(
+            ticket_id=row["id"], author="notifier", text=f"{text}: {shorten(incident.fact.summary, _LONGEST)}"
+        )
+        await follow_ups.tickets.comment(comment)
+        if incident.fact.order_number is not None:
+            entry = _journal_entry(
+                incident.fact.order_number,
+                kind="ticket.reopened",
+                actor="notifier",
+                summary=shorten(f"{row['key'] or '#' + str(row['id'])}: {text}", _LONGEST),
+                details={"queue": row["queue"], "incident": str(incident.id)},
+                event_id=derived_id("notifier.ticket-reopened", str(incident.id)),
+                now=follow_ups.now,
+            )
+            await follow_ups.notifications.add_to_outbox(entry)
+        return True
 
     async def _name_defect(self, follow_ups: FollowUpBatch, ticket_id: int, defect: str) -> None:
         key = defect.split()[0]

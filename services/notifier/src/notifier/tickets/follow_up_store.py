@@ -33,7 +33,12 @@ SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM inc
        (SELECT count(*) FROM tickets WHERE outside IN ('pending', 'creating')) AS tickets
 """
 _MARK_NOTIFIED = "UPDATE incident_history SET told = true WHERE id = ANY($1::bigint[])"
-_CLOSE = "UPDATE tickets SET state = 'closed', closed_at = now() WHERE id = ANY($1::bigint[]) AND state <> 'closed'"
+# Not of a problem that was reported again meanwhile.
+_CLOSE = """
+UPDATE tickets AS t SET state = 'closed', closed_at = now()
+WHERE t.id = ANY($1::bigint[]) AND t.state <> 'closed'
+  AND EXISTS (SELECT FROM incidents AS i WHERE i.id = t.incident_id AND i.state = 'resolved')
+"""
 
 
 class FollowUpStore:

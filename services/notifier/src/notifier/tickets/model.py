@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 
 from common.errors import SuiteError
 from notifier.duty.escalation import Duty
+from notifier.incidents.kinds import KINDS
 from notifier.incidents.model import Incident, ProblemFact
 from notifier.messages.document import one_line, shorten
 from notifier.messages.links import Links, links_of
-from notifier.messages.words import Words
+from notifier.messages.words import Language, Words
 from notifier.people.model import Directory, Person
 
 PROBLEMS = "TRAVELORDERSUP"
@@ -152,14 +153,31 @@ class TicketToRead:
     summons_id: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToMove:
+    """A ticket that the tracker has in another state: "open" or "closed" is what it is to be."""
+
+    id: int
+    key: str
+    state: str
+
+
 def wants_ticket(fact: ProblemFact) -> bool:
-    """Whether a problem opens a ticket: it concerns an order, is critical or is worth automating, and nobody did it on purpose."""
-    wanted = fact.order_number is not None or fact.severity == "critical" or fact.kind == REPEATED
-    return wanted and fact.kind not in _NO_TICKET
+    """Whether a problem opens a ticket: it is of an order, critical, of failing requests or worth automating; nobody did it on purpose."""
+    wanted = fact.order_number is not None or fact.severity == "critical" or "request" in fact.details
+    return (wanted or fact.kind == REPEATED) and fact.kind not in _NO_TICKET
+
+
+def built_in(kind: str, language: Language) -> Instruction | None:
+    """Return what operators do about a kind unless people wrote something else."""
+    known = KINDS.get(kind)
+    if known is None:
+        return None
+    return Instruction(kind=kind, text=known.ru if language == "ru" else known.en, call=known.call, queue=known.queue)
 
 
 def instruction_for(kind: str, instructions: Sequence[Instruction]) -> Instruction | None:
-    """Return the instruction of a kind: its own, else the longest pattern that fits, else None."""
+    """Return what people wrote about a kind: its own, else the longest pattern that fits, else None."""
     fitting = [each for each in instructions if each.kind == kind or fnmatchcase(kind, each.kind)]
     return max(fitting, key=lambda each: (each.kind == kind, len(each.kind)), default=None)
 
@@ -173,11 +191,12 @@ def ticket_for(
     directory: Directory,
     environment: str,
     words: Words,
+    team_queue: str | None = None,
     links: Links | None = None,
 ) -> NewTicket:
     """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data."""
     links = links or Links()
-    instruction = instruction_for(fact.kind, instructions)
+    instruction = instruction_for(fact.kind, instructions) or built_in(fact.kind, words.language)
     lines = [f"{words['what_to_do']}:"]
     if instruction is not None:
         lines.append(instruction.text)
@@ -199,7 +218,7 @@ def ticket_for(
                 f"{label}: {one_line(value) if fact.alert is None else shorten(one_line(value), _LONGEST_DETAIL)}"
             )
     return NewTicket(
-        queue=(instruction.queue if instruction is not None else None) or PROBLEMS,
+        queue=(instruction.queue if instruction is not None else None) or team_queue or PROBLEMS,
         kind=fact.kind,
         summary=shorten(one_line(f"[{environment}] {fact.summary}"), _LONGEST_SUMMARY),
         description="\n".join(lines),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from common.errors import NotFound
@@ -27,6 +28,17 @@ FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::te
 ORDER BY position
 ON CONFLICT (incident_id) DO NOTHING
 RETURNING id, key, queue, incident_id
+"""
+# The ticket of the same problem, if it is open or was closed so short a time ago.
+_REOPEN = """
+UPDATE tickets AS t SET incident_id = $1, first_incident = coalesce(t.first_incident, t.incident_id), state = 'open', closed_at = NULL
+WHERE t.id = (
+    SELECT o.id FROM incidents AS i JOIN incidents AS before ON before.fingerprint = i.fingerprint AND before.id < i.id
+    JOIN tickets AS o ON o.incident_id = before.id
+    WHERE i.id = $1 AND (o.closed_at IS NULL OR o.closed_at > now() - $2::interval)
+      AND NOT EXISTS (SELECT FROM tickets AS own WHERE own.incident_id = $1)
+    ORDER BY before.id DESC LIMIT 1)
+RETURNING t.id, t.key, t.queue, t.incident_id
 """
 _COMMENT = """
 INSERT INTO ticket_comments (ticket_id, history_id, author, text, summon, link, assign, outside)
@@ -139,6 +151,11 @@ class TicketStore:
         )
         return None if row is None else dict(row)
 
+    async def reopen(self, incident_id: int, *, within: timedelta) -> Mapping[str, Any] | None:
+        """Give an incident the ticket that its problem had before, opened again; None when there is none, or it was closed longer ago."""
+        row = await self._connection.fetchrow(_REOPEN, incident_id, within)
+        return None if row is None else dict(row)
+
     async def whole(self, key: str) -> Mapping[str, Any]:
         """Return a ticket with its comments and links. Raises ``NotFound``."""
         row = await self._connection.fetchrow(_ONE, key, _number(key))
@@ -190,7 +207,7 @@ class InstructionStore:
         return [dict(row) for row in await self._connection.fetch(_ALL_INSTRUCTIONS)]
 
     async def by_kind(self) -> Sequence[Instruction]:
-        """Return what operators are to do."""
+        """Return what people wrote that operators are to do; ``built_in`` has the rest."""
         return [Instruction(**row) for row in await self._connection.fetch(_INSTRUCTIONS)]
 
     async def locked(self, kind: str) -> Mapping[str, Any] | None:

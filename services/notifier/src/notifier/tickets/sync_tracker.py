@@ -98,6 +98,22 @@ class SyncTracker:
         self._metrics.tracker.labels("read", "done").inc()
         return True
 
+    async def move(self) -> bool:
+        """Close one ticket in the tracker whose problem is over, or open one again; returns whether there was one."""
+        ticket = await self._store.to_move(lease=_LEASE)
+        if ticket is None:
+            return False
+        try:
+            await self._tracker.move(ticket.key, opened=ticket.state == "open")
+        except (Unavailable, TrackerRefused) as error:
+            await self._store.move_later(ticket, reason=error.detail)
+            self._metrics.tracker.labels("move", "refused" if isinstance(error, TrackerRefused) else "later").inc()
+            _log.warning("tracker_not_moved", ticket=ticket.key, reason=error.detail)
+        else:
+            await self._store.moved(ticket)
+            self._metrics.tracker.labels("move", "done").inc()
+        return True
+
     async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:
         person = self._directory.by_account("tracker", comment.author)
         author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)

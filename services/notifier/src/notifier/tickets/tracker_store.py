@@ -11,16 +11,17 @@ from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
-from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead
+from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToMove, TicketToRead
 
 _TICKET = """
 UPDATE tickets SET outside = 'creating', attempts = attempts + 1, not_before = clock_timestamp() + $1::interval
 WHERE id = (SELECT id FROM tickets WHERE outside IN ('pending', 'creating') AND not_before <= clock_timestamp()
             ORDER BY not_before, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING id, queue, summary, description, incident_id, attempts
+RETURNING id, queue, summary, description, coalesce(first_incident, incident_id) AS incident_id, attempts
 """
 _CREATED = """
-UPDATE tickets SET outside = 'created', key = $2, reason = NULL WHERE id = $1 AND key IS DISTINCT FROM $2 RETURNING develops
+UPDATE tickets SET outside = 'created', key = $2, reason = NULL, outside_state = 'open'
+WHERE id = $1 AND key IS DISTINCT FROM $2 RETURNING develops
 """
 _DEVELOPED = "UPDATE tickets SET development_ticket = $2 WHERE id = $1"
 _NAME_DEFECT = "UPDATE known_defects SET development_ticket = $2 WHERE ticket_id = $1"
@@ -52,6 +53,17 @@ WHERE id = (SELECT id FROM tickets WHERE outside = 'created' AND state = 'open' 
             ORDER BY read_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, key, seen_comment AS seen, incident_id, summons_id
 """
+# After everything that was said before: a ticket that is closed there still gets its last words.
+_TO_MOVE = """
+UPDATE tickets SET outside_due = clock_timestamp() + $1::interval
+WHERE id = (SELECT t.id FROM tickets AS t
+            WHERE t.outside = 'created' AND t.outside_state IS DISTINCT FROM t.state AND t.outside_due <= clock_timestamp()
+              AND NOT EXISTS (SELECT FROM ticket_comments AS c WHERE c.ticket_id = t.id AND c.outside IN ('pending', 'sending'))
+            ORDER BY t.outside_due LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, key, state
+"""
+_MOVED = "UPDATE tickets SET outside_state = $2, outside_due = clock_timestamp() WHERE id = $1"
+_MOVE_LATER = "UPDATE tickets SET outside_due = clock_timestamp() + $2::interval, reason = $3 WHERE id = $1"
 _SEEN = "UPDATE tickets SET seen_comment = greatest(seen_comment, $2) WHERE id = $1"
 _KNOWN = "SELECT EXISTS (SELECT FROM ticket_comments WHERE ticket_id = $1 AND outside_id = $2)"
 # One of ours whose answer was lost: it did arrive.
@@ -118,6 +130,22 @@ class TrackerStore:
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(_TO_READ, every)
         return None if row is None else TicketToRead(**row)
+
+    async def to_move(self, *, lease: timedelta) -> TicketToMove | None:
+        """Claim a ticket that the tracker has in another state than we."""
+        async with self._database.transaction() as connection:
+            row = await connection.fetchrow(_TO_MOVE, lease)
+        return None if row is None else TicketToMove(**row)
+
+    async def moved(self, ticket: TicketToMove) -> None:
+        """Write down that the tracker has it in the state that was asked for; if ours has changed since, it is due again."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_MOVED, ticket.id, ticket.state)
+
+    async def move_later(self, ticket: TicketToMove, *, reason: str) -> None:
+        """Try again in five minutes: a workflow may be changed, rights may be given."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_MOVE_LATER, ticket.id, _LONGEST_WAIT, reason)
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:

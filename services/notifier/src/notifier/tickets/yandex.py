@@ -15,13 +15,15 @@ from notifier.tickets.model import OutsideComment, TrackerRefused
 
 _PAGE = 50
 _MOST_PAGES = 20
+_CLOSED = ("closed", "resolved")
+_OPEN = ("open", "reopened", "inProgress")
 
 
 class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
     Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx. Another tracker has the same public methods:
-    ``create``, ``comment``, ``comments``, ``link``, ``assign`` and ``close``.
+    ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``move`` and ``close``.
     """
 
     def __init__(
@@ -69,6 +71,24 @@ class YandexTracker:
         """Link an issue to another; 422 says that they are linked already."""
         body = {"relationship": "relates", "issue": other}
         await self._call("POST", f"/{quote(key, safe='')}/links", json=body, allowed=(422,))
+
+    async def move(self, key: str, *, opened: bool) -> None:
+        """Open an issue again, or close it, by whatever step its queue has for that; one that stands there already is left alone."""
+        wanted = _OPEN if opened else _CLOSED
+        path = f"/{quote(key, safe='')}"
+        _, issue = await self._call("GET", path)
+        status = str((_object(issue).get("status") or {}).get("key", ""))
+        if status in wanted or (opened and status not in _CLOSED):
+            return
+        _, steps = await self._call("GET", f"{path}/transitions")
+        to = {
+            str((step.get("to") or {}).get("key", "")): str(step["id"]) for step in steps if isinstance(step, Mapping)
+        }
+        step = next((to[target] for target in wanted if target in to), None)
+        if step is None:
+            raise TrackerRefused(f"{key} has no step from {status} to any of {', '.join(wanted)}")
+        body = {} if opened else {"resolution": "fixed"}
+        await self._call("POST", f"{path}/transitions/{quote(step, safe='')}/_execute", json=body)
 
     async def assign(self, key: str, login: str | None) -> None:
         """Assign an issue to somebody, or to nobody."""

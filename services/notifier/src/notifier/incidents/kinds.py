@@ -1,0 +1,347 @@
+"""Every kind of problem: who raises it, how grave it is, what makes two reports one problem, and what operators do about it.
+
+From this table come the tickets' instructions (operators may write others: ``PUT /admin/v1/instructions/{kind}``) and the operators' page
+``docs/problems.md`` (``python -m notifier.incidents.kinds``); a test joins it to every place where a problem is raised.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from notifier.incidents.model import RecipeName, Severity
+
+Producer = Literal["webhook-gateway", "orchestrator", "refunds", "notifier", "every service", "Alertmanager", "Sentry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of problem. ``one``: what is one problem; ``call``: the operator phones the "
+    "person on duty; ``ru``, ``en``: what to do."""
+
+    by: Producer
+    severity: Severity | Literal["its own"]
+    one: str
+    ru: str
+    en: str
+    call: bool = False
+    recipe: RecipeName | None = None
+    queue: str | None = None
+
+
+KINDS: Mapping[str, Kind] = {
+    "workflow.crashed": Kind(
+        by="orchestrator",
+        severity="critical",
+        one="a workflow",
+        call=True,
+        recipe="retry_workflow",
+        ru="Клиенту пока ничего не сообщать. Проверьте историю заказа: если заказ собран и передан, "
+        "звонить не нужно, дежурный повторит шаг. "
+        "Если клиент ждёт подтверждения, позвоните дежурному.",
+        en="Tell the customer nothing yet. Look at the order's timeline: if it is picked and handed "
+        "over, do not call, the person on duty will "
+        "retry the step. If the customer waits for a confirmation, call.",
+    ),
+    "workflow.stopped": Kind(
+        by="orchestrator",
+        severity="info",
+        one="a workflow",
+        ru="Ничего: обработку остановил человек. Продолжит он же.",
+        en="Nothing: a person stopped it, and will resume it.",
+    ),
+    "problem.order_created_differs": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        ru="Маркетплейс прислал тот же заказ с другим составом; действует первый. Сверьте с "
+        "маркетплейсом, какой верен, и исправьте заказ "
+        "(orders/{number}/correct).",
+        en="The marketplace sent the order again with other content; the first one holds. Ask which is "
+        "right, and correct the order "
+        "(orders/{number}/correct).",
+    ),
+    "problem.order_changed_after_closing": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        ru="Маркетплейс изменил заказ после закрытия, изменение не применено. Свяжитесь с магазином, "
+        "сверьте состав с указанным ниже; деньги за "
+        "недостающее вернёт возврат из карточки заказа.",
+        en="The marketplace changed the order after it was closed; the change was not applied. Call "
+        "the store, compare with the difference "
+        "below; give money back from the order's card.",
+    ),
+    "problem.order_received_after_cancelling": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        call=True,
+        ru="Отменённый заказ передан курьеру. Позвоните в магазин и курьеру: вернуть товар. Клиенту "
+        "сообщить, что заказ отменён.",
+        en="A cancelled order was handed to a courier. Call store and courier: the goods go back. Tell "
+        "the customer that it is cancelled.",
+    ),
+    "problem.order_delivered_after_cancelling": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        call=True,
+        ru="Отменённый заказ доставлен, деньги могли уже вернуть. Спросите клиента, получил ли он "
+        "заказ, и передайте ответ дежурному.",
+        en="A cancelled order was delivered, the money may have gone back. Ask the customer, and tell "
+        "the person on duty.",
+    ),
+    "problem.order_emptied": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        ru="Пришло событие без товаров; состав заказа оставлен прежним. Сверьте с маркетплейсом, не отменён ли заказ.",
+        en="A hook has no goods; the order keeps its own. Ask the marketplace whether the order is cancelled.",
+    ),
+    "problem.order_currency_differs": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        ru="Пришло событие в другой валюте; состав и суммы не применены. Уточните у маркетплейса и "
+        "исправьте заказ вручную.",
+        en="A hook has another currency; its goods and sums were not applied. Ask the marketplace, and "
+        "correct the order.",
+    ),
+    "problem.order_quantity_missing": Kind(
+        by="orchestrator",
+        severity="warning",
+        one="an order and its event",
+        ru="В событии новая позиция без количества; состав не применён. Уточните количество у магазина "
+        "и исправьте заказ вручную.",
+        en="A hook has a new position without its quantity; nothing was applied. Ask the store, and correct the order.",
+    ),
+    "problem.order_never_created": Kind(
+        by="orchestrator",
+        severity="critical",
+        one="an order",
+        call=True,
+        ru="Маркетплейс прислал события заказа, которого у магазина нет. Позвоните дежурному: заказ могут не собрать.",
+        en="The marketplace sent events of an order that the store does not have. Call the person on "
+        "duty: nobody may be picking it.",
+    ),
+    "problem.refund.unanswered": Kind(
+        by="orchestrator",
+        severity="critical",
+        one="a refund's business key",
+        call=True,
+        ru="Возврат запрошен, но сервис возвратов молчит. Клиенту: возврат будет выполнен. Второй "
+        "возврат не заводить. Позвоните дежурному.",
+        en="A refund was asked for and the refunds service is silent. Tell the customer that it will "
+        "come; ask for no second one. Call.",
+    ),
+    "problem.refund.error": Kind(
+        by="refunds",
+        severity="critical",
+        one="an attempt of a refund",
+        recipe="restart_refund",
+        ru="Деньги клиенту ещё не возвращены, дежурный перезапустит возврат. Если клиент обратился "
+        "сам: сообщите, что возврат будет выполнен, "
+        "срок зависит от банка. Второй возврат не заводить.",
+        en="The money is not given back yet; the person on duty restarts the refund. If the customer "
+        "asks: it will come, the bank decides "
+        "when. Ask for no second refund.",
+    ),
+    "problem.refund.reversed": Kind(
+        by="refunds",
+        severity="critical",
+        one="a refund",
+        call=True,
+        ru="Платёжная система отменила выполненный возврат. Сообщите клиенту, что возврат будет "
+        "повторён, и позвоните дежурному.",
+        en="The payment system took a finished refund back. Tell the customer that it will be "
+        "repeated, and call the person on duty.",
+    ),
+    "problem.refund.difference": Kind(
+        by="refunds",
+        severity="critical",
+        one="a refund and what differs",
+        call=True,
+        ru="У нас и у платёжной системы разные сведения о возврате. Клиенту суммы не называть. "
+        "Дежурный сверит и примет решение в «расхождениях».",
+        en="We and the payment system disagree about a refund. Name no sum to the customer. The person "
+        "on duty compares and decides.",
+    ),
+    "refund.rejected": Kind(
+        by="refunds",
+        severity="warning",
+        one="a refund's business key",
+        call=True,
+        ru="Возврат невозможен, причина указана ниже. Позвоните дежурному, если клиент уже ждёт деньги.",
+        en="The refund cannot be made, the reason is below. Call the person on duty if the customer "
+        "waits for the money.",
+    ),
+    "problem.hook.quarantined": Kind(
+        by="webhook-gateway",
+        severity="its own",
+        one="an order; without its number a source and reason",
+        call=True,
+        ru="Хук маркетплейса не разобран и отложен. Посмотрите его (ссылка), сверьте заказ с "
+        "маркетплейсом; дежурный исправит и отправит заново.",
+        en="A hook could not be read and is set aside. Look at it (link), compare the order with the "
+        "marketplace; the person on duty mends it.",
+    ),
+    "problem.hook.ignored_order": Kind(
+        by="webhook-gateway",
+        severity="warning",
+        one="a source and name of event",
+        ru="Пришло неизвестное событие с составом заказа; заказ не изменён. Передайте разработчикам: "
+        "нужен ли нам этот вид событий.",
+        en="An unknown event with an order's goods came; the order is unchanged. Ask the developers "
+        "whether we need that event.",
+    ),
+    "problem.hook.time_unreadable": Kind(
+        by="webhook-gateway",
+        severity="warning",
+        one="a source",
+        ru="Время в хуках источника не читается. Напишите источнику, пример есть в хуке (ссылка).",
+        en="The time in a source's hooks cannot be read. Write to the source, with the hook as an example.",
+    ),
+    "problem.source.refused": Kind(
+        by="webhook-gateway",
+        severity="critical",
+        one="a source",
+        call=True,
+        ru="Хуки источника перестали приниматься: вероятно, сменили токен. Позвоните дежурному сразу: "
+        "маркетплейс отменит заказы.",
+        en="A source's hooks are refused: its token was probably changed. Call at once: the "
+        "marketplace will cancel the orders.",
+    ),
+    "problem.website_order.endangered": Kind(
+        by="webhook-gateway",
+        severity="its own",
+        one="an endangered order",
+        call=True,
+        ru="Заказ с сайта не принят. Сверьте с похожими заказами, исправьте и отправьте заново, "
+        "свяжитесь с покупателем, напишите отчёт.",
+        en="A website's order was not taken. Compare with likely duplicates, mend and resubmit it, "
+        "reach the customer, write the report.",
+    ),
+    "problem.website_order.anonymous": Kind(
+        by="webhook-gateway",
+        severity="warning",
+        one="a network and hour",
+        ru="Заказы без действующего токена. Проверьте, не наш ли это сайт; если нет, закройте все разом.",
+        en="Orders without a valid token. Find out whether it is one of our sites; if not, close them all at once.",
+    ),
+    "problem.website_order.unreachable": Kind(
+        by="webhook-gateway",
+        severity="warning",
+        one="an order",
+        ru="У заказа нет ни телефона, ни почты. Найдите покупателя по заказу и адресу, дополните контакт.",
+        en="The order has neither phone nor mail. Find the customer by order and address, and add a contact.",
+    ),
+    "problem.endangered_report.failed": Kind(
+        by="webhook-gateway",
+        severity="warning",
+        one="a report",
+        ru="Письмо об отчёте не ушло. Проверьте адреса и отправьте отчёт заново.",
+        en="The report's mail was not sent. Check the addresses, and send the report again.",
+    ),
+    "problem.dead_letter": Kind(
+        by="every service",
+        severity="critical",
+        one="a queue, handler and reason",
+        call=True,
+        ru="Событие не удалось обработать, оно отложено. Позвоните дежурному; заказы, которых это "
+        "касается, пока не двигаются.",
+        en="An event could not be handled and is set aside. Call the person on duty; the orders "
+        "concerned stand still meanwhile.",
+    ),
+    "problem.channel_refused": Kind(
+        by="notifier",
+        severity="critical",
+        one="a chat",
+        ru="Чат не принимает сообщения. Проверьте, не удалён ли из него бот; сборщикам и магазину "
+        "сообщите по телефону.",
+        en="A chat takes no messages. See whether the bot was removed; tell pickers and store by phone.",
+    ),
+    "problem.notice_refused": Kind(
+        by="notifier",
+        severity="critical",
+        one="a chat",
+        ru="Уведомление не отправлено. Сообщите магазину о заказах, указанных ниже, по телефону.",
+        en="A notice was not sent. Tell the store of the orders below by phone.",
+    ),
+    "problem.alerts_not_taken": Kind(
+        by="notifier",
+        severity="critical",
+        one="a sender and hour",
+        call=True,
+        ru="Часть оповещений не прочитана. Дежурный смотрит их у отправителя.",
+        en="Some alerts could not be read. The person on duty looks them up at their sender.",
+    ),
+    "problem.roster": Kind(
+        by="notifier",
+        severity="critical",
+        one="a shift",
+        ru="Дежурного нет или ему нельзя позвонить. Назначьте замену.",
+        en="Nobody is on duty, or can be called. Name somebody.",
+    ),
+    "problem.ticket.summons": Kind(
+        by="notifier",
+        severity="critical",
+        one="a ticket",
+        ru="Оператор зовёт дежурного в тикет. Откройте тикет и ответьте в нём.",
+        en="An operator summons the person on duty to a ticket. Open it, and answer there.",
+    ),
+    "problem.acts.repeated": Kind(
+        by="every service",
+        severity="info",
+        one="an act and its reason",
+        ru="Одно и то же действие повторяют снова и снова. Заведите тикет на его автоматизацию.",
+        en="People repeat the same act again and again. Open a ticket to automate it.",
+    ),
+    "problem.alert": Kind(
+        by="Alertmanager",
+        severity="its own",
+        one="an alert's labels",
+        call=True,
+        ru="Сработало оповещение. Откройте инструкцию по ссылке; если сами не справляетесь, позвоните дежурному.",
+        en="An alert fires. Open its runbook (link); if you cannot help, call the person on duty.",
+    ),
+    "problem.sentry": Kind(
+        by="Sentry",
+        severity="its own",
+        one="an issue",
+        ru="Ошибка в программе. Тикет для команды-владельца; если от неё страдают заказы, позвоните дежурному.",
+        en="A fault in a program. The ticket is for its team; if orders suffer, call the person on duty.",
+    ),
+}
+_COLUMNS = (
+    "вид · kind",
+    "кто сообщает · by",
+    "тяжесть · severity",
+    "одна проблема · one problem",
+    "рецепт · recipe",
+    "звонить · call",
+)
+
+
+def page() -> str:
+    """Return the operators' page."""
+    lines = [
+        "# Problems, and what operators do about them",
+        "",
+        "Made of `notifier.incidents.kinds`. Operators may write others: `PUT /admin/v1/instructions/{kind}`.",
+        "",
+        f"| {' | '.join(_COLUMNS)} |",
+        f"|{'---|' * len(_COLUMNS)}",
+    ]
+    for name, kind in KINDS.items():
+        called = "да · yes" if kind.call else ""
+        lines.append(f"| `{name}` | {kind.by} | {kind.severity} | {kind.one} | {kind.recipe or ''} | {called} |")
+    for name, kind in KINDS.items():
+        lines += ["", f"## {name}", "", kind.ru, "", kind.en]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
