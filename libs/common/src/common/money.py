@@ -1,14 +1,10 @@
-"""Money: integer minor units plus an ISO 4217 currency, and the way from and to a marketplace's decimal strings."""
+"""Money: integer minor units plus an ISO 4217 currency, and the way to decimal strings; ``common.reading`` reads them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Self
+from decimal import ROUND_HALF_UP, Decimal
 
 from common.currencies import DECIMAL_DIGITS
-
-_LIMIT = 10**15  # minor units; far above any order, far below what bigint holds even when a store's sums are added up
 
 
 def exponent(currency: str) -> int:
@@ -17,27 +13,6 @@ def exponent(currency: str) -> int:
         return DECIMAL_DIGITS[currency]
     except KeyError:
         raise ValueError(f"unknown currency {currency!r}") from None
-
-
-def to_minor(value: str | float | Decimal, currency: str) -> int:
-    """Turn ``"85.00"`` into ``8500``.
-
-    Sources send numbers as strings and strings as numbers. A value with more digits than the currency has is
-    rounded half up, once. Anything that is not a finite number of a sane size raises ``ValueError``.
-    """
-    try:
-        number = Decimal(str(value).strip().replace(",", "."))
-    except InvalidOperation:
-        raise ValueError("not a number") from None
-    if not number.is_finite():
-        raise ValueError("not a finite number")
-    if abs(number) > _LIMIT:
-        raise ValueError("too large")
-    digits = exponent(currency)
-    minor = int(number.scaleb(digits).quantize(Decimal(1), rounding=ROUND_HALF_UP))
-    if abs(minor) > _LIMIT:
-        raise ValueError("too large")
-    return minor
 
 
 def to_decimal_string(minor: int, currency: str) -> str:
@@ -59,29 +34,3 @@ def worth_of_part(
     if taken_quantity + quantity >= of_quantity:
         return rest
     return min(int((paid * quantity / of_quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP)), rest)
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount of one currency. Adding two currencies is an error, never a conversion."""
-
-    amount: int
-    currency: str
-
-    def __post_init__(self) -> None:
-        exponent(self.currency)
-
-    def __add__(self, other: Self) -> Money:
-        self._same_currency(other)
-        return Money(self.amount + other.amount, self.currency)
-
-    def __sub__(self, other: Self) -> Money:
-        self._same_currency(other)
-        return Money(self.amount - other.amount, self.currency)
-
-    def __str__(self) -> str:
-        return f"{to_decimal_string(self.amount, self.currency)} {self.currency}"
-
-    def _same_currency(self, other: Money) -> None:
-        if self.currency != other.currency:
-            raise ValueError(f"{self.currency} and {other.currency} do not add up")

@@ -18,6 +18,7 @@ from common.service import (
     PlatformRetention,
     ProposeAutomation,
     ReadyGate,
+    TableSizes,
     every,
     required,
     watch_files,
@@ -51,7 +52,7 @@ from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.messages.links import Links
 from notifier.messages.words import Words
-from notifier.metrics import NotifierMetrics, PeopleMetrics
+from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.providers import configured, open_call_provider, open_channels, open_tracker, secret
@@ -75,6 +76,7 @@ _ROSTER_SECONDS = 5.0
 _PEOPLE_SECONDS = 2.0
 _WEBHOOK_SECONDS = 60.0
 _RETENTION_SECONDS = 300.0
+_SIZES_SECONDS = 60.0
 _BUTTONS_SECONDS = 3600.0
 _REPEATED_SECONDS = 3600.0
 _BUTTONS_KEPT = timedelta(days=7)
@@ -311,6 +313,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    sizes = TableSizes(registry, TABLES)
+    every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")

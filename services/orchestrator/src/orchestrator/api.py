@@ -20,6 +20,7 @@ from orchestrator.engine.search import WorkflowSearch
 from orchestrator.erasures.places import KEPT, places
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.operator_routes import OperatorRoutes
+from orchestrator.orders.parked_routes import ParkedRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
 from orchestrator.orders.store import OrderStore
@@ -39,6 +40,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
     return [
         *OrderRoutes(OrderSearch(database), OrderStore(database), changes).routes(),
         *OperatorRoutes(changes, clock).routes(),
+        *ParkedRoutes(database, changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
         *WorkflowRoutes(WorkflowSearch(database), changes, clock, menders={ORDER_LIFE: mend_hook}).routes(),
         *TipsRoutes(database, changes, clock).routes(),

@@ -144,7 +144,6 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         database=database,
         keep_events=timedelta(days=settings.keep_events_days),
         keep_timeline=timedelta(days=settings.keep_timeline_days),
-        keep_inbox=timedelta(days=settings.keep_inbox_days),
         clock=clock,
         metrics=metrics,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,7 @@ from common.service import (
     PlatformRetention,
     ProposeAutomation,
     ReadyGate,
+    TableSizes,
     every,
     required,
     watch_files,
@@ -55,6 +57,7 @@ from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import SERVICE
 from refunds.refunds.worker import RefundWorker
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
+from refunds.tables import TABLES
 
 NAME = "refunds"
 DESCRIPTION = "Gives money back through the payment systems: each refund at most once, never more than was captured."
@@ -64,6 +67,7 @@ _GAUGES_SECONDS = 5.0
 _RECONCILE_EVERY_SECONDS = 60.0
 _REPEATED_SECONDS = 3600.0
 _RETENTION_SECONDS = 3600.0
+_SIZES_SECONDS = 60.0
 
 
 async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock | None = None) -> Application:
@@ -121,6 +125,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    sizes = TableSizes(registry, TABLES)
+    every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=SERVICE, clock=parts.clock)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     for spec, handler, key in (

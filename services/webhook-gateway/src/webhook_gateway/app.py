@@ -48,6 +48,7 @@ from webhook_gateway.durable.spool import Spool
 from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
+from webhook_gateway.edge.settle_late import SettleLateOrders
 from webhook_gateway.hooks.accept import AcceptHook
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
@@ -307,6 +308,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     endangered = EndangeredStore(database, public_url=settings.public_url)
     reports_kept = ReportQueue(database, endangered)
     every(lifecycle, _SETTLE_EVERY_S, SettleSecondTries(database), name="second-tries", after=recordable)
+    every(lifecycle, _SETTLE_EVERY_S, SettleLateOrders(database, clock=clock), name="late-orders", after=recordable)
     keep_endangered = timedelta(days=settings.endangered_retention_days)
     endangered_retention = EndangeredRetention(database, keep=keep_endangered, clock=clock)
     every(lifecycle, settings.upkeep_every, endangered_retention, name="endangered-retention", after=recordable)

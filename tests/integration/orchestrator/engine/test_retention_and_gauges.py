@@ -69,7 +69,6 @@ def retention_of(pool: Database, keep_events: timedelta, now: datetime) -> Reten
         database=pool,
         keep_events=keep_events,
         keep_timeline=timedelta(days=400),
-        keep_inbox=timedelta(days=45),
         clock=ManualClock(now),
         metrics=OrchestratorMetrics(new_registry()),
     )
@@ -78,15 +77,9 @@ def retention_of(pool: Database, keep_events: timedelta, now: datetime) -> Reten
 async def test_only_events_of_workflows_that_finished_long_ago_go(pool: Database, database: Any) -> None:
     for name, state, days, pending in _WORKFLOWS:
         await database.execute(_FILL, name, state, NOW - timedelta(days=days), pending)
-    for age in (100, 10):
-        await database.execute(
-            "INSERT INTO inbox (consumer, event_id, received_at) VALUES ('c', $1, $2)",
-            str(age),
-            NOW - timedelta(days=age),
-        )
     retention = retention_of(pool, timedelta(days=90), NOW)
-    assert await retention() == Pruned(events=3, timeline=0, inbox=1, keys=0)
-    assert await retention() == Pruned(events=0, timeline=0, inbox=0, keys=0)
+    assert await retention() == Pruned(events=3, timeline=0)
+    assert await retention() == Pruned(events=0, timeline=0)
     rows = await database.fetch(
         "SELECT order_number, pruned_seq, (SELECT count(*) FROM workflow_event WHERE workflow_id = w.id) FROM workflow AS w"
     )

@@ -192,6 +192,9 @@ async def test_a_page_of_an_order_known_by_both_names_shows_each_delivery_once(d
             await insert(connection, NOW - timedelta(minutes=minute), number="SAME")
     reads = DeliverySearch(database, DIGESTS)
     wanted = DeliveriesQuery(order="SAME", source="sbermarket", event="order.paid", outcome="confirmed")
-    first = await reads.deliveries(wanted, after=None, limit=3)
-    rest = await reads.deliveries(wanted, after=(first[-1]["received_at"], first[-1]["id"]), limit=3)
+    async with database.acquire() as connection:
+        statement, values = reads.select(wanted, after=None, limit=3)
+        first = await connection.fetch(statement, *values)
+        statement, values = reads.select(wanted, after=(first[-1]["received_at"], first[-1]["id"]), limit=3)
+        rest = await connection.fetch(statement, *values)
     assert [row["received_at"] for row in [*first, *rest]] == [NOW - timedelta(minutes=minute) for minute in range(5)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from common.clock import SystemClock
-from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import parse
 from common.messaging import topology
 from common.postgres import Connection, Database
@@ -113,6 +113,55 @@ async def test_an_order_that_a_gateway_has_all_the_same_is_not_endangered(start:
         )
         await eventually(lambda: _is(refused(gateway), (2, 0)), what="both counted")
         assert len(await endangered(gateway)) == 1
+
+
+async def test_an_order_that_is_recorded_after_the_log_was_read_is_settled_then(
+    start: Start, tmp_path: Path, amqp_url: str
+) -> None:
+    (tmp_path / "edge").mkdir()
+    soon = (
+        time.time() + 10
+    )  # however slow the machine is, the orders come within the time that nginx waits for an answer
+    log = "".join(
+        line(id=f"{name}-1-1", at=soon, request_id="always", idempotency_key="", upstream_status="504")
+        for name in ("late", "refused", "lost")
+    )
+    (tmp_path / "edge" / "intake-1.log").write_text(log)
+    async with (
+        watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
+        start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway,
+    ):
+        problems = {parse(event, ProblemRaisedV1).fingerprint for event in await alerts(3)}
+        payload = hook_body()["payload"]
+        headers = {"Authorization": "Bearer website-token", "X-Request-Id": "always"}
+        path = "/api/v1/orders/"
+        status, taken, _ = await gateway.send(payload, path=path, headers={**headers, "X-Edge-Request": "late"})
+        assert status == 201
+        refused = {**headers, "X-Edge-Request": "refused"}
+        assert (await gateway.send({**payload, "positions": []}, path=path, headers=refused))[0] == 422
+
+        async def settled() -> dict[str, tuple[str, str | None]]:
+            found = {}
+            for order in await endangered(gateway):
+                delivery = await gateway.get(f"/admin/v1/deliveries/{order['id']}")
+                found[f"{delivery['headers']['x-edge-request']} {order['replica']}"] = (order["state"], order["number"])
+            assert found["late edge"][0] != "new"
+            assert found["refused edge"][0] != "new"
+            return found
+
+        assert await eventually(settled, what="the late ones settled") == {
+            "late edge": ("resubmitted", taken["number"]),
+            "refused edge": ("closed", None),
+            "lost edge": ("new", None),
+            "refused gw-1": ("new", None),
+        }
+        ends = [
+            parse(event, ProblemResolvedV1).fingerprint
+            for event in await alerts(6)
+            if event.type == ProblemResolvedV1.TYPE
+        ]
+        assert len(ends) == 2
+        assert set(ends) < problems
 
 
 async def test_an_order_from_a_shops_own_server_is_of_its_site(start: Start, tmp_path: Path) -> None:

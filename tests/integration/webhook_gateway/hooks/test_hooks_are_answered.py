@@ -57,6 +57,9 @@ async def test_every_row_of_the_answer_table(start: Start) -> None:
         async def ledger() -> dict[str, Any]:
             sums = await gateway.get("/admin/v1/ledger?from=2026-01-01T00:00:00Z&to=2036-01-01T00:00:00Z")
             assert sums["refused"] == 4 + 1 + 1
+            assert {
+                (line["source"], line["count"]) for line in sums["refused_for"] if line["reason"] == "forbidden"
+            } == {("sbermarket", 4)}
             taken = sums["confirmed"] + sums["spooled"]  # by either path: the broker may be slow on a busy machine
             return {"taken": taken, **{name: sums[name] for name in ("received", "quarantined", "refused")}}
 

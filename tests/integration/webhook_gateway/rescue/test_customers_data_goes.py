@@ -23,6 +23,7 @@ from webhook_gateway.rescue.store import EndangeredStore
 ORDERS = "/api/v1/orders/"
 PATH = "/admin/v1/endangered-orders"
 REPORT = {"reason": "разобрано", "cause": "мы не предусмотрели такие адреса", "remedy": "форма их снова принимает"}
+LIMITS = ("orders_per_phone", "orders_per_address", "orders_per_ip")
 TABLES = ("endangered_orders", "endangered_reports", "website_arrivals", "order_contents", "anonymous_refusals")
 
 
@@ -78,7 +79,9 @@ async def test_an_erased_customer_is_gone_and_the_others_in_the_same_letter_stay
 ) -> None:
     async with running_sandbox() as sandbox:
         mail = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "report_to": "arsen@shop.example"}
-        async with start(postgres_dsn=SecretStr(dsn), orders_per_phone=1, orders_limit_deadline=2.0, **mail) as gateway:
+        async with start(
+            postgres_dsn=SecretStr(dsn), **dict.fromkeys(LIMITS, 1), orders_limit_deadline=2.0, **mail
+        ) as gateway:
             for number in (1, 2):
                 assert (await gateway.send(order(number), path=ORDERS, headers=bearer("viewer")))[0] == 403
             for name, status in (("W-3", 201), ("W-4", 429)):
@@ -90,9 +93,10 @@ async def test_an_erased_customer_is_gone_and_the_others_in_the_same_letter_stay
             await endangered(gateway, 2, "state=reported")
 
             async def banned() -> bool:
-                return bool((await gateway.get("/admin/v1/order-limits"))["items"])
+                bans = (await gateway.get("/admin/v1/order-limits"))["items"]
+                return {ban["kind"] for ban in bans} == {"phone", "address", "ip"}
 
-            await eventually(banned, what="a ban")
+            await eventually(banned, what="a ban of phone, address and network")
             assert await erase(database, phone="8 999 000 00 01") == {
                 "endangered_orders": 2,
                 "website_arrivals": 0,
@@ -102,7 +106,7 @@ async def test_an_erased_customer_is_gone_and_the_others_in_the_same_letter_stay
             assert await erase(database, phone="+79990000003") == {
                 "endangered_orders": 1,
                 "website_arrivals": 1,
-                "order_bans": 1,
+                "order_bans": 3,
             }
             kept = {item["id"]: item for item in await endangered(gateway, 3)}
             for erased in (first, third):

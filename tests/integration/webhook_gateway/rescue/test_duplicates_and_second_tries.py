@@ -99,6 +99,18 @@ async def test_a_customers_second_try_settles_the_first_by_customer_and_basket(
         assert len(await arrived(4)) == 4
 
 
+async def test_a_thousand_other_orders_of_one_phone_hide_no_second_try(start: Start) -> None:
+    async with start(**PATIENT) as gateway:
+        for _ in range(33):
+            assert (await send(gateway, order(UNREADABLE)))[0] == 422
+        for number in range(33):  # with the first 33 that is a thousand pairs before the one that matters
+            taken = await send(gateway, order([{"id": f"beer-{number}", "quantity": 1}]), "website_manager")
+            assert taken[0] == 201
+        await gateway.deliveries(66)
+        assert (await send(gateway, order(GOODS), "website_manager"))[0] == 201
+        await endangered(gateway, 33, "state=resubmitted&limit=200")
+
+
 async def test_an_order_is_found_by_anything_that_a_customer_says(start: Start) -> None:
     async with start(**PATIENT) as gateway:
         said = {"name": "Анна Каренина", "phone": "+7 999 000-11-22", "email": "Anna@Example.org"}

@@ -53,12 +53,19 @@ def test_an_erased_body_keeps_goods_sums_and_shape() -> None:
         {"contacts": [{"phones": [{"number": "89161234567"}]}]},
         {"shippingAddress": {"line1": "Тверская 1", "state": "Москва"}},
         {"телефон": "89161234567"},
+        {"cancellation": {"slug": "other", "description": "Анна не открыла"}},
+        {"x-forwarded-for": "Анна, 9161234567", "X-Real-IP": "Москва", "CF-Connecting-IP": "Тверская"},
     ],
 )
 def test_a_customer_is_known_under_every_name_that_the_reader_knows(fields: dict[str, Any]) -> None:
     shown = mask_text(orjson.dumps({"payload": fields}).decode())
     for secret in ("Анна", "9161234567", "Тверская", "Москва", "7}"):
         assert secret not in shown
+
+
+def test_a_description_of_goods_is_nobodys() -> None:
+    goods = {"positions": [{"id": "milk", "description": "Молоко"}], "cancellation": {"slug": "other"}}
+    assert orjson.loads(mask_text(orjson.dumps(goods).decode())) == goods
 
 
 def test_viewers_see_a_body_with_the_customer_masked_and_no_text_with_a_phone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -160,7 +160,9 @@ class Reader(OrderStore):
     async def orders(self, numbers: Sequence[str]) -> dict[str, StoredOrder]:
         return await self.world.orders(numbers)
 
-    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent] | None]:
+    async def events(
+        self, upto: Mapping[int, int], *, partly: Collection[int] = ()
+    ) -> dict[int, list[WorkflowEvent] | None]:
         return dict(await self.world.events_upto(upto))
 
 

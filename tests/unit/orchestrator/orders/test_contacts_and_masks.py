@@ -5,11 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.http.customers import masked as hidden
 from common.reading import Contact
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
 from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
 from orchestrator.orders.masks import mask_address, masked
+from orchestrator.orders.views import CancellationView
 from tests.unit.orchestrator.factories import STATE, of_anna
 
 LETTERS = st.text(alphabet="абвгдеёжзиклмнопрст", min_size=1, max_size=12)
@@ -64,6 +66,11 @@ def test_fields_that_are_nobodys_stay() -> None:
         "18:00",
         None,
     )
+
+
+def test_why_an_order_was_cancelled_is_hidden_as_an_erasure_takes_it() -> None:
+    shown = hidden(CancellationView(slug="other", description="Анна не открыла"))
+    assert (shown.slug, "Анна" in str(shown.description)) == ("other", False)
 
 
 def test_a_document_says_whose_it_is_and_can_do_without() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import FieldError
-from webhook_gateway.hooks.model import HOOKS, NEED_POSITIONS, UNREADABLE
+from common.reading import GOODS_NEEDED
+from webhook_gateway.hooks.model import HOOKS, UNREADABLE
 from webhook_gateway.hooks.reading import Reading, created_order, digest, event_name, read_hook, read_time
 
 PAYLOAD: dict[str, Any] = {"originalOrderId": "H1", "positions": [{"id": "1", "quantity": 2, "price": "85.00"}]}
@@ -72,7 +73,7 @@ def test_an_order_id_may_be_a_number_and_must_be_printable(order_id: object, exp
     assert read_hook(body(payload={**PAYLOAD, "originalOrderId": order_id})).external_id == expected
 
 
-@pytest.mark.parametrize("event", sorted(HOOKS - NEED_POSITIONS))
+@pytest.mark.parametrize("event", sorted(HOOKS - GOODS_NEEDED))
 def test_the_others_need_only_the_order_id(event: str) -> None:
     assert read_hook(body(event, {"originalOrderId": "H1"})).problems == ()
 
@@ -206,6 +207,9 @@ CREATED = json.dumps({"event_type": "order.created", "payload": {"originalOrderI
         (b'{"event_type" : "order.created", "payload": {"originalOrderId": 17, "comm', "17"),
         (b'{"event_type":"order.created","payload":{"originalOrderId":"\\u0417\\"1","comm', 'З"1'),
         (b'{"event_type":"order.paid","payload":{"originalOrderId":"H1","comm', None),
+        (b'{"event_type":" ORDER.CREATED","payload":{"originalOrderId":"H1","comm', "H1"),
+        (b'{"event_type":"order\\u002ecreated","payload":{"originalOrderId":"H1","comm', "H1"),
+        (b'{"event_type":"order.created","payload":{"originalOrderId":"\xff1","comm', "\ufffd1"),
         (b'{"event_type":"order.created","payload":{"comm', None),
         (CREATED.replace(b"created", b"paid"), None),
         (b"", None),

@@ -17,7 +17,8 @@ _SAID = frozenset(
     {
         "comment", "comments", "note", "notes", "instructions", "customercomment", "clientcomment", "ordercomment",
         "deliverycomment", "couriercomment", "wishes", "message", "комментарий", "примечание", "lat", "lon", "lng", "latitude",
-        "longitude", "ip", "ipaddress", "useragent",
+        "longitude", "ip", "ipaddress", "useragent", "xforwardedfor", "xrealip", "forwarded", "trueclientip", "cfconnectingip",
+        "xclientip", "remoteaddr",
     }
 )  # fmt: skip
 """Texts that people wrote, and where they were when they did."""
@@ -30,6 +31,9 @@ _OF_ANY_THING = frozenset(
 )  # fmt: skip
 """Parts of an address only inside one: a shop's goods and zones have fields of these names too."""
 
+_SAID_WITHIN = {"cancellation": frozenset({"description", "reason", "text"})}
+"""Texts that people wrote, where only the part of the order around them tells them from a shop's own."""
+
 _CUSTOMERS = (frozenset(_CONTACT_NAMES) - _NOBODYS) | _WHOLE | _SAID | (frozenset(_ADDRESS_NAMES) - _OF_ANY_THING)
 _LONGEST_NAME = 64
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
@@ -37,20 +41,25 @@ _DEEPEST = 128
 _COMPARED_DIGITS = 10
 
 
-def without_customer(value: Any, hide: Callable[[Any], Any], *, depth: int = 0) -> Any:
+def without_customer(
+    value: Any, hide: Callable[[Any], Any], *, depth: int = 0, said: frozenset[str] = frozenset()
+) -> Any:
     """Return a copy of a JSON-like value in which ``hide`` has replaced every text and number that is a customer's.
 
-    The shape stays: names of fields, lists and their lengths. Goods, sums, times and ids stay as they are.
+    The shape stays: names of fields, lists and their lengths. Goods, sums, times and ids stay as they are. ``said``: the names under
+    which a person's words stand here, and nowhere else.
     """
     if depth > _DEEPEST:
         return hide(value)
     if isinstance(value, Mapping):
         return {
-            name: _hidden(item, hide) if _is_customers(name) else without_customer(item, hide, depth=depth + 1)
+            name: _hidden(item, hide)
+            if (folded := _folded(name)) in _CUSTOMERS or folded in said
+            else without_customer(item, hide, depth=depth + 1, said=_SAID_WITHIN.get(folded, frozenset()))
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [without_customer(item, hide, depth=depth + 1) for item in value]
+        return [without_customer(item, hide, depth=depth + 1, said=said) for item in value]
     return value
 
 
@@ -73,8 +82,8 @@ def mentions(value: Any, *, phone: str | None = None, email: str | None = None) 
     return False
 
 
-def _is_customers(name: Any) -> bool:
-    return isinstance(name, str) and len(name) <= _LONGEST_NAME and _folded_name(name) in _CUSTOMERS
+def _folded(name: Any) -> str:
+    return _folded_name(name) if isinstance(name, str) and len(name) <= _LONGEST_NAME else ""
 
 
 def _hidden(value: Any, hide: Callable[[Any], Any], *, depth: int = 0) -> Any:

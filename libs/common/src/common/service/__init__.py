@@ -12,10 +12,11 @@ from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
 from common.service.settings import ServiceSettings, load_settings, required
-from common.service.table_sizes import TableSizes
+from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
 
 __all__ = [
+    "PLATFORM_TABLES",
     "Application",
     "Erase",
     "Erased",

@@ -8,6 +8,16 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from common.postgres import Database
 
+PLATFORM_TABLES = (
+    "audit_log",
+    "bulk_plans",
+    "dead_letters",
+    "delivery_failures",
+    "idempotency_keys",
+    "inbox",
+    "outbox",
+)
+"""The tables that every service's database has."""
 _SIZES = """
 SELECT r.name, coalesce(sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid))), 0)::bigint AS bytes
 FROM unnest($1::text[]) AS r (name)

@@ -55,6 +55,7 @@ class SilenceRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_silences(over_too=query.over, before=None if after is None else after[0], limit=limit)
 
         return await listed(self._database, query, select, key={"id": int}, item=lambda row: Silence(**row))

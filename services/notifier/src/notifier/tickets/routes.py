@@ -75,6 +75,7 @@ class TicketRoutes:
         """Answer tickets with their comments."""
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_tickets(request.query, before=None if after is None else after[0], limit=limit)
 
         return await listed(self._database, request.query, select, key={"id": int}, item=lambda row: TicketView(**row))
@@ -135,6 +136,7 @@ class TicketRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_defects(over_too=query.over, before=None if after is None else after[0], limit=limit)
 
         return await listed(self._database, query, select, key={"id": int}, item=lambda row: DefectView(**row))

@@ -11,6 +11,7 @@ from common.http import Change
 from common.postgres import Connection, Record
 from common.telemetry import current_traceparent
 from orchestrator.engine.model import require_version
+from orchestrator.engine.set_aside import make_ready
 from orchestrator.engine.views import WorkflowEventView, WorkflowView, workflow_event_view, workflow_view
 
 _LOCK = "SELECT * FROM workflow WHERE id = $1 FOR NO KEY UPDATE"
@@ -28,11 +29,6 @@ RETURNING workflow_id, seq, type, event_id, attributes, traceparent, received_at
 _MOVE_LAST = """
 UPDATE workflow SET last_seq = last_seq + 1, updated_at = now(), state = CASE WHEN state = 3 THEN 1 ELSE state END
 WHERE id = $1 RETURNING *
-"""
-_MAKE_READY = """
-INSERT INTO workflow_ready AS q (workflow_id, lane) SELECT id, workflow_lane(kind) FROM workflow WHERE id = $1 AND state = 1
-ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
- WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
 """
 _WAITING = """
 SELECT seq FROM workflow_event WHERE workflow_id = $1 AND seq > $2 AND attributes->'reprocess_of' = to_jsonb($3::integer)
@@ -101,7 +97,7 @@ async def append_copy(
         _APPEND_COPY, workflow_id, seq, workflow["last_seq"] + 1, names, traceparent or original["traceparent"]
     )
     after = await connection.fetchrow(_MOVE_LAST, workflow_id)
-    await connection.execute(_MAKE_READY, workflow_id)
+    await make_ready(connection, workflow_id)
     if copy is None or after is None:
         raise NotFound(f"there is no event {workflow_id}-{seq}")
     return original, copy, workflow, after

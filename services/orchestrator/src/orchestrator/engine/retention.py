@@ -1,4 +1,4 @@
-"""Deletes old rows: events of workflows that finished long ago, marks of the inbox, keys of past requests.
+"""Deletes old rows: events of workflows that finished long ago, and timelines of orders that were over long ago.
 
 Orders, stock movements, documents, refunds and the audit log stay. The events of an order that is not finished stay too, however old
 they are: the order is computed from all of them again when a late one arrives. So does its timeline.
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from common.clock import Clock
-from common.http import forget_keys
 from common.postgres import Connection, Database
 from common.telemetry import get_logger
 from orchestrator.metrics import OrchestratorMetrics
@@ -38,11 +37,6 @@ WITH old AS (
 )
 SELECT count(*) FROM gone
 """
-_FORGET_INBOX = """
-WITH gone AS (
-    DELETE FROM inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM inbox WHERE received_at < $1 LIMIT $2)) RETURNING 1
-) SELECT count(*) FROM gone
-"""
 # The story of an order stays whole until nothing has happened to the order for so long.
 _FORGET_TIMELINE = """
 WITH gone AS (
@@ -62,24 +56,17 @@ class Pruned:
 
     events: int
     timeline: int
-    inbox: int
-    keys: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """Deletes what is older than the operator's settings, in small transactions. Safe to run in every replica: one works at a time.
-
-    ``keep_inbox`` must be longer than anything may be delivered again after: the oldest record of a spool, a dead letter's replay.
-    """
+    """Deletes what is older than the operator's settings, in small transactions. Safe to run in every replica: one works at a time."""
 
     database: Database
     keep_events: timedelta
     keep_timeline: timedelta
-    keep_inbox: timedelta
     clock: Clock
     metrics: OrchestratorMetrics
-    keep_keys: timedelta = timedelta(days=2)  # what callers may rely on is one
 
     async def __call__(self) -> Pruned:
         """Delete what is due."""
@@ -87,10 +74,8 @@ class Retention:
         pruned = Pruned(
             events=await self._events(now - self.keep_events),
             timeline=await self._batches(partial(_forget, _FORGET_TIMELINE, before=now - self.keep_timeline)),
-            inbox=await self._batches(partial(_forget, _FORGET_INBOX, before=now - self.keep_inbox)),
-            keys=await self._batches(partial(forget_keys, older_than=self.keep_keys, limit=_BATCH)),
         )
-        if pruned.events or pruned.timeline or pruned.inbox:
+        if pruned.events or pruned.timeline:
             _log.info("rows_pruned", **asdict(pruned))
         self.metrics.pruned.inc(pruned.events)
         return pruned

@@ -189,6 +189,7 @@ class WorkflowRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             wanted = partial(add_conditions, wanted=query)
             return self.search.workflows(wanted, before=after[0] if after else None, limit=limit)
 
@@ -199,6 +200,7 @@ class WorkflowRoutes:
         state = None if query.state is None else int(query.state)
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return self.search.events(query.workflow_id, state=state, after=after, limit=limit)
 
         key = {"workflow_id": int, "seq": int}

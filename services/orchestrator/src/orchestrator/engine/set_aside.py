@@ -66,8 +66,7 @@ WHERE id = $1 RETURNING *
 """
 # Run once, with events or without: whether the workflow has finished is for its handler to say.
 _RUN = """
-INSERT INTO workflow_ready AS q (workflow_id, lane) SELECT id, workflow_lane(kind) FROM workflow WHERE id = ANY($1::bigint[]) AND state = 1
-ORDER BY id
+INSERT INTO workflow_ready AS q (workflow_id, lane) SELECT id, workflow_lane(kind) FROM workflow WHERE id = $1 AND state = 1
 ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
  WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
 """
@@ -133,6 +132,11 @@ async def end_failure(
     return after
 
 
+async def make_ready(connection: Connection, workflow_id: int) -> None:
+    """Have a workflow that runs be claimed at once, unless it waits after a failure."""
+    await connection.execute(_RUN, workflow_id)
+
+
 async def let_go_on(
     connection: Connection, workflow: Record, *, actor: str, now: datetime, traceparent: str | None, run: bool = True
 ) -> None:
@@ -141,7 +145,7 @@ async def let_go_on(
     ``run`` False: whether and when it runs is known.
     """
     if run:
-        await connection.execute(_RUN, [workflow["id"]])
+        await make_ready(connection, workflow["id"])
     await request_derivation(connection, [workflow["order_number"]])
     if not workflow["failed_events"] and workflow["state"] != WorkflowState.STOPPED:
         message = workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent)

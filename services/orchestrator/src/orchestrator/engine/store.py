@@ -3,7 +3,7 @@
 ``WorkflowStore`` claims workflows, completes or fails them, and releases them; ``append_events``, ``add_to_timeline`` and
 ``request_derivation`` write in the caller's transaction. Locks are taken in one order: workflows by order number (as appending does),
 then ready rows, then orders by number. ``workflow_lane`` is in migrations/0120_pre_lanes_and_timers.sql, ``workflow_take`` in
-0140_pre_set_aside_events.sql.
+0220_pre_suspects_alone.sql.
 """
 
 from __future__ import annotations
@@ -90,12 +90,14 @@ WITH result AS (
            state = CASE WHEN w.last_seq > r.upto OR w.failed_events > 0 OR w.retried_events > r.retried THEN 1 ELSE r.state END
       FROM result AS r JOIN mine AS m ON m.id = r.id
      WHERE w.id = r.id
-    RETURNING w.id, CASE WHEN w.last_seq > r.upto OR w.retried_events > 0 THEN now() ELSE r.wake_at END AS again_at
+    RETURNING w.id, w.last_seq > r.upto OR w.retried_events > 0 AS more, r.wake_at
 ), released AS (
-    UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, attempts = 0, ready_at = m.again_at
-      FROM moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NOT NULL
+    UPDATE workflow_ready AS q
+       SET owner = NULL, lease_until = NULL, attempts = 0, suspect = q.suspect AND m.more,
+           ready_at = CASE WHEN m.more THEN now() ELSE m.wake_at END
+      FROM moved AS m WHERE q.workflow_id = m.id AND (m.more OR m.wake_at IS NOT NULL)
 ), ended AS (
-    DELETE FROM workflow_ready AS q USING moved AS m WHERE q.workflow_id = m.id AND m.again_at IS NULL
+    DELETE FROM workflow_ready AS q USING moved AS m WHERE q.workflow_id = m.id AND NOT m.more AND m.wake_at IS NULL
 )
 SELECT id FROM moved
 """
@@ -209,7 +211,8 @@ WITH gone AS (
     ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
 )
 UPDATE workflow_ready AS q
-   SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), attempts = q.attempts + 1, ready_at = now()
+   SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), attempts = q.attempts + 1,
+       suspect = true, ready_at = now()
   FROM gone WHERE q.workflow_id = gone.workflow_id
 """
 
@@ -227,7 +230,11 @@ class WorkflowStore:
         self._events_a_claim = events_a_claim
 
     async def claim(self, *, owner: str, limit: int, lease_seconds: float) -> list[Claim]:
-        """Take up to ``limit`` runnable workflows, the longest ready first. No other owner gets them until the lease ends."""
+        """Take up to ``limit`` runnable workflows, the longest ready first; a suspect alone, with its next event, while no other
+        suspect is out (migration 0220).
+
+        No other owner gets them until the lease ends.
+        """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._pool))
         return _claims_of(rows)
@@ -259,7 +266,7 @@ class WorkflowStore:
             await connection.execute(_RELEASE, owner)
 
     async def release_expired(self) -> int:
-        """Free the workflows whose lease has ended, counting a failure each, and return how many there were."""
+        """Free the workflows whose lease has ended, counting a failure each, and return how many there were. They are suspect now."""
         async with self._database.acquire() as connection:
             status: str = await connection.execute(_RELEASE_EXPIRED)
         return int(status.rpartition(" ")[2])

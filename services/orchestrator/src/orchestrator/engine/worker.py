@@ -34,6 +34,7 @@ LEASE_LOST = "lease_lost"
 """The code of an event of which workers die."""
 UNEXPECTED = "unexpected_error"
 """The code of an event on which a handler failed by a bug, its own or of what it uses."""
+_DEATHS_AT_LEAST = 3  # the first blames a whole batch
 _UNKNOWN_KIND_DELAY = 5.0  # another replica, of a newer release, may know it
 
 
@@ -157,10 +158,17 @@ class Worker:
         self._metrics.claimed.inc(len(claims))
         outcomes: list[Outcome] = []
         failures: list[Failure] = []
-        # What has failed before goes event by event: a worker that dies of one cannot say of which.
-        claims = [claim.first(1) if claim.attempts else claim for claim in claims]
-        for kind in sorted({claim.kind for claim in claims}):
-            await self._carry_out(kind, [claim for claim in claims if claim.kind == kind], outcomes, failures)
+        trusted: list[Claim] = []
+        for claim in claims:
+            # What has failed before goes event by event: a worker that dies of one cannot say of which.
+            suspect = claim.first(1) if claim.attempts else claim
+            if claim.attempts < max(limits.max_attempts, _DEATHS_AT_LEAST):
+                trusted.append(suspect)
+            else:  # it is not even read again: that may be what kills
+                place = "its lease ended without a result, every time"
+                failures.append(self._give_up(suspect, self._first(suspect), LEASE_LOST, place, ""))
+        for kind in sorted({claim.kind for claim in trusted}):
+            await self._carry_out(kind, [claim for claim in trusted if claim.kind == kind], outcomes, failures)
         await self._complete(outcomes, failures, until=until)
         return len(claims)
 
@@ -185,10 +193,6 @@ class Worker:
             return
         failed: list[tuple[Claim, Exception]] = []
         for claim in claims:
-            if claim.attempts >= self._limits.max_attempts:
-                place = "its lease ended without a result, every time"
-                failures.append(self._give_up(claim, self._first(claim), LEASE_LOST, place, ""))
-                continue
             try:
                 outcomes.append(_over_timers(handler.run(claim, batch)))
             except RetryLater as later:

@@ -122,7 +122,9 @@ class OrderLife:
             else:
                 late[claim.workflow_id] = claim.done_seq
         if late:
-            for workflow_id, events in (await self.store.events(late)).items():
+            # An order that was given up before it was created may come to life without what came for it before.
+            given_up = {claim.workflow_id for claim in claims if claim.order_number not in stored}
+            for workflow_id, events in (await self.store.events(late, partly=given_up)).items():
                 if events is not None:
                     past[workflow_id] = events
                     continue

@@ -57,4 +57,5 @@ def _alert(parked: Parked, since: datetime, *, now: datetime) -> Encoded:
         source=parked.source,
         occurred_at=now,
     )
-    return encode_message(message, message.fingerprint, subject=parked.order_number, now=now, traceparent=None)
+    identity = (message.fingerprint, since.isoformat())  # given up, it may be parked again
+    return encode_message(message, *identity, subject=parked.order_number, now=now, traceparent=None)

@@ -188,6 +188,7 @@ class OrderRoutes:
         if query.q is None and not contact:
 
             def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+                """Return the statement of a page and its values."""
                 return select_orders(**wanted, after=after, limit=limit)
 
             return await listed(self.search.database, query, select, key=key, item=order_summary)
@@ -205,6 +206,7 @@ class OrderRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_stock_movements(store_id=query.store_id, number=query.number, after=after, limit=limit)
 
         return await listed(self.search.database, query, select, key={"id": int}, item=stock_movement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -105,8 +105,7 @@ class OrderChange:
     """An order to be written: its state, and what is derived from it. ``revision`` is what it will be.
 
     ``stock`` moves with it, as a correction of earlier movements or not. ``contacts`` are new, to find it by.
-    ``unparked`` ends the wait for ``created``: it is the message to send if a person had been notified of the wait; None where the order
-    was not parked.
+    ``unparked`` is what to send if a person had been notified that it waited for ``created``; None where it was not parked.
     """
 
     state: OrderState
@@ -146,18 +145,19 @@ class OrderStore:
             for row in rows
         }
 
-    async def events(self, upto: Mapping[int, int]) -> dict[int, list[WorkflowEvent] | None]:
-        """Return the events of workflows (id → last sequence number wanted) that took effect, by workflow, in sequence.
-
-        None: some are no longer kept.
-        """
+    async def events(
+        self, upto: Mapping[int, int], *, partly: Collection[int] = ()
+    ) -> dict[int, list[WorkflowEvent] | None]:
+        """Return the events of workflows (id → last sequence number) that took effect; None: not all are kept, nor is it in ``partly``."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_EVENTS, list(upto), list(upto.values()))
         found: dict[int, list[Record]] = {workflow_id: [] for workflow_id in upto}
         for row in rows:
             found[row["workflow_id"]].append(row)
         return {
-            workflow_id: [event_of(row) for row in kept if not row["aside"]] if len(kept) == upto[workflow_id] else None
+            workflow_id: [event_of(row) for row in kept if not row["aside"]]
+            if len(kept) == upto[workflow_id] or workflow_id in partly
+            else None
             for workflow_id, kept in found.items()
         }
 

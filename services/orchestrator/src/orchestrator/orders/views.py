@@ -101,7 +101,7 @@ class CancellationView(BaseModel):
     """Why the order was cancelled, as the marketplace gave it."""
 
     slug: str | None
-    description: str | None
+    description: Annotated[str | None, CONTENT]
 
 
 class IncidentView(BaseModel):

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from common.money import to_decimal_string, to_minor
+from common.money import exponent, to_decimal_string
+from common.reading.values import read_sum
 from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
 from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
 from refunds.providers.model import (
@@ -31,7 +32,8 @@ class _Amount(BaseModel):
 
     @property
     def minor(self) -> int:
-        return to_minor(self.value, self.currency)
+        exponent(self.currency)  # what is no currency has no sums
+        return read_sum(self.value, self.currency)
 
 
 class _Payment(BaseModel):

@@ -119,6 +119,7 @@ class RefundAdminRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
+            """Return the statement of a page and its values."""
             return select_refunds(
                 state=None if query.state is None else state_named(query.state),
                 order=query.order,

@@ -60,6 +60,7 @@ class CountdownRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_countdowns(state=query.state, after=after, limit=limit)
 
         return await listed(

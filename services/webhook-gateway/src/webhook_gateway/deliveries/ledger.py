@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from common.clock import Clock
-from common.postgres import Connection, Database
+from common.postgres import Connection, Database, Record
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 
 BY_SECONDS = timedelta(days=2)
@@ -49,6 +49,10 @@ SELECT replica, source, sum(count)::bigint AS count FROM (
     JOIN refusals AS r ON r.replica = u.replica AND r.bucket >= greatest(u.since, $1) AND r.bucket < least(u.until, $2) GROUP BY 1, 2
 ) AS sums
 GROUP BY 1, 2
+"""
+_REASONS = """
+SELECT source, reason, sum(count)::bigint AS count FROM refusals WHERE bucket >= $1 AND bucket < $2
+GROUP BY 1, 2 ORDER BY count DESC, source, reason
 """
 _SETTLED = timedelta(minutes=1)
 _REMEMBERED = timedelta(hours=1)
@@ -91,6 +95,11 @@ class Ledger:
         """Return what was received in ``[since, until)`` and what became of it."""
         async with self._database.acquire() as connection:
             return await ledger_lines(connection, since, until)
+
+    async def reasons(self, since: datetime, until: datetime) -> list[Record]:
+        """Return why requests were refused, by source, the most first; of days that retention has dropped nothing is known."""
+        async with self._database.acquire() as connection:
+            return await connection.fetch(_REASONS, since, until)
 
 
 class WatchLedger:

@@ -134,6 +134,7 @@ class DeliveryRoutes:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return self._search.select(query, after=after, limit=limit)
 
         return await listed(
@@ -183,6 +184,7 @@ class DeliveryRoutes:
         """Add up a period."""
         since, until = request.query.period(self._clock.now())
         lines = await self._ledger.lines(since, until)
+        reasons = await self._ledger.reasons(since, until)
         replicas, sources = sorted({line.replica for line in lines}), sorted({line.source for line in lines})
         return views.Ledger(
             since=since,
@@ -196,6 +198,7 @@ class DeliveryRoutes:
                 views.SourceSums(source=name, **_sums([line for line in lines if line.source == name]))
                 for name in sources
             ],
+            refused_for=[views.RefusedFor(**dict(row)) for row in reasons],
         )
 
     async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:

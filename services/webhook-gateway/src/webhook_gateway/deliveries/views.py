@@ -169,6 +169,14 @@ class SourceSums(LedgerSums):
     source: str
 
 
+class RefusedFor(BaseModel):
+    """How many requests of a source were refused for one reason."""
+
+    source: str
+    reason: str
+    count: int
+
+
 class Ledger(LedgerSums):
     """What came in during a period and what became of it. Covers what the recorder has kept and what was flushed of the counts.
 
@@ -179,6 +187,9 @@ class Ledger(LedgerSums):
     until: datetime = Field(serialization_alias="to")
     by_replica: list[ReplicaSums]
     by_source: list[SourceSums]
+    refused_for: list[RefusedFor] = Field(
+        description="why, the most first; of days whose deliveries are no longer kept only the sums are"
+    )
 
 
 class UnarrivedOrder(BaseModel):

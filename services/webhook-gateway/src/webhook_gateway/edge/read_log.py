@@ -142,6 +142,7 @@ class ReadEdgeLog:
         seen = {
             "seen-by": "nginx",
             "x-request-id": request.request_id,
+            "x-edge-request": request.edge_id,
             "method": request.method,
             "path": request.path,
             "client": request.client,

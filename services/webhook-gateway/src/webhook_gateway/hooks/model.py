@@ -22,9 +22,6 @@ ORDER_CANCELLED = "order.cancelled"
 HOOKS = frozenset({ORDER_CREATED, ORDER_CHANGED, ORDER_PAID, ORDER_RECEIVED, ORDER_DELIVERED, ORDER_CANCELLED})
 """The six hooks (docs/requirements.md#six-hooks), by the names that the rest of the suite uses."""
 
-NEED_POSITIONS = frozenset({ORDER_CREATED, ORDER_CHANGED})
-"""Hooks that mean nothing without their positions."""
-
 UNREADABLE = "unreadable"
 """Stands where a name would, when no name can be read."""
 

@@ -44,7 +44,7 @@ _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,7})(?:\.([0-9]{1,6}))?", re.ASCII)
 _SHORT = 5
 """Digits of a quantity with which nothing can be wrong: times any plain price it is less than the largest sum."""
 _USUAL_CURRENCIES = frozenset(code for code, digits in DECIMAL_DIGITS.items() if digits == 2)
-_CREATED_TEXT = re.compile(rb'"event_type"\s*:\s*"order\.created"')
+_EVENT_TEXT = re.compile(rb'"event_type"\s*:\s*("(?:[^"\\]|\\.){1,255}")')
 _ORDER_ID_TEXT = re.compile(rb'"originalOrderId"\s*:\s*("(?:[^"\\]|\\.){1,1024}"|[0-9]{1,64})')
 
 
@@ -128,13 +128,14 @@ def created_order(body: bytes) -> str | None:
     reading = read_hook(body)
     if reading.event != UNREADABLE or reading.external_id is not None:
         return reading.external_id if reading.event == ORDER_CREATED else None
-    found = _ORDER_ID_TEXT.search(body) if _CREATED_TEXT.search(body) else None
-    if found is None:
-        return None
-    try:
-        return identifier(orjson.loads(found[1]))
-    except orjson.JSONDecodeError:
-        return None
+    event, order = _said(_EVENT_TEXT, body), _said(_ORDER_ID_TEXT, body)
+    return identifier(order) if event_name(event) == ORDER_CREATED else None
+
+
+def _said(pattern: re.Pattern[bytes], body: bytes) -> Any:
+    """Return the first value that a field has in a body that is cut off; None where there is none."""
+    found = pattern.search(body)
+    return None if found is None else parse_leniently(found[1])
 
 
 def order_problems(
@@ -226,11 +227,6 @@ def number_text(value: object) -> str | None:
         return "0"
     plain = f"{number:f}"
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
-
-
-def canonical(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload in its one form. Raises ``TooDeep``."""
-    return _object(value, 0, [])
 
 
 def digest(payload: Mapping[str, Any]) -> str:

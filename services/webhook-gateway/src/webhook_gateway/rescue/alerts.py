@@ -98,7 +98,15 @@ def unreachable_alert(hook: IntakeMessage) -> Envelope:
 
 def no_longer_endangered(endangered_id: str, number: str, *, at: datetime) -> Envelope:
     """Return the end of an endangered order's problem: the customer sent the order again, and it was taken."""
-    summary = "Покупатель отправил этот заказ снова, и он принят"
+    return _arrived(endangered_id, number, "Покупатель отправил этот заказ снова, и он принят", at=at)
+
+
+def taken_late(endangered_id: str, number: str, *, at: datetime) -> Envelope:
+    """Return the end of the problem of an order that nginx gave up, and that a gateway took all the same."""
+    return _arrived(endangered_id, number, "Заказ принят: nginx не дождался ответа, но шлюз его записал", at=at)
+
+
+def _arrived(endangered_id: str, number: str, summary: str, *, at: datetime) -> Envelope:
     over = ProblemResolvedV1(
         fingerprint=endangered_fingerprint(endangered_id), summary=summary, service=SERVICE, occurred_at=at
     )

@@ -10,14 +10,17 @@ from common.service import Erase, Subject
 from webhook_gateway.rescue.letter import letter_of
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.website.basket import email_key
+from webhook_gateway.website.callers import words_of
 
 # Numbers, sums and goods stay; who it was does not. An order that nobody has saved has its number in its delivery.
-_ORDERS = """
-UPDATE endangered_orders SET customer = '{}', address = NULL, body = '', mended_body = NULL, phone = NULL, email = NULL
-WHERE (number = $1 OR phone = $2 OR email = $3 OR id IN (SELECT delivery_id FROM deliveries WHERE number = $1 AND outcome = 'refused'))
-  AND (customer <> '{}' OR body <> '' OR address IS NOT NULL)
-RETURNING id
+_THEIRS = """
+(number = $1 OR phone = $2 OR email = $3 OR id IN (SELECT delivery_id FROM deliveries WHERE number = $1 AND outcome = 'refused'))
 """
+_ORDERS = f"""
+UPDATE endangered_orders SET customer = '{{}}', address = NULL, body = '', mended_body = NULL, phone = NULL, email = NULL
+WHERE {_THEIRS} AND (customer <> '{{}}' OR body <> '' OR address IS NOT NULL)
+RETURNING id
+"""  # noqa: S608 - constants
 _REPORTS = "SELECT DISTINCT report_id::text AS id FROM endangered_report_orders WHERE endangered_id = ANY($1::uuid[])"
 _LETTER = "SELECT cause, remedy FROM endangered_reports WHERE id = $1::uuid AND state <> 'composing' FOR UPDATE"
 _REWRITE = "UPDATE endangered_reports SET body = $2 WHERE id = $1::uuid"
@@ -25,14 +28,23 @@ _ARRIVALS = """
 UPDATE website_arrivals SET phone = NULL, email = NULL
 WHERE (number = $1 OR phone = $2 OR email = $3) AND (phone IS NOT NULL OR email IS NOT NULL)
 """
-_BANS = "DELETE FROM order_bans WHERE kind = 'phone' AND value = $1"
+# Where an order was refused from and to stands with it as it came; the ban's own spelling follows from that.
+_PLACES = f"""
+SELECT phone, address, CASE status WHEN 429 THEN network END AS network FROM endangered_orders WHERE {_THEIRS}
+"""  # noqa: S608 - constants
+_BANS = """
+DELETE FROM order_bans
+WHERE kind = 'phone' AND value = ANY ($1::text[]) OR kind = 'address' AND value = ANY ($2::text[])
+   OR CASE kind WHEN 'ip' THEN value::inet <<= ANY ($3::text[]::inet[]) END
+"""
 
 
 def erasures(store: EndangeredStore) -> Mapping[str, Erase]:
     """Return the places by kind.
 
     A report that was mailed is written anew of what is left of its orders, and counts as one more place; the mail itself is beyond
-    reach. A ban goes, which lifts nothing: it is noted again if it is still in force.
+    reach. A ban of a phone, address or network goes, which lifts nothing: it is noted again if it is still in force. Bans go first,
+    because the orders say whose they are.
     """
 
     async def _endangered(connection: Connection, subject: Subject) -> int:
@@ -47,7 +59,7 @@ def erasures(store: EndangeredStore) -> Mapping[str, Erase]:
                 found += 1
         return found
 
-    return {"endangered_orders": _endangered, "website_arrivals": _arrivals, "order_bans": _bans}
+    return {"order_bans": _bans, "endangered_orders": _endangered, "website_arrivals": _arrivals}
 
 
 async def _arrivals(connection: Connection, subject: Subject) -> int:
@@ -55,7 +67,12 @@ async def _arrivals(connection: Connection, subject: Subject) -> int:
 
 
 async def _bans(connection: Connection, subject: Subject) -> int:
-    return 0 if subject.phone is None else _count(await connection.execute(_BANS, _said(subject)[1]))
+    number, phone, email = _said(subject)
+    orders = await connection.fetch(_PLACES, number, phone, email)
+    phones = {phone, *(row["phone"] for row in orders)} - {None}
+    addresses = {words_of(row["address"]) for row in orders} - {None}
+    networks = {row["network"] for row in orders} - {None}
+    return _count(await connection.execute(_BANS, list(phones), list(addresses), list(networks)))
 
 
 def _said(subject: Subject) -> tuple[str | None, str | None, str | None]:

@@ -171,6 +171,7 @@ class RescueRoutes:
             raise InvalidInput("id is no UUID")
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_endangered(query, only=only, after=after, limit=limit)
 
         return await listed(self._search.database, query, select, key={"received_at": datetime, "id": str}, item=_shown)

@@ -128,6 +128,7 @@ class BanRoutes:
         keys = None if not asked else [self._key(kind, _counted(kind, text)) for kind, text in asked]
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
             return select_bans(kind=query.kind, keys=keys, after=after, limit=limit)
 
         return await listed(

@@ -37,7 +37,7 @@ class WebsiteMetrics:
             ["reason"],
             registry=registry,
         )
-        for outcome in ("passed", "repeated", "limited", "reused", "failed_open", "manager"):
+        for outcome in ("passed", "repeated", "limited", "reused", "failed_open"):
             self._limits.labels(outcome)
         for kind in ("phone", "address", "ip"):
             self._limited.labels(kind)

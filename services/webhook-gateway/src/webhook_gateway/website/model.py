@@ -44,7 +44,7 @@ class Admission:
     ``failed_open``: nobody could be asked, so it passed. ``reused``: another order came under this name before.
     """
 
-    outcome: Literal["passed", "repeated", "limited", "reused", "failed_open", "manager"]
+    outcome: Literal["passed", "repeated", "limited", "reused", "failed_open"]
     by: tuple[str, ...] = ()
     retry_after: int = 0
 
