@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from common.telemetry.logged_errors import LOGGED_ERRORS
 from suite_local.catalogue import SERVICES
 
 _SUFFIXES = {
@@ -67,7 +68,8 @@ def series(repository: Path) -> set[str]:
         for service in SERVICES
         for name, metric in _surface(repository, service.package)["metrics"].items()
     ]
-    return {name + suffix for name, kind in metrics for suffix in _SUFFIXES.get(kind, ())}
+    collected = {sample.name for metric in LOGGED_ERRORS.collect() for sample in metric.samples}
+    return collected | {name + suffix for name, kind in metrics for suffix in _SUFFIXES.get(kind, ())}
 
 
 def _surface(repository: Path, package: str) -> dict[str, Any]:

@@ -245,3 +245,22 @@ async def test_a_timer_that_is_skipped_is_not_tried_again(
     await events_of(api, number, "refund_request", ["done", "skipped", "done"])
     assert not await unanswered(api, number)
     assert await api.all("/admin/v1/workflows?state=crashed") == []
+
+
+async def test_another_hook_of_the_same_second_does_not_end_what_a_bug_failed(
+    start: Any, gateway: Any, database: Any, bug_in: Callable[..., Bug]
+) -> None:
+    bug = bug_in("order_life", lambda event: b"ring once" in event.payload)
+    api = await start()
+    goods = [gateway.position("a")]
+    number = gateway.number("X")
+    await gateway.send(gateway.hook("X", "order.created", minute=1, positions=goods))
+    await gateway.send(gateway.hook("X", "order.changed", minute=2, positions=goods, comment="ring once"))
+    await events_of(api, number, "order_life", ["done", "failed"])
+    await gateway.send(gateway.hook("X", "order.changed", minute=2, positions=goods, shipmentMethod="by_courier"))
+    workflow = await events_of(api, number, "order_life", ["done", "failed", "done"])
+    bug.mended = True
+    assert (await api.call("POST", f"/admin/v1/workflows/{workflow}/retry", {"reason": "the bug is mended"}))[0] == 200
+    await events_of(api, number, "order_life", ["done", "done", "done"])
+    order = await api.order(number)
+    assert (order["comment"], order["shipment_method"]) == ("ring once", "by_courier")

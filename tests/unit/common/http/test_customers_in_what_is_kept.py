@@ -41,6 +41,7 @@ def test_an_erased_body_keeps_goods_sums_and_shape() -> None:
     assert orjson.loads(erase_body(body)) == {"event_type": "order.created", "payload": BLANK}
     assert erase_body(b'{"payload": {"customer": ') == b""
     assert erase_body(erase_body(body)) == erase_body(body)
+    assert erase_body(b"\xef\xbb\xbf" + body) == erase_body(body)
 
 
 @pytest.mark.parametrize(

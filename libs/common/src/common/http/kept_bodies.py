@@ -11,6 +11,7 @@ import orjson
 from common.reading.customers import mentions, without_customer
 from common.telemetry.masking import MASK, scrub_text
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ERASED_ATTRIBUTES = ("requestheaders", "answerbody")
 
 
@@ -44,7 +45,7 @@ def mask_message(value: Any) -> Any:
 def erase_body(raw: bytes) -> bytes:
     """Return a body without its customer, phones and mails in other texts masked; nothing of what is no JSON. The rest is as it was."""
     try:
-        document = orjson.loads(raw)
+        document = orjson.loads(raw.removeprefix(_BYTE_ORDER_MARK))  # as the readers of bodies do
     except orjson.JSONDecodeError:
         return b""
     return orjson.dumps(_erased(document))

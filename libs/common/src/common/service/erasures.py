@@ -13,7 +13,7 @@ from common.http import ADMIN, AdminChange, Answer, Change, Changes, Request, Ro
 from common.postgres import Connection
 from common.telemetry import mask_contact
 
-_FEWEST_DIGITS = 7  # fewer would be found in everybody's data
+_FEWEST_DIGITS = 10  # a whole number: fewer are the end of strangers' numbers, too
 _NO_DIGIT = re.compile(r"\D+", re.ASCII)
 
 

@@ -19,6 +19,7 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from common.telemetry.logged_errors import LOGGED_ERRORS
 from common.telemetry.masking import scrub_item
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -117,6 +118,7 @@ def configure_logs(*, level: str, static: dict[str, str]) -> None:
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        LOGGED_ERRORS,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         _AddStatic(static),
         add_context,

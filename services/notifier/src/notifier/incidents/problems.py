@@ -20,6 +20,7 @@ from notifier.routing.model import Chosen, Labels, Routes, fits
 from notifier.silences.model import Inhibition, why_muted
 
 NO_ROUTE = "no route matches"
+_OF_OTHERS = frozenset({"problem.alert", "problem.sentry"})
 _LAST = 2**31  # the end of a problem comes after everything else that is notified of it
 
 
@@ -346,7 +347,11 @@ class Problems:
         return incident_buttons(incident_id, recipe=recipe_of(fact), words=self._words)
 
     def _people(self, fact: ProblemFact) -> tuple[Person, ...]:
-        tagged = (person for name in fact.responsible for person in self._directory.tagged(name))
+        """Return whom to tag: whoever the report names; of other systems' alerts, which name nobody, the owners of the service."""
+        tagged = [person for name in fact.responsible for person in self._directory.tagged(name)]
+        if not fact.responsible and fact.kind in _OF_OTHERS:
+            owners = self._directory.owners_of(source=fact.source, service=fact.service)
+            tagged = [person for person in map(self._directory.person, owners) if person is not None]
         return tuple(dict.fromkeys(tagged))
 
 

@@ -201,7 +201,7 @@ class Outcome:
     ``effect`` is what the handler of this kind writes, ``messages`` go to the outbox, ``appends`` are events for other workflows (which
     are made where they do not exist), ``steps`` are logged after the commit. ``wake_at`` runs the workflow again at that moment, with no
     event, unless a new event comes first. ``superseded`` are failed events whose place an event of this claim has taken: sequence number
-    of the failed one → that of the other.
+    of the failed one → that of the other; ``superseded_if_unreadable`` those that give their place away only if nobody could read them.
     """
 
     claim: Claim
@@ -214,6 +214,7 @@ class Outcome:
     appends: Sequence[NewEvent] = ()
     steps: Sequence[StepLog] = ()
     superseded: Mapping[int, int] = field(default_factory=dict)
+    superseded_if_unreadable: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def cursor(self) -> int:

@@ -22,8 +22,8 @@ _SUPERSEDE = """
 WITH over AS (
     UPDATE set_aside_event AS a
        SET state = 5, ended_at = now(), ended_by = $4, ended_why = 'another event took its place', replaced_by = g.good
-      FROM unnest($1::bigint[], $2::integer[], $3::integer[], $5::smallint[]) AS g (id, seq, good, state)
-     WHERE a.workflow_id = g.id AND a.seq = g.seq AND a.state = 3
+      FROM unnest($1::bigint[], $2::integer[], $3::integer[], $5::smallint[], $6::boolean[]) AS g (id, seq, good, state, certain)
+     WHERE a.workflow_id = g.id AND a.seq = g.seq AND a.state = 3 AND (g.certain OR a.code = 'unreadable_hook')
     RETURNING a.workflow_id AS id, g.state
 )
 UPDATE workflow AS w
@@ -78,13 +78,14 @@ async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now:
     if not touched:
         return
     over = [
-        (item.claim.workflow_id, seq, good, int(item.state))
+        (item.claim.workflow_id, seq, good, int(item.state), certain)
         for item in touched
-        for seq, good in item.superseded.items()
+        for places, certain in ((item.superseded, True), (item.superseded_if_unreadable, False))
+        for seq, good in places.items()
     ]
     if over:
-        ids, failed, good, states = map(list, zip(*over, strict=True))
-        rows = await connection.fetch(_SUPERSEDE, ids, failed, good, SERVICE, states)
+        ids, failed, good, states, certain = map(list, zip(*over, strict=True))
+        rows = await connection.fetch(_SUPERSEDE, ids, failed, good, SERVICE, states, certain)
         traces = {item.claim.workflow_id: item.claim.traceparent for item in touched}
         for row in rows:
             await let_go_on(connection, row, actor="a good event", now=now, traceparent=traces[row["id"]], run=False)

@@ -29,8 +29,10 @@ WHERE w.order_number = ANY($1::text[])
 """
 # Nothing is left to carry out; whatever comes later runs the workflow again.
 _END = """
-WITH ended AS (DELETE FROM parked_order WHERE workflow_id = $1), idle AS (DELETE FROM workflow_ready WHERE workflow_id = $1)
-UPDATE workflow SET state = 3, revision = revision + 1, updated_at = now() WHERE id = $1
+WITH ended AS (DELETE FROM parked_order WHERE workflow_id = $1 RETURNING alerted_at),
+     idle AS (DELETE FROM workflow_ready WHERE workflow_id = $1),
+     over AS (UPDATE workflow SET state = 3, revision = revision + 1, updated_at = now() WHERE id = $1)
+SELECT alerted_at FROM ended
 """
 
 
@@ -110,7 +112,8 @@ async def _give_up(change: Change, number: str, *, clock: Clock) -> BulkDone:
         raise Conflict(f"order {number} has failed events: one may be its order.created; mend or skip them first")
     if parked["done_seq"] < parked["last_seq"]:
         raise Conflict(f"order {number} has events that are not carried out: one may be its order.created")
-    await connection.execute(_END, parked["id"])
+    # As it is when it ends: the alert may have been raised since it was read.
+    alerted_at = await connection.fetchval(_END, parked["id"])
     entry = timeline_entry(
         number,
         "parked_order.given_up",
@@ -121,7 +124,7 @@ async def _give_up(change: Change, number: str, *, clock: Clock) -> BulkDone:
         details={"reason": scrub_text(change.reason)},
     )
     await add_to_timeline(connection, [entry])
-    if parked["alerted_at"] is not None:
+    if alerted_at is not None:
         over = problem_over(
             never_created_fingerprint(number),
             "it will never be created",

@@ -10,7 +10,7 @@ same events is the same, and only the holder of the fence can write it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -147,7 +147,8 @@ class OrderLife:
             folded = _fold_first(claim, past)
         else:
             folded = _refold(claim, stored, past)
-        return replace(self._outcome(claim, stored, folded), superseded=_superseded(claim))
+        outcome, places = self._outcome(claim, stored, folded), _places(claim, _takes_place)
+        return replace(outcome, superseded=places, superseded_if_unreadable=_places(claim, _has_the_time))
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write orders and goods; note who is parked and who is no longer."""
@@ -290,25 +291,25 @@ def _read_with(
     return facts[: len(past)], facts[len(past) :]
 
 
-def _superseded(claim: Claim) -> dict[int, int]:
+def _places(claim: Claim, takes: Callable[[WorkflowEvent, WorkflowEvent], bool]) -> dict[int, int]:
     """Return the failed events whose place an event of this claim takes, with that one."""
-    return {failed.seq: good.seq for failed in claim.failed for good in claim.events if _takes_place(good, failed)}
+    return {failed.seq: good.seq for failed in claim.failed for good in claim.events if takes(good, failed)}
 
 
 def _takes_place(good: WorkflowEvent, failed: WorkflowEvent) -> bool:
-    """Whether an event is the same hook again: ``created`` comes once an order; the others name the same time, or the same delivery.
-
-    Two hooks of one second may say different things: with the time alone, only what cannot be read gives its place away.
-    """
+    """Whether an event is the same hook again: ``created`` comes once an order; others are sent again, or say the same at the same time."""
+    said, before = good.attributes, failed.attributes
     if good.type != failed.type:
         return False
-    said, before = good.attributes, failed.attributes
-    if said.get("replay_of") is not None and said["replay_of"] == before.get("delivery_id"):
-        return True
-    same_time = said.get("sent_at") is not None and said["sent_at"] == before.get("sent_at")
+    replayed = said.get("replay_of") is not None and said["replay_of"] == before.get("delivery_id")
     same = said.get("digest") is not None and said["digest"] == before.get("digest")
-    unreadable = same_time and not same and isinstance(read_facts([failed])[0], UnreadableHook)
-    return good.type == HookType.CREATED or (same_time and (same or unreadable))
+    return good.type == HookType.CREATED or replayed or (same and _has_the_time(good, failed))
+
+
+def _has_the_time(good: WorkflowEvent, failed: WorkflowEvent) -> bool:
+    """Whether both are of one moment. Two hooks of one second may say different things: what could be read keeps its place."""
+    said = good.attributes.get("sent_at")
+    return good.type == failed.type and said is not None and said == failed.attributes.get("sent_at")
 
 
 def _without_history(new: Sequence[OrderFact] | Exception, stored: StoredOrder | None) -> list[OrderFact] | Exception:

@@ -51,13 +51,15 @@ async def end_when_decided(connection: Connection, delivery_id: uuid.UUID, *, no
     if found is None:
         return
     source, number, reason = found["source"], found["number"], found["reason"]
+    fingerprint = _fingerprint(source, number, reason)
+    # Of two people who decide about the last two at once the second one sees what the first has decided.
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", fingerprint)
     if number is not None:
         waits = await connection.fetchval(_OF_ORDER, number)
     else:
         waits = await connection.fetchval(_OF_REASON, source, _kind_of(reason))
     if waits:
         return
-    fingerprint = _fingerprint(source, number, reason)
     over = ProblemResolvedV1(
         fingerprint=fingerprint, summary="Решение о хуке в карантине принято", service=SERVICE, occurred_at=now
     )
