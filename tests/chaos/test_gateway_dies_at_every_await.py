@@ -61,6 +61,7 @@ REFUSED = {
     "webhook_gateway.hooks.routes HookRoutes.take: self.misplaced": "there is no such source",
     "webhook_gateway.hooks.routes HookRoutes._judge: self._refuse_unproven": "the head proves nothing",
     "webhook_gateway.hooks.routes HookRoutes._judge: self._refuse_unproven #2": "the signature proves nothing",
+    "webhook_gateway.hooks.routes HookRoutes._judge: self._note_refused": "a signed body that is not whole",
 }
 TABLE = {
     **ALWAYS,

@@ -198,7 +198,10 @@ async def test_a_cancelled_paid_order_asks_for_its_money_and_is_shown_as_refunde
         gateway.hook("R1", "order.cancelled", minute=3, cancellation={"slug": "store_closed", "description": "shut"}),
     )
     order = await reached(api, number, "cancelled")
-    assert order["cancellation"] == {"slug": "store_closed", "description": "shut"}
+    assert order["cancellation"] == {
+        "slug": "store_closed",
+        "description": "***",
+    }  # a viewer's: it may name the customer
     wanted = (await listener.gather("refunds.wanted", 1))[0]
     assert wanted.data == {
         "order_number": number,
