@@ -139,6 +139,7 @@ async def is_quarantined(client: Client, field: str, **payload: Any) -> None:
 
 async def test_real_inputs_end_with_the_right_value_or_with_a_person(client: Client) -> None:
     """All at once: each is an order of its own."""
+    before = await client.get("orchestrator", "/admin/v1/workflows", state="crashed")  # other tests share the suite
     await asyncio.gather(
         *(each_currency(client, written, "RUB") for written in ("RUR", "810", 643, "руб.", "rub")),
         each_currency(client, "HKD", "HKD"),
@@ -157,7 +158,7 @@ async def test_real_inputs_end_with_the_right_value_or_with_a_person(client: Cli
         is_quarantined(client, "positions", positions=[]),
     )
     page = await client.get("orchestrator", "/admin/v1/workflows", state="crashed")
-    assert page["items"] == []
+    assert {item["id"] for item in page["items"]} <= {item["id"] for item in before["items"]}
 
 
 async def test_a_website_order_that_cannot_be_read_is_refused_at_once(client: Client) -> None:
