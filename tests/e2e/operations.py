@@ -87,6 +87,10 @@ class Operator:
         page = await self.client.get("sandbox", "/sandbox/tracker/issues", role=None)
         return [item for item in page["items"] if number in json.dumps(item, ensure_ascii=False)]
 
+    async def ticket_is(self, number: str, status: str) -> bool:
+        """Whether there is one ticket about an order, in this status."""
+        return [item["status"]["key"] for item in await self.issues(number)] == [status]
+
     async def story(self, number: str) -> list[str]:
         """The kinds of lines in the order's timeline."""
         page = await self.client.get(ORCHESTRATOR, f"/admin/v1/orders/{number}/timeline", limit=200)
