@@ -20,7 +20,7 @@ from tests.support.processes import Program
 
 MakeEdge = Callable[..., AbstractAsyncContextManager[Any]]
 MakeDatabase = Callable[[str], Awaitable[str]]
-_LINK = re.compile(r'href="([^"]+)"|<(https?://[^|>]+)\||(https?://[^\s<>"|]+)')
+_LINK = re.compile(r'href="(http[^"]+)"|<(https?://[^|>]+)\||(https?://[^\s<>"|]+)')
 
 
 @dataclass

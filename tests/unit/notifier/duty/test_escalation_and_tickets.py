@@ -194,7 +194,7 @@ def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> N
 
 def test_a_wrong_directory_is_refused_with_one_line_and_none_of_its_values() -> None:
     person = '{"id": "oleg", "name": "Oleg", "telegram": 1, "phone": "secret"}'
-    with pytest.raises(ConfigurationError, match=r"^the people file p is wrong at people\.0\.phone: ") as error:
+    with pytest.raises(ConfigurationError, match=r"^the people file p is malformed at people\.0\.phone: ") as error:
         read_people(f'{{"people": [{person}]}}', name="p")
     assert "secret" not in error.value.detail
     for text, message in (

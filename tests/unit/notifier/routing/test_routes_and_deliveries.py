@@ -75,9 +75,9 @@ def a_file(**changes: Any) -> str:
     [
         (
             "{",
-            "the routes file f is wrong at the document: Invalid JSON: EOF while parsing an object at line 1 column 1",
+            "the routes file f is not JSON: unexpected end of data: line 1 column 2 (char 1)",
         ),
-        (a_file(extra=1), "the routes file f is wrong at extra: Extra inputs are not permitted"),
+        (a_file(extra=1), "the routes file f is malformed at extra: Extra inputs are not permitted"),
         (a_file(routes=[{"name": "r", "to": ["b"]}]), "the routes file f: route 'r' goes to 'b', which is not defined"),
         (
             a_file(routes=[{"name": "r", "to": ["@x"]}]),
@@ -99,7 +99,7 @@ def a_file(**changes: Any) -> str:
         (
             a_file(routes=[{"name": "r", "match": {"colour": ["red"]}, "to": ["a"]}]),
             (
-                "the routes file f is wrong at routes.0.match.colour.[key]: Input should be 'environment', 'kind', "
+                "the routes file f is malformed at routes.0.match.colour.[key]: Input should be 'environment', 'kind', "
                 "'severity', 'source', 'store_id', 'zone', 'service', 'alert', 'order_number' or 'fingerprint'"
             ),
         ),

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, model_validator
 
 from common.clock import Clock, SystemClock
+from common.contracts.files import read_json_file
 from common.errors import ConfigurationError
 from common.http.fields import Moment
 
@@ -93,6 +93,9 @@ class _File(BaseModel):
     tokens: list[_Entry]
 
 
+_FILE = TypeAdapter(_File)
+
+
 class TokenBook:
     """The tokens that a service accepts. Holds digests only; comparing takes the same time whichever entry fits."""
 
@@ -123,14 +126,7 @@ class TokenBook:
         anything with it, and whoever sends it is a stranger. Raises ``ConfigurationError``, which has no token in it, on
         anything else, and goes on with the tokens of before.
         """
-        try:
-            entries = _File.model_validate(orjson.loads(raw)).tokens
-        except orjson.JSONDecodeError:
-            raise ConfigurationError("is not JSON") from None
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the document"
-            raise ConfigurationError(f"is malformed at {place}: {first['msg']}") from None
+        entries = read_json_file(_FILE, raw).tokens
         if not entries:
             raise ConfigurationError("holds no token")
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
+from common.contracts.files import read_json_file
 from common.errors import ConfigurationError
 from notifier.people.model import Directory, Person, Role
 
@@ -47,14 +48,15 @@ class _File(PeopleFields):
     people: list[_Person]
 
 
+_FILE = TypeAdapter(_File)
+
+
 def read_people(text: str | bytes, *, name: str) -> Directory:
     """Return the directory. ``name`` is what the file is called in the message of a ``ConfigurationError``, which holds no value of it."""
     try:
-        file = _File.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
-        raise ConfigurationError(f"the people file {name} is wrong at {place}: {first['msg']}") from None
+        file = read_json_file(_FILE, text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the people file {name} {error.detail}") from None
     try:
         return directory_of(file.people, file)
     except ValueError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from common.contracts.files import read_json_file
 from common.errors import ConfigurationError
 from notifier.messages.channels import CHANNELS
 from notifier.routing.model import Destination, Route, Routes
@@ -63,6 +64,9 @@ class RoutesFile(_Strict):
     inhibit: list[InhibitionRule] = Field(default_factory=list)
 
 
+_FILE = TypeAdapter(RoutesFile)
+
+
 def frozen(match: Mapping[Label, list[str]]) -> dict[str, tuple[str, ...]]:
     """Return what a file or a request says of traits as the domain has it."""
     return {label: tuple(patterns) for label, patterns in match.items()}
@@ -71,11 +75,9 @@ def frozen(match: Mapping[Label, list[str]]) -> dict[str, tuple[str, ...]]:
 def read_file(text: str | bytes, *, name: str) -> RoutesFile:
     """Parse the file. ``name`` is what it is called in the message of a ``ConfigurationError``."""
     try:
-        return RoutesFile.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the document"
-        raise ConfigurationError(f"the routes file {name} is wrong at {place}: {first['msg']}") from None
+        return read_json_file(_FILE, text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the routes file {name} {error.detail}") from None
 
 
 def read_routes(text: str | bytes, *, name: str) -> Routes:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
+from common.contracts.files import read_json_file
 from common.errors import ConfigurationError
 from common.money import exponent
 from webhook_gateway.countdowns.model import ANSWER_WITHIN_S, REPEATS_S, Schedule
@@ -69,14 +69,7 @@ class Sources(Mapping[str, Source]):
 
         Raises ``ConfigurationError``, with no secret in it, on anything that is not sound, and goes on with the sources of before.
         """
-        try:
-            entries = _FILE.validate_python(orjson.loads(raw))
-        except orjson.JSONDecodeError:
-            raise ConfigurationError("is not JSON") from None
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the document"
-            raise ConfigurationError(f"is malformed at {place}: {first['msg']}") from None
+        entries = read_json_file(_FILE, raw)
         if not entries:
             raise ConfigurationError("names no source")
         self._sources = {name: _source(name, entry) for name, entry in entries.items()}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from common.contracts.files import read_json_file
 from common.currencies import currency_code
 from common.errors import ConfigurationError
 from common.http import Principal
@@ -70,14 +70,7 @@ class Sites:
         It is ``{"website:kz": {"currency", "limit_by", "forwarders", "tokens": {"name of a token": {"limit_by", "forwarders"}}}}``.
         Raises ``ConfigurationError`` on anything else, and goes on with the sites of before.
         """
-        try:
-            entries = _FILE.validate_python(orjson.loads(raw))
-        except orjson.JSONDecodeError:
-            raise ConfigurationError("is not JSON") from None
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            place = ".".join(map(str, first["loc"])) or "the document"
-            raise ConfigurationError(f"is malformed at {place}: {first['msg']}") from None
+        entries = read_json_file(_FILE, raw)
         sites: dict[str, Site] = {}
         tokens: dict[tuple[str, str], Site] = {}
         for source, entry in entries.items():

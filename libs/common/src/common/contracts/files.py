@@ -1,0 +1,27 @@
+"""Files of JSON that people write: read whole against a model, or refused with one line that quotes nothing of them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from common.contracts.validation import validation_faults
+from common.errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+def read_json_file(model: TypeAdapter[T], content: bytes | str) -> T:
+    """Return what a file says.
+
+    Raises ``ConfigurationError`` whose detail goes on after the file's name ("is malformed at tokens.0.role: Field required").
+    """
+    try:
+        return model.validate_python(orjson.loads(content))
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError(f"is not JSON: {error}") from None
+    except ValidationError as error:
+        first = validation_faults(error)[0]
+        raise ConfigurationError(f"is malformed at {first.field or 'the document'}: {first.message}") from None
