@@ -209,9 +209,9 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a source",
         call=True,
-        ru="Хуки источника перестали приниматься: вероятно, сменили токен. Позвоните дежурному сразу: "
+        ru="Хуки источника перестали приниматься: сменили токен (401, 403), или тело слишком велико (413). Позвоните дежурному сразу: "
         "маркетплейс отменит заказы.",
-        en="A source's hooks are refused: its token was probably changed. Call at once: the "
+        en="A source's hooks are refused: its token was changed (401, 403), or the body is too large (413). Call at once: the "
         "marketplace will cancel the orders.",
     ),
     "problem.website_order.endangered": Kind(

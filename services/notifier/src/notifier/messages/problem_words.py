@@ -43,8 +43,8 @@ SUMMARIES: Mapping[str, Said] = {
         "en": "The time in hooks of {source} cannot be read ({timestamp}): they are taken in the order in which they come"
     },
     "problem.source.refused": {
-        "en": "{source} was refused with {status}, and was accepted before: its token was probably changed on one side. The "
-        "marketplace repeats seven times and cancels the orders"
+        "en": "{source} was refused with {status}, and was accepted before: with 401 or 403 its token was probably changed on one "
+        "side, with 413 or 408 the body is too large or did not come whole. The marketplace repeats seven times and cancels the orders"
     },
 }
 INSTRUCTIONS: Mapping[str, Said] = {

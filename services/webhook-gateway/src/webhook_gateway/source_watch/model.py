@@ -23,7 +23,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A request of a source that was answered 401 or 403. ``source`` is the one of its address, None where that names none."""
+    """A request of a source that was answered 401 or 403, or a signed one that did not come whole.
+
+    ``source`` is the one of its address, None where that names none.
+    """
 
     source: str | None
     status: int
