@@ -61,6 +61,7 @@ WHERE d.lane = h.lane AND d.subject = h.subject AND d.sequence < h.sequence AND 
 """
 # Report and end of one problem may be taken in at the same moment; whichever comes second must see the first.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(fingerprint, 7)) FROM unnest($1::text[]) AS one (fingerprint)"
+# What has become critical is looked at again for a ticket.
 _REPORT = """
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[],
@@ -87,6 +88,7 @@ WITH new AS (
         last_seen_at = greatest(i.last_seen_at, excluded.last_seen_at),
         kind = excluded.kind,
         severity = CASE WHEN excluded.severity = 'critical' OR i.severity = 'info' THEN excluded.severity ELSE i.severity END,
+        followed_up_kind = CASE WHEN excluded.severity <> 'critical' OR i.severity = 'critical' THEN i.followed_up_kind END,
         summary = excluded.summary,
         details = excluded.details,
         version = i.version + 1
