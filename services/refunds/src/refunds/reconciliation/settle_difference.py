@@ -109,7 +109,7 @@ class SettleDifference:
         change: Change,
         difference_id: int,
         *,
-        expected_version: int,
+        expected_version: int | None,
         order_number: str | None,
         asked: Asked | None,
     ) -> Settling:
@@ -144,7 +144,7 @@ class SettleDifference:
         await self._record(change, "difference.adopt", before, after)
         return Settling(before, after, refund)
 
-    async def acknowledge(self, change: Change, difference_id: int, *, expected_version: int) -> Settling:
+    async def acknowledge(self, change: Change, difference_id: int, *, expected_version: int | None) -> Settling:
         """Note that people have settled it: its incident ends, and it is told no more as long as it is the same."""
         store = self._transactions.store_on(change.connection, count=change.after_commit)
         before = await self._locked(store, difference_id, expected_version=expected_version)
@@ -157,13 +157,13 @@ class SettleDifference:
         await self._record(change, "difference.acknowledge", before, after)
         return Settling(before, after, None)
 
-    async def _locked(self, store: RefundStore, difference_id: int, *, expected_version: int) -> StoredDifference:
+    async def _locked(self, store: RefundStore, difference_id: int, *, expected_version: int | None) -> StoredDifference:
         found = await lock_difference(store.connection, difference_id)
         if found is None:
             raise UnknownDifference(f"there is no difference {difference_id}")
         if found.over_at is not None:
             raise DifferenceSettled(f"difference {difference_id} is over")
-        if found.version != expected_version:
+        if expected_version not in {None, found.version}:
             raise VersionMismatch(f"difference {difference_id} is at version {found.version}, not {expected_version}")
         return found
 

@@ -90,9 +90,9 @@ class CheckAnswer(BaseModel):
 
 
 class AcknowledgeBody(AdminChange):
-    """Why, and which version of the difference was looked at."""
+    """Why; `expected_version` refuses when the difference is at another one."""
 
-    expected_version: _Version
+    expected_version: _Version | None = None
 
 
 class AdoptBody(AcknowledgeBody):
