@@ -243,6 +243,16 @@ async def test_neither_an_absent_store_nor_a_wait_ever_sets_an_event_aside(engin
     assert (await engine.aside(), await engine.state("A")) == ([], (WorkflowState.RUNNING, 0, 2))
 
 
+async def test_what_is_put_off_is_suspected_no_longer(engine: Engine) -> None:
+    await engine.feed("A", "1")
+    await engine.feed("B", "1")
+    assert len(await engine.claim("dies", lease=-1)) == 2
+    await engine.store.release_expired()
+    worker = engine.worker(Recorder(lambda _claim: RetryLater("not yet", seconds=0)))
+    assert [await worker.work_once() for _ in range(2)] == [1, 1], "a suspect is carried out alone"
+    assert len(await engine.claim()) == 2
+
+
 async def test_the_event_of_which_workers_die_is_set_aside_and_kills_no_more(engine: Engine) -> None:
     await engine.feed("A", "1", "2")
     for _ in range(LIMITS.max_attempts):

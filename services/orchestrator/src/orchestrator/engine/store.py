@@ -122,7 +122,8 @@ WITH result AS (
 ), retried AS (
     UPDATE workflow_ready AS q
        SET owner = NULL, lease_until = NULL, ready_at = now() + make_interval(secs => n.retry_in), lane = workflow_lane(n.kind),
-           attempts = q.attempts + CASE WHEN n.counted THEN 1 ELSE 0 END
+           attempts = q.attempts + CASE WHEN n.counted THEN 1 ELSE 0 END,
+           suspect = q.suspect AND n.counted -- what is put off was carried out so far, and its worker lives
       FROM noted AS n WHERE q.workflow_id = n.id AND n.retry_in IS NOT NULL
 ), crashed AS (
     DELETE FROM workflow_ready AS q USING noted AS n WHERE q.workflow_id = n.id AND n.retry_in IS NULL
