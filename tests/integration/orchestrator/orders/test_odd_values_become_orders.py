@@ -84,9 +84,11 @@ async def test_the_last_hooks_change_the_address_and_leave_the_goods(
         "positions": [],
         "currency": "KZT",
         "address": "Арбат, 7",
+        "comment": "у двери",
         "customer": {"phone": "+79161234567"},
     }
     await gateway.send(gateway.hook("H1", event, minute=2, **said))
     order = await became(api, gateway.number("H1"), event.removeprefix("order."))
+    assert order["comment"] == "у двери"
     assert (order["address"]["text"], order["customer"]["phone"]) == ("Арбат, 7", "+79161234567")
     assert ([item["id"] for item in order["positions"]], order["incidents"]) == (["a"], [])

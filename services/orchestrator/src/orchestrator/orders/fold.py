@@ -232,7 +232,6 @@ def _shipped(state: OrderState, moment: datetime) -> OrderState:
 
 _CONTENT = (
     "store_id",
-    "comment",
     "shipment_method",
     "replacement_policy",
     "payment_method",
@@ -242,10 +241,10 @@ _TOTALS = ("total_price", "total_discount_price")
 
 
 def _with_people(state: OrderState, fact: OrderFact) -> OrderState:
-    """The state with what the event says about the customer, the address and the time of delivery."""
-    given: dict[str, Any] = {}
-    if fact.delivery_window is not None:
-        given["delivery_window"] = fact.delivery_window
+    """The state with what the event says about the customer, the address, the time of delivery, and in words."""
+    given: dict[str, Any] = {
+        name: value for name in ("comment", "delivery_window") if (value := getattr(fact, name)) is not None
+    }
     if fact.customer is not None:
         given["customer"] = fact.customer if state.customer is None else state.customer.updated(fact.customer)
     if fact.address is not None:

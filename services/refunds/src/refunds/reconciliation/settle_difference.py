@@ -157,7 +157,9 @@ class SettleDifference:
         await self._record(change, "difference.acknowledge", before, after)
         return Settling(before, after, None)
 
-    async def _locked(self, store: RefundStore, difference_id: int, *, expected_version: int | None) -> StoredDifference:
+    async def _locked(
+        self, store: RefundStore, difference_id: int, *, expected_version: int | None
+    ) -> StoredDifference:
         found = await lock_difference(store.connection, difference_id)
         if found is None:
             raise UnknownDifference(f"there is no difference {difference_id}")
