@@ -50,7 +50,7 @@ class RunningSuite:
         """Every structured log line of a program."""
         lines: list[dict[str, Any]] = []
         for path in sorted((self.directory / "logs").glob(f"{program}*.log*")):
-            text = path.read_text(errors="replace")
+            text = path.read_text(errors="replace").rpartition("\n")[0]  # the last line may be half written
             lines += [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         return lines
 
