@@ -108,7 +108,7 @@ class ChangeTicket:
         ticket = await tickets.ticket(key)
         before, after = ticket["development_ticket"], development_ticket
         await tickets.develop(ticket["id"], after)
-        text = f"{after}: {scrub_text(change.reason)}"
+        text = f"{after}: {change.reason}"
         comment = TicketComment(ticket_id=ticket["id"], author=change.principal.name, text=text)
         await tickets.comment(comment, link=after)
         await change.record("ticket.link", f"ticket:{ticket['id']}", before=before, after=after)

@@ -8,7 +8,6 @@ from typing import Any
 from common.errors import Conflict, NotFound
 from common.http import Change
 from common.postgres import Connection
-from common.telemetry import scrub_text
 from notifier.incidents.defects import cause_from, cause_of
 from notifier.incidents.model import ProblemFact
 from notifier.routing.model import literal
@@ -50,7 +49,7 @@ class DefectStore:
     ) -> DefectView:
         """Keep one, audited."""
         kept = {str(label): list(patterns) for label, patterns in match.items()}
-        reason = scrub_text(change.reason)
+        reason = change.reason
         row = await self._connection.fetchrow(
             _ADD, kept, cause, development_ticket, made, reason, change.principal.name
         )

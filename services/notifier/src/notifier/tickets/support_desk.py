@@ -89,7 +89,7 @@ class SupportDesk:
         people = [person for person in (duty.on_duty, duty.previous) if person is not None]
         named = [person for person in map(self._directory.person, people) if person is not None]
         names = ", ".join(person.shown for person in named) or self._words["roster.nobody"]
-        reason = shorten(one_line(scrub_text(change.reason)), _LONGEST_REASON)
+        reason = shorten(one_line(change.reason), _LONGEST_REASON)
         fact = ProblemFact(
             kind=SUMMONS,
             severity="critical",
@@ -176,9 +176,7 @@ class SupportDesk:
         if known is not None:
             raise Conflict(f"the ticket has a development ticket: {known}")
         queue = wanted.queue or self._development_queue
-        text = (
-            f"{scrub_text(change.reason)}\n\n{self._words['ticket.from']}: {shown(ticket)}\n\n{ticket['description']}"
-        )
+        text = f"{change.reason}\n\n{self._words['ticket.from']}: {shown(ticket)}\n\n{ticket['description']}"
         new = NewTicket(
             queue=queue,
             kind="development",
@@ -232,5 +230,5 @@ class SupportDesk:
     def _comment(
         self, change: Change, ticket: Mapping[str, Any], text: str, *, summon: tuple[str, ...] = ()
     ) -> TicketComment:
-        said = f"{text}. {scrub_text(change.reason)}"
+        said = f"{text}. {change.reason}"
         return TicketComment(ticket_id=ticket["id"], author=change.principal.name, text=said, summon=summon)

@@ -14,7 +14,7 @@ from common.errors import Conflict, NotFound
 from common.http import Bulk, BulkChange, BulkDone, BulkFilter, Change, Moment, PageQuery
 from common.messaging import outbox
 from common.postgres import Connection
-from common.telemetry import current_traceparent, scrub_text
+from common.telemetry import current_traceparent
 from orchestrator.engine.messages import problem_over
 from orchestrator.engine.model import ORDER_LIFE, timeline_entry
 from orchestrator.engine.search import Filters
@@ -121,7 +121,7 @@ async def _give_up(change: Change, number: str, *, clock: Clock) -> BulkDone:
         now=now,
         traceparent=trace,
         actor=change.principal.name,
-        details={"reason": scrub_text(change.reason)},
+        details={"reason": change.reason},
     )
     await add_to_timeline(connection, [entry])
     if alerted_at is not None:

@@ -20,7 +20,7 @@ from common.http import (
     Route,
 )
 from common.money import exponent
-from common.telemetry import current_traceparent
+from common.telemetry import current_traceparent, scrub_text
 from refunds.payments.model import (
     CurrencyMismatch,
     DoesNotFit,
@@ -102,7 +102,7 @@ class RefundRoutes:
     async def _request(self, request: Request[RefundBody, None]) -> Answer:
         body = request.body
         lines = tuple(RequestedLine(**line.model_dump()) for line in body.lines)
-        fields = body.model_dump(exclude={"lines", "dry_run"})
+        fields = body.model_dump(exclude={"lines", "dry_run"}) | {"reason": scrub_text(body.reason)}  # kept for years
         asked = RefundRequest(**fields, lines=lines, traceparent=current_traceparent())
 
         async def work(change: Change) -> RefundAccepted:

@@ -14,7 +14,7 @@ from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
 from common.service import add_act
-from common.telemetry import current_traceparent, scrub_text
+from common.telemetry import current_traceparent
 from webhook_gateway.deliveries import decisions
 from webhook_gateway.deliveries.quarantine import end_when_decided
 from webhook_gateway.deliveries.record import journal_id
@@ -38,9 +38,7 @@ async def replay(
     stored = await find_delivery(change.connection, delivery_id)
     if stored is None:
         raise NotFound("no such delivery")
-    hook = replayed(
-        stored, mended, now=now, replica=replica, actor=change.principal.name, why=scrub_text(change.reason)
-    )
+    hook = replayed(stored, mended, now=now, replica=replica, actor=change.principal.name, why=change.reason)
     await outbox.add(change.connection, hook.to_envelope())
     await decisions.note_replay(
         change.connection,

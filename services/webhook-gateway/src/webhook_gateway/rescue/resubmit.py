@@ -11,7 +11,7 @@ from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
 from common.service import add_act
-from common.telemetry import current_traceparent, scrub_text
+from common.telemetry import current_traceparent
 from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE
 from webhook_gateway.rescue.duplicates import find_duplicates
 from webhook_gateway.rescue.mend import CurrencyOf, read_good_order
@@ -48,7 +48,7 @@ async def resubmit(
         replica=replica,
         currency=currency_of(order.source),
         actor=change.principal.name,
-        why=scrub_text(change.reason),
+        why=change.reason,
     )
     number = hook.number or ""
     duplicates = await find_duplicates(
