@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import aio_pika
 import pytest
@@ -225,6 +226,28 @@ async def test_a_wrong_password_is_reported_and_not_shown(amqp_url: str) -> None
     await link.stop()
     await asyncio.wait_for(task, 60)
     assert "pssst" not in reason
+
+
+async def test_a_connection_that_never_opened_is_closed_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left to the collector, it would schedule its own closing on whatever loop runs then, or on none."""
+    made: list[aio_pika.Connection] = []
+
+    class Remembered(aio_pika.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(aio_pika, "Connection", Remembered)
+    link = Broker("amqp://nobody:nothing@127.0.0.1:1/none", name="refused")
+    task = asyncio.create_task(link.run())
+
+    async def tried_twice() -> bool:
+        return len(made) > 1
+
+    await eventually(tried_twice, what="a second attempt")
+    await link.stop()
+    await asyncio.wait_for(task, 60)
+    assert all(connection.is_closed for connection in made)
 
 
 async def _connected(consumer: Consumer) -> bool:

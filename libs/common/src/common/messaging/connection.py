@@ -111,8 +111,11 @@ async def _open(
     address = URL(url).update_query(heartbeat=str(_HEARTBEAT_S), name=name)
     with translate_connection_errors():
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            connection = await aio_pika.connect(address)
+            # aio_pika.connect forgets an object that did not connect: it schedules its own closing when it is collected, on whatever
+            # loop runs then, or on none. Kept here, it is closed like the others.
+            connection = aio_pika.Connection(address)
             opened.append(connection)
+            await connection.connect()
         # A broker that answers heartbeats and nothing else would be waited for without end.
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
