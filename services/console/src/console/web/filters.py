@@ -40,6 +40,8 @@ _GOOD = frozenset(
 )
 _MOVES = frozenset({"running", "RS_CREATE", "RS_SENDING", "RS_PENDING", "pending", "sending", "in_progress", "queued"})
 _SHAPES = ((_BAD, "bad", "✕"), (_WARN, "warn", "▲"), (_GOOD, "good", "✓"), (_MOVES, "moves", "◔"))
+STATES = _BAD | _WARN | _GOOD | _MOVES
+"""States that are more than a word."""
 
 
 def as_time(value: object) -> datetime | None:
