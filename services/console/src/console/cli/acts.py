@@ -49,6 +49,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
 
     async def run(at: Context, **given: Any) -> Exit | None:
         from console.client.change import Wish
+        from console.client.suite import RefusedError
 
         manner = manner_of(given)
         names = tuple(dict.fromkeys(given.pop("names", None) or ()))
@@ -62,9 +63,14 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         service = await find_service(at, names, service) if find_service else act.service
         why = reason_for(at, why)
         wish = Wish(act=act.name, service=service, reason=why, ids=names, filter=chosen, fields=fields, limit=limit)
-        return await change(at, wish, manner)
+        try:
+            return await change(at, wish, manner)
+        except RefusedError as error:
+            if error.status != 403:
+                raise
+            raise EndedError(f"{error}: it needs the role {operation.role}", Exit.NO_RIGHT) from None
 
-    add(app, act.verb, run, more=more, about=operation.summary)
+    add(app, act.verb, run, more=more, about=f"{operation.summary} ({operation.role})")
 
 
 def _targets(act: Act, operation: Operation) -> list[Any]:

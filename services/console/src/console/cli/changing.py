@@ -50,7 +50,7 @@ async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
             at.out.thing({"ordersctl_plan": _FILE_FORM, "profile": at.profile.name, **plan.to_json()})
         else:
             show_plan(at, plan)
-        return _code([item.outcome not in _NOTHING_DONE for item in plan.items])
+        return _code(plan.items, frozenset())
     return await carry_out(at, plan, manner)
 
 
@@ -71,15 +71,13 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
         at.out.thing({"already_applied": done.already_applied, "items": [_shown(item) for item in done.items]})
     else:
         at.out.rows([_shown(item) for item in done.items], _columns(done.items))
-        if done.shown:
+        if done.shown and not done.items:
             at.out.note(_words(done.shown))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
-    left = {item.id for item in done.left_alone}
-    good = [item.id not in left and item.outcome not in _NOTHING_DONE for item in done.items]
+    code = _code(done.items, frozenset(item.id for item in done.left_alone))
     at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
-    code = _code(good)
-    return await _wait(at, done, manner, code) if manner.wait and any(good) else code
+    return await _wait(at, done, manner, code) if manner.wait and code in (Exit.DONE, Exit.PARTLY) else code
 
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
@@ -115,7 +113,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
     out.note(
         f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
-    if plan.shown:
+    if plan.shown and not plan.items:
         out.note(_words(plan.shown))
     if plan.more:
         out.note(
@@ -153,10 +151,14 @@ def _ask(at: Context, plan: Plan) -> None:
         raise EndedError("nothing was done", Exit.REFUSED)
 
 
-def _code(good: list[bool]) -> Exit:
-    if all(good):
+def _code(items: tuple[Item, ...], left_alone: frozenset[str]) -> Exit:
+    """Return how a change ended: done, partly, or not at all, and then not found if there is no such thing."""
+    done = [item.id not in left_alone and item.outcome not in _NOTHING_DONE for item in items]
+    if all(done):
         return Exit.DONE
-    return Exit.PARTLY if any(good) else Exit.REFUSED
+    if any(done):
+        return Exit.PARTLY
+    return Exit.NOT_FOUND if all(item.outcome == "not_found" for item in items) else Exit.REFUSED
 
 
 def _shown(item: Item) -> Mapping[str, Any]:

@@ -84,7 +84,6 @@ NOUNS: dict[str, Noun] = {
     "apply": Noun(about="Do what a kept plan says", more="raw:build_apply", alone=True),
     "open": Noun(about="The console's page of something", more="find:build_open", alone=True),
     "profile": Noun(about="Which suite, as whom", more="profile_commands:build"),
-    "login": Noun(about="Sign in at the profile's identity provider", more="login:build", alone=True),
     "completion": Noun(about="Print the shell's completion script", more="completion:build", alone=True),
 }
 """Every noun, in the order of ``--help``."""

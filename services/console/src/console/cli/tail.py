@@ -46,6 +46,10 @@ _SAYS = {
     "audit": ("service", "actor", "action", "target", "reason"),
 }
 
+_ONLY = typer.Option(
+    help=f"kinds, by commas: {', '.join(_SAYS)}; each look at {' and '.join(_AUDITED)} is in the audit"
+)
+
 
 @dataclass
 class _Followed:
