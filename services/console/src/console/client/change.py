@@ -57,7 +57,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What will happen when it is applied. ``digest``, or the versions of ``items``, hold the service to it; ``key`` makes it once."""
+    """What will happen when it is applied. ``digest``, or the versions of ``items``, hold the service to it; ``key`` makes it once.
+
+    ``shown``: what the service says of the whole, in its words.
+    """
 
     wish: Wish
     items: tuple[Item, ...]
@@ -65,6 +68,7 @@ class Plan:
     more: bool = False
     digest: str | None = None
     key: str
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept between rehearsing and applying."""
@@ -85,6 +89,7 @@ class Done:
     plan: Plan
     items: tuple[Item, ...]
     already_applied: bool = False
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept while its effect is watched."""
@@ -108,9 +113,14 @@ async def rehearse(suite: Suite, wish: Wish) -> Plan:
     key = str(uuid.uuid4())
     if act.by_plan is not None:
         answer = await _send(suite, wish, _bulk_body(wish, dry_run=True))
-        items = tuple(_item(each) for each in answer["items"])
         return Plan(
-            wish=wish, items=items, matched=answer["matched"], more=answer["more"], digest=answer["plan"], key=key
+            wish=wish,
+            items=tuple(_item(each) for each in answer["items"]),
+            matched=answer["matched"],
+            more=answer["more"],
+            digest=answer["plan"],
+            key=key,
+            shown=_of_the_whole(answer),
         )
     items = tuple([await _one(suite, wish, name, dry_run=True) for name in wish.ids or ("",)])
     return Plan(wish=wish, items=items, matched=len(items), key=key)
@@ -123,11 +133,12 @@ async def apply(suite: Suite, plan: Plan) -> Done:
     refused, the others still are.
     """
     wish = plan.wish
-    if plan.digest is not None:
-        body = {**_bulk_body(wish, dry_run=False), "plan": plan.digest}
-        answer = await _send(suite, wish, body, key=plan.key)
+    if wish.found().by_plan is not None:
+        by_plan = {"plan": plan.digest} if plan.digest is not None else {}
+        answer = await _send(suite, wish, {**_bulk_body(wish, dry_run=False), **by_plan}, key=plan.key)
         items = tuple(_item(each) for each in answer["items"])
-        return Done(plan=plan, items=items, already_applied=bool(answer.get("already_applied")))
+        already = bool(answer.get("already_applied"))
+        return Done(plan=plan, items=items, already_applied=already, shown=_of_the_whole(answer))
     done = []
     for planned in plan.items:
         try:
@@ -208,7 +219,7 @@ async def _one(
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
         notices=tuple(shown.get("notices") or ()),
-        shown={name: value for name, value in shown.items() if name not in _OF_ANSWERS},
+        shown=_of_the_whole(shown),
     )
 
 
@@ -219,6 +230,10 @@ async def _version(suite: Suite, act: Act, name: str) -> int | None:
         return None
     found = (await thing.read(suite, name)).get("version")
     return found if isinstance(found, int) else None
+
+
+def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: held for name, held in answer.items() if name not in _OF_ANSWERS}
 
 
 def _item(said: Mapping[str, Any]) -> Item:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
 OF_A_CHANGE = ("dry_run", "reason", "plan", "ids", "filter", "limit", "expected_version")
@@ -61,7 +62,7 @@ class Operation:
 @cache
 def operations() -> Mapping[tuple[str, str, str], Operation]:
     """Return all operations by service, method and path."""
-    kept = json.loads(files("console.client").joinpath("operations.json").read_text(encoding="utf-8"))
+    kept = json.loads(Path(__file__).with_name("operations.json").read_text(encoding="utf-8"))
     return {
         (service, *line.split(" ")): _operation(service, line, described)
         for service, lines in kept.items()
@@ -73,6 +74,13 @@ def operation(service: str, line: str) -> Operation:
     """Return one operation by its line (``POST /admin/v1/…``). ``KeyError`` when the service does not offer it."""
     method, path = line.split(" ")
     return operations()[service, method, path]
+
+
+def filled(path: str, **values: object) -> str:
+    """Write values into the places of a path, whatever characters they hold."""
+    for name, value in values.items():
+        path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
+    return path
 
 
 def operations_of(document: Mapping[str, Any]) -> dict[str, Any]:

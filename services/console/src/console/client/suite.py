@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
+
+from console.client.operations import filled as filled
 
 _TIMEOUT_S = 15.0
 _CONNECT_S = 3.0
@@ -35,10 +36,10 @@ class RefusedError(Exception):
 
 
 class UnreachableError(Exception):
-    """A service did not answer in time, or nobody listens there."""
+    """A service did not answer in time (``timed_out``), nobody listens there, or what answers is not the service."""
 
-    def __init__(self, service: str, url: str, cause: str) -> None:
-        self.service, self.url = service, url
+    def __init__(self, service: str, url: str, cause: str, *, timed_out: bool = False) -> None:
+        self.service, self.url, self.timed_out = service, url, timed_out
         super().__init__(f"{service} at {url} does not answer: {cause}")
 
 
@@ -120,16 +121,20 @@ class Suite:
         for last in (False, True) if again else (True,):
             try:
                 async with self.session.request(
-                    method, url.rstrip("/") + path, params=parameters, json=body, headers=sent
+                    method, url.rstrip("/") + path, params=parameters, json=body, headers=sent, allow_redirects=False
                 ) as answer:
                     said = await _read(answer)
-                    if answer.status >= 400:
+                    if answer.status >= 300 and answer.status != 304:
                         raise RefusedError(service, answer.status, said if isinstance(said, dict) else {})
                     return answer.status, said, answer.headers.get("ETag")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if last:
-                    raise UnreachableError(service, url, str(error) or type(error).__name__) from None
+                    late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+                    cause = str(error) or type(error).__name__
+                    raise UnreachableError(service, url, cause, timed_out=late) from None
                 await asyncio.sleep(0)
+            except ValueError:
+                raise UnreachableError(service, url, "what answers there does not speak JSON") from None
         raise AssertionError("one of the attempts is the last")
 
 
@@ -139,13 +144,6 @@ async def connected(urls: Mapping[str, str], token: str) -> AsyncIterator[Suite]
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_S)
     async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Suite(session, urls, token)
-
-
-def filled(path: str, **values: object) -> str:
-    """Write values into the places of a path, whatever characters they hold."""
-    for name, value in values.items():
-        path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
-    return path
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Any:

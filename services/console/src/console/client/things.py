@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from console.client.suite import Page, Suite, filled
+from console.client.operations import filled
+
+if TYPE_CHECKING:  # what lists kinds of things need not connect to anything
+    from console.client.suite import Page, Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     """A kind of thing. Columns are dotted paths into an item of its list.
 
-    ``address``: the console's short address of one. ``moving``: states in which something is still to happen by itself.
+    ``address``: the console's short address of one. ``moving``: states in which something is still to happen by itself, ``bad``:
+    in which a person is needed.
     """
 
     noun: str
@@ -26,6 +30,7 @@ class Thing:
     wide: tuple[str, ...] = ()
     address: str | None = None
     moving: frozenset[str] = frozenset()
+    bad: frozenset[str] = frozenset()
 
     async def page(self, suite: Suite, **query: Any) -> Page:
         """Return a page of the list."""
@@ -67,6 +72,7 @@ THINGS = {
             wide=("version", "last_seq", "done_seq", "created_at"),
             address="/w/{id}",
             moving=frozenset({"running"}),
+            bad=frozenset({"crashed", "stopped"}),
         ),
         Thing(
             noun="event",
@@ -99,6 +105,7 @@ THINGS = {
             wide=("payment_id", "business_key", "reason", "version", "created_at"),
             address="/r/{id}",
             moving=frozenset({"RS_CREATE", "RS_SENDING", "RS_PENDING", "RS_UNKNOWN", "RS_DECLINED"}),
+            bad=frozenset({"RS_ERROR"}),
         ),
         Thing(
             noun="difference",
