@@ -56,7 +56,8 @@ def as_time(value: object) -> datetime | None:
 
 def moment(value: datetime, *, language: str, zone: str) -> str:
     """Write a time with its zone."""
-    return format_datetime(value, "d MMM y, HH:mm:ss zzz", tzinfo=ZoneInfo(zone), locale=language)
+    there = value.astimezone(ZoneInfo(zone))
+    return f"{format_datetime(there, 'd MMM y, HH:mm:ss', tzinfo=ZoneInfo(zone), locale=language)} {there.tzname()}"
 
 
 def ago(value: datetime, now: datetime, *, language: str) -> str:
@@ -70,7 +71,8 @@ def money(minor: object, currency: object, *, language: str) -> str:
     """Write a sum in minor units. Where the currency is not one, the number stands as it is."""
     if isinstance(minor, bool) or not isinstance(minor, int) or currency not in DECIMAL_DIGITS:
         return str(minor)
-    return format_currency(Decimal(to_decimal_string(minor, str(currency))), str(currency), locale=language)
+    form = "¤\N{NO-BREAK SPACE}#,##0.00" if language == "en" else None  # its own writes RUB85.00
+    return format_currency(Decimal(to_decimal_string(minor, str(currency))), str(currency), form, locale=language)
 
 
 def label(name: str) -> str:
@@ -103,8 +105,8 @@ def writers(*, language: str, zone: str, now: Callable[[], datetime], translate:
     """Return the filters of a page in one language and time zone."""
     return {
         "as_time": as_time,
-        "moment": lambda value: moment(value, language=language, zone=zone),
-        "ago": lambda value: ago(value, now(), language=language),
+        "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
+        "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
         "label_plural": lambda noun: translate(TITLES[noun]),

@@ -146,9 +146,11 @@ def _act(visit: Visit) -> Act:
     name = f"{visit.path['noun']} {visit.path['verb']}"
     service = visit.form.get("service") or visit.raw.query.get("service")
     try:
-        return act_of(name, str(service) if service else None)
+        act = act_of(name, str(service) if service else None)
+        _ = act.operation  # which the service may not have
     except LookupError:
         raise web.HTTPNotFound from None
+    return act
 
 
 def _chosen(

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import re
 
 from aiohttp import web
 
 from common.http import Route
-from console.client.suite import RefusedError, UnreachableError
-from console.client.things import THINGS, value
-from console.web.find.recognise import Guess, guesses, is_private
+from console.client.find import Findings, find
 from console.web.links import address_of
 from console.web.pages import Console, Visit, redirect
 
-_FEW = 8
-_NOT_THERE = frozenset({400, 404, 422})
+_OF_THINGS = (
+    re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE),  # an order
+    re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE),  # a refund, a delivery, an endangered order
+    re.compile(r"[A-Z]{2,20}-[0-9]{1,12}", re.IGNORECASE),  # a ticket
+    re.compile(r"[0-9]{1,9}"),  # an incident, a workflow
+    re.compile(r"[0-9a-f]{32}"),  # a trace
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one kind of thing gave. ``problem`` where the service could not say."""
-
-    guess: Guess
-    items: Sequence[Mapping[str, Any]]
-    problem: str | None = None
+def is_private(text: str) -> bool:
+    """Tell whether it may name a customer: everything that is not plainly a thing's own name."""
+    return not any(form.fullmatch(text.strip()) for form in _OF_THINGS)
 
 
 def routes(console: Console) -> list[Route]:
@@ -39,54 +35,20 @@ def routes(console: Console) -> list[Route]:
 
 async def _from_address(visit: Visit) -> web.StreamResponse:
     text = visit.raw.query.get("q", "").strip()
-    if not text or is_private(text):
-        return visit.page("find/find.html", text="", results=None, private=bool(text), things=THINGS)
-    return await _found(visit, text)
+    private = bool(text) and is_private(text)
+    return await _found(visit, "" if private else text, private=private)
 
 
 async def _from_form(visit: Visit) -> web.StreamResponse:
-    text = str(visit.form.get("q", "")).strip()
-    if not text:
-        return visit.page("find/find.html", text="", results=None, private=False, things=THINGS)
-    return await _found(visit, text)
+    return await _found(visit, str(visit.form.get("q", "")).strip(), private=False)
 
 
-async def _found(visit: Visit, text: str) -> web.StreamResponse:
-    answers = await asyncio.gather(*(_look(visit, guess) for guess in guesses(text)))
-    results = _merged(answers)
-    only = [(result.guess.noun, item) for result in results for item in result.items]
-    if len(only) == 1 and not any(result.problem for result in results):
-        noun, item = only[0]
-        address = address_of(noun, value(item, THINGS[noun].id))
+async def _found(visit: Visit, text: str, *, private: bool) -> web.StreamResponse:
+    """Show what was found; the only thing there is opens at once."""
+    findings: Findings | None = await find(visit.person.suite, text) if text else None
+    if findings is not None and len(findings.found) == 1 and not findings.silent:
+        only = findings.found[0]
+        address = address_of(only.thing.noun, only.name)
         if address is not None:
             return redirect(address)
-    return visit.page("find/find.html", text=text, results=results, private=False, things=THINGS)
-
-
-async def _look(visit: Visit, guess: Guess) -> Result:
-    thing = THINGS[guess.noun]
-    try:
-        if guess.by is None:
-            return Result(guess, [await thing.read(visit.person.suite, guess.text)])
-        page = await thing.page(visit.person.suite, **{guess.by: guess.text}, limit=_FEW)
-        return Result(guess, page.items)
-    except RefusedError as error:
-        return Result(guess, [], None if error.status in _NOT_THERE else str(error))
-    except UnreachableError as error:
-        return Result(guess, [], str(error))
-
-
-def _merged(results: Sequence[Result]) -> list[Result]:
-    """Return each thing once, whichever way it was found."""
-    seen: set[tuple[str, str]] = set()
-    merged = []
-    for result in results:
-        noun = result.guess.noun
-        fresh = []
-        for item in result.items:
-            name = (noun, str(value(item, THINGS[noun].id)))
-            if name not in seen:
-                seen.add(name)
-                fresh.append(item)
-        merged.append(Result(result.guess, fresh, result.problem))
-    return merged
+    return visit.page("find/find.html", text=text, findings=findings, private=private)

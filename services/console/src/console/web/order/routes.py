@@ -10,7 +10,8 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.acts import ACTS
-from console.client.suite import RefusedError, Suite, UnreachableError, filled
+from console.client.operations import filled
+from console.client.suite import RefusedError, Suite, UnreachableError
 from console.client.things import THINGS
 from console.web.lists.filtering import acts_of
 from console.web.pages import Console, Visit
