@@ -72,12 +72,12 @@ def path_of(fact: ProblemFact) -> str | None:
     return None if refund is None else f"/r/{quote(refund, safe='')}"
 
 
-def links_of(fact: ProblemFact, incident_id: int, *, links: Links, words: Words) -> Line:
-    """Return the line of a problem's links: its incident, what it is about, what its sender linked, reports of errors; or nothing."""
+def links_of(fact: ProblemFact, incident_id: int, *, links: Links, words: Words, runbook: str | None = None) -> Line:
+    """Return the line of a problem's links: its incident, what it is about, what its sender linked, its runbook, reports of errors."""
     found: dict[str, str] = {}
     if (incident := links.page("i", incident_id)) is not None:
         found[incident] = f"{words['page.i']} {incident_id}"
-    for link in (path_of(fact), fact.link):
+    for link in (path_of(fact), fact.link, runbook):
         address = links.resolve(link)
         if address is not None:
             found.setdefault(address, _label(address, links, words))

@@ -14,6 +14,7 @@ from common.http import Request, Route, TokenBook
 from common.http.routes import Handler
 from common.postgres import Database, Record
 from notifier.delivery.notifications import problem_of
+from notifier.incidents.kinds import runbook_of
 from notifier.incidents.model import IncidentState
 from notifier.messages.document import Document, Line, Section, Span, bold, plain
 from notifier.messages.incident_notices import IncidentNow, render_problem, status_line
@@ -107,7 +108,7 @@ class Pages:
             transition="resolved" if row["state"] == "resolved" else "opened",
             environment=row["environment"],
             words=self._words,
-            links=links_of(fact, row["id"], links=here, words=self._words),
+            links=links_of(fact, row["id"], links=here, words=self._words, runbook=runbook_of(fact)),
             order_link=None if fact.order_number is None else here.page("o", fact.order_number),
         )
         now = IncidentNow(
