@@ -99,7 +99,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     words, environment, links = (
         Words(settings.language),
         settings.environment,
-        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None),
+        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None, settings.sentry_url),
     )
     registry = new_registry()
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)

@@ -30,10 +30,11 @@ _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
 class Pages:
     """Reads only. An address that nothing is known of answers 404, as a page too."""
 
-    def __init__(self, *, database: Database, tokens: TokenBook, words: Words) -> None:
+    def __init__(self, *, database: Database, tokens: TokenBook, words: Words, sentry: str | None = None) -> None:
         self._database = database
         self._tokens = tokens
         self._words = words
+        self._sentry = sentry
 
     async def about(self, page: Page, request: Request[None, None]) -> web.StreamResponse:
         """Answer what the notifier knows of an incident, an order, a workflow, a refund, a delivery, an endangered order or a ticket."""
@@ -101,7 +102,7 @@ class Pages:
 
     def _incident(self, row: Record) -> Document:
         """The notice that chats got, and how it stands now."""
-        fact, here = problem_of(row), Links("")
+        fact, here = problem_of(row), Links("", sentry=self._sentry)
         document = render_problem(
             fact,
             transition="resolved" if row["state"] == "resolved" else "opened",
