@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from hypothesis import strategies as st
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -14,14 +16,17 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 _BETWEEN = st.sampled_from(["", " ", "-", "_", ".", ": ", "–"])
 _AROUND = st.sampled_from(["", " ", "\t", "\n", "!", "[", "🔥 "])
-_CASES = st.sampled_from([str, str.upper, str.title, str.capitalize, str.swapcase])
+_CASES: Sequence[Callable[[str], str]] = (str, str.upper, str.title, str.capitalize, str.swapcase)
 
 
 @st.composite
 def _spelled(draw: st.DrawFn) -> tuple[str, str]:
     meaning = draw(st.sampled_from(sorted(WORDS)))
     word = draw(st.sampled_from(WORDS[meaning]))
-    return f"{draw(_AROUND)}{draw(_BETWEEN).join(draw(_CASES)(word).split(' '))}{draw(_AROUND)}", meaning
+    return (
+        f"{draw(_AROUND)}{draw(_BETWEEN).join(draw(st.sampled_from(_CASES))(word).split(' '))}{draw(_AROUND)}",
+        meaning,
+    )
 
 
 SEVERITIES = _spelled()

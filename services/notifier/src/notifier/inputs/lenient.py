@@ -37,9 +37,8 @@ ENVIRONMENTS: Mapping[str, str] = {
 _LONGEST = 10_000
 _CONTROL = re.compile(r"[\x00\ud800-\udfff]")
 _APART = re.compile(r"[\W_]+")
-_NUMBERED = re.compile(
-    r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])"
-)  # S1, sev-1, P1: the first two are critical
+# Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
+_NUMBERED = re.compile(r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _NUMBER = re.compile(r"\d{9,13}(\.\d+)?")
 
