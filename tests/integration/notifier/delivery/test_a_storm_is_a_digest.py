@@ -7,6 +7,8 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
 from tests.integration.notifier.factories import (
@@ -105,7 +107,8 @@ async def shown(kit: Kit, name: str) -> str:
     return "\n".join(item["text"] if channel == "telegram" else json.dumps(item["blocks"]) for item in items)
 
 
-async def test_every_number_of_a_storm_reaches_the_chat_however_many_there_are(make_kit: MakeKit) -> None:
+@pytest.mark.parametrize("most", [600, pytest.param(2000, marks=pytest.mark.chaos)])
+async def test_every_number_of_a_storm_reaches_the_chat_however_many_there_are(make_kit: MakeKit, most: int) -> None:
     routes = {
         "destinations": {name: {"channel": channel, "address": to} for name, (channel, to) in CHATS.items()},
         "routes": [{"name": name, "match": {"kind": [f"problem.{name}"]}, "to": [name]} for name in CHATS],
@@ -113,19 +116,19 @@ async def test_every_number_of_a_storm_reaches_the_chat_however_many_there_are(m
     kit = await make_kit(routes=routes, storm_above=5, storm_quiet=60.0)
     numbers = {
         name: [f"{name[:2].upper()}-{each:05}" for each in range(count)]
-        for name, count in (("few", 50), ("more", 300), ("many", 2000))
+        for name, count in (("few", 50), ("more", 300), ("many", most))
     }
     for name, mine in numbers.items():
         await kit.publish(*(a_problem(f"{name}:{number}", kind=name, order_number=number) for number in mine))
 
-    await over(kit, 2350, lists=True)
+    await over(kit, 350 + most, lists=True)
     for name, mine in numbers.items():
         text = await shown(kit, name)
         assert [number for number in mine if number not in text] == []
     lists = [text for text in await kit.texts(STORE) if "номера заказов" in text]
-    assert [text.partition("сообщение ")[2][0] for text in lists] == [str(each)[0] for each in range(1, len(lists) + 1)]
+    assert [re.findall(r"сообщение (\d+)", text) for text in lists] == [[str(n)] for n in range(1, len(lists) + 1)]
     listed = [number for text in lists for number in re.findall(r"MA-\d{5}", text)]
-    assert (listed, len(lists) in range(8, 12)) == (sorted(set(listed)), True)
+    assert (listed, len(lists) in range(2, most // 100)) == (sorted(set(listed)), True)
     logs = [entry for system in ("telegram", "slack") for entry in await kit.sandbox.log(system)]
     assert {entry["status"] for entry in logs} == {200}
 

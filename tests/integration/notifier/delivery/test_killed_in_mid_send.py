@@ -91,10 +91,11 @@ async def test_killed_between_the_lists_of_a_storm_each_comes_once_or_says_so(ma
         await victim.wait()
     async with notifier(kit):
 
-        async def over() -> None:
+        async def over() -> bool:
             [left] = await kit.fetch("SELECT count(*) AS n FROM deliveries WHERE state <> 'sent'")
             [named] = await kit.fetch("SELECT count(*) AS n FROM deliveries WHERE subject LIKE 'incident:%'")
             assert (left["n"], named["n"]) == (0, 800)
+            return True
 
         await eventually(over, within=60)
     found = await lists(4)
