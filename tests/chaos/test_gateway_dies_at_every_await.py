@@ -288,7 +288,7 @@ async def test_it_dies_at_the_other_address_and_with_late_or_too_large_bodies(
         for name, when in places(CHUNKED):
             await broker_ready(crashes.gateway)
             # So long that it does not come with the head.
-            orders.append(await crashes.at(name, when, body=lambda order: created(order, comment="z" * 900_000)))
+            orders.append(await crashes.at(name, when, body=lambda order: created(order, unknown="z" * 900_000)))
         await crashes.settled(orders)
         for name, when in places(OVERSIZED):
             await broker_ready(crashes.gateway)
