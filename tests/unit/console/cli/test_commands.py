@@ -45,7 +45,7 @@ ELSEWHERE = {"check refunds"}
 
 
 def commands() -> dict[str, typer.models.CommandInfo]:
-    found = {}
+    found: dict[str, typer.models.CommandInfo] = {}
     for name, noun in NOUNS.items():
         app = typer.Typer()
         noun.build(app)

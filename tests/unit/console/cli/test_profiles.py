@@ -113,7 +113,7 @@ def test_a_token_is_kept_in_the_keyring_and_found_there(config: Path, monkeypatc
     from keyring.backend import KeyringBackend
 
     class Memory(KeyringBackend):
-        priority = 1  # type: ignore[assignment] # keyring declares a property of the class
+        priority = 1
         kept: dict[tuple[str, str], str] = {}  # noqa: RUF012 - one for the test
 
         def get_password(self, service: str, username: str) -> str | None:
@@ -123,7 +123,7 @@ def test_a_token_is_kept_in_the_keyring_and_found_there(config: Path, monkeypatc
             self.kept[service, username] = password
 
     before = keyring.get_keyring()
-    keyring.set_keyring(Memory())
+    keyring.set_keyring(Memory())  # type: ignore[no-untyped-call] # keyring's own constructor has no types
     try:
         write(config, "[profiles.one]\nurl = 'https://x'\ntoken = { keyring = 'anna' }")
         with pytest.raises(EndedError, match="keyring anna"):
