@@ -48,6 +48,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     more += [*_targets(act, operation), *offered, REASON, *MANNER]
 
     async def run(at: Context, **given: Any) -> Exit | None:
+        """Rehearse, ask, apply, watch."""
         from console.client.change import Wish
         from console.client.suite import RefusedError
 

@@ -41,6 +41,7 @@ async def listed(
         asked = (service,)
 
     async def of(name: str) -> list[dict[str, Any]] | str:
+        """Return its items, or its name if it does not answer."""
         try:
             walked = at.suite.walk(name, path, at_most=limit, **query)
             return [{"service": name, **item} async for item in walked]
@@ -61,6 +62,7 @@ def add_everywhere(app: typer.Typer, noun: str, verb: str) -> None:
     known = {field.name: field for field in first.query}
 
     async def run(at: Context, *, service: _SERVICE = None, limit: _LIMIT = 50, **given: Any) -> Exit | None:
+        """List them."""
         query = {name: read(known[name], held) for name, held in given_fields(given).items()}
         items, silent = await listed(at, noun, service, limit, query)
         at.out.rows(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.money import to_decimal_string
 from console.client.things import value
@@ -104,7 +104,8 @@ class Output:
     def _console(self, *, stderr: bool = False) -> Console:
         from rich.console import Console
 
-        return Console(stderr=stderr, no_color=not self.color or None, highlight=False, soft_wrap=True, emoji=False)
+        colors: Literal["auto"] | None = "auto" if self.color else None
+        return Console(stderr=stderr, color_system=colors, highlight=False, soft_wrap=True, emoji=False)
 
     @property
     def for_people(self) -> bool:

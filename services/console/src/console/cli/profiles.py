@@ -196,6 +196,10 @@ def _from_command(line: str) -> str | None:
     return ended.stdout.strip() if ended.returncode == 0 else None
 
 
+def _from_environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 def _from_file(path: str) -> str | None:
     try:
         return Path(path).expanduser().read_text(encoding="utf-8").strip()
@@ -207,5 +211,5 @@ _READ: Mapping[str, Callable[[str], str | None]] = {
     "keyring": _from_keyring,
     "command": _from_command,
     "file": _from_file,
-    "env": os.environ.get,
+    "env": _from_environment,
 }

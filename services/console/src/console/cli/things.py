@@ -30,6 +30,7 @@ def add_list(app: typer.Typer, noun: str, verb: str = "list") -> None:
     known = {field.name: field for field in listed.query}
 
     async def run(at: Context, *, limit: LIMIT = 50, **given: Any) -> Exit | None:
+        """List them."""
         query = {name: read(known[name], held) for name, held in given_fields(given).items()}
         items, matched = await listing(
             at, thing, limit=limit, paged="limit" in known, counted="count" in known, **query
@@ -66,6 +67,7 @@ def add_show(app: typer.Typer, noun: str) -> None:
     thing = THINGS[noun]
 
     async def run(at: Context, **given: Any) -> Exit | None:
+        """Show it."""
         at.out.thing(await thing.read(at.suite, given["name"]), name=thing.id)
         return None
 

@@ -42,6 +42,7 @@ async def sources(at: Context) -> Exit | None:
     ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger")
 
     async def of(said: dict[str, object]) -> dict[str, object]:
+        """Add the last hook of a source."""
         page = await THINGS["intake"].page(at.suite, source=said["source"], limit=1)
         last = page.items[0] if page.items else {}
         return {
