@@ -36,7 +36,9 @@ class Services:
         if role not in RANKS or token in self.withdrawn:
             return web.json_response({"code": "unauthorized", "detail": "who is this"}, status=401)
         if line == "GET /admin/v1/whoami":
-            allowed = [f"{method} {path}" for (_, method, path), known in operations().items() if _may(role, known.role)]
+            allowed = [
+                f"{method} {path}" for (_, method, path), known in operations().items() if _may(role, known.role)
+            ]
             return web.json_response({"name": role, "role": role, "permissions": allowed})
         body = await request.json() if request.can_read_body else dict(request.query)
         self.calls.append((line, body, request.headers.get("Idempotency-Key")))
@@ -86,7 +88,12 @@ class Browser:
         return await self.post("/sign-in", token=f"token-{role}", to="/")
 
     async def _keep(self, answer: aiohttp.ClientResponse) -> str:
-        self.page, self.status, self.path, self.headers = await answer.text(), answer.status, answer.url.path, answer.headers
+        self.page, self.status, self.path, self.headers = (
+            await answer.text(),
+            answer.status,
+            answer.url.path,
+            answer.headers,
+        )
         return self.page
 
 

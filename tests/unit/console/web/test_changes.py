@@ -70,12 +70,14 @@ async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Ser
 
 async def test_what_changed_since_the_plan_is_left_alone_and_said(browser: Browser, services: Services) -> None:
     plan = planned({"id": "7", "outcome": "retried"}, {"id": "8", "outcome": "retried"})
-    done = planned({"id": "7", "outcome": "retried"}, {"id": "8", "outcome": "changed", "detail": "it was retried before"})
+    done = planned(
+        {"id": "7", "outcome": "retried"}, {"id": "8", "outcome": "changed", "detail": "it was retried before"}
+    )
     services.answers[RETRY] = lambda body: (200, plan if body["dry_run"] else done)
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
     await browser.sign_in("operator")
     await browser.get("/change/workflow/retry?ids=7&ids=8")
-    page = await browser.post("/change/workflow/retry", ids=["7", "8"][0], reason="for a test")
+    page = await browser.post("/change/workflow/retry", ids="7", reason="for a test")
     page = await browser.post("/apply", plan=hidden(page, "plan"))
     assert "1 came out otherwise than planned" in page
     assert "it was retried before" in page
@@ -84,11 +86,16 @@ async def test_what_changed_since_the_plan_is_left_alone_and_said(browser: Brows
 async def test_a_filter_is_sent_as_it_was_seen(browser: Browser, services: Services) -> None:
     services.answers[RETRY] = (200, planned())
     await browser.sign_in("operator")
-    page = await browser.get("/change/workflow/retry?all=1&filter.state=crashed&filter.kind=order_life&filter.phone=123")
+    page = await browser.get(
+        "/change/workflow/retry?all=1&filter.state=crashed&filter.kind=order_life&filter.phone=123"
+    )
     assert "crashed" in page
     services.calls.clear()
     page = await browser.post(
-        "/change/workflow/retry", all="1", reason="for a test", **{"filter.state": "crashed", "filter.kind": "order_life"}
+        "/change/workflow/retry",
+        all="1",
+        reason="for a test",
+        **{"filter.state": "crashed", "filter.kind": "order_life"},
     )
     assert services.calls[0][1]["filter"] == {"state": "crashed", "kind": "order_life"}
     assert "there is nothing to do" in page
@@ -123,7 +130,10 @@ async def test_what_makes_no_sense_is_said_and_what_was_typed_stays(
     page = await browser.post("/change/order/refund", ids="N", **fields)
     assert browser.status == 400
     assert problem in page
-    assert all(html.escape(text, quote=True) in page or html.escape(text).replace("&quot;", "&#34;") in page for text in fields.values())
+    assert all(
+        html.escape(text, quote=True) in page or html.escape(text).replace("&quot;", "&#34;") in page
+        for text in fields.values()
+    )
     assert not any(line.startswith("POST") for line, _, _ in services.calls)
 
 
@@ -150,7 +160,9 @@ async def test_a_refusal_of_the_service_is_shown_beside_the_form(browser: Browse
 
 @pytest.mark.parametrize("sent", ["", "{}", "[]", "null", '{"wish": {"ids": []}}', "\x00", '{"wish": 1, "items": 2}'])
 @pytest.mark.parametrize("path", ["/apply", "/watch"])
-async def test_a_page_that_holds_no_plan_does_nothing(browser: Browser, services: Services, path: str, sent: str) -> None:
+async def test_a_page_that_holds_no_plan_does_nothing(
+    browser: Browser, services: Services, path: str, sent: str
+) -> None:
     await browser.sign_in("operator")
     await browser.get("/change/workflow/retry?ids=1")
     services.calls.clear()

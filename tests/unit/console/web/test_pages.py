@@ -12,7 +12,7 @@ from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
 from tests.unit.console.web.factories import Browser, Services
 
-EVIL = '<img src=x onerror=alert(1)>"\'><script>alert(1)</script>{{ 7*7 }}'
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 7*7 }}"
 SCREENS = {
     "Now": "/",
     "Find": "/find",
@@ -41,7 +41,9 @@ def evil(keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 ORDER = {
-    **evil(("number", "source", "external_id", "status", "aggregate_state", "delivery_window", "comment", "customer.name")),
+    **evil(
+        ("number", "source", "external_id", "status", "aggregate_state", "delivery_window", "comment", "customer.name")
+    ),
     "customer": {"name": EVIL, "phone": EVIL, "email": EVIL},
     "address": {"text": EVIL, "parts": {}},
     "closed_for_changes": False,
@@ -49,12 +51,27 @@ ORDER = {
     "tips": {"amount": 0, "held_amount": 5},
     "payment": {"paid": True, "method": EVIL},
     "positions": [
-        {"id": EVIL, "name": EVIL, "quantity": "1", "original_quantity": "2", "price": 1, "total_price": 1, "replaces": EVIL}
+        {
+            "id": EVIL,
+            "name": EVIL,
+            "quantity": "1",
+            "original_quantity": "2",
+            "price": 1,
+            "total_price": 1,
+            "replaces": EVIL,
+        }
     ],
 }
-LINE = {"at": "2026-11-29T10:00:00Z", "service": "orchestrator", **evil(("actor", "kind", "summary")), "details": {EVIL: EVIL}}
+LINE = {
+    "at": "2026-11-29T10:00:00Z",
+    "service": "orchestrator",
+    **evil(("actor", "kind", "summary")),
+    "details": {EVIL: EVIL},
+}
 INCIDENT = {
-    **evil(("kind", "severity", "state", "summary", "instruction", "service", "environment", "source", "store_id", "muted")),
+    **evil(
+        ("kind", "severity", "state", "summary", "instruction", "service", "environment", "source", "store_id", "muted")
+    ),
     "id": 5,
     "link": "docs/runbooks/notifier-down.md",
     "details": {EVIL: EVIL},
@@ -67,7 +84,11 @@ INCIDENT = {
     "last_seen_at": "2026-11-29T10:00:00Z",
     "history": [{"at": "2026-11-29T10:00:00Z", **evil(("actor", "act", "text"))}],
     "notices": [
-        {"sent_at": None, "created_at": "2026-11-29T10:00:00Z", **evil(("destination", "channel", "state", "reason", "text"))}
+        {
+            "sent_at": None,
+            "created_at": "2026-11-29T10:00:00Z",
+            **evil(("destination", "channel", "state", "reason", "text")),
+        }
     ],
     "calls": [{"created_at": "2026-11-29T10:00:00Z", **evil(("person", "state", "occasion", "progress", "reason"))}],
     "timers": [{"step": 1, "round": 1, "due_at": "2026-11-29T10:00:00Z"}],

@@ -21,7 +21,9 @@ async def test_nobody_sees_a_page_before_signing_in(browser: Browser) -> None:
     assert (browser.status, browser.path) == (200, "/workflows")
 
 
-@pytest.mark.parametrize("token", ["", "unknown-token", "token-internal", "x" * 600, "with blanks", "<script>alert(1)</script>"])
+@pytest.mark.parametrize(
+    "token", ["", "unknown-token", "token-internal", "x" * 600, "with blanks", "<script>alert(1)</script>"]
+)
 async def test_a_token_that_is_no_persons_lets_nobody_in(browser: Browser, token: str) -> None:
     await browser.get("/sign-in")
     page = await browser.post("/sign-in", token=token)
@@ -36,9 +38,11 @@ async def test_a_session_that_somebody_planted_is_not_the_one_that_signs_in(brow
     planted = _cookie(browser)
     await browser.post("/sign-in", token="token-admin")
     assert _cookie(browser) != planted
-    async with aiohttp.ClientSession(cookies={"session": planted}) as other:
-        async with other.get(browser.url + "/", allow_redirects=False) as answer:
-            assert answer.status == 303
+    async with (
+        aiohttp.ClientSession(cookies={"session": planted}) as other,
+        other.get(browser.url + "/", allow_redirects=False) as answer,
+    ):
+        assert answer.status == 303
 
 
 async def test_a_withdrawn_token_ends_its_sessions(
@@ -136,4 +140,3 @@ async def test_with_all_services_away_the_token_is_not_called_wrong(settings: Co
 
 def _cookie(browser: Browser) -> str:
     return next(morsel.value for morsel in browser.session.cookie_jar if morsel.key == "session")
-

@@ -24,7 +24,7 @@ VENDORED = {
 def test_every_text_of_every_page_has_its_russian() -> None:
     russian = words("ru")
     assert isinstance(russian, gettext.GNUTranslations)
-    missing = []
+    missing: list[str | tuple[str, str]] = []
     for text in texts():
         if isinstance(text, str):
             missing += [text] if russian.gettext(text) == text and text.upper() != text else []

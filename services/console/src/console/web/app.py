@@ -23,7 +23,9 @@ from console.web.settings import ConsoleSettings
 from console.web.sign_in import routes as sign_in
 
 NAME = "console"
-DESCRIPTION = "What people see of the suite, and how they act: a client of the five services without data and rights of its own."
+DESCRIPTION = (
+    "What people see of the suite, and how they act: a client of the five services without data and rights of its own."
+)
 _STATIC = Path(__file__).parent / "static"
 _DEADLINE_S = 15.0
 _CONNECTIONS = 200

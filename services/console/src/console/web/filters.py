@@ -19,22 +19,58 @@ from console.web.screens import TITLES
 
 MONEY = frozenset(
     {
-        *("amount", "cost", "price", "discount_price", "total_price", "total_discount_price", "held_amount", "sum", "captured"),
+        *(
+            "amount",
+            "cost",
+            "price",
+            "discount_price",
+            "total_price",
+            "total_discount_price",
+            "held_amount",
+            "sum",
+            "captured",
+        ),
         *("refunded", "sum_to_pay", "tips_amount", "minor", "total", "tips", "captured_amount", "refunded_amount"),
     }
 )
 """Names under which the services write sums in minor units."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
-_BAD = frozenset({"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "RS_ERROR"})
+_BAD = frozenset(
+    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "RS_ERROR"}
+)
 _WARN = frozenset(
     {
-        *("open", "new", "warning", "stopped", "unknown", "waiting", "RS_UNKNOWN", "RS_DECLINED", "spooled", "dead", "not_told"),
+        *(
+            "open",
+            "new",
+            "warning",
+            "stopped",
+            "unknown",
+            "waiting",
+            "RS_UNKNOWN",
+            "RS_DECLINED",
+            "spooled",
+            "dead",
+            "not_told",
+        ),
         *("urgent", "parked", "attention", "escalated"),
     }
 )
 _GOOD = frozenset(
     {
-        *("resolved", "done", "confirmed", "sent", "closed", "delivered", "finished", "resubmitted", "saved", "RS_SUCCESS", "ok"),
+        *(
+            "resolved",
+            "done",
+            "confirmed",
+            "sent",
+            "closed",
+            "delivered",
+            "finished",
+            "resubmitted",
+            "saved",
+            "RS_SUCCESS",
+            "ok",
+        ),
         *("acknowledged", "released", "replayed"),
     }
 )
@@ -101,7 +137,9 @@ def currency_of(item: object) -> Any:
 Translate = Callable[[str], str]
 
 
-def writers(*, language: str, zone: str, now: Callable[[], datetime], translate: Translate) -> dict[str, Callable[..., Any]]:
+def writers(
+    *, language: str, zone: str, now: Callable[[], datetime], translate: Translate
+) -> dict[str, Callable[..., Any]]:
     """Return the filters of a page in one language and time zone."""
     return {
         "as_time": as_time,

@@ -35,6 +35,11 @@ def address_of(noun: str, name: object, *, service: str | None = None) -> str | 
 def link_of(field: str, name: object, *, within: str) -> str | None:
     """Return where a field's value leads, None when it names nothing. ``within``: the kind of thing it stands in."""
     noun = LINKS.get(field)
-    if noun is None or name in (None, "") or isinstance(name, (dict, list)) or (field == "delivery_id" and within in _OWN_DELIVERIES):
+    if (
+        noun is None
+        or name in (None, "")
+        or isinstance(name, (dict, list))
+        or (field == "delivery_id" and within in _OWN_DELIVERIES)
+    ):
         return None
     return address_of(noun, name)

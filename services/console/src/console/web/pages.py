@@ -89,7 +89,9 @@ class Visit:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> web.Response:
         """Answer with a page."""
-        return web.Response(text=self.fragment(template, **values), status=status, content_type="text/html", charset="utf-8")
+        return web.Response(
+            text=self.fragment(template, **values), status=status, content_type="text/html", charset="utf-8"
+        )
 
 
 def redirect(to: str) -> web.Response:
@@ -128,7 +130,7 @@ class Console:
         served = partial(self._serve, handler, public)
         return Route(method=method, path=path, handler=served, summary=summary, hidden=True)
 
-    async def _serve(self, handler: Handler, public: bool, request: Request[None, None]) -> web.StreamResponse:  # noqa: FBT001
+    async def _serve(self, handler: Handler, public: bool, request: Request[None, None]) -> web.StreamResponse:
         visit = Visit(
             self,
             request.raw,
@@ -182,7 +184,11 @@ class Console:
             )
         if isinstance(error, web.HTTPException) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return visit.page(
-                "templates/error.html", status=error.status, title=visit.words("Not found"), why="text", text=visit.words("There is no such page.")
+                "templates/error.html",
+                status=error.status,
+                title=visit.words("Not found"),
+                why="text",
+                text=visit.words("There is no such page."),
             )
         if isinstance(error, UnreachableError):
             _log.warning("console_service_away", service=error.service)
@@ -212,7 +218,12 @@ def _environment(language: str, zone: str) -> Environment:
         filters.writers(language=language, zone=zone, now=lambda: datetime.now(UTC), translate=catalogue.gettext)
     )
     found.globals.update(
-        value=value, MONEY=filters.MONEY, LINKS=LINKS, link_of=link_of, address_of=address_of, now=lambda: datetime.now(UTC)
+        value=value,
+        MONEY=filters.MONEY,
+        LINKS=LINKS,
+        link_of=link_of,
+        address_of=address_of,
+        now=lambda: datetime.now(UTC),
     )
     return found
 

@@ -80,7 +80,9 @@ async def _asked(suite: Suite) -> Person:
     known = {}
     away = []
     for service, answer in zip(SERVICES, answers, strict=True):
-        if isinstance(answer, UnreachableError) or (isinstance(answer, RefusedError) and answer.status != _UNAUTHORIZED):
+        if isinstance(answer, UnreachableError) or (
+            isinstance(answer, RefusedError) and answer.status != _UNAUTHORIZED
+        ):
             away.append(service)
         elif isinstance(answer, BaseException):
             if not isinstance(answer, RefusedError):

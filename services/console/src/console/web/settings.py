@@ -34,7 +34,9 @@ class ConsoleSettings(ProcessSettings):
     session_key: SecretStr = Field(min_length=32, description="seals the session's cookie; the same for all replicas")
     session_hours: float = Field(12.0, gt=0, le=168, description="from signing in; then one signs in again")
     time_zone: str = Field("Europe/Moscow", description="of times that are shown and filled in")
-    language: Literal["ru", "en"] = Field("ru", description="for who has chosen none and whose browser asks for neither")
+    language: Literal["ru", "en"] = Field(
+        "ru", description="for who has chosen none and whose browser asks for neither"
+    )
     poll_seconds: float = Field(2.0, gt=0, le=60, description="how often a list that people look at is read for news")
 
     @field_validator("time_zone")
@@ -48,7 +50,11 @@ class ConsoleSettings(ProcessSettings):
 
     @model_validator(mode="after")
     def _plain_http_stays_on_this_machine(self) -> Self:
-        if self.public_url is not None and self.public_url.scheme == "http" and not loopback(self.public_url.host or ""):
+        if (
+            self.public_url is not None
+            and self.public_url.scheme == "http"
+            and not loopback(self.public_url.host or "")
+        ):
             raise ValueError("public_url must be https, or on a loopback address")
         return self
 

@@ -54,9 +54,7 @@ def _kind(field: Field) -> str:
     return "text" if isinstance(longest, int) and longest > _LONG_TEXT else "line"
 
 
-def filled_in(
-    act: Act, form: Form, *, currency: str | None, zone: str, words: Callable[..., str]
-) -> Mapping[str, Any]:
+def filled_in(act: Act, form: Form, *, currency: str | None, zone: str, words: Callable[..., str]) -> Mapping[str, Any]:
     """Return the fields as the service takes them. Raises ``NotUnderstoodError`` in the person's words."""
     values: dict[str, Any] = {}
     for each in inputs(act):
@@ -78,7 +76,9 @@ def _value(kind: str, given: str, *, currency: str | None, zone: str) -> Any:
     if kind == "money":
         if currency is None:
             return int(given)
-        minor = Decimal(given.replace(",", ".").replace(" ", "").replace("\N{NO-BREAK SPACE}", "")).scaleb(exponent(currency))
+        minor = Decimal(given.replace(",", ".").replace(" ", "").replace("\N{NO-BREAK SPACE}", "")).scaleb(
+            exponent(currency)
+        )
         if not minor.is_finite() or minor != minor.to_integral_value():
             raise ValueError(given)
         return int(minor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -49,34 +50,39 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
     act = _act(visit)
     form = visit.form
     ids, chosen = _chosen([str(name) for name in form.getall("ids", [])], form, everything=form.get("all") == "1")
-    given = {name: str(text) for name, text in form.items() if isinstance(text, str)}
-    reason = given.get("reason", "").strip()
     try:
-        if len(reason) < SHORTEST_REASON:
-            raise NotUnderstoodError(visit.words("Say why, in a few words: it stands in the audit log"))
-        if act.named and not ids and chosen is None:
-            raise NotUnderstoodError(visit.words("Nothing is chosen"))
-        fields = filled_in(
+        plan = await rehearse(visit.person.suite, await _wish(visit, act, ids=ids, chosen=chosen))
+    except (NotUnderstoodError, RefusedError) as error:
+        given = {name: str(text) for name, text in form.items() if isinstance(text, str)}
+        status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
+        return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
+    return visit.page(
+        "change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items)
+    )
+
+
+async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping[str, str] | None) -> Wish:
+    """Return what was filled in. Raises ``NotUnderstoodError`` in the person's words."""
+    reason = str(visit.form.get("reason", "")).strip()
+    if len(reason) < SHORTEST_REASON:
+        raise NotUnderstoodError(visit.words("Say why, in a few words: it stands in the audit log"))
+    if act.named and not ids and chosen is None:
+        raise NotUnderstoodError(visit.words("Nothing is chosen"))
+    return Wish(
+        act=act.name,
+        reason=reason,
+        service=act.service,
+        ids=ids,
+        filter=chosen,
+        fields=filled_in(
             act,
-            form,
+            visit.form,
             currency=await _currency(visit, act, ids),
             zone=visit.console.settings.time_zone,
             words=visit.words,
-        )
-        wish = Wish(
-            act=act.name,
-            reason=reason,
-            service=act.service,
-            ids=ids,
-            filter=chosen,
-            fields=fields,
-            limit=_MOST_AT_ONCE if chosen is not None else None,
-        )
-        plan = await rehearse(visit.person.suite, wish)
-    except (NotUnderstoodError, RefusedError) as error:
-        status = error.status if isinstance(error, RefusedError) else 400
-        return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
-    return visit.page("change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items))
+        ),
+        limit=_MOST_AT_ONCE if chosen is not None else None,
+    )
 
 
 async def _apply(visit: Visit) -> web.StreamResponse:
@@ -159,7 +165,9 @@ def _chosen(
     """Return the named things, or with ``everything`` the filter of what the person saw."""
     if not everything:
         return names(ids), None
-    chosen = {name.removeprefix(_FILTER): str(text) for name, text in given.items() if name.startswith(_FILTER) and text}
+    chosen = {
+        name.removeprefix(_FILTER): str(text) for name, text in given.items() if name.startswith(_FILTER) and text
+    }
     return (), {name: text for name, text in chosen.items() if name not in PRIVATE}
 
 

@@ -13,7 +13,9 @@ from console.web.pages import Console, Visit, redirect
 
 _OF_THINGS = (
     re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE),  # an order
-    re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE),  # a refund, a delivery, an endangered order
+    re.compile(
+        r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
+    ),  # a refund, a delivery, an endangered order
     re.compile(r"[A-Z]{2,20}-[0-9]{1,12}", re.IGNORECASE),  # a ticket
     re.compile(r"[0-9]{1,9}"),  # an incident, a workflow
     re.compile(r"[0-9a-f]{32}"),  # a trace

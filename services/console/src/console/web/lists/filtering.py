@@ -40,7 +40,11 @@ async def read_page(suite: Suite, thing: Thing, wanted: Mapping[str, Any], **pag
 def acts_of(noun: str, service: str | None = None) -> tuple[Act, ...]:
     """Return what can be done to things of a kind that exist."""
     if noun in EVERYWHERE:
-        return tuple(act_of(f"{noun} {verb}", service) for verb in ("replay", "mend", "dismiss")) if noun == "dead-letter" else ()
+        return (
+            tuple(act_of(f"{noun} {verb}", service) for verb in ("replay", "mend", "dismiss"))
+            if noun == "dead-letter"
+            else ()
+        )
     return tuple(act for act in ACTS.values() if act.noun == noun and act.named)
 
 

@@ -113,7 +113,9 @@ async def _keys(visit: Visit) -> web.StreamResponse:
 
 async def _more(visit: Visit) -> web.StreamResponse:
     nouns = [noun for noun in (*THINGS, *EVERYWHERE) if noun not in LISTS]
-    return visit.page("lists/more.html", nouns=nouns, creating={noun: creating(noun) for noun in _MAKERS}, list_path=list_path)
+    return visit.page(
+        "lists/more.html", nouns=nouns, creating={noun: creating(noun) for noun in _MAKERS}, list_path=list_path
+    )
 
 
 _MAKERS = ("order", "ticket", "silence", "duty", "message", "known-defect", "check", "limits")

@@ -63,4 +63,3 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
                 following.cancel()
                 await asyncio.wait({following})
     return response
-

@@ -18,7 +18,13 @@ from console.web.pages import Console, Visit
 
 _MOST_LINES = 500
 _MOST_BESIDE = 50
-_BESIDE = (("workflow", "order_number"), ("refund", "order"), ("incident", "order"), ("ticket", "order"), ("message", "order"))
+_BESIDE = (
+    ("workflow", "order_number"),
+    ("refund", "order"),
+    ("incident", "order"),
+    ("ticket", "order"),
+    ("message", "order"),
+)
 
 
 def routes(console: Console) -> list[Route]:
