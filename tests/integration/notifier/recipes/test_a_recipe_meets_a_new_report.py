@@ -3,85 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-from aiohttp import ClientSession, web
-from pydantic import SecretStr
+from aiohttp import web
 
-from common.ids import order_number
-from common.service import running
+from common.http import Principal
+from common.postgres import Database
 from common.testing import eventually
-from orchestrator.app import build as build_orchestrator
-from orchestrator.settings import OrchestratorSettings
-from tests.integration.notifier.factories import ONE_GROUP, SUITE_TOKENS, Kit, MakeKit, created_hook, enveloped
+from notifier.buttons.store import ButtonAction, ButtonActionStore
+from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.problems import Problems, Report
+from notifier.inputs.events import workflow_fact
+from notifier.messages.words import Words
+from notifier.recipes.model import RecipeDone
+from notifier.recipes.store import RecipeStore
+from notifier.routing.model import Routes
+from tests.integration.notifier.factories import ONE_GROUP, Kit, MakeKit, enveloped
 from tests.integration.notifier.people import SECRET, crashed, settings_for, telegram_id
 
 RACES = 12
-AT_REST = """
-UPDATE workflow AS w SET state = 4 WHERE w.order_number = $1 AND w.done_seq = w.last_seq
-AND NOT EXISTS (SELECT FROM workflow_ready AS r WHERE r.workflow_id = w.id) RETURNING w.id
-"""
 
 
 @dataclass
-class Door:
-    """Stands before the orchestrator: counts who comes with which key, and holds a workflow's retry up when told to."""
+class Orchestrator:
+    """The address that retries a workflow: notes who asks with which key, and keeps a retry waiting while it is held."""
 
-    behind: str
     url: str = ""
-    keys: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    held: dict[str, asyncio.Event] = field(default_factory=dict)
+    asked: dict[int, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    held: dict[int, asyncio.Event] = field(default_factory=dict)
 
-    async def pass_on(self, request: web.Request) -> web.Response:
-        """Let a request through."""
-        self.keys[request.path].add(request.headers["Idempotency-Key"])
-        if (gate := self.held.get(request.path)) is not None:
+    async def retry(self, request: web.Request) -> web.Response:
+        """Retry a workflow; under the same key that is one retry."""
+        workflow = int(request.match_info["id"])
+        self.asked[workflow].add((request.headers["Authorization"], request.headers["Idempotency-Key"]))
+        if (gate := self.held.get(workflow)) is not None:
             await gate.wait()
-        kept = {name: request.headers[name] for name in ("Authorization", "Idempotency-Key", "Content-Type")}
-        body = await request.read()
-        async with ClientSession() as session, session.post(self.behind + request.path, data=body, headers=kept) as got:
-            return web.Response(status=got.status, body=await got.read(), content_type=got.content_type)
+        return web.json_response({"outcome": "retried"})
+
+    async def hears_of(self, workflow: int) -> None:
+        """Wait until a workflow's retry was asked for."""
+
+        async def asked() -> bool:
+            return bool(self.asked[workflow])
+
+        await eventually(asked, what="the recipe is under way")
 
 
 @asynccontextmanager
-async def door_before(url: str) -> AsyncIterator[Door]:
-    """Run a door before a service."""
-    door = Door(url)
+async def an_orchestrator() -> AsyncIterator[Orchestrator]:
+    """Answer under an address of its own."""
+    orchestrator = Orchestrator()
     app = web.Application()
-    app.router.add_post("/{path:.*}", door.pass_on)
+    app.router.add_post("/admin/v1/workflows/{id}/retry", orchestrator.retry)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    door.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    orchestrator.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield door
+        yield orchestrator
     finally:
         await runner.cleanup()
-
-
-async def crashed_workflows(kit: Kit, orders_dsn: str, names: list[str]) -> list[int]:
-    """Have an order made for each name, and its workflow be a crashed one; returns the workflows' ids."""
-    for name in names:
-        await kit.broker.publisher.publish(created_hook(name).to_envelope(), deadline=15.0)
-    async with asyncpg.create_pool(orders_dsn, min_size=1, max_size=2) as pool:
-
-        async def crash(name: str) -> int:
-            async def found() -> int | None:
-                workflow: int | None = await pool.fetchval(AT_REST, order_number("sbermarket", name))
-                return workflow
-
-            return await eventually(found, within=30, what="a workflow at rest") or 0
-
-        return [await crash(name) for name in names]
 
 
 @dataclass
@@ -89,8 +76,6 @@ class Race:
     """Presses and reports about some workflows, at a notifier of two replicas."""
 
     kit: Kit
-    door: Door
-    orders_dsn: str
     requests: dict[int, int] = field(default_factory=dict)
     reported: dict[int, datetime] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
@@ -118,7 +103,7 @@ class Race:
         async with self.kit.sandbox.session.post(url, json=body, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
 
-    async def opened(self, workflows: list[int]) -> None:
+    async def opened(self, workflows: Sequence[int]) -> None:
         """Report each, and ask for its recipe."""
         for workflow in workflows:
             await self.report(workflow)
@@ -173,33 +158,14 @@ class Race:
 
         await eventually(quiet, what="everything is carried out")
 
-    async def retries(self, workflow: int) -> list[str]:
-        """Who had the workflow retried, as the orchestrator's audit says."""
-        connection = await asyncpg.connect(self.orders_dsn)
-        try:
-            rows = await connection.fetch("SELECT actor FROM audit_log WHERE target = $1", f"workflow:{workflow}")
-            return [row["actor"] for row in rows]
-        finally:
-            await connection.close()
-
 
 async def test_a_recipe_and_a_new_report_of_its_problem_lose_nothing_and_it_runs_once(
-    make_kit: MakeKit, database_for: Callable[[str], Awaitable[str]], amqp_url: str, tmp_path: Path
+    make_kit: MakeKit, tmp_path: Path
 ) -> None:
-    async with AsyncExitStack() as stack:
-        orders_dsn = await database_for("orchestrator")
-        tokens = tmp_path / "suite-tokens.json"
-        tokens.write_text(json.dumps(SUITE_TOKENS))
-        settings = OrchestratorSettings(
-            postgres_dsn=SecretStr(orders_dsn), poll=0.1, port=0, amqp_url=SecretStr(amqp_url), tokens_file=tokens
-        )
-        orchestrator = await stack.enter_async_context(running(build_orchestrator, settings))
-        door = await stack.enter_async_context(door_before(orchestrator.url))
-        kit = await make_kit(replicas=2, routes=ONE_GROUP, orchestrator_url=door.url, **settings_for(tmp_path))
-        race = Race(kit, door, orders_dsn)
-        before, during, *both = workflows = await crashed_workflows(
-            kit, orders_dsn, [f"R{number}" for number in range(RACES + 2)]
-        )
+    async with an_orchestrator() as orchestrator:
+        kit = await make_kit(replicas=2, routes=ONE_GROUP, orchestrator_url=orchestrator.url, **settings_for(tmp_path))
+        race = Race(kit)
+        before, during, *both = workflows = range(1, RACES + 3)
         await race.opened(workflows)
 
         # The report, then the recipe: what was reported is what it repairs.
@@ -207,9 +173,9 @@ async def test_a_recipe_and_a_new_report_of_its_problem_lose_nothing_and_it_runs
         await race.incident(before, occurrences=2)
         await race.confirmed(before)
         # The recipe, then the report: it crashed again, whatever the recipe says of itself.
-        gate = door.held[f"/admin/v1/workflows/{during}/retry"] = asyncio.Event()
+        gate = orchestrator.held[during] = asyncio.Event()
         await race.confirmed(during)
-        await eventually(lambda: arrived(door, during), what="the recipe is under way")
+        await orchestrator.hears_of(during)
         await race.report(during)
         await race.incident(during, occurrences=2)
         gate.set()
@@ -227,24 +193,59 @@ async def test_a_recipe_and_a_new_report_of_its_problem_lose_nothing_and_it_runs
         lasts = {workflow: race.reported[workflow] > began[workflow] for workflow in workflows}
         assert (lasts[before], lasts[during]) == (False, True)
         tickets = (await kit.call("GET", "/admin/v1/tickets?limit=100"))[1]["items"]
+        assert len(tickets) == len(workflows)
         for workflow in workflows:
             incident = await race.incident(workflow)
-            assert (incident["state"] != "resolved") == lasts[workflow], (workflow, incident)
             [ticket] = [each for each in tickets if each["incident_id"] == incident["id"]]
-            assert (ticket["state"] == "open") == lasts[workflow], (workflow, ticket)
-            assert await race.retries(workflow) == ["oleg"]
-            assert len(door.keys[f"/admin/v1/workflows/{workflow}/retry"]) == 1
-        assert len(tickets) == len(workflows)
+            assert (incident["state"] != "resolved", ticket["state"] == "open") == (lasts[workflow], lasts[workflow])
+            assert [token for token, _ in orchestrator.asked[workflow]] == ["Bearer oleg-token"]
         outcomes = await kit.fetch("SELECT DISTINCT outcome FROM presses")
         assert {row["outcome"] for row in outcomes} <= {"asked", "done", "taken", "over"}
-
-
-async def arrived(door: Door, workflow: int) -> bool:
-    """Whether a workflow's retry was asked for."""
-    return bool(door.keys[f"/admin/v1/workflows/{workflow}/retry"])
 
 
 async def later(seconds: float, what: Awaitable[None]) -> None:
     """Do it a moment later."""
     await asyncio.sleep(seconds)
     await what
+
+
+async def test_a_press_while_its_recipe_ends_finds_it_and_neither_waits_for_the_other_for_ever(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    kit = await make_kit(replicas=0, **settings_for(tmp_path))
+    async with AsyncExitStack() as stack:
+        database = Database(kit.dsn, application_name="racing")
+        await database.open()
+        stack.push_async_callback(database.close)
+        problems = Problems(routes=Routes(destinations={}, routes=()), words=Words("en"), environment="production")
+        async with database.transaction() as connection:
+            report = Report(fact=workflow_fact(crashed(1), Words("en")), event_id="crash")
+            [incident] = await problems.ingest(NotificationStore(connection), [report])
+        assert incident is not None
+        store = RecipeStore(database, problems=problems)
+        pressed = ButtonAction(id=1, channel="telegram", who="1", data="", address="-100", traceparent=None)
+        asking = {"incident_id": incident, "recipe": "retry_workflow", "target": "1", "version": None}
+        asking |= {"person": "oleg", "channel": "telegram", "lasts": timedelta(minutes=5)}
+        async with database.transaction() as connection:
+            effects = ButtonActionStore(database).effects(connection, pressed, Principal(name="oleg", role="operator"))
+            request, _ = await effects.ask(**asking)
+            await effects.decide(request.id, state="confirmed", traceparent=None)
+        running = await store.claim(lease=timedelta(seconds=30))
+        assert running is not None
+        async with database.transaction() as connection:
+            effects = ButtonActionStore(database).effects(connection, pressed, Principal(name="oleg", role="operator"))
+            await effects.incident_store.incident(incident)
+            ending = asyncio.create_task(store.record(running, RecipeDone(), text="done", give_up_after=6))
+
+            async def waits() -> bool:
+                [row] = await kit.fetch(
+                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'racing' AND wait_event_type = 'Lock'"
+                    " AND datname = current_database()"
+                )
+                return bool(row["count"])
+
+            await eventually(waits, what="the recipe's end waits for the press")
+            found, new = await effects.ask(**asking)
+            assert (found.id, new) == (request.id, False)
+        assert await ending == "done"
+    assert await kit.fetch("SELECT state FROM incidents") == [{"state": "resolved"}]
