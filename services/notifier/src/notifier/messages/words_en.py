@@ -188,6 +188,8 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "digest.since": "Time:",
         "digest.kinds": "By kind",
         "digest.worst": "The gravest that are open",
+        "digest.list": "A storm of problems: orders, message {part}",
+        "digest.listed": "and {count} in messages of their own: {lists}",
         "digest.all": "All",
         "unread.summary": "Not taken from {sender}: {count}",
         "unread.do": "look at what came (GET /admin/v1/unread-alerts) and mend its sender; look the alerts up there.",

@@ -188,6 +188,8 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "digest.since": "Время:",
         "digest.kinds": "По видам",
         "digest.worst": "Самые важные из открытых",
+        "digest.list": "Шквал проблем: номера заказов, сообщение {part}",
+        "digest.listed": "и ещё {count} отдельными сообщениями: {lists}",
         "digest.all": "Все",
         "unread.summary": "Не принято от {sender}: {count}",
         "unread.do": "посмотреть, что пришло (GET /admin/v1/unread-alerts), и поправить отправителя; сами оповещения посмотреть у него.",
