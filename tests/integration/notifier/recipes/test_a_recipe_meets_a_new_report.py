@@ -224,7 +224,7 @@ async def test_a_press_while_its_recipe_ends_finds_it_and_neither_waits_for_the_
         assert incident is not None
         store = RecipeStore(database, problems=problems)
         pressed = ButtonAction(id=1, channel="telegram", who="1", data="", address="-100", traceparent=None)
-        asking = {"incident_id": incident, "recipe": "retry_workflow", "target": "1", "version": None}
+        asking: dict[str, Any] = {"incident_id": incident, "recipe": "retry_workflow", "target": "1", "version": None}
         asking |= {"person": "oleg", "channel": "telegram", "lasts": timedelta(minutes=5)}
         async with database.transaction() as connection:
             effects = ButtonActionStore(database).effects(connection, pressed, Principal(name="oleg", role="operator"))
