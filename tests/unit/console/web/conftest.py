@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
+from common.http import HttpServer
 from common.service import running
 from console.web.app import build
 from console.web.settings import ConsoleSettings
@@ -22,8 +22,8 @@ async def services() -> AsyncIterator[Services]:
     known = Services()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", known.answer)
-    async with TestServer(app) as server:
-        known.url = str(server.make_url("")).rstrip("/")
+    async with HttpServer(app, "127.0.0.1", 0) as server:
+        known.url = server.url
         yield known
 
 
