@@ -11,7 +11,8 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pytest
 
 from common.contracts import Envelope
 from common.contracts.orders import WorkflowCrashedV1
-from common.ids import derived_id
+from common.ids import derived_id, order_number
 from common.messaging import Broker
 from common.service import load_settings, running
 from common.testing import eventually
@@ -32,14 +33,19 @@ from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERV
 from suite_local.ports import LOOPBACK
 from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
 from tests.support.monitoring import monitoring
-from tests.support.shipped_stand import MakeDatabase, MakeEdge, Ports, Stand, stand
+from tests.support.shipped_stand import MakeEdge, Ports, Raised, Stand, stand
 
 pytestmark = pytest.mark.timeout(300)
 QUICK = [{"after": 0.5, "act": "call", "whom": "on_duty"}, {"after": 600, "act": "call", "whom": "backup"}]
-ELSEWHERE = "https://sentry.example/issues/17"
+# How long people are waited for, and how often Trust is asked again.
+WITHOUT_WAITING = {
+    NOTIFIER.name: {"NOTIFIER_ESCALATION": json.dumps(QUICK), "NOTIFIER_CALL_PAUSE": "0"},
+    REFUNDS.name: {"REFUNDS_DECLINES": "1"},
+}
+Here = Callable[..., Any]
 
 
-async def crash_a_workflow(at: Stand) -> dict[str, Any]:
+async def crash_a_workflow(at: Stand) -> Raised:
     """An order comes through the edge, and its workflow is said to have crashed, as the engine says it."""
     body = {
         "event_type": "order.created",
@@ -85,22 +91,23 @@ async def crash_a_workflow(at: Stand) -> dict[str, Any]:
     finally:
         await broker.stop()
         await task
-    return {"told_as": {"kind": "workflow.crashed", "words": str(found["id"])}, "number": answer["number"]}
+    return Raised("workflow.crashed", str(found["id"]))
 
 
-async def endanger_an_order(at: Stand) -> dict[str, str]:
+async def endanger_an_order(at: Stand) -> Raised:
     """A website's order that cannot be taken."""
     body = {"customer": {"name": "Анна", "phone": "+79161234567"}, "positions": [{"id": "milk", "quantity": "many"}]}
     headers = {"Authorization": f"Bearer {at.tokens['website']}"}
     async with at.sandbox.session.post(f"{at.edge}/api/v1/orders", json=body, headers=headers) as answer:
         assert answer.status == 422, await answer.text()
-    return {"kind": "problem.website_order.endangered", "words": ""}
+    return Raised("problem.website_order.endangered")
 
 
-async def fail_a_refund(at: Stand, number: str) -> dict[str, str]:
+async def fail_a_refund(at: Stand) -> Raised:
     """A refund that Trust declines for good."""
     await at.sandbox.put_payment("pay-1", captured=17_000)
     await at.sandbox.fault("trust", mode="declined", match="start_refund")
+    number = order_number("sbermarket", "H123")
     wish = {
         "order_number": number,
         "payment_id": "pay-1",
@@ -110,10 +117,10 @@ async def fail_a_refund(at: Stand, number: str) -> dict[str, str]:
         "business_key": f"{number}:as-shipped",
     }
     await at.call("POST", f"{at.url(REFUNDS)}/refunds/v1/refunds", role="internal", body=wish)
-    return {"kind": "problem.refund.error", "words": ""}
+    return Raised("problem.refund.error")
 
 
-async def send_an_alert(at: Stand) -> dict[str, str]:
+async def send_an_alert(at: Stand) -> Raised:
     """Alertmanager's notification, through the edge."""
     alert = {
         "status": "firing",
@@ -124,11 +131,12 @@ async def send_an_alert(at: Stand) -> dict[str, str]:
     }
     notification = {"version": "4", "status": "firing", "alerts": [alert]}
     await at.call("POST", f"{at.edge}/alerts/v1/alertmanager", role="internal", body=notification)
-    return {"kind": "problem.alert", "words": "Tips does not answer"}
+    return Raised("problem.alert", "Tips does not answer")
 
 
-async def send_an_error(at: Stand) -> dict[str, str]:
+async def send_an_error(at: Stand) -> Raised:
     """Sentry's webhook, signed by its secret, through the edge."""
+    secret = at.programs[NOTIFIER.name].environment["NOTIFIER_SENTRY_SECRET"].encode()
     event = {
         "event_id": "e1",
         "issue_id": "17",
@@ -136,10 +144,9 @@ async def send_an_error(at: Stand) -> dict[str, str]:
         "level": "fatal",
         "project": "front",
         "datetime": datetime.now(UTC).isoformat(),
-        "web_url": ELSEWHERE,
+        "web_url": f"{at.sandbox.url}/organizations/orders/issues/17/",
     }
     body = json.dumps({"action": "triggered", "data": {"event": event}}).encode()
-    secret = example_values()["SENTRY_SECRET"].encode()
     headers = {
         "Content-Type": "application/json",
         "Sentry-Hook-Resource": "event_alert",
@@ -147,7 +154,7 @@ async def send_an_error(at: Stand) -> dict[str, str]:
     }
     async with at.sandbox.session.post(f"{at.edge}/alerts/v1/sentry", data=body, headers=headers) as answer:
         assert answer.status == 200, await answer.text()
-    return {"kind": "problem.sentry", "words": "HttpError: 500"}
+    return Raised("problem.sentry", "HttpError: 500")
 
 
 async def roster(at: Stand) -> None:
@@ -164,58 +171,108 @@ async def opens(at: Stand, link: str) -> str:
         return text
 
 
-async def test_what_compose_ships_brings_every_problem_to_a_person(
+async def lose_an_order_at_the_edge(at: Stand) -> Raised:
+    """A website's order while no gateway is there: nginx's log, and the gateway that reads it once it is back."""
+    await at.programs[GATEWAY.name].kill()
+    headers = {"Authorization": f"Bearer {at.tokens['website']}"}
+    async with at.sandbox.session.post(f"{at.edge}/api/v1/orders", json={}, headers=headers) as answer:
+        assert answer.status == 503
+    await at.programs[GATEWAY.name].start()
+    return Raised("problem.website_order.endangered")
+
+
+async def hear_prometheus(_at: Stand) -> Raised:
+    """The gateway's metric of that order, Prometheus, its rule, Alertmanager, and back through the edge."""
+    return Raised("problem.alert", "503", within=120)
+
+
+async def each_reaches_a_person(at: Stand, *problems: Callable[[Stand], Awaitable[Raised]]) -> None:
+    """Raise one after the other, each taken before the next: a call about one would stand for the others, too."""
+    for number, raise_it in enumerate(problems):
+        await at.reaches_a_person(await at.incident(await raise_it(at)), pressed_in=("slack", "telegram")[number % 2])
+
+
+async def every_link_opens(at: Stand) -> None:
+    """Open the links of all messages and tickets, and the page of who is on duty."""
+    links = await at.links()
+    console, sentry = (f"http://{LOOPBACK}:{port}" for port in (at.ports.services[NOTIFIER.name], at.ports.sandbox))
+    assert {link for link in links if not link.startswith((console, sentry))} == set()
+    assert {link.removeprefix(console).split("/")[1] for link in links if link.startswith(console)} >= {
+        *("i", "o", "w", "r", "e", "runbook")
+    }
+    assert {f"{sentry}/organizations/orders/issues/17/"} < {link for link in links if link.startswith(sentry)}
+    for link in links:
+        assert "+7916" not in await opens(at, link)
+    for duty in (f"{at.edge}/on-call", f"{console}/on-call"):
+        assert "Олег" in await opens(at, duty)
+
+
+async def people_are_put_on_duty(at: Stand) -> None:
+    """What is deployed is the example, and is said to be: by an address, and in the log from the start on."""
+    assert await at.missing() == {"routes", "people", "roster"}
+    log = at.programs[NOTIFIER.name].log
+    await eventually(lambda: said_in(log, "the routes file is an example"), what="a warning at the start")
+    assert await said_in(log, "the people file is an example")
+    await roster(at)
+    assert await at.missing() == {"routes", "people"}
+
+
+async def said_in(log: Path, words: str) -> bool:
+    """Whether a warning of the notifier says so."""
+    return any("coverage_missing" in line and words in line for line in log.read_text().splitlines())
+
+
+@pytest.fixture
+def shipped(
     edge_for: MakeEdge,
-    database_for: MakeDatabase,
+    database_for: Callable[[str], Awaitable[str]],
     amqp_url: str,
-    free_port: Callable[[], int],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+) -> Here:
+    """`async with shipped(told, files, ports=…) as at:` runs everything with what containers are told."""
+
+    @asynccontextmanager
+    async def run(
+        told: Mapping[str, Mapping[str, str]], files: Mapping[str, Mapping[str, str]], *, ports: Ports, **sandbox: Any
+    ) -> AsyncIterator[Stand]:
+        told = {name: {**values, **WITHOUT_WAITING.get(name, {})} for name, values in told.items()}
+        told["edge"] = {name: value for name, value in told["edge"].items() if not name.startswith("NGINX_")}
+        async with stand(
+            told,
+            files,
+            ports=ports,
+            edge_for=edge_for,
+            database_for=database_for,
+            amqp_url=amqp_url,
+            folder=tmp_path,
+            **sandbox,
+        ) as at:
+            yield at
+
+    return run
+
+
+async def test_what_compose_ships_brings_every_problem_to_a_person(
+    shipped: Here, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ports = Ports.chosen(free_port)
-    compose = compose_file({**example_values(), "ESCALATION": json.dumps(QUICK), "CALL_PAUSE": "0"})
+    compose = compose_file(example_values())
     containers = {service.name: service.name for service in SERVICES} | {GATEWAY.name: "webhook-gateway-1"}
-    told = {name: compose["services"][container]["environment"] for name, container in containers.items()}
-    told["edge"] = {
-        name: value
-        for name, value in compose["services"]["nginx"]["environment"].items()
-        if not name.startswith("NGINX_")
-    }
+    told = {name: compose["services"][each]["environment"] for name, each in {**containers, "edge": "nginx"}.items()}
     files = {name: files_of(compose, container) for name, container in containers.items()}
     outside = {
         name: ports.translated(value, {}) for name, value in compose["services"]["sandbox"]["environment"].items()
     }
-    async with stand(
-        told,
-        files,
-        ports=ports,
-        edge_for=edge_for,
-        database_for=database_for,
-        amqp_url=amqp_url,
-        folder=tmp_path,
-        **from_sources({}, outside).model_dump(exclude_unset=True),
-    ) as at:
+    sandbox = from_sources({}, outside).model_dump(exclude_unset=True)
+    async with shipped(told, files, ports=ports, **sandbox) as at:
         at.tokens = {**at.tokens, "hook": example_values()["MARKETPLACE_TOKEN"]}
-        assert await at.missing() == {"roster"}
-        await roster(at)
-        assert await at.missing() == set()
-
-        # One after the other: a call about one problem would stand for the others, too.
-        crash = await crash_a_workflow(at)
-        await at.reaches_a_person(await at.incident(**crash["told_as"]))
-        for raised in (endanger_an_order(at), fail_a_refund(at, crash["number"]), send_an_alert(at), send_an_error(at)):
-            told_as = await raised
-            await at.reaches_a_person(await at.incident(told_as["kind"], told_as["words"]))
-
-        links = await at.links()
-        console = f"http://{LOOPBACK}:{ports.services['notifier']}"
-        assert links - {ELSEWHERE} == {link for link in links if link.startswith(console)}
-        assert {link.removeprefix(console).split("/")[1] for link in links if link.startswith(console)} >= {
-            *("i", "o", "w", "r", "e", "runbook")
-        }
-        for link in links - {ELSEWHERE}:
-            assert "+7916" not in await opens(at, link)
-        assert "Олег" in await opens(at, f"{at.edge}/on-call")
+        own = files_of_ones_own(at, tmp_path)
+        await coverage_says(at, {"roster"}, monkeypatch, **own)
+        await people_are_put_on_duty(at)
+        await each_reaches_a_person(
+            at, crash_a_workflow, endanger_an_order, send_an_error, fail_a_refund, send_an_alert
+        )
+        await every_link_opens(at)
         async with at.sandbox.session.get(f"{at.edge}/on-call.ics") as feed:
             assert (feed.status, feed.content_type) == (200, "text/calendar")
         async with at.sandbox.session.post(f"{at.edge}/notifications/v1/yookassa", json={}) as answer:
@@ -224,47 +281,54 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             async with at.sandbox.session.get(at.edge + closed) as answer:
                 assert answer.status == 404, closed
 
-        # Each link of the chain taken away from a replica of the notifier.
-        for variable, what in (
+        await coverage_says(at, set(), monkeypatch, **own)
+        for taken_away, what in (
             ("NOTIFIER_ROUTES_FILE", {"routes"}),
             ("NOTIFIER_PEOPLE_FILE", {"people", "roster"}),
             ("NOTIFIER_CALL_URL", {"call_provider"}),
         ):
-            with monkeypatch.context() as environment:
-                for name, value in at.programs[NOTIFIER.name].environment.items():
-                    if name != variable:
-                        environment.setenv(name, value)
-                environment.setenv("NOTIFIER_PORT", "0")
-                settings = load_settings(NotifierSettings)
-            async with running(build, settings) as application:
-                answer = await at.call("GET", f"{application.url}/admin/v1/coverage")
-                assert {hole["what"] for hole in answer["missing"]} == what
-                await shown_to_prometheus(at, application.url, what)
+            await coverage_says(at, what, monkeypatch, **{**own, taken_away: ""})
 
 
-async def shown_to_prometheus(at: Stand, url: str, what: set[str]) -> None:
-    """Wait until the series that the alert looks at says so."""
+def files_of_ones_own(at: Stand, folder: Path) -> dict[str, str]:
+    """What operators make of the examples: nothing in it is invented any more; returns the settings that name the files."""
+    made = {}
+    for name in ("people", "routes"):
+        example = Path(at.programs[NOTIFIER.name].environment[f"NOTIFIER_{name.upper()}_FILE"]).read_text()
+        own = folder / f"own-{name}.json"
+        own.write_text(re.sub(r'"invented": true,? ?|, "invented": true', "", example))
+        made[f"NOTIFIER_{name.upper()}_FILE"] = str(own)
+    return made
 
-    async def shown() -> bool:
-        async with at.sandbox.session.get(f"{url}/metrics") as answer:
-            series = re.findall(r'notifier_coverage_missing\{what="(\w+)"\} 1\.0', await answer.text())
-        return set(series) == what
 
-    await eventually(shown, within=30, what=f"the metric says {what}")
+async def coverage_says(at: Stand, what: set[str], monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
+    """Run another replica of the notifier, told otherwise in some things: address and metric say what is missing then."""
+    with monkeypatch.context() as environment:
+        for name, value in {**at.programs[NOTIFIER.name].environment, **changes, "NOTIFIER_PORT": "0"}.items():
+            environment.setenv(name, value)
+        settings = load_settings(NotifierSettings)
+    async with running(build, settings) as application:
+        answer = await at.call("GET", f"{application.url}/admin/v1/coverage")
+        assert {hole["what"] for hole in answer["missing"]} == what
+
+        async def shown() -> bool:
+            async with at.sandbox.session.get(f"{application.url}/metrics") as metrics:
+                series = re.findall(r'notifier_coverage_missing\{what="(\w+)"\} (\S+)', await metrics.text())
+            return {name for name, value in series if value == "1.0"} == what
+
+        await eventually(shown, within=30, what=f"the metric says {what}")
 
 
-async def test_what_kubernetes_ships_brings_a_problem_to_a_person(
-    edge_for: MakeEdge, database_for: MakeDatabase, amqp_url: str, free_port: Callable[[], int], tmp_path: Path
+async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
+    shipped: Here, free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     ports = Ports.chosen(free_port)
     told = {name: kubernetes_environment(name) for name in (*(service.name for service in SERVICES), "edge")}
-    told["edge"] = {name: value for name, value in told["edge"].items() if not name.startswith("NGINX_")}
     world = f"http://{LOOPBACK}:{ports.sandbox}"
-    told[NOTIFIER.name] |= {  # what Telegram and Slack are by default, and how long people are waited for
+    told[NOTIFIER.name] |= {  # what these are by default
         "NOTIFIER_TELEGRAM_API_URL": world,
         "NOTIFIER_SLACK_API_URL": f"{world}/api/",
-        "NOTIFIER_ESCALATION": json.dumps(QUICK),
-        "NOTIFIER_CALL_PAUSE": "0",
+        "NOTIFIER_TRACKER_URL": world,
     }
     folders = {GATEWAY.name: "webhook-gateway-files", NOTIFIER.name: "notifier-files"}
     examples = DEPLOY / "k8s" / "secrets.example"
@@ -274,24 +338,15 @@ async def test_what_kubernetes_ships_brings_a_problem_to_a_person(
         }
         for service in SERVICES
     }
-    async with stand(
-        told, files, ports=ports, edge_for=edge_for, database_for=database_for, amqp_url=amqp_url, folder=tmp_path
-    ) as at:
-        assert await at.missing() == {"routes", "roster"}  # the example's chats are marked as invented
-        await roster(at)
-        assert await at.missing() == {"routes"}
-        # An order that ends in nginx: its log, the gateway's metric, Prometheus, its rule, Alertmanager, and back through the edge.
+    async with shipped(told, files, ports=ports) as at:
+        [[hook]] = [each["auth"]["tokens"] for each in json.loads(files[GATEWAY.name]["sources.json"]).values()]
+        at.tokens = {**at.tokens, "hook": hook}
+        await people_are_put_on_duty(at)
         known = {f"{GATEWAY.name}-1:{GATEWAY.port}": f"{LOOPBACK}:{ports.services[GATEWAY.name]}"}
         token = tmp_path / ORCHESTRATOR.name / "internal-token"
         (tmp_path / "monitoring").mkdir()
         async with monitoring(tmp_path / "monitoring", targets=known, notifier_url=at.edge, token_file=token):
-            await at.programs[GATEWAY.name].kill()
-            headers = {"Authorization": f"Bearer {at.tokens['website']}"}
-            async with at.sandbox.session.post(f"{at.edge}/api/v1/orders", json={}, headers=headers) as answer:
-                assert answer.status == 503
-            await at.programs[GATEWAY.name].start()
-            await at.reaches_a_person(await at.incident("problem.website_order.endangered", ""))
-            await at.reaches_a_person(await at.incident("problem.alert", "503", within=120))
-        for link in await at.links():
-            await opens(at, link)
-        assert "Олег" in await opens(at, f"{at.edge}/on-call")
+            await each_reaches_a_person(
+                at, lose_an_order_at_the_edge, crash_a_workflow, fail_a_refund, send_an_error, hear_prometheus
+            )
+        await every_link_opens(at)

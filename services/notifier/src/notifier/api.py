@@ -136,7 +136,7 @@ def routes_of(
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),
         *CoverageRoutes(coverage).routes(),
-        *Pages(database=database, tokens=tokens, words=words).routes(),
+        *Pages(database=database, tokens=tokens, words=words, sentry=settings.sentry_url).routes(),
     ]
 
 

@@ -65,6 +65,7 @@ from notifier.silences.file import read_inhibitions
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import FollowUpStore
+from notifier.tickets.model import Queues
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.worker import Workers
@@ -98,7 +99,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     words, environment, links = (
         Words(settings.language),
         settings.environment,
-        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None),
+        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None, settings.sentry_url),
     )
     registry = new_registry()
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
@@ -214,7 +215,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         words=words,
         environment=environment,
         links=links,
-        team_queues=settings.team_queues,
+        queues=Queues(teams=settings.team_queues, development=settings.development_queue),
     )
     workers.start("follow-up", follow_up)
     timers = TimerStore(database)

@@ -61,6 +61,11 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
         default_factory=dict, description="more names of environments, each with ours: production, testing or another"
     )
     sentry_secret: SecretStr | None = Field(default=None, description="the client secret of Sentry's integration")
+    sentry_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+/\S*$",
+        description="Sentry's list of issues as people open it: messages about errors link to what is reported of them",
+    )
 
     telegram_token: SecretStr | None = None
     telegram_api_url: str = "https://api.telegram.org"

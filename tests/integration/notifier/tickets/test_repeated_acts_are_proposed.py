@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.integration.notifier.people import settings_for
 async def test_an_act_repeated_ten_times_becomes_one_ticket_for_the_developers(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
-    kit = await make_kit(**settings_for(tmp_path))
+    kit = await make_kit(**settings_for(tmp_path), language="en", development_queue="TRAVELDEV")
     body: dict[str, Any] = {"text": "Позвоните магазину.", "call": False}
     for number in range(10):
         status, _ = await kit.call(
@@ -50,13 +51,15 @@ async def test_an_act_repeated_ten_times_becomes_one_ticket_for_the_developers(
         await database.close()
 
     async def proposed() -> dict[str, Any]:
-        page = (await kit.call("GET", "/admin/v1/tickets?queue=TRAVELBACK"))[1]["items"]
+        page = (await kit.call("GET", "/admin/v1/tickets?queue=TRAVELDEV"))[1]["items"]
         assert len(page) == 1
         return dict(page[0])
 
     found = await eventually(proposed, within=30)
-    assert (found["key"], found["kind"]) == ("TRAVELBACK-1", "problem.acts.repeated")
+    assert (found["key"], found["kind"]) == ("TRAVELDEV-1", "problem.acts.repeated")
     assert "instruction.change" in found["description"]
+    assert "automate" in found["description"]
+    assert re.search("[а-яё]", found["description"], re.IGNORECASE) is None
     assert "store # asked for it" in found["description"]
     rows = await kit.fetch("SELECT occurrences, severity FROM incidents WHERE kind = 'problem.acts.repeated'")
     assert rows == [{"occurrences": 1, "severity": "info"}]

@@ -127,8 +127,8 @@ async def test_a_rejected_refund_is_one_problem_and_one_ticket_with_its_instruct
 
 async def test_a_problem_that_becomes_critical_gets_its_ticket_then_and_only_one(make_kit: MakeKit) -> None:
     kit = await make_kit(replicas=2, routes=ONE_CHAT)
-    of_no_order: dict[str, Any] = {"kind": "sentry", "order_number": None}
-    await kit.publish(a_problem("sentry:17", severity="warning", **of_no_order))
+    of_no_order: dict[str, Any] = {"kind": "alert", "order_number": None}
+    await kit.publish(a_problem("alertmanager:17", severity="warning", **of_no_order))
 
     async def looked_at() -> bool:
         return bool(await kit.fetch("SELECT 1 FROM incidents WHERE followed_up_kind IS NOT NULL"))
@@ -137,7 +137,9 @@ async def test_a_problem_that_becomes_critical_gets_its_ticket_then_and_only_one
     assert await kit.fetch("SELECT id FROM tickets") == []
     for minutes in (1, 2):
         await kit.publish(
-            a_problem("sentry:17", severity="critical", occurred_at=NOW + timedelta(minutes=minutes), **of_no_order)
+            a_problem(
+                "alertmanager:17", severity="critical", occurred_at=NOW + timedelta(minutes=minutes), **of_no_order
+            )
         )
     await tickets(kit, "open")
     assert await kit.fetch("SELECT id FROM tickets OFFSET 1") == []

@@ -37,6 +37,7 @@ async def test_what_was_settled_outside_and_paid_after_all_is_told_once_and_coun
     assert checked["difference"]["kind"] == "paid_after_all"
     problem = await service.event("notifier.alerts", "alerts.problem.raised.v1", kind="refund.difference")
     assert (problem["severity"], problem["order_number"]) == ("critical", refund["order_number"])
+    assert problem["details"]["refund_id"] == refund["id"]  # its notice links the refund
     assert (await act(service, "reconciliation"))[0] == 200
     (difference,) = (await service.call("GET", "/admin/v1/differences?open=true", role="viewer"))[1]["items"]
     assert (difference["kind"], difference["subject"], difference["amount"]) == ("paid_after_all", refund["id"], 6_000)

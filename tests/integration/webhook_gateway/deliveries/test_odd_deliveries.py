@@ -22,6 +22,9 @@ async def test_an_unknown_event_that_carries_an_orders_positions_is_a_problem(st
         assert {problem.kind for problem in problems} == {"hook.ignored_order"}
         assert len({problem.fingerprint for problem in problems}) == 2
         assert {problem.details["event"] for problem in problems} == {"order.confirmed_by_store", "order.assembled"}
+        assert [problem.link for problem in problems] == [
+            f"/d/{problem.details['delivery_id']}" for problem in problems
+        ]
 
 
 async def test_each_order_in_quarantine_is_a_problem_that_ends_when_it_is_decided(start: Start, amqp_url: str) -> None:
@@ -64,6 +67,9 @@ async def test_a_time_that_nobody_can_read_is_told_once_a_source_and_the_hook_is
         assert [(problem.kind, problem.source) for problem in problems] == [
             ("hook.time_unreadable", "sbermarket"),
             ("hook.time_unreadable", "strict"),
+        ]
+        assert [problem.link for problem in problems] == [
+            f"/d/{problem.details['delivery_id']}" for problem in problems
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ def test_a_whole_chain_has_no_hole() -> None:
         ({"duty": Duty(on_duty="who")}, {"roster"}),
         ({"directory": Directory(people={"oleg": Person(id="oleg", name="O", role="operator")})}, {"roster"}),
         ({"calls": False}, {"call_provider"}),
+        ({"directory": Directory(people={"oleg": replace(OLEG, invented=True)})}, {"people"}),
     ],
 )
 def test_each_missing_link_of_the_chain_is_named(change: dict[str, Any], missing: set[str]) -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from common.errors import ConfigurationError
 from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
-from notifier.incidents.model import IncidentState, ProblemFact, Recipe, recipe_of
+from notifier.incidents.kinds import recipe_of
+from notifier.incidents.model import IncidentState, ProblemFact, Recipe
 from notifier.messages.incident_notices import ButtonData, data_of, incident_buttons, keyboard_of, read_data
 from notifier.messages.words import Words
 from notifier.people.file import read_people
 from notifier.people.model import Directory, Person
-from notifier.tickets.model import Instruction, instruction_for, says_no_call, ticket_for, wants_ticket
+from notifier.tickets.model import Instruction, Queues, instruction_for, says_no_call, ticket_for
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -175,6 +176,7 @@ def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> N
             directory=DIRECTORY,
             environment="production",
             words=words,
+            queues=Queues(),
         )
         assert ticket.queue == "TRAVELORDERSUP"
         return ticket.description.splitlines()
@@ -187,9 +189,6 @@ def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> N
     assert lines(a_fact(), known, call)[:4] == ["Что делать:", "Проверить заказ.", *phone]
     assert "Заказ: 7Q3M0V9XK2TDW8RC" in lines(a_fact())
     assert instruction_for("problem.x", (known, call)) is None
-    assert [wants_ticket(a_fact(kind)) for kind in ("workflow.crashed", "workflow.stopped")] == [True, False]
-    of_no_order = (a_fact(order_number=None, severity=severity) for severity in ("critical", "warning"))
-    assert [wants_ticket(fact) for fact in of_no_order] == [True, False]
 
 
 def test_a_wrong_directory_is_refused_with_one_line_and_none_of_its_values() -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from notifier.incidents.kinds import KINDS, page
-from notifier.incidents.model import RecipeName
+from notifier.incidents.kinds import KINDS, recipe_of, runbook_of
+from notifier.incidents.kinds_page import page
+from notifier.incidents.model import ProblemFact, RecipeName
 from notifier.messages.words import Words
-from notifier.tickets.model import built_in
+from notifier.pages.runbooks import runbook
+from notifier.tickets.model import Queues, built_in, wants_ticket
 from orchestrator.orders.model import IncidentKind
 from refunds.refunds.states import RefundState
 
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[4]
 RAISES = {"ProblemRaisedV1", "ProblemFact"}
 # Where a kind is no literal: what it can be there. Whoever raises another one at such a place adds it here.
@@ -33,8 +37,15 @@ COMPUTED = {
 }
 
 
-def raised() -> Iterator[tuple[str, str | None, str]]:
-    """Every place that raises a problem: (file, kind, class); the kind is None where it is no literal."""
+WITHOUT_A_PAGE = {
+    "problem.alert": "its sender's own link",
+    "problem.acts.repeated": "what its ticket says is all there is",
+}
+"""Kinds that link neither a page nor a runbook, and why."""
+
+
+def raised() -> Iterator[tuple[str, str | None, ast.Call]]:
+    """Every place that raises a problem: (file, kind, call); the kind is None where it is no literal."""
     for path in sorted([*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/common/src/**/*.py")]):
         name = path.as_posix().partition("/src/")[2]
         for node in ast.walk(ast.parse(path.read_text())):
@@ -45,20 +56,97 @@ def raised() -> Iterator[tuple[str, str | None, str]]:
                 continue
             [value] = [word.value for word in node.keywords if word.arg == "kind"]
             literal = value.value if isinstance(value, ast.Constant) else None
-            yield name, literal if isinstance(literal, str) else None, called
+            yield name, literal if isinstance(literal, str) else None, node
 
 
-def kinds_raised() -> set[str]:
-    """The kinds that the code raises, as the routes see them."""
-    found: set[str] = set()
-    for name, literal, called in raised():
+def kinds_raised() -> Iterator[tuple[str, ast.Call]]:
+    """The kinds that the code raises, as the routes see them, each with the call that raises it."""
+    for name, literal, call in raised():
         kinds = {literal} if literal is not None else COMPUTED[name]
-        found |= {f"problem.{kind}" if called == "ProblemRaisedV1" else kind for kind in kinds}
-    return found
+        by_event = getattr(call.func, "id", getattr(call.func, "attr", "")) == "ProblemRaisedV1"
+        yield from ((f"problem.{kind}" if by_event else kind, call) for kind in kinds)
+
+
+def pages_of(kind: str, call: ast.Call) -> set[str]:
+    """The pages that a problem's notice links because of what its producer says."""
+    said = {word.arg: word.value for word in call.keywords if ast.unparse(word.value) != "None"}
+    pages = {"w"} if kind.startswith("workflow.") else set()
+    pages |= {"o"} if "order_number" in said else set()
+    if isinstance(link := said.get("link"), ast.JoinedStr):
+        pages.add(str(getattr(link.values[0], "value", "")).split("/")[1])
+    details = (
+        [node.value for node in ast.walk(said["details"]) if isinstance(node, ast.Constant)]
+        if "details" in said
+        else []
+    )
+    return pages | ({"r"} if "refund_id" in details else set())
+
+
+def a_problem(kind: str, **changes: Any) -> ProblemFact:
+    """A problem of a kind, of no order, that nobody is phoned for."""
+    values: dict[str, Any] = {
+        "severity": "warning",
+        "fingerprint": "f",
+        "summary": "s",
+        "service": "refunds",
+        "occurred_at": NOW,
+    }
+    return ProblemFact(kind=kind, **{**values, **changes})
 
 
 def test_every_problem_that_is_raised_has_an_instruction_and_no_instruction_is_idle() -> None:
-    assert kinds_raised() == set(KINDS)
+    assert {kind for kind, _ in kinds_raised()} == set(KINDS)
+
+
+def test_every_kind_links_the_page_of_what_it_is_about_and_its_runbook() -> None:
+    missing = {
+        kind: KINDS[kind].page
+        for kind, call in kinds_raised()
+        if KINDS[kind].page is not None and KINDS[kind].page not in pages_of(kind, call)
+    }
+    assert missing == {}
+    assert {name for name, kind in KINDS.items() if kind.page is None and kind.runbook is None} == set(WITHOUT_A_PAGE)
+    for name, kind in KINDS.items():
+        services = (
+            ("webhook-gateway", "orchestrator", "refunds", "notifier") if kind.by == "every service" else ("refunds",)
+        )
+        for path in filter(None, (runbook_of(a_problem(name, service=service)) for service in services)):
+            assert runbook(path.removeprefix("/runbook/"), language="en") is not None, path
+
+
+def test_every_kind_opens_a_ticket_or_says_why_none_is_opened() -> None:
+    opened = {name for name in KINDS if wants_ticket(a_problem(name))}
+    assert opened == {name for name, kind in KINDS.items() if kind.without is None}
+    grave: list[dict[str, Any]] = [{"severity": "critical"}, {"details": {"request": "POST /orders"}}]
+    for name, kind in KINDS.items():
+        if kind.without is not None:
+            assert kind.without.ru
+            assert kind.without.en
+            assert [wants_ticket(a_problem(name, **each)) for each in grave] == [kind.without.when_grave] * 2
+    assert wants_ticket(a_problem("problem.of_a_newer_release"))
+
+
+def test_a_ticket_is_opened_in_the_queue_of_the_team_or_of_the_kind() -> None:
+    queues = Queues(teams={"tips": "TRAVELTIPS"}, development="MYBACK")
+    assert {queues.of(a_problem(name, service="tips")) for name in KINDS} == {"TRAVELTIPS"}
+    named = {"operators": "TRAVELORDERSUP", "development": "MYBACK"}
+    assert {name: queues.of(a_problem(name)) for name in KINDS} == {
+        name: named[kind.queue] for name, kind in KINDS.items()
+    }
+
+
+def test_the_recipe_that_is_offered_is_the_one_of_the_table() -> None:
+    details = {"refund_id": "r-1", "version": "4"}
+    for name, kind in KINDS.items():
+        offered = recipe_of(a_problem(name, fingerprint="workflow:77", details=details))
+        assert (None if offered is None else offered.name) == kind.recipe
+
+
+def test_problems_are_as_grave_as_the_table_says() -> None:
+    for kind, call in kinds_raised():
+        [said] = [word.value for word in call.keywords if word.arg == "severity"]
+        if isinstance(said, ast.Constant):
+            assert said.value == KINDS[kind].severity, kind
 
 
 def test_instructions_are_there_in_both_languages_and_speak_only_one() -> None:

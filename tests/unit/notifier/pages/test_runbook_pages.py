@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from notifier.incidents.kinds import KINDS
 from notifier.pages import runbooks
 
 FOLDER = Path(__file__).parents[4] / "docs" / "runbooks"
@@ -32,8 +33,9 @@ OPERATORS = {
     *("orchestrator-workflows-crashed", "orchestrator-orders-parked", "orchestrator-dead-letters"),
     *("refunds-error", "refunds-unknown", "refunds-differences", "refunds-dead-letters"),
     *("notifier-dead-letters", "notifier-roster-gap", "notifier-handover-unconfirmed"),
+    *(kind.runbook for kind in KINDS.values() if kind.runbook is not None and "{" not in kind.runbook),
 }
-"""What operators do themselves."""
+"""What operators do themselves, and what notices of problems link to."""
 
 
 def test_what_operators_do_is_written_in_russian_too() -> None:

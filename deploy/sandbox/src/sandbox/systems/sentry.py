@@ -1,5 +1,9 @@
-"""Sentry's ingest endpoint: `POST /api/{project}/envelope/` as SDKs send it; what came is in `/sandbox/sentry/log`, item by item."""
+"""Sentry's ingest endpoint, `POST /api/{project}/envelope/` as SDKs send it, and the pages where people read what came.
 
+What came is in `/sandbox/sentry/log`, item by item.
+"""
+
+import html
 import json
 import re
 from collections.abc import Mapping
@@ -13,6 +17,7 @@ from sandbox.gate import Answer, Call, HttpSystem
 
 _KEY = re.compile(r"sentry_key=([0-9A-Za-z]+)")
 _LARGEST_ITEM = 1024 * 1024
+_TERM = re.compile(r'([\w.]+):(?:"([^"]*)"|(\S+))')
 
 
 class Sentry(HttpSystem):
@@ -21,8 +26,12 @@ class Sentry(HttpSystem):
     name: ClassVar[str] = "sentry"
 
     def routes(self) -> list[web.RouteDef]:
-        """One address; the older `/store/` is not spoken any more."""
-        return [web.post("/api/{project}/envelope/", self.endpoint("envelope", self._envelope))]
+        """One address of the protocol (the older `/store/` is not spoken any more); the list of issues, searched by tags, and an issue."""
+        return [
+            web.post("/api/{project}/envelope/", self.endpoint("envelope", self._envelope)),
+            web.get("/organizations/{organization}/issues/", self._issues),
+            web.get("/organizations/{organization}/issues/{issue}/", self._issue),
+        ]
 
     def refusal(self, fault: FaultOrder, call: Call) -> Answer:
         """A 500, a 429 with Sentry's own header, or a project that is switched off."""
@@ -60,6 +69,31 @@ class Sentry(HttpSystem):
         if any(item["size"] > _LARGEST_ITEM for item in envelope["items"]):
             return Answer(413, {"detail": "envelope item is too large"})
         return Answer(200, {"id": envelope["header"].get("event_id")})
+
+    async def _issues(self, request: web.Request) -> web.Response:
+        wanted = {name: quoted or bare for name, quoted, bare in _TERM.findall(request.query.get("query", ""))}
+        return _page("Issues", [_words(event) for event in self._events() if wanted.items() <= _tags(event).items()])
+
+    async def _issue(self, request: web.Request) -> web.Response:
+        return _page(f"Issue {request.match_info['issue']}", [])
+
+    def _events(self) -> list[dict[str, Any]]:
+        taken = [entry["request"]["items"] for entry in self.journal.page()["items"] if entry["effect"]]
+        return [item["payload"] for items in taken for item in items if item["type"] == "event" and item["payload"]]
+
+
+def _tags(event: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(event.get(name, "")) for name in ("environment", "release", "level")} | (event.get("tags") or {})
+
+
+def _words(event: Mapping[str, Any]) -> str:
+    thrown = (event.get("exception") or {}).get("values") or [{"type": "Message", "value": event.get("logentry")}]
+    return f"{thrown[-1]['type']}: {thrown[-1]['value']}"
+
+
+def _page(title: str, lines: list[str]) -> web.Response:
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    return web.Response(text=f"<!doctype html><h1>{html.escape(title)}</h1><ul>{items}</ul>", content_type="text/html")
 
 
 def _parsed(raw: bytes) -> dict[str, Any] | None:

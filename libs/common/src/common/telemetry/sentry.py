@@ -42,6 +42,8 @@ _NOTHING: dict[str, Any] = {
     "frame_context_lines": 5,
 }
 _DROPPED = ("request", "user", "breadcrumbs", "modules")
+_SEARCHED = ("method", "route", "workflow_id", "order_number", "refund_id", "source")
+"""Fields that are tags, too: Sentry finds reports by tags only, and messages about problems link to such searches."""
 _SCRUBBED = ("message", "logentry", "extra", "tags", "contexts", "transaction")
 
 
@@ -80,6 +82,7 @@ def report_exception(error: BaseException, **fields: Any) -> None:
     with sentry_sdk.new_scope() as scope:
         if fields:
             scope.set_context("suite", dict(fields))
+            scope.set_tags({name: str(fields[name]) for name in _SEARCHED if name in fields})
         scope.capture_exception(error)
 
 

@@ -10,7 +10,8 @@ from common.ids import derived_id, new_id
 from notifier.buttons.store import ActionEffects, ButtonAction
 from notifier.delivery.model import NewNotice
 from notifier.incidents.act import Act, ActOnIncident
-from notifier.incidents.model import IncidentState, TakenAlready, recipe_of
+from notifier.incidents.kinds import recipe_of
+from notifier.incidents.model import IncidentState, TakenAlready
 from notifier.messages.incident_notices import ButtonData, question_buttons, read_data, render_question
 from notifier.messages.words import Words
 from notifier.people.model import Directory, Person

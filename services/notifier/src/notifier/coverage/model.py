@@ -41,6 +41,8 @@ def holes(
     able = [person for person in directory.people.values() if person.may_act]
     if not able:
         found.append(Hole("people", "the people file names nobody who may take a problem"))
+    if invented := [person.id for person in directory.people.values() if person.invented]:
+        found.append(Hole("people", f"{', '.join(invented)} are invented people: the people file is an example"))
     found.extend(_of_duty(duty, directory))
     if not calls:
         found.append(Hole("call_provider", "there is no call provider: nobody is phoned"))

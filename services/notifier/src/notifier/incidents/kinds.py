@@ -1,35 +1,16 @@
-"""Every kind of problem: who raises it, how grave it is, what makes two reports one problem, and what operators do about it.
+"""Every kind of problem: who raises it, how grave it is, what makes two reports one problem, where it is seen and what is done about it.
 
-From this table come the tickets' instructions (operators may write others: ``PUT /admin/v1/instructions/{kind}``) and the operators' page
-``docs/problems.md`` (``python -m notifier.incidents.kinds``); a test joins it to every place where a problem is raised.
+From this table come tickets (whether one is opened, in which queue, with which instruction), recipes, links and the operators' page
+``docs/problems.md`` (``python -m notifier.incidents.kinds_page``); a test joins it to every place where a problem is raised. Operators may
+write other instructions (``PUT /admin/v1/instructions/{kind}``), a deployment names other queues (``NOTIFIER_TEAM_QUEUES``).
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-from notifier.incidents.model import RecipeName, Severity
-
-Producer = Literal["webhook-gateway", "orchestrator", "refunds", "notifier", "every service", "Alertmanager", "Sentry"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind of problem. ``one``: what is one problem; ``call``: the operator phones the "
-    "person on duty; ``ru``, ``en``: what to do."""
-
-    by: Producer
-    severity: Severity | Literal["its own"]
-    one: str
-    ru: str
-    en: str
-    call: bool = False
-    recipe: RecipeName | None = None
-    queue: str | None = None
-
+from notifier.incidents.kind import Kind, Without
+from notifier.incidents.model import ProblemFact, Recipe
 
 KINDS: Mapping[str, Kind] = {
     "workflow.crashed": Kind(
@@ -38,6 +19,8 @@ KINDS: Mapping[str, Kind] = {
         one="a workflow",
         call=True,
         recipe="retry_workflow",
+        page="w",
+        runbook="orchestrator-workflows-crashed",
         ru="Клиенту пока ничего не сообщать. Проверьте историю заказа: если заказ собран и передан, "
         "звонить не нужно, дежурный повторит шаг. "
         "Если клиент ждёт подтверждения, позвоните дежурному.",
@@ -49,6 +32,9 @@ KINDS: Mapping[str, Kind] = {
         by="orchestrator",
         severity="info",
         one="a workflow",
+        page="w",
+        runbook="orchestrator-workflows-crashed",
+        without=Without("Остановил человек, он же и продолжит.", "A person stopped it, and will resume it."),
         ru="Ничего: обработку остановил человек. Продолжит он же.",
         en="Nothing: a person stopped it, and will resume it.",
     ),
@@ -56,6 +42,8 @@ KINDS: Mapping[str, Kind] = {
         by="orchestrator",
         severity="warning",
         one="an order and its event",
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="Маркетплейс прислал тот же заказ с другим составом; действует первый. Сверьте с "
         "маркетплейсом, какой верен, и исправьте заказ "
         "(orders/{number}/correct).",
@@ -67,6 +55,8 @@ KINDS: Mapping[str, Kind] = {
         by="orchestrator",
         severity="warning",
         one="an order and its event",
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="Маркетплейс изменил заказ после закрытия, изменение не применено. Свяжитесь с магазином, "
         "сверьте состав с указанным ниже; деньги за "
         "недостающее вернёт возврат из карточки заказа.",
@@ -79,6 +69,8 @@ KINDS: Mapping[str, Kind] = {
         severity="warning",
         one="an order and its event",
         call=True,
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="Отменённый заказ передан курьеру. Позвоните в магазин и курьеру: вернуть товар. Клиенту "
         "сообщить, что заказ отменён.",
         en="A cancelled order was handed to a courier. Call store and courier: the goods go back. Tell "
@@ -89,6 +81,8 @@ KINDS: Mapping[str, Kind] = {
         severity="warning",
         one="an order and its event",
         call=True,
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="Отменённый заказ доставлен, деньги могли уже вернуть. Спросите клиента, получил ли он "
         "заказ, и передайте ответ дежурному.",
         en="A cancelled order was delivered, the money may have gone back. Ask the customer, and tell "
@@ -98,6 +92,8 @@ KINDS: Mapping[str, Kind] = {
         by="orchestrator",
         severity="warning",
         one="an order and its event",
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="Пришло событие без товаров; состав заказа оставлен прежним. Сверьте с маркетплейсом, не отменён ли заказ.",
         en="A hook has no goods; the order keeps its own. Ask the marketplace whether the order is cancelled.",
     ),
@@ -105,6 +101,8 @@ KINDS: Mapping[str, Kind] = {
         by="orchestrator",
         severity="warning",
         one="an order and its event",
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="Пришло событие в другой валюте; состав и суммы не применены. Уточните у маркетплейса и "
         "исправьте заказ вручную.",
         en="A hook has another currency; its goods and sums were not applied. Ask the marketplace, and "
@@ -114,6 +112,8 @@ KINDS: Mapping[str, Kind] = {
         by="orchestrator",
         severity="warning",
         one="an order and its event",
+        page="o",
+        runbook="orchestrator-orders-disputed",
         ru="В событии новая позиция без количества; состав не применён. Уточните количество у магазина "
         "и исправьте заказ вручную.",
         en="A hook has a new position without its quantity; nothing was applied. Ask the store, and correct the order.",
@@ -123,6 +123,8 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="an order",
         call=True,
+        page="o",
+        runbook="orchestrator-orders-parked",
         ru="Маркетплейс прислал события заказа, которого у магазина нет. Позвоните дежурному: заказ могут не собрать.",
         en="The marketplace sent events of an order that the store does not have. Call the person on "
         "duty: nobody may be picking it.",
@@ -132,6 +134,8 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a refund's business key",
         call=True,
+        page="o",
+        runbook="refunds-down",
         ru="Возврат запрошен, но сервис возвратов молчит. Клиенту: возврат будет выполнен. Второй "
         "возврат не заводить. Позвоните дежурному.",
         en="A refund was asked for and the refunds service is silent. Tell the customer that it will "
@@ -142,6 +146,8 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="an attempt of a refund",
         recipe="restart_refund",
+        page="r",
+        runbook="refunds-error",
         ru="Деньги клиенту ещё не возвращены, дежурный перезапустит возврат. Если клиент обратился "
         "сам: сообщите, что возврат будет выполнен, "
         "срок зависит от банка. Второй возврат не заводить.",
@@ -154,6 +160,8 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a refund",
         call=True,
+        page="r",
+        runbook="refunds-error",
         ru="Платёжная система отменила выполненный возврат. Сообщите клиенту, что возврат будет "
         "повторён, и позвоните дежурному.",
         en="The payment system took a finished refund back. Tell the customer that it will be "
@@ -164,6 +172,8 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a refund and what differs",
         call=True,
+        page="r",
+        runbook="refunds-differences",
         ru="У нас и у платёжной системы разные сведения о возврате. Клиенту суммы не называть. "
         "Дежурный сверит и примет решение в «расхождениях».",
         en="We and the payment system disagree about a refund. Name no sum to the customer. The person "
@@ -174,6 +184,8 @@ KINDS: Mapping[str, Kind] = {
         severity="warning",
         one="a refund's business key",
         call=True,
+        page="o",
+        runbook="refunds-error",
         ru="Возврат невозможен, причина указана ниже. Позвоните дежурному, если клиент уже ждёт деньги.",
         en="The refund cannot be made, the reason is below. Call the person on duty if the customer "
         "waits for the money.",
@@ -183,6 +195,8 @@ KINDS: Mapping[str, Kind] = {
         severity="its own",
         one="an order; without its number a source and reason",
         call=True,
+        page="d",
+        runbook="webhook-gateway-quarantine",
         ru="Хук маркетплейса не разобран и отложен. Посмотрите его (ссылка), сверьте заказ с "
         "маркетплейсом; дежурный исправит и отправит заново.",
         en="A hook could not be read and is set aside. Look at it (link), compare the order with the "
@@ -192,6 +206,8 @@ KINDS: Mapping[str, Kind] = {
         by="webhook-gateway",
         severity="warning",
         one="a source and name of event",
+        page="d",
+        runbook="webhook-gateway-quarantine",
         ru="Пришло неизвестное событие с составом заказа; заказ не изменён. Передайте разработчикам: "
         "нужен ли нам этот вид событий.",
         en="An unknown event with an order's goods came; the order is unchanged. Ask the developers "
@@ -201,6 +217,8 @@ KINDS: Mapping[str, Kind] = {
         by="webhook-gateway",
         severity="warning",
         one="a source",
+        page="d",
+        runbook="webhook-gateway-quarantine",
         ru="Время в хуках источника не читается. Напишите источнику, пример есть в хуке (ссылка).",
         en="The time in a source's hooks cannot be read. Write to the source, with the hook as an example.",
     ),
@@ -209,6 +227,8 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a source",
         call=True,
+        page="o",
+        runbook="webhook-gateway-refused",
         ru="Хуки источника перестали приниматься: сменили токен (401, 403), или тело слишком велико (413). Позвоните дежурному сразу: "
         "маркетплейс отменит заказы.",
         en="A source's hooks are refused: its token was changed (401, 403), or the body is too large (413). Call at once: the "
@@ -219,6 +239,8 @@ KINDS: Mapping[str, Kind] = {
         severity="its own",
         one="an endangered order",
         call=True,
+        page="e",
+        runbook="webhook-gateway-endangered",
         ru="Заказ с сайта не принят. Сверьте с похожими заказами, исправьте и отправьте заново, "
         "свяжитесь с покупателем, напишите отчёт.",
         en="A website's order was not taken. Compare with likely duplicates, mend and resubmit it, "
@@ -228,6 +250,11 @@ KINDS: Mapping[str, Kind] = {
         by="webhook-gateway",
         severity="warning",
         one="a network and hour",
+        runbook="webhook-gateway-strangers",
+        without=Without(
+            "Без токена прислать может кто угодно, и очередь переполнится; хватает предупреждения и списка.",
+            "Anybody may send without a token, and would fill the queue; the warning and the list are enough.",
+        ),
         ru="Заказы без действующего токена. Проверьте, не наш ли это сайт; если нет, закройте все разом.",
         en="Orders without a valid token. Find out whether it is one of our sites; if not, close them all at once.",
     ),
@@ -235,6 +262,8 @@ KINDS: Mapping[str, Kind] = {
         by="webhook-gateway",
         severity="warning",
         one="an order",
+        page="d",
+        runbook="webhook-gateway-endangered",
         ru="У заказа нет ни телефона, ни почты. Найдите покупателя по заказу и адресу, дополните контакт.",
         en="The order has neither phone nor mail. Find the customer by order and address, and add a contact.",
     ),
@@ -242,6 +271,8 @@ KINDS: Mapping[str, Kind] = {
         by="webhook-gateway",
         severity="warning",
         one="a report",
+        page="e",
+        runbook="webhook-gateway-reports-stuck",
         ru="Письмо об отчёте не ушло. Проверьте адреса и отправьте отчёт заново.",
         en="The report's mail was not sent. Check the addresses, and send the report again.",
     ),
@@ -250,6 +281,7 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a queue, handler and reason",
         call=True,
+        runbook="{service}-dead-letters",
         ru="Событие не удалось обработать, оно отложено. Позвоните дежурному; заказы, которых это "
         "касается, пока не двигаются.",
         en="An event could not be handled and is set aside. Call the person on duty; the orders "
@@ -259,6 +291,7 @@ KINDS: Mapping[str, Kind] = {
         by="notifier",
         severity="critical",
         one="a chat",
+        runbook="notifier-notices-failed",
         ru="Чат не принимает сообщения. Проверьте, не удалён ли из него бот; сборщикам и магазину "
         "сообщите по телефону.",
         en="A chat takes no messages. See whether the bot was removed; tell pickers and store by phone.",
@@ -267,6 +300,7 @@ KINDS: Mapping[str, Kind] = {
         by="notifier",
         severity="critical",
         one="a chat",
+        runbook="notifier-notices-failed",
         ru="Уведомление не отправлено. Сообщите магазину о заказах, указанных ниже, по телефону.",
         en="A notice was not sent. Tell the store of the orders below by phone.",
     ),
@@ -275,6 +309,7 @@ KINDS: Mapping[str, Kind] = {
         severity="critical",
         one="a sender and hour",
         call=True,
+        runbook="notifier-alerts-not-taken",
         ru="Часть оповещений не прочитана. Дежурный смотрит их у отправителя.",
         en="Some alerts could not be read. The person on duty looks them up at their sender.",
     ),
@@ -282,6 +317,7 @@ KINDS: Mapping[str, Kind] = {
         by="notifier",
         severity="critical",
         one="a shift",
+        runbook="notifier-roster-gap",
         ru="Дежурного нет или ему нельзя позвонить. Назначьте замену.",
         en="Nobody is on duty, or can be called. Name somebody.",
     ),
@@ -289,6 +325,10 @@ KINDS: Mapping[str, Kind] = {
         by="notifier",
         severity="critical",
         one="a ticket",
+        page="t",
+        without=Without(
+            "Тикет уже есть: в него и зовут.", "There is a ticket already: that is where they are summoned to."
+        ),
         ru="Оператор зовёт дежурного в тикет. Откройте тикет и ответьте в нём.",
         en="An operator summons the person on duty to a ticket. Open it, and answer there.",
     ),
@@ -296,6 +336,7 @@ KINDS: Mapping[str, Kind] = {
         by="every service",
         severity="info",
         one="an act and its reason",
+        queue="development",
         ru="Одно и то же действие повторяют снова и снова. Заведите тикет на его автоматизацию.",
         en="People repeat the same act again and again. Open a ticket to automate it.",
     ),
@@ -304,6 +345,11 @@ KINDS: Mapping[str, Kind] = {
         severity="its own",
         one="an alert's labels",
         call=True,
+        without=Without(
+            "Предупреждение кончается само, когда всё снова в порядке; тикет есть у критичных и у отказов запросов.",
+            "A warning ends by itself when all is well again; critical ones and failing requests have a ticket.",
+            when_grave=True,
+        ),
         ru="Сработало оповещение. Откройте инструкцию по ссылке; если сами не справляетесь, позвоните дежурному.",
         en="An alert fires. Open its runbook (link); if you cannot help, call the person on duty.",
     ),
@@ -311,37 +357,20 @@ KINDS: Mapping[str, Kind] = {
         by="Sentry",
         severity="its own",
         one="an issue",
+        runbook="platform-errors-logged",
         ru="Ошибка в программе. Тикет для команды-владельца; если от неё страдают заказы, позвоните дежурному.",
         en="A fault in a program. The ticket is for its team; if orders suffer, call the person on duty.",
     ),
 }
-_COLUMNS = (
-    "вид · kind",
-    "кто сообщает · by",
-    "тяжесть · severity",
-    "одна проблема · one problem",
-    "рецепт · recipe",
-    "звонить · call",
-)
 
 
-def page() -> str:
-    """Return the operators' page."""
-    lines = [
-        "# Problems, and what operators do about them",
-        "",
-        "Made of `notifier.incidents.kinds`. Operators may write others: `PUT /admin/v1/instructions/{kind}`.",
-        "",
-        f"| {' | '.join(_COLUMNS)} |",
-        f"|{'---|' * len(_COLUMNS)}",
-    ]
-    for name, kind in KINDS.items():
-        called = "да · yes" if kind.call else ""
-        lines.append(f"| `{name}` | {kind.by} | {kind.severity} | {kind.one} | {kind.recipe or ''} | {called} |")
-    for name, kind in KINDS.items():
-        lines += ["", f"## {name}", "", kind.ru, "", kind.en]
-    return "\n".join(lines) + "\n"
+def recipe_of(fact: ProblemFact) -> Recipe | None:
+    """Return the recipe of a problem's kind for this problem; None where its kind has none, or its target cannot be told."""
+    kind = KINDS.get(fact.kind)
+    return None if kind is None or kind.recipe is None else Recipe.of(kind.recipe, fact)
 
 
-if __name__ == "__main__":
-    sys.stdout.write(page())
+def runbook_of(fact: ProblemFact) -> str | None:
+    """Return the path of the runbook's page of a problem's kind."""
+    kind = KINDS.get(fact.kind)
+    return None if kind is None or kind.runbook is None else f"/runbook/{kind.runbook.format(service=fact.service)}"

@@ -80,6 +80,18 @@ class Recipe:
     target: str
     version: int | None = None
 
+    @classmethod
+    def of(cls, name: RecipeName, fact: ProblemFact) -> Recipe | None:
+        """Return a recipe for a problem: its target is the workflow of the fingerprint, or the refund of the details; None without one."""
+        if name == "retry_workflow":
+            target = fact.fingerprint.removeprefix(_WORKFLOW)
+            known = fact.fingerprint.startswith(_WORKFLOW) and target.isascii() and target.isdecimal()
+            return cls(name=name, target=target) if known else None
+        target, version = fact.details.get("refund_id", ""), fact.details.get("version", "")
+        if target and _harmless(target) and version.isascii() and version.isdecimal():
+            return cls(name=name, target=target, version=int(version))
+        return None
+
     @property
     def path(self) -> str:
         """The admin address that carries it out, at the orchestrator or the refunds service."""
@@ -141,18 +153,6 @@ def resolve(state: IncidentState) -> IncidentState:
 def comment(state: IncidentState) -> IncidentState:
     """A remark changes nothing, in any state."""
     return state
-
-
-def recipe_of(fact: ProblemFact) -> Recipe | None:
-    """Return the recipe for an incident: retry a crashed workflow, restart a refund in RS_ERROR, or none."""
-    if fact.kind == "workflow.crashed" and fact.fingerprint.startswith(_WORKFLOW):
-        target = fact.fingerprint.removeprefix(_WORKFLOW)
-        return Recipe(name="retry_workflow", target=target) if target.isascii() and target.isdecimal() else None
-    if fact.kind == "problem.refund.error":
-        target, version = fact.details.get("refund_id", ""), fact.details.get("version", "")
-        if target and _harmless(target) and version.isascii() and version.isdecimal():
-            return Recipe(name="restart_refund", target=target, version=int(version))
-    return None
 
 
 def _harmless(target: str) -> bool:

@@ -10,7 +10,8 @@ from common.ids import new_id
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore, named_service
 from notifier.incidents.defects import live_defects, with_known_defect
-from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, recipe_of, should_notify
+from notifier.incidents.kinds import recipe_of, runbook_of
+from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, should_notify
 from notifier.messages.document import Button, Document
 from notifier.messages.incident_notices import incident_buttons, render_follow_up, render_problem
 from notifier.messages.links import Links, links_of
@@ -279,7 +280,7 @@ class Problems:
                 environment=labels.environment,
                 words=self._words,
                 people=self._people(fact),
-                links=links_of(fact, incident_id, links=self._links, words=self._words),
+                links=links_of(fact, incident_id, links=self._links, words=self._words, runbook=runbook_of(fact)),
                 order_link=None if fact.order_number is None else self._links.page("o", fact.order_number),
             )
             if rendered != "resolved" and fact.severity != "info":
@@ -339,7 +340,7 @@ class Problems:
             environment=self.labels(fact).environment,
             words=self._words,
             buttons=self._buttons(incident_id, fact) if needs_somebody else (),
-            links=links_of(fact, incident_id, links=self._links, words=self._words),
+            links=links_of(fact, incident_id, links=self._links, words=self._words, runbook=runbook_of(fact)),
         )
         return replace(notice, document=document, occurred_at=at)
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from notifier.incidents.model import ProblemFact
 from notifier.messages.document import Line, Span, one_line, plain
+from notifier.messages.error_reports import reports_of
 from notifier.messages.words import Words
 
 Page: TypeAlias = Literal["i", "o", "w", "r", "d", "e", "t", "runbook"]
@@ -27,11 +28,12 @@ _LONGEST = 500  # a generator's address may hold a whole query; the incident its
 class Links:
     """Where the pages are; without an address (``None``) only what is absolute already is linked.
 
-    ``tracker`` is where the outside tracker shows a ticket, with ``{}`` in place of its key.
+    ``tracker`` is where the outside tracker shows a ticket, with ``{}`` in place of its key; ``sentry`` is Sentry's list of issues.
     """
 
     base: str | None = None
     tracker: str | None = None
+    sentry: str | None = None
 
     def page(self, page: Page, name: str | int) -> str | None:
         """Return the address of a page."""
@@ -70,15 +72,17 @@ def path_of(fact: ProblemFact) -> str | None:
     return None if refund is None else f"/r/{quote(refund, safe='')}"
 
 
-def links_of(fact: ProblemFact, incident_id: int, *, links: Links, words: Words) -> Line:
-    """Return the line of a problem's links: its incident, what it is about, what its sender linked; empty when there is none."""
+def links_of(fact: ProblemFact, incident_id: int, *, links: Links, words: Words, runbook: str | None = None) -> Line:
+    """Return the line of a problem's links: its incident, what it is about, what its sender linked, its runbook, reports of errors."""
     found: dict[str, str] = {}
     if (incident := links.page("i", incident_id)) is not None:
         found[incident] = f"{words['page.i']} {incident_id}"
-    for link in (path_of(fact), fact.link):
+    for link in (path_of(fact), fact.link, runbook):
         address = links.resolve(link)
         if address is not None:
             found.setdefault(address, _label(address, links, words))
+    if (reports := reports_of(fact, links.sentry)) is not None:
+        found.setdefault(reports, "Sentry")
     spans: list[Span] = []
     for address, label in found.items():
         spans += [plain(" · ")] if spans else []

@@ -26,6 +26,10 @@ SUMMARIES: Mapping[str, Said] = {
     "problem.refund.error": {"ru": "Возврат {refund_id} в состоянии RS_ERROR, попытка {attempt}"},
     "problem.refund.reversed": {"ru": "Платёжная система отменила возврат {refund_id}, попытка {attempt}"},
     "problem.refund.difference": {"ru": "Возврат расходится с платёжной системой: {difference}"},
+    "problem.acts.repeated": {
+        "ru": "Повторяют {times} раз за 30 дней: {action} ({reason})",
+        "en": "Repeated {times} times within 30 days: {action} ({reason})",
+    },
     "problem.dead_letter": {"ru": "Событие из очереди {queue} отложено ({handler}): не обработано"},
     "problem.website_order.endangered": {"en": "A website order is endangered: answer {status}, category {category}"},
     "problem.website_order.anonymous": {

@@ -14,6 +14,7 @@ from common.http import Request, Route, TokenBook
 from common.http.routes import Handler
 from common.postgres import Database, Record
 from notifier.delivery.notifications import problem_of
+from notifier.incidents.kinds import runbook_of
 from notifier.incidents.model import IncidentState
 from notifier.messages.document import Document, Line, Section, Span, bold, plain
 from notifier.messages.incident_notices import IncidentNow, render_problem, status_line
@@ -29,10 +30,11 @@ _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
 class Pages:
     """Reads only. An address that nothing is known of answers 404, as a page too."""
 
-    def __init__(self, *, database: Database, tokens: TokenBook, words: Words) -> None:
+    def __init__(self, *, database: Database, tokens: TokenBook, words: Words, sentry: str | None = None) -> None:
         self._database = database
         self._tokens = tokens
         self._words = words
+        self._sentry = sentry
 
     async def about(self, page: Page, request: Request[None, None]) -> web.StreamResponse:
         """Answer what the notifier knows of an incident, an order, a workflow, a refund, a delivery, an endangered order or a ticket."""
@@ -100,13 +102,13 @@ class Pages:
 
     def _incident(self, row: Record) -> Document:
         """The notice that chats got, and how it stands now."""
-        fact, here = problem_of(row), Links("")
+        fact, here = problem_of(row), Links("", sentry=self._sentry)
         document = render_problem(
             fact,
             transition="resolved" if row["state"] == "resolved" else "opened",
             environment=row["environment"],
             words=self._words,
-            links=links_of(fact, row["id"], links=here, words=self._words),
+            links=links_of(fact, row["id"], links=here, words=self._words, runbook=runbook_of(fact)),
             order_link=None if fact.order_number is None else here.page("o", fact.order_number),
         )
         now = IncidentNow(

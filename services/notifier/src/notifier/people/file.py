@@ -35,6 +35,7 @@ class PersonFields(Strict):
 
 class _Person(PersonFields):
     token: SecretStr | None = None
+    invented: bool = False
 
 
 class PeopleFields(Strict):
@@ -79,4 +80,5 @@ def _person(person: PersonFields) -> Person:
         **values,
         telegram=None if person.telegram is None else str(person.telegram),
         token=None if token is None else token.get_secret_value(),
+        invented=getattr(person, "invented", False),
     )

@@ -15,7 +15,8 @@ class Person:
     """One colleague. ``id`` is the name that stands in the audit log and in the roster.
 
     ``mention`` is the public name by which chats notify the person (``@oleg``); ``token`` is the person's own for the suite's admin
-    addresses: recipes run with it, so with the person's own role.
+    addresses: recipes run with it, so with the person's own role. ``invented``: the person stands in an example, and nobody answers the
+    phone.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Person:
     mention: str | None = None
     phone: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
+    invented: bool = False
 
     @property
     def may_act(self) -> bool:

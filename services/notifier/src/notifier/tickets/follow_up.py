@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from common.contracts import Envelope
@@ -20,6 +20,7 @@ from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
 from notifier.tickets.model import (
     HistoryLine,
+    Queues,
     TicketComment,
     ticket_for,
     wants_ticket,
@@ -50,10 +51,10 @@ class FollowUp:
         directory: Directory,
         words: Words,
         environment: str,
+        queues: Queues,
         links: Links | None = None,
-        team_queues: Mapping[str, str] | None = None,
     ) -> None:
-        self._team_queues = team_queues or {}
+        self._queues = queues
         self._links = links
         self._follow_ups = follow_ups
         self._problems = problems
@@ -91,7 +92,7 @@ class FollowUp:
                     directory=self._directory,
                     environment=self._environment,
                     words=self._words,
-                    team_queue=self._team_queues.get(incident.fact.service),
+                    queues=self._queues,
                     links=self._links,
                 )
                 for incident in wanted

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from common.errors import SuiteError
 from notifier.duty.escalation import Duty
-from notifier.incidents.kinds import KINDS
+from notifier.incidents.kinds import KINDS, runbook_of
 from notifier.incidents.model import Incident, ProblemFact
 from notifier.messages.document import one_line, shorten
 from notifier.messages.links import Links, links_of
@@ -21,12 +21,8 @@ PROBLEMS = "TRAVELORDERSUP"
 """Where problem orders open tickets by themselves."""
 REQUESTS = "TRAVELSUP"
 """Where people's requests live."""
-REPEATED = "problem.acts.repeated"
-"""The kind of the proposal to automate what people repeat."""
 SUMMONS = "problem.ticket.summons"
 """The kind of the incident by which the on-call person is summoned to a ticket."""
-# A person's own deed, of which chats are notified; a summons has its ticket already.
-_NO_TICKET = frozenset({"workflow.stopped", SUMMONS})
 _LONGEST_SUMMARY = 250
 _LONGEST_DETAIL = 1000
 NO_CALL = (
@@ -163,9 +159,9 @@ class TicketToMove:
 
 
 def wants_ticket(fact: ProblemFact) -> bool:
-    """Whether a problem opens a ticket: it is of an order, critical, of failing requests or worth automating; nobody did it on purpose."""
-    wanted = fact.order_number is not None or fact.severity == "critical" or "request" in fact.details
-    return (wanted or fact.kind == REPEATED) and fact.kind not in _NO_TICKET
+    """Whether a problem opens a ticket: as its kind says, and where nobody has heard of the kind."""
+    kind = KINDS.get(fact.kind)
+    return kind is None or kind.opens_ticket(fact)
 
 
 def built_in(kind: str, language: Language) -> Instruction | None:
@@ -173,13 +169,27 @@ def built_in(kind: str, language: Language) -> Instruction | None:
     known = KINDS.get(kind)
     if known is None:
         return None
-    return Instruction(kind=kind, text=known.ru if language == "ru" else known.en, call=known.call, queue=known.queue)
+    return Instruction(kind=kind, text=known.ru if language == "ru" else known.en, call=known.call)
 
 
 def instruction_for(kind: str, instructions: Sequence[Instruction]) -> Instruction | None:
     """Return what people wrote about a kind: its own, else the longest pattern that fits, else None."""
     fitting = [each for each in instructions if each.kind == kind or fnmatchcase(kind, each.kind)]
     return max(fitting, key=lambda each: (each.kind == kind, len(each.kind)), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """Where tickets of problems are opened: in the queue of the team that owns the service, else in that of the kind."""
+
+    teams: Mapping[str, str] = field(default_factory=dict)
+    development: str = "TRAVELBACK"
+
+    def of(self, fact: ProblemFact) -> str:
+        """Return the queue of a problem's ticket."""
+        kind = KINDS.get(fact.kind)
+        own = self.development if kind is not None and kind.queue == "development" else PROBLEMS
+        return self.teams.get(fact.service) or own
 
 
 def ticket_for(
@@ -191,7 +201,7 @@ def ticket_for(
     directory: Directory,
     environment: str,
     words: Words,
-    team_queue: str | None = None,
+    queues: Queues,
     links: Links | None = None,
 ) -> NewTicket:
     """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data."""
@@ -203,6 +213,7 @@ def ticket_for(
     if instruction is None or instruction.call:
         lines += whom_to_phone(fact, duty=duty, directory=directory, words=words)
     lines += ["", one_line(fact.summary)]
+    linked = links_of(fact, incident_id, links=links, words=words, runbook=runbook_of(fact))
     for label, value in (
         (words["order"], fact.order_number),
         (words["environment"], environment),
@@ -210,7 +221,7 @@ def ticket_for(
         (words["store"].capitalize(), fact.store_id),
         (words["service"], fact.service),
         *((words.label(name), text) for name, text in fact.details.items()),
-        *((span.text, span.link) for span in links_of(fact, incident_id, links=links, words=words) if span.link),
+        *((span.text, span.link) for span in linked if span.link),
         (words["page.o"], None if fact.order_number is None else links.page("o", fact.order_number)),
     ):
         if value:
@@ -218,7 +229,7 @@ def ticket_for(
                 f"{label}: {one_line(value) if fact.alert is None else shorten(one_line(value), _LONGEST_DETAIL)}"
             )
     return NewTicket(
-        queue=(instruction.queue if instruction is not None else None) or team_queue or PROBLEMS,
+        queue=(instruction.queue if instruction is not None else None) or queues.of(fact),
         kind=fact.kind,
         summary=shorten(one_line(f"[{environment}] {fact.summary}"), _LONGEST_SUMMARY),
         description="\n".join(lines),

@@ -26,8 +26,10 @@ _FEW = 2000
 """So many orders with a contact are read and sorted; what more have is met soon enough by walking back from the newest."""
 _WINDOW, _LARGEST_WINDOW = 4000, 32_000
 """So many are looked at first, and at most, at a time."""
-_COMMON = 8
+_COMMON = 4
 """What so many of the first window have is met again soon enough."""
+_SPARE = 1.25
+"""So many times what the density so far promises is looked at next."""
 _BY_ID = """
 SELECT number, created_at FROM orders WHERE number = upper($1)
 UNION SELECT number, created_at FROM (SELECT number, created_at FROM orders WHERE external_id = $1 LIMIT 2000) AS of_sources
@@ -110,7 +112,7 @@ class OrderSearch:
                 wanted.append(_either(meaning, [number for _, number in ids]))
             found: list[Record] = []
             walked: tuple[Any, ...] | None = after
-            size, more = _WINDOW, True
+            size, looked_at, more = _WINDOW, 0, True
             rare = bool(ids) or not any(each.common for each in wanted)
             while more and len(found) <= limit:
                 # What is common is met among the newest; only what is not is worth asking an index for.
@@ -126,8 +128,10 @@ class OrderSearch:
                     numbers = row["numbers"] or []
                     found += await _of(connection, numbers, filters(), limit + 1 - len(found))
                     walked = (row["last"], "")  # before that moment
-                    rare = size == _WINDOW and not rare and len(numbers) < _COMMON
-                size = min(size * 4, _LARGEST_WINDOW)
+                    rare = not looked_at and not rare and len(numbers) < _COMMON
+                looked_at += size
+                missing = (limit + 1 - len(found)) / max(1, len(found))
+                size = max(_WINDOW, min(int(looked_at * missing * _SPARE), _LARGEST_WINDOW))
             return found
 
 

@@ -20,6 +20,16 @@ class DifferenceKind(StrEnum):
     CAPTURED_BELOW_REFUNDED = "captured_below_refunded"
 
 
+_OF_OURS = frozenset(
+    {
+        DifferenceKind.MISSING_AT_GATEWAY,
+        DifferenceKind.AMOUNT_DIFFERS,
+        DifferenceKind.PAID_TWICE,
+        DifferenceKind.PAID_AFTER_ALL,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One disagreement.
@@ -36,6 +46,11 @@ class Difference:
     payment_id: str | None = None
     amount: int | None = None
     currency: str | None = None
+
+    @property
+    def refund_id(self) -> str | None:
+        """Our refund, where it is one of ours that differs."""
+        return self.subject if self.kind in _OF_OURS else None
 
     @property
     def fingerprint(self) -> str:

@@ -36,7 +36,12 @@ async def raise_difference(store: RefundStore, difference: Difference, *, now: d
             severity="critical",
             fingerprint=difference.fingerprint,
             summary=f"Refund {difference.subject} and {difference.gateway} disagree: {difference.kind}",
-            details={"difference": difference.kind, "detail": difference.detail, "instruction": _INSTRUCTION},
+            details={
+                "difference": difference.kind,
+                "detail": difference.detail,
+                **({"refund_id": difference.refund_id} if difference.refund_id is not None else {}),
+                "instruction": _INSTRUCTION,
+            },
             service="refunds",
             order_number=difference.order_number,
             occurred_at=now,

@@ -73,6 +73,7 @@ def _ignored(hook: IntakeMessage, event: str) -> Envelope:
         service=SERVICE,
         order_number=hook.number,
         source=hook.source,
+        link=f"/d/{hook.delivery_id}",
         occurred_at=hook.received_at,
     )
     return _envelope(hook, problem, derived_id("problem", problem.kind, hook.delivery_id))
@@ -91,6 +92,7 @@ def _no_time(hook: IntakeMessage, value: str) -> Envelope:
         service=SERVICE,
         order_number=hook.number,
         source=hook.source,
+        link=f"/d/{hook.delivery_id}",
         occurred_at=hook.received_at,
     )
     return _envelope(hook, problem, derived_id("problem", problem.kind, hook.source))
