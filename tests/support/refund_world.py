@@ -135,7 +135,7 @@ class World:
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=Reconcile(transactions, calls, books, compare, self.time),
-            restart=RestartRefund(transactions, calls, find, apply_answer, self.time),
+            restart=RestartRefund(transactions, calls, find, reread, apply_answer, self.time),
             close=CloseRefund(transactions, find, apply_answer, self.time),
             check=CheckRefund(transactions, compare, reread, self.time),
             settle=SettleDifference(self.database, transactions, calls, self.time),
@@ -213,7 +213,7 @@ class World:
     async def press_restart(self, instance: Instance, refund_id: str) -> Restarted | str | None:
         """An operator restarts the refund; the code when refused, None when the process died."""
         try:
-            evidence = await instance.restart.ask(refund_id, expected_version=None)
+            evidence = await instance.restart.ask(refund_id, expected_version=None, dry_run=False)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
                 restart = await instance.restart.act(
                     store,

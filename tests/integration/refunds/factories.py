@@ -159,10 +159,10 @@ async def in_error_after_declines(service: RefundsClient, **changes: Any) -> dic
     return await service.reaches(accepted["id"], "ERROR")
 
 
-async def in_error_although_paid(service: RefundsClient) -> dict[str, Any]:
+async def in_error_although_paid(service: RefundsClient, payment_id: str = "pay-1") -> dict[str, Any]:
     """A refund that Trust has paid, whose answers never arrived."""
-    await service.sandbox.put_payment("pay-1", captured=10_000, polls=0)
+    await service.sandbox.put_payment(payment_id, captured=10_000, polls=0)
     await service.sandbox.fault("trust", mode="error", match="start_refund", effect=True)
     await service.sandbox.fault("trust", mode="error", match="get_refund", effect=True)
-    _, accepted = await service.request()
+    _, accepted = await service.request(payment_id=payment_id, business_key=f"7Q3M0V9XK2TDW8RC:{payment_id}")
     return await service.reaches(accepted["id"], "ERROR")

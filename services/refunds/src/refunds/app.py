@@ -229,7 +229,7 @@ class _Parts:
             database,
             transactions,
             calls,
-            RestartRefund(transactions, calls, find, apply_answer, clock),
+            RestartRefund(transactions, calls, find, reread, apply_answer, clock),
             CloseRefund(transactions, find, apply_answer, clock),
             CheckRefund(transactions, compare, reread, clock),
             reread,

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
-from tests.integration.notifier.factories import NOW, ONE_CHAT, PICKERS, Kit, MakeKit, an_order, created, many
+from tests.integration.notifier.factories import (
+    NOW,
+    ONE_CHAT,
+    PICKERS,
+    STORE,
+    Kit,
+    MakeKit,
+    a_problem,
+    an_order,
+    created,
+    many,
+)
 
 
-async def over(kit: Kit, count: int, *, within: float = 60.0) -> list[dict[str, Any]]:
-    """Wait until so many deliveries are at their end."""
+async def over(kit: Kit, count: int, *, within: float = 60.0, lists: bool = False) -> list[dict[str, Any]]:
+    """Wait until so many deliveries are at their end, and with ``lists`` those of a storm's lists too."""
 
     async def probe() -> list[dict[str, Any]]:
         rows = await kit.fetch("SELECT * FROM deliveries ORDER BY id")
-        assert len(rows) == count
+        assert len([row for row in rows if not lists or row["subject"].startswith("incident:")]) == count
         assert {row["state"] for row in rows} == {"sent"}
         return rows
 
@@ -79,6 +94,43 @@ async def test_a_digest_whose_first_answer_was_lost_comes_again_and_says_so(make
         await over(kit, 20)
     texts = await kit.texts(PICKERS)
     assert [text.startswith("<i>возможно, повторно</i>\n<b>🌪") for text in texts] == [False, True]
+
+
+CHATS = {"few": ("telegram", str(PICKERS)), "more": ("slack", "#orders"), "many": ("telegram", str(STORE))}
+
+
+async def shown(kit: Kit, name: str) -> str:
+    """What stands in a chat now, edits made."""
+    channel, address = CHATS[name]
+    query = {"telegram": "chat_id", "slack": "channel"}[channel] + "=" + address.replace("#", "%23")
+    items = (await kit.sandbox.control("GET", f"/sandbox/{channel}/messages?{query}"))["items"]
+    return "\n".join(item["text"] if channel == "telegram" else json.dumps(item["blocks"]) for item in items)
+
+
+@pytest.mark.parametrize("most", [600, pytest.param(2000, marks=pytest.mark.chaos)])
+async def test_every_number_of_a_storm_reaches_the_chat_however_many_there_are(make_kit: MakeKit, most: int) -> None:
+    routes = {
+        "destinations": {name: {"channel": channel, "address": to} for name, (channel, to) in CHATS.items()},
+        "routes": [{"name": name, "match": {"kind": [f"problem.{name}"]}, "to": [name]} for name in CHATS],
+    }
+    kit = await make_kit(routes=routes, storm_above=5, storm_quiet=60.0)
+    numbers = {
+        name: [f"{name[:2].upper()}-{each:05}" for each in range(count)]
+        for name, count in (("few", 50), ("more", 300), ("many", most))
+    }
+    for name, mine in numbers.items():
+        await kit.publish(*(a_problem(f"{name}:{number}", kind=name, order_number=number) for number in mine))
+
+    await over(kit, 350 + most, lists=True)
+    for name, mine in numbers.items():
+        text = await shown(kit, name)
+        assert [number for number in mine if number not in text] == []
+    lists = [text for text in await kit.texts(STORE) if "номера заказов" in text]
+    assert [re.findall(r"сообщение (\d+)", text) for text in lists] == [[str(n)] for n in range(1, len(lists) + 1)]
+    listed = [number for text in lists for number in re.findall(r"MA-\d{5}", text)]
+    assert (listed, len(lists) in range(2, most // 100)) == (sorted(set(listed)), True)
+    logs = [entry for system in ("telegram", "slack") for entry in await kit.sandbox.log(system)]
+    assert {entry["status"] for entry in logs} == {200}
 
 
 async def make_replica(kit: Kit) -> Any:

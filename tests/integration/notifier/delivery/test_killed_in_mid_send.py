@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 from common.testing import eventually
 from tests.integration.notifier.factories import (
     MARK,
+    ONE_CHAT,
     ONE_GROUP,
     PICKERS,
     Kit,
     MakeKit,
+    a_problem,
     an_order,
     created,
     ended,
@@ -68,6 +71,41 @@ async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_s
     assert post["request"]["blocks"][0]["text"]["text"].startswith(f"_{MARK}_\n")
     _, lost, again = [entry["request"] for entry in await kit.sandbox.log("mail") if entry["effect"]]
     assert (again["subject"], again["message_id"]) == (f"{MARK}: {lost['subject']}", lost["message_id"])
+
+
+async def test_killed_between_the_lists_of_a_storm_each_comes_once_or_says_so(make_kit: MakeKit) -> None:
+    kit = await make_kit(replicas=0, routes=ONE_CHAT, storm_above=3, call_deadline=3.0)
+    numbers = [f"SBR-{each:05}" for each in range(800)]
+
+    async def lists(count: int) -> list[str]:
+        found = [text for text in await kit.texts(PICKERS) if "номера заказов" in text]
+        assert len(found) >= count
+        return found
+
+    async with notifier(kit) as victim:
+        await kit.publish(*(a_problem(f"o:{number}", order_number=number) for number in numbers))
+        await eventually(lambda: lists(1), within=60)
+        await kit.sandbox.fault("telegram", mode="lost_response", count=1, match="sendMessage", delay_s=20)
+        await eventually(lambda: lists(2), within=60)  # it arrived, nobody will know
+        victim.kill()
+        await victim.wait()
+    async with notifier(kit):
+
+        async def over() -> bool:
+            [left] = await kit.fetch("SELECT count(*) AS n FROM deliveries WHERE state <> 'sent'")
+            [named] = await kit.fetch("SELECT count(*) AS n FROM deliveries WHERE subject LIKE 'incident:%'")
+            assert (left["n"], named["n"]) == (0, 800)
+            return True
+
+        await eventually(over, within=60)
+    found = await lists(4)
+    assert [MARK in text for text in found] == [False, False, True, *[False] * (len(found) - 3)]
+    assert found[1] in found[2]
+    listed = [number for text in (*found[:2], *found[3:]) for number in re.findall(r"SBR-\d{5}", text)]
+    assert listed == sorted(set(listed))
+    standing = (await kit.sandbox.control("GET", f"/sandbox/telegram/messages?chat_id={PICKERS}"))["items"]
+    text = "\n".join(item["text"] for item in standing)
+    assert [number for number in numbers if number not in text] == []
 
 
 @pytest.mark.chaos

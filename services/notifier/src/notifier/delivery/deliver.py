@@ -96,7 +96,7 @@ class Deliver:
         if storms:
             for topic in storms:
                 await queue.absorb(chat, await queue.open_digest(chat, topic))
-            chat = await queue.look_again(chat)
+            chat = self._next.without_absorbed(await queue.look_again(chat))
         options = self._next.options(chat)
         if not options:
             # Everything here waits for something: its time, or an earlier notice of its order.
@@ -150,21 +150,35 @@ class Deliver:
 
     async def _next_work(self, queue: DeliveryQueue, chat: ChatQueue, option: Option) -> tuple[Message, Work] | None:
         if isinstance(option.what, Digest):
-            digest = option.what
-            tally, worst = await queue.tally(digest), await queue.worst(digest, MOST_WORST)
-            orders = await queue.orders(digest)
-            return self._next.digest(chat, digest, tally=tally, worst=worst, orders=orders), digest
+            return await self._digest(queue, chat, option.what), option.what
         if isinstance(option.what, StaleMessage):
             return await self._edit(queue, chat, option.what)
         entries, unrenderable = self._next.entries(chat)
         if unrenderable:
             await queue.fail_permanently({waiting.id: reason for waiting, reason in unrenderable})
             await queue.add_to_outbox(*self._journal.unrenderable(chat.key, unrenderable, chat.now))
-            for waiting, _ in unrenderable:
+            for waiting, reason in unrenderable:
+                await queue.end_listed(waiting, state=State.FAILED, reason=reason, message_id=None, at=chat.now)
                 self._watch.delivered(
                     channel=self._channel, kind=waiting.kind, outcome=State.FAILED.value, seconds=None
                 )
         return (self._next.post(chat, entries), entries) if entries else None
+
+    async def _digest(self, queue: DeliveryQueue, chat: ChatQueue, digest: Digest) -> Message:
+        """Numbers that the digest's own message has no room for go into lists, messages of their own."""
+        _, before = await queue.listed(digest)
+        lists, rest = self._next.lists(await queue.unlisted(digest))
+        for part, named in enumerate(lists, start=before + 1):
+            document = self._next.list_of([number for _, number in named], part=part)
+            await queue.add_list(digest, part, document, [delivery for delivery, _ in named], now=chat.now)
+        return self._next.digest(
+            chat,
+            digest,
+            tally=await queue.tally(digest),
+            worst=await queue.worst(digest, MOST_WORST),
+            orders=rest,
+            listed=await queue.listed(digest),
+        )
 
     async def _edit(self, queue: DeliveryQueue, chat: ChatQueue, stale: StaleMessage) -> tuple[Message, Work] | None:
         try:

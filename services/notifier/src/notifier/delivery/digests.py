@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from common.ids import new_id
 from common.postgres import Connection
-from notifier.delivery.model import ChatQueue, Digest
-from notifier.delivery.outcomes import AfterEdit
+from notifier.delivery.model import EDIT, ChatQueue, Digest, Waiting
+from notifier.delivery.outcomes import AfterEdit, State
+from notifier.messages.document import Document
 
 _LIVE = "SELECT * FROM digests WHERE lane = $1 AND closed_at IS NULL ORDER BY id"
 # Groups that have paged in the minutes before need not page again because the storm has a digest now.
@@ -48,11 +50,40 @@ WHERE i.state = 'open'
 ORDER BY array_position(ARRAY['critical', 'warning', 'info'], i.severity), i.id DESC
 LIMIT $2
 """
-_ORDERS = """
-SELECT DISTINCT i.order_number FROM incidents AS i
-WHERE i.state <> 'resolved' AND i.order_number IS NOT NULL
-  AND i.id IN (SELECT n.incident_id FROM deliveries AS d JOIN notices AS n ON n.id = d.notice_id WHERE d.digest_id = $1)
-ORDER BY i.order_number
+# An endangered order may have no number yet: its incident's stands for it.
+_UNLISTED = """
+SELECT d.id, coalesce(i.order_number, '#' || i.id) AS number
+FROM deliveries AS d
+JOIN notices AS n ON n.id = d.notice_id
+JOIN incidents AS i ON i.id = n.incident_id
+WHERE d.digest_id = $1 AND d.listed_in IS NULL AND i.state <> 'resolved'
+  AND (i.order_number IS NOT NULL OR i.kind LIKE '%website_order.endangered')
+ORDER BY d.id
+"""
+_ADD_LIST = """
+INSERT INTO notices (id, subject, transition, sequence, kind, severity, document, event_id, occurred_at)
+SELECT $1, 'digest:' || $2::bigint, 'list:' || $3::bigint, $3, 'digest.list', 'warning', $4, 'digest:' || $2 || ':' || $3, $5
+"""
+_SEND_LIST = """
+WITH list AS (
+    INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority)
+    SELECT $1, 'digest:' || $2::bigint, $3, destination, channel, lane, topic, 'storm', $4 FROM deliveries WHERE id = $5
+    RETURNING id
+)
+UPDATE deliveries SET listed_in = list.id FROM list WHERE deliveries.id = ANY($6::bigint[])
+"""
+_END_LISTED = """
+UPDATE deliveries
+SET state = $3, sent_at = CASE WHEN $3 = 'sent' THEN $4::timestamptz END, reason = $5,
+    message_ids = CASE WHEN $6::text IS NULL THEN message_ids ELSE array_append(message_ids, $6) END
+WHERE digest_id = $1 AND listed_in = $2 AND state = 'sending'
+"""
+_LISTED = """
+SELECT count(DISTINCT coalesce(i.order_number, '#' || i.id)) AS numbers, count(DISTINCT d.listed_in) AS lists
+FROM deliveries AS d
+JOIN notices AS n ON n.id = d.notice_id
+JOIN incidents AS i ON i.id = n.incident_id
+WHERE d.digest_id = $1 AND d.listed_in IS NOT NULL
 """
 _SHOWN = """
 UPDATE digests
@@ -72,7 +103,7 @@ _END = """
 UPDATE deliveries
 SET state = $3, sent_at = CASE WHEN $3 = 'sent' THEN $4::timestamptz END, reason = $5,
     message_ids = CASE WHEN $6::text IS NULL THEN message_ids ELSE array_append(message_ids, $6) END
-WHERE digest_id = $1 AND state = 'sending' AND digest_turn <= $2
+WHERE digest_id = $1 AND state = 'sending' AND digest_turn <= $2 AND listed_in IS NULL
 """
 _CLOSE_QUIET = """
 UPDATE digests SET closing = true, wanted = wanted + 1
@@ -116,9 +147,35 @@ class Digests:
         """Return its gravest problems that nobody has taken, newest first: rows of ``id``, ``kind``, ``summary`` and ``order_number``."""
         return [dict(row) for row in await self._connection.fetch(_WORST, digest.id, limit)]
 
-    async def orders(self, digest: Digest) -> Sequence[str]:
-        """Return the numbers of all orders whose problems it tells and that are not over."""
-        return [row["order_number"] for row in await self._connection.fetch(_ORDERS, digest.id)]
+    async def unlisted(self, digest: Digest) -> Sequence[tuple[int, str]]:
+        """Return what no list names yet of what is not over, as it came: (delivery, the order's number)."""
+        return [(row["id"], row["number"]) for row in await self._connection.fetch(_UNLISTED, digest.id)]
+
+    async def listed(self, digest: Digest) -> tuple[int, int]:
+        """Return how many numbers stand in lists, and in how many."""
+        row = await self._connection.fetchrow(_LISTED, digest.id)
+        assert row is not None  # noqa: S101 - aggregates always give a row
+        return row["numbers"], row["lists"]
+
+    async def add_list(
+        self, digest: Digest, part: int, document: Document, deliveries: Sequence[int], *, now: datetime
+    ) -> None:
+        """Enqueue list number ``part`` for the digest's chat. What it names is told when it is sent, and ends as it ends.
+
+        Lists are deliveries: sent in order, once, and marked where one may have arrived before.
+        """
+        notice_id = new_id()
+        await self._connection.execute(_ADD_LIST, notice_id, digest.id, part, document.to_json(), now)
+        await self._connection.execute(_SEND_LIST, notice_id, digest.id, part, EDIT, deliveries[0], list(deliveries))
+
+    async def end_listed(
+        self, listing: Waiting, *, state: State, reason: str | None, message_id: str | None, at: datetime
+    ) -> None:
+        """End what a list names as the list itself ended; nothing for a delivery that is no list."""
+        kind, _, digest_id = listing.subject.partition(":")
+        if kind == "digest":
+            why = "told in a digest" if state is State.SENT else reason
+            await self._connection.execute(_END_LISTED, int(digest_id), listing.id, state.value, at, why, message_id)
 
     async def hold_digest(self, digest: Digest, until: datetime) -> None:
         """Give the digest its next turn not before then."""

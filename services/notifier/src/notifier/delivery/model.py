@@ -156,8 +156,8 @@ class Waiting:
 
     @property
     def problem(self) -> bool:
-        """Whether it is about a problem: such notices leave places to pages, and share digests in a storm."""
-        return self.subject.startswith("incident:")
+        """Whether it is about problems: such notices leave places to pages."""
+        return self.subject.startswith(("incident:", "digest:"))
 
 
 def waiting_of(row: Any) -> Waiting:

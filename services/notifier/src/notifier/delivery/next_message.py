@@ -27,13 +27,15 @@ from notifier.delivery.model import (
     free,
 )
 from notifier.messages.channels import CHANNELS, ChannelRules
-from notifier.messages.digest_notices import render_digest
+from notifier.messages.digest_notices import MOST_WORST, part_numbers, render_digest, render_list
 from notifier.messages.document import Document, Keyboard, Page
 from notifier.messages.incident_notices import STATUS_LINE_ROOM, keyboard_of, status_line
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 
 _log = get_logger()
+_DETAIL = ((8, MOST_WORST), (8, 1), (3, 0), (0, 0))
+"""How many kinds and gravest problems a digest has, fewer until it fits: summaries may be long, and the numbers have to be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,18 @@ class NextMessage:
             digest.topic or 0 for digest in chat.digests if not digest.closing and chat.problems.get(digest.topic or 0)
         }
         return [topic or None for topic in sorted(topics)]
+
+    def without_absorbed(self, chat: ChatQueue) -> ChatQueue:
+        """Return the chat without what came since its digest absorbed and is to be absorbed next: messages of a minute are few."""
+        paged = {digest.topic: digest.paged for digest in chat.digests if not digest.closing}
+
+        def own(waiting: Waiting) -> bool:
+            if waiting.topic not in paged or not waiting.subject.startswith("incident:"):
+                return True
+            may_page = waiting.priority <= CRITICAL and waiting.group is not None
+            return may_page and (waiting.attempts > 0 or waiting.group not in paged[waiting.topic])
+
+        return replace(chat, waiting=tuple(filter(own, chat.waiting)))
 
     def options(self, chat: ChatQueue) -> list[Option]:
         """Return what could go next, the most urgent first."""
@@ -168,32 +182,55 @@ class NextMessage:
         tally: Sequence[Mapping[str, Any]],
         worst: Sequence[Mapping[str, Any]],
         orders: Sequence[str],
+        listed: tuple[int, int] = (0, 0),
     ) -> Message:
-        """Return the digest's message, which edits the one before where that can be done."""
-        document = render_digest(
-            tally=tally,
-            worst=worst,
-            orders=orders,
-            opened_at=digest.opened_at,
-            now=chat.now,
-            over=digest.closing,
-            environment=self._environment,
-            words=self._words,
-        )
+        """Return the digest's message, which edits the one before where that can be done.
+
+        All of ``orders`` are in it, whatever else has to be left out. ``listed``: numbers that stand in lists, and how many lists.
+        """
         edits = self.edits(digest)
         mark = self._words["possibly_repeated"] if digest.possibly_repeated else None
+        pages: tuple[Page, ...] = ()
+        for most_kinds, most_worst in _DETAIL:
+            document = render_digest(
+                tally=tally,
+                worst=worst[:most_worst],
+                orders=orders,
+                listed=listed,
+                opened_at=digest.opened_at,
+                now=chat.now,
+                over=digest.closing,
+                environment=self._environment,
+                words=self._words,
+                most_kinds=most_kinds,
+            )
+            pages = self._layout.pages(document)
+            if self._fit(pages, mark):
+                break
         return Message(
             key=derived_id("digest", str(digest.id), str(digest.wanted)),
             channel=self._channel,
             address=chat.address if digest.place is None or not edits else digest.place,
             topic=digest.topic,
-            pages=((self._layout.pages(document)[0], mark),),
+            pages=tuple((page, mark if page.number == 1 else None) for page in pages),
             subject=f"digest:{digest.id}",
             kind="digest",
             severity="warning",
             dated=digest.opened_at,
             edits=digest.message_id if edits else None,
         )
+
+    def lists(self, unlisted: Sequence[tuple[int, str]]) -> tuple[Sequence[Sequence[tuple[int, str]]], Sequence[str]]:
+        """Part (delivery, number) into what goes into lists, the oldest first, and the numbers that the digest itself has room for."""
+        return part_numbers(unlisted, room=self._rules.digest_room)
+
+    def list_of(self, numbers: Sequence[str], *, part: int) -> Document:
+        """Return a list of numbers, which fits on a page of every channel."""
+        return render_list(numbers, part=part, environment=self._environment, words=self._words)
+
+    def _fit(self, pages: Sequence[Page], mark: str | None) -> bool:
+        used = sum(self._layout.cost(page, mark if page.number == 1 else None) for page in pages)
+        return len(pages) <= self._layout.most_pages and used <= self._layout.limit
 
     def again(self, stale: StaleMessage) -> tuple[tuple[tuple[Page, str | None], ...], Keyboard]:
         """Return the present pages and buttons of a message that stands in a chat. Raises whatever a broken document makes."""

@@ -81,6 +81,11 @@ class Outcomes:
         message_id = outcome.message_id if isinstance(outcome, Sent) else None
         ours = await queue.record(claim, results, message_id=message_id, at=now)
         mine = [(entry, result) for entry, result in results if entry.waiting.id in ours]
+        for entry, result in mine:
+            if result.state in {State.SENT, State.FAILED}:
+                await queue.end_listed(
+                    entry.waiting, state=result.state, reason=result.reason, message_id=message_id, at=now
+                )
         events = self._journal.of(claim, mine, message_id=message_id, now=now)
         refused = any(result.problem == "channel" for _, result in mine)
         if refused and not claim.refused:

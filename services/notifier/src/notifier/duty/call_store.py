@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from common.postgres import Connection, Database
+from common.reading.values import storable
 from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
 
 _CANDIDATES = """
@@ -147,11 +148,11 @@ class CallStore:
         """Write down what came of it; returns the call's state. Unreachable makes the chain's next step due at once."""
         state, reason, outside_id, wait = "placed", None, None, 0.0
         if isinstance(outcome, Placed):
-            outside_id = outcome.outside_id
+            outside_id = storable(outcome.outside_id)
         elif isinstance(outcome, Unreachable) or claim.attempts >= give_up_after:
-            state, reason = "failed", outcome.reason
+            state, reason = "failed", storable(outcome.reason)
         else:
-            state, reason, wait = "waiting", outcome.reason, _wait(outcome, claim.attempts)
+            state, reason, wait = "waiting", storable(outcome.reason), _wait(outcome, claim.attempts)
         async with self._database.transaction() as connection:
             if claim.incident_id is not None:
                 await connection.fetchrow(_INCIDENT, claim.incident_id)

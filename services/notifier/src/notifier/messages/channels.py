@@ -40,7 +40,7 @@ class ChannelRules:
     """What holds for every destination of a channel. ``wants`` says in words what ``address`` says as a pattern.
 
     ``digests``: in a storm one message stands for many, at most every ``digest_seconds`` (edited where ``edits``, else sent again).
-    Off where each problem needs its own (tickets, calls).
+    Off where each problem needs its own (tickets, calls). It names orders in up to ``digest_room`` characters, the others in lists.
     """
 
     layout: Layout
@@ -50,6 +50,7 @@ class ChannelRules:
     edits: bool = False
     digests: bool = False
     digest_seconds: float = 6.0
+    digest_room: int = 1400
 
 
 CHANNELS: dict[str, ChannelRules] = {
@@ -74,6 +75,7 @@ CHANNELS: dict[str, ChannelRules] = {
         wants="a mail address",
         digests=True,
         digest_seconds=300.0,
+        digest_room=100_000,
     ),
 }
 """Channel → its rules."""

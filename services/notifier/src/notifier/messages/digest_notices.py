@@ -1,4 +1,7 @@
-"""The digest of a storm: how much of what, what is gravest, and since when. One message, however many problems."""
+"""The digest of a storm: how much of what, what is gravest, since when, and the number of every order that has a problem.
+
+One message, however many problems; numbers that it has no room for stand in lists, each a message of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,10 @@ from typing import Any
 from notifier.messages.document import Document, Line, Section, bold, code, plain, shorten
 from notifier.messages.words import Words
 
-_MOST_KINDS = 8
 _LONGEST_SUMMARY = 120
 MOST_WORST = 5
 _A_LINE = 5
-_ROOM_FOR_ORDERS = 1400  # Slack takes 3,000 characters in all, and the rest has its place
+_A_LIST = 2400  # Slack takes 3,000 characters in a section, and the title and marks have their place
 
 
 def render_digest(
@@ -21,14 +23,16 @@ def render_digest(
     tally: Sequence[Mapping[str, Any]],
     worst: Sequence[Mapping[str, Any]],
     orders: Sequence[str] = (),
+    listed: tuple[int, int] = (0, 0),
     opened_at: datetime,
     now: datetime,
     over: bool,
     environment: str,
     words: Words,
+    most_kinds: int = 8,
 ) -> Document:
     """Return the digest. ``tally``: rows of kind, severity, state and count; ``worst``: rows of id, kind, summary, order_number;
-    ``orders``: the numbers of every order that still has a problem.
+    ``orders``: numbers of orders that still have a problem; ``listed``: how many others stand in how many lists.
     """
     total = sum(row["count"] for row in tally)
     by_severity = {name: _sum(tally, severity=name) for name in ("critical", "warning", "info")}
@@ -42,10 +46,10 @@ def render_digest(
             bold(str(_sum(tally, kind=kind))),
             plain(f" ({words['digest.open']}: {_sum(tally, kind=kind, state='open')})"),
         )
-        for kind in kinds[:_MOST_KINDS]
+        for kind in kinds[:most_kinds]
     ]
-    if len(kinds) > _MOST_KINDS:
-        rest = sum(_sum(tally, kind=kind) for kind in kinds[_MOST_KINDS:])
+    if len(kinds) > most_kinds:
+        rest = sum(_sum(tally, kind=kind) for kind in kinds[most_kinds:])
         lines.append((plain(f"{words['digest.others']}: "), bold(str(rest)), plain("")))
     title = words["digest.over" if over else "digest.title"]
     sections = [
@@ -55,24 +59,47 @@ def render_digest(
     if worst:
         gravest = tuple(_problem(row) for row in worst[:MOST_WORST])
         sections.append(Section(heading=(bold(f"{words['digest.worst']}:"),), lines=gravest, bullets=True))
-    if orders:
-        sections.append(Section(heading=(bold(f"{words['orders']}: {len(orders)}"),), lines=_numbers(orders, words)))
+    numbers, lists = listed
+    if orders or numbers:
+        elsewhere = ((plain(words["digest.listed"].format(count=numbers, lists=lists)),),) if numbers else ()
+        heading = (bold(f"{words['orders']}: {len(orders) + numbers}"),)
+        sections.append(Section(heading=heading, lines=(*_lines(orders), *elsewhere)))
     sections.append(Section(lines=((plain(f"{words['digest.all']}: "), code("GET /admin/v1/incidents?state=open")),)))
     return Document(title=(bold(f"🌪 [{environment}] {title}: {total}"),), sections=tuple(sections))
 
 
-def _numbers(orders: Sequence[str], words: Words) -> tuple[Line, ...]:
-    """Return the numbers, some a line, as many as a message has room for; how many more there are is said."""
-    shown: list[str] = []
-    room = _ROOM_FOR_ORDERS
-    for number in orders:
-        room -= len(number) + 2
-        if room < 0:
-            break
-        shown.append(number)
-    lines = [(plain(", ".join(shown[start : start + _A_LINE])),) for start in range(0, len(shown), _A_LINE)]
-    more = len(orders) - len(shown)
-    return (*lines, (plain(words["labels.more"].format(count=more)),)) if more else tuple(lines)
+def render_list(numbers: Sequence[str], *, part: int, environment: str, words: Words) -> Document:
+    """Return one list of orders' numbers; ``part`` counts the lists of a storm."""
+    shown = _distinct(numbers)
+    return Document(
+        title=(bold(f"🌪 [{environment}] {words['digest.list'].format(part=part)}"),),
+        sections=(Section(heading=(bold(f"{words['orders']}: {len(shown)}"),), lines=_lines(shown)),),
+    )
+
+
+def part_numbers(
+    unlisted: Sequence[tuple[int, str]], *, room: int
+) -> tuple[Sequence[Sequence[tuple[int, str]]], Sequence[str]]:
+    """Cut lists off the oldest, until the numbers of the rest take at most ``room`` characters; returns (lists, numbers of the rest)."""
+    sizes = [len(number) + len(", ") for _, number in unlisted]
+    lists: list[Sequence[tuple[int, str]]] = []
+    first, left = 0, sum(sizes)
+    while left > room:
+        past, used = first + 1, sizes[first]
+        while past < len(unlisted) and used + sizes[past] <= _A_LIST:
+            used += sizes[past]
+            past += 1
+        lists.append(unlisted[first:past])
+        first, left = past, left - used
+    return lists, _distinct([number for _, number in unlisted[first:]])
+
+
+def _distinct(numbers: Sequence[str]) -> Sequence[str]:
+    return list(dict.fromkeys(numbers))
+
+
+def _lines(numbers: Sequence[str]) -> tuple[Line, ...]:
+    return tuple((plain(", ".join(numbers[start : start + _A_LINE])),) for start in range(0, len(numbers), _A_LINE))
 
 
 def _problem(row: Mapping[str, Any]) -> Line:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -11,10 +12,12 @@ from aiohttp import ClientError, ClientSession
 
 from common.errors import Unavailable
 from common.http import new_session
+from common.reading.values import storable
 from notifier.tickets.model import OutsideComment, TrackerRefused
 
 _PAGE = 50
 _MOST_PAGES = 20
+_LARGEST_ID = 2**63 - 1
 _CLOSED = ("closed", "resolved")
 _OPEN = ("open", "reopened", "inProgress")
 
@@ -22,8 +25,8 @@ _OPEN = ("open", "reopened", "inProgress")
 class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
-    Raises ``Unavailable`` for a time-out, 429 and 5xx, ``TrackerRefused`` for another 4xx. Another tracker has the same public methods:
-    ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``move`` and ``close``.
+    Raises ``Unavailable`` for a time-out, 429, 5xx and what cannot be read, ``TrackerRefused`` for another 4xx.
+    Another tracker has the same public methods: ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``move`` and ``close``.
     """
 
     def __init__(
@@ -40,29 +43,24 @@ class YandexTracker:
         status, issue = await self._call("POST", "", json=body, allowed=(409,))
         if status == 409:
             _, issue = await self._call("GET", "/_findByUnique", params={"unique": unique})
-        return str(_object(issue)["key"])
+        with _reading():
+            return storable(str(issue["key"]))
 
     async def comment(self, key: str, text: str, *, summon: Sequence[str]) -> str:
         """Add a comment."""
         body: dict[str, Any] = {"text": text, **({"summonees": list(summon)} if summon else {})}
         _, comment = await self._call("POST", f"/{quote(key, safe='')}/comments", json=body)
-        return str(_object(comment)["id"])
+        with _reading():
+            return storable(str(comment["id"]))
 
     async def comments(self, key: str, *, after: int) -> Sequence[OutsideComment]:
-        """Return the comments after one, a thousand at most."""
+        """Return the comments after one, a thousand at most; without any that nobody could read."""
         found: list[OutsideComment] = []
         for _ in range(_MOST_PAGES):
             params = {"id": str(found[-1].id if found else after), "perPage": str(_PAGE)}
             _, page = await self._call("GET", f"/{quote(key, safe='')}/comments", params=params)
             items = page if isinstance(page, list) else []
-            found += [
-                OutsideComment(
-                    id=int(item["id"]),
-                    author=str((item.get("createdBy") or {}).get("id", "")),
-                    text=str(item.get("text") or ""),
-                )
-                for item in items
-            ]
+            found += [comment for comment in map(_comment, items) if comment is not None]
             if len(items) < _PAGE:
                 break
         return found
@@ -77,13 +75,13 @@ class YandexTracker:
         wanted = _OPEN if opened else _CLOSED
         path = f"/{quote(key, safe='')}"
         _, issue = await self._call("GET", path)
-        status = str((_object(issue).get("status") or {}).get("key", ""))
+        with _reading():
+            status = str(issue["status"]["key"])
         if status in wanted or (opened and status not in _CLOSED):
             return
         _, steps = await self._call("GET", f"{path}/transitions")
-        to = {
-            str((step.get("to") or {}).get("key", "")): str(step["id"]) for step in steps if isinstance(step, Mapping)
-        }
+        with _reading():
+            to = {str(step["to"]["key"]): str(step["id"]) for step in steps}
         step = next((to[target] for target in wanted if target in to), None)
         if step is None:
             raise TrackerRefused(f"{key} has no step from {status} to any of {', '.join(wanted)}")
@@ -128,7 +126,19 @@ class YandexTracker:
             await self._session.close()
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not ({"key", "id"} & value.keys()):
-        raise Unavailable("the tracker's answer could not be read")
-    return value
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise Unavailable("the tracker's answer could not be read") from None
+
+
+def _comment(item: Any) -> OutsideComment | None:
+    try:
+        author, number = item.get("createdBy") or {}, int(item["id"])
+        text = storable(str(item.get("text") or ""))
+        comment = OutsideComment(id=number, author=storable(str(author.get("id", ""))), text=text)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    return comment if 0 <= number <= _LARGEST_ID else None

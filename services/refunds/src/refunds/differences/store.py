@@ -1,4 +1,4 @@
-"""The table ``refund_differences``. A difference is known once until it is over; one that was acknowledged is told no more."""
+"""The table ``refund_differences``. A difference is known once until it is over; one that was acknowledged is told when it changes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ _COLUMNS = """
     id, version, kind, gateway, subject, order_number, detail, payment_id, amount, currency, found_at, acknowledged_at,
     acknowledged_by, over_at, adopted_as
 """
-# One that is known keeps its first moment; what is said of it follows the gateway.
+_ACKNOWLEDGED = """
+SELECT acknowledged_at IS NOT NULL FROM refund_differences
+WHERE subject = $1 AND gateway = $2 AND kind = $3 AND over_at IS NULL FOR NO KEY UPDATE
+"""
+# One that is known keeps its first moment; what is said of it follows the gateway. What people acknowledged was not this.
 _ADD = """
 INSERT INTO refund_differences AS d (kind, gateway, subject, order_number, detail, payment_id, amount, currency, found_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (subject, gateway, kind) WHERE over_at IS NULL DO UPDATE
    SET detail = excluded.detail, order_number = coalesce(excluded.order_number, d.order_number), payment_id = excluded.payment_id,
-       amount = excluded.amount, currency = excluded.currency, version = d.version + 1
+       amount = excluded.amount, currency = excluded.currency, version = d.version + 1, acknowledged_at = NULL, acknowledged_by = NULL
  WHERE (d.detail, d.payment_id, d.amount, d.currency)
        IS DISTINCT FROM (excluded.detail, excluded.payment_id, excluded.amount, excluded.currency)
 RETURNING xmax = 0 AS added
@@ -49,10 +53,12 @@ WHERE id = $1 RETURNING {_COLUMNS}
 
 
 async def add_difference(connection: Connection, difference: Difference, *, now: datetime) -> bool:
-    """Store a difference. False when it was known and is not over."""
+    """Store a difference. False when people know it: it is not over, and was not acknowledged as something else than it is now."""
     d = difference
+    acknowledged = await connection.fetchval(_ACKNOWLEDGED, d.subject, d.gateway, d.kind)
     values = (d.kind, d.gateway, d.subject, d.order_number, d.detail, d.payment_id, d.amount, d.currency, now)
-    return bool(await connection.fetchval(_ADD, *values))
+    added = await connection.fetchval(_ADD, *values)  # None: as it was
+    return added is not None and bool(added or acknowledged)
 
 
 async def close_differences(connection: Connection, subject: str, *, now: datetime) -> Sequence[StoredDifference]:

@@ -43,10 +43,14 @@ class CheckRefund:
         self._clock = clock
 
     async def ask(self, refund_id: str, *, dry_run: bool) -> Looked:
-        """Find out what the gateway has. What was captured is asked again too, and stored unless this is a dry run.
+        """Find out what the gateway has. What was captured is asked again before, and stored, unless this is a dry run.
 
         Raises ``UnknownRefund``, ``GatewayNoAnswer``.
         """
+        async with self._transactions.begin() as store:
+            refund = await store.find(refund_id)
+        if refund is not None and not dry_run:
+            await self._reread(refund.payment_id)  # the refund may take more of its sum by that
         try:
             looked = await self._compare.look(refund_id)
         except (GatewayAway, GatewaySilent) as error:
@@ -55,8 +59,6 @@ class CheckRefund:
             ) from error
         if looked is None:
             raise UnknownRefund(f"there is no refund {refund_id}")
-        if not dry_run:
-            await self._reread(looked.refund.payment_id)
         return looked
 
     async def carry_out(self, change: Change, looked: Looked, *, expected_version: int | None) -> Checked:

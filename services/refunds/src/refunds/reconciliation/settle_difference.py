@@ -30,6 +30,7 @@ from refunds.providers.model import Attempt, GatewayStatus, Receipt, gateway_key
 from refunds.refunds.differences import resolve_incident
 from refunds.refunds.errors import GatewayNoAnswer, VersionMismatch
 from refunds.refunds.model import Refund
+from refunds.refunds.settle import tell_captured
 from refunds.refunds.states import Happened, Move, RefundState, rule
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import announce, move
@@ -140,6 +141,7 @@ class SettleDifference:
             order_number=refund.order_number,
             now=self._clock.now(),
         )
+        await tell_captured(store, await store.payments.lock(refund.payment_id), now=self._clock.now())
         await self._end(store, before, summary="A person has taken the gateway's side")
         await self._record(change, "difference.adopt", before, after)
         return Settling(before, after, refund)

@@ -152,7 +152,7 @@ class RefundAdminRoutes:
 
     async def _restart_one(self, request: Request[RestartBody, None]) -> Answer:
         refund_id, version = str(request.path_uuid("id")), request.body.expected_version
-        evidence = await self._restart.ask(refund_id, expected_version=version)
+        evidence = await self._restart.ask(refund_id, expected_version=version, dry_run=request.body.dry_run)
 
         async def work(change: Change) -> RestartAnswer:
             done = await self._restart.carry_out(change, refund_id, expected_version=version, evidence=evidence)

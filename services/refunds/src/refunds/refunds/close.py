@@ -15,6 +15,7 @@ from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.errors import NotInError, UnknownRefund, VersionMismatch
 from refunds.refunds.evidence import NOT_PAID, PAID, Evidence, FindEvidence, Proof
 from refunds.refunds.model import Refund, Settled
+from refunds.refunds.settle import tell_captured
 from refunds.refunds.states import Happened, RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
@@ -118,9 +119,11 @@ class CloseRefund:
             amount=amount,
             reserved=reserved,
         )
+        if paid is not None:
+            after = await self._answer(store, after, attempt, paid)
+        await tell_captured(store, await store.payments.lock(refund.payment_id), now=self._clock.now())
         if paid is None:
             return Closing(refund, after, CloseOutcome.CLOSED, evidence.proof)
-        after = await self._answer(store, after, attempt, paid)
         return Closing(refund, after, CloseOutcome.PAID_AT_GATEWAY, evidence.proof)
 
 

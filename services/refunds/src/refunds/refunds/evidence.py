@@ -38,13 +38,17 @@ PAID = frozenset({Proof.PENDING, Proof.SUCCEEDED})
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was found about this version of the refund, and the calls that it was found by. ``why``: why nothing is proven."""
+    """What was found about this version of the refund, and the calls that it was found by. ``why``: why nothing is proven.
+
+    ``unheld``: its payment, when the refund holds nothing of it.
+    """
 
     version: int
     proof: Proof
     receipt: Receipt | None
     calls: tuple[GatewayCall, ...] = ()
     why: str = ""
+    unheld: str | None = None
 
 
 class FindEvidence:
@@ -76,7 +80,8 @@ class FindEvidence:
                 why = f"the gateway does not know refund {refund.id}, which proves nothing yet"
         except (GatewayAway, GatewaySilent, GatewayRefused) as error:
             proof, why = Proof.NOTHING, f"the gateway does not say what became of refund {refund_id} ({error.code})"
-        return Evidence(refund.version, proof, receipt, tuple(self._calls.take_calls(refund.id)), why)
+        unheld = None if refund.reserved else refund.payment_id
+        return Evidence(refund.version, proof, receipt, tuple(self._calls.take_calls(refund.id)), why, unheld)
 
     async def _ask(self, refund: Refund, attempt: Attempt) -> tuple[Proof, Receipt | None]:
         if attempt.gateway_refund_id is None and attempt.sent_at is None:

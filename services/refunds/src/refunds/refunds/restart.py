@@ -16,6 +16,7 @@ from refunds.providers.calls import GatewayCalls
 from refunds.providers.model import Attempt, GatewayPolicy
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.attempt import publish_attempt
+from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
 from refunds.refunds.evidence import Evidence, FindEvidence, Proof
 from refunds.refunds.model import Refund, Restarted
@@ -42,24 +43,29 @@ class RestartRefund:
         transactions: RefundTransactions,
         calls: GatewayCalls,
         find: FindEvidence,
+        reread: RereadCaptured,
         apply_answer: ApplyAnswer,
         clock: Clock,
     ) -> None:
         self._transactions = transactions
         self._calls = calls
         self._find = find
+        self._reread = reread
         self._apply_answer = apply_answer
         self._clock = clock
 
-    async def ask(self, refund_id: str, *, expected_version: int | None) -> Evidence | None:
+    async def ask(self, refund_id: str, *, expected_version: int | None, dry_run: bool) -> Evidence | None:
         """Find out what became of the refund; None when ``act`` is going to refuse anyway. Moves nothing.
 
+        One that has to take its sum from the payment anew has what was captured asked again, unless this is a dry run.
         ``expected_version`` None takes the refund as it is. Raises ``UnknownRefund``, and ``GatewayNoAnswer`` when the gateway does not
         say it for certain.
         """
         evidence = await self._find(refund_id, expected_version=expected_version, states={RefundState.ERROR})
         if evidence is not None and evidence.proof is Proof.NOTHING:
             raise GatewayNoAnswer(evidence.why)
+        if evidence is not None and evidence.unheld is not None and not dry_run:
+            await self._reread.if_old(evidence.unheld)
         return evidence
 
     async def carry_out(

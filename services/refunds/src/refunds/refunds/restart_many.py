@@ -100,21 +100,21 @@ class RestartMany:
     async def __call__(self, request: Request[RestartRefunds, None]) -> Answer:
         """Carry it out; each as in the restart of one. What was chosen after the payment systems were asked is refused."""
         bulk = self._bulk({})
-        found = await self._ask(await bulk.chosen(self._changes.database, request.body))
+        found = await self._ask(await bulk.chosen(self._changes.database, request.body), dry_run=request.body.dry_run)
         return await self._bulk(found).carry_out(self._changes, request)
 
     def _bulk(self, found: Mapping[str, Evidence | SuiteError | None]) -> Bulk[str]:
         work = partial(self._restart_one, found=found)
         return Bulk(operation="refund.restart", find=_find, lock=lock_versions, work=work, answer=RefundsRestarted)
 
-    async def _ask(self, refund_ids: Sequence[str]) -> dict[str, Evidence | SuiteError | None]:
+    async def _ask(self, refund_ids: Sequence[str], *, dry_run: bool) -> dict[str, Evidence | SuiteError | None]:
         """What the payment systems say of each, or why it cannot be restarted."""
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def ask_about(refund_id: str) -> Evidence | SuiteError | None:
             async with room:
                 try:
-                    return await self._restart.ask(refund_id, expected_version=None)
+                    return await self._restart.ask(refund_id, expected_version=None, dry_run=dry_run)
                 except (Conflict, NotFound) as error:
                     return error
 

@@ -25,13 +25,13 @@ async def save_captured(
     of all of it has come about without a refund.
     """
     payment = await store.payments.lock(payment_id)
-    await _tell_captured(store, payment, info, now=now)
+    await tell_captured(store, replace(payment, captured=info.captured, currency=info.currency), now=now)
     known = replace(payment, captured=info.captured, currency=info.currency)
     if max(info.captured, payment.reserved) > 0:
         kept = replace(info, captured=max(info.captured, payment.reserved))
         known = await store.payments.save_captured(payment_id, kept, now=now)
-    for refund in await store.closed_waiting(payment_id):
-        known = await _hold_closed(store, known, refund)
+    for refund in await store.not_held_whole(payment_id):
+        known = await _hold(store, known, refund)
     for refund in await store.waiting_for_captured(payment_id):
         if cancelled and is_cancellation(info, amount=refund.amount, currency=refund.currency):
             detail = "nothing was captured: the payment was cancelled instead of refunded"
@@ -40,30 +40,37 @@ async def save_captured(
             known = await _settle(store, known, refund, now=now)
 
 
-async def _tell_captured(store: RefundStore, payment: Payment, info: PaymentInfo, *, now: datetime) -> None:
-    if info.captured < payment.reserved:
-        detail = f"{info.captured} {info.currency} are captured, {payment.reserved} refunded or on their way"
+async def tell_captured(store: RefundStore, payment: Payment, *, now: datetime) -> None:
+    """Raise that the customer has or may have more than was captured, by refunds and by other ways together, or that this is over."""
+    if payment.captured is None:
+        return
+    counted = await store.counted_whole(payment.payment_id)
+    if payment.captured < counted:
+        detail = (
+            f"{payment.captured} {payment.currency} are captured, {counted} refunded, on their way or settled outside"
+        )
         difference = Difference(
             DifferenceKind.CAPTURED_BELOW_REFUNDED,
             payment.gateway,
             payment.payment_id,
             detail,
             payment_id=payment.payment_id,
-            amount=info.captured,
-            currency=info.currency,
+            amount=payment.captured,
+            currency=payment.currency,
         )
         await raise_difference(store, difference, now=now)
-    elif payment.captured is not None:
+    else:
         await resolve_differences(store, payment.payment_id, now=now)
 
 
-async def _hold_closed(store: RefundStore, payment: Payment, refund: Refund) -> Payment:
-    """What the customer has by another way counts as spent, as far as the payment has it."""
-    held = min(payment.left if refund.amount is None else refund.amount, payment.left)
-    if held <= 0 or payment.currency != refund.currency:
+async def _hold(store: RefundStore, payment: Payment, refund: Refund) -> Payment:
+    """What the customer has counts as spent, as far as the payment has it."""
+    available = payment.left + refund.reserved
+    held = available if refund.amount is None else min(refund.amount, available)
+    if held <= refund.reserved or payment.currency != refund.currency:
         return payment
     await store.save(refund, replace(refund, amount=refund.amount or held, reserved=held))
-    return replace(payment, reserved=payment.reserved + held)
+    return replace(payment, reserved=payment.reserved + held - refund.reserved)
 
 
 async def reject_all(store: RefundStore, payment_id: str, *, code: str, detail: str, now: datetime) -> None:

@@ -32,11 +32,16 @@ WAITING = f"""
 {SELECT} WHERE payment_id = $1 AND state = {RefundState.CREATE:d} AND reserved = 0 ORDER BY id FOR NO KEY UPDATE
 """
 ORDER_OF_PAYMENT = "SELECT order_number FROM refunds WHERE payment_id = $1 ORDER BY id LIMIT 1"
-# Settled outside before it was known what was captured: it takes its sum as soon as that is.
-CLOSED_WAITING = f"""
-{SELECT} WHERE payment_id = $1 AND state = {RefundState.CLOSED:d} AND settled = 'outside' AND reserved = 0
-ORDER BY id FOR NO KEY UPDATE
+# The customer has it, by the gateway or by another way, and the payment had no room for its whole sum: it takes it as soon as that has.
+_HAD = f"""
+(state IN ({RefundState.SUCCESS:d}, {RefundState.PENDING:d}) OR state = {RefundState.CLOSED:d} AND settled = 'outside')
 """
+NOT_HELD_WHOLE = f"""
+{SELECT} WHERE payment_id = $1 AND {_HAD} AND (amount IS NULL OR reserved < amount) ORDER BY id FOR NO KEY UPDATE
+"""
+COUNTED_WHOLE = f"""
+SELECT coalesce(sum(CASE WHEN {_HAD} THEN coalesce(amount, reserved) ELSE reserved END), 0)::bigint FROM refunds WHERE payment_id = $1
+"""  # noqa: S608 - as above
 RECORD = """
 INSERT INTO refund_history (refund_id, version, attempt, state_before, state_after, happened, actor, detail, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)

@@ -90,9 +90,14 @@ class RefundStore:
         number: str | None = await self.connection.fetchval(sql.ORDER_OF_PAYMENT, payment_id)
         return number
 
-    async def closed_waiting(self, payment_id: str) -> Sequence[Refund]:
-        """Return, locked and oldest first, the refunds that were settled outside and hold nothing of the payment."""
-        return [refund_of(row) for row in await self.connection.fetch(sql.CLOSED_WAITING, payment_id)]
+    async def not_held_whole(self, payment_id: str) -> Sequence[Refund]:
+        """Return, locked and oldest first, the refunds that the customer has and that hold less of the payment than their sum."""
+        return [refund_of(row) for row in await self.connection.fetch(sql.NOT_HELD_WHOLE, payment_id)]
+
+    async def counted_whole(self, payment_id: str) -> int:
+        """Return what the customer has of the payment or may have, which may be more than was captured: people settle things outside."""
+        whole: int = await self.connection.fetchval(sql.COUNTED_WHOLE, payment_id)
+        return whole
 
     async def add(self, refund: Refund, *, happened: str, actor: str) -> bool:
         """Insert a refund and its first line of history. False when the business key was taken at the same moment."""
