@@ -10,7 +10,8 @@ import pytest
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
-from tests.unit.console.web.factories import Browser, Services
+from tests.support.console_browser import Browser
+from tests.unit.console.web.factories import Services
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 7*7 }}"
 SCREENS = {
@@ -125,7 +126,7 @@ def addresses() -> list[str]:
 
 
 async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hostile: Services) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     for address in addresses():
         page = await browser.get(address)
         assert browser.status == 200, (address, page[-800:])
@@ -138,14 +139,14 @@ async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hosti
 
 
 async def test_every_screen_of_the_list_is_there(browser: Browser, hostile: Services) -> None:
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     for name, address in SCREENS.items():
         await browser.get(address)
         assert browser.status == 200, name
 
 
 async def test_no_address_of_a_page_can_hold_a_customer(browser: Browser, hostile: Services) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     for address in addresses():
         page = await browser.get(address)
         for form in re.findall(r'<form method="get".*?</form>', page, re.DOTALL):
@@ -161,14 +162,14 @@ async def test_a_phone_is_found_by_a_form_and_the_only_order_opens(browser: Brow
         {"items": [{"number": "EVIL", "status": "paid"}] if "phone" in query else [], "next_cursor": None},
     )
     services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER)
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/find")
     await browser.post("/find", q="+79990001122")
     assert (browser.status, browser.path) == (200, "/o/EVIL")
 
 
 async def test_an_empty_list_says_why(browser: Browser) -> None:
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     assert "There is nothing of this kind" in await browser.get("/workflows")
     assert "Nothing matches this filter" in await browser.get("/workflows?state=crashed")
 
@@ -176,7 +177,7 @@ async def test_an_empty_list_says_why(browser: Browser) -> None:
 async def test_a_list_says_how_many_match_and_how_many_are_shown(browser: Browser, services: Services) -> None:
     found = {"items": [{"id": 1, "state_name": "crashed"}], "count": 10_000, "count_exact": False, "next_cursor": "c"}
     services.answers["GET /admin/v1/workflows"] = (200, found)
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     page = await browser.get("/workflows?state=crashed")
     assert "10000+ match, 1 shown" in page
     assert re.search(r'formaction="/change/workflow/retry" name="all" value="1"', page)
@@ -185,7 +186,7 @@ async def test_a_list_says_how_many_match_and_how_many_are_shown(browser: Browse
 
 async def test_a_service_that_is_away_hides_nothing_of_the_others(browser: Browser, services: Services) -> None:
     services.answers["GET /admin/v1/workflows"] = (503, {"code": "unavailable", "detail": "the database is away"})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     page = await browser.get("/")
     assert browser.status == 200
     assert "the database is away" in page
@@ -197,7 +198,7 @@ async def test_a_service_that_is_away_hides_nothing_of_the_others(browser: Brows
 
 async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, services: Services) -> None:
     services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER)
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     page = await browser.get("/o/EVIL?at=2026-11-29T10:00:00Z")
     assert "As it was at" in page
     assert ("GET /orders/v1/orders/EVIL", {"at": "2026-11-29T10:00:00Z"}, None) in services.calls
@@ -222,7 +223,7 @@ async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, ser
     ],
 )
 async def test_strange_addresses_are_answered_not_failed(browser: Browser, address: str) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     await browser.get(address)
     assert browser.status in (200, 400, 404), address
     assert "Traceback" not in browser.page
