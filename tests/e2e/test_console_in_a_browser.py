@@ -19,7 +19,17 @@ from tests.support.suite_client import Client
 AXE = (Path(__file__).parents[1] / "fixtures" / "axe" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
 SCREENS = (
     *("/", "/find", "/orders", "/incidents", "/workflows?state=crashed", "/intake", "/endangered", "/refunds"),
-    *("/messages", "/list/audit", "/more", "/keys", "/runbook/notifier-down", "/change/silence/add"),
+    *(
+        "/duty",
+        "/tips",
+        "/proof",
+        "/messages",
+        "/list/audit",
+        "/more",
+        "/keys",
+        "/runbook/notifier-down",
+        "/change/silence/add",
+    ),
 )
 PATIENCE_MS = 60_000
 

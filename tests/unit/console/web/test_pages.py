@@ -23,8 +23,11 @@ SCREENS = {
     "Intake": "/intake",
     "Endangered": "/endangered",
     "Refunds": "/refunds",
+    "Duty": "/duty",
+    "Tips": "/tips",
     "Messages": "/messages",
     "Audit": "/list/audit",
+    "Nothing lost": "/proof",
 }
 """The screens that the console has, by the names of its specification."""
 
@@ -112,8 +115,28 @@ def hostile(services: Services) -> Services:
     services.answers["GET /admin/v1/incidents"] = (200, {"items": [INCIDENT], "count": 1, "next_cursor": None})
     services.answers["GET /admin/v1/on-call"] = (
         200,
-        {"on_duty": {"id": EVIL, "name": EVIL}, "backup": {"name": EVIL}, "until": None, "next": {"on_duty": EVIL}},
+        {
+            "confirmed": False,
+            "on_duty": {"id": EVIL, "name": EVIL, "phone": EVIL},
+            "backup": {"name": EVIL},
+            "until": None,
+            "next": {"on_duty": EVIL},
+        },
     )
+    shift = {"starts_at": "2026-11-29T10:00:00Z", "ends_at": "2026-12-06T10:00:00Z", "on_duty": EVIL, "backup": None}
+    override = {**shift, "id": 3, "place": EVIL, "person": EVIL}
+    roster = {"shifts": [shift, {**shift, "on_duty": None}], "overrides": [override], "gaps": []}
+    services.answers["GET /admin/v1/roster"] = (200, roster)
+    flag = {**evil(("name", "updated_by")), "enabled": True, "percent": 5.0, "share": 500, "updated_at": None}
+    services.answers["GET /admin/v1/flags"] = (200, {"items": [flag]})
+    explained = {
+        "order": {"currency": "RUB", "cost": 5, "zone": EVIL},
+        "steps": [{"rule": EVIL, "detail": EVIL}],
+        "hold": EVIL,
+    }
+    services.answers["GET /admin/v1/explain"] = (200, explained)
+    ledger = {"received": 5, "confirmed": 3, "spooled": 1, "quarantined": 0, "refused": 0, "difference": 1}
+    services.answers["GET /admin/v1/ledger"] = (200, ledger)
     services.answers["GET /admin/v1/coverage"] = (200, {"covered": False, "missing": [EVIL, {EVIL: EVIL}]})
     return services
 
@@ -122,7 +145,15 @@ def addresses() -> list[str]:
     """Every page that needs nothing filled in."""
     lists = [list_path(noun) for noun in (*THINGS, *EVERYWHERE)]
     ones = [thing.address.replace("{id}", "EVIL") for thing in THINGS.values() if thing.address]
-    return [*(screen.path for screen in NAVIGATION), *lists, *ones, "/keys", "/runbook/notifier-down", "/one/flag/EVIL"]
+    return [
+        *(screen.path for screen in NAVIGATION),
+        *lists,
+        *ones,
+        "/keys",
+        "/runbook/notifier-down",
+        "/one/flag/EVIL",
+        "/tips?order=N",
+    ]
 
 
 async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hostile: Services) -> None:
@@ -194,6 +225,33 @@ async def test_a_service_that_is_away_hides_nothing_of_the_others(browser: Brows
     page = await browser.get("/workflows")
     assert browser.status == 502
     assert "the database is away" in page
+
+
+async def test_a_day_that_does_not_add_up_and_a_silent_service_are_both_said(
+    browser: Browser, services: Services
+) -> None:
+    ledger = {"received": 5, "confirmed": 3, "spooled": 1, "quarantined": 0, "refused": 0}
+    differences = iter([2, 0])
+    services.answers["GET /admin/v1/ledger"] = lambda _: (
+        (200, {**ledger, "difference": found})
+        if (found := next(differences, None)) is not None
+        else (503, {"code": "unavailable", "detail": "away"})
+    )
+    services.answers["GET /admin/v1/refunds"] = (200, {"items": [{"id": 1}], "count": 7, "next_cursor": None})
+    await browser.sign_in("token-viewer")
+    page = await browser.get("/proof")
+    assert page.count("differs by 2") == 1
+    assert page.count("all accounted for") == 1
+    assert page.count("not known") == 5
+    assert re.search(r"Refunds that failed</a>\s*<span class=\"state bad\"><span aria-hidden=\"true\">✕</span> 7", page)
+
+
+async def test_weeks_without_anybody_are_said_in_words(browser: Browser, hostile: Services) -> None:
+    await browser.sign_in("token-operator")
+    page = await browser.get("/duty")
+    assert "nobody is on duty" in page
+    assert "there is no backup" in page
+    assert "/change/duty/undo?ids=3" in page
 
 
 async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, services: Services) -> None:
