@@ -262,6 +262,31 @@ async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, ser
     assert ("GET /orders/v1/orders/EVIL", {"at": "2026-11-29T10:00:00Z"}, None) in services.calls
 
 
+async def test_an_order_of_which_hardly_anything_is_known_is_shown(browser: Browser, services: Services) -> None:
+    bare = dict.fromkeys(("customer", "address", "totals", "tips", "payment", "positions", "currency"))
+    services.answers["GET /orders/v1/orders/N"] = (200, {**ORDER, **bare})
+    await browser.sign_in("token-viewer")
+    await browser.get("/o/N")
+    assert browser.status == 200
+
+
+async def test_the_filter_of_an_address_survives_signing_in(browser: Browser) -> None:
+    await browser.get("/workflows?state=crashed")
+    to = re.findall(r'name="to" value="([^"]*)"', browser.page)[-1]  # the first is that of the language
+    await browser.post("/sign-in", token="token-viewer", to=to)
+    assert "Nothing matches this filter" in browser.page
+
+
+async def test_the_thing_of_this_very_name_opens_whatever_else_has_it(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/orders"] = (200, {"items": [{"number": "EVIL", "status": "paid"}]})
+    services.answers["GET /admin/v1/workflows"] = (200, {"items": [{"id": 3, "state_name": "running"}]})
+    services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER | {"number": "EVIL"})
+    await browser.sign_in("token-operator")
+    await browser.get("/find")
+    await browser.post("/find", q="evil")
+    assert browser.path == "/o/EVIL"
+
+
 @pytest.mark.parametrize(
     "address",
     [
