@@ -45,7 +45,8 @@ def _of_files() -> Iterator[str | tuple[str, str]]:
 def _of_tables() -> Iterator[str]:
     yield from (screen.title for screen in NAVIGATION)
     yield from TITLES.values()
-    yield from (each.title for each in (*DANGERS, *QUESTIONS))
+    yield from (danger.title for danger in DANGERS)
+    yield from (question.title for question in QUESTIONS)
     words: set[str] = {*STATES, *THINGS, *EVERYWHERE, "viewer", "operator", "admin", "service"}
     things = [*THINGS.values(), *(thing_of(noun, "orchestrator") for noun in EVERYWHERE)]
     for thing in things:
