@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import json
 import os
 import sys
@@ -298,3 +299,20 @@ async def notifier(kit: Kit) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+ALERTS, SENTRYS = "/alerts/v1/alertmanager", "/alerts/v1/sentry"
+
+
+async def post(kit: Kit, body: Any, path: str = ALERTS) -> dict[str, Any]:
+    """Call as another system does; returns the answer, which is a 200."""
+    status, answer = await post_bytes(kit, json.dumps(body).encode(), path)
+    assert status == 200, answer
+    return dict(answer)
+
+
+async def post_bytes(kit: Kit, body: bytes, path: str = ALERTS, **headers: str) -> tuple[int, dict[str, Any]]:
+    """Post a body as it is."""
+    sent = {"Authorization": "Bearer internal-token", "Content-Type": "application/json", **headers}
+    async with kit.sandbox.session.post(kit.url + path, data=io.BytesIO(body), headers=sent) as answer:
+        return answer.status, await answer.json(content_type=None)

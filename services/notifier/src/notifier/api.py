@@ -7,7 +7,7 @@ from typing import Any
 
 from common.clock import SystemClock
 from common.health import Health
-from common.http import Changes, Route, TokenBook, audit_routes, build_app
+from common.http import Changes, Route, TokenBook, audit_routes, build_app, other_spellings
 from common.http.app import DOCUMENT
 from common.postgres import Database
 from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
@@ -115,6 +115,14 @@ def routes_of(
         words=words,
         development_queue=settings.development_queue,
     )
+    calls = CallRoutes(
+        calls=CallStore(database),
+        token=settings.call_token if settings.call_provider == "twilio" else None,
+        callback_url=settings.call_callback_url,
+        wake=wake,
+    )
+    calendar = OnCallCalendar(database=database, directory=directory, words=words, clock=clock)
+    by_others = [*inputs.routes(), *buttons.routes(), *calls.routes(), *calendar.routes()]
     return [
         *inputs.routes(),
         log,
@@ -129,17 +137,13 @@ def routes_of(
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
         *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),
-        *CallRoutes(
-            calls=CallStore(database),
-            token=settings.call_token if settings.call_provider == "twilio" else None,
-            callback_url=settings.call_callback_url,
-            wake=wake,
-        ).routes(),
+        *calls.routes(),
         *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
-        *OnCallCalendar(database=database, directory=directory, words=words, clock=clock).routes(),
+        *calendar.routes(),
         *CoverageRoutes(coverage).routes(),
         *Pages(database=database, tokens=tokens, words=words, sentry=settings.sentry_url).routes(),
+        *other_spellings(route for route in by_others if not route.path.startswith("/admin/")),
     ]
 
 

@@ -13,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from common.service import RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
 from notifier.incidents.model import Severity
-from notifier.inputs.lenient import ENVIRONMENTS, SEVERITIES, Vocabulary
+from notifier.inputs.lenient import ENVIRONMENTS, SEVERITIES, Vocabulary, spelled
 from notifier.tickets.model import NO_CALL
 
 _TELEGRAM_TOKEN = re.compile(r"[0-9]+:\S+")
@@ -167,7 +167,7 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     def vocabulary(self) -> Vocabulary:
         """What other systems call severities and environments."""
         return Vocabulary(
-            severities={**SEVERITIES, **{word.strip().casefold(): known for word, known in self.severities.items()}},
+            severities={**SEVERITIES, **{spelled(word): known for word, known in self.severities.items()}},
             environments={
                 **ENVIRONMENTS,
                 **{word.strip().casefold(): known for word, known in self.environments.items()},

@@ -353,5 +353,8 @@ def test_a_fallback_that_leads_nowhere_is_refused_at_start(fallback: str, line: 
 
 def test_an_inhibition_needs_a_source_and_a_target() -> None:
     rule = Inhibition(name="r", source={"kind": ("problem.a",)}, target={"kind": ("problem.b",)}, equal=("zone",))
-    assert rule.explains(problem(kind="problem.a", fingerprint="1", zone="m"), problem(kind="problem.b", zone="m"))
-    assert not rule.explains(problem(kind="problem.a", fingerprint="1", zone="m"), problem(kind="problem.b", zone="k"))
+    source = problem(kind="problem.a", fingerprint="1", zone="m", named_service="tips")
+    assert rule.explains(source, problem(kind="problem.b", zone="m", named_service="tips"))
+    assert not rule.explains(source, problem(kind="problem.b", zone="k", named_service="tips"))
+    for elsewhere in ("refunds", None):  # a rule that does not compare services compares them all the same
+        assert not rule.explains(source, problem(kind="problem.b", zone="m", named_service=elsewhere))

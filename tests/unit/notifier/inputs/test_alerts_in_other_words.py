@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from notifier.incidents.model import ProblemFact
 from notifier.inputs.alert import Notification, read_notification
@@ -17,6 +18,7 @@ from notifier.messages.incident_notices import render_problem
 from notifier.messages.words import Language, Words
 from notifier.settings import NotifierSettings
 from tests.support.alert_samples import KUBE_STATE_LABELS, notification, one_alert
+from tests.support.severities import SEVERITIES
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 WORDS = Words("ru")
@@ -56,6 +58,19 @@ def test_a_severity_is_read_in_any_case_and_by_its_synonyms(said: str, meant: st
     assert fact(severity=said).severity == meant
 
 
+@given(spelled=SEVERITIES)
+def test_a_severity_is_understood_in_every_spelling(spelled: tuple[str, str]) -> None:
+    said, meant = spelled
+    assert Vocabulary().severity(said) == meant
+
+
+def test_a_severity_that_nobody_knows_is_shown_and_one_beside_it_counts() -> None:
+    assert fact(severity="purple").details["severity"] == "purple"
+    known = fact(severity="purple", labels={"priority": "P1"})
+    assert (known.severity, "severity" in known.details) == ("critical", False)
+    assert fact(severity="", annotations={"Severity": "S1"}).severity == "critical"
+
+
 @pytest.mark.parametrize(
     ("labels", "meant"),
     [
@@ -74,11 +89,11 @@ def test_an_environment_that_nobody_knows_is_not_left_to_testers(labels: dict[st
 
 
 def test_settings_add_words_to_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NOTIFIER_SEVERITIES", '{"Purple": "critical"}')
+    monkeypatch.setenv("NOTIFIER_SEVERITIES", '{"Purple": "critical", "SEV-2": "critical"}')
     monkeypatch.setenv("NOTIFIER_ENVIRONMENTS", '{"eu-west": "production", "Lab": "testing"}')
     monkeypatch.setenv("NOTIFIER_TOKENS_FILE", "tokens.json")
     vocabulary = NotifierSettings().vocabulary
-    assert (vocabulary.severity("PURPLE"), vocabulary.severity("page")) == ("critical", "critical")
+    assert [vocabulary.severity(word) for word in ("PURPLE", "page", "sev2", "sev3")] == ["critical"] * 3 + ["warning"]
     assert (vocabulary.environment("lab"), vocabulary.environment("eu-west")) == (
         ("testing", None),
         ("production", None),
@@ -106,6 +121,14 @@ def test_the_text_is_the_summary_or_whatever_there_is(
 def test_other_annotations_stand_below() -> None:
     problem = fact(annotations={"summary": "S", "message": "M", "dashboard": "https://grafana.example/d/1"})
     assert {"message": "M", "dashboard": "https://grafana.example/d/1"}.items() <= problem.details.items()
+    assert "annotations" not in problem.details
+    notes = {f"note{number}": "text" for number in range(300)}
+    problem = fact(
+        annotations={"summary": "S", **notes, "blank": " "}, labels={f"l{number}": "v" for number in range(300)}
+    )
+    assert [name for name in problem.details if name.startswith("note")] == [f"note{number}" for number in range(5)]
+    assert [problem.details[name] for name in ("annotations", "labels")] == ["+296 ещё", "+285 ещё"]
+    assert "Прочие пояснения: +296 ещё" in lines(problem)
 
 
 def test_labels_that_tell_where_come_first_and_the_rest_is_counted() -> None:
@@ -146,11 +169,24 @@ def test_notifications_of_other_shapes_are_read_too() -> None:
     assert [each.over for each in read(notification({**alert, "status": "OK"}, alert)).alerts] == [True, False]
 
 
+def test_what_its_sender_left_out_is_counted_in_whatever_it_is_written() -> None:
+    said = ["7", 7, 7.0, " 7 ", True, None, -7, "seven", [7], 10**30]
+    assert [read(notification(truncatedAlerts=each)).lost for each in said] == [7, 7, 7, 7, 0, 0, 0, 0, 0, 10**9]
+
+
+def test_alerts_of_different_labels_under_one_fingerprint_are_told_apart() -> None:
+    first, second = one_alert("One", fingerprint="x"), one_alert("Two", fingerprint="x")
+    found = [alert.fingerprint for alert in read(notification(first, second, first)).alerts]
+    assert found[0] == found[2] == "x"
+    assert found[1].startswith("x:")
+
+
 def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> None:
     zero, far = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"
     assert [moment_of(each, now=NOW) for each in (zero, far, "soon", None, True, float("nan"), 10**400)] == [None] * 7
     assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
-    assert moment_of(int(NOW.timestamp() * 1000) - 1000, now=NOW) == NOW - timedelta(seconds=1)
+    for milliseconds in (int(NOW.timestamp() * 1000) - 1000, str(int(NOW.timestamp() * 1000) - 1000)):
+        assert moment_of(milliseconds, now=NOW) == NOW - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(

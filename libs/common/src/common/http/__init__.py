@@ -17,6 +17,7 @@ from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.routes import Answer, Reply, Request, Route
 from common.http.server import HttpServer
+from common.http.spellings import other_spellings
 
 __all__ = [
     "ADMIN",
@@ -74,6 +75,7 @@ __all__ = [
     "new_session",
     "once",
     "openapi_document",
+    "other_spellings",
     "outgoing_headers",
     "page_of",
     "problem",

@@ -72,7 +72,7 @@ WITH new AS (
 ), fresh AS (
     SELECT * FROM new WHERE NOT EXISTS (SELECT FROM early_resolutions AS r
                                         WHERE r.fingerprint = new.fingerprint
-                                          AND r.at >= greatest(new.occurred_at, new.seen_at - interval '2 minutes'))
+                                          AND r.at >= greatest(new.occurred_at, new.seen_at - interval '30 seconds'))
 ), before AS (
     SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
 ), kept AS (
@@ -225,7 +225,7 @@ class NotificationStore:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
         None: the problem was reported as over before, at a later moment than this report's; it is not opened. A sender that says
-        clearly after that end (two minutes: clocks differ) that the problem lasts is believed.
+        clearly after that end (half a minute: clocks differ) that the problem lasts is believed.
         """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(

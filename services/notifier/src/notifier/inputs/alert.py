@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from notifier.inputs.lenient import moment_of, text_of, texts_of
+from notifier.inputs.body import count_beginnings
+from notifier.inputs.lenient import json_of, moment_of, text_of, texts_of
 
 _OVER = frozenset({"resolved", "ok", "normal", "inactive", "closed", "recovered"})
 _LONGEST_FINGERPRINT = 200
+# Which some senders write beside the labels instead of among them.
+_BESIDE = ("alertname", "severity", "priority", "level", "environment", "env", "service")
+_MOST_LEFT_OUT = 10**9
 _LIST = re.compile(rb'"alerts"\s*:\s*\[')
 _NEXT = re.compile(r"\s*([,\]])")
 
@@ -51,8 +55,8 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     """
     whole = True
     try:
-        document: Any = json.loads(content.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+        document: Any = json_of(content)
+    except ValueError:
         document, whole = _whole_alerts(content)
     items, common, truncated, readable = _items(document)
     alerts: list[Alert] = []
@@ -67,12 +71,7 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     lost = truncated + cut_off
     if readable and not whole:
         lost = max(count_beginnings(content) - len(items) + cut_off, 1)
-    return Notification(alerts=tuple(alerts), unread=tuple(unread), lost=lost, readable=readable and whole)
-
-
-def count_beginnings(content: bytes) -> int:
-    """Count alerts in a part of a body that is not kept, by what each has once."""
-    return content.count(b'"startsAt"')
+    return Notification(alerts=tuple(_apart(alerts)), unread=tuple(unread), lost=lost, readable=readable and whole)
 
 
 def _items(document: Any) -> tuple[Sequence[Any], dict[str, dict[str, str]], int, bool]:
@@ -87,24 +86,45 @@ def _items(document: Any) -> tuple[Sequence[Any], dict[str, dict[str, str]], int
     if not isinstance(alerts, list):
         alone = isinstance(document.get("labels"), Mapping) or isinstance(document.get("annotations"), Mapping)
         return ([document], {}, 0, True) if alone else ((), {}, 0, False)
-    left_out = document.get("truncatedAlerts")
     common = {
         "labels": texts_of(document.get("commonLabels")),
         "annotations": texts_of(document.get("commonAnnotations")),
         "status": {"status": text_of(document.get("status"))},
     }
-    counted = left_out if isinstance(left_out, int) and not isinstance(left_out, bool) and left_out > 0 else 0
-    return alerts, common, min(counted, 10**9), True
+    return alerts, common, _count(document.get("truncatedAlerts")), True
+
+
+def _count(value: Any) -> int:
+    """Return how many alerts the sender says that it left out."""
+    try:
+        return 0 if isinstance(value, bool) else min(max(int(float(text_of(value))), 0), _MOST_LEFT_OUT)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _apart(alerts: Sequence[Alert]) -> Iterator[Alert]:
+    """Tell alerts of different labels apart to which their sender gave one fingerprint."""
+    labels: dict[str, Mapping[str, str]] = {}
+    for alert in alerts:
+        if labels.setdefault(alert.fingerprint, alert.labels) == alert.labels:
+            yield alert
+        else:
+            yield replace(alert, fingerprint=f"{alert.fingerprint}:{_digest(sorted(alert.labels.items()))}")
+
+
+def _digest(named: Any) -> str:
+    return hashlib.blake2b(json.dumps(named).encode(), digest_size=8).hexdigest()
 
 
 def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, now: datetime) -> Alert:
     labels = {**common.get("labels", {}), **texts_of(item.get("labels"))}
+    labels |= {name: text for name in _BESIDE if name not in labels and (text := _plain(item.get(name)))}
     annotations = {**common.get("annotations", {}), **texts_of(item.get("annotations"))}
     status = text_of(item.get("status")) or common.get("status", {}).get("status", "")
     fingerprint = text_of(item.get("fingerprint")).strip()
     if not 1 <= len(fingerprint) <= _LONGEST_FINGERPRINT:
         named = [sorted(labels.items()), fingerprint] if labels or fingerprint else sorted(annotations.items())
-        fingerprint = hashlib.blake2b(json.dumps(named).encode(), digest_size=8).hexdigest()
+        fingerprint = _digest(named)
     return Alert(
         fingerprint=fingerprint,
         over=status.strip().casefold() in _OVER,
@@ -114,6 +134,10 @@ def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, 
         ends=moment_of(item.get("endsAt"), now=now),
         generator=text_of(item.get("generatorURL")) or None,
     )
+
+
+def _plain(value: Any) -> str:
+    return text_of(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _whole_alerts(content: bytes) -> tuple[dict[str, Any] | None, bool]:

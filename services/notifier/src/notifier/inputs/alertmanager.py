@@ -11,11 +11,11 @@ from common.ids import derived_id
 from common.postgres import Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
-from notifier.incidents.model import ProblemFact
+from notifier.incidents.model import ProblemFact, Severity
 from notifier.incidents.problems import Problems, Report, Resolution
 from notifier.inputs.alert import Alert, Notification
-from notifier.inputs.lenient import Vocabulary, first
-from notifier.inputs.unread import keep_unread
+from notifier.inputs.lenient import Vocabulary, first, text_of
+from notifier.inputs.unread import UNFIT, keep_unread
 from notifier.messages.words import Words
 
 SENDER = "alertmanager"
@@ -23,15 +23,17 @@ _SHOWN_LABELS = 15
 _SHOWN_ANNOTATIONS = 5
 _LONGEST_LABEL = 300
 _LONGEST_TEXT = 4000
+_LONGEST_LINK = 600  # characters of up to four bytes: an index holds it
 _AT_A_TIME = 250
 _MOST_PEOPLE = 5
 _METHODS = ("method", "http_method")
 _ADDRESSES = ("url", "uri", "route", "path", "handler", "endpoint")
 _RESPONSIBLE = ("responsible", "owner")
-_SEVERITY = ("severity", "priority")
+_SEVERITY = ("severity", "priority", "level")
 _ENVIRONMENT = ("environment", "env")
 _ELSEWHERE = {"alertname", "service", "source", "store_id", "zone", *_SEVERITY, *_ENVIRONMENT, *_RESPONSIBLE}
 _TEXTS = ("summary", "message", "description", "title")
+_MOST_READ = 200  # labels or annotations of one alert: more are only counted
 _TRANSLATED = re.compile(r"(summary|message|description|title)_[a-z]{2}")
 _LINKS = ("sentry_url", "runbook_url")
 # Labels that tell where it is, before those that only tell which exporter saw it.
@@ -68,7 +70,7 @@ class IngestAlerts:
 
         What is not taken is kept first, and a person is told. A large notification is several transactions: each holds a lock an
         alert, and the server has room for some thousands. When a later one fails, Alertmanager repeats the whole, and the earlier
-        alerts are only counted again. Critical ones go first.
+        alerts are only counted again. Critical ones go first; reports and ends of one alert are taken in the order of their times.
         """
         now = self._clock.now()
         incidents: list[int] = []
@@ -76,14 +78,41 @@ class IngestAlerts:
         if not_taken:
             incidents += await self._keep(notification, not_taken, content, now=now)
         urgent = {alert.fingerprint for alert in notification.alerts if not alert.over and self._is_critical(alert)}
-        ordered = sorted(notification.alerts, key=lambda each: (each.fingerprint not in urgent, each.fingerprint))
+        ordered = sorted(
+            notification.alerts,
+            key=lambda each: (each.fingerprint not in urgent, each.fingerprint, _moment(each, now), each.over),
+        )
+        unfit: list[Alert] = []
         for start in range(0, len(ordered), _AT_A_TIME):
-            incidents += await self._take(ordered[start : start + _AT_A_TIME], now=now, traceparent=traceparent)
+            part = ordered[start : start + _AT_A_TIME]
+            incidents += await self._take_what_fits(part, unfit, now=now, traceparent=traceparent)
             self._wake()
-        return tuple(incidents), not_taken
+        if unfit:
+            left = Notification(
+                unread=tuple(text_of([each.fingerprint, each.labels, each.annotations]) for each in unfit)
+            )
+            incidents += await self._keep(left, len(unfit), content, now=now)
+        return tuple(incidents), not_taken + len(unfit)
 
     def _is_critical(self, alert: Alert) -> bool:
-        return self._vocabulary.severity(first(alert.labels, _SEVERITY)) == "critical"
+        return _severity(alert.labels, alert.annotations, self._vocabulary)[0] == "critical"
+
+    async def _take_what_fits(
+        self, alerts: Sequence[Alert], unfit: list[Alert], *, now: datetime, traceparent: str | None
+    ) -> list[int]:
+        """Take alerts in; one that the database refuses harms no other, and is added to ``unfit``."""
+        try:
+            return await self._take(alerts, now=now, traceparent=traceparent)
+        except UNFIT:
+            if len(alerts) == 1:
+                unfit += alerts
+                return []
+        middle = len(alerts) // 2
+        return [
+            incident
+            for half in (alerts[:middle], alerts[middle:])
+            for incident in await self._take_what_fits(half, unfit, now=now, traceparent=traceparent)
+        ]
 
     async def _keep(self, notification: Notification, count: int, content: bytes, *, now: datetime) -> list[int]:
         reason = "parts" if notification.readable else ("cut" if notification.alerts else "format")
@@ -116,7 +145,7 @@ class IngestAlerts:
                         fingerprint=fingerprint,
                         actor="alertmanager",
                         summary="resolved",
-                        at=max(alert.ends or now, begins),
+                        at=_moment(alert, now),
                         event_id=event_id,
                     )
                 )
@@ -133,32 +162,42 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
 
     Annotation ``summary``, else ``message``, ``description`` or ``title`` says what it is; ``description`` besides is what to do; of
     each the notices' language is taken where there is one (``summary_ru``), and no other language is shown;
-    ``sentry_url`` or ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is.
+    ``sentry_url`` or ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is, and
+    how many more there are is said.
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
     """
-    labels = {name: scrub_text(text[:_LONGEST_LABEL]) for name, text in alert.labels.items()}
-    annotations = {name: scrub_text(text[:_LONGEST_TEXT]) for name, text in alert.annotations.items()}
+    labels = _scrubbed(alert.labels, (*_ELSEWHERE, *_METHODS, *_ADDRESSES, *_TELLING), longest=_LONGEST_LABEL)
+    translated = [f"{each}_{words.language}" for each in _TEXTS]
+    annotations = _scrubbed(alert.annotations, (*_TEXTS, *translated, *_LINKS), longest=_LONGEST_TEXT)
     annotations = _in_language(annotations, words)
     name = labels.get("alertname", "").strip() or "alert"
     chosen = next((each for each in _TEXTS if annotations.get(each, "").strip()), None)
     summary, _, rest = ("" if chosen is None else annotations[chosen].strip()).partition("\n")
     what_to_do = "" if chosen == "description" else annotations.get("description", "").strip()
-    environment, unknown = vocabulary.environment(first(labels, _ENVIRONMENT))
+    severity, unheard_of = _severity(labels, annotations, vocabulary)
+    environment, unknown = vocabulary.environment(first(_folded(labels), _ENVIRONMENT))
     responsible = first(labels, _RESPONSIBLE)
     details = {"alert": name}
     request, used = _request(labels)
     if request:
         details["request"] = request
+    if unheard_of is not None:
+        details["severity"] = unheard_of
     if unknown is not None:
         details["environment"] = unknown
     if rest.strip() and what_to_do:
         details["text"] = rest.strip()
-    details |= _shown(labels, _ELSEWHERE | used, words=words)
-    details |= _others(annotations, chosen)
+    more = max(len(alert.labels) - _MOST_READ, 0)
+    left = {each: text for each, text in labels.items() if each.casefold() not in _ELSEWHERE | used}
+    details |= _shown(left, more, most=_SHOWN_LABELS, more_as="labels", words=words)
+    more = max(len(alert.annotations) - _MOST_READ, 0)
+    left = {each: text for each, text in annotations.items() if text.strip()}
+    left = {each: text.strip() for each, text in left.items() if each not in {chosen, "description", *_LINKS}}
+    details |= _shown(left, more, most=_SHOWN_ANNOTATIONS, more_as="annotations", words=words)
     return ProblemFact(
         kind="problem.alert",
-        severity=vocabulary.severity(first(labels, _SEVERITY)),
+        severity=severity,
         fingerprint=fingerprint,
         summary=summary.strip() or name,
         service=first(labels, ("service", "job")) or "prometheus",
@@ -169,12 +208,42 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
         source=labels.get("source"),
         store_id=labels.get("store_id"),
         zone=labels.get("zone"),
-        link=first(alert.annotations, _LINKS)[: _LONGEST_LABEL * 3] or (alert.generator or "")[:2000] or None,
+        link=first(alert.annotations, _LINKS)[:_LONGEST_LINK] or (alert.generator or "")[:_LONGEST_LINK] or None,
         what_to_do=what_to_do or rest.strip() or None,
         environment=environment,
         alert=name,
         responsible=tuple(each.strip() for each in responsible.split(",") if each.strip())[:_MOST_PEOPLE],
     )
+
+
+def _moment(alert: Alert, now: datetime) -> datetime:
+    """Return when it began, or ended; no end is before its beginning."""
+    begins = alert.begins or now
+    return max(alert.ends or now, begins) if alert.over else begins
+
+
+def _severity(
+    labels: Mapping[str, str], annotations: Mapping[str, str], vocabulary: Vocabulary
+) -> tuple[Severity, str | None]:
+    """Return how grave an alert says that it is, and its word where nobody knows it."""
+    places = (_folded(labels), _folded(annotations))
+    said = [word for texts in places for name in _SEVERITY if (word := texts.get(name, "").strip())]
+    known = next((meant for word in said if (meant := vocabulary.known_severity(word)) is not None), None)
+    return known or "warning", said[0] if said and known is None else None
+
+
+def _folded(texts: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **{name.strip().casefold(): text for name, text in texts.items()},
+        **texts,
+    }  # as it should be spelled, if it is there
+
+
+def _scrubbed(texts: Mapping[str, str], before: Sequence[str], *, longest: int) -> dict[str, str]:
+    """Return texts without contacts, ``_MOST_READ`` of them: those of these names before all others."""
+    places = {name: place for place, name in enumerate(before)}
+    ordered = sorted(texts, key=lambda name: places.get(name.casefold(), len(places)))
+    return {name: scrub_text(texts[name][:longest]) for name in ordered[:_MOST_READ]}
 
 
 def _in_language(annotations: Mapping[str, str], words: Words) -> dict[str, str]:
@@ -196,16 +265,11 @@ def _request(labels: Mapping[str, str]) -> tuple[str, set[str]]:
     return (f"{labels[method]} {shown}", {method, address}) if method is not None else (shown, {address})
 
 
-def _shown(labels: Mapping[str, str], elsewhere: set[str], *, words: Words) -> dict[str, str]:
-    """Return the labels that a message shows, and how many more there are."""
-    left = [each for each in labels if each not in elsewhere]
-    ordered = sorted(left, key=lambda each: _TELLING.index(each) if each in _TELLING else len(_TELLING))
-    shown = {each: labels[each] for each in ordered[:_SHOWN_LABELS]}
-    if len(ordered) > _SHOWN_LABELS:
-        shown["labels"] = words["labels.more"].format(count=len(ordered) - _SHOWN_LABELS)
+def _shown(texts: Mapping[str, str], unread: int, *, most: int, more_as: str, words: Words) -> dict[str, str]:
+    """Return what a message shows of labels or annotations, and how many more there are."""
+    ordered = sorted(texts, key=lambda each: _TELLING.index(each) if each in _TELLING else len(_TELLING))
+    shown = {each: texts[each] for each in ordered[:most]}
+    left_out = max(len(ordered) - most, 0) + unread
+    if left_out:
+        shown[more_as] = words["labels.more"].format(count=left_out)
     return shown
-
-
-def _others(annotations: Mapping[str, str], chosen: str | None) -> dict[str, str]:
-    names = [each for each in annotations if each not in {chosen, "description", *_LINKS}]
-    return {each: annotations[each].strip() for each in names[:_SHOWN_ANNOTATIONS] if annotations[each].strip()}

@@ -1,4 +1,4 @@
-"""What other systems send, read leniently: any value as text, any time as a time, their words as ours."""
+"""What other systems send, read leniently: any body as JSON, any value as text, any time as a time, their words as ours."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
-from notifier.incidents.model import Severity
+from notifier.incidents.model import RANK, Severity
 
 SEVERITIES: Mapping[str, Severity] = {
     **dict.fromkeys(
         ("critical", "crit", "emergency", "emerg", "fatal", "page", "high", "highest", "urgent", "disaster"), "critical"
     ),
-    **dict.fromkeys(("blocker", "major", "panic", "p0", "p1", "sev0", "sev1"), "critical"),
+    **dict.fromkeys(("alert", "blocker", "major", "panic", "severe", "catastrophic"), "critical"),
+    **dict.fromkeys(
+        ("критично", "критический", "критическая", "критичный", "авария", "высокий", "высокая"), "critical"
+    ),
     **dict.fromkeys(("warning", "warn", "error", "err", "minor", "medium", "moderate", "average"), "warning"),
+    **dict.fromkeys(("noncritical", "notcritical", "noncrit", "предупреждение", "средний", "средняя"), "warning"),
     **dict.fromkeys(("info", "informational", "information", "none", "low", "lowest", "debug", "notice", "ok"), "info"),
+    **dict.fromkeys(("информация", "низкий", "низкая"), "info"),
 }
-"""What other systems call a severity; ``NOTIFIER_SEVERITIES`` adds to it. A word that is not there is a warning."""
+"""What other systems call a severity, as ``spelled``; ``NOTIFIER_SEVERITIES`` adds to it. A word that is not there is a warning."""
 PRODUCTION = "production"
 TESTING = "testing"
 ENVIRONMENTS: Mapping[str, str] = {
@@ -30,7 +36,11 @@ ENVIRONMENTS: Mapping[str, str] = {
 """What other systems call an environment; ``NOTIFIER_ENVIRONMENTS`` adds to it."""
 _LONGEST = 10_000
 _CONTROL = re.compile(r"[\x00\ud800-\udfff]")
+_APART = re.compile(r"[\W_]+")
+# Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
+_NUMBERED = re.compile(r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
+_NUMBER = re.compile(r"\d{9,13}(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +51,25 @@ class Vocabulary:
     environments: Mapping[str, str] = field(default_factory=lambda: ENVIRONMENTS)
 
     def severity(self, word: str) -> Severity:
-        """Return what a word means, whatever its case; a warning when nobody knows it."""
-        return self.severities.get(word.strip().casefold(), "warning")
+        """Return what a word means; a warning when nobody knows it."""
+        return self.known_severity(word) or "warning"
+
+    def known_severity(self, word: str) -> Severity | None:
+        """Return what a word means, in whatever case and with whatever between its parts ("SEV-1"); None when nobody knows it.
+
+        Of several words that are known ("high priority") the gravest counts.
+        """
+        whole = self._one_severity(spelled(word))
+        if whole is not None:
+            return whole
+        parts = (self._one_severity(part) for part in _APART.sub(" ", word.casefold()).split())
+        return max((each for each in parts if each is not None), key=RANK.__getitem__, default=None)
+
+    def _one_severity(self, word: str) -> Severity | None:
+        known = self.severities.get(word)
+        if known is None and (numbered := _NUMBERED.fullmatch(word)) is not None:
+            return "critical" if numbered[1] in "01" else "warning"
+        return known
 
     def environment(self, word: str) -> tuple[str | None, str | None]:
         """Return the environment that a word means (None: it says nothing), and the word itself when nobody knows it.
@@ -54,6 +81,36 @@ class Vocabulary:
             return None, None
         known = self.environments.get(said.casefold())
         return (PRODUCTION, said) if known is None else (known, None)
+
+
+def spelled(word: str) -> str:
+    """Return a word of another system as the vocabulary has it: in one case, nothing but letters and digits."""
+    return _APART.sub("", word.casefold())
+
+
+def json_of(content: bytes) -> Any:
+    """Return a body's JSON value, whatever its charset and also as a form's field or as a string in itself. Raises ``ValueError``."""
+    found = _parsed(content)
+    if isinstance(found, str):
+        return _parsed(found.encode("utf-8", "replace"))
+    return found
+
+
+def _parsed(content: bytes) -> Any:
+    for charset in ("utf-8-sig", json.detect_encoding(content)):
+        try:
+            return json.loads(content.decode(charset, "replace"))
+        except (ValueError, RecursionError):
+            continue
+    if content.lstrip()[:1] not in (b"{", b"["):
+        for values in parse_qs(content.decode("utf-8", "replace"), max_num_fields=100).values():
+            try:
+                found = json.loads(values[0])
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(found, dict | list):
+                return found
+    raise ValueError("the body is no JSON")
 
 
 def clean(text: str) -> str:
@@ -78,10 +135,27 @@ def text_of(value: Any) -> str:
 
 
 def texts_of(value: Any) -> dict[str, str]:
-    """Return a JSON object's values as texts; of anything else nothing. Empty ones are left out."""
+    """Return a JSON object's values as texts; of anything else nothing. Empty ones are left out.
+
+    An object may come as its own text, or as a list of pairs (``[name, value]``, ``{"name": …, "value": …}``).
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    if isinstance(value, list):
+        value = dict(pair for pair in map(_pair, value) if pair is not None)
     if not isinstance(value, Mapping):
         return {}
     return {clean(str(name)): text for name, each in value.items() if (text := text_of(each))}
+
+
+def _pair(value: Any) -> tuple[str, Any] | None:
+    if isinstance(value, Mapping):
+        name = value.get("name", value.get("key"))
+        return (name, value.get("value")) if isinstance(name, str) else None
+    return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) else None
 
 
 def moment_of(value: Any, *, now: datetime) -> datetime | None:
@@ -90,6 +164,8 @@ def moment_of(value: Any, *, now: datetime) -> datetime | None:
     Alertmanager writes nanoseconds; a time without zone is UTC; a number is seconds or milliseconds since 1970.
     """
     try:
+        if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            value = float(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             found = datetime.fromtimestamp(value / 1000 if abs(value) > 10**11 else value, UTC)
         else:

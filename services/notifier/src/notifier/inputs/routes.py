@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,14 +15,13 @@ from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized
 from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, listed
 from common.http.endpoint import authorize
 from common.postgres import Database
-from notifier.inputs.alert import count_beginnings, read_notification
+from notifier.inputs.alert import read_notification
 from notifier.inputs.alertmanager import IngestAlerts
+from notifier.inputs.body import read_body
+from notifier.inputs.lenient import json_of
 from notifier.inputs.sentry import IngestSentry
 from notifier.inputs.unread import select_unread
 
-LARGEST = 16 * 1024**2
-"""Bytes of a notification that are read; of what is behind them only alerts are counted."""
-_LARGEST_COUNTED = 4 * LARGEST
 _SIGNATURE = "Sentry-Hook-Signature"
 
 
@@ -106,7 +104,7 @@ class InputRoutes:
     async def alertmanager(self, request: web.Request) -> web.StreamResponse:
         """Take a notification of Alertmanager in."""
         authorize(request, tokens=self._tokens, demanded=INTERNAL)
-        content, cut_off = await _body(request)
+        _, content, cut_off = await read_body(request)
         notification = read_notification(content, now=self._clock.now(), cut_off=cut_off)
         incidents, not_taken = await self._ingest_alerts(
             notification, content=content, traceparent=request.headers.get("traceparent")
@@ -117,14 +115,14 @@ class InputRoutes:
 
     async def sentry(self, request: web.Request) -> web.StreamResponse:
         """Take a notification of Sentry in: signed by Sentry, or with a token."""
-        content, _ = await _body(request)
+        signed, content, _ = await read_body(request)
         if _SIGNATURE in request.headers:
-            self._check_signature(content, request.headers[_SIGNATURE])
+            self._check_signature(signed, request.headers[_SIGNATURE])
         else:
             authorize(request, tokens=self._tokens, demanded=INTERNAL)
         try:
-            notification = json.loads(content.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
+            notification = json_of(content)
+        except ValueError:
             notification = None
         taken = await self._ingest_sentry(
             notification,
@@ -209,21 +207,6 @@ class InputRoutes:
 def _answer(taken: AlertsTaken | SentryTaken) -> web.Response:
     said = taken.model_dump(exclude=None if taken.not_taken else {"not_taken"})
     return web.json_response(said, headers={"Cache-Control": "no-store"})
-
-
-async def _body(request: web.Request) -> tuple[bytes, int]:
-    """Return the body's first bytes, and how many alerts there are behind them."""
-    content, rest, left_out = bytearray(), 0, b""
-    async for chunk in request.content.iter_chunked(1024**2):
-        room = LARGEST - len(content)
-        content += chunk[:room]
-        if len(chunk) > room:
-            left_out = left_out[-9:] + chunk[room:]
-            rest += count_beginnings(left_out)
-        if request.content.total_bytes > _LARGEST_COUNTED:
-            rest = max(rest, 1)
-            break
-    return bytes(content), rest
 
 
 def _hook_time(header: str | None, *, now: datetime) -> datetime:

@@ -20,9 +20,9 @@ from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Problems, Report, Resolution
-from notifier.inputs.lenient import Vocabulary
+from notifier.inputs.lenient import Vocabulary, clean
 from notifier.inputs.sentry_event import LostBasket, SentryEvent, is_quiet, read
-from notifier.inputs.unread import keep_unread
+from notifier.inputs.unread import UNFIT, keep_unread
 from notifier.messages.words import Words
 
 SENDER = "sentry"
@@ -68,11 +68,14 @@ class IngestSentry:
                 return SentryResult()
             return await self._keep(content, now, reason="format" if notification is None else "resource")
         endangered = None if event.basket is None else str(uuid.UUID(derived_id("sentry-basket", event.event_id)))
-        async with self._database.transaction() as connection:
-            notifications = NotificationStore(connection)
-            incident = await self._incident(notifications, event, traceparent)
-            if event.basket is not None and endangered is not None:
-                await notifications.add_to_outbox(_endangered(event, event.basket, endangered, traceparent))
+        try:
+            async with self._database.transaction() as connection:
+                notifications = NotificationStore(connection)
+                incident = await self._incident(notifications, event, traceparent)
+                if event.basket is not None and endangered is not None:
+                    await notifications.add_to_outbox(_endangered(event, event.basket, endangered, traceparent))
+        except UNFIT:
+            return await self._keep(content, now, reason="parts")
         self._wake()
         return SentryResult(incidents=() if incident is None else (incident,), endangered=endangered)
 
@@ -140,7 +143,7 @@ def _endangered(event: SentryEvent, basket: LostBasket, endangered_id: str, trac
         body=body,
         received_at=event.occurred_at,
         replica="notifier",
-        external_id=external if isinstance(external, str) and external else None,
+        external_id=clean(external) if isinstance(external, str) and external else None,
         digest=hashlib.sha256(body).hexdigest(),
         reason="front_end",
         status=basket.status,

@@ -157,11 +157,11 @@ def _request(event: Mapping[str, Any]) -> str | None:
 def _tags(event: Mapping[str, Any]) -> dict[str, str]:
     tags = event.get("tags")
     if isinstance(tags, Mapping):
-        return {str(name): str(value) for name, value in tags.items()}
+        return {clean(str(name)): clean(str(value)) for name, value in tags.items()}
     if not isinstance(tags, list):
         return {}
     pairs = (tag for tag in tags if isinstance(tag, list | tuple) and len(tag) == 2)
-    return {str(name): str(value) for name, value in pairs}
+    return {clean(str(name)): clean(str(value)) for name, value in pairs}
 
 
 def _basket(event: Mapping[str, Any]) -> LostBasket | None:

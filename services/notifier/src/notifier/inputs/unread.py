@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from common.postgres import Connection
 from common.telemetry import scrub_text
 from notifier.incidents.model import ProblemFact
@@ -15,6 +17,8 @@ from notifier.inputs.lenient import clean
 from notifier.messages.words import Words
 
 KIND = "problem.alerts_not_taken"
+UNFIT = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)
+"""What PostgreSQL refuses for good, whatever is done about the rest of a transaction."""
 _LONGEST = 20_000
 _KEEP = """
 INSERT INTO unread_alerts AS u (sender, digest, reason, parts, text, first_at, last_at)

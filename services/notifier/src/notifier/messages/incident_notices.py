@@ -26,7 +26,7 @@ from notifier.messages.document import (
 from notifier.messages.words import Words
 from notifier.people.model import Person
 
-_MOST_DETAILS = 24
+_MOST_DETAILS = 26
 _LONGEST_VALUE = 500
 _LONGEST_INSTRUCTION = 2000
 _LONGEST_NAME = 40
@@ -105,6 +105,8 @@ def render_problem(
             lines.append((plain(f"{words['responsible']}: "), *_tagged(people)))
         for name, value in list(fact.details.items())[:_MOST_DETAILS]:
             lines.extend(_lines(plain(f"{_short(words.label(name))}: "), value if of_an_order else _short(value)))
+        if len(fact.details) > _MOST_DETAILS:
+            lines.append((plain(f"{words['details.more']}: {len(fact.details) - _MOST_DETAILS}"),))
         if fact.what_to_do:
             lines.extend(_lines(bold(f"{words['what_to_do']}:"), f" {shorten(fact.what_to_do, _LONGEST_INSTRUCTION)}"))
     if links:

@@ -47,7 +47,10 @@ class _Route(_Strict):
 
 
 class InhibitionRule(_Strict):
-    """While a problem fits ``source``, one that fits ``target`` and has the same ``equal`` labels is not notified."""
+    """While a problem fits ``source``, one that fits ``target`` and has the same ``equal`` labels is not notified.
+
+    The service is always one of them, whether it is named or not.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     source: Annotated[Match, Field(min_length=1)]

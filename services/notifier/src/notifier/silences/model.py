@@ -30,7 +30,10 @@ class Silence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inhibition:
-    """While a problem that fits ``source`` is open, nobody is notified of one that fits ``target`` and has the same ``equal`` traits."""
+    """While a problem that fits ``source`` is open, nobody is notified of one that fits ``target`` and has the same ``equal`` traits.
+
+    The service is always among them, as the report itself names it: a problem explains nothing elsewhere.
+    """
 
     name: str
     source: Mapping[str, tuple[str, ...]]
@@ -44,7 +47,7 @@ class Inhibition:
             and fits(self.source, source)
             and fits(self.target, target)
             and RANK.get(source.severity, 0) >= RANK.get(target.severity, 2)
-            and all(_same(source, target, name) for name in self.equal)
+            and all(_same(source, target, name) for name in {*self.equal, "service"})
         )
 
 

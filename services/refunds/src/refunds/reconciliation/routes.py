@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from common.clock import Clock
 from common.errors import InvalidInput, NotFound, Unavailable
-from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Request, Route
+from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Request, Route, other_spellings
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewaySilent
 from refunds.reconciliation.handle_notification import HandleNotification
@@ -100,21 +100,23 @@ class ReconciliationRoutes:
         return await self._changes.carry_out(request, work)
 
     def routes(self) -> list[Route]:
-        """Return the two routes."""
+        """Return the two routes, and the notifications' in other spellings."""
+        notifications = Route(
+            method="POST",
+            path="/notifications/v1/{gateway}",
+            handler=self._notify,
+            summary="A payment system's notification about a refund",
+            description="Nothing of the body is believed but the name of the refund; what became of it is asked of the payment "
+            "system.",
+            response=Noticed,
+            errors=(UnknownGateway, Unavailable),
+            roles=None,
+            tags=("notifications",),
+            quiet=True,
+        )
         return [
-            Route(
-                method="POST",
-                path="/notifications/v1/{gateway}",
-                handler=self._notify,
-                summary="A payment system's notification about a refund",
-                description="Nothing of the body is believed but the name of the refund; what became of it is asked of the payment "
-                "system.",
-                response=Noticed,
-                errors=(UnknownGateway, Unavailable),
-                roles=None,
-                tags=("notifications",),
-                quiet=True,
-            ),
+            notifications,
+            *other_spellings([notifications]),
             Route(
                 method="POST",
                 path="/admin/v1/reconciliation",
