@@ -85,3 +85,29 @@ async def test_whatever_many_people_do_at_once_is_done_or_refused_and_all_agree(
         return True
 
     await eventually(agree, within=60)
+
+    # A problem that ends by itself takes its ticket with it, and the summons to that: nobody is phoned for it any more.
+    await kit.publish(crashed(99, order_number="ORDER99"))
+
+    async def last() -> str:
+        found = (await kit.call("GET", "/admin/v1/tickets?order=ORDER99", role="oleg"))[1]["items"]
+        assert len(found) == 1
+        return str(found[0]["key"])
+
+    key = await eventually(last, within=30)
+    assert (await send(kit, 0, f"/admin/v1/tickets/{key}/summon"))[0] == 200
+    await kit.publish(
+        ProblemResolvedV1(
+            fingerprint="workflow:99", summary="retried", service="orchestrator", occurred_at=NOW + timedelta(minutes=9)
+        )
+    )
+
+    async def nobody_is_summoned() -> bool:
+        [row] = await kit.fetch(
+            "SELECT t.state, s.state AS summons FROM tickets AS t JOIN incidents AS s ON s.id = t.summons_id WHERE t.key = $1",
+            key,
+        )
+        assert (row["state"], row["summons"]) == ("closed", "resolved")
+        return True
+
+    await eventually(nobody_is_summoned, within=30)
