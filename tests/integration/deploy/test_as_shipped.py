@@ -324,12 +324,6 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
 ) -> None:
     ports = Ports.chosen(free_port)
     told = {name: kubernetes_environment(name) for name in (*(service.name for service in SERVICES), "edge")}
-    world = f"http://{LOOPBACK}:{ports.sandbox}"
-    told[NOTIFIER.name] |= {  # what these are by default
-        "NOTIFIER_TELEGRAM_API_URL": world,
-        "NOTIFIER_SLACK_API_URL": f"{world}/api/",
-        "NOTIFIER_TRACKER_URL": world,
-    }
     folders = {GATEWAY.name: "webhook-gateway-files", NOTIFIER.name: "notifier-files"}
     examples = DEPLOY / "k8s" / "secrets.example"
     files = {

@@ -1,0 +1,1 @@
+"""``ordersctl``: the suite from a terminal."""

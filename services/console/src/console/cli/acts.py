@@ -1,0 +1,123 @@
+"""The commands that change something, made of the client's table of acts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from console.cli.changing import Manner, change, reason_for
+from console.cli.commands import Context, add, parameter
+from console.cli.exits import EndedError, Exit
+from console.cli.fields import given_fields, minor_units, options, read, read_filter
+from console.client.acts import Act
+from console.client.operations import Operation
+from console.client.things import THINGS, value
+
+MANNER = (
+    parameter(
+        "dry_run",
+        Annotated[bool, typer.Option("--dry-run", help="only rehearse; -o json prints a plan for `apply`")],
+        False,
+    ),
+    parameter("yes", Annotated[bool, typer.Option("--yes", "-y", help="ask nothing")], False),
+    parameter("wait", Annotated[bool, typer.Option("--wait", help="watch until the effect is seen")], False),
+    parameter("timeout", Annotated[float, typer.Option(min=0, help="seconds to watch at most")], 60.0),
+)
+REASON = parameter(
+    "reason", Annotated[str | None, typer.Option("--reason", "-r", help="why; stands in the audit log")], None
+)
+_SUMS = ("amount",)
+_NOT_OFFERED = {"order recalculate": ("numbers",)}  # the names themselves say it
+FindService = Callable[[Context, tuple[str, ...], str | None], Awaitable[str]]
+
+
+def manner_of(given: dict[str, Any]) -> Manner:
+    """Take the options of ``MANNER`` out of what was given."""
+    return Manner(**{name: given.pop(name) for name in ("dry_run", "yes", "wait", "timeout")})
+
+
+def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = None) -> None:
+    """Add the command of an act. ``find_service``: several services have it alike; it says whose is meant, asked with ``--service``."""
+    operation = act.operation
+    hidden = _NOT_OFFERED.get(act.name, ())
+    offered = options((field for field in operation.fields if field.name not in hidden), sums=_SUMS)
+    whose = Annotated[str | None, typer.Option(help="whose, where several have it")]
+    more = [parameter("service", whose, None)] if find_service else []
+    more += [*_targets(act, operation), *offered, REASON, *MANNER]
+
+    async def run(at: Context, **given: Any) -> Exit | None:
+        """Rehearse, ask, apply, watch."""
+        from console.client.change import Wish
+        from console.client.suite import RefusedError
+
+        manner = manner_of(given)
+        names = tuple(dict.fromkeys(given.pop("names", None) or ()))
+        pairs, limit = given.pop("filter", None) or (), given.pop("limit", None)
+        service = given.pop("service", None)
+        chosen = read_filter(pairs, operation.filter)
+        why = given.pop("reason")
+        fields = await _fields(at, operation, given, names)
+        if act.named and not _chosen(act, names, chosen, fields):
+            raise EndedError("name some, or choose by --filter name=value" if act.many else "name one")
+        service = await find_service(at, names, service) if find_service else act.service
+        why = reason_for(at, why)
+        wish = Wish(act=act.name, service=service, reason=why, ids=names, filter=chosen, fields=fields, limit=limit)
+        try:
+            return await change(at, wish, manner)
+        except RefusedError as error:
+            if error.status != 403:
+                raise
+            raise EndedError(f"{error}: it needs the role {operation.role}", Exit.NO_RIGHT) from None
+
+    add(app, act.verb, run, more=more, about=f"{operation.summary} ({operation.role})")
+
+
+def _targets(act: Act, operation: Operation) -> list[Any]:
+    found = []
+    if act.named:
+        thing = THINGS.get(act.noun)
+        metavar = (thing.id if thing else act.key).upper()
+        names = Annotated[list[str] | None, typer.Argument(metavar=f"[{metavar}]...", show_default=False)]
+        found.append(parameter("names", names, None))
+    if operation.filter:
+        says = "instead of names: " + ", ".join(field.name for field in operation.filter)
+        pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
+        found.append(parameter("filter", pairs, None))
+    if operation.takes("limit"):
+        at_most = Annotated[int | None, typer.Option(min=1, help="at most so many of those that match")]
+        found.append(parameter("limit", at_most, None))
+    return found
+
+
+def _chosen(act: Act, names: tuple[str, ...], chosen: Mapping[str, Any] | None, fields: Mapping[str, Any]) -> bool:
+    """Some bulk changes can be asked for everything there is, in a field of their own."""
+    return bool(names or chosen or (act.many and fields.get("all")))
+
+
+async def _fields(
+    at: Context, operation: Operation, given: Mapping[str, Any], names: tuple[str, ...]
+) -> dict[str, Any]:
+    known = {field.name: field for field in operation.fields}
+    filled = given_fields(given)
+    found: dict[str, Any] = {}
+    for name, written in filled.items():
+        if name in _SUMS and known[name].type == "integer":
+            found[name] = minor_units(written, await _currency(at, names), f"--{name}")
+        else:
+            found[name] = read(known[name], written)
+    missing = [f"--{name.replace('_', '-')}" for name, field in known.items() if field.required and name not in found]
+    if missing:
+        raise EndedError(f"needed: {', '.join(missing)}")
+    return found
+
+
+async def _currency(at: Context, names: tuple[str, ...]) -> str:
+    """The currency of the one order that a sum is meant for."""
+    if len(names) != 1:
+        raise EndedError("a sum is for one order")
+    currency = value(await THINGS["order"].read(at.suite, names[0]), "totals.currency")
+    if not isinstance(currency, str):
+        raise EndedError(f"order {names[0]} has no currency", Exit.REFUSED)
+    return currency

@@ -1,0 +1,60 @@
+"""``ordersctl``: what the program does with its arguments. Only the noun that is asked for is built."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from console.cli.nouns import NOUNS
+
+if TYPE_CHECKING:
+    import typer
+
+COMPLETE = "_ORDERSCTL_COMPLETE"
+"""The variable by which a shell asks what could follow the words that it gives as arguments."""
+
+
+def application(nouns: Iterable[str] = tuple(NOUNS)) -> typer.Typer:
+    """Return the commands, those of ``nouns`` whole and the others by name only."""
+    import typer
+
+    from console.cli.root import nothing, root
+
+    app = typer.Typer(
+        help="What people do with the order suite: see, rehearse, apply, prove.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    whole = frozenset(nouns)
+    for name, noun in NOUNS.items():
+        if noun.alone and name in whole:
+            noun.build(app)
+        elif name in whole:
+            group = typer.Typer(help=noun.about, no_args_is_help=True)
+            group.callback()(nothing)  # so that a group of one command stays a group
+            noun.build(group)
+            app.add_typer(group, name=name)
+        else:
+            app.command(name, help=noun.about)(nothing)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``ordersctl`` and exit with its code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if COMPLETE in os.environ:
+        from console.cli.completion import candidates
+
+        sys.stdout.writelines(f"{word}\n" for word in candidates(given))
+        return
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file of this interpreter's own
+    noun = next((word for word in given if word in NOUNS), None)
+    application([noun] if noun else [])(args=given, prog_name="ordersctl")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""How every change goes: the service rehearses it, the person sees the plan and says yes, exactly that is done, and its effect is seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from console.cli.commands import Context
+from console.cli.exits import EndedError, Exit
+from console.cli.output import Columns
+from console.client.things import THINGS
+
+if TYPE_CHECKING:
+    from console.client.change import Done, Item, Plan, Wish
+
+_NOTHING_DONE = frozenset({"refused", "not_found", "changed_since"})
+_FILE_FORM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a person wants a change made."""
+
+    dry_run: bool = False
+    yes: bool = False
+    wait: bool = False
+    timeout: float = 60.0
+
+
+def reason_for(at: Context, reason: str | None) -> str:
+    """Return why, and ask for it where a person can be asked. ``EndedError`` (usage) where nobody can."""
+    if reason is None and at.interactive:
+        import typer
+
+        reason = str(typer.prompt("Reason", err=True))
+    if reason is None or not reason.strip():
+        raise EndedError("--reason: say why; it stands in the audit log")
+    return reason.strip()
+
+
+async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
+    """Rehearse, ask, apply, and with ``wait`` watch."""
+    from console.client.change import rehearse
+
+    plan = await rehearse(at.suite, wish)
+    if manner.dry_run:
+        if at.out.for_programs:
+            at.out.thing({"ordersctl_plan": _FILE_FORM, "profile": at.profile.name, **plan.to_json()})
+        else:
+            show_plan(at, plan)
+        return _code(plan.items, frozenset())
+    return await carry_out(at, plan, manner)
+
+
+async def carry_out(at: Context, plan: Plan, manner: Manner) -> Exit:
+    """Apply a plan that was rehearsed now or earlier."""
+    from console.client.change import apply
+
+    if not manner.yes:
+        show_plan(at, plan, aside=True)
+        _ask(at, plan)
+    done = await apply(at.suite, plan)
+    return await prove(at, done, manner)
+
+
+async def prove(at: Context, done: Done, manner: Manner) -> Exit:
+    """Show what was done, and with ``wait`` what became of it."""
+    if at.out.for_programs:
+        at.out.thing({"already_applied": done.already_applied, "items": [_shown(item) for item in done.items]})
+    else:
+        at.out.rows([_shown(item) for item in done.items], _columns(done.items))
+        if done.shown and not done.items:
+            at.out.note(_words(done.shown))
+    if done.already_applied:
+        at.out.note("this plan was applied before; nothing happened twice")
+    code = _code(done.items, frozenset(item.id for item in done.left_alone))
+    at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
+    return await _wait(at, done, manner, code) if manner.wait and code in (Exit.DONE, Exit.PARTLY) else code
+
+
+async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
+    from console.client.change import UnprovableError, watch
+
+    last: Counter[str] = Counter()
+    try:
+        with at.out.remarks.status("watching") as status:
+            async for last in watch(at.suite, done, deadline=manner.timeout):
+                status.update(_counted(last))
+    except UnprovableError:
+        at.out.note("what was answered is all of its effect")
+        return code
+    thing = THINGS[done.plan.wish.found().settled or ""]
+    at.out.note(f"seen: {_counted(last)}")
+    if any(state in thing.moving for state in last):
+        at.out.note(f"still on its way after {manner.timeout:g} s")
+        return Exit.TIMED_OUT
+    if bad := sum(count for state, count in last.items() if state in thing.bad):
+        return Exit.REFUSED if bad == sum(last.values()) and code is Exit.DONE else Exit.PARTLY
+    return code
+
+
+def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
+    """Show what would happen, item by item; ``aside``: on stderr, for the result is still to come."""
+    wish = plan.wish
+    out = at.out
+    if aside:
+        for item in plan.items:
+            out.note("  " + _sentence(item))
+    else:
+        out.rows([_shown(item) for item in plan.items], _columns(plan.items))
+    out.note(
+        f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
+    )
+    if plan.shown and not plan.items:
+        out.note(_words(plan.shown))
+    if plan.more:
+        out.note(
+            f"{plan.matched} match; this plan has the first {len(plan.items)}: raise --limit, or repeat it afterwards"
+        )
+
+
+def kept_plan(at: Context, kept: Any) -> Plan:
+    """Read the plan of ``--dry-run -o json``. ``EndedError`` (usage) when it is none, or one for another profile."""
+    from console.client.change import Plan
+
+    if not isinstance(kept, dict) or kept.pop("ordersctl_plan", None) != _FILE_FORM:
+        raise EndedError("this is no plan; `--dry-run -o json` prints one")
+    if (profile := kept.pop("profile", None)) != at.profile.name:
+        raise EndedError(f"the plan was made for profile {profile}, this is {at.profile.name}")
+    try:
+        return Plan.from_json(kept)
+    except (KeyError, TypeError, ValueError, LookupError) as error:
+        raise EndedError(f"this is no whole plan: {error}") from None
+
+
+def _ask(at: Context, plan: Plan) -> None:
+    if not plan.items and not plan.shown:
+        return
+    if not at.interactive:
+        raise EndedError("nobody can be asked here: say --yes, or --dry-run")
+    import typer
+
+    name = at.profile.name
+    if at.profile.production:
+        at.out.note(f"This is PRODUCTION ({name}).", style="bold white on red")
+        if typer.prompt(f"Type {name} to do it", err=True, default="", show_default=False) != name:
+            raise EndedError("nothing was done", Exit.REFUSED)
+    elif not typer.confirm("Do it?", err=True):
+        raise EndedError("nothing was done", Exit.REFUSED)
+
+
+def _code(items: tuple[Item, ...], left_alone: frozenset[str]) -> Exit:
+    """Return how a change ended: done, partly, or not at all, and then not found if there is no such thing."""
+    done = [item.id not in left_alone and item.outcome not in _NOTHING_DONE for item in items]
+    if all(done):
+        return Exit.DONE
+    if any(done):
+        return Exit.PARTLY
+    return Exit.NOT_FOUND if all(item.outcome == "not_found" for item in items) else Exit.REFUSED
+
+
+def _shown(item: Item) -> Mapping[str, Any]:
+    shown = asdict(item)
+    own = shown.pop("shown")
+    shown["notices"] = list(item.notices)
+    return {**own, **shown}
+
+
+def _columns(items: tuple[Item, ...]) -> Columns:
+    """The columns of the outcome, and what the service says of its own about such items, if that is a word."""
+    own = {
+        name
+        for item in items
+        for name, held in item.shown.items()
+        if isinstance(held, str | int | float) and name != "number"
+    }
+    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
+
+
+def _sentence(item: Item) -> str:
+    said = f"{item.id}: {item.outcome}" if item.id else item.outcome
+    if item.detail:
+        said += f" - {item.detail}"
+    own = _words(item.shown)
+    said += f" ({own})" if own else ""
+    return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+
+
+def _words(shown: Mapping[str, Any]) -> str:
+    """What the service says in words and figures of its own."""
+    words = {name: held for name, held in shown.items() if isinstance(held, str | int) and not isinstance(held, bool)}
+    return ", ".join(f"{name} {held}" for name, held in words.items())
+
+
+def _counted(outcomes: Counter[str]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))

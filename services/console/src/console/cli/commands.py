@@ -1,0 +1,134 @@
+"""How a command is run: the options that all have, the connection, and one place where failures become exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.cli.exits import EndedError, Exit, told
+from console.cli.output import Form, Output
+from console.cli.profiles import Profile, chosen
+
+if TYPE_CHECKING:
+    from console.client.suite import Suite
+
+_INTERRUPTED = 130
+_Option = tuple[str, Any, Any]
+_COMMON: tuple[_Option, ...] = (
+    (
+        "profile",
+        Annotated[str | None, typer.Option("--profile", "-p", help="which suite, as whom (ORDERSCTL_PROFILE)")],
+        None,
+    ),
+    ("output", Annotated[Form | None, typer.Option("--output", "-o", help="the form of the result")], None),
+    ("columns", Annotated[str | None, typer.Option(help="columns of a table: dotted names, by commas")], None),
+    ("no_color", Annotated[bool, typer.Option("--no-color", help="without colours (NO_COLOR)")], False),
+)
+
+
+@dataclass
+class Context:
+    """What a command works with: its profile, how it speaks, and the connection, which is made when it is first used."""
+
+    profile: Profile
+    out: Output
+    suite: Suite
+
+    @property
+    def interactive(self) -> bool:
+        """Tell whether a person can be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+Run = Callable[..., Awaitable[Exit | None]]
+"""A command: takes a ``Context`` and its own parameters, and returns how it ended; None is done."""
+_Call = Callable[[Output, str | None, dict[str, Any]], Exit | None]
+
+
+def parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    """Return a parameter of a command that is made of a table; ``kind`` is annotated as typer wants it."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+
+
+def add(app: typer.Typer, name: str, run: Run, *, more: Sequence[inspect.Parameter] = (), about: str = "") -> None:
+    """Make a command of a coroutine. ``more``: parameters that it takes as keywords beside those that it declares."""
+
+    def call(out: Output, profile: str | None, given: dict[str, Any]) -> Exit | None:
+        import asyncio
+
+        return asyncio.run(_connected(run, given, profile, out))
+
+    _register(app, name, call, [*_declared(run), *more], _COMMON, about or inspect.getdoc(run))
+
+
+def add_local(app: typer.Typer, name: str, run: Callable[..., Exit | None]) -> None:
+    """Make a command of a function that asks no service; it takes an ``Output`` and its own parameters."""
+
+    def call(out: Output, profile: str | None, given: dict[str, Any]) -> Exit | None:
+        return run(out, **given)
+
+    _register(app, name, call, _declared(run), _COMMON[1:], inspect.getdoc(run))
+
+
+def _declared(run: Callable[..., Any]) -> list[inspect.Parameter]:
+    return [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for each in list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+        if each.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+
+
+def _register(
+    app: typer.Typer, name: str, call: _Call, own: list[inspect.Parameter], common: Sequence[_Option], about: str | None
+) -> None:
+    def command(**given: Any) -> None:
+        shared = {each: given.pop(each) for each, _, _ in common}
+        code = execute(call, given, **shared)
+        if code:
+            raise typer.Exit(code)
+
+    parameters = [*own, *(parameter(*each) for each in common)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    app.command(name, help=about)(command)
+
+
+def execute(
+    call: _Call,
+    given: dict[str, Any],
+    *,
+    profile: str | None = None,
+    output: Form | None,
+    columns: str | None,
+    no_color: bool,
+) -> int:
+    """Run a command and return its exit code. What was not foreseen is raised."""
+    names = tuple(filter(None, (each.strip() for each in (columns or "").split(","))))
+    out = Output(form=output, columns=names, color=not no_color and not os.environ.get("NO_COLOR"))
+    try:
+        return call(out, profile, given) or Exit.DONE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:
+        said = told(error)
+        if said is None:
+            raise
+        out.note(said[0], style="red")
+        return said[1]
+
+
+async def _connected(run: Run, given: dict[str, Any], profile: str | None, out: Output) -> Exit | None:
+    from console.client.suite import connected
+
+    found = chosen(profile)
+    token = found.read_token()
+    if not token.isascii() or any(sign.isspace() or not sign.isprintable() for sign in token):
+        raise EndedError(f"profile {found.name}: what was read is no token", Exit.NO_RIGHT)
+    async with connected(found.services, token) as suite:
+        return await run(Context(found, out, suite), **given)

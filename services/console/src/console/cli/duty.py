@@ -1,0 +1,71 @@
+"""``duty now|weeks|swap``: who answers, who is next, and two weeks that change places."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from console.cli.acts import MANNER, REASON, manner_of
+from console.cli.changing import change, reason_for
+from console.cli.commands import Context, add
+from console.cli.exits import EndedError, Exit
+from console.cli.output import Columns
+
+_WEEKS = Columns(("starts_at", "ends_at", "on_duty", "backup"), name="starts_at")
+
+
+async def now(at: Context) -> Exit | None:
+    """Say who is on duty now and who is next. 1: nobody is."""
+    said = await at.suite.get("notifier", "/admin/v1/on-call")
+    at.out.thing(said, name="on_duty.id")
+    if not said.get("on_duty"):
+        at.out.note("nobody is on duty", style="red")
+        return Exit.REFUSED
+    return None
+
+
+async def weeks(at: Context) -> Exit | None:
+    """Show the weeks to come, the overrides over them and the gaps. 1: there are gaps."""
+    said = await at.suite.get("notifier", "/admin/v1/roster")
+    if at.out.for_programs:
+        at.out.thing(said)
+    else:
+        at.out.rows(said["shifts"], _WEEKS)
+        for each in said["overrides"]:
+            at.out.note(
+                f"override {each['id']}: {each['place']} {each['person']} {each['starts_at']} to {each['ends_at']}"
+            )
+        for gap in said["gaps"]:
+            at.out.note(f"nobody: {gap}", style="red")
+    return Exit.REFUSED if said["gaps"] else None
+
+
+async def swap(
+    at: Context,
+    *,
+    first: Annotated[str, typer.Argument(metavar="MONDAY")],
+    second: Annotated[str, typer.Argument(metavar="MONDAY")],
+    **given: Any,
+) -> Exit | None:
+    """Have two weeks, named by their Mondays, change places."""
+    from datetime import date
+
+    from console.client.change import Wish
+
+    try:
+        mondays = [date.fromisoformat(first).isoformat(), date.fromisoformat(second).isoformat()]
+    except ValueError:
+        raise EndedError("a Monday is a date such as 2026-12-07") from None
+    manner = manner_of(given)
+    wish = Wish(
+        act="duty override", service="notifier", reason=reason_for(at, given["reason"]), fields={"swap": mondays}
+    )
+    return await change(at, wish, manner)
+
+
+def build(app: typer.Typer) -> None:
+    """Add them."""
+    add(app, "now", now)
+    add(app, "weeks", weeks)
+    add(app, "swap", swap, more=[REASON, *MANNER])

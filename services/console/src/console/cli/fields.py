@@ -1,0 +1,149 @@
+"""What an operation takes, as options, and what a person wrote there as the value that the service takes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.money import exponent
+from console.cli.commands import parameter
+from console.cli.exits import EndedError
+from console.client.operations import Field
+
+_PREFIX = "field_"  # so that a field may have any name, and none hides an option that all commands have
+_PAGING = frozenset({"limit", "cursor", "count"})
+_LATER = re.compile(r"([+-])(\d{1,6})(m|h|d|w)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def options(fields: Iterable[Field], *, sums: Sequence[str] = ()) -> list[inspect.Parameter]:
+    """Return an option for each field. ``sums``: fields that are money, written as decimals."""
+    return [_option(field, sums) for field in fields if field.name not in _PAGING]
+
+
+def given_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was given for fields, by their own names, and leave out what was not."""
+    return {name.removeprefix(_PREFIX): held for name, held in given.items() if held is not None}
+
+
+def _option(field: Field, sums: Sequence[str]) -> inspect.Parameter:
+    name = "--" + field.name.replace("_", "-")
+    says = field.rules.get("description", "")
+    if field.name in sums:
+        says = f"a sum such as 10.50, in the order's currency {says}".strip()
+    elif field.rules.get("format") == "date-time":
+        says = f"a time, or +2h, -1d, now {says}".strip()
+    elif field.type in ("object", "array"):
+        says = f"JSON, @file or @- for stdin {says}".strip()
+    elif field.choices:
+        says = f"{says} [{'|'.join(field.choices)}]".strip()
+    if field.required:
+        says = f"{says} (needed)".strip()
+    if field.type == "boolean":
+        return parameter(
+            _PREFIX + field.name, Annotated[bool | None, typer.Option(f"{name}/--no-{name[2:]}", help=says)], None
+        )
+    choices = field.choices
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    option = typer.Option(name, help=says, show_default=False, autocompletion=complete if choices else None)
+    return parameter(_PREFIX + field.name, Annotated[str | None, option], None)
+
+
+def read(field: Field, written: Any) -> Any:
+    """Return what the service takes for what was written. ``EndedError`` (usage) when it can be nothing of the kind."""
+    name = "--" + field.name.replace("_", "-")
+    if not isinstance(written, str):
+        return written
+    if field.type in ("object", "array"):
+        found = read_json(written, name)
+        if not isinstance(found, dict if field.type == "object" else list):
+            raise EndedError(f"{name}: wants a JSON {field.type}")
+        return found
+    if field.type in ("integer", "number"):
+        try:
+            return int(written) if field.type == "integer" else float(written)
+        except ValueError:
+            raise EndedError(f"{name}: {written!r} is no number") from None
+    if field.type == "boolean":
+        if written.lower() not in ("true", "false"):
+            raise EndedError(f"{name}: true or false")
+        return written.lower() == "true"
+    if field.rules.get("format") == "date-time":
+        return read_moment(written, name)
+    if field.choices and written not in field.choices:
+        raise EndedError(f"{name}: one of {', '.join(field.choices)}")
+    return written
+
+
+def read_json(written: str, name: str) -> Any:
+    """Read JSON that stands there, in a file (``@path``) or on stdin (``@-``)."""
+    text = read_text(written, name)
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise EndedError(f"{name}: no JSON: {error}") from None
+
+
+def read_text(written: str, name: str) -> str:
+    """Read words that stand there, in a file or on stdin."""
+    if not written.startswith("@"):
+        return written
+    try:
+        return sys.stdin.read() if written == "@-" else Path(written[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EndedError(f"{name}: {written[1:]}: {error}") from None
+
+
+def read_moment(written: str, name: str) -> str:
+    """Read a time: ISO 8601 (without a zone: the person's own), ``now``, or some time from now (``+90m``, ``-1d``)."""
+    if written == "now":
+        return datetime.now(UTC).isoformat()
+    try:
+        if later := _LATER.fullmatch(written):
+            away = timedelta(**{_UNITS[later[3]]: int(later[2])})
+            return (datetime.now(UTC) + (away if later[1] == "+" else -away)).isoformat()
+        return datetime.fromisoformat(written).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        raise EndedError(f"{name}: {written!r} is no time; 2026-01-31T10:00+03:00, +2h, -1d or now") from None
+
+
+def minor_units(written: str, currency: str, name: str) -> int:
+    """Turn ``10.50`` into 1050: exactly, never rounded. ``EndedError`` when the currency has no such sum."""
+    try:
+        digits = exponent(currency)
+        exact = Decimal(written).scaleb(digits)
+    except (InvalidOperation, ValueError):
+        raise EndedError(f"{name}: {written!r} is no sum in {currency}") from None
+    if not exact.is_finite() or exact != exact.to_integral_value() or exact <= 0 or exact.adjusted() > 15:
+        raise EndedError(f"{name}: {written!r} is no sum in {currency}, which has {digits} decimal digits")
+    return int(exact)
+
+
+def read_filter(pairs: Sequence[str], fields: Sequence[Field]) -> dict[str, Any] | None:
+    """Read ``--filter name=value``: names that the operation has. A name given twice, or one of a list, makes a list of values."""
+    known = {field.name: field for field in fields}
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, written = pair.partition("=")
+        if not equals or name not in known:
+            raise EndedError(f"--filter {pair}: name=value with one of {', '.join(known) or 'nothing'}")
+        field = known[name]
+        if field.type == "array":
+            found.setdefault(name, []).append(written)
+        elif name in found:
+            raise EndedError(f"--filter {name}: only once")
+        else:
+            found[name] = read(field, written)
+    return found or None

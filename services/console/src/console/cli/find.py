@@ -1,0 +1,85 @@
+"""``find`` and ``open``: whatever a person has, and where it is shown."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from console.cli.commands import Context, add
+from console.cli.exits import EndedError, Exit
+from console.cli.output import Columns
+
+_COLUMNS = Columns(("kind", "name", "state", "order", "at", "address"), name="name")
+
+
+async def find(at: Context, *, words: Annotated[list[str], typer.Argument(metavar="X")]) -> Exit | None:
+    """Find by number, external id, phone, mail, name, payment, refund, incident, ticket, workflow, delivery or trace."""
+    from console.client.find import find as look
+
+    findings = await look(at.suite, " ".join(words))
+    at.out.rows(
+        [
+            {
+                "kind": one.thing.noun,
+                "name": one.name,
+                "state": one.thing.state_of(one.item),
+                "order": one.item.get("order_number") or one.item.get("number"),
+                "at": next((one.item[name] for name in _TIMES if one.item.get(name)), None),
+                "address": (one.thing.address or "").replace("{id}", one.name) or None,
+                "item": dict(one.item),
+            }
+            for one in findings.found
+        ],
+        _COLUMNS,
+    )
+    for service in findings.silent:
+        at.out.note(f"{service} does not answer: what it knows is not here", style="red")
+    if findings.silent:
+        return Exit.UNREACHABLE if not findings.found else Exit.PARTLY
+    if not findings.found:
+        at.out.note("nothing found")
+        return Exit.NOT_FOUND
+    return None
+
+
+_TIMES = ("updated_at", "opened_at", "received_at", "state_since", "created_at")
+
+
+async def open_page(
+    at: Context,
+    *,
+    words: Annotated[list[str], typer.Argument(metavar="X")],
+    browser: Annotated[bool, typer.Option("--browser/--print", help="open it, or only say where it is")] = False,
+) -> Exit | None:
+    """Say, or open, the console's page of what is found."""
+    from console.client.find import find as look
+
+    findings = await look(at.suite, " ".join(words))
+    shown = [one for one in findings.found if one.thing.address]
+    if not shown:
+        raise EndedError("nothing found", Exit.UNREACHABLE if findings.silent else Exit.NOT_FOUND)
+    if at.profile.console is None:
+        raise EndedError(f"profile {at.profile.name} names no console")
+    if len({one.name for one in shown if one.thing is shown[0].thing}) > 1:
+        for one in shown:
+            at.out.note(f"{one.thing.noun} {one.name}")
+        raise EndedError("several fit: name one of them", Exit.REFUSED)
+    from urllib.parse import quote
+
+    path = (shown[0].thing.address or "").replace("{id}", quote(shown[0].name, safe=""))
+    address = at.profile.console.rstrip("/") + path
+    at.out.line({"address": address}, address)
+    if browser:
+        typer.launch(address)
+    return None
+
+
+def build_find(app: typer.Typer) -> None:
+    """Add ``find``."""
+    add(app, "find", find)
+
+
+def build_open(app: typer.Typer) -> None:
+    """Add ``open``."""
+    add(app, "open", open_page)

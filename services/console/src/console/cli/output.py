@@ -1,0 +1,233 @@
+"""What a command shows, in the form that was asked for; nothing of it can steer the terminal.
+
+Results go to stdout, remarks to stderr. Tables are for terminals: into a pipe the same columns go separated by tabs, times and sums as the
+services write them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from common.money import to_decimal_string
+from console.client.things import value
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SUMS = frozenset(
+    {"amount", "cost", "tips", "price", "total_price", "discount_price", "captured", "refunded", "held_amount"}
+)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+# Control characters, what turns the direction of writing, and halves of characters, which no terminal can show.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+_UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+
+
+class Form(StrEnum):
+    """The forms of a result."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    JSONL = "jsonl"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a table shows: dotted paths, those of the wide form, and where the name of an item stands."""
+
+    shown: tuple[str, ...]
+    wide: tuple[str, ...] = ()
+    name: str = "id"
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Return the text with each character that would steer a terminal as an escape; ``lines``: line ends may stay."""
+    pattern = _UNSAFE_BUT_LINES if lines else _UNSAFE
+    return pattern.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def as_json(shown: Any, *, indent: int | None = None) -> str:
+    """Return JSON that is safe to show: what would steer a terminal is escaped, and reads back the same."""
+    text = json.dumps(shown, ensure_ascii=False, indent=indent)
+    pattern = _UNSAFE if indent is None else _UNSAFE_BUT_LINES
+    return pattern.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def as_yaml(shown: Any) -> str:
+    """Return YAML that is safe to show."""
+    import yaml
+
+    text = yaml.safe_dump(shown, allow_unicode=True, sort_keys=False)
+    return text if not _UNSAFE_BUT_LINES.search(text) else yaml.safe_dump(shown, sort_keys=False)
+
+
+def flat(item: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Return a thing as one level of dotted names; what is empty is left out."""
+    found: dict[str, Any] = {}
+    for name, held in item.items():
+        if isinstance(held, Mapping):
+            found |= flat(held, f"{before}{name}.")
+        elif held not in (None, [], ""):
+            found[before + name] = held
+    return found
+
+
+@dataclass
+class Output:
+    """How one command speaks. ``columns``: those that the person chose instead of the usual."""
+
+    form: Form | None = None
+    columns: tuple[str, ...] = ()
+    color: bool = True
+
+    @cached_property
+    def console(self) -> Console:
+        """Stdout."""
+        return self._console()
+
+    @cached_property
+    def remarks(self) -> Console:
+        """Stderr."""
+        return self._console(stderr=True)
+
+    def _console(self, *, stderr: bool = False) -> Console:
+        from rich.console import Console
+
+        colors: Literal["auto"] | None = "auto" if self.color else None
+        return Console(stderr=stderr, color_system=colors, highlight=False, soft_wrap=True, emoji=False)
+
+    @property
+    def for_people(self) -> bool:
+        """Tell whether results are read on a terminal, as a table."""
+        return self.form in (None, Form.TABLE, Form.WIDE) and sys.stdout.isatty()
+
+    @property
+    def for_programs(self) -> bool:
+        """Tell whether a structured form was chosen."""
+        return self.form in (Form.JSON, Form.JSONL, Form.YAML)
+
+    def rows(self, items: Sequence[Mapping[str, Any]], columns: Columns) -> None:
+        """Show a list."""
+        if self.form is Form.JSON:
+            self._write(as_json(list(items), indent=2))
+        elif self.form is Form.YAML:
+            self._write(as_yaml(list(items)).rstrip("\n"))
+        elif self.form is Form.JSONL:
+            self._lines(as_json(item) for item in items)
+        elif self.form is Form.NAME:
+            self._lines(printable(str(value(item, columns.name))) for item in items)
+        elif not sys.stdout.isatty():
+            chosen = self._chosen(columns)
+            self._lines(["\t".join(chosen), *("\t".join(_raw(value(item, c)) for c in chosen) for item in items)])
+        else:
+            self._table(items, columns)
+
+    def thing(self, item: Mapping[str, Any], *, name: str = "id") -> None:
+        """Show one thing whole, or the columns that were chosen of it."""
+        if self.form is Form.NAME:
+            self._write(printable(str(value(item, name))))
+        elif self.form in (Form.JSON, Form.JSONL):
+            self._write(as_json(item, indent=2 if self.form is Form.JSON else None))
+        elif self.form is Form.YAML:
+            self._write(as_yaml(dict(item)).rstrip("\n"))
+        else:
+            shown = {c: value(item, c) for c in self.columns} if self.columns else flat(item)
+            if self.for_people:
+                self._pairs(shown, item)
+            else:
+                self._lines(f"{printable(at)}\t{_raw(held)}" for at, held in shown.items())
+
+    def line(self, item: Mapping[str, Any], said: str) -> None:
+        """Show one of many as it comes: a line of words, or of JSON where a form for programs was chosen."""
+        self._write(as_json(item) if self.for_programs else printable(said))
+
+    def note(self, said: str, style: str = "") -> None:
+        """Say something beside the result."""
+        from rich.text import Text
+
+        self.remarks.print(Text(printable(said, lines=True), style=style))
+
+    def _chosen(self, columns: Columns) -> tuple[str, ...]:
+        return self.columns or (columns.shown + columns.wide if self.form is Form.WIDE else columns.shown)
+
+    def _table(self, items: Sequence[Mapping[str, Any]], columns: Columns) -> None:
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for column in self._chosen(columns):
+            table.add_column(Text(column), overflow="fold", no_wrap=column == columns.name)
+        for item in items:
+            table.add_row(*(Text(printable(_read(item, column))) for column in self._chosen(columns)))
+        self.console.print(table, soft_wrap=False)
+
+    def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        for name in shown:
+            grid.add_row(Text(printable(name), style="bold"), Text(printable(_read(item, name), lines=True)))
+        self.console.print(grid, soft_wrap=False)
+
+    def _lines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self._write(line)
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def _raw(held: Any) -> str:
+    """Return a value as a program reads it in a column."""
+    if held is None:
+        return ""
+    if isinstance(held, str):
+        return printable(held)
+    return as_json(held)
+
+
+def _read(item: Mapping[str, Any], path: str) -> str:
+    """Return a value as a person reads it: sums with their currency, times of the person's zone."""
+    held = value(item, path)
+    last = path.rpartition(".")[2]
+    currency = item.get("currency") or value(item, "totals.currency")
+    if isinstance(held, int) and not isinstance(held, bool) and last in _SUMS and isinstance(currency, str):
+        try:
+            return f"{to_decimal_string(held, currency)} {currency}"
+        except ValueError:  # a currency of another release
+            return f"{held} {currency}"
+    if isinstance(held, bool):
+        return "yes" if held else "no"
+    if isinstance(held, str) and _MOMENT.fullmatch(held):
+        return moment(held)
+    if isinstance(held, list):
+        return "\n".join(_line(each) for each in held)
+    return "" if held is None else held if isinstance(held, str) else as_json(held)
+
+
+def moment(written: str) -> str:
+    """Return a time of a service in the person's own zone."""
+    try:
+        return datetime.fromisoformat(written).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (ValueError, OverflowError):
+        return written
+
+
+def _line(held: Any) -> str:
+    if isinstance(held, Mapping):
+        return "  ".join(f"{name}={_read(held, name)}" for name, each in held.items() if each not in (None, [], {}, ""))
+    return held if isinstance(held, str) else as_json(held)

@@ -1,0 +1,125 @@
+"""``status`` and ``whoami``: is anything wrong, and who am I here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import typer
+
+from console.cli.commands import Context, add
+from console.cli.exits import Exit
+from console.cli.output import Columns
+from console.client.operations import SERVICES
+from console.client.things import THINGS
+
+_SERVICES = Columns(("service", "state", "checks", "url"), name="service")
+_NEEDED = Columns(("what", "count", "look"), name="what")
+# What needs a person, the most dangerous first: its words, the kind of thing, what chooses it, and the command that lists it.
+_NEEDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("orders that the marketplace will cancel", "countdown", {"state": "running"}, "intake countdowns --state running"),
+    (
+        "critical incidents that nobody took",
+        "incident",
+        {"state": "open", "severity": "critical"},
+        "incident list --state open",
+    ),
+    ("endangered orders to be dealt with", "endangered", {"state": "open"}, "endangered list --state open"),
+    ("crashed workflows", "workflow", {"state": "crashed"}, "workflow list --state crashed"),
+    ("refunds in error", "refund", {"state": "RS_ERROR"}, "refund list --state RS_ERROR"),
+    ("refunds whose fate is unknown", "refund", {"state": "RS_UNKNOWN"}, "refund list --state RS_UNKNOWN"),
+    ("differences with payment systems", "difference", {"open": True}, "difference list --open"),
+    ("quarantined hooks", "intake", {"outcome": "quarantined", "undecided": True}, "intake list --undecided"),
+    ("orders acknowledged that have not arrived", "unarrived", {}, "intake unarrived"),
+)
+
+
+async def status(at: Context) -> Exit | None:
+    """Say whether each service is ready, what needs a person, and what is missing for one to be told. 1: not all is well."""
+    import asyncio
+
+    services = await asyncio.gather(*(_service(at, service) for service in SERVICES))
+    needed = await asyncio.gather(*(_needed(at, *need) for need in _NEEDS))
+    missing = await _or_none(lambda: at.suite.get("notifier", "/admin/v1/coverage"))
+    answered = [item for item in needed if item["count"] not in ("0", 0)]
+    gaps = [str(each) for each in (missing or {}).get("missing", ())]
+    if at.out.for_programs:
+        at.out.thing({"services": list(services), "needed": list(needed), "missing": (missing or {}).get("missing")})
+    else:
+        at.out.rows(list(services), _SERVICES)
+        if answered:
+            at.out.rows(answered, _NEEDED)
+        for gap in gaps:
+            at.out.note(f"nobody would be told: {gap}", style="red")
+        if not answered and not gaps:
+            at.out.note("nothing needs a person")
+    if any(service["state"] == "unreachable" for service in services):
+        return Exit.UNREACHABLE
+    well = all(service["state"] == "ready" for service in services) and not answered and not gaps
+    return Exit.DONE if well else Exit.REFUSED
+
+
+async def _service(at: Context, service: str) -> dict[str, Any]:
+    from console.client.suite import RefusedError, UnreachableError
+
+    said = {"service": service, "url": at.profile.services.get(service)}
+    try:
+        checks = (await at.suite.get(service, "/readyz")).get("checks", {})
+        return {**said, "state": "ready", "checks": ", ".join(f"{name} {state}" for name, state in checks.items())}
+    except RefusedError as error:
+        return {**said, "state": "not ready", "checks": error.detail}
+    except UnreachableError as error:
+        return {**said, "state": "unreachable", "checks": str(error)}
+
+
+async def _needed(at: Context, what: str, noun: str, query: dict[str, Any], look: str) -> dict[str, Any]:
+    from console.client.suite import RefusedError, UnreachableError
+
+    try:
+        page = await THINGS[noun].page(at.suite, **query, limit=1, count=True)
+    except UnreachableError:
+        return {"what": what, "count": "unknown", "look": look}
+    except RefusedError as error:
+        if error.status in (401, 403):
+            raise
+        return {"what": what, "count": "unknown", "look": look}
+    count = page.count if page.count is not None else len(page.items)
+    return {"what": what, "count": count if page.exact else f"{count}+", "look": f"ordersctl {look}"}
+
+
+async def _or_none(ask: Callable[[], Awaitable[Any]]) -> Any:
+    from console.client.suite import UnreachableError
+
+    try:
+        return await ask()
+    except UnreachableError:
+        return None
+
+
+async def whoami(at: Context) -> Exit | None:
+    """Say who this profile's token is, and its role in each service."""
+    from console.client.suite import RefusedError, UnreachableError
+
+    rows, codes = [], []
+    for service in SERVICES:
+        try:
+            said = await at.suite.get(service, "/admin/v1/whoami")
+            rows.append({"service": service, **said})
+        except RefusedError as error:
+            codes.append(Exit.NO_RIGHT)
+            rows.append({"service": service, "name": None, "role": f"refused: {error.detail}"})
+        except UnreachableError:
+            codes.append(Exit.UNREACHABLE)
+            rows.append({"service": service, "name": None, "role": "unreachable"})
+    at.out.rows(rows, Columns(("service", "name", "role"), ("permissions",), name="name"))
+    return max(codes, default=None)
+
+
+def build_status(app: typer.Typer) -> None:
+    """Add ``status``."""
+    add(app, "status", status)
+
+
+def build_whoami(app: typer.Typer) -> None:
+    """Add ``whoami``."""
+    add(app, "whoami", whoami)

@@ -1,0 +1,104 @@
+"""What is seen in a way of its own: the evidence of a refund, the sources of hooks, switches, and why tips are what they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from console.cli.commands import Context, add
+from console.cli.exits import Exit
+from console.cli.output import Columns
+from console.cli.things import add_list, columns_of
+from console.client.operations import filled
+from console.client.things import THINGS
+
+_ID = Annotated[str, typer.Argument(metavar="ID")]
+_CALLS = Columns(("at", "attempt", "gateway", "operation", "status", "outcome"), name="at")
+_HISTORY = Columns(("at", "state_name", "attempt", "actor", "reason"), name="at")
+_SOURCES = Columns(
+    ("source", "received", "refused", "quarantined", "last_at", "last_event", "last_outcome"), name="source"
+)
+_STEPS = Columns(("decision", "rule", "outcome", "detail", "source"), name="rule")
+
+
+async def evidence(at: Context, *, refund: _ID) -> Exit | None:
+    """Show every attempt of a refund, and what the payment system was asked and answered, in its own words."""
+    at.out.thing(await at.suite.get("refunds", filled("/admin/v1/refunds/{id}/evidence", id=refund)))
+    return None
+
+
+async def history(at: Context, *, refund: _ID) -> Exit | None:
+    """Show every change of state of a refund."""
+    page = await at.suite.page("refunds", filled("/admin/v1/refunds/{id}/history", id=refund))
+    at.out.rows(page.items, _HISTORY)
+    return None
+
+
+async def sources(at: Context) -> Exit | None:
+    """Show what each source of hooks sent in the last day, and its last hook."""
+    import asyncio
+
+    ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger")
+
+    async def of(said: dict[str, object]) -> dict[str, object]:
+        """Add the last hook of a source."""
+        page = await THINGS["intake"].page(at.suite, source=said["source"], limit=1)
+        last = page.items[0] if page.items else {}
+        return {
+            **said,
+            "last_at": last.get("received_at"),
+            "last_event": last.get("event"),
+            "last_outcome": last.get("outcome"),
+        }
+
+    at.out.rows(await asyncio.gather(*map(of, ledger["by_source"])), _SOURCES)
+    for refused in ledger["refused_for"]:
+        at.out.note("refused: " + "  ".join(f"{name} {held}" for name, held in refused.items()))
+    return None
+
+
+async def get_flag(at: Context, *, name: Annotated[str | None, typer.Argument(metavar="NAME")] = None) -> Exit | None:
+    """Show one switch, or all."""
+    flag = THINGS["flag"]
+    if name is None:
+        at.out.rows((await flag.page(at.suite)).items, columns_of(flag))
+    else:
+        at.out.thing(await flag.read(at.suite, name), name="name")
+    return None
+
+
+async def explain(at: Context, *, number: Annotated[str, typer.Argument(metavar="NUMBER")]) -> Exit | None:
+    """Explain the tips of an order, rule by rule."""
+    said = await at.suite.get("tips", "/admin/v1/explain", order_id=number)
+    if at.out.for_programs:
+        at.out.thing(said)
+        return None
+    decisions = [(name, said[name]) for name in ("tips", "hold") if said.get(name)]
+    at.out.rows([{"decision": name, **step} for name, each in decisions for step in each["steps"]], _STEPS)
+    for name, each in decisions:
+        at.out.note(f"{name}: " + "  ".join(f"{key} {held}" for key, held in each.items() if key != "steps"))
+    return None
+
+
+def build_refund(app: typer.Typer) -> None:
+    """Add what only refunds have."""
+    add(app, "evidence", evidence)
+    add(app, "history", history)
+
+
+def build_intake(app: typer.Typer) -> None:
+    """Add what only the intake has."""
+    add_list(app, "countdown", "countdowns")
+    add_list(app, "unarrived", "unarrived")
+    add(app, "sources", sources)
+
+
+def build_flag(app: typer.Typer) -> None:
+    """Add what only switches have."""
+    add(app, "get", get_flag)
+
+
+def build_tips(app: typer.Typer) -> None:
+    """Add ``explain``."""
+    add(app, "explain", explain)

@@ -1,0 +1,144 @@
+"""What can be done: for each act the operation of the service that does it, to one thing or to many, and how its effect is seen.
+
+Both tools are made of this table. What an act asks for besides a reason, and the role it needs, stands in the service's own document.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from console.client.operations import Operation, operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """Something a person does. At least one of ``one`` and ``many`` is set; ``many`` is preferred, for it works by a plan.
+
+    ``key``: the place in the path of ``one`` that names the thing. ``fixed``: fields that the act itself fills.
+    ``settled``: the noun whose state shows the effect; None where the answer is the effect.
+    """
+
+    noun: str
+    verb: str
+    service: str
+    one: str | None = None
+    many: str | None = None
+    key: str = "id"
+    fixed: dict[str, Any] = field(default_factory=dict)
+    settled: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The act in two words."""
+        return f"{self.noun} {self.verb}"
+
+    @property
+    def by_plan(self) -> Operation | None:
+        """The operation that rehearses and does it to many."""
+        return operation(self.service, self.many) if self.many else None
+
+    @property
+    def by_name(self) -> Operation | None:
+        """The operation that does it to one, or to nothing that has a name."""
+        return operation(self.service, self.one) if self.one else None
+
+    @property
+    def operation(self) -> Operation:
+        """The one that is used when both would do."""
+        found = self.by_plan or self.by_name
+        if found is None:
+            raise LookupError(self.name)
+        return found
+
+    @property
+    def named(self) -> bool:
+        """Tell whether it is done to a thing that exists already."""
+        return self.many is not None or "{" in (self.one or "")
+
+
+def _acts() -> tuple[Act, ...]:
+    orders, intake, notices, refunds = "orchestrator", "webhook-gateway", "notifier", "refunds"
+    of_order: dict[str, Any] = {"noun": "order", "service": orders, "key": "number"}
+    of_ticket: dict[str, Any] = {"noun": "ticket", "service": notices, "key": "key"}
+    of_endangered: dict[str, Any] = {"noun": "endangered", "service": intake}
+    return (
+        Act(**of_order, verb="recalculate", many="POST /admin/v1/orders/recalculate", settled="order"),
+        Act(**of_order, verb="refund", one="POST /admin/v1/orders/{number}/refund"),
+        Act(**of_order, verb="reissue", one="POST /admin/v1/orders/{number}/document/reissue"),
+        Act(**of_order, verb="cancel", one="POST /admin/v1/orders/{number}/cancel", settled="order"),
+        Act(**of_order, verb="deliver", one="POST /admin/v1/orders/{number}/deliver", settled="order"),
+        Act(**of_order, verb="correct", one="POST /admin/v1/orders/{number}/correct", settled="order"),
+        Act(noun="order", verb="enter-event", service=intake, one="POST /admin/v1/events"),
+        Act(noun="parked", verb="give-up", service=orders, many="POST /admin/v1/parked-orders/give-up"),
+        *(
+            Act(noun="workflow", verb=verb, service=orders, many=f"POST /admin/v1/workflows/{verb}", settled="workflow")
+            for verb in ("stop", "resume", "retry")
+        ),
+        Act(noun="event", verb="reprocess", service=orders, one="POST /admin/v1/workflow-events/{id}/reprocess"),
+        Act(noun="event", verb="skip", service=orders, many="POST /admin/v1/workflow-events/skip"),
+        Act(noun="event", verb="mend", service=orders, one="POST /admin/v1/workflow-events/{id}/mend"),
+        Act(noun="refund", verb="restart", service=refunds, many="POST /admin/v1/refunds/restart", settled="refund"),
+        Act(noun="refund", verb="check", service=refunds, one="POST /admin/v1/refunds/{id}/check", settled="refund"),
+        Act(noun="refund", verb="close", service=refunds, one="POST /admin/v1/refunds/{id}/close", settled="refund"),
+        *(
+            Act(noun="difference", verb=verb, service=refunds, one=f"POST /admin/v1/differences/{{id}}/{verb}")
+            for verb in ("adopt", "acknowledge")
+        ),
+        *(
+            Act(noun="intake", verb=verb, service=intake, many=f"POST /admin/v1/deliveries/{verb}")
+            for verb in ("replay", "dismiss")
+        ),
+        Act(noun="intake", verb="mend", service=intake, one="POST /admin/v1/deliveries/{id}/replay"),
+        Act(**of_endangered, verb="mend", one="POST /admin/v1/endangered-orders/{id}/mend", settled="endangered"),
+        Act(**of_endangered, verb="own-test", one="POST /admin/v1/endangered-orders/{id}/own-test"),
+        *(
+            Act(**of_endangered, verb=verb, many=f"POST /admin/v1/endangered-orders/{verb}", settled="endangered")
+            for verb in ("resubmit", "report", "close")
+        ),
+        Act(noun="limits", verb="lift", service=intake, one="DELETE /admin/v1/order-limits"),
+        Act(noun="incident", verb="ack", service=notices, many="POST /admin/v1/incidents/ack", settled="incident"),
+        Act(
+            noun="incident",
+            verb="resolve",
+            service=notices,
+            many="POST /admin/v1/incidents/resolve",
+            settled="incident",
+        ),
+        Act(noun="incident", verb="comment", service=notices, one="POST /admin/v1/incidents/{id}/comment"),
+        Act(noun="ticket", verb="open", service=notices, one="POST /admin/v1/tickets"),
+        Act(**of_ticket, verb="comment", one="POST /admin/v1/tickets/{key}/comments"),
+        *(
+            Act(**of_ticket, verb=verb, one=f"POST /admin/v1/tickets/{{key}}/{verb}")
+            for verb in ("assign", "summon", "close", "link", "development-ticket")
+        ),
+        Act(noun="silence", verb="add", service=notices, one="POST /admin/v1/silences"),
+        Act(noun="silence", verb="end", service=notices, one="DELETE /admin/v1/silences/{id}"),
+        Act(noun="duty", verb="override", service=notices, one="POST /admin/v1/roster/overrides"),
+        Act(noun="duty", verb="undo", service=notices, one="DELETE /admin/v1/roster/overrides/{id}"),
+        Act(noun="duty", verb="confirm", service=notices, one="POST /admin/v1/roster/handovers/confirm"),
+        Act(noun="flag", verb="set", service=orders, one="PUT /admin/v1/flags/{name}", key="name"),
+        Act(noun="message", verb="test", service=notices, one="POST /admin/v1/test-message"),
+        Act(noun="instruction", verb="set", service=notices, one="PUT /admin/v1/instructions/{kind}", key="kind"),
+        Act(noun="known-defect", verb="add", service=notices, one="POST /admin/v1/known-defects"),
+        Act(noun="known-defect", verb="end", service=notices, one="DELETE /admin/v1/known-defects/{id}"),
+        Act(noun="check", verb="refunds", service=refunds, one="POST /admin/v1/reconciliation"),
+    )
+
+
+ACTS = {act.name: act for act in _acts()}
+"""By name. ``dead-letter replay|mend|dismiss`` and ``erase`` are in several services: see ``act_of``."""
+
+
+def act_of(name: str, service: str | None = None) -> Act:
+    """Return an act; of what several services do the one of this service. ``LookupError`` when there is none of this name."""
+    if name in ACTS:
+        return ACTS[name]
+    noun, _, verb = name.partition(" ")
+    if service is None:
+        raise LookupError(f"{name}: name the service")
+    if noun == "dead-letter" and verb in ("replay", "mend", "dismiss"):
+        return Act(noun=noun, verb=verb, service=service, many=f"POST /admin/v1/dead-letters/{verb}")
+    if name == "customer erase":
+        return Act(noun=noun, verb=verb, service=service, one="POST /admin/v1/erasures")
+    raise LookupError(name)

@@ -1,0 +1,246 @@
+"""Rehearse, apply, prove: what every change goes through, in both tools.
+
+The service itself rehearses; what is applied is that plan and nothing else (its digest, or the version that it was made for); whether it
+took effect is read from the things themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from console.client.acts import Act, act_of
+from console.client.suite import RefusedError, Suite, filled
+from console.client.things import THINGS
+
+_LOOK_EVERY_S = 0.5
+_OF_ANSWERS = ("dry_run", "plan", "matched", "more", "items", "already_applied")
+
+
+class UnprovableError(Exception):
+    """An effect was looked for and cannot be seen: the act has none but its answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person wants done: the act, to which things (names, or a filter), what she filled in, and why."""
+
+    act: str
+    reason: str
+    service: str
+    ids: tuple[str, ...] = ()
+    filter: Mapping[str, Any] | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+
+    def found(self) -> Act:
+        """Return the act itself."""
+        return act_of(self.act, self.service)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing of a plan, or what became of it: in the service's words."""
+
+    id: str
+    outcome: str
+    detail: str | None = None
+    code: str | None = None
+    version: int | None = None
+    notices: tuple[str, ...] = ()
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What will happen when it is applied. ``digest``, or the versions of ``items``, hold the service to it; ``key`` makes it once.
+
+    ``shown``: what the service says of the whole, in its words.
+    """
+
+    wish: Wish
+    items: tuple[Item, ...]
+    matched: int
+    more: bool = False
+    digest: str | None = None
+    key: str
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is kept between rehearsing and applying."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Plan:
+        """Return the plan of ``to_json``. ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
+        wish = Wish(**{**kept["wish"], "ids": tuple(kept["wish"]["ids"])})
+        items = tuple(Item(**{**each, "notices": tuple(each["notices"])}) for each in kept["items"])
+        wish.found()
+        return cls(**{**kept, "wish": wish, "items": items})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What was done, item by item, as the service answered it."""
+
+    plan: Plan
+    items: tuple[Item, ...]
+    already_applied: bool = False
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def left_alone(self) -> tuple[Item, ...]:
+        """Return what came out otherwise than planned."""
+        planned = {item.id: item.outcome for item in self.plan.items}
+        return tuple(item for item in self.items if planned.get(item.id) != item.outcome)
+
+
+async def rehearse(suite: Suite, wish: Wish) -> Plan:
+    """Ask the service what would happen; nothing does. ``RefusedError`` when it may not be done at all."""
+    act = wish.found()
+    key = str(uuid.uuid4())
+    if act.by_plan is not None:
+        answer = await _send(suite, wish, _bulk_body(wish, dry_run=True))
+        return Plan(
+            wish=wish,
+            items=tuple(_item(each) for each in answer["items"]),
+            matched=answer["matched"],
+            more=answer["more"],
+            digest=answer["plan"],
+            key=key,
+            shown=_of_the_whole(answer),
+        )
+    items = tuple([await _one(suite, wish, name, dry_run=True) for name in wish.ids or ("",)])
+    return Plan(wish=wish, items=items, matched=len(items), key=key)
+
+
+async def apply(suite: Suite, plan: Plan) -> Done:
+    """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
+
+    What has changed since is left alone and says so. Items without a bulk operation are done one after the other: if one is
+    refused, the others still are.
+    """
+    wish = plan.wish
+    if wish.found().by_plan is not None:
+        by_plan = {"plan": plan.digest} if plan.digest is not None else {}
+        answer = await _send(suite, wish, {**_bulk_body(wish, dry_run=False), **by_plan}, key=plan.key)
+        items = tuple(_item(each) for each in answer["items"])
+        already = bool(answer.get("already_applied"))
+        return Done(plan=plan, items=items, already_applied=already, shown=_of_the_whole(answer))
+    done = []
+    for planned in plan.items:
+        try:
+            done.append(
+                await _one(
+                    suite, wish, planned.id, dry_run=False, version=planned.version, key=f"{plan.key}-{planned.id}"
+                )
+            )
+        except RefusedError as error:
+            done.append(replace(planned, outcome="refused", detail=error.detail, code=error.code, notices=()))
+    return Done(plan=plan, items=tuple(done))
+
+
+async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[Counter[str]]:
+    """Yield how many of the changed things are in which state, again and again, until none moves by itself or the time is over.
+
+    ``deadline`` in seconds. The last value is the proof. Raises ``UnprovableError`` when the act's answer is all its effect.
+    """
+    act = done.plan.wish.found()
+    thing = THINGS.get(act.settled or "")
+    if thing is None or thing.one is None:
+        raise UnprovableError(act.name)
+    left_alone = {item.id for item in done.left_alone}
+    names = [item.id for item in done.items if item.id not in left_alone]
+    loop = asyncio.get_running_loop()
+    until = loop.time() + deadline
+    settled: dict[str, str] = {}
+    while True:
+        for name in names:
+            if settled.get(name) in (None, *thing.moving):
+                found = await thing.read(suite, name)
+                pending = thing.noun == "workflow" and not found.get("pending") and thing.state_of(found) == "running"
+                settled[name] = "waiting" if pending else thing.state_of(found)
+        yield Counter(settled.values())
+        moves = any(state in thing.moving for state in settled.values())
+        if not moves or loop.time() >= until:
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _bulk_body(wish: Wish, *, dry_run: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {**wish.found().fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
+    if wish.ids:
+        body["ids"] = [int(name) if name.isdecimal() and _numbered(wish) else name for name in wish.ids]
+    if wish.filter is not None:
+        body["filter"] = dict(wish.filter)
+    if wish.limit is not None:
+        body["limit"] = wish.limit
+    return body
+
+
+def _numbered(wish: Wish) -> bool:
+    """Things whose names are numbers of a table, not words that may look like numbers."""
+    return wish.found().noun in ("workflow", "event", "incident", "dead-letter", "silence")
+
+
+async def _send(suite: Suite, wish: Wish, body: Mapping[str, Any], *, key: str | None = None) -> Mapping[str, Any]:
+    operation = wish.found().operation
+    answer: Mapping[str, Any] = await suite.send(operation.service, operation.method, operation.path, body, key=key)
+    return answer
+
+
+async def _one(
+    suite: Suite, wish: Wish, name: str, *, dry_run: bool, version: int | None = None, key: str | None = None
+) -> Item:
+    act = wish.found()
+    operation = act.operation
+    body: dict[str, Any] = {**act.fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
+    if operation.takes("expected_version"):
+        version = version if version is not None else await _version(suite, act, name)
+        if version is not None:
+            body["expected_version"] = version
+    path = filled(operation.path, **{act.key: name})
+    answer = await suite.send(operation.service, operation.method, path, body, key=key)
+    shown = answer if isinstance(answer, dict) else {}
+    return Item(
+        id=name,
+        version=version,
+        outcome=str(shown.get("outcome") or act.verb),
+        notices=tuple(shown.get("notices") or ()),
+        shown=_of_the_whole(shown),
+    )
+
+
+async def _version(suite: Suite, act: Act, name: str) -> int | None:
+    """Return the version that the plan is made for, so that what changes afterwards is not changed by surprise."""
+    thing = THINGS.get(act.noun)
+    if thing is None or thing.one is None:
+        return None
+    found = (await thing.read(suite, name)).get("version")
+    return found if isinstance(found, int) else None
+
+
+def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: held for name, held in answer.items() if name not in _OF_ANSWERS}
+
+
+def _item(said: Mapping[str, Any]) -> Item:
+    own = ("id", "version", "outcome", "code", "detail", "notices")
+    return Item(
+        id=str(said["id"]),
+        version=said.get("version"),
+        outcome=str(said["outcome"]),
+        code=said.get("code"),
+        detail=said.get("detail"),
+        notices=tuple(said.get("notices") or ()),
+        shown={name: value for name, value in said.items() if name not in own},
+    )
+
+
+def count(items: Sequence[Item]) -> Counter[str]:
+    """Return how many came out how."""
+    return Counter(item.outcome for item in items)

@@ -1,0 +1,157 @@
+"""One person's connection to the five services: her token in each call, their problems as exceptions.
+
+Nothing is kept between calls but ETags: what has not changed is not sent twice. Reads are repeated once when the connection broke;
+a change is repeated only under its ``Idempotency-Key``, so that it takes effect once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from console.client.operations import filled as filled
+
+_TIMEOUT_S = 15.0
+_CONNECT_S = 3.0
+_LARGEST_PAGE = 200
+_KEPT_ANSWERS = 500
+
+
+class RefusedError(Exception):
+    """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault."""
+
+    def __init__(self, service: str, status: int, problem: Mapping[str, Any]) -> None:
+        self.service, self.status = service, status
+        self.code = str(problem.get("code") or f"http_{status}")
+        self.detail = str(problem.get("detail") or problem.get("title") or status)
+        self.fields: Sequence[Mapping[str, Any]] = problem.get("fields") or ()
+        self.request_id = problem.get("request_id")
+        super().__init__(f"{service}: {self.detail} ({self.code})")
+
+
+class UnreachableError(Exception):
+    """A service did not answer in time (``timed_out``), nobody listens there, or what answers is not the service."""
+
+    def __init__(self, service: str, url: str, cause: str, *, timed_out: bool = False) -> None:
+        self.service, self.url, self.timed_out = service, url, timed_out
+        super().__init__(f"{service} at {url} does not answer: {cause}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list. ``count`` only if it was asked for; it is exact unless ``exact`` says otherwise."""
+
+    items: Sequence[Mapping[str, Any]]
+    next_cursor: str | None = None
+    count: int | None = None
+    exact: bool = True
+
+
+@dataclass(slots=True)
+class Suite:
+    """The services at their addresses, as the owner of ``token`` may use them. Safe for concurrent calls."""
+
+    session: aiohttp.ClientSession
+    urls: Mapping[str, str]
+    token: str
+    _answers: dict[tuple[str, str], tuple[str, Any]] = field(default_factory=dict)
+
+    async def get(self, service: str, path: str, **query: Any) -> Any:
+        """Return what an address answers. ``path`` is filled already (``filled``); None in ``query`` is left out."""
+        parameters = {name: _word(value) for name, value in query.items() if value is not None}
+        asked = f"{path}?{sorted(parameters.items())}"
+        tag, kept = self._answers.get((service, asked), (None, None))
+        headers = {"If-None-Match": tag} if tag else {}
+        status, answer, fresh = await self._call(service, "GET", path, parameters=parameters, headers=headers)
+        if status == 304:
+            return kept
+        if fresh:
+            if len(self._answers) >= _KEPT_ANSWERS:
+                self._answers.pop(next(iter(self._answers)))
+            self._answers[service, asked] = (fresh, answer)
+        return answer
+
+    async def page(self, service: str, path: str, **query: Any) -> Page:
+        """Return one page of a list. What is no list in pages is one page."""
+        answer = await self.get(service, path, **query)
+        items = answer if isinstance(answer, list) else answer.get("items", [])
+        said: Mapping[str, Any] = {} if isinstance(answer, list) else answer
+        return Page(items, said.get("next_cursor"), said.get("count"), said.get("count_exact", True))
+
+    async def walk(self, service: str, path: str, *, at_most: int, **query: Any) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield items, page by page, until there are no more or ``at_most`` have been seen."""
+        cursor, left = None, at_most
+        while left > 0:
+            page = await self.page(service, path, **{**query, "limit": min(left, _LARGEST_PAGE), "cursor": cursor})
+            for item in page.items[:left]:
+                yield item
+            left, cursor = left - len(page.items), page.next_cursor
+            if cursor is None:
+                return
+
+    async def send(
+        self, service: str, method: str, path: str, body: Mapping[str, Any], *, key: str | None = None
+    ) -> Any:
+        """Make a change and return its answer. With ``key`` a lost answer is asked for once more, and it still happens once."""
+        headers = {"Idempotency-Key": key} if key else {}
+        _, answer, _ = await self._call(service, method, path, body=body, headers=headers, again=key is not None)
+        return answer
+
+    async def _call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        again: bool = True,
+    ) -> tuple[int, Any, str | None]:
+        url = self.urls.get(service)
+        if url is None:
+            raise UnreachableError(service, "nowhere", "no address is set for it")
+        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        for last in (False, True) if again else (True,):
+            try:
+                async with self.session.request(
+                    method, url.rstrip("/") + path, params=parameters, json=body, headers=sent, allow_redirects=False
+                ) as answer:
+                    said = await _read(answer)
+                    if answer.status >= 300 and answer.status != 304:
+                        raise RefusedError(service, answer.status, said if isinstance(said, dict) else {})
+                    return answer.status, said, answer.headers.get("ETag")
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if last:
+                    late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+                    cause = str(error) or type(error).__name__
+                    raise UnreachableError(service, url, cause, timed_out=late) from None
+                await asyncio.sleep(0)
+            except ValueError:
+                raise UnreachableError(service, url, "what answers there does not speak JSON") from None
+        raise AssertionError("one of the attempts is the last")
+
+
+@asynccontextmanager
+async def connected(urls: Mapping[str, str], token: str) -> AsyncIterator[Suite]:
+    """Connect as the owner of the token; nothing is called yet."""
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_S)
+    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield Suite(session, urls, token)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Any:
+    if answer.status == 304 or answer.content_length == 0:
+        return None
+    if "json" not in answer.content_type:
+        return await answer.text()
+    return await answer.json(content_type=None)
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

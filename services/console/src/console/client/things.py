@@ -1,0 +1,246 @@
+"""What there is to see: for each kind of thing where it is listed, where one is read, and by what a person knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from console.client.operations import filled
+
+if TYPE_CHECKING:  # what lists kinds of things need not connect to anything
+    from console.client.suite import Page, Suite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """A kind of thing. Columns are dotted paths into an item of its list.
+
+    ``address``: the console's short address of one. ``moving``: states in which something is still to happen by itself, ``bad``:
+    in which a person is needed.
+    """
+
+    noun: str
+    service: str
+    list: str
+    one: str | None = None
+    id: str = "id"
+    state: str | None = None
+    columns: tuple[str, ...]
+    wide: tuple[str, ...] = ()
+    address: str | None = None
+    moving: frozenset[str] = frozenset()
+    bad: frozenset[str] = frozenset()
+
+    async def page(self, suite: Suite, **query: Any) -> Page:
+        """Return a page of the list."""
+        return await suite.page(self.service, self.list, **query)
+
+    async def read(self, suite: Suite, name: str) -> Mapping[str, Any]:
+        """Return one. ``RefusedError`` with status 404 when there is none."""
+        if self.one is None:
+            raise LookupError(f"{self.noun}: there is only the list")
+        found: Mapping[str, Any] = await suite.get(self.service, filled(self.one, id=name))
+        return found
+
+    def state_of(self, item: Mapping[str, Any]) -> str:
+        """Say the state of one in a word."""
+        return str(value(item, self.state)) if self.state else ""
+
+
+THINGS = {
+    thing.noun: thing
+    for thing in (
+        Thing(
+            noun="order",
+            service="orchestrator",
+            list="/admin/v1/orders",
+            one="/orders/v1/orders/{id}",
+            id="number",
+            state="status",
+            columns=("number", "source", "external_id", "status", "aggregate_state", "cost", "updated_at"),
+            wide=("customer.name", "customer.phone", "store_id", "zone", "created_at"),
+            address="/o/{id}",
+        ),
+        Thing(
+            noun="workflow",
+            service="orchestrator",
+            list="/admin/v1/workflows",
+            one="/admin/v1/workflows/{id}",
+            state="state_name",
+            columns=("id", "order_number", "kind", "state_name", "pending", "failed_events", "error", "updated_at"),
+            wide=("version", "last_seq", "done_seq", "created_at"),
+            address="/w/{id}",
+            moving=frozenset({"running"}),
+            bad=frozenset({"crashed", "stopped"}),
+        ),
+        Thing(
+            noun="event",
+            service="orchestrator",
+            list="/admin/v1/workflow-events",
+            state="state_name",
+            columns=("id", "workflow_id", "seq", "type", "state_name", "received_at"),
+            wide=("event_id", "failure.code", "failure.detail"),
+        ),
+        Thing(
+            noun="parked",
+            service="orchestrator",
+            list="/admin/v1/parked-orders",
+            id="order_number",
+            columns=("order_number", "source", "hook", "since", "alerted_at"),
+        ),
+        Thing(
+            noun="stock-movement",
+            service="orchestrator",
+            list="/admin/v1/stock-movements",
+            columns=("id", "store_id", "number", "kind", "position_id", "quantity", "occurred_at"),
+        ),
+        Thing(
+            noun="refund",
+            service="refunds",
+            list="/admin/v1/refunds",
+            one="/refunds/v1/refunds/{id}",
+            state="state_name",
+            columns=("id", "order_number", "amount", "state_name", "attempt", "error.detail", "state_since"),
+            wide=("payment_id", "business_key", "reason", "version", "created_at"),
+            address="/r/{id}",
+            moving=frozenset({"RS_CREATE", "RS_SENDING", "RS_PENDING", "RS_UNKNOWN", "RS_DECLINED"}),
+            bad=frozenset({"RS_ERROR"}),
+        ),
+        Thing(
+            noun="difference",
+            service="refunds",
+            list="/admin/v1/differences",
+            one="/admin/v1/differences/{id}",
+            columns=("id", "kind", "order_number", "amount", "subject", "detail", "found_at"),
+            wide=("payment_id", "gateway", "adopted_as", "acknowledged_by", "over_at", "version"),
+        ),
+        Thing(
+            noun="intake",
+            service="webhook-gateway",
+            list="/admin/v1/deliveries",
+            one="/admin/v1/deliveries/{id}",
+            state="outcome",
+            columns=("id", "received_at", "source", "event", "outcome", "number", "external_id", "reason"),
+            wide=("lane", "status", "size", "sent_at", "replica", "replay_of"),
+            address="/d/{id}",
+        ),
+        Thing(
+            noun="countdown",
+            service="webhook-gateway",
+            list="/admin/v1/countdowns",
+            id="external_id",
+            state="state",
+            columns=("source", "external_id", "number", "state", "reason", "cancels_at"),
+            wide=("status", "started_at", "replica"),
+            moving=frozenset({"running"}),
+        ),
+        Thing(
+            noun="unarrived",
+            service="webhook-gateway",
+            list="/admin/v1/unarrived-orders",
+            id="number",
+            columns=("number", "source", "external_id", "acknowledged_at"),
+        ),
+        Thing(
+            noun="limit",
+            service="webhook-gateway",
+            list="/admin/v1/order-limits",
+            columns=("id", "source", "kind", "value", "refused", "since", "until"),
+        ),
+        Thing(
+            noun="endangered",
+            service="webhook-gateway",
+            list="/admin/v1/endangered-orders",
+            one="/admin/v1/endangered-orders/{id}",
+            state="state",
+            columns=("id", "received_at", "source", "state", "category", "status", "customer.phone", "outcome"),
+            wide=("external_id", "number", "customer.name", "network"),
+            address="/e/{id}",
+        ),
+        Thing(
+            noun="incident",
+            service="notifier",
+            list="/admin/v1/incidents",
+            one="/admin/v1/incidents/{id}",
+            state="state",
+            columns=("id", "severity", "state", "kind", "order_number", "summary", "occurrences", "opened_at"),
+            wide=("service", "acknowledged_by", "environment", "last_seen_at", "version"),
+            address="/i/{id}",
+        ),
+        Thing(
+            noun="ticket",
+            service="notifier",
+            list="/admin/v1/tickets",
+            one="/admin/v1/tickets/{id}",
+            id="key",
+            state="state",
+            columns=("key", "queue", "state", "summary", "order_number", "assignee", "created_at"),
+            wide=("incident_id", "kind", "outside", "development_ticket"),
+            address="/t/{id}",
+        ),
+        Thing(
+            noun="message",
+            service="notifier",
+            list="/admin/v1/notifications",
+            state="state",
+            id="delivery_id",
+            columns=("occurred_at", "kind", "severity", "channel", "destination", "state", "order_number", "reason"),
+            wide=("sent_at", "attempts", "route", "incident_id", "text"),
+        ),
+        Thing(
+            noun="silence",
+            service="notifier",
+            list="/admin/v1/silences",
+            columns=("id", "match", "starts_at", "ends_at", "created_by", "reason"),
+        ),
+        Thing(
+            noun="unread-alert",
+            service="notifier",
+            list="/admin/v1/unread-alerts",
+            columns=("id", "sender", "first_at", "last_at", "seen", "reason"),
+        ),
+        Thing(
+            noun="known-defect",
+            service="notifier",
+            list="/admin/v1/known-defects",
+            columns=("id", "match", "cause", "development_ticket", "created_by", "created_at"),
+        ),
+        Thing(
+            noun="flag",
+            service="orchestrator",
+            list="/admin/v1/flags",
+            one="/admin/v1/flags/{id}",
+            id="name",
+            columns=("name", "enabled", "percent", "version", "updated_by", "updated_at"),
+        ),
+    )
+}
+"""By noun. ``dead-letter`` and ``audit`` are in every service: see ``EVERYWHERE``."""
+
+EVERYWHERE = {
+    "dead-letter": (
+        "/admin/v1/dead-letters",
+        ("id", "queue", "state", "subject", "reason", "dead_at"),
+        "/admin/v1/dead-letters/{id}",
+    ),
+    "audit": ("/admin/v1/audit", ("at", "actor", "role", "action", "target", "reason"), None),
+}
+
+
+def thing_of(noun: str, service: str | None = None) -> Thing:
+    """Return a kind of thing; one that every service has needs the service. ``LookupError`` when there is none of this name."""
+    if noun in THINGS:
+        return THINGS[noun]
+    path, columns, one = EVERYWHERE[noun]
+    if service is None:
+        raise LookupError(f"{noun}: name the service")
+    return Thing(noun=noun, service=service, list=path, one=one, columns=columns, state="state" if one else None)
+
+
+def value(item: Mapping[str, Any], path: str | None) -> Any:
+    """Return what stands at a dotted path, None where nothing does."""
+    found: Any = item
+    for part in (path or "").split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found

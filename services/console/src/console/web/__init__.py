@@ -1,0 +1,1 @@
+"""The console: the suite in a browser."""

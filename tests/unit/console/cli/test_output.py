@@ -1,0 +1,76 @@
+"""Results in every form, and nothing in them that steers a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from console.cli.output import Columns, Form, Output, as_json, as_yaml, printable
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\u202eabc\u009b31m\r\n\u200b\ud800x"
+ITEMS = [
+    {"number": "A1", "cost": 8500, "currency": "RUB", "at": "2026-11-29T10:00:00.5Z", "customer": {"name": "Анна"}},
+    {"number": "B2", "cost": 5, "currency": "JPY", "at": None, "customer": {"name": EVIL}},
+]
+COLUMNS = Columns(("number", "cost", "at"), ("customer.name",), "number")
+
+
+def steers(text: str) -> bool:
+    return any(ord(sign) < 32 and sign not in "\n\t" for sign in text) or any(
+        sign in text for sign in "\x7f\u009b\u202e\u200b\ud800"
+    )
+
+
+@pytest.mark.parametrize("form", [None, *Form])
+def test_no_form_of_a_list_lets_its_texts_steer_the_terminal(
+    form: Form | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Output(form=form, columns=("number", "customer.name")).rows(ITEMS, COLUMNS)
+    said = capsys.readouterr().out
+    assert not steers(said)
+    assert "B2" in said
+
+
+@pytest.mark.parametrize("form", [None, *Form])
+def test_no_form_of_one_thing_lets_its_texts_steer_the_terminal(
+    form: Form | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Output(form=form)
+    out.thing({"id": EVIL, "text": [EVIL], EVIL: {"deep": EVIL}})
+    out.note(EVIL)
+    out.line({"text": EVIL}, EVIL)
+    said = capsys.readouterr()
+    assert not steers(said.out + said.err)
+
+
+def test_a_table_on_a_terminal_has_sums_times_and_escaped_texts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    Output(form=Form.WIDE, color=False).rows(ITEMS, COLUMNS)
+    said = capsys.readouterr().out
+    assert "85.00 RUB" in said
+    assert "5 JPY" in said
+    assert "Анна" in said
+    assert "\\x1b]0;owned" in said
+    assert not steers(said)
+
+
+def test_json_and_yaml_read_back_as_what_was_shown() -> None:
+    shown = [{"text": EVIL.replace("\ud800", ""), "числа": [1, None, True]}]
+    assert json.loads(as_json(shown)) == json.loads(as_json(shown, indent=2)) == shown
+    assert yaml.safe_load(as_yaml(shown)) == shown
+
+
+def test_into_a_pipe_columns_go_by_tabs_as_the_services_write_them(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().rows(ITEMS[:1], COLUMNS)
+    Output(form=Form.NAME).rows(ITEMS, COLUMNS)
+    assert capsys.readouterr().out == "number\tcost\tat\nA1\t8500\t2026-11-29T10:00:00.5Z\nA1\nB2\n"
+
+
+def test_a_text_keeps_its_lines_only_where_lines_may_stay() -> None:
+    assert printable("a\nb\tc") == "a\\nb\\tc"
+    assert printable("a\nb\x1b", lines=True) == "a\nb\\x1b"

@@ -1,0 +1,220 @@
+"""What is only looked at: lists, single things, find, checks, audit, tail, and how each failure ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.client.operations import SERVICES
+from tests.unit.console.cli.conftest import Call, Ordersctl, Services
+
+ORDER = {"number": "A1", "status": "paid", "external_id": "e1", "cost": 100, "currency": "RUB"}
+LEDGER = {"received": 5, "outcomes": 5, "difference": 0, "by_source": [], "refused_for": []}
+RECALCULATED = {"orders": 9, "differing": 0, "items": []}
+RECONCILED = {"registers": {"trust": "compared"}, "differences": [], "unanswered": 0}
+
+
+def pages(items: list[dict[str, Any]]) -> Any:
+    """A list in pages, as a service answers it."""
+
+    def answer(call: Call) -> tuple[int, Any]:
+        start, size = int(call.query.get("cursor", 0)), int(call.query.get("limit", 50))
+        after = start + size
+        said = {"items": items[start:after], "next_cursor": str(after) if after < len(items) else None}
+        return 200, {**said, **({"count": len(items)} if call.query.get("count") == "true" else {})}
+
+    return answer
+
+
+def test_a_list_is_read_page_by_page_and_says_how_many_match(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/orders", pages([{**ORDER, "number": f"N{n}"} for n in range(450)]))
+    ended = ordersctl("order", "list", "--limit", "420", "--status", "paid", "-o", "name")
+    assert ended.out.split() == [f"N{n}" for n in range(420)]
+    assert "450 match, 420 shown" in ended.remarks
+    assert [(call.query["limit"], call.query["status"]) for call in services.calls] == [
+        ("200", "paid"),
+        ("200", "paid"),
+        ("20", "paid"),
+    ]
+
+
+def test_a_value_that_a_filter_cannot_have_is_wrong_usage_and_asks_nobody(
+    services: Services, ordersctl: Ordersctl
+) -> None:
+    assert ordersctl("order", "list", "--status", "odd").code == 2
+    assert ordersctl("order", "list", "--since", "tomorrowish").code == 2
+    assert services.calls == []
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "code"),
+    [
+        (400, {"code": "bad_request"}, 2),
+        (401, {"code": "unauthorized"}, 5),
+        (403, {"code": "forbidden"}, 5),
+        (404, {"code": "not_found"}, 3),
+        (409, {"code": "conflict"}, 1),
+        (422, {"code": "no_payment"}, 1),
+        (422, {"code": "unprocessable", "fields": [{"field": "q", "message": "too short"}]}, 2),
+        (301, "<html>elsewhere</html>", 1),
+        (500, "<html>\x1b[2Jbroken</html>", 1),
+        (503, {"code": "unavailable"}, 6),
+        (504, {"code": "too_late"}, 4),
+    ],
+)
+def test_each_refusal_has_its_exit_code_and_its_words(
+    services: Services, ordersctl: Ordersctl, status: int, problem: Any, code: int
+) -> None:
+    services.on("GET /orders/v1/orders/A1", problem, status)
+    ended = ordersctl("order", "show", "A1")
+    assert ended.code == code
+    assert ended.out == ""
+    assert "orchestrator: " in ended.remarks
+    assert "\x1b" not in ended.remarks
+
+
+def test_a_service_that_nobody_runs_is_unreachable(services: Services, ordersctl: Ordersctl, profile: Path) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        profile.write_text(profile.read_text().replace(services.url, nobody, 1))
+        ended = ordersctl("order", "show", "A1")
+    assert (ended.code, nobody in ended.remarks) == (6, True)
+
+
+def test_a_token_that_is_none_is_not_sent_anywhere(services: Services, ordersctl: Ordersctl, config: Path) -> None:
+    for wrong in ("two words", "line\nbreak", "ключ", ""):
+        (config / "token").write_text(wrong)
+        ended = ordersctl("order", "list")
+        assert ended.code == 5
+        assert wrong == "" or wrong not in ended.remarks
+    assert services.calls == []
+
+
+def test_find_asks_all_at_once_and_says_what_each_thing_is(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/orders", {"items": [ORDER], "next_cursor": None})
+    services.on("GET /admin/v1/incidents", {"items": [{"id": 7, "state": "open", "order_number": "A1"}]})
+    services.on("GET /admin/v1/refunds", {"code": "invalid"}, 422)
+    ended = ordersctl("find", "A1", "-o", "json")
+    assert [(row["kind"], row["name"], row["state"], row["address"]) for row in ended.json] == [
+        ("order", "A1", "paid", "/o/A1"),
+        ("incident", "7", "open", "/i/7"),
+    ]
+    assert ordersctl("open", "A1").out == "https://console.example/o/A1\n"
+
+
+def test_find_says_what_it_could_not_ask_and_finds_nothing_as_not_found(
+    services: Services, ordersctl: Ordersctl
+) -> None:
+    assert ordersctl("find", "nobody's").code == 3
+    services.on("GET /admin/v1/refunds", {"code": "unavailable"}, 503)
+    ended = ordersctl("find", "nobody's")
+    assert (ended.code, "refunds does not answer" in ended.remarks) == (6, True)
+    services.on("GET /admin/v1/orders", {"items": [ORDER], "next_cursor": None})
+    assert ordersctl("find", "A1").code == 7
+    services.on("GET /admin/v1/tickets", {"code": "forbidden"}, 403)
+    assert ordersctl("find", "A1").code == 5
+
+
+def checks(services: Services) -> None:
+    services.on("GET /admin/v1/ledger", LEDGER)
+    services.on("POST /admin/v1/orders/recalculate", RECALCULATED)
+    services.on("POST /admin/v1/reconciliation", RECONCILED)
+
+
+def test_all_checks_are_one_verdict_and_change_nothing(services: Services, ordersctl: Ordersctl) -> None:
+    checks(services)
+    ended = ordersctl("check", "all", "-o", "json")
+    assert (ended.code, [row["verdict"] for row in ended.json]) == (0, ["holds", "holds", "holds"])
+    assert all(call.body["dry_run"] is True for call in services.calls if call.line.startswith("POST"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "check"),
+    [
+        ("GET /admin/v1/ledger", {**LEDGER, "difference": 1}, "ledger"),
+        ("GET /admin/v1/unarrived-orders", {"items": [{}], "count": 1}, "ledger"),
+        ("POST /admin/v1/orders/recalculate", {**RECALCULATED, "differing": 2}, "orders"),
+        ("GET /admin/v1/workflows", {"items": [{}], "count": 3}, "orders"),
+        ("POST /admin/v1/reconciliation", {**RECONCILED, "registers": {"trust": "unavailable"}}, "refunds"),
+        ("POST /admin/v1/reconciliation", {**RECONCILED, "unanswered": 1}, "refunds"),
+        ("GET /admin/v1/differences", {"items": [{}], "count": 1}, "refunds"),
+    ],
+)
+def test_one_thing_that_differs_makes_the_verdict(
+    services: Services, ordersctl: Ordersctl, line: str, said: Any, check: str
+) -> None:
+    checks(services)
+    services.on(line, said)
+    ended = ordersctl("check", "all", "-o", "json")
+    assert (ended.code, [row["check"] for row in ended.json if row["verdict"] == "differs"]) == (1, [check])
+
+
+def test_what_could_not_be_checked_is_never_said_to_hold(services: Services, ordersctl: Ordersctl) -> None:
+    checks(services)
+    services.on("POST /admin/v1/reconciliation", {"code": "forbidden", "detail": "no"}, 403)
+    ended = ordersctl("check", "all")
+    assert (ended.code, "unknown" in ended.out, "NOT proved" in ended.remarks) == (5, True, True)
+
+
+def test_the_audit_of_all_services_is_one_by_time(services: Services, ordersctl: Ordersctl) -> None:
+    def audit(call: Call) -> tuple[int, Any]:
+        n = len(services.lines("GET /admin/v1/audit"))
+        return 200, {"items": [{"at": f"2026-11-29T10:00:{(n * 7) % 5:02}Z", "action": call.query["actor"]}]}
+
+    services.on("GET /admin/v1/audit", audit)
+    ended = ordersctl("audit", "--actor", "anna", "-o", "json")
+    times = [row["at"] for row in ended.json]
+    assert times == sorted(times, reverse=True)
+    assert {row["service"] for row in ended.json} == set(SERVICES)
+
+
+def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /readyz", {"ready": True, "checks": {"postgres": "ok"}})
+    services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
+    assert ordersctl("status").code == 0
+    services.on("GET /admin/v1/workflows", {"items": [{}], "count": 3})
+    services.on("GET /admin/v1/coverage", {"covered": False, "missing": ["phone of oleg"]})
+    ended = ordersctl("status", "-o", "json")
+    assert ended.code == 1
+    assert [row["count"] for row in ended.json["needed"] if row["what"] == "crashed workflows"] == [3]
+    assert ended.json["missing"] == ["phone of oleg"]
+
+
+def test_tail_shows_each_thing_once_and_only_what_came_since(services: Services, ordersctl: Ordersctl) -> None:
+    hooks = [{"id": "1", "received_at": "2026-11-29T10:00:00Z", "event": "order.created", "outcome": "confirmed"}]
+
+    def deliveries(_: Call) -> tuple[int, Any]:
+        shown = list(hooks)
+        if len(hooks) < 3:
+            hooks.insert(0, {**hooks[0], "id": str(len(hooks) + 1), "event": "order.paid\x1b[2J"})
+        return 200, {"items": shown, "next_cursor": None}
+
+    services.on("GET /admin/v1/deliveries", deliveries)
+    ended = ordersctl("tail", "--only", "intake", "--every", "0.2", "--for", "1", "-o", "jsonl")
+    assert [json.loads(line)["item"]["id"] for line in ended.out.splitlines()] == ["2", "3"]
+    assert "\x1b" not in ended.out
+
+
+def test_a_dead_letter_is_found_by_asking_every_service(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/dead-letters/5", {"id": 5, "reason": "odd"})
+    ended = ordersctl("dead-letter", "show", "5")
+    assert (ended.code, "--service" in ended.remarks) == (2, True)
+    assert ordersctl("dead-letter", "show", "5", "--service", "refunds").code == 0
+    assert ordersctl("dead-letter", "show", "6").code == 3
+
+
+def test_any_address_can_be_called_and_none_outside_the_service(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/x", lambda call: (200, call.query))
+    services.on("POST /admin/v1/x", lambda call: (200, {"body": call.body, "key": call.key}))
+    shown = ordersctl("api", "GET", "/admin/v1/x?a=1&b=%20", "-s", "tips")
+    assert shown.json == {"a": "1", "b": " "}
+    sent = ordersctl("api", "POST", "/admin/v1/x", "-s", "tips", "-d", '{"a": 1}', "--key", "k")
+    assert sent.json == {"body": {"a": 1}, "key": "k"}
+    for wrong in (["GET", "//evil.example/"], ["GET", "x"], ["TRACE", "/x"], ["GET", "/x", "-d", "{}"]):
+        assert ordersctl("api", *wrong, "-s", "tips").code == 2
+    assert ordersctl("api", "GET", "/x", "-s", "elsewhere").code == 2
