@@ -6,12 +6,14 @@ import base64
 import binascii
 import re
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 from aiohttp import web
 
 from common.http import Request, Route, TokenBook
 from common.http.routes import Handler
+from common.http.runbook_pages import runbook
 from common.postgres import Database, Record
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.kinds import runbook_of
@@ -21,9 +23,9 @@ from notifier.messages.incident_notices import IncidentNow, render_problem, stat
 from notifier.messages.links import Links, Page, links_of
 from notifier.messages.words import Words
 from notifier.pages import layout
-from notifier.pages.runbooks import runbook
 from notifier.pages.store import Known, known_of
 
+_RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
 
 
@@ -54,7 +56,7 @@ class Pages:
     async def runbook(self, request: Request[None, None]) -> web.StreamResponse:
         """Answer a runbook of this release."""
         name = request.path["name"]
-        text = runbook(name, language=self._words.language)
+        text = runbook(_RUNBOOKS, name, language=self._words.language)
         nothing = layout.html([Document(title=(plain(self._words["page.nothing"]),))])
         return self._answer(name, nothing if text is None else text, status=404 if text is None else 200)
 
