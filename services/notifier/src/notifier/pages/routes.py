@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -24,6 +25,7 @@ from notifier.messages.links import Links, Page, links_of
 from notifier.messages.words import Words
 from notifier.pages import layout
 from notifier.pages.store import Known, known_of
+from notifier.people.model import Directory
 
 _RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
@@ -32,9 +34,12 @@ _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
 class Pages:
     """Reads only. An address that nothing is known of answers 404, as a page too."""
 
-    def __init__(self, *, database: Database, tokens: TokenBook, words: Words, sentry: str | None = None) -> None:
+    def __init__(
+        self, *, database: Database, tokens: TokenBook, directory: Directory, words: Words, sentry: str | None = None
+    ) -> None:
         self._database = database
         self._tokens = tokens
+        self._directory = directory
         self._words = words
         self._sentry = sentry
 
@@ -117,7 +122,7 @@ class Pages:
             **{name: row[name] for name in _NOW},
             state=IncidentState(row["state"]),
         )
-        state = status_line(now, self._words)
+        state = status_line(now, self._words, name_of=self._directory.name_of)
         sections = document.sections if state is None else (Section(lines=((plain(state),),)), *document.sections)
         return Document(title=document.title, sections=sections)
 
@@ -127,8 +132,11 @@ class Pages:
             Span(f"{self._words['page.t']} {key}", "bold", f"/t/{row['key'] or row['id']}"),
             plain(f" · {row['queue']} · {row['state']} · {row['summary']}"),
         )
-        lines = [*row["description"].splitlines(), *(f"{each['author']}: {each['text']}" for each in row["comments"])]
+        lines = [*row["description"].splitlines(), *self._said(row["comments"])]
         return Document(title=title, sections=(Section(lines=tuple((plain(line),) for line in lines if whole)),))
+
+    def _said(self, comments: Iterable[Mapping[str, str]]) -> list[str]:
+        return [f"{self._directory.name_of(each['author'])}: {each['text']}" for each in comments]
 
     def _notices(self, known: Known, *, whole: bool) -> list[Document]:
         if not known.notices:
