@@ -12,6 +12,8 @@ import pytest
 from console.client.acts import ACTS, Act
 from console.client.operations import operation, operations
 from console.client.things import EVERYWHERE, THINGS, Thing
+from orchestrator.engine.model import WorkflowState
+from refunds.refunds.states import RefundState
 from tests.contract.surface.observed import stored
 
 NAMES_OF_PLACES = ("{id}", "{number}", "{key}", "{name}")
@@ -46,6 +48,20 @@ def test_every_column_is_a_field_of_the_answer(thing: Thing) -> None:
     item = answer_of(thing.service, thing.list)
     columns = {thing.id, *thing.columns, *thing.wide, *([thing.state] if thing.state else [])}
     assert [column for column in sorted(columns) if not has(item, column.split("."))] == []
+
+
+@pytest.mark.parametrize(
+    ("noun", "states"),
+    [
+        ("refund", {state.name for state in RefundState}),
+        ("workflow", {state.name.lower() for state in WorkflowState}),
+        ("countdown", {"running", "expired", "answered"}),
+    ],
+)
+def test_states_that_are_told_apart_are_states_of_the_service(noun: str, states: set[str]) -> None:
+    told_apart = THINGS[noun].moving | THINGS[noun].bad
+    assert told_apart
+    assert told_apart <= states
 
 
 def test_what_every_service_has_is_there_where_it_is_said_to_be() -> None:

@@ -104,8 +104,8 @@ THINGS = {
             columns=("id", "order_number", "amount", "state_name", "attempt", "error", "state_since"),
             wide=("payment_id", "business_key", "reason", "version", "created_at"),
             address="/r/{id}",
-            moving=frozenset({"RS_CREATE", "RS_SENDING", "RS_PENDING", "RS_UNKNOWN", "RS_DECLINED"}),
-            bad=frozenset({"RS_ERROR"}),
+            moving=frozenset({"CREATE", "SENDING", "PENDING", "UNKNOWN", "DECLINED"}),
+            bad=frozenset({"ERROR"}),
         ),
         Thing(
             noun="difference",
