@@ -62,6 +62,11 @@ class Ports:
                 f"https://{name}.example.com": f"http://{LOOPBACK}:{self.sandbox}"
                 for name in ("trust", "feedback", "watcher", "sentry")
             },
+            "https://slack.com/api/": f"http://{LOOPBACK}:{self.sandbox}/api/",
+            **dict.fromkeys(
+                ("https://api.telegram.org", "https://api.tracker.yandex.net", "https://api.yookassa.ru"),
+                f"http://{LOOPBACK}:{self.sandbox}",
+            ),
             "kube-dns.kube-system.svc.cluster.local": LOOPBACK,
             " resolve": "",  # Debian's nginx knows it not, and these are numbers
             **places,
@@ -173,7 +178,7 @@ class Stand:
             "ts": message["ts"],
             "action_id": button,
             "user": "oleg",
-            "url": f"{self.edge}/slack/interactions",
+            "url": f"{self.edge}/slack/interactions/",
             "signing_secret": self.programs[NOTIFIER.name].environment["NOTIFIER_SLACK_SIGNING_SECRET"],
         }
         for forged, status in ((True, 401), (False, 200)):

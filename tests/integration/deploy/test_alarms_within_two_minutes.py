@@ -1,7 +1,7 @@
 """What breaks at the edge is an incident within two minutes: through nginx, the gateway, RabbitMQ, Prometheus and Alertmanager as shipped.
 
 Refusals come to the notifier as events of the gateway, and what is only counted by the alert rules; a website's order that ended at
-nginx by both.
+nginx by both. The notifier has its example's chats, no people, nobody on duty and no call provider: alerts say so in the chat.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 
 from common.testing import eventually
+from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.ports import LOOPBACK
 from tests.support.monitoring import monitoring
 from tests.support.processes import Program, created, stand
@@ -28,6 +29,8 @@ WITHIN = 120.0
 WEEK = {"SILENCE_SLOT": "5", "SILENCE_PERIOD": "25"}
 """The gateway's own hours and weeks, so short that a source has a past after half a minute. The rule is the shipped one."""
 HOOKS_A_SECOND = 20
+ON_CALL = -1001000000901
+MISSING = ("routes", "people", "roster", "call_provider")
 ORDER = {"Authorization": "Bearer website-token"}
 
 
@@ -39,6 +42,7 @@ class Shop:
     gateway: Program
     notifier: Program
     session: aiohttp.ClientSession
+    outside: RunningSandbox
 
     async def hook(self, source: str, order: str, token: str) -> int:
         """Send an ``order.created`` through nginx."""
@@ -81,6 +85,17 @@ class Shop:
 
         await eventually(all_there, within=WITHIN, every=0.5, what=f"{wanted}")
 
+    async def told(self, *words: str) -> None:
+        """Return when the on-call chat has a message with each."""
+
+        async def all_there() -> bool:
+            page = await self.outside.control("GET", f"/sandbox/telegram/messages?chat_id={ON_CALL}")
+            missing = [each for each in words if not any(each in message["text"] for message in page["items"])]
+            assert missing == []
+            return True
+
+        await eventually(all_there, within=WITHIN, every=0.5, what=f"{words}")
+
 
 @pytest.fixture
 async def shop(
@@ -100,7 +115,9 @@ async def shop(
         settings = {"PORT": str(port), "EDGE_LOG_DIR": str(edge.log_dir), **WEEK}
         gateway = servers.gateway("gw-1", dsn=await database_for("webhook_gateway"), amqp_url=amqp_url, **settings)
         gateway.url = f"http://{LOOPBACK}:{port}"
-        notifier = servers.notifier(dsn=await database_for("notifier"), amqp_url=amqp_url)
+        outside = await stack.enter_async_context(running_sandbox())
+        telegram = {"TELEGRAM_API_URL": outside.telegram_url, "TELEGRAM_TOKEN": "4242:test-token"}
+        notifier = servers.notifier(dsn=await database_for("notifier"), amqp_url=amqp_url, **telegram)
         await asyncio.gather(gateway.start(), notifier.start())
         targets = {"webhook-gateway-1:8081": gateway.url, "notifier:8085": notifier.url}
         directory = tmp_path / "monitoring"
@@ -114,7 +131,7 @@ async def shop(
             )
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Shop(edge.url, gateway, notifier, session)
+        yield Shop(edge.url, gateway, notifier, session, outside)
 
 
 @asynccontextmanager
@@ -167,3 +184,4 @@ async def test_what_breaks_at_the_edge_is_an_incident_within_two_minutes(shop: S
         ("GatewayEdgeFailed", "website", "503"),
         ("GatewaySourceSilent", "sbermarket"),
     )
+    await shop.told(*(f"Критичная проблема не дойдёт до человека: {what}" for what in MISSING))

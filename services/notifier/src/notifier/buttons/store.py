@@ -46,6 +46,9 @@ ON CONFLICT (incident_id, recipe) WHERE state IN ('asked', 'confirmed', 'running
 _OPEN_REQUEST = """
 SELECT * FROM recipe_requests WHERE incident_id = $1 AND recipe = $2 AND state IN ('asked', 'confirmed', 'running')
 """
+_LOCK_INCIDENT = """
+SELECT FROM incidents WHERE id = (SELECT incident_id FROM recipe_requests WHERE id = $1) FOR UPDATE
+"""
 _REQUEST = """
 SELECT *, CASE WHEN state = 'asked' AND expires_at <= clock_timestamp() THEN 'expired' ELSE state END AS state_now
 FROM recipe_requests WHERE id = $1 FOR UPDATE
@@ -167,7 +170,10 @@ class ActionEffects:
         channel: str,
         lasts: timedelta,
     ) -> tuple[RecipeRequest, bool]:
-        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open."""
+        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open.
+
+        To be called under the incident's lock: without it no open request begins or ends.
+        """
         await self.connection.execute(_EXPIRE, incident_id, recipe)
         row = await self.connection.fetchrow(_ASK, incident_id, recipe, target, version, person, channel, lasts)
         if row is not None:
@@ -175,7 +181,8 @@ class ActionEffects:
         return request_of(await self.connection.fetchrow(_OPEN_REQUEST, incident_id, recipe)), False
 
     async def request(self, request_id: int) -> RecipeRequest | None:
-        """Lock and return a request; one whose time is over is ``expired``."""
+        """Lock and return a request, after its incident; one whose time is over is ``expired``."""
+        await self.connection.execute(_LOCK_INCIDENT, request_id)
         row = await self.connection.fetchrow(_REQUEST, request_id)
         return None if row is None else request_of({**dict(row), "state": row["state_now"]})
 

@@ -25,7 +25,8 @@ UPDATE recipe_requests SET state = $2, result = $3, not_before = clock_timestamp
 WHERE id = $1 AND state = 'running' AND attempts = $5
 RETURNING began_at
 """
-_INCIDENT = "SELECT fingerprint, state FROM incidents WHERE id = $1"
+_FINGERPRINT = "SELECT fingerprint FROM incidents WHERE id = $1"
+_INCIDENT = "SELECT state FROM incidents WHERE id = $1 FOR UPDATE"
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 
 
@@ -55,22 +56,25 @@ class RecipeStore:
         else:
             state = "failed"
         async with self._database.transaction() as connection:
-            # Not locked: the lock of an incident comes after that of its fingerprint.
-            incident = await connection.fetchrow(_INCIDENT, request.incident_id)
+            # Locks: problem → incident → request, as for presses and reports.
+            notifications = NotificationStore(connection)
+            fingerprint = await connection.fetchval(_FINGERPRINT, request.incident_id)
+            await notifications.lock([fingerprint] if fingerprint is not None else [])
+            stands_at = await connection.fetchval(_INCIDENT, request.incident_id)
             ours = await connection.fetchrow(_RECORD, request.id, state, text, wait, request.attempts)
             if ours is None:
                 return "superseded"
             if state != "running":
                 await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
-            if state == "done" and incident is not None and incident["state"] != "resolved":
+            if state == "done" and stands_at in {"open", "acknowledged"}:
                 over = Resolution(
-                    fingerprint=incident["fingerprint"],
+                    fingerprint=fingerprint,
                     actor=request.person,
                     summary=text,
                     at=ours["began_at"],
                     event_id=derived_id("notifier.recipe-done", str(request.id)),
                 )
-                await self._problems.ingest(NotificationStore(connection), [over])
+                await self._problems.ingest(notifications, [over])
         return state
 
 
