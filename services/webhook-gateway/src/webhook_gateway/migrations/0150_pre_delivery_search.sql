@@ -2,6 +2,8 @@
 -- How a delivery is found by its customer: 64-bit keyed digests of phone, mail and the words of the name, no text. Null: not looked at yet
 -- (recorded by the release before); a job fills it in. `erased_at`: a customer's data in it were blanked.
 ALTER TABLE deliveries ADD COLUMN people bigint[], ADD COLUMN erased_at timestamptz;
+CREATE INDEX deliveries_people ON deliveries USING gin (people);
+CREATE INDEX deliveries_people_missing ON deliveries (received_at) WHERE people IS NULL;
 
 -- Every replay that a person asked for, written when it is asked for: the delivery that it becomes is recorded later.
 CREATE TABLE delivery_replays (
@@ -26,4 +28,5 @@ CREATE TABLE table_size (
 
 -- migrate:down
 DROP TABLE table_size, delivery_replays;
+DROP INDEX deliveries_people_missing, deliveries_people;
 ALTER TABLE deliveries DROP COLUMN erased_at, DROP COLUMN people;
