@@ -107,7 +107,9 @@ async def test_an_event_that_does_not_fit_is_refused_with_its_fields_and_leaves_
             status, problem = await gateway.change(EVENTS, body)
             assert (status, [(each["field"], each["code"]) for each in problem["fields"]]) == (422, [(field, code)])
             if field == "source":
-                assert problem["fields"][0]["message"].endswith("known: kuper, sbermarket, shop, strict, website, website:kz")
+                assert problem["fields"][0]["message"].endswith(
+                    "known: kuper, sbermarket, shop, strict, website, website:kz"
+                )
         assert (await gateway.change(EVENTS, asked(), role="viewer"))[0] == 403
         assert (await gateway.get("/admin/v1/audit"))["items"] == []
         assert (await gateway.get("/admin/v1/deliveries"))["items"] == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1, Severity
+from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1, Severity, unreachable_fingerprint
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.ids import derived_id
@@ -89,7 +89,7 @@ def unreachable_alert(hook: IntakeMessage) -> Envelope:
     problem = ProblemRaisedV1(
         kind="website_order.unreachable",
         severity="warning",
-        fingerprint=derived_id("unreachable", hook.number or hook.delivery_id),
+        fingerprint=unreachable_fingerprint(hook.number or hook.delivery_id),
         summary=f"Заказ с сайта {hook.number} принят, но покупателю нельзя ни позвонить, ни написать",
         details={"delivery_id": hook.delivery_id, "external_id": hook.external_id or "-", "instruction": _CALL_BACK},
         service=SERVICE,
