@@ -124,7 +124,10 @@ async def test_a_contact_that_an_operator_adds_ends_the_problem_that_nobody_coul
     gateway.source = "website:kz"
     api = await start()
     number = await placed(api, gateway, "op-9")
-    changes = ({"customer": {"name": "Анна"}}, {"customer": {"name": "Анна", "phone": "+7 912 345-67-89"}})
+    changes: tuple[dict[str, Any], ...] = (
+        {"customer": {"name": "Анна"}},
+        {"customer": {"name": "Анна", "phone": "+7 912 345-67-89"}},
+    )
     for version, change in enumerate(changes, 1):
         status, answer = await act(api, number, "correct", expected_version=version, **change)
         assert status == 200, answer
