@@ -107,7 +107,10 @@ class InputRoutes:
         _, content, cut_off = await read_body(request)
         notification = read_notification(content, now=self._clock.now(), cut_off=cut_off)
         incidents, not_taken = await self._ingest_alerts(
-            notification, content=content, traceparent=request.headers.get("traceparent")
+            notification,
+            content=content,
+            traceparent=request.headers.get("traceparent"),
+            sender=f"{request.remote} {notification.sender}",
         )
         if not (notification.readable or notification.alerts):
             raise Unreadable("the body is no notification of Alertmanager; it is kept, and a person is told")
