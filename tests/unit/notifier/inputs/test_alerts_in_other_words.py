@@ -174,6 +174,11 @@ def test_what_its_sender_left_out_is_counted_in_whatever_it_is_written() -> None
     assert [read(notification(truncatedAlerts=each)).lost for each in said] == [7, 7, 7, 7, 0, 0, 0, 0, 0, 10**9]
 
 
+def test_of_endless_parts_the_first_are_read_and_the_rest_is_counted() -> None:
+    read_of = read_notification(b'{"alerts": [' + b"{}," * 200_000 + b"{}]}", now=NOW)
+    assert (len(read_of.alerts), read_of.lost) == (20_000, 180_001)
+
+
 def test_alerts_of_different_labels_under_one_fingerprint_are_told_apart() -> None:
     first, second = one_alert("One", fingerprint="x"), one_alert("Two", fingerprint="x")
     found = [alert.fingerprint for alert in read(notification(first, second, first)).alerts]
@@ -203,8 +208,9 @@ def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> Non
     zero, far = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"
     assert [moment_of(each, now=NOW) for each in (zero, far, "soon", None, True, float("nan"), 10**400)] == [None] * 7
     assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
-    for milliseconds in (int(NOW.timestamp() * 1000) - 1000, str(int(NOW.timestamp() * 1000) - 1000)):
-        assert moment_of(milliseconds, now=NOW) == NOW - timedelta(seconds=1)
+    for scale in (1, 10**3, 10**6, 10**9):
+        second = int(NOW.timestamp() - 1) * scale
+        assert moment_of(second, now=NOW) == moment_of(str(second), now=NOW) == NOW - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ _LONGEST_FINGERPRINT = 200
 # Which some senders write beside the labels instead of among them.
 _BESIDE = ("alertname", "severity", "priority", "level", "environment", "env", "service")
 _MOST_LEFT_OUT = 10**9
+_MOST = 20_000  # parts of a notification that are read; more are only counted
 _LIST = re.compile(rb'"alerts"\s*:\s*\[')
 _NEXT = re.compile(r"\s*([,\]])")
 
@@ -67,7 +68,7 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     items, common, truncated, readable = _items(document)
     alerts: list[Alert] = []
     unread: list[str] = []
-    for item in items:
+    for item in map(_opened, items[:_MOST]):
         if isinstance(item, Mapping):
             alerts.append(_alert(item, common, now=now))
         else:
@@ -77,6 +78,7 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     lost = truncated + cut_off
     if readable and not whole:
         lost = max(count_beginnings(content) - len(items) + cut_off, 1)
+    lost += max(len(items) - _MOST, 0)
     sender = text_of(document.get("externalURL"))[:_LONGEST_FINGERPRINT] if isinstance(document, Mapping) else ""
     return Notification(
         alerts=tuple(alerts), unread=tuple(unread), lost=lost, readable=readable and whole, sender=sender
@@ -143,6 +145,16 @@ def _has_ended(item: Mapping[str, Any], begins: datetime | None, *, now: datetim
     """Whether an alert without a status is over: Prometheus writes none, and an end in the future while it fires."""
     ends = moment_of(item.get("endsAt"), now=datetime.max.replace(tzinfo=UTC))
     return ends is not None and (begins or ends) <= ends <= now
+
+
+def _opened(item: Any) -> Any:
+    """Return an alert that came as text as what it says."""
+    if not isinstance(item, str) or not item.lstrip().startswith("{"):
+        return item
+    try:
+        return json.loads(item)
+    except (ValueError, RecursionError):
+        return item
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
-from notifier.incidents.store import IncidentStore
+from notifier.incidents.store import IncidentStore, lock_incidents
 from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToMove, TicketToRead
 
 _TICKET = """
@@ -149,8 +149,10 @@ class TrackerStore:
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
-        """Open the transaction in which a comment of somebody is kept."""
+        """Open the transaction in which a comment of somebody is kept. What it may take is locked before the ticket."""
         async with self._database.transaction() as connection:
+            about = (ticket.incident_id, ticket.summons_id)
+            await lock_incidents(connection, [each for each in about if each is not None])
             yield TicketReading(connection, principal=Principal(name=author, role=role))
 
 
