@@ -288,6 +288,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             ("NOTIFIER_CALL_URL", {"call_provider"}),
         ):
             await coverage_says(at, what, monkeypatch, **{**own, taken_away: ""})
+        await coverage_says(at, {"escalation"}, monkeypatch, **own, NOTIFIER_ESCALATION="[]")
 
 
 def files_of_ones_own(at: Stand, folder: Path) -> dict[str, str]:

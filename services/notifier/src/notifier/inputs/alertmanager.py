@@ -17,6 +17,7 @@ from notifier.incidents.problems import Problems, Report, Resolution, fingerprin
 from notifier.inputs.alert import Alert, Notification
 from notifier.inputs.lenient import Vocabulary, first, text_of
 from notifier.inputs.unread import UNFIT, keep_unread
+from notifier.inputs.watchdog import WATCHDOG, watchdog_came
 from notifier.messages.words import Words
 
 SENDER = "alertmanager"
@@ -66,13 +67,16 @@ class IngestAlerts:
         vocabulary: Vocabulary,
         words: Words,
         wake: Callable[[], None],
+        watched: bool = False,
     ) -> None:
+        """``watched``: the alert that always fires is no problem, but a sign of life."""
         self._problems = problems
         self._database = database
         self._clock = clock
         self._vocabulary = vocabulary
         self._words = words
         self._wake = wake
+        self._watched = watched
 
     async def __call__(
         self, notification: Notification, *, content: bytes, traceparent: str | None, sender: str | None = None
@@ -89,9 +93,14 @@ class IngestAlerts:
         not_taken = len(notification.unread) + notification.lost
         if not_taken:
             incidents += await self._keep(notification, not_taken, content, now=now)
-        urgent = {alert.fingerprint for alert in notification.alerts if not alert.over and self._is_critical(alert)}
+        signs = [alert for alert in notification.alerts if self._watched and name_of(alert) == WATCHDOG]
+        if any(not alert.over for alert in signs):
+            async with self._database.transaction() as connection:
+                await watchdog_came(connection, now)
+        alerts = [alert for alert in notification.alerts if alert not in signs] if signs else notification.alerts
+        urgent = {alert.fingerprint for alert in alerts if not alert.over and self._is_critical(alert)}
         ordered = sorted(
-            notification.alerts,
+            alerts,
             key=lambda each: (each.fingerprint not in urgent, each.fingerprint, _moment(each, now), each.over),
         )
         ended = frozenset(alert.fingerprint for alert in notification.alerts if alert.over)
