@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency
 
 from common.currencies import DECIMAL_DIGITS
@@ -145,6 +145,7 @@ def writers(
         "as_time": as_time,
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
+        "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
         "label_plural": lambda noun: translate(TITLES[noun]),
