@@ -12,6 +12,7 @@ import pytest
 from console.client.acts import ACTS, Act
 from console.client.operations import operation, operations
 from console.client.things import EVERYWHERE, THINGS, Thing
+from console.web.filters import STATES
 from orchestrator.engine.model import WorkflowState
 from refunds.refunds.states import RefundState
 from tests.contract.surface.observed import stored
@@ -62,6 +63,12 @@ def test_states_that_are_told_apart_are_states_of_the_service(noun: str, states:
     told_apart = THINGS[noun].moving | THINGS[noun].bad
     assert told_apart
     assert told_apart <= states
+
+
+def test_states_of_refunds_that_the_console_marks_are_states_of_refunds() -> None:
+    marked = {state for state in STATES if state.isupper()}
+    assert marked
+    assert marked <= {state.name for state in RefundState}
 
 
 def test_what_every_service_has_is_there_where_it_is_said_to_be() -> None:

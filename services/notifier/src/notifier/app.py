@@ -297,6 +297,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         workers.start("tracker-comments", sync.send, wakes=False)
         workers.start("tracker-reading", sync.read)
         workers.start("tracker-states", sync.move)
+        workers.start("tracker-defects", sync.look_at_defect, idle=5.0, wakes=False)
 
     # What runs by the clock
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())

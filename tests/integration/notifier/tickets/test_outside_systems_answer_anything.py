@@ -103,8 +103,10 @@ async def test_trackers_and_providers_may_answer_anything(server: tuple[AnyAnswe
             await ask(tracker.comment("Q-1", "text", summon=()))
             await ask(tracker.comments("Q-1", after=0))
             await ask(tracker.move("Q-1", opened=False))
+            await ask(tracker.is_closed("Q-1"))
             scripted.answers = [(200, b'{"status": {"key": "open"}}'), (status, body)]
             await ask(tracker.move("Q-1", opened=False))
+            await ask(tracker.is_closed("Q-1"))
             scripted.answers = [(status, body)]
             for outcome in (
                 await webhook.call(fresh, deadline=5.0),

@@ -36,7 +36,7 @@ MONEY = frozenset(
 """Names under which the services write sums in minor units."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _BAD = frozenset(
-    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "RS_ERROR"}
+    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "ERROR"}
 )
 _WARN = frozenset(
     {
@@ -47,8 +47,8 @@ _WARN = frozenset(
             "stopped",
             "unknown",
             "waiting",
-            "RS_UNKNOWN",
-            "RS_DECLINED",
+            "UNKNOWN",
+            "DECLINED",
             "spooled",
             "dead",
             "not_told",
@@ -68,13 +68,13 @@ _GOOD = frozenset(
             "finished",
             "resubmitted",
             "saved",
-            "RS_SUCCESS",
+            "SUCCESS",
             "ok",
         ),
         *("acknowledged", "released", "replayed"),
     }
 )
-_MOVES = frozenset({"running", "RS_CREATE", "RS_SENDING", "RS_PENDING", "pending", "sending", "in_progress", "queued"})
+_MOVES = frozenset({"running", "CREATE", "SENDING", "PENDING", "pending", "sending", "in_progress", "queued"})
 _SHAPES = ((_BAD, "bad", "✕"), (_WARN, "warn", "▲"), (_GOOD, "good", "✓"), (_MOVES, "moves", "◔"))
 STATES = _BAD | _WARN | _GOOD | _MOVES
 """States that are more than a word."""

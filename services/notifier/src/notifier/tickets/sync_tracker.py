@@ -25,6 +25,8 @@ _log = get_logger()
 _LEASE = timedelta(seconds=30)
 _CALL_SECONDS = 15.0
 _STRANGER = "tracker"
+_DEFECTS_EVERY = 10
+"""How many times as rarely as comments; a defect is mended in days."""
 
 
 class SyncTracker:
@@ -96,6 +98,21 @@ class SyncTracker:
         for comment in comments:
             await patiently(partial(self._take, ticket, comment), seconds=_CALL_SECONDS)
         self._metrics.tracker.labels("read", "done").inc()
+        return True
+
+    async def look_at_defect(self) -> bool:
+        """End one known defect whose development ticket the developers have closed there; returns whether there was one to look at."""
+        key = await self._store.defect(every=self._every * _DEFECTS_EVERY)
+        if key is None:
+            return False
+        try:
+            mended = await self._tracker.is_closed(key)
+        except (Unavailable, TrackerRefused) as error:
+            self._metrics.tracker.labels("read", "later").inc()
+            _log.warning("tracker_defect_not_read", ticket=key, reason=error.detail)
+            return True
+        if mended:
+            await self._store.mended(key, by=_STRANGER)
         return True
 
     async def move(self) -> bool:

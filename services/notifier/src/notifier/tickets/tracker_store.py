@@ -11,6 +11,7 @@ from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore, lock_incidents
+from notifier.tickets.known_defects import DefectStore
 from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToMove, TicketToRead
 
 _TICKET = """
@@ -64,6 +65,13 @@ RETURNING id, key, state
 """
 _MOVED = "UPDATE tickets SET outside_state = $2, outside_due = clock_timestamp() WHERE id = $1"
 _MOVE_LATER = "UPDATE tickets SET outside_due = clock_timestamp() + $2::interval, reason = $3 WHERE id = $1"
+_DEFECT = """
+UPDATE known_defects SET looked_at = clock_timestamp()
+WHERE id = (SELECT id FROM known_defects
+            WHERE ended_at IS NULL AND development_ticket IS NOT NULL AND looked_at < clock_timestamp() - $1::interval
+            ORDER BY looked_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING development_ticket
+"""
 _SEEN = "UPDATE tickets SET seen_comment = greatest(seen_comment, $2) WHERE id = $1"
 _KNOWN = "SELECT EXISTS (SELECT FROM ticket_comments WHERE ticket_id = $1 AND outside_id = $2)"
 # One of ours whose answer was lost: it did arrive.
@@ -146,6 +154,17 @@ class TrackerStore:
         """Try again in five minutes: a workflow may be changed, rights may be given."""
         async with self._database.acquire() as connection:
             await connection.execute(_MOVE_LATER, ticket.id, _LONGEST_WAIT, reason)
+
+    async def defect(self, *, every: timedelta) -> str | None:
+        """Claim a known defect that was not looked at for that long; return its development ticket."""
+        async with self._database.transaction() as connection:
+            key: str | None = await connection.fetchval(_DEFECT, every)
+        return key
+
+    async def mended(self, development_ticket: str, *, by: str) -> None:
+        """End what is known as a defect of this development ticket."""
+        async with self._database.transaction() as connection:
+            await DefectStore(connection).end_of(development_ticket, by=by)
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:

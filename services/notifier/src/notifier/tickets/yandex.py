@@ -26,7 +26,8 @@ class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
     Raises ``Unavailable`` for a time-out, 429, 5xx and what cannot be read, ``TrackerRefused`` for another 4xx.
-    Another tracker has the same public methods: ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``move`` and ``close``.
+    Another tracker has the same public methods: ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``is_closed``, ``move`` and
+    ``close``.
     """
 
     def __init__(
@@ -74,9 +75,7 @@ class YandexTracker:
         """Open an issue again, or close it, by whatever step its queue has for that; one that stands there already is left alone."""
         wanted = _OPEN if opened else _CLOSED
         path = f"/{quote(key, safe='')}"
-        _, issue = await self._call("GET", path)
-        with _reading():
-            status = str(issue["status"]["key"])
+        status = await self._status(key)
         if status in wanted or (opened and status not in _CLOSED):
             return
         _, steps = await self._call("GET", f"{path}/transitions")
@@ -87,6 +86,15 @@ class YandexTracker:
             raise TrackerRefused(f"{key} has no step from {status} to any of {', '.join(wanted)}")
         body = {} if opened else {"resolution": "fixed"}
         await self._call("POST", f"{path}/transitions/{quote(step, safe='')}/_execute", json=body)
+
+    async def is_closed(self, key: str) -> bool:
+        """Return whether nobody works on an issue any more."""
+        return await self._status(key) in _CLOSED
+
+    async def _status(self, key: str) -> str:
+        _, issue = await self._call("GET", f"/{quote(key, safe='')}")
+        with _reading():
+            return str(issue["status"]["key"])
 
     async def assign(self, key: str, login: str | None) -> None:
         """Assign an issue to somebody, or to nobody."""

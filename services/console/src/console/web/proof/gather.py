@@ -28,8 +28,8 @@ QUESTIONS = (
     Question("Acknowledged orders that did not arrive", "unarrived", {}),
     Question("Quarantined hooks that nobody decided about", "intake", {"outcome": "quarantined", "undecided": "true"}),
     Question("Differences with payment systems that are open", "difference", {"open": "true"}),
-    Question("Refunds of which nobody knows", "refund", {"state": "RS_UNKNOWN"}),
-    Question("Refunds that failed", "refund", {"state": "RS_ERROR"}),
+    Question("Refunds of which nobody knows", "refund", {"state": "UNKNOWN"}),
+    Question("Refunds that failed", "refund", {"state": "ERROR"}),
     Question("Crashed workflows", "workflow", {"state": "crashed"}),
 )
 
