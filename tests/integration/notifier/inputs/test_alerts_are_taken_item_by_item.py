@@ -219,7 +219,11 @@ async def test_sentrys_own_hooks_are_taken_when_they_are_signed(make_kit: MakeKi
     assert (await signed("legacy"))[1]["incidents"] == [5]
     assert (await signed("event_alert", key=b"another"))[0] == 401
     assert (await post_bytes(kit, b"{}", SENTRYS, Authorization=""))[0] == 401
-    rows = await kit.fetch("SELECT severity, state, service, environment, details FROM incidents ORDER BY id")
+    [refused] = await kit.fetch("SELECT occurrences FROM incidents WHERE kind = 'problem.alerts_refused'")
+    assert refused["occurrences"] == 1
+    rows = await kit.fetch(
+        "SELECT severity, state, service, environment, details FROM incidents WHERE kind = 'problem.sentry' ORDER BY id"
+    )
     assert [(row["severity"], row["state"], row["service"]) for row in rows] == [
         ("critical", "resolved", "front-end"),
         ("critical", "open", "front-end"),
