@@ -204,15 +204,24 @@ def ticket_for(
     queues: Queues,
     links: Links | None = None,
 ) -> NewTicket:
-    """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data."""
+    """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data.
+
+    What the problem itself says that is to be done stands with the instruction; where people wrote one for its kind, after the summary.
+    """
     links = links or Links()
-    instruction = instruction_for(fact.kind, instructions) or built_in(fact.kind, words.language)
+    written = instruction_for(fact.kind, instructions)
+    instruction = written or built_in(fact.kind, words.language)
+    own = [one_line(line) for line in (fact.what_to_do or "").splitlines()]
     lines = [f"{words['what_to_do']}:"]
     if instruction is not None:
         lines.append(instruction.text)
+    if written is None:
+        lines += own
     if instruction is None or instruction.call:
         lines += whom_to_phone(fact, duty=duty, directory=directory, words=words)
     lines += ["", one_line(fact.summary)]
+    if written is not None:
+        lines += own
     linked = links_of(fact, incident_id, links=links, words=words, runbook=runbook_of(fact))
     for label, value in (
         (words["order"], fact.order_number),
