@@ -106,7 +106,9 @@ def call_every_operation(url: str, headers_for: Callable[[str], Mapping[str, str
         assert isinstance(found, Ok)
         operation = found.ok()
         _call(operation, headers_for(operation.path), checks, examples)
-        _call_with_forged_cursors(operation, headers_for(operation.path), checks)
+        _call_with_forged_cursors(
+            operation, headers_for(operation.path), checks, service=document.raw_schema["info"]["title"]
+        )
         called.add(operation.label)
     return called
 
@@ -126,13 +128,13 @@ def _call(operation: Any, headers: Mapping[str, str], checks: list[Any], example
     call()
 
 
-def _call_with_forged_cursors(operation: Any, headers: Mapping[str, str], checks: list[Any]) -> None:
+def _call_with_forged_cursors(operation: Any, headers: Mapping[str, str], checks: list[Any], *, service: str) -> None:
     names = {parameter.name for parameter in operation.query}
     if "cursor" not in names:
         return
     path = {parameter.name: "x" for parameter in operation.path_parameters}
-    place = operation.path.format(**path)
-    for cursor in (stamped_cursor(forged, place) for forged in _FORGED):
+    called = operation.path.format(**path)
+    for cursor in (stamped_cursor(forged, service, called) for forged in _FORGED):
         case = operation.Case(query={"cursor": cursor}, path_parameters=path)
         case.call_and_validate(headers=dict(headers), checks=checks)
 

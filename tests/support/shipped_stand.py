@@ -178,7 +178,7 @@ class Stand:
             "ts": message["ts"],
             "action_id": button,
             "user": "oleg",
-            "url": f"{self.edge}/slack/interactions",
+            "url": f"{self.edge}/slack/interactions/",
             "signing_secret": self.programs[NOTIFIER.name].environment["NOTIFIER_SLACK_SIGNING_SECRET"],
         }
         for forged, status in ((True, 401), (False, 200)):

@@ -130,7 +130,7 @@ async def send_an_alert(at: Stand) -> Raised:
         "fingerprint": "as-shipped",
     }
     notification = {"version": "4", "status": "firing", "alerts": [alert]}
-    await at.call("POST", f"{at.edge}/alerts/v1/alertmanager", role="internal", body=notification)
+    await at.call("POST", f"{at.edge}/alerts/v1/alertmanager/", role="internal", body=notification)
     return Raised("problem.alert", "Tips does not answer")
 
 
@@ -275,7 +275,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
         await every_link_opens(at)
         async with at.sandbox.session.get(f"{at.edge}/on-call.ics") as feed:
             assert (feed.status, feed.content_type) == (200, "text/calendar")
-        async with at.sandbox.session.post(f"{at.edge}/notifications/v1/yookassa", json={}) as answer:
+        async with at.sandbox.session.post(f"{at.edge}/notifications/v1/yookassa/", json={}) as answer:
             assert answer.status in {200, 400, 422}  # the refunds service, not the edge
         for closed in ("/admin/v1/incidents", "/metrics", "/readyz", "/i/1", "/alerts/v1/other"):
             async with at.sandbox.session.get(at.edge + closed) as answer:

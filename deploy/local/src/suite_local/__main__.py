@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -156,6 +157,8 @@ def main() -> None:
     """Run the command line; what went wrong is one clear message and exit code 1."""
     # TERM as Ctrl-C: what was started for this command is stopped on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Else each of the many processes that are started would compile all that it imports: as long again as everything else in its start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         app()
     except SuiteLocalError as error:

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from common.clock import SystemClock
-from common.health import Health
-from common.http import Changes, Route, TokenBook, audit_routes, build_app, other_spellings
-from common.http.app import DOCUMENT
+from common.http import Changes, Route, TokenBook, audit_routes, describe, other_spellings
 from common.postgres import Database
 from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
-from common.telemetry.metrics import new_registry
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
@@ -178,12 +175,4 @@ def openapi() -> dict[str, Any]:
         database=database,
         wake=lambda: None,
     )
-    app = build_app(
-        service=NAME,
-        description=DESCRIPTION,
-        routes=routes,
-        health=Health(),
-        registry=new_registry(),
-        tokens=TokenBook(()),
-    )
-    return app[DOCUMENT]
+    return describe(service=NAME, description=DESCRIPTION, routes=routes)

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from common.clock import Clock, SystemClock
-from common.health import Health
-from common.http import Changes, Route, TokenBook, audit_routes, build_app
-from common.http.app import DOCUMENT
+from common.http import Changes, Route, audit_routes, describe
 from common.postgres import Database
 from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
-from common.telemetry.metrics import new_registry
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.model import ORDER_LIFE
@@ -55,12 +52,5 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document without opening anything."""
-    app = build_app(
-        service=NAME,
-        description=DESCRIPTION,
-        routes=routes(Database("", application_name=NAME), clock=SystemClock(), notify=lambda: None),
-        health=Health(),
-        registry=new_registry(),
-        tokens=TokenBook([]),
-    )
-    return app[DOCUMENT]
+    described = routes(Database("", application_name=NAME), clock=SystemClock(), notify=lambda: None)
+    return describe(service=NAME, description=DESCRIPTION, routes=described)

@@ -59,7 +59,7 @@ async def test_a_handler_that_returns_nothing_answers_without_a_body(demo: Demo)
 
 
 async def test_a_list_pages_by_cursor(demo: Demo) -> None:
-    cursor = stamped_cursor("abc", "/orders")
+    cursor = stamped_cursor("abc", "demo", "/orders")
     answer = await demo.call("GET", f"/orders?state=x&state=y&limit=3&cursor={cursor}", token="t-viewer")
     assert answer.json() == {"items": [{"sku": "x", "quantity": 3}, {"sku": "y", "quantity": 3}], "next_cursor": cursor}
     assert (await demo.call("GET", "/orders", token="t-viewer")).json() == {"items": [], "next_cursor": None}

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from common.http import OPERATOR, VIEWER, AdminChange, Page, PageQuery, Request, Route, decode_cursor, listed, page_of
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    decode_cursor,
+    listed,
+    page_of,
+    stamped_cursor,
+)
 from common.postgres import Database
 
 from .conftest import Demo, Item, Serve
@@ -138,18 +150,21 @@ async def test_a_cursor_is_taken_by_the_list_that_made_it_alone(serve: Serve) ->
     assert (await demo.call("GET", f"/shelves/a/things?cursor={of_a}", token="t-viewer")).status == 200
     first.asked.clear()
     second.asked.clear()
+    bare = cursor.partition(".")[2]
+    assert stamped_cursor(bare, "demo", "/things") == cursor
     for path, given in (
+        ("/things", stamped_cursor(bare, "another-service", "/things")),
         ("/shelves/a/things", cursor),
         ("/things", of_a),
         ("/shelves/b/things", of_a),
-        ("/things", cursor.partition(".")[2]),
+        ("/things", bare),
         ("/things", ""),
         ("/things", "."),
         ("/things", cursor + "."),
     ):
         answer = await demo.call("GET", f"{path}?count=true&cursor={given}", token="t-viewer")
         assert (answer.status, answer.json()["code"]) == (400, "invalid_cursor"), (path, given)
-    assert (first.asked, second.asked) == ([(50, cursor.partition(".")[2] + ".")], [])
+    assert (first.asked, second.asked) == ([(50, bare + ".")], [])
 
 
 async def test_an_unknown_parameter_is_refused_by_name(serve: Serve) -> None:

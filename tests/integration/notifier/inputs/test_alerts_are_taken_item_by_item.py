@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import SecretStr
@@ -121,6 +122,22 @@ async def test_what_fits_of_a_broken_or_too_large_notification_is_taken(make_kit
     assert (told["occurrences"], told["severity"]) == (8, "critical")
     status, answer = await kit.call("POST", ALERTS, role="operator", body=left_out)
     assert status == 403
+
+
+async def test_an_error_that_comes_clearly_after_its_end_opens_again_whatever_its_clock(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    seconds = int(datetime.now(UTC).timestamp())
+
+    async def hook(name: str, *, ago: int) -> list[int]:
+        """Post one of Sentry's notifications as of so many seconds ago; its events are months older."""
+        body = json.dumps(sentry(name)).encode()
+        _, answer = await post_bytes(kit, body, SENTRYS, **{"Sentry-Hook-Timestamp": str(seconds - ago)})
+        return list(answer["incidents"])
+
+    assert await hook("event_alert", ago=120) == [1]
+    assert await hook("issue", ago=100) == [1]
+    assert await hook("event_alert", ago=90) == []  # on its way while the issue was resolved
+    assert await hook("event_alert", ago=30) == [2]
 
 
 async def test_sentrys_own_hooks_are_taken_when_they_are_signed(make_kit: MakeKit) -> None:

@@ -192,6 +192,7 @@ WRAPPED: dict[str, Callable[[bytes], bytes | tuple[bytes, dict[str, str]]]] = {
     "another that is cut off": lambda body: body[: body.rindex(b"]")] + b', {"status": "firing", "labels": {"sev',
     "a list alone": lambda body: json.dumps(json.loads(body)["alerts"]).encode(),
     "an alert alone": lambda body: json.dumps(json.loads(body)["alerts"][0]).encode(),
+    "an alert as text": lambda body: json.dumps([json.dumps(json.loads(body)["alerts"][0])]).encode(),
     "an alert that is no list": lambda body: json.dumps({"alerts": json.loads(body)["alerts"][0]}).encode(),
     "its end before it": lambda body: json.dumps(
         {

@@ -46,7 +46,7 @@ async def test_no_position_in_a_list_is_beyond_what_can_be_asked(start: Any, gat
     }.items():
         for edge in (2**63 - 1, 2**31, -1, -(2**63)):
             position = (at, "N") if kinds == (str, 1) else [at if kind is str else edge for kind in kinds]
-            cursor = stamped_cursor(encode_cursor(*position), path)
+            cursor = stamped_cursor(encode_cursor(*position), "orchestrator", path)
             page = await api.get(f"{path}?count=true&cursor={cursor}")
             assert page["count"] == len((await api.get(path))["items"]), (path, position)
 

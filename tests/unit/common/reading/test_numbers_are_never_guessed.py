@@ -16,7 +16,7 @@ NO_NUMBERS: list[object] = [
     "dear", "NaN", "Infinity", "12 34", "1,,2", "1,299,00", "12,99,9", "٣", "85 ₽", "0x10", "1_000", "9" * 65, "", " ",
     True, None, [], {}, float("nan"), float("inf"),
 ]  # fmt: skip
-CODES = {"not_a_number", "ambiguous_number", "negative", "too_large"}
+CODES = {"not_a_number", "ambiguous_number", "negative", "too_large", "too_precise"}
 
 
 def outcome_of(read: Callable[[], bool]) -> bool | str:
@@ -47,7 +47,15 @@ def outcome_of(read: Callable[[], bool]) -> bool | str:
         ("+5", 500),
         (".5", 50),
         ("5.", 500),
-        ("0.005", 1),
+        ("0.050", 5),
+        ("85.0000", 8500),
+        ("1234.500", 123_450),
+        ("1 299.000", 129_900),
+        ("1,299.000", 129_900),
+        (1.5, 150),
+        (85.1 * 3, 25_530),
+        ("255.29999999999998", 25_530),
+        (0.1 + 0.2, 30),
         ("-0", 0),
         ("0085", 8500),
     ],
@@ -61,6 +69,16 @@ def test_a_sum_is_read_in_any_spelling_with_one_meaning(written: object, minor: 
     [
         ("1,299", "ambiguous_number"),
         ("1 299,000", "ambiguous_number"),
+        ("1.299", "ambiguous_number"),
+        ("85.000", "ambiguous_number"),
+        ("-1.299", "ambiguous_number"),
+        (1.299, "too_precise"),
+        ("0.005", "too_precise"),
+        ("0.299", "too_precise"),
+        ("1299.999", "too_precise"),
+        ("1,299.005", "too_precise"),
+        ("33.3333", "too_precise"),
+        ("1e-3", "too_precise"),
         ("-1", "negative"),
         (-1, "negative"),
         ("−83.00", "negative"),
@@ -77,10 +95,34 @@ def test_a_sum_that_is_none_or_two_is_refused(written: object, code: str) -> Non
     assert refused.value.code == code
 
 
-def test_digits_behind_a_comma_are_those_of_the_currency() -> None:
-    assert read_sum("1,299", "KWD") == 1299
+def test_digits_behind_a_comma_or_point_are_those_of_the_currency() -> None:
+    assert (read_sum("1,299", "KWD"), read_sum("1.299", "KWD"), read_sum(1.299, "KWD")) == (1299, 1299, 1299)
+    assert (read_sum("1.00", "JPY"), read_sum(1.0, "JPY")) == (1, 1)
     with pytest.raises(Unfit, match="comma"):
         read_sum("1,29", "JPY")
+    with pytest.raises(Unfit, match="point may stand"):
+        read_sum("1.299", "JPY")
+    with pytest.raises(Unfit, match="more digits"):
+        read_sum("1.29", "JPY")
+
+
+@given(st.decimals(0, 10**9, places=5), st.sampled_from(sorted(DECIMAL_DIGITS)), st.sampled_from([str, float]))
+def test_no_sum_is_rounded(sum_: Decimal, currency: str, kind: Callable[[Decimal], object]) -> None:
+    digits = DECIMAL_DIGITS[currency]
+    exact = sum_ == round(sum_, digits)
+    outcome = outcome_of(lambda: read_sum(kind(sum_), currency) == sum_.scaleb(digits))
+    assert outcome is True if exact else outcome == "too_precise"
+
+
+@given(st.integers(1, 999), st.integers(0, 999), st.sampled_from(",."), st.sampled_from(sorted(DECIMAL_DIGITS)))
+def test_what_may_be_thousands_is_no_sum_where_the_currency_has_fewer_digits(
+    whole: int, group: int, mark: str, currency: str
+) -> None:
+    digits = DECIMAL_DIGITS[currency]
+    read = outcome_of(
+        lambda: read_sum(f"{whole}{mark}{group:03d}", currency) == Decimal(whole * 1000 + group).scaleb(digits - 3)
+    )
+    assert read == (True if digits >= 3 else "ambiguous_number")
 
 
 @given(

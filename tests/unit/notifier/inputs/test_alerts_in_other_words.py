@@ -185,8 +185,9 @@ def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> Non
     zero, far = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"
     assert [moment_of(each, now=NOW) for each in (zero, far, "soon", None, True, float("nan"), 10**400)] == [None] * 7
     assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
-    for milliseconds in (int(NOW.timestamp() * 1000) - 1000, str(int(NOW.timestamp() * 1000) - 1000)):
-        assert moment_of(milliseconds, now=NOW) == NOW - timedelta(seconds=1)
+    for scale in (1, 10**3, 10**6, 10**9):
+        second = int(NOW.timestamp() - 1) * scale
+        assert moment_of(second, now=NOW) == moment_of(str(second), now=NOW) == NOW - timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(

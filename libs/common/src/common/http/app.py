@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -23,7 +24,6 @@ from common.postgres import Database
 from common.version import VERSION
 
 HEALTH = web.AppKey("health", Health)
-DOCUMENT: web.AppKey[dict[str, Any]] = web.AppKey("openapi_document", dict)
 
 
 class Live(BaseModel):
@@ -70,7 +70,9 @@ def build_app(
     ``ValueError``, and so are two raw routes with one handler: a raw handler is called as it is, and tells its route.
     """
     public = [*_platform_routes(health, registry), _whoami(routes), *routes]
-    document = openapi_document(service=service, version=version, description=description, routes=public)
+    document = _Document(
+        lambda: openapi_document(service=service, version=version, description=description, routes=public)
+    )
     everything = [*public, *_document_routes(document)]
     _refuse_doubles(everything)
     metrics = HttpMetrics(registry)
@@ -93,7 +95,6 @@ def build_app(
         else:
             app.router.add_route(route.method, route.path, endpoint)
     app[HEALTH] = health
-    app[DOCUMENT] = document
     return app
 
 
@@ -177,14 +178,32 @@ def _whoami(routes: Sequence[Route]) -> Route:
     )
 
 
-def _document_routes(document: dict[str, Any]) -> list[Route]:
-    raw = orjson.dumps(document)
-    page = docs_page(document).encode()
+class _Document:
+    """The document as JSON and as a page, made when it is asked for first: making it takes as long as the rest of a service's start."""
 
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        self._make = make
+        self._lock = asyncio.Lock()
+        self._made: tuple[bytes, bytes] | None = None
+
+    async def get(self) -> tuple[bytes, bytes]:
+        async with self._lock:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._written)  # other requests have their turns meanwhile
+            return self._made
+
+    def _written(self) -> tuple[bytes, bytes]:
+        document = self._make()
+        return orjson.dumps(document), docs_page(document).encode()
+
+
+def _document_routes(document: _Document) -> list[Route]:
     async def openapi(_request: web.Request) -> web.Response:
+        raw, _ = await document.get()
         return web.Response(body=raw, content_type="application/json", charset="utf-8")
 
     async def docs(_request: web.Request) -> web.Response:
+        _, page = await document.get()
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"}
         return web.Response(body=page, content_type="text/html", charset="utf-8", headers=headers)
 

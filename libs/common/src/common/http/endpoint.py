@@ -42,7 +42,7 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
             raise _unknown(key for key in raw.query if key not in known)
         query = _query(route.query, raw, lists) if route.query is not None else None
         if isinstance(query, PageQuery):
-            query = unstamped(query, raw.path)
+            query = unstamped(query, service, raw.path)
         content = b""
         body = None
         if route.request is not None:
@@ -66,7 +66,7 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
         if isinstance(answer, Page) and answer.count is None and isinstance(query, PageQuery) and query.count:
             answer = await _counted(answer, request)
         if isinstance(answer, Page):
-            answer = stamped(answer, raw.path)
+            answer = stamped(answer, service, raw.path)
         if personal:
             if isinstance(answer, Reply) and answer.body is not None:
                 answer = replace(answer, body=await customers.shown(request, answer.body))

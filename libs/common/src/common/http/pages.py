@@ -111,32 +111,35 @@ async def walked(list_page: Callable[[PageQuery], Awaitable[Page[Any]]], query: 
     return MOST_COUNTED + 1
 
 
-def stamped(page: Page[ItemT], place: str) -> Page[ItemT]:
-    """Return the page with a cursor that only the list at this place (its path) takes."""
+def stamped(page: Page[ItemT], service: str, path: str) -> Page[ItemT]:
+    """Return the page with a cursor that only this service's list at this path takes."""
     if page.next_cursor is None:
         return page
-    return page.model_copy(update={"next_cursor": stamped_cursor(page.next_cursor, place)})
+    return page.model_copy(update={"next_cursor": stamped_cursor(page.next_cursor, service, path)})
 
 
-def stamped_cursor(cursor: str, place: str) -> str:
-    """Write at whose list, the one at this place (its path), a position was made."""
-    return f"{_stamp(place)}.{cursor}"
+def stamped_cursor(cursor: str, service: str, path: str) -> str:
+    """Write at whose list, this service's at this path, a position was made."""
+    return f"{_stamp(service, path)}.{cursor}"
 
 
-def unstamped(query: PageQuery, place: str) -> PageQuery:
-    """Return the query with the bare position. Raises ``InvalidCursor`` where the cursor is another list's, whose order is another."""
+def unstamped(query: PageQuery, service: str, path: str) -> PageQuery:
+    """Return the query with the bare position.
+
+    Raises ``InvalidCursor`` where the cursor is another list's, whose order is another: also of another service's list at the same path.
+    """
     if query.cursor is None:
         return query
     stamp, point, position = query.cursor.partition(".")
     if not point:
         raise InvalidCursor("the cursor is malformed")
-    if stamp != _stamp(place):
+    if stamp != _stamp(service, path):
         raise InvalidCursor("the cursor belongs to another list")
     return query.model_copy(update={"cursor": position})
 
 
-def _stamp(place: str) -> str:
-    return hashlib.blake2b(place.encode(), digest_size=6).hexdigest()
+def _stamp(service: str, path: str) -> str:
+    return hashlib.blake2b(f"{service} {path}".encode(), digest_size=6).hexdigest()
 
 
 def encode_cursor(*values: Any) -> str:

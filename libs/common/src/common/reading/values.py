@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.currencies import DECIMAL_DIGITS
 
@@ -30,6 +30,9 @@ _LONGEST_NAME = 100
 _MOST_DIGITS = 30
 _SIX_DIGITS = Decimal("0.000001")
 _ONE = Decimal(1)
+_GROUP = 3
+_BINARY_NOISE = Decimal("0.000001")
+"""Minor units."""
 _SPACES = "\u0020\u00a0\u2009\u202f\u2007"
 _GROUPS = rf"[{_SPACES}'’]"
 _NUMBER = re.compile(
@@ -40,6 +43,7 @@ _NUMBER = re.compile(
     )?(?:(?P<mark>[.,])(?P<fraction>[0-9]*))?(?:[eE](?P<power>[-+]?[0-9]{{1,3}}))?""",
     re.VERBOSE | re.ASCII,
 )
+_LIKE_THOUSANDS = re.compile(r"[-+−]?[1-9][0-9]{0,2}\.[0-9]{3}", re.ASCII)
 _NO_DIGITS = re.compile(r"[^0-9]+")
 _SPELLINGS = {"order.updated": "order.changed", "order.canceled": "order.cancelled"}
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -57,11 +61,18 @@ class Unfit(ValueError):
         self.code = code
 
 
-def number_of(value: object) -> tuple[Decimal, int]:
-    """Return a number, and how many digits stood behind a comma (0: there was none).
+class Number(NamedTuple):
+    """A number as it was written."""
 
-    Raises ``Unfit``: ``not_a_number``; ``ambiguous_number`` is for the caller to decide by the digits behind the comma.
-    """
+    value: Decimal
+    behind_comma: int
+    """Digits behind a comma; 0: there was none."""
+    like_thousands: bool
+    """Written as thousands are where the point stands between groups: `1.299`. Only in text: JSON's own numbers have one meaning."""
+
+
+def number_of(value: object) -> Number:
+    """Return a number. Raises ``Unfit``: ``not_a_number``, ``too_large``; what may mean two things is for the caller to decide."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _not_a_number()
     text = value.strip() if isinstance(value, str) else repr(value)
@@ -83,30 +94,37 @@ def number_of(value: object) -> tuple[Decimal, int]:
         number = Decimal(f"{number.scaleb(power):f}")
     if match["sign"] in {"-", "−"}:
         number = -number
-    return number, len(fraction) if match["mark"] == "," and not match["points"] else 0
+    behind_comma = len(fraction) if match["mark"] == "," and not match["points"] else 0
+    return Number(number, behind_comma, isinstance(value, str) and _LIKE_THOUSANDS.fullmatch(text) is not None)
 
 
 def read_sum(value: object, currency: str) -> int:
-    """Return minor units. Digits behind a point that the currency has not are rounded half up, once. Raises ``Unfit``.
+    """Return minor units. Raises ``Unfit``.
 
-    More digits behind a comma than the currency has may be thousands: that is not guessed.
+    No sum is rounded: more digits than the currency has are `too_precise`, apart from zeros and from what reckoning with binary fractions
+    leaves (`255.29999999999998`). Where they may be thousands (`1,299`, `1.299`), they are `ambiguous_number`.
     """
-    number, behind_comma = number_of(value)
+    number, behind_comma, like_thousands = number_of(value)
     digits = DECIMAL_DIGITS[currency]
     if behind_comma > digits:
         raise Unfit("ambiguous_number", "the comma may stand before a fraction or between thousands")
+    if like_thousands and digits < _GROUP:
+        raise Unfit("ambiguous_number", "the point may stand before a fraction or between thousands")
     if number < 0:
         raise _negative()
     minor = number.scaleb(digits)
     if minor > LARGEST_SUM:
         raise Unfit("too_large", "the sum is too large")
-    return int(minor.quantize(_ONE, rounding=ROUND_HALF_UP))
+    whole = minor.quantize(_ONE, rounding=ROUND_HALF_EVEN)
+    if abs(minor - whole) > _BINARY_NOISE:
+        raise Unfit("too_precise", "the sum has more digits behind the point than its currency")
+    return int(whole)
 
 
 def read_quantity(value: object) -> Decimal:
     """Return a quantity or weight, at most six digits behind the point. Raises ``Unfit``."""
-    number, behind_comma = number_of(value)
-    if behind_comma == 3 and number >= 1:
+    number, behind_comma, _ = number_of(value)
+    if behind_comma == _GROUP and number >= 1:
         raise Unfit("ambiguous_number", "the comma may stand before a fraction or between thousands")
     if number < 0:
         raise _negative()

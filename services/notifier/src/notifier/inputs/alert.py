@@ -61,7 +61,7 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     items, common, truncated, readable = _items(document)
     alerts: list[Alert] = []
     unread: list[str] = []
-    for item in items:
+    for item in map(_opened, items):
         if isinstance(item, Mapping):
             alerts.append(_alert(item, common, now=now))
         else:
@@ -134,6 +134,16 @@ def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, 
         ends=moment_of(item.get("endsAt"), now=now),
         generator=text_of(item.get("generatorURL")) or None,
     )
+
+
+def _opened(item: Any) -> Any:
+    """Return an alert that came as text as what it says."""
+    if not isinstance(item, str) or not item.lstrip().startswith("{"):
+        return item
+    try:
+        return json.loads(item)
+    except (ValueError, RecursionError):
+        return item
 
 
 def _plain(value: Any) -> str:

@@ -40,7 +40,8 @@ _APART = re.compile(r"[\W_]+")
 # Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
 _NUMBERED = re.compile(r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
-_NUMBER = re.compile(r"\d{9,13}(\.\d+)?")
+_NUMBER = re.compile(r"\d{9,19}(\.\d+)?")
+_LATEST = 10**11  # seconds since 1970 that can be meant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +162,14 @@ def _pair(value: Any) -> tuple[str, Any] | None:
 def moment_of(value: Any, *, now: datetime) -> datetime | None:
     """Return a time that can be meant, never later than now; None for none, zero (the year 1) and what is no time.
 
-    Alertmanager writes nanoseconds; a time without zone is UTC; a number is seconds or milliseconds since 1970.
+    Alertmanager writes nanoseconds; a time without zone is UTC; a number is seconds since 1970, or thousandths of them, and so on.
     """
     try:
         if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
             value = float(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            found = datetime.fromtimestamp(value / 1000 if abs(value) > 10**11 else value, UTC)
+            scale = next((each for each in (1, 10**3, 10**6) if abs(value) <= _LATEST * each), 10**9)
+            found = datetime.fromtimestamp(value / scale, UTC)
         else:
             found = datetime.fromisoformat(_FRACTION.sub(r"\1", str(value).strip()))
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -71,7 +71,7 @@ class IngestSentry:
         try:
             async with self._database.transaction() as connection:
                 notifications = NotificationStore(connection)
-                incident = await self._incident(notifications, event, traceparent)
+                incident = await self._incident(notifications, event, at, traceparent)
                 if event.basket is not None and endangered is not None:
                     await notifications.add_to_outbox(_endangered(event, event.basket, endangered, traceparent))
         except UNFIT:
@@ -96,7 +96,7 @@ class IngestSentry:
         return SentryResult(incidents=tuple(each for each in incidents if each is not None), not_taken=1)
 
     async def _incident(
-        self, notifications: NotificationStore, event: SentryEvent, traceparent: str | None
+        self, notifications: NotificationStore, event: SentryEvent, at: datetime, traceparent: str | None
     ) -> int | None:
         fingerprint = f"sentry:{event.issue}"
         entry: Report | Resolution
@@ -114,6 +114,7 @@ class IngestSentry:
                 summary=scrub_text(event.title),
                 service=event.project,
                 occurred_at=event.occurred_at,
+                seen_at=at,
                 details={
                     **({"request": scrub_text(event.request)} if event.request else {}),
                     **({"environment": scrub_text(unknown)} if unknown is not None else {}),

@@ -131,6 +131,13 @@ PHRASES: tuple[tuple[str, Said], ...] = (
     (r"A person has taken the gateway's side", {"ru": "Принята сторона шлюза"}),
     (r"A person has settled it", {"ru": "Решено людьми"}),
     (r"Решение о хуке в карантине принято", {"en": "A person has decided about the quarantined hook"}),
+    (r"order\.created arrived", {"ru": "пришёл order.created"}),
+    (r"it will never be created", {"ru": "заказ так и не будет создан"}),
+    (r"(.+) lets the workflow go on", {"ru": "{0}: обработка продолжена"}),
+    (
+        r"Заказ принят: nginx не дождался ответа, но шлюз его записал",
+        {"en": "The order was taken: nginx did not wait for the answer, and the gateway recorded it"},
+    ),
     (r"Заказ с сайта разобран", {"en": "The website order was dealt with"}),
     (r"Хуки источника (\S+) снова принимаются", {"en": "Hooks of {0} are accepted again"}),
 )

@@ -40,7 +40,9 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_INTEGER = 1000  # digits; a double has 309 before its point
 _MOST_PROBLEMS = 20
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,7})(?:\.([0-9]{1,6}))?", re.ASCII)
-"""A number in its one spelling, so small that nothing can be wrong with it as a sum."""
+"""A number in its one spelling, so small that as a sum nothing can be wrong with it but its digits behind the point."""
+_SUM_DIGITS = 2
+"""Digits behind the point that a sum of a usual currency has."""
 _SHORT = 5
 """Digits of a quantity with which nothing can be wrong: times any plain price it is less than the largest sum."""
 _USUAL_CURRENCIES = frozenset(code for code, digits in DECIMAL_DIGITS.items() if digits == 2)
@@ -220,7 +222,7 @@ def _payload_digest(payload: Mapping[str, Any], problems: list[FieldError]) -> t
 def number_text(value: object) -> str | None:
     """Return a number in its one spelling (``"85.00"``, ``85.0`` and ``85`` are ``"85"``), or None when it is no number."""
     try:
-        number, _ = number_of(value)
+        number = number_of(value).value
     except Unfit:
         return None
     if not number:
@@ -268,7 +270,7 @@ def _object(value: Mapping[str, Any], depth: int, odd: list[str]) -> dict[str, A
                 odd.append(key)
                 number = number_text(item)
             if number is not None:
-                if len(number) > _SHORT and key in QUANTITIES:
+                if len(number) > _SHORT if key in QUANTITIES else type(item) is str and "." in item[: -_SUM_DIGITS - 1]:
                     odd.append(key)
                 result[key] = number
                 continue
