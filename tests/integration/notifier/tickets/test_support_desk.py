@@ -225,7 +225,7 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
         assert len(issues) == 2
         assert [each["object"]["key"] for each in issues[first["key"]]["links"]] == [developed["key"]]
         assert [each["object"]["key"] for each in issues[developed["key"]]["links"]] == [first["key"]]
-        assert issues[first["key"]].get("assignee") == "anna"
+        assert issues[first["key"]].get("assignee") == {"id": "anna", "display": "anna"}
         return issues
 
     issues = await eventually(linked, within=40)

@@ -1,4 +1,4 @@
-"""Yandex Tracker: issues that are created once by `unique`, comments, links, transitions."""
+"""Yandex Tracker: issues that are created once by `unique`, comments, links, transitions, changes, and a search that lags behind."""
 
 import re
 import zlib
@@ -47,6 +47,7 @@ _RELATIONSHIPS = {
     "has epic",
 }
 _ROBOT = {"id": "1", "display": "Order suite"}
+_MOST_FOUND = 50
 
 
 class IssueBody(BaseModel):
@@ -86,6 +87,28 @@ class PersonComment(BaseModel):
     user: str = Field(default="user", min_length=1)
 
 
+class SearchBody(BaseModel):
+    """The body of `POST /v3/issues/_search`, by keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: list[str] = Field(min_length=1)
+
+
+class PersonAct(BaseModel):
+    """The body of `PATCH /sandbox/tracker/issues/{key}`: a person makes a step of the workflow, assigns the issue, writes into it.
+
+    `assignee` is a login, or null for nobody. The comment, if there is one, is written first, as in the Tracker's own window.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    transition: str | None = None
+    assignee: str | None = None
+    comment: str | None = Field(default=None, min_length=1)
+    user: str = Field(default="user", min_length=1)
+
+
 class IssueOrder(BaseModel):
     """The body of `PUT /sandbox/tracker/issues/{key}`: an issue somebody else made, e.g. a development ticket."""
 
@@ -112,6 +135,9 @@ class _Issue:
     version: int = 1
     comments: list[dict[str, Any]] = field(default_factory=list)
     links: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    indexed: dict[str, Any] | None = None
+    """What the next search finds: what was true at the last one."""
 
 
 class Tracker(HttpSystem):
@@ -137,7 +163,9 @@ class Tracker(HttpSystem):
         return [
             *creations,
             web.get(f"{base}/_findByUnique", self.endpoint("find_by_unique", self._guarded(self._find_by_unique))),
+            web.post(f"{base}/_search", self.endpoint("search_issues", self._guarded(self._search))),
             web.get(one, self.endpoint("get_issue", self._guarded(self._get))),
+            web.get(f"{one}/changelog", self.endpoint("get_changelog", self._guarded(self._get_changelog))),
             web.patch(one, self.endpoint("edit_issue", self._guarded(self._edit))),
             web.post(f"{one}/comments", self.endpoint("add_comment", self._guarded(self._add_comment))),
             web.get(f"{one}/comments", self.endpoint("get_comments", self._guarded(self._get_comments))),
@@ -149,6 +177,7 @@ class Tracker(HttpSystem):
             ),
             web.post("/sandbox/tracker/issues/{key}/comments", self._person_comments),
             web.put("/sandbox/tracker/issues/{key}", self._put_issue),
+            web.patch("/sandbox/tracker/issues/{key}", self._person_acts),
             web.get("/sandbox/tracker/issues", self._list_issues),
         ]
 
@@ -219,11 +248,29 @@ class Tracker(HttpSystem):
     def _get(self, call: Call) -> Answer:
         return Answer(200, self._shown(self._issue(call)))
 
+    def _search(self, call: Call) -> Answer:
+        """Find issues by their keys, as the index knows them: it is one search behind, as the real one is some moments."""
+        body = SearchBody.model_validate_json(call.raw)
+        size = call.query.get("perPage", "50")
+        if not size.isdecimal() or not 0 < int(size) <= _MOST_FOUND:
+            raise TrackerError(400, f"perPage is a whole number up to {_MOST_FOUND}")
+        found = []
+        for issue in (self._issues[key] for key in dict.fromkeys(body.keys) if key in self._issues):
+            if issue.indexed is not None:
+                found.append(issue.indexed)
+            issue.indexed = self._shown(issue)
+        return Answer(200, found[: int(size)])
+
     def _edit(self, call: Call) -> Answer:
         issue = self._issue(call)
         changes = _object(call)
-        if "unique" in changes or "key" in changes:
+        if not changes.keys().isdisjoint({"unique", "key", "status"}):
             raise TrackerError(422, "The field cannot be changed")
+        if "assignee" in changes:
+            login = changes.pop("assignee")
+            if login is not None and not (isinstance(login, str) and login):
+                raise TrackerError(422, "There is no such person", {"assignee": "unknown"})
+            self._assign(issue, login, _ROBOT)
         issue.fields |= changes
         self._touch(issue)
         return Answer(200, self._shown(issue))
@@ -296,9 +343,49 @@ class Tracker(HttpSystem):
         body = call.json() if call.raw else {}
         if _TRANSITIONS[step] in _ENDS and not (isinstance(body, dict) and body.get("resolution")):
             raise TrackerError(422, "Required fields are missing", {"resolution": "is required"})
-        issue.status = _TRANSITIONS[step]
-        self._touch(issue)
+        self._step(issue, step, _ROBOT)
         return self._get_transitions(call)
+
+    def _step(self, issue: _Issue, step: str, author: dict[str, str]) -> None:
+        before, issue.status = issue.status, _TRANSITIONS[step]
+        self._change(issue, "status", {"key": before}, {"key": issue.status}, author)
+
+    def _assign(self, issue: _Issue, login: str | None, author: dict[str, str]) -> None:
+        before = issue.fields.pop("assignee", None)
+        after = None if login is None else _person(login)
+        if after is not None:
+            issue.fields["assignee"] = after
+        if before != after:
+            self._change(issue, "assignee", before, after, author)
+
+    def _change(self, issue: _Issue, name: str, before: Any, after: Any, author: dict[str, str]) -> None:
+        """Write a change into the issue's changelog."""
+        self._made += 1
+        self._touch(issue)
+        fields = [{"field": {"id": name}, "from": before, "to": after}]
+        issue.changes.append(
+            {
+                "id": f"{self._made:024x}",
+                "issue": {"key": issue.key},
+                "updatedAt": _stamp(self.clock),
+                "updatedBy": author,
+                "type": "IssueWorkflow" if name == "status" else "IssueUpdated",
+                "fields": fields,
+            }
+        )
+
+    def _get_changelog(self, call: Call) -> Answer:
+        """Pages as the real one: `perPage` (50) changes of the `field` after the one whose `id` is given, the oldest first."""
+        issue, query = self._issue(call), call.query
+        size = query.get("perPage", "50")
+        if not size.isdecimal() or int(size) == 0:
+            raise TrackerError(400, "perPage is a whole number")
+        found = [
+            change
+            for change in issue.changes
+            if change["id"] > query.get("id", "") and query.get("field") in (None, change["fields"][0]["field"]["id"])
+        ]
+        return Answer(200, found[: int(size)])
 
     def _issue(self, call: Call) -> _Issue:
         issue = self._issues.get(call.match["key"])
@@ -326,9 +413,22 @@ class Tracker(HttpSystem):
         issue = self._issues.get(request.match_info["key"])
         if issue is None:
             raise ControlError(404, "no such issue")
-        return web.json_response(
-            self._comment(issue, order.text, {"id": order.user, "display": order.user}), status=201
-        )
+        return web.json_response(self._comment(issue, order.text, _person(order.user)), status=201)
+
+    async def _person_acts(self, request: web.Request) -> web.Response:
+        order = await body_of(request, PersonAct)
+        issue, author = self._issues.get(request.match_info["key"]), _person(order.user)
+        if issue is None:
+            raise ControlError(404, "no such issue")
+        if order.transition is not None and order.transition not in _STEPS[issue.status]:
+            raise ControlError(409, f"an issue that is {issue.status} has no such step")
+        if order.comment is not None:
+            self._comment(issue, order.comment, author)
+        if "assignee" in order.model_fields_set:
+            self._assign(issue, order.assignee, author)
+        if order.transition is not None:
+            self._step(issue, order.transition, author)
+        return web.json_response(self._shown(issue))
 
     async def _put_issue(self, request: web.Request) -> web.Response:
         order = await body_of(request, IssueOrder)
@@ -346,6 +446,10 @@ class Tracker(HttpSystem):
             for issue in self._issues.values()
         ]
         return web.json_response({"items": items, "next_cursor": None})
+
+
+def _person(login: str) -> dict[str, str]:
+    return {"id": login, "display": login}
 
 
 def _object(call: Call) -> dict[str, Any]:

@@ -103,6 +103,15 @@ class OutsideComment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideIssue:
+    """An issue as the outside tracker has it: "open" or "closed", and the login of whose it is."""
+
+    key: str
+    state: str
+    assignee: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TicketToCreate:
     """A ticket that the tracker does not have yet."""
 
@@ -147,6 +156,32 @@ class TicketToRead:
     seen: int
     incident_id: int | None
     summons_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToLook:
+    """A ticket that may have changed in the tracker: what is known of it there. ``revision`` tells an older look from a newer one."""
+
+    reading: TicketToRead
+    revision: int
+    state: str | None
+    assignee: str | None
+
+    def moved(self, issue: OutsideIssue) -> bool:
+        """Whether it is in another state there than is known."""
+        return issue.state != self.state
+
+    def assigned(self, issue: OutsideIssue) -> bool:
+        """Whether it is another's there than is known."""
+        return issue.assignee != self.assignee
+
+
+def done_there(*, here: str, known: str | None, there: str) -> bool:
+    """Whether the state there is somebody's act: both sides had agreed, and now it is another.
+
+    What differs while our own move is on its way, or has arrived and its answer was lost, is nobody's.
+    """
+    return known == here != there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
