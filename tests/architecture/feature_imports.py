@@ -67,7 +67,7 @@ def routes_reached_from_below(service: Service) -> list[str]:
     return [
         f"{service.name}.{importer} imports {imported}"
         for importer, imported in service.imports
-        if is_routes(imported) and importer not in ("app", "api") and not is_routes(importer)
+        if is_routes(imported) and _last(importer) not in ("app", "api") and not is_routes(importer)
     ]
 
 

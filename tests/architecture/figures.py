@@ -20,6 +20,7 @@ PRODUCT = ("services/", "libs/")
 FORBIDDEN_FOLDERS = {"domain", "application", "adapters", "entrypoints"}
 LONGEST_TEST_NAME = 80
 _NO_WORDS = (
+    "services/console/src/console/web/static/vendor/",
     "requirements.lock",
     "tests/bench/requirements-bench.lock",
     "tests/fixtures/",

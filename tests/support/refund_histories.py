@@ -261,9 +261,13 @@ class RefundHistories(RuleBasedStateMachine):
         self.run(press())
         self.run(self.world.deliver())
 
-    @rule(index=st.integers(min_value=0, max_value=9), point=st.one_of(st.none(), st.integers(1, 40)))
-    def adopt(self, index: int, point: int | None) -> None:
-        """Somebody takes the gateway's side of a difference, twice."""
+    @rule(
+        index=st.integers(min_value=0, max_value=9),
+        adopted=st.booleans(),
+        point=st.one_of(st.none(), st.integers(1, 40)),
+    )
+    def settle(self, index: int, adopted: bool, point: int | None) -> None:
+        """Somebody takes the gateway's side of a difference, or says that people have settled it; twice."""
 
         async def press() -> None:
             rows = await self.world.fetch(
@@ -271,11 +275,9 @@ class RefundHistories(RuleBasedStateMachine):
                 " WHERE d.over_at IS NULL AND r.payment_id = ANY($1) ORDER BY d.id",
                 self.payments,
             )
-            if rows:
-                for dies_at in (point, None):
-                    await self.world.press_adopt(
-                        self.world.instance(dies_at=dies_at), rows[index % len(rows)]["id"], order="N-1"
-                    )
+            for dies_at in (point, None) if rows else ():
+                instance, difference = self.world.instance(dies_at=dies_at), rows[index % len(rows)]["id"]
+                await self.world.press_settle(instance, difference, order="N-1" if adopted else None)
 
         self.run(press())
         self.run(self.world.deliver())
@@ -344,8 +346,7 @@ class RefundHistories(RuleBasedStateMachine):
             money = sum(paid[key] for key in {attempt["gateway_key"] for attempt in attempts})
             assert money == (fresh["amount"] if fresh["state"] == S.SUCCESS else 0), (S(fresh["state"]).name, money)
             await self._check_history(str(row["id"]), fresh["state"])
-            settled = "" if fresh["settled"] is None else f" {fresh['settled']}"
-            self.world.ended[f"{S(fresh['state']).name}{settled}"] += 1
+            self.world.ended[f"{S(fresh['state']).name} {fresh['settled'] or ''}".strip()] += 1
 
     async def _check_history(self, refund_id: str, state: int) -> None:
         lines = await self.world.fetch(

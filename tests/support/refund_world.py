@@ -34,7 +34,9 @@ from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
 from refunds.reconciliation.check_refund import CheckRefund
 from refunds.reconciliation.compare import CompareRefund
+from refunds.reconciliation.daily import DailyReconciliation
 from refunds.reconciliation.handle_notification import HandleNotification
+from refunds.reconciliation.metrics import ReconciliationMetrics
 from refunds.reconciliation.model import Reconciliation
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.settle_difference import SettleDifference
@@ -76,6 +78,7 @@ class Instance:
     queue: Any
     notice: HandleNotification
     reconcile: Reconcile
+    daily: DailyReconciliation
     restart: RestartRefund
     close: CloseRefund
     check: CheckRefund
@@ -129,12 +132,15 @@ class World:
         reread = RereadCaptured(transactions, calls, self.time)
         compare = CompareRefund(transactions, calls, apply_answer, self.time)
         books = ReconciliationStore(self.database, owner=owner)
+        reconcile = Reconcile(transactions, calls, books, compare, self.time)
+        metrics = ReconciliationMetrics(new_registry())
         return Instance(
             calls=calls,
             advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=HandleNotification(transactions, compare, reread, self.time),
-            reconcile=Reconcile(transactions, calls, books, compare, self.time),
+            reconcile=reconcile,
+            daily=DailyReconciliation(reconcile, books, metrics, self.time, hour=0, back=timedelta(days=30)),
             restart=RestartRefund(transactions, calls, find, reread, apply_answer, self.time),
             close=CloseRefund(transactions, find, apply_answer, self.time),
             check=CheckRefund(transactions, compare, reread, self.time),
@@ -266,27 +272,24 @@ class World:
             return None
         return checked.after.state.name
 
-    async def press_adopt(self, instance: Instance, difference_id: int, *, order: str) -> str | None:
-        """An operator takes the gateway's side; the code when refused, ``adopted``, None when the process died."""
+    async def press_settle(self, instance: Instance, difference_id: int, *, order: str | None) -> str | None:
+        """An operator adopts a difference for an order, or without one acknowledges it; the code when refused, None when it died."""
         change = ChangeInWorld()
         try:
-            asked = await instance.settle.ask(difference_id)
+            asked = None if order is None else await instance.settle.ask(difference_id)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
                 change.connection = store.plain_connection
-                (version,) = [
-                    row["version"]
-                    for row in await store.connection.fetch(
-                        "SELECT version FROM refund_differences WHERE id = $1", difference_id
+                if order is None:
+                    await instance.settle.acknowledge(change, difference_id, expected_version=None)
+                else:
+                    await instance.settle.adopt(
+                        change, difference_id, expected_version=None, order_number=order, asked=asked
                     )
-                ]
-                await instance.settle.adopt(
-                    change, difference_id, expected_version=version, order_number=order, asked=asked
-                )
         except Conflict as error:
             return error.code
         except KilledError:
             return None
-        return "adopted"
+        return "settled"
 
     async def notify(self, instance: Instance, gateway: str, gateway_refund_id: str) -> None:
         """A gateway notifies, twice at once."""

@@ -69,7 +69,7 @@ async def _stand_ins() -> AsyncIterator[StandIns]:
     stand_ins = StandIns()
     async with AsyncExitStack() as stack:
         for _ in range(3):
-            app = web.Application(client_max_size=4 * 1024 * 1024)
+            app = web.Application(client_max_size=64 * 1024 * 1024)
             app.router.add_route("*", "/{tail:.*}", stand_ins.handle)
             runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
             await runner.setup()
@@ -310,6 +310,20 @@ async def test_a_slightly_too_large_body_is_refused_by_the_gateway_a_huge_one_by
             assert (answer.status, (await answer.json())["code"]) == (413, "payload_too_large")
     assert len(stand_ins.seen) == 1
     assert [line["upstream_status"] for line in await edge.logged(3)] == ["200", "", ""]
+
+
+async def test_alerts_beyond_what_the_notifier_reads_come_to_it_all_the_same(
+    stand_ins: StandIns, edge_for: Callable[..., Any]
+) -> None:
+    notifier = {"EDGE_NOTIFIER": f"{LOOPBACK}:{stand_ins.ports[0]}"}
+    async with edge_for(stand_ins.ports, variables=notifier) as edge, aiohttp.ClientSession(edge.url) as session:
+        for path in ("/alerts/v1/alertmanager", "/alerts/v1/sentry/"):
+            async with session.post(path, data=BytesIO(b" " * 20 * 1024**2)) as answer:
+                assert answer.status == 200, edge.errors
+        for path in ("/telegram/webhook/", "/slack/interactions/", "/on-call/", "/on-call"):
+            async with session.post(path, data=b"{}") as answer:
+                assert answer.status == 200, edge.errors
+    assert [len(seen["body"]) for seen in stand_ins.seen] == [20 * 1024**2, 20 * 1024**2, 2, 2, 2, 2]
 
 
 async def test_the_log_is_one_json_object_a_request_and_knows_no_customer(

@@ -24,7 +24,7 @@ from webhook_gateway.website.sites import load_sites
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
 PUBLIC = {("/", "edge")}  # the edge decides, as in compose
-PAGES = {*(f"/{page}/" for page in get_args(Page)), "/sign-in", "/on-call"}
+PAGES = {*(f"/{page}/" for page in get_args(Page)), "/sign-in", "/on-call", "/on-call.ics"}
 Manifest = dict[str, Any]
 
 

@@ -139,7 +139,7 @@ def routes_of(
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *calendar.routes(),
         *CoverageRoutes(coverage).routes(),
-        *Pages(database=database, tokens=tokens, words=words, sentry=settings.sentry_url).routes(),
+        *Pages(database=database, tokens=tokens, directory=directory, words=words, sentry=settings.sentry_url).routes(),
         *other_spellings(route for route in by_others if not route.path.startswith("/admin/")),
     ]
 

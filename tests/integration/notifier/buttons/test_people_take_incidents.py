@@ -77,15 +77,18 @@ async def test_mine_in_telegram_stops_the_chain_is_sent_elsewhere_and_counts_onc
     ]
     history = await kit.fetch("SELECT actor, act FROM incident_history WHERE incident_id = 1 ORDER BY id")
     assert [(line["actor"], line["act"]) for line in history] == [("orchestrator", "opened"), ("oleg", "ack")]
+    # Several people in a hurry silence it: one silence, which can be taken back.
     await press(kit, "🔕", user="oleg", twice=True)
+    await press(kit, "🔕", user="anna", replica=1)
+    await press(kit, "🔕", user="oleg")
 
-    async def silenced() -> list[dict[str, Any]]:
-        records: list[dict[str, Any]] = (await kit.call("GET", "/admin/v1/audit?action=silence.add"))[1]["items"]
-        assert records
-        return records
+    async def silenced() -> bool:
+        assert (await answers(kit)).count("Тишина на час") == 3
+        return True
 
-    [record] = await eventually(silenced)
-    assert (record["actor"], record["target"], record["after"]["incident"]) == ("oleg", "silence:1", 1)
+    await eventually(silenced)
+    [record] = (await kit.call("GET", "/admin/v1/audit?action=silence.add"))[1]["items"]
+    assert (record["target"], record["after"]["incident"]) == ("silence:1", 1)
     audit = (await kit.call("GET", "/admin/v1/audit?target=incident:1"))[1]["items"]
     assert [(item["actor"], item["role"], item["action"]) for item in audit] == [("oleg", "operator", "incident.ack")]
 

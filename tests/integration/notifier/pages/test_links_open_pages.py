@@ -62,6 +62,16 @@ async def test_links_of_messages_open_pages_with_what_the_reader_may_see(make_ki
     assert whole in (await opened(kit, "/w/77", token="viewer-token"))[1]
     assert whole in (await opened(kit, f"/t/{ticket['key']}", token="viewer-token"))[1]
 
+    # People are called by their names, as in chats.
+    taken = f"/admin/v1/incidents/{ticket['incident_id']}/ack"
+    assert (await kit.call("POST", taken, body={"reason": "разбираюсь"}))[0] == 200
+    assert "Занимается: Oleg" in (await opened(kit, f"/i/{ticket['incident_id']}"))[1]
+
+    async def commented() -> bool:
+        return "Oleg: " in (await opened(kit, f"/t/{ticket['key']}", token="viewer-token"))[1]
+
+    await eventually(commented, within=30)
+
     for path in (
         "/i/999",
         "/i/x",

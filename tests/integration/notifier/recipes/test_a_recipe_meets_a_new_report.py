@@ -166,9 +166,7 @@ async def later(seconds: float, what: Awaitable[None]) -> None:
     await what
 
 
-async def test_a_press_while_its_recipe_ends_finds_it_and_neither_waits_for_the_other_for_ever(
-    make_kit: MakeKit, tmp_path: Path
-) -> None:
+async def test_a_press_while_its_recipe_ends_finds_it_and_no_deadlock(make_kit: MakeKit, tmp_path: Path) -> None:
     kit = await make_kit(replicas=0, **settings_for(tmp_path))
     async with AsyncExitStack() as stack:
         database = Database(kit.dsn, application_name="racing")

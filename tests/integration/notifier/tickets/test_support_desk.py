@@ -218,7 +218,7 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
     await do(kit, first["key"], "assign", assignee="anna")
     _, developed = await eventually(lambda: created(2), within=40)
 
-    async def linked() -> dict[str, Any]:
+    async def linked() -> bool:
         issues = {
             issue["key"]: issue for issue in (await kit.sandbox.control("GET", "/sandbox/tracker/issues"))["items"]
         }
@@ -226,10 +226,11 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
         assert [each["object"]["key"] for each in issues[first["key"]]["links"]] == [developed["key"]]
         assert [each["object"]["key"] for each in issues[developed["key"]]["links"]] == [first["key"]]
         assert issues[first["key"]].get("assignee") == {"id": "anna", "display": "anna"}
-        return issues
+        said = [comment["text"] for comment in issues[first["key"]]["comments"]]
+        assert said.count(f"→ {developed['key']}") == 1  # it is linked a moment before
+        return True
 
-    issues = await eventually(linked, within=40)
-    assert [comment["text"] for comment in issues[first["key"]]["comments"]].count(f"→ {developed['key']}") == 1
+    await eventually(linked, within=40)
     assert (await ticket(kit, first["key"]))["development_ticket"] == developed["key"]
     await kit.publish(crashed(78, order_number="ORDER78"))
 

@@ -27,7 +27,7 @@ async def _check(world: World, instance: Instance, refund_id: str) -> Any:
 
 async def _adopt(world: World, instance: Instance, refund_id: str) -> Any:
     (row,) = await world.fetch("SELECT id FROM refund_differences WHERE subject = $1", refund_id)
-    return await world.press_adopt(instance, row["id"], order="N-1")
+    return await world.press_settle(instance, row["id"], order="N-1")
 
 
 def _in_error(world: World, payment_id: str, *, paid: bool) -> str:

@@ -25,7 +25,7 @@ HISTORIES = int(os.environ.get("REFUND_HISTORIES", "15"))
 UNTIL_FOUND = 400  # mutants are found in the first few
 
 
-@pytest.mark.timeout(max(900, HISTORIES))
+@pytest.mark.timeout(max(900, 3 * HISTORIES))
 async def test_every_refund_ends_and_none_is_paid_twice_whatever_happens(
     database_for: Callable[[str], Awaitable[str]],
 ) -> None:

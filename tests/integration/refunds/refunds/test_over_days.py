@@ -239,6 +239,36 @@ async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_los
     await in_world(story)
 
 
+async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
+    in_world: Callable[[Story], Awaitable[None]],
+) -> None:
+    """What somebody refunded by hand stands in the register only: a day without it has not been reconciled."""
+
+    def story(world: World) -> None:
+        _put(world, "trust", "pay-1", captured=100, polls=0)
+        body = {"payment_id": "pay-1", "amount": 40, "currency": "RUB"}
+        made = world.sandbox.world.trust.money.create(key="theirs", body=body, declined=False, now=world.time.now())
+        made.status = "success"
+        _ill(world, "trust", FaultMode.ERROR, "list_refunds")
+
+        def days() -> list[bool]:
+            rows = world.run(world.fetch("SELECT finished_at FROM reconciliation_days ORDER BY day"))
+            return [row["finished_at"] is not None for row in rows]
+
+        world.run(world.instance().daily())
+        assert days() == [False]
+        _well(world, "trust")
+        world.run(world.instance().daily())
+        assert days() == [False]  # its lease is not over: a run may still be at it
+        world.pass_time(31 * 60)
+        world.run(world.instance().daily())
+        world.run(world.deliver())
+        assert days() == [True]
+        assert list(world.problems) == [f"refund-difference:trust:{made.id}:unknown_to_us"]
+
+    await in_world(story)
+
+
 async def test_a_payment_that_was_not_captured_is_cancelled_instead_of_refunded(
     in_world: Callable[[Story], Awaitable[None]],
 ) -> None:

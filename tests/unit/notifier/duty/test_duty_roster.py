@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from notifier.duty.calendar import calendar, with_names
 from notifier.duty.roster import Override, Place, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
+from notifier.messages.document import one_line
 from notifier.people.model import Directory, Person
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -313,6 +314,33 @@ def test_the_calendar_keeps_to_its_standard() -> None:
     }
     [event_read] = icalendar.Calendar.from_ical(raw).events
     assert (event_read.start, event_read.end) == (found[0].starts_at, found[0].ends_at)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\x07\x0bb",
+        "x\r\nATTENDEE:mailto:y",
+        "👩‍🚒" * 40,
+        '\\n;,:"^',
+        "e\u0301" * 60,
+        "\u202eצהל\u2028",
+        "BEGIN:VEVENT",
+    ],
+)
+def test_a_calendar_keeps_to_its_lines_whatever_people_are_called(name: str) -> None:
+    monday = datetime(2026, 3, 16, 9, tzinfo=UTC)
+    directory = Directory(people={"odd": Person(id="odd", name=name, role="operator")})
+    week = Shift(starts_at=monday, ends_at=monday + timedelta(weeks=1), on_duty="odd", backup="odd")
+    raw = calendar(
+        [with_names(week, directory)], revision=1, changed_at=monday, zone="UTC", name="Duty", nobody="nobody"
+    )
+    for line in raw.split(b"\r\n"):
+        assert len(line) <= 75
+        assert not [octet for octet in line.decode().encode() if octet < 32]
+    [event] = icalendar.Calendar.from_ical(raw).events
+    assert {str(event["SUMMARY"]), str(event["DESCRIPTION"])} == {one_line(name)}
+    assert event.get("ATTENDEE") is None
 
 
 def test_a_week_of_nobody_is_an_event_of_the_calendar_too() -> None:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+from notifier.pages.runbooks import runbook
+
 from notifier.incidents.kinds import KINDS, recipe_of, runbook_of
 from notifier.incidents.kinds_page import page
 from notifier.incidents.model import ProblemFact, RecipeName
 from notifier.messages.words import Words
-from notifier.pages.runbooks import runbook
 from notifier.tickets.model import Queues, built_in, wants_ticket
 from orchestrator.orders.model import IncidentKind
 from refunds.refunds.states import RefundState

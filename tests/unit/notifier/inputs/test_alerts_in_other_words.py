@@ -174,6 +174,11 @@ def test_what_its_sender_left_out_is_counted_in_whatever_it_is_written() -> None
     assert [read(notification(truncatedAlerts=each)).lost for each in said] == [7, 7, 7, 7, 0, 0, 0, 0, 0, 10**9]
 
 
+def test_of_endless_parts_the_first_are_read_and_the_rest_is_counted() -> None:
+    read_of = read_notification(b'{"alerts": [' + b"{}," * 200_000 + b"{}]}", now=NOW)
+    assert (len(read_of.alerts), read_of.lost) == (20_000, 180_001)
+
+
 def test_alerts_of_different_labels_under_one_fingerprint_are_told_apart() -> None:
     first, second = one_alert("One", fingerprint="x"), one_alert("Two", fingerprint="x")
     found = [alert.fingerprint for alert in read(notification(first, second, first)).alerts]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from common.http.runbook_pages import runbook
 from notifier.incidents.kinds import KINDS
-from notifier.pages import runbooks
 
 FOLDER = Path(__file__).parents[4] / "docs" / "runbooks"
 
@@ -19,7 +19,7 @@ def test_every_runbook_is_a_page_whose_links_are_pages_too() -> None:
     names = {file.stem for file in FOLDER.glob("*.md")}
     assert len(names) > 50
     for name in names:
-        page = runbooks.runbook(name, language="en")
+        page = runbook(FOLDER, name, language="en")
         assert page is not None
         assert "<h1>" in page
         for link in re.findall(r'href="([^"]+)"', page):
@@ -67,26 +67,25 @@ def _outline(path: Path) -> tuple[Counter[str], Counter[str]]:
 
 @pytest.mark.parametrize("name", RUSSIAN)
 def test_a_page_is_served_in_the_language_of_the_setting(name: str) -> None:
-    russian, english = (runbooks.runbook(name, language=language) for language in ("ru", "en"))
+    russian, english = (runbook(FOLDER, name, language=language) for language in ("ru", "en"))
     assert russian is not None
     assert english is not None
     assert "Сделайте." in russian
     assert "Do." in english
     for link in re.findall(r'href="([^"]+)"', russian):
-        assert runbooks.runbook(link.split("#")[0].removeprefix("/runbook/"), language="ru") is not None
-    assert english == runbooks.runbook(name, language="de")
+        assert runbook(FOLDER, link.split("#")[0].removeprefix("/runbook/"), language="ru") is not None
+    assert english == runbook(FOLDER, name, language="de")
 
 
 @pytest.mark.parametrize("name", ["../architecture", "..%2farchitecture", "", "no-such-page", "a.md", "x/y", "\x00"])
 def test_what_is_no_runbook_is_none(name: str) -> None:
-    assert runbooks.runbook(name, language="en") is None
+    assert runbook(FOLDER, name, language="en") is None
 
 
-def test_mark_up_in_a_runbook_is_shown_and_not_obeyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mark_up_in_a_runbook_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     text = "<script>x</script> [go](javascript:x) [data](data:text/html,x) [up](../secret.md) [on](other.md#do)"
     (tmp_path / "hostile.md").write_text(text)
-    monkeypatch.setattr(runbooks, "_FOLDER", tmp_path)
-    page = runbooks.runbook("hostile", language="ru")
+    page = runbook(tmp_path, "hostile", language="ru")
     assert page is not None
     assert "<script" not in page
     assert re.findall(r'href="([^"]+)"', page) == ["/runbook/other#do"]

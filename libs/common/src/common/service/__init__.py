@@ -11,7 +11,7 @@ from common.service.lifecycle import Lifecycle
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
-from common.service.settings import ServiceSettings, load_settings, required
+from common.service.settings import ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
 
@@ -23,6 +23,7 @@ __all__ = [
     "Lifecycle",
     "PeriodicJob",
     "PlatformRetention",
+    "ProcessSettings",
     "ProposeAutomation",
     "ReadFile",
     "ReadyGate",

@@ -23,7 +23,7 @@ import uvloop
 from common.errors import ConfigurationError, SchemaTooOld, SuiteError
 from common.http import HttpServer
 from common.service.lifecycle import Lifecycle
-from common.service.settings import ServiceSettings
+from common.service.settings import ProcessSettings
 from common.telemetry import get_logger, report_exception, setup_telemetry
 
 _log = get_logger()
@@ -54,7 +54,7 @@ class Application:
         return self.server.url
 
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
 AppT = TypeVar("AppT", bound=Application)
 Build = Callable[[SettingsT, Lifecycle], Awaitable[AppT]]
 

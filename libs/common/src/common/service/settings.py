@@ -19,25 +19,30 @@ def _hostname() -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "unknown"
 
 
-class ServiceSettings(BaseSettings):
-    """What every service can be configured with. A service subclasses it with its own ``env_prefix``, its port and its fields:
-
-    ``model_config = SettingsConfigDict(frozen=True, env_prefix="TIPS_")`` reads ``TIPS_PORT``, ``TIPS_POSTGRES_DSN`` …
-    """
+class ProcessSettings(BaseSettings):
+    """What every process that people run can be configured with: its address, its logs, its drain."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
-    postgres_dsn: SecretStr | None = None
-    amqp_url: SecretStr | None = None
-    tokens_file: Path
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     environment: str = "production"
     replica: str = Field(default_factory=_hostname, min_length=1, max_length=128)
     otlp_endpoint: str | None = None
     sentry_dsn: SecretStr | None = None
     drain_seconds: float = Field(default=8.0, gt=0, le=8.5, description="the contract allows 10 s for the whole exit")
+
+
+class ServiceSettings(ProcessSettings):
+    """What every service can be configured with. A service subclasses it with its own ``env_prefix``, its port and its fields:
+
+    ``model_config = SettingsConfigDict(frozen=True, env_prefix="TIPS_")`` reads ``TIPS_PORT``, ``TIPS_POSTGRES_DSN`` …
+    """
+
+    postgres_dsn: SecretStr | None = None
+    amqp_url: SecretStr | None = None
+    tokens_file: Path
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:

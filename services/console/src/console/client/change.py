@@ -78,9 +78,8 @@ class Plan:
     def from_json(cls, kept: Mapping[str, Any]) -> Plan:
         """Return the plan of ``to_json``. ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
         wish = Wish(**{**kept["wish"], "ids": tuple(kept["wish"]["ids"])})
-        items = tuple(Item(**{**each, "notices": tuple(each["notices"])}) for each in kept["items"])
         wish.found()
-        return cls(**{**kept, "wish": wish, "items": items})
+        return cls(**{**kept, "wish": wish, "items": _items_of(kept)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,15 @@ class Done:
     items: tuple[Item, ...]
     already_applied: bool = False
     shown: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is kept while its effect is watched."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Done:
+        """Return what ``to_json`` kept. ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
+        return cls(**{**kept, "plan": Plan.from_json(kept["plan"]), "items": _items_of(kept)})
 
     @property
     def left_alone(self) -> tuple[Item, ...]:
@@ -239,6 +247,10 @@ def _item(said: Mapping[str, Any]) -> Item:
         notices=tuple(said.get("notices") or ()),
         shown={name: value for name, value in said.items() if name not in own},
     )
+
+
+def _items_of(kept: Mapping[str, Any]) -> tuple[Item, ...]:
+    return tuple(Item(**{**each, "notices": tuple(each["notices"])}) for each in kept["items"])
 
 
 def count(items: Sequence[Item]) -> Counter[str]:

@@ -23,7 +23,7 @@ _KEPT_ANSWERS = 500
 
 
 class RefusedError(Exception):
-    """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault."""
+    """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault; ``said`` is the whole of it."""
 
     def __init__(self, service: str, status: int, problem: Mapping[str, Any]) -> None:
         self.service, self.status = service, status
@@ -31,6 +31,7 @@ class RefusedError(Exception):
         self.detail = str(problem.get("detail") or problem.get("title") or status)
         self.fields: Sequence[Mapping[str, Any]] = problem.get("fields") or ()
         self.request_id = problem.get("request_id")
+        self.said = problem
         super().__init__(f"{service}: {self.detail} ({self.code})")
 
 

@@ -191,8 +191,11 @@ class ActionEffects:
         await self.connection.execute(_DECIDE, request_id, state, traceparent)
 
     async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
-        """Keep quiet about the incident's problem for a while: no notices, and the chain waits."""
-        silence_id, ends_at = await silence(self.connection, incident, person, lasts, reason)
+        """Keep quiet about the incident's problem for a while: no notices, and the chain waits. Pressed again, nothing more."""
+        made = await silence(self.connection, incident, person, lasts, reason)
+        if made is None:
+            return
+        silence_id, ends_at = made
         await self.incident_store.audit(
             action="silence.add",
             target=f"silence:{silence_id}",

@@ -61,6 +61,10 @@ WHERE d.lane = h.lane AND d.subject = h.subject AND d.sequence < h.sequence AND 
 """
 # Report and end of one problem may be taken in at the same moment; whichever comes second must see the first.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(fingerprint, 7)) FROM unnest($1::text[]) AS one (fingerprint)"
+# In the order in which everybody locks incidents; what is new has larger ids, and nobody sees it yet.
+_LOCK_LIVE = """
+SELECT FROM incidents WHERE fingerprint = ANY($1::text[]) AND state <> 'resolved' ORDER BY id FOR NO KEY UPDATE
+"""
 # What has become critical is looked at again for a ticket.
 _REPORT = """
 WITH new AS (
@@ -220,6 +224,7 @@ class NotificationStore:
         """
         if fingerprints:
             await self._connection.execute(_LOCK, sorted(set(fingerprints)))
+            await self._connection.execute(_LOCK_LIVE, list(set(fingerprints)))
 
     async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.

@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from icalendar import Calendar, Event
 
 from notifier.duty.roster import Shift
+from notifier.messages.document import one_line
 from notifier.people.model import Directory
 
 _REFRESH = timedelta(minutes=15)
 
 
 def with_names(shift: Shift, directory: Directory) -> Shift:
-    """Return a shift with people's names instead of their ids: what anybody may read."""
-    on_duty, backup = (None if who is None else directory.name_of(who) for who in (shift.on_duty, shift.backup))
+    """Return a shift with people's names instead of their ids: what anybody may read, without what calendars do not take."""
+    on_duty, backup = (
+        None if who is None else one_line(directory.name_of(who)) for who in (shift.on_duty, shift.backup)
+    )
     return replace(shift, on_duty=on_duty, backup=backup)
 
 

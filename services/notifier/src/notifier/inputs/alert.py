@@ -18,6 +18,7 @@ _LONGEST_FINGERPRINT = 200
 # Which some senders write beside the labels instead of among them.
 _BESIDE = ("alertname", "severity", "priority", "level", "environment", "env", "service")
 _MOST_LEFT_OUT = 10**9
+_MOST = 20_000  # parts of a notification that are read; more are only counted
 _LIST = re.compile(rb'"alerts"\s*:\s*\[')
 _NEXT = re.compile(r"\s*([,\]])")
 
@@ -61,7 +62,7 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     items, common, truncated, readable = _items(document)
     alerts: list[Alert] = []
     unread: list[str] = []
-    for item in map(_opened, items):
+    for item in map(_opened, items[:_MOST]):
         if isinstance(item, Mapping):
             alerts.append(_alert(item, common, now=now))
         else:
@@ -71,6 +72,7 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     lost = truncated + cut_off
     if readable and not whole:
         lost = max(count_beginnings(content) - len(items) + cut_off, 1)
+    lost += max(len(items) - _MOST, 0)
     return Notification(alerts=tuple(_apart(alerts)), unread=tuple(unread), lost=lost, readable=readable and whole)
 
 

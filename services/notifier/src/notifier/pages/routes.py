@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 from aiohttp import web
 
 from common.http import Request, Route, TokenBook
 from common.http.routes import Handler
+from common.http.runbook_pages import runbook
 from common.postgres import Database, Record
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.kinds import runbook_of
@@ -21,18 +24,22 @@ from notifier.messages.incident_notices import IncidentNow, render_problem, stat
 from notifier.messages.links import Links, Page, links_of
 from notifier.messages.words import Words
 from notifier.pages import layout
-from notifier.pages.runbooks import runbook
 from notifier.pages.store import Known, known_of
+from notifier.people.model import Directory
 
+_RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
 
 
 class Pages:
     """Reads only. An address that nothing is known of answers 404, as a page too."""
 
-    def __init__(self, *, database: Database, tokens: TokenBook, words: Words, sentry: str | None = None) -> None:
+    def __init__(
+        self, *, database: Database, tokens: TokenBook, directory: Directory, words: Words, sentry: str | None = None
+    ) -> None:
         self._database = database
         self._tokens = tokens
+        self._directory = directory
         self._words = words
         self._sentry = sentry
 
@@ -54,7 +61,7 @@ class Pages:
     async def runbook(self, request: Request[None, None]) -> web.StreamResponse:
         """Answer a runbook of this release."""
         name = request.path["name"]
-        text = runbook(name, language=self._words.language)
+        text = runbook(_RUNBOOKS, name, language=self._words.language)
         nothing = layout.html([Document(title=(plain(self._words["page.nothing"]),))])
         return self._answer(name, nothing if text is None else text, status=404 if text is None else 200)
 
@@ -115,7 +122,7 @@ class Pages:
             **{name: row[name] for name in _NOW},
             state=IncidentState(row["state"]),
         )
-        state = status_line(now, self._words)
+        state = status_line(now, self._words, name_of=self._directory.name_of)
         sections = document.sections if state is None else (Section(lines=((plain(state),),)), *document.sections)
         return Document(title=document.title, sections=sections)
 
@@ -125,8 +132,11 @@ class Pages:
             Span(f"{self._words['page.t']} {key}", "bold", f"/t/{row['key'] or row['id']}"),
             plain(f" · {row['queue']} · {row['state']} · {row['summary']}"),
         )
-        lines = [*row["description"].splitlines(), *(f"{each['author']}: {each['text']}" for each in row["comments"])]
+        lines = [*row["description"].splitlines(), *self._said(row["comments"])]
         return Document(title=title, sections=(Section(lines=tuple((plain(line),) for line in lines if whole)),))
+
+    def _said(self, comments: Iterable[Mapping[str, str]]) -> list[str]:
+        return [f"{self._directory.name_of(each['author'])}: {each['text']}" for each in comments]
 
     def _notices(self, known: Known, *, whole: bool) -> list[Document]:
         if not known.notices:

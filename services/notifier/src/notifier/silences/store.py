@@ -20,6 +20,8 @@ SELECT * FROM silences
 WHERE ($1::boolean OR ends_at > now()) AND ($2::bigint IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """
+_JUST_MADE = "SELECT EXISTS (SELECT FROM silences WHERE match = $1 AND starts_at <= now() AND ends_at >= $2)"
+_THE_SAME_PRESS = timedelta(minutes=5)
 _LOCK = "SELECT *, greatest(starts_at, least(ends_at, now())) AS ends_now FROM silences WHERE id = $1 FOR UPDATE"
 # What has not begun ends before it begins; what is over stays as it was.
 _END = "UPDATE silences SET ends_at = $2, ended_by = $3 WHERE id = $1 AND ends_at > $2"
@@ -70,11 +72,17 @@ class SilenceStore:
 
 async def silence(
     connection: Connection, incident: Incident, person: str, lasts: timedelta, reason: str
-) -> tuple[int, datetime]:
-    """Keep notices of the incident's problem back for a while, in the caller's transaction; returns the silence's id and end."""
+) -> tuple[int, datetime] | None:
+    """Keep notices of the (locked) incident's problem back for a while, in the caller's transaction; returns the silence's id and end.
+
+    None: one that was just made, for as long, is in force; taken back, it leaves no other behind.
+    """
     now = await connection.fetchval("SELECT now()")
+    match = {"fingerprint": [literal(incident.fact.fingerprint)]}
+    if await connection.fetchval(_JUST_MADE, match, now + lasts - _THE_SAME_PRESS):
+        return None
     row = await SilenceStore(connection).add(
-        match={"fingerprint": [literal(incident.fact.fingerprint)]},
+        match=match,
         purpose="silence",
         starts_at=None,
         ends_at=now + lasts,

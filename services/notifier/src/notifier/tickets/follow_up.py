@@ -11,7 +11,7 @@ from common.ids import derived_id
 from notifier.delivery.model import NewNotice
 from notifier.incidents.defects import KNOWN_DEFECT
 from notifier.incidents.model import Incident, IncidentState
-from notifier.incidents.problems import Problems
+from notifier.incidents.problems import Problems, Resolution
 from notifier.messages.document import shorten
 from notifier.messages.links import Links
 from notifier.messages.problem_words import phrase
@@ -68,10 +68,16 @@ class FollowUp:
             if open_ones is None:
                 return False
             opened = await self._open_tickets(open_ones)
+        # On its own: lines are of other incidents than those that are locked here.
+        async with self._follow_ups.transaction() as open_ones:
+            if open_ones is None:
+                return True
             lines = await open_ones.lines(limit=_AT_A_TIME)
             if lines:
                 await self._notify(open_ones, lines)
-        return opened == _AT_A_TIME or len(lines) == _AT_A_TIME
+        async with self._follow_ups.transaction() as open_ones:
+            ended = 0 if open_ones is None else await self._end_summonses(open_ones)
+        return opened == _AT_A_TIME or len(lines) == _AT_A_TIME or ended > 0
 
     async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
         incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
@@ -120,6 +126,22 @@ class FollowUp:
             await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
 
+    async def _end_summonses(self, follow_ups: FollowUpBatch) -> int:
+        """A ticket that is closed, by whomever, needs nobody: end its summons, before somebody is phoned for it."""
+        needless = await follow_ups.needless_summons(limit=_AT_A_TIME)
+        ends = [
+            Resolution(
+                fingerprint=fingerprint,
+                actor="notifier",
+                summary=self._words["ticket.closed"],
+                at=follow_ups.now,
+                event_id=derived_id("notifier.summons-over", fingerprint, follow_ups.now.isoformat()),
+            )
+            for fingerprint in needless
+        ]
+        ended = await self._problems.ingest(follow_ups.notifications, ends) if ends else ()
+        return sum(incident is not None for incident in ended)
+
     async def _reopened(self, follow_ups: FollowUpBatch, incident: Incident) -> bool:
         """Open the ticket that the problem had before again, and say so there; returns whether there was one."""
         row = await follow_ups.tickets.reopen(incident.id, within=_SAME_TICKET)
@@ -156,9 +178,6 @@ class FollowUp:
             sentence = self._sentence(line)
             comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
             await follow_ups.tickets.comment(comment)
-        await follow_ups.close_tickets(
-            [line.ticket_id for line in lines if line.ticket_id is not None and _closes(line)]
-        )
         await follow_ups.notifications.add(
             [self._notice(line) for line in lines if line.act in _NOTIFIED_IN_CHATS and _still_matters(line)]
         )
@@ -178,6 +197,10 @@ class FollowUp:
             )
         )
         await follow_ups.mark_notified([line.id for line in lines])
+        # Last: who acts on a ticket has its incidents first, and notices wait for those.
+        await follow_ups.close_tickets(
+            [line.ticket_id for line in lines if line.ticket_id is not None and _closes(line)]
+        )
 
     def _sentence(self, line: HistoryLine) -> str:
         key = f"history.{line.act}"

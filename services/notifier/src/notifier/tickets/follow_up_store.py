@@ -32,6 +32,10 @@ _BACKLOG = """
 SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM incident_history WHERE NOT told) AS oldest,
        (SELECT count(*) FROM tickets WHERE outside IN ('pending', 'creating')) AS tickets
 """
+_NEEDLESS_SUMMONS = """
+SELECT i.fingerprint FROM incidents AS i JOIN tickets AS t ON t.summons_id = i.id
+WHERE i.state <> 'resolved' AND i.fingerprint LIKE 'ticket:%' AND t.state = 'closed' ORDER BY i.id LIMIT $1
+"""
 _MARK_NOTIFIED = "UPDATE incident_history SET told = true WHERE id = ANY($1::bigint[])"
 # Not of a problem that was reported again meanwhile.
 _CLOSE = """
@@ -105,6 +109,10 @@ class FollowUpBatch:
         """Close tickets whose problem is over."""
         if ticket_ids:
             await self._connection.execute(_CLOSE, list(ticket_ids))
+
+    async def needless_summons(self, *, limit: int) -> Sequence[str]:
+        """Return the fingerprints of summonses to tickets that are closed."""
+        return [row["fingerprint"] for row in await self._connection.fetch(_NEEDLESS_SUMMONS, limit)]
 
     async def mark_notified(self, line_ids: Sequence[int]) -> None:
         """Mark lines as notified."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from common.errors import NotFound
 from common.postgres import Connection
+from notifier.incidents.store import lock_incidents
 from notifier.tickets.model import Instruction, NewTicket, TicketComment
 from notifier.tickets.views import TicketQuery
 
@@ -47,7 +48,8 @@ ON CONFLICT (history_id) DO NOTHING
 RETURNING id, ticket_id, author, text, at
 """
 _INSTRUCTIONS = "SELECT kind, text, call, queue FROM instructions ORDER BY kind"
-_TICKET = "SELECT * FROM tickets WHERE key = $1 OR id = $2 ORDER BY id DESC LIMIT 1 FOR UPDATE"
+_INCIDENTS = "SELECT incident_id, summons_id FROM tickets WHERE key = $1 OR id = $2 ORDER BY id DESC LIMIT 1"
+_TICKET = "SELECT * FROM tickets WHERE key = $1 OR id = $2 ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE"
 _DEVELOPMENT = "UPDATE tickets SET development_ticket = $2 WHERE id = $1"
 _WHOLE = """
 SELECT t.*, coalesce((SELECT jsonb_agg(jsonb_build_object('id', c.id, 'author', c.author, 'text', c.text, 'at', c.at) ORDER BY c.id)
@@ -165,7 +167,13 @@ class TicketStore:
         return dict(row)
 
     async def ticket(self, key: str) -> Mapping[str, Any]:
-        """Lock and return a ticket by its key, or by our own number (``12``). Raises ``NotFound``."""
+        """Lock and return a ticket by its key, or by our own number (``12``). Raises ``NotFound``.
+
+        Its incidents are locked before it, as everybody does who wants both.
+        """
+        about = await self._connection.fetchrow(_INCIDENTS, key, _number(key))
+        if about is not None:
+            await lock_incidents(self._connection, [each for each in about.values() if each is not None])
         row = await self._connection.fetchrow(_TICKET, key, _number(key))
         if row is None:
             raise NotFound("no such ticket")

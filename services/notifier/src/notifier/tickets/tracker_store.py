@@ -11,7 +11,7 @@ from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
-from notifier.incidents.store import IncidentStore
+from notifier.incidents.store import IncidentStore, lock_incidents
 from notifier.tickets.model import (
     CommentToSend,
     OutsideComment,
@@ -21,6 +21,7 @@ from notifier.tickets.model import (
     TicketToMove,
     TicketToRead,
 )
+from notifier.tickets.store import TicketStore
 
 _TICKET = """
 UPDATE tickets SET outside = 'creating', attempts = attempts + 1, not_before = clock_timestamp() + $1::interval
@@ -103,7 +104,7 @@ RETURNING development_ticket
 _FOLLOWED = """
 SELECT t.*, EXISTS (SELECT FROM ticket_comments AS c
                     WHERE c.ticket_id = t.id AND c.assign IS NOT NULL AND c.outside IN ('pending', 'sending')) AS assigning
-FROM tickets AS t WHERE t.id = $1 AND t.outside_revision = $2 FOR UPDATE OF t
+FROM tickets AS t WHERE t.id = $1 AND t.outside_revision = $2
 """
 _KNOWN_STATE = "UPDATE tickets SET outside_state = $2 WHERE id = $1"
 _KNOWN_ASSIGNEE = "UPDATE tickets SET outside_assignee = $2 WHERE id = $1"
@@ -227,6 +228,7 @@ class TrackerStore:
     async def following(self, ticket: TicketToLook) -> AsyncIterator[FollowedTicket | None]:
         """Lock a ticket to do what was done there; None when there was a newer look, or something of ours has arrived since."""
         async with self._database.transaction() as connection:
+            await TicketStore(connection, outside=True).ticket(str(ticket.reading.id))
             row = await connection.fetchrow(_FOLLOWED, ticket.reading.id, ticket.revision)
             yield None if row is None else FollowedTicket(connection, dict(row))
 
@@ -236,8 +238,10 @@ class TrackerStore:
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
-        """Open the transaction in which a comment of somebody is kept."""
+        """Open the transaction in which a comment of somebody is kept. What it may take is locked before the ticket."""
         async with self._database.transaction() as connection:
+            about = (ticket.incident_id, ticket.summons_id)
+            await lock_incidents(connection, [each for each in about if each is not None])
             yield TicketReading(connection, principal=Principal(name=author, role=role))
 
 

@@ -14,7 +14,10 @@ _log = get_logger()
 
 
 class DailyReconciliation:
-    """From ``hour`` (UTC) on, ``back`` far back. Safe to call at any time, by any number of replicas."""
+    """From ``hour`` (UTC) on, ``back`` far back. Safe to call at any time, by any number of replicas.
+
+    A day counts as reconciled once every gateway's register was seen: until then it is taken up again when its lease is over.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,8 @@ class DailyReconciliation:
         if now.hour < self._hour or not await self._days.claim_day(now.date(), now=now):
             return
         found = await self._reconcile(since=now - self._back, until=now)
-        await self._days.finish_day(now.date(), now=self._clock.now())
+        if not found.unseen:
+            await self._days.finish_day(now.date(), now=self._clock.now())
         self._metrics.reconciled(found)
         _log.info(
             "refunds_reconciled",

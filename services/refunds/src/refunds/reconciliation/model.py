@@ -24,6 +24,11 @@ class Reconciliation:
     unanswered: int = 0
     differences: list[Difference] = field(default_factory=list)
 
+    @property
+    def unseen(self) -> list[str]:
+        """Gateways whose register did not answer: what they paid without our knowing is unknown still."""
+        return [gateway for gateway, said in self.registers.items() if said == "no answer"]
+
 
 _MOVES = frozenset({GatewayStatus.PENDING, GatewayStatus.SUCCEEDED})
 _DONE = frozenset({RefundState.SUCCESS, RefundState.PENDING})

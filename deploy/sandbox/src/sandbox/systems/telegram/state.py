@@ -100,14 +100,17 @@ class Press:
 
 @dataclass(slots=True)
 class TelegramState:
-    """Everything above, by id. Message ids are unique over all chats, so that one id names one message."""
+    """Everything above, by id. Message ids are unique over all chats, so that one id names one message.
 
+    Ids begin at ``started`` (seconds since 1970): whoever outlives a restart of the sandbox, as a bot's database does, knows none of them.
+    """
+
+    started: int
     bots: dict[str, Bot] = field(default_factory=dict)
     chats: dict[int, Chat] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
     presses: dict[str, Press] = field(default_factory=dict)
-    last_message: int = 0
-    last_press: int = 0
+    made: int = 0
 
     def bot(self, token: str) -> Bot:
         """The bot of a well-formed token."""
@@ -127,13 +130,13 @@ class TelegramState:
 
     def next_message_id(self) -> int:
         """A new message id."""
-        self.last_message += 1
-        return self.last_message
+        self.made += 1
+        return self.started + self.made
 
     def next_press_id(self) -> str:
         """A new callback query id."""
-        self.last_press += 1
-        return str(4_000_000_000_000_000 + self.last_press)
+        self.made += 1
+        return str(self.started * 1_000_000 + self.made)
 
 
 def chat_id_of_username(username: str) -> int:

@@ -78,7 +78,7 @@ class Telegram(HttpSystem):
     def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
-        self.state = TelegramState()
+        self.state = TelegramState(started=int(clock.now().timestamp()))
         self._methods = Methods(settings=settings, clock=clock, state=self.state)
         self._delivery = UpdateDelivery(settings=settings, clock=clock, reply=self._replied)
 

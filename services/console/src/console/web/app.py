@@ -1,0 +1,68 @@
+"""The composition root of the console: a straight line from settings to a listening server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.http import HttpServer, TokenBook, build_app, new_session
+from common.service import Application, Lifecycle
+from common.telemetry.metrics import new_registry
+from console.web.change import routes as change
+from console.web.find import routes as find
+from console.web.incident import routes as incident
+from console.web.lists import routes as lists
+from console.web.live import routes as live
+from console.web.live.news import News
+from console.web.now import routes as now
+from console.web.order import routes as order
+from console.web.pages import Console
+from console.web.people import People
+from console.web.runbook import routes as runbook
+from console.web.sessions import Sessions
+from console.web.settings import ConsoleSettings
+from console.web.sign_in import routes as sign_in
+
+NAME = "console"
+DESCRIPTION = (
+    "What people see of the suite, and how they act: a client of the five services without data and rights of its own."
+)
+_STATIC = Path(__file__).parent / "static"
+_DEADLINE_S = 15.0
+_CONNECTIONS = 200
+_LARGEST_FORM = 4 * 1024 * 1024
+
+
+async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
+    """Open everything and serve. No service is needed to start, nor to be ready: what is away is said on each page."""
+    registry = new_registry()
+    session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
+    news = News(every=settings.poll_seconds)
+    console = Console(settings, People(session, settings.urls), Sessions(settings))
+    app = build_app(
+        service=NAME,
+        description=DESCRIPTION,
+        routes=[
+            *sign_in.routes(console),
+            *now.routes(console),
+            *find.routes(console),
+            *order.routes(console),
+            *incident.routes(console),
+            *runbook.routes(console),
+            *change.routes(console),
+            *lists.routes(console, own=frozenset({"order", "incident"})),
+            *live.routes(console, news),
+        ],
+        health=lifecycle.health,
+        registry=registry,
+        tokens=TokenBook(),
+        max_body=_LARGEST_FORM,
+    )
+    app.router.add_static("/static", _STATIC)
+
+    async def end_streams(_app: object) -> None:
+        """Let nobody wait for news of a console that stops."""
+        news.close()
+
+    app.on_shutdown.append(end_streams)
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    return Application(server=server, lifecycle=lifecycle)

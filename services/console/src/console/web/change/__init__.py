@@ -1,0 +1,1 @@
+"""Every change: filled in, rehearsed, applied, watched."""

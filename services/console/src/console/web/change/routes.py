@@ -1,0 +1,193 @@
+"""Every change in three steps: fill in, look at what the service says would happen, do exactly that; then watch until it is seen.
+
+The plan travels in the page, so nothing is kept here: a page sent twice, to another replica, or after a restart has the service do it once,
+because the plan carries its idempotency key. It names the person's own wish and is sent with her own token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from common.http import Route
+from console.client.acts import Act, act_of
+from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
+from console.client.suite import RefusedError
+from console.client.things import THINGS
+from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
+from console.web.filters import currency_of
+from console.web.lists.filtering import PRIVATE
+from console.web.pages import Console, NotUnderstoodError, Visit, names
+
+_MOST_AT_ONCE = 200
+_FILTER = "filter."
+
+
+def routes(console: Console) -> list[Route]:
+    """Return the routes of every change."""
+    return [
+        console.get("/change/{noun}/{verb}", _fill_in, summary="Fill a change in"),
+        console.post("/change/{noun}/{verb}", _rehearse, summary="Rehearse a change"),
+        console.post("/apply", _apply, summary="Do what was rehearsed"),
+        console.post("/watch", _watch, summary="See what became of it"),
+    ]
+
+
+async def _fill_in(visit: Visit) -> web.StreamResponse:
+    act = _act(visit)
+    query = visit.raw.query
+    ids, chosen = _chosen(query.getall("ids", []), query, everything=query.get("all") == "1")
+    given = {f"field.{name}": text for name, text in query.items() if name in {each.field.name for each in inputs(act)}}
+    return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=None)
+
+
+async def _rehearse(visit: Visit) -> web.StreamResponse:
+    act = _act(visit)
+    form = visit.form
+    ids, chosen = _chosen([str(name) for name in form.getall("ids", [])], form, everything=form.get("all") == "1")
+    try:
+        plan = await rehearse(visit.person.suite, await _wish(visit, act, ids=ids, chosen=chosen))
+    except (NotUnderstoodError, RefusedError) as error:
+        given = {name: str(text) for name, text in form.items() if isinstance(text, str)}
+        status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
+        return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
+    return visit.page(
+        "change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items)
+    )
+
+
+async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping[str, str] | None) -> Wish:
+    """Return what was filled in. Raises ``NotUnderstoodError`` in the person's words."""
+    reason = str(visit.form.get("reason", "")).strip()
+    if len(reason) < SHORTEST_REASON:
+        raise NotUnderstoodError(visit.words("Say why, in a few words: it stands in the audit log"))
+    if act.named and not ids and chosen is None:
+        raise NotUnderstoodError(visit.words("Nothing is chosen"))
+    return Wish(
+        act=act.name,
+        reason=reason,
+        service=act.service,
+        ids=ids,
+        filter=chosen,
+        fields=filled_in(
+            act,
+            visit.form,
+            currency=await _currency(visit, act, ids),
+            zone=visit.console.settings.time_zone,
+            words=visit.words,
+        ),
+        limit=_MOST_AT_ONCE if chosen is not None else None,
+    )
+
+
+async def _apply(visit: Visit) -> web.StreamResponse:
+    plan = Plan.from_json(_sent(visit, "plan"))
+    done = await apply(visit.person.suite, plan)
+    return visit.page(
+        "change/done.html",
+        act=plan.wish.found(),
+        done=done,
+        outcomes=count(done.items),
+        sealed=json.dumps(done.to_json()),
+        looked=await _look(visit, done),
+    )
+
+
+async def _watch(visit: Visit) -> web.StreamResponse:
+    done = Done.from_json(_sent(visit, "done"))
+    values: dict[str, Any] = {
+        "act": done.plan.wish.found(),
+        "done": done,
+        "outcomes": count(done.items),
+        "sealed": json.dumps(done.to_json()),
+        "looked": await _look(visit, done),
+    }
+    if visit.raw.headers.get("HX-Request"):
+        part = visit.fragment("change/watched.html", **values)
+        return web.Response(text=part, content_type="text/html", charset="utf-8")
+    return visit.page("change/done.html", **values)
+
+
+async def _look(visit: Visit, done: Done) -> tuple[Counter[str], bool] | None:
+    """Return how many are in which state and whether anything still moves; None where the answer is all there is to see."""
+    thing = THINGS.get(done.plan.wish.found().settled or "")
+    try:
+        async for states in watch(visit.person.suite, done, deadline=0):
+            return states, any(state in thing.moving for state in states) if thing else False
+    except UnprovableError:
+        return None
+    return None
+
+
+async def _form(
+    visit: Visit,
+    act: Act,
+    *,
+    ids: tuple[str, ...],
+    chosen: Mapping[str, str] | None,
+    given: Mapping[str, str],
+    problem: NotUnderstoodError | RefusedError | None,
+    status: int = 200,
+) -> web.StreamResponse:
+    return visit.page(
+        "change/form.html",
+        status=status,
+        act=act,
+        ids=ids,
+        chosen=chosen,
+        inputs=inputs(act),
+        given=given,
+        problem=problem,
+        refusal=visit.refusal(act),
+        currency=await _currency(visit, act, ids),
+    )
+
+
+def _act(visit: Visit) -> Act:
+    name = f"{visit.path['noun']} {visit.path['verb']}"
+    service = visit.form.get("service") or visit.raw.query.get("service")
+    try:
+        act = act_of(name, str(service) if service else None)
+        _ = act.operation  # which the service may not have
+    except LookupError:
+        raise web.HTTPNotFound from None
+    return act
+
+
+def _chosen(
+    ids: list[str], given: Mapping[str, Any], *, everything: bool
+) -> tuple[tuple[str, ...], Mapping[str, str] | None]:
+    """Return the named things, or with ``everything`` the filter of what the person saw."""
+    if not everything:
+        return names(ids), None
+    chosen = {
+        name.removeprefix(_FILTER): str(text) for name, text in given.items() if name.startswith(_FILTER) and text
+    }
+    return (), {name: text for name, text in chosen.items() if name not in PRIVATE}
+
+
+async def _currency(visit: Visit, act: Act, ids: tuple[str, ...]) -> str | None:
+    """Return the currency of the order whose money it is."""
+    if act.noun != "order" or len(ids) != 1 or not any(each.kind == "money" for each in inputs(act)):
+        return None
+    try:
+        found = currency_of(await THINGS["order"].read(visit.person.suite, ids[0]))
+    except RefusedError:
+        return None
+    return str(found) if found else None
+
+
+def _sent(visit: Visit, name: str) -> Mapping[str, Any]:
+    """Return what the page before carried. Raises ``NotUnderstoodError`` when it is not what we wrote."""
+    try:
+        kept = json.loads(str(visit.form.get(name, "")))
+        (Done if name == "done" else Plan).from_json(kept)
+    except (ValueError, TypeError, KeyError, LookupError):
+        raise NotUnderstoodError(visit.words("This page does not hold a plan")) from None
+    found: Mapping[str, Any] = kept
+    return found

@@ -1,0 +1,154 @@
+"""How values are written for people: money, times, words, states. Pure; each takes the language it writes in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_currency
+
+from common.currencies import DECIMAL_DIGITS
+from common.money import to_decimal_string
+from console.web.screens import TITLES
+
+MONEY = frozenset(
+    {
+        *(
+            "amount",
+            "cost",
+            "price",
+            "discount_price",
+            "total_price",
+            "total_discount_price",
+            "held_amount",
+            "sum",
+            "captured",
+        ),
+        *("refunded", "sum_to_pay", "tips_amount", "minor", "total", "tips", "captured_amount", "refunded_amount"),
+    }
+)
+"""Names under which the services write sums in minor units."""
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+_BAD = frozenset(
+    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "RS_ERROR"}
+)
+_WARN = frozenset(
+    {
+        *(
+            "open",
+            "new",
+            "warning",
+            "stopped",
+            "unknown",
+            "waiting",
+            "RS_UNKNOWN",
+            "RS_DECLINED",
+            "spooled",
+            "dead",
+            "not_told",
+        ),
+        *("urgent", "parked", "attention", "escalated"),
+    }
+)
+_GOOD = frozenset(
+    {
+        *(
+            "resolved",
+            "done",
+            "confirmed",
+            "sent",
+            "closed",
+            "delivered",
+            "finished",
+            "resubmitted",
+            "saved",
+            "RS_SUCCESS",
+            "ok",
+        ),
+        *("acknowledged", "released", "replayed"),
+    }
+)
+_MOVES = frozenset({"running", "RS_CREATE", "RS_SENDING", "RS_PENDING", "pending", "sending", "in_progress", "queued"})
+_SHAPES = ((_BAD, "bad", "✕"), (_WARN, "warn", "▲"), (_GOOD, "good", "✓"), (_MOVES, "moves", "◔"))
+STATES = _BAD | _WARN | _GOOD | _MOVES
+"""States that are more than a word."""
+
+
+def as_time(value: object) -> datetime | None:
+    """Return the time that a text is, None for any other value."""
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return None
+
+
+def moment(value: datetime, *, language: str, zone: str) -> str:
+    """Write a time with its zone."""
+    there = value.astimezone(ZoneInfo(zone))
+    return f"{format_datetime(there, 'd MMM y, HH:mm:ss', tzinfo=ZoneInfo(zone), locale=language)} {there.tzname()}"
+
+
+def ago(value: datetime, now: datetime, *, language: str) -> str:
+    """Write how long ago it was, or when it will be."""
+    return format_timedelta(
+        timedelta(seconds=round((value - now).total_seconds())), add_direction=True, locale=language, threshold=1.2
+    )
+
+
+def money(minor: object, currency: object, *, language: str) -> str:
+    """Write a sum in minor units. Where the currency is not one, the number stands as it is."""
+    if isinstance(minor, bool) or not isinstance(minor, int) or currency not in DECIMAL_DIGITS:
+        return str(minor)
+    form = "¤\N{NO-BREAK SPACE}#,##0.00" if language == "en" else None  # its own writes RUB85.00
+    return format_currency(Decimal(to_decimal_string(minor, str(currency))), str(currency), form, locale=language)
+
+
+def label(name: str) -> str:
+    """Return a field's, column's or state's name as English words: the key of its translation."""
+    return re.sub(r"[_.\-]+", " ", name.removeprefix("RS_") if name.isupper() else name).strip().lower()
+
+
+def shape(state: object) -> tuple[str, str]:
+    """Return a state's class of style and its sign, so that colour is never all that tells states apart."""
+    return next(((name, sign) for states, name, sign in _SHAPES if state in states), ("plain", "•"))
+
+
+def as_json(value: object) -> str:
+    """Write a nested value as people read it."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+def currency_of(item: object) -> Any:
+    """Return the currency that the sums of an item are in: its own, or that of its totals."""
+    if not isinstance(item, Mapping):
+        return None
+    totals = item.get("totals")
+    return item.get("currency") or (totals.get("currency") if isinstance(totals, Mapping) else None)
+
+
+Translate = Callable[[str], str]
+
+
+def writers(
+    *, language: str, zone: str, now: Callable[[], datetime], translate: Translate
+) -> dict[str, Callable[..., Any]]:
+    """Return the filters of a page in one language and time zone."""
+    return {
+        "as_time": as_time,
+        "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
+        "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
+        "money": lambda minor, currency: money(minor, currency, language=language),
+        "label": lambda name: translate(label(str(name))),
+        "label_plural": lambda noun: translate(TITLES[noun]),
+        "shape": shape,
+        "as_json": as_json,
+        "currency_of": currency_of,
+    }

@@ -1,0 +1,1 @@
+"""One box that finds things by what people have in hand."""

@@ -1,0 +1,56 @@
+"""One box. It is sent as a form, so that a customer's name, phone or mail never stands in an address or a history."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from common.http import Route
+from console.client.find import Findings, find
+from console.web.links import address_of
+from console.web.pages import Console, Visit, redirect
+
+_OF_THINGS = (
+    re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE),  # an order
+    re.compile(
+        r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
+    ),  # a refund, a delivery, an endangered order
+    re.compile(r"[A-Z]{2,20}-[0-9]{1,12}", re.IGNORECASE),  # a ticket
+    re.compile(r"[0-9]{1,9}"),  # an incident, a workflow
+    re.compile(r"[0-9a-f]{32}"),  # a trace
+)
+
+
+def is_private(text: str) -> bool:
+    """Tell whether it may name a customer: everything that is not plainly a thing's own name."""
+    return not any(form.fullmatch(text.strip()) for form in _OF_THINGS)
+
+
+def routes(console: Console) -> list[Route]:
+    """Return the routes of the box."""
+    return [
+        console.get("/find", _from_address, summary="Find by a thing's name"),
+        console.post("/find", _from_form, summary="Find by anything"),
+    ]
+
+
+async def _from_address(visit: Visit) -> web.StreamResponse:
+    text = visit.raw.query.get("q", "").strip()
+    private = bool(text) and is_private(text)
+    return await _found(visit, "" if private else text, private=private)
+
+
+async def _from_form(visit: Visit) -> web.StreamResponse:
+    return await _found(visit, str(visit.form.get("q", "")).strip(), private=False)
+
+
+async def _found(visit: Visit, text: str, *, private: bool) -> web.StreamResponse:
+    """Show what was found; the only thing there is opens at once."""
+    findings: Findings | None = await find(visit.person.suite, text) if text else None
+    if findings is not None and len(findings.found) == 1 and not findings.silent:
+        only = findings.found[0]
+        address = address_of(only.thing.noun, only.name)
+        if address is not None:
+            return redirect(address)
+    return visit.page("find/find.html", text=text, findings=findings, private=private)

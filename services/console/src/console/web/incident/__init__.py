@@ -1,0 +1,1 @@
+"""One incident with its runbook, its people and its timers."""

@@ -1,0 +1,1 @@
+"""Lists and single things of every kind, made of the client's table."""

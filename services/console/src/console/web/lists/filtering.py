@@ -1,0 +1,58 @@
+"""Which filters stand in a list's address: all that the service has, but those that hold a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from console.client.acts import ACTS, Act, act_of
+from console.client.operations import Field, Operation, operation
+from console.client.suite import Page, Suite
+from console.client.things import EVERYWHERE, Thing
+
+PRIVATE = frozenset({"q", "phone", "email", "name", "address", "ip"})
+"""Never in an address: what finds a customer is sent in a form (Find)."""
+_OF_PAGES = frozenset({"limit", "cursor", "count"})
+
+
+def list_operation(thing: Thing) -> Operation:
+    """Return the operation that lists a kind of thing."""
+    return operation(thing.service, f"GET {thing.list}")
+
+
+def filters(thing: Thing) -> tuple[Field, ...]:
+    """Return what a list may be filtered by."""
+    return tuple(field for field in list_operation(thing).query if field.name not in PRIVATE | _OF_PAGES)
+
+
+def chosen(thing: Thing, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters of an address that the list knows and that say something."""
+    known = {field.name for field in filters(thing)}
+    return {name: text.strip() for name, text in given.items() if name in known and text.strip()}
+
+
+async def read_page(suite: Suite, thing: Thing, wanted: Mapping[str, Any], **paging: Any) -> Page:
+    """Return a page of a list; short lists come whole and take no paging."""
+    known = {field.name for field in list_operation(thing).query}
+    return await thing.page(suite, **wanted, **{name: given for name, given in paging.items() if name in known})
+
+
+def acts_of(noun: str, service: str | None = None) -> tuple[Act, ...]:
+    """Return what can be done to things of a kind that exist."""
+    if noun in EVERYWHERE:
+        return (
+            tuple(act_of(f"{noun} {verb}", service) for verb in ("replay", "mend", "dismiss"))
+            if noun == "dead-letter"
+            else ()
+        )
+    return tuple(act for act in ACTS.values() if act.noun == noun and act.named)
+
+
+def creating(noun: str) -> tuple[Act, ...]:
+    """Return what makes a new thing of a kind, or is done to none in particular."""
+    return tuple(act for act in ACTS.values() if act.noun == noun and not act.named)
+
+
+def covers(act: Act, filter_names: frozenset[str]) -> bool:
+    """Tell whether an act can be done to all that a filter matches: it works by a plan and knows each of the filter's fields."""
+    return act.by_plan is not None and filter_names <= {field.name for field in act.by_plan.filter}

@@ -1,0 +1,121 @@
+"""Lists and single things of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from common.http import Route
+from console.client.operations import SERVICES
+from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
+from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, read_page
+from console.web.pages import Console, Visit
+from console.web.screens import LISTS, list_path
+
+_SHOWN = 50
+
+
+def routes(console: Console, *, own: frozenset[str]) -> list[Route]:
+    """Return the routes of all lists, and of single things that have no screen of their own (``own``)."""
+    short = [
+        console.get(thing.address.replace("{id}", "{name}"), partial(_one, thing), summary=f"One {thing.noun}")
+        for thing in THINGS.values()
+        if thing.address is not None and thing.noun not in own
+    ]
+    return [
+        *(console.get(path, partial(_list, noun), summary=f"Find and choose: {noun}") for noun, path in LISTS.items()),
+        console.get("/list/{noun}", _other_list, summary="Any other list"),
+        console.get("/one/{noun}/{name}", _other_one, summary="Any other thing"),
+        console.get("/keys", _keys, summary="What the keys do"),
+        console.get("/more", _more, summary="All lists, and what needs no list"),
+        *short,
+    ]
+
+
+def _thing(visit: Visit, noun: str) -> Thing:
+    service = visit.raw.query.get("service")
+    if noun in EVERYWHERE and service is None:
+        service = SERVICES[0] if noun == "audit" else "orchestrator"
+    if (noun not in THINGS and noun not in EVERYWHERE) or service not in (None, *SERVICES):
+        raise web.HTTPNotFound
+    return thing_of(noun, service)
+
+
+async def _other_list(visit: Visit) -> web.StreamResponse:
+    return await _list(visit.path["noun"], visit)
+
+
+async def _list(noun: str, visit: Visit) -> web.StreamResponse:
+    thing = _thing(visit, noun)
+    query = visit.raw.query
+    wanted = chosen(thing, query)
+    page = await read_page(visit.person.suite, thing, wanted, limit=_SHOWN, cursor=query.get("cursor"), count=True)
+    of_service = {"service": thing.service} if noun in EVERYWHERE else {}
+    where = list_path(noun)
+    following = {**of_service, **wanted, "cursor": page.next_cursor}
+    return visit.page(
+        "lists/list.html",
+        thing=thing,
+        page=page,
+        where=where,
+        wanted=wanted,
+        of_service=of_service,
+        services=SERVICES if noun in EVERYWHERE else (),
+        filters=filters(thing),
+        acts=acts_of(noun, thing.service),
+        creating=creating(noun),
+        covers=partial(covers, filter_names=frozenset(wanted)),
+        next_page=f"{where}?{urlencode(following)}" if page.next_cursor else None,
+        first_page=None if query.get("cursor") is None else f"{where}?{urlencode({**of_service, **wanted})}",
+        news=f"/live/{noun}?{urlencode({**of_service, **wanted, 'top': _top(thing, page.items)})}",
+    )
+
+
+def _top(thing: Thing, items: Any) -> str:
+    return str(items[0].get(thing.id, "")) if items else ""
+
+
+async def _other_one(visit: Visit) -> web.StreamResponse:
+    thing = _thing(visit, visit.path["noun"])
+    if thing.one is None:
+        raise web.HTTPNotFound
+    return await _one(thing, visit)
+
+
+async def _one(thing: Thing, visit: Visit) -> web.StreamResponse:
+    name = visit.path["name"]
+    item = await thing.read(visit.person.suite, name)
+    return visit.page("lists/one.html", name=name, **single(thing, name, item))
+
+
+def single(thing: Thing, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a page about one thing shows of it."""
+    plain = {key: each for key, each in item.items() if not isinstance(each, (dict, list))}
+    nested = {key: each for key, each in item.items() if isinstance(each, (dict, list)) and each}
+    return {
+        "thing": thing,
+        "item": item,
+        "plain": plain,
+        "nested": nested,
+        "acts": acts_of(thing.noun, thing.service),
+        "of_service": {"service": thing.service} if thing.noun in EVERYWHERE else {},
+        "where": list_path(thing.noun),
+    }
+
+
+async def _keys(visit: Visit) -> web.StreamResponse:
+    return visit.page("lists/keys.html")
+
+
+async def _more(visit: Visit) -> web.StreamResponse:
+    nouns = [noun for noun in (*THINGS, *EVERYWHERE) if noun not in LISTS]
+    return visit.page(
+        "lists/more.html", nouns=nouns, creating={noun: creating(noun) for noun in _MAKERS}, list_path=list_path
+    )
+
+
+_MAKERS = ("order", "ticket", "silence", "duty", "message", "known-defect", "check", "limits")

@@ -1,0 +1,1 @@
+"""News of lists, pushed to who looks at them."""

@@ -1,0 +1,86 @@
+"""News of lists: however many people look at a list, it is read once a round; each is told what is new to her."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from console.client.suite import RefusedError, Suite, UnreachableError
+from console.client.things import Thing, value
+from console.web.lists.filtering import read_page
+
+_READ = 50
+
+
+@dataclass(slots=True)
+class _View:
+    """A list that somebody looks at. ``names`` are what its first page holds; each watcher has a queue, None in it is the end."""
+
+    names: Sequence[str] | None = None
+    queues: set[asyncio.Queue[Sequence[str] | None]] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
+
+
+class News:
+    """Reads while somebody looks and stops with the last one. Lists of different roles are read apart."""
+
+    def __init__(self, *, every: float) -> None:
+        self._every = every
+        self._views: dict[Hashable, _View] = {}
+
+    @property
+    def pollers(self) -> int:
+        """How many lists are being read."""
+        return len(self._views)
+
+    async def watch(
+        self, suite: Suite, thing: Thing, wanted: Mapping[str, Any], *, role: str
+    ) -> AsyncGenerator[Sequence[str], None]:
+        """Yield the names on the list's first page, newest first, whenever they change. Ends when it may not be read (any more)."""
+        key = (thing.noun, thing.service, tuple(sorted(wanted.items())), role)
+        view = self._views.setdefault(key, _View())
+        queue: asyncio.Queue[Sequence[str] | None] = asyncio.Queue()
+        view.queues.add(queue)
+        if view.names is not None:
+            queue.put_nowait(view.names)
+        if view.task is None:
+            view.task = asyncio.create_task(self._read(key, view, suite, thing, wanted), name="console news")
+        try:
+            while (names := await queue.get()) is not None:
+                yield names
+        finally:
+            view.queues.discard(queue)
+            if not view.queues:
+                view.task.cancel()
+
+    def close(self) -> None:
+        """End every watch."""
+        for view in list(self._views.values()):
+            if view.task is not None:
+                view.task.cancel()
+
+    async def _read(self, key: Hashable, view: _View, suite: Suite, thing: Thing, wanted: Mapping[str, Any]) -> None:
+        try:
+            while True:
+                with suppress(UnreachableError):  # it comes back; meanwhile the page says so whenever it is loaded
+                    page = await read_page(suite, thing, wanted, limit=_READ)
+                    names = [str(value(item, thing.id)) for item in page.items]
+                    if names != view.names:
+                        view.names = names
+                        for queue in view.queues:
+                            queue.put_nowait(names)
+                await asyncio.sleep(self._every)
+        except RefusedError:
+            return
+        finally:
+            self._views.pop(key, None)
+            for queue in view.queues:
+                queue.put_nowait(None)
+
+
+def new_above(names: Sequence[str], top: str) -> int:
+    """Return how many stand above what was the newest when the page was made; all, when it is not on the first page any more."""
+    return names.index(top) if top in names else len(names)

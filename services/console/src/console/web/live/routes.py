@@ -1,0 +1,65 @@
+"""The stream of a list's news. Rows are announced, never moved: whoever wants them presses."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from functools import partial
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp_sse import sse_response
+
+from common.http import Route
+from console.client.operations import SERVICES
+from console.client.things import EVERYWHERE, THINGS, thing_of
+from console.web.headers import HEADERS
+from console.web.lists.filtering import chosen
+from console.web.live.news import News, new_above
+from console.web.pages import Console, Visit
+from console.web.screens import list_path
+
+_LOOK_FOR_THE_BROWSER_S = 5.0
+_MOST_STREAMS_S = 3600.0
+
+
+def routes(console: Console, news: News) -> list[Route]:
+    """Return the route of the stream."""
+    return [console.get("/live/{noun}", partial(_stream, news), summary="News of a list")]
+
+
+async def _stream(news: News, visit: Visit) -> web.StreamResponse:
+    noun, service = visit.path["noun"], visit.raw.query.get("service")
+    if (noun not in THINGS and noun not in EVERYWHERE) or service not in (None, *SERVICES):
+        raise web.HTTPNotFound
+    if noun in EVERYWHERE and service is None:
+        raise web.HTTPNotFound
+    thing = thing_of(noun, service)
+    wanted = chosen(thing, visit.raw.query)
+    top = visit.raw.query.get("top", "")
+    address = list_path(noun) + f"?{urlencode({**({'service': service} if service else {}), **wanted})}"
+    async with sse_response(visit.raw, headers=HEADERS) as response:
+        person = visit.person
+        async with aclosing(news.watch(person.suite, thing, wanted, role=person.role)) as changes:
+            told = 0
+            following = asyncio.ensure_future(anext(changes, None))
+            try:
+                async with asyncio.timeout(_MOST_STREAMS_S):  # the browser comes again, and who it is is asked again
+                    while response.is_connected():
+                        done, _ = await asyncio.wait({following}, timeout=_LOOK_FOR_THE_BROWSER_S)
+                        if not done:
+                            continue
+                        names = following.result()
+                        if names is None:
+                            break
+                        following = asyncio.ensure_future(anext(changes, None))
+                        fresh = new_above(names, top)
+                        if fresh != told:
+                            told = fresh
+                            await response.send(visit.fragment("live/news.html", fresh=fresh, address=address))
+            except (TimeoutError, ConnectionError):
+                pass
+            finally:
+                following.cancel()
+                await asyncio.wait({following})
+    return response

@@ -1,0 +1,114 @@
+"""What needs a person now, asked of all services at once. What does not answer says so; it never looks like nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from console.client.operations import SERVICES
+from console.client.suite import Page, RefusedError, Suite, UnreachableError
+from console.client.things import Thing, thing_of
+from console.web.screens import list_path
+
+_SHOWN = 5
+_WITH_DEAD_LETTERS = ("webhook-gateway", "orchestrator", "refunds", "notifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Danger:
+    """A kind of trouble: which things it is, and the words over them."""
+
+    title: str
+    noun: str
+    filter: Mapping[str, Any] = field(default_factory=dict)
+    service: str | None = None
+
+    @property
+    def thing(self) -> Thing:
+        """The kind of thing."""
+        return thing_of(self.noun, self.service)
+
+    @property
+    def address(self) -> str:
+        """The list of all of it."""
+        shown = {**({"service": self.service} if self.service else {}), **self.filter}
+        return list_path(self.noun) + (f"?{urlencode(shown)}" if shown else "")
+
+
+DANGERS = (
+    Danger("The marketplace will cancel these orders", "countdown", {"state": "running"}),
+    Danger("Open critical incidents", "incident", {"state": "open", "severity": "critical"}),
+    Danger("Acknowledged orders that did not arrive", "unarrived"),
+    Danger("Customers who wait: endangered orders", "endangered", {"state": "new"}),
+    Danger("Crashed workflows", "workflow", {"state": "crashed"}),
+    Danger("Refunds that failed", "refund", {"state": "RS_ERROR"}),
+    Danger("Refunds of which nobody knows", "refund", {"state": "RS_UNKNOWN"}),
+    Danger("Quarantined hooks", "intake", {"outcome": "quarantined", "undecided": "true"}),
+    Danger("Open warnings", "incident", {"state": "open", "severity": "warning"}),
+    *(Danger("Dead letters", "dead-letter", {"open": "true"}, service) for service in _WITH_DEAD_LETTERS),
+)
+"""The most dangerous first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A kind of trouble and what there is of it; ``problem`` where it could not be asked."""
+
+    danger: Danger
+    page: Page | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The whole picture. ``ready``: by service the checks that fail, empty when it can work, None when it does not answer."""
+
+    found: Sequence[Found]
+    on_call: Mapping[str, Any] | None
+    missing: Sequence[Any] | None
+    ready: Mapping[str, Sequence[str] | None]
+
+    @property
+    def troubles(self) -> list[Found]:
+        """What there is, and what nobody could say."""
+        return [each for each in self.found if each.page is None or each.page.items]
+
+
+async def gather(suite: Suite) -> Now:
+    """Ask everything at once."""
+    found, on_call, coverage, ready = await asyncio.gather(
+        asyncio.gather(*(_find(suite, danger) for danger in DANGERS)),
+        _or_none(suite, "notifier", "/admin/v1/on-call"),
+        _or_none(suite, "notifier", "/admin/v1/coverage"),
+        asyncio.gather(*(_ready(suite, service) for service in SERVICES)),
+    )
+    missing = None if coverage is None else coverage["missing"]
+    return Now(found, on_call, missing, dict(zip(SERVICES, ready, strict=True)))
+
+
+async def _find(suite: Suite, danger: Danger) -> Found:
+    try:
+        return Found(danger, await danger.thing.page(suite, **danger.filter, limit=_SHOWN, count=True))
+    except (RefusedError, UnreachableError) as error:
+        return Found(danger, None, str(error))
+
+
+async def _or_none(suite: Suite, service: str, path: str) -> Any:
+    try:
+        return await suite.get(service, path)
+    except (RefusedError, UnreachableError):
+        return None
+
+
+async def _ready(suite: Suite, service: str) -> Sequence[str] | None:
+    try:
+        await suite.get(service, "/readyz")
+    except RefusedError as error:
+        checks: Mapping[str, str] = error.said.get("checks", {})
+        return [f"{name}: {said}" for name, said in checks.items() if said != "ok"] or [error.detail]
+    except UnreachableError:
+        return None
+    return []

@@ -1,0 +1,103 @@
+"""Who is signed in: a token's owner as the services know her, and what she may do there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from console.client.operations import SERVICES, Operation
+from console.client.suite import RefusedError, Suite, UnreachableError
+
+_KNOWN_FOR_S = 10.0
+_KEPT = 200
+_ROLES = ("viewer", "operator", "admin")
+_UNAUTHORIZED = 401
+
+
+class NotSignedInError(Exception):
+    """No service accepts the token (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person, her connection, and what she may do: operations as ``METHOD /path``, by service. ``away``: services that do not answer."""
+
+    suite: Suite
+    name: str
+    role: str
+    permissions: Mapping[str, frozenset[str]]
+    away: tuple[str, ...] = ()
+
+    def may(self, operation: Operation) -> bool:
+        """Tell whether the service lets her. Where it does not answer, nobody may."""
+        return f"{operation.method} {operation.path}" in self.permissions.get(operation.service, frozenset())
+
+
+@dataclass(slots=True)
+class _Kept:
+    suite: Suite
+    person: Person | None = None
+    until: float = 0.0
+
+
+class People:
+    """Connections by token, the longest unused forgotten first. What a token may do is asked again after ten seconds: so soon a
+    token that was withdrawn is nobody's here.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, urls: Mapping[str, str]) -> None:
+        self._session = session
+        self._urls = urls
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+
+    async def person(self, token: str) -> Person:
+        """Return the token's owner. Raises ``NotSignedInError`` when nobody knows it, ``UnreachableError`` when nobody answers."""
+        digest = hashlib.sha256(token.encode()).digest()
+        kept = self._kept.setdefault(digest, _Kept(Suite(self._session, self._urls, token)))
+        self._kept.move_to_end(digest)
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        if kept.person is None or time.monotonic() >= kept.until:
+            try:
+                kept.person = await _asked(kept.suite)
+            except NotSignedInError:
+                self._kept.pop(digest, None)
+                raise
+            kept.until = time.monotonic() + _KNOWN_FOR_S
+        return kept.person
+
+
+async def _asked(suite: Suite) -> Person:
+    answers = await asyncio.gather(
+        *(suite.get(service, "/admin/v1/whoami") for service in SERVICES), return_exceptions=True
+    )
+    known = {}
+    away = []
+    for service, answer in zip(SERVICES, answers, strict=True):
+        if isinstance(answer, UnreachableError) or (
+            isinstance(answer, RefusedError) and answer.status != _UNAUTHORIZED
+        ):
+            away.append(service)
+        elif isinstance(answer, BaseException):
+            if not isinstance(answer, RefusedError):
+                raise answer
+        elif answer["role"] in _ROLES:
+            known[service] = answer
+    if not known:
+        if len(away) == len(SERVICES):
+            raise UnreachableError("every service", "its address", "none answers")
+        raise NotSignedInError
+    least = min(known.values(), key=lambda answer: _ROLES.index(answer["role"]))
+    return Person(
+        suite=suite,
+        name=least["name"],
+        role=least["role"],
+        permissions={service: frozenset(answer["permissions"]) for service, answer in known.items()},
+        away=tuple(away),
+    )

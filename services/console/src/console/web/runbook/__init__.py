@@ -1,0 +1,1 @@
+"""The runbooks of this release, as pages."""

@@ -1,0 +1,82 @@
+"""Sessions: an encrypted cookie that holds the person's token, and the proof that a form came from our own page."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+from aiohttp import web
+from aiohttp_session import Session
+from aiohttp_session.cookie_storage import EncryptedCookieStorage
+
+from console.web.settings import ConsoleSettings, loopback
+
+FORM_TOKEN = "form_token"  # noqa: S105 - a field's name
+_TOKEN = "token"  # noqa: S105 - a field's name
+
+
+class ForgedFormError(Exception):
+    """A change was sent by another site's page, or by a page of a session that is over."""
+
+
+class Sessions:
+    """Whoever holds the cookie is the token's owner until ``session_hours`` are over or the services no longer know the token.
+
+    Signing in makes a session anew, so that one that somebody planted is worth nothing. Nothing is kept here: replicas need only the same
+    key, and to end a session that got lost the token is withdrawn.
+    """
+
+    def __init__(self, settings: ConsoleSettings) -> None:
+        self._origin = settings.origin
+        key = hashlib.sha256(settings.session_key.get_secret_value().encode()).digest()
+        self._storage = EncryptedCookieStorage(
+            key,
+            cookie_name="__Host-session" if settings.secure else "session",
+            max_age=int(settings.session_hours * 3600),
+            secure=settings.secure,
+            httponly=True,
+            samesite="Lax",
+        )
+
+    async def load(self, request: web.Request) -> Session:
+        """Return the session of a request, empty when there is none, it is over, or it was made with another key."""
+        try:
+            return await self._storage.load_session(request)
+        except (ValueError, TypeError, AttributeError):  # sealed by us, and yet not what we write now
+            return await self._storage.new_session()
+
+    def token_of(self, session: Session) -> str | None:
+        """Return the person's token."""
+        token = session.get(_TOKEN)
+        return token if isinstance(token, str) else None
+
+    async def begin(self, request: web.Request, response: web.StreamResponse, *, token: str | None) -> Session:
+        """Give the browser a new session; with no token it is one that only a sign-in form can use."""
+        session = await self._storage.new_session()
+        session[FORM_TOKEN] = secrets.token_urlsafe(24)
+        if token is not None:
+            session[_TOKEN] = token
+        await self._storage.save_session(request, response, session)
+        return session
+
+    async def end(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Take the session out of the browser."""
+        await self._storage.save_session(request, response, await self._storage.new_session())
+
+    def check_form(self, request: web.Request, session: Session, given: str) -> None:
+        """Let our own forms through. Raises ``ForgedFormError`` for any other."""
+        expected = session.get(FORM_TOKEN)
+        if not isinstance(expected, str) or not hmac.compare_digest(expected.encode(), given.encode()):
+            raise ForgedFormError
+        if not self._own(request):
+            raise ForgedFormError
+
+    def _own(self, request: web.Request) -> bool:
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return request.headers.get("Sec-Fetch-Site") == "same-origin"
+        if self._origin is not None:
+            return origin == self._origin
+        host = request.host.rpartition(":")[0] or request.host
+        return loopback(host) and origin == f"http://{request.host}"

@@ -1,0 +1,54 @@
+// What the pages do beyond links and forms: keys, ticking times. Nothing here is needed to do anything.
+"use strict";
+(() => {
+  const rows = () => [...document.querySelectorAll("[data-row]")];
+  let current = -1;
+
+  function go(step) {
+    const all = rows();
+    if (!all.length) return;
+    current = Math.min(Math.max(current + step, 0), all.length - 1);
+    all.forEach((row, index) => row.classList.toggle("current", index === current));
+    const target = all[current].querySelector("a.open, input[type=checkbox], a");
+    if (target) target.focus();
+    all[current].scrollIntoView({ block: "nearest" });
+  }
+
+  const keys = {
+    j: () => go(1),
+    k: () => go(-1),
+    x: () => rows()[current]?.querySelector("input[type=checkbox]")?.click(),
+    e: () => (rows()[current]?.querySelector(".acts a.button") ?? document.querySelector(".acts a.button, .acts button:not([disabled])"))?.focus(),
+    ".": () => document.querySelector(".acts a.button, .acts button:not([disabled])")?.focus(),
+    "/": () => {
+      const box = document.querySelector("input[type=search]");
+      if (box) box.focus();
+      else location.assign("/find");
+    },
+    "?": () => location.assign("/keys"),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if ((event.metaKey || event.ctrlKey) && event.key === "k") {
+      event.preventDefault();
+      keys["/"]();
+      return;
+    }
+    if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select")) return;
+    const act = keys[event.key];
+    if (act) {
+      event.preventDefault();
+      act();
+    }
+  });
+
+  function tick() {
+    for (const element of document.querySelectorAll("[data-until]")) {
+      const left = Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000);
+      const [size, sign] = [Math.abs(left), left < 0 ? "−" : ""];
+      element.textContent = `${sign}${Math.floor(size / 60)}:${String(size % 60).padStart(2, "0")}`;
+    }
+  }
+  tick();
+  setInterval(tick, 1000);
+})();

@@ -1,0 +1,179 @@
+"""Every change: filled in, rehearsed, applied once, watched to its end."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+
+import pytest
+
+from console.client.acts import ACTS
+from tests.unit.console.web.factories import Browser, Services
+
+RETRY = "POST /admin/v1/workflows/retry"
+
+
+def planned(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What a service answers to a bulk change."""
+    return {"dry_run": True, "plan": "digest", "matched": len(items), "more": False, "items": list(items), **more}
+
+
+def hidden(page: str, name: str) -> str:
+    """What a page carries in a hidden field."""
+    found = re.search(f'name="{name}" value="([^"]*)"', page)
+    assert found, page
+    return html.unescape(found[1])
+
+
+async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browser: Browser, services: Services) -> None:
+    item = {"id": "7", "version": 3, "outcome": "retried", "notices": ["Workflow 7 goes on"]}
+    states = iter(["running", "running", "crashed"])
+    services.answers[RETRY] = (200, planned(item))
+    services.answers["GET /admin/v1/workflows/7"] = lambda _: (200, {"id": 7, "state_name": next(states), "pending": 1})
+    await browser.sign_in("operator")
+    page = await browser.get("/change/workflow/retry?ids=7")
+    assert "Let many crashed workflows try again" in page
+    services.calls.clear()
+    page = await browser.post("/change/workflow/retry", ids="7", reason="the cause is mended")
+    assert "Workflow 7 goes on" in page
+    rehearsed = {"reason": "the cause is mended", "dry_run": True, "ids": [7]}
+    assert [(line, body) for line, body, _ in services.calls] == [(RETRY, rehearsed)]
+    plan = hidden(page, "plan")
+    page = await browser.post("/apply", plan=plan)
+    assert "Still moving:" in page
+    assert "1 running" in page
+    line, body, key = services.calls[1]
+    assert (line, body) == (RETRY, {**rehearsed, "dry_run": False, "plan": "digest"})
+    assert key == json.loads(plan)["key"]
+    done = hidden(page, "done")
+    page = await browser.post("/watch", done=done)
+    assert "1 running" in page
+    page = await browser.post("/watch", done=done)
+    assert "Seen:" in page
+    assert "1 crashed" in page
+    assert 'hx-trigger="load' not in page
+
+
+async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Services) -> None:
+    services.answers[RETRY] = (200, planned({"id": "7", "outcome": "retried"}, already_applied=True))
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
+    await browser.sign_in("operator")
+    await browser.get("/change/workflow/retry?ids=7")
+    plan = hidden(await browser.post("/change/workflow/retry", ids="7", reason="for a test"), "plan")
+    pages = [await browser.post("/apply", plan=plan) for _ in range(2)]
+    keys = {key for line, body, key in services.calls if line == RETRY and not body["dry_run"]}
+    assert len(keys) == 1
+    assert "nothing happened twice" in pages[1]
+
+
+async def test_what_changed_since_the_plan_is_left_alone_and_said(browser: Browser, services: Services) -> None:
+    plan = planned({"id": "7", "outcome": "retried"}, {"id": "8", "outcome": "retried"})
+    done = planned(
+        {"id": "7", "outcome": "retried"}, {"id": "8", "outcome": "changed", "detail": "it was retried before"}
+    )
+    services.answers[RETRY] = lambda body: (200, plan if body["dry_run"] else done)
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
+    await browser.sign_in("operator")
+    await browser.get("/change/workflow/retry?ids=7&ids=8")
+    page = await browser.post("/change/workflow/retry", ids="7", reason="for a test")
+    page = await browser.post("/apply", plan=hidden(page, "plan"))
+    assert "1 came out otherwise than planned" in page
+    assert "it was retried before" in page
+
+
+async def test_a_filter_is_sent_as_it_was_seen(browser: Browser, services: Services) -> None:
+    services.answers[RETRY] = (200, planned())
+    await browser.sign_in("operator")
+    page = await browser.get(
+        "/change/workflow/retry?all=1&filter.state=crashed&filter.kind=order_life&filter.phone=123"
+    )
+    assert "crashed" in page
+    services.calls.clear()
+    page = await browser.post(
+        "/change/workflow/retry",
+        all="1",
+        reason="for a test",
+        **{"filter.state": "crashed", "filter.kind": "order_life"},
+    )
+    assert services.calls[0][1]["filter"] == {"state": "crashed", "kind": "order_life"}
+    assert "there is nothing to do" in page
+
+
+async def test_who_may_not_do_it_sees_which_role_may(browser: Browser, services: Services) -> None:
+    await browser.sign_in("viewer")
+    page = await browser.get("/change/workflow/retry?ids=7")
+    assert "needs the role operator" in page
+    assert re.search(r"<button class=\"primary\" disabled", page)
+    services.answers["GET /admin/v1/workflows"] = (200, {"items": [{"id": 7, "state_name": "crashed"}], "count": 1})
+    page = await browser.get("/workflows")
+    assert re.search(r'formaction="/change/workflow/retry" disabled title="needs the role operator"', page)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"reason": ""}, "Say why"),
+        ({"reason": "for a test", "field.amount": "ten"}, "amount is no sum of money"),
+        ({"reason": "for a test", "field.amount": "1.005"}, "amount is no sum of money"),
+        ({"reason": "for a test", "field.amount": "NaN"}, "amount is no sum of money"),
+        ({"reason": "for a test", "field.positions": "[{"}, "positions is no JSON"),
+    ],
+)
+async def test_what_makes_no_sense_is_said_and_what_was_typed_stays(
+    browser: Browser, services: Services, fields: dict[str, str], problem: str
+) -> None:
+    services.answers["GET /orders/v1/orders/N"] = (200, {"number": "N", "currency": "RUB", "version": 1})
+    await browser.sign_in("operator")
+    await browser.get("/change/order/refund?ids=N")
+    page = await browser.post("/change/order/refund", ids="N", **fields)
+    assert browser.status == 400
+    assert problem in page
+    assert all(
+        html.escape(text, quote=True) in page or html.escape(text).replace("&quot;", "&#34;") in page
+        for text in fields.values()
+    )
+    assert not any(line.startswith("POST") for line, _, _ in services.calls)
+
+
+async def test_money_is_filled_in_as_people_write_it(browser: Browser, services: Services) -> None:
+    services.answers["GET /orders/v1/orders/N"] = (200, {"number": "N", "currency": "RUB", "version": 4})
+    services.answers["POST /admin/v1/orders/N/refund"] = (200, {"outcome": "asked"})
+    await browser.sign_in("operator")
+    await browser.get("/change/order/refund?ids=N")
+    await browser.post("/change/order/refund", ids="N", reason="half of it", **{"field.amount": "1 010,50"})
+    body = next(body for line, body, _ in services.calls if line.startswith("POST"))
+    assert body == {"reason": "half of it", "dry_run": True, "amount": 101050, "expected_version": 4}
+
+
+async def test_a_refusal_of_the_service_is_shown_beside_the_form(browser: Browser, services: Services) -> None:
+    problem = {"code": "conflict", "detail": "somebody was quicker", "fields": [{"field": "ids", "problem": "gone"}]}
+    services.answers[RETRY] = (409, problem)
+    await browser.sign_in("operator")
+    await browser.get("/change/workflow/retry?ids=7")
+    page = await browser.post("/change/workflow/retry", ids="7", reason="for a test")
+    assert browser.status == 409
+    assert "somebody was quicker" in page
+    assert "ids: gone" in page
+
+
+@pytest.mark.parametrize("sent", ["", "{}", "[]", "null", '{"wish": {"ids": []}}', "\x00", '{"wish": 1, "items": 2}'])
+@pytest.mark.parametrize("path", ["/apply", "/watch"])
+async def test_a_page_that_holds_no_plan_does_nothing(
+    browser: Browser, services: Services, path: str, sent: str
+) -> None:
+    await browser.sign_in("operator")
+    await browser.get("/change/workflow/retry?ids=1")
+    services.calls.clear()
+    await browser.post(path, plan=sent, done=sent)
+    assert browser.status == 400
+    assert services.calls == []
+
+
+async def test_every_act_has_its_form(browser: Browser) -> None:
+    await browser.sign_in("admin")
+    for act in ACTS.values():
+        page = await browser.get(f"/change/{act.noun}/{act.verb}?ids=1")
+        assert browser.status == 200, act.name
+        assert html.escape(act.operation.summary).replace("&#x27;", "&#39;") in page, act.name

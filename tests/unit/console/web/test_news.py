@@ -1,0 +1,81 @@
+"""News of a list: one reader however many look, and an end when nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import aiohttp
+
+from common.testing import eventually
+from console.client.suite import Suite
+from console.client.things import THINGS
+from console.web.live.news import News, new_above
+from tests.unit.console.web.factories import Browser, Services
+
+LIST = "GET /admin/v1/incidents"
+
+
+def listed(*ids: int) -> tuple[int, object]:
+    """A page of incidents."""
+    return 200, {"items": [{"id": each} for each in ids], "next_cursor": None}
+
+
+async def test_however_many_look_a_list_is_read_by_one(services: Services) -> None:
+    services.answers[LIST] = listed(1)
+    news = News(every=0.02)
+    seen: list[list[str]] = [[] for _ in range(20)]
+
+    async def look(place: list[str]) -> None:
+        async with aclosing(news.watch(suite, THINGS["incident"], {}, role="viewer")) as changes:
+            async for names in changes:
+                place[:] = names
+
+    async with aiohttp.ClientSession() as session:
+        suite = Suite(session, {"notifier": services.url}, "token-viewer")
+        looking = [asyncio.create_task(look(place)) for place in seen]
+
+        async def all_saw(expected: list[str]) -> bool:
+            return all(place == expected for place in seen)
+
+        await eventually(lambda: all_saw(["1"]), within=10, what="everybody's first look")
+        assert news.pollers == 1
+        services.answers[LIST] = listed(2, 1)
+        await eventually(lambda: all_saw(["2", "1"]), within=10, what="everybody's news")
+        for task in looking:
+            task.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
+
+        async def stopped() -> bool:
+            return news.pollers == 0
+
+        await eventually(stopped, within=10, what="the end of reading")
+
+
+async def test_a_token_that_may_not_read_ends_the_news(services: Services) -> None:
+    services.answers[LIST] = (403, {"code": "forbidden", "detail": "no"})
+    async with aiohttp.ClientSession() as session:
+        suite = Suite(session, {"notifier": services.url}, "token-viewer")
+        async with aclosing(News(every=0.02).watch(suite, THINGS["incident"], {}, role="viewer")) as changes:
+            assert [names async for names in changes] == []
+
+
+async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: Services) -> None:
+    services.answers[LIST] = listed(1)
+    await browser.sign_in("viewer")
+    page = await browser.get("/incidents")
+    assert "/live/incident?top=1" in page
+    async with browser.session.get(browser.url + "/live/incident?top=1") as stream:
+        services.answers[LIST] = listed(4, 3, 1)
+        async for line in stream.content:
+            if b"new" in line:
+                assert b'<a class="button" href="/incidents?">2 new' in line
+                break
+
+
+def test_what_is_above_the_newest_of_the_page_is_new() -> None:
+    assert new_above(["5", "4", "3"], "4") == 1
+    assert new_above(["5", "4", "3"], "5") == 0
+    assert new_above(["5", "4", "3"], "1") == 3
+    assert new_above(["5"], "") == 1
+    assert new_above([], "") == 0

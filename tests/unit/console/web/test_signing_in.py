@@ -1,0 +1,142 @@
+"""Sessions: who comes in, what others cannot do with a person's browser, how it ends."""
+
+from __future__ import annotations
+
+from http.cookies import SimpleCookie
+
+import aiohttp
+import pytest
+from pydantic import AnyHttpUrl, SecretStr, ValidationError
+
+from common.service import running
+from console.web.app import build
+from console.web.settings import ConsoleSettings
+from tests.unit.console.web.factories import Browser, Services, browsing
+
+
+async def test_nobody_sees_a_page_before_signing_in(browser: Browser) -> None:
+    await browser.get("/workflows?state=crashed")
+    assert browser.path == "/sign-in"
+    await browser.post("/sign-in", token="token-operator", to="/workflows")
+    assert (browser.status, browser.path) == (200, "/workflows")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "unknown-token", "token-internal", "x" * 600, "with blanks", "<script>alert(1)</script>"]
+)
+async def test_a_token_that_is_no_persons_lets_nobody_in(browser: Browser, token: str) -> None:
+    await browser.get("/sign-in")
+    page = await browser.post("/sign-in", token=token)
+    assert browser.status == 401
+    assert "<script>alert" not in page
+    await browser.get("/")
+    assert browser.path == "/sign-in"
+
+
+async def test_a_session_that_somebody_planted_is_not_the_one_that_signs_in(browser: Browser) -> None:
+    await browser.get("/sign-in")
+    planted = _cookie(browser)
+    await browser.post("/sign-in", token="token-admin")
+    assert _cookie(browser) != planted
+    async with (
+        aiohttp.ClientSession(cookies={"session": planted}) as other,
+        other.get(browser.url + "/", allow_redirects=False) as answer,
+    ):
+        assert answer.status == 303
+
+
+async def test_a_withdrawn_token_ends_its_sessions(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.web.people._KNOWN_FOR_S", 0.0)
+    await browser.sign_in("operator")
+    services.withdrawn.add("token-operator")
+    await browser.get("/")
+    assert browser.path == "/sign-in"
+
+
+async def test_a_session_is_over_after_its_hours(services: Services, settings: ConsoleSettings) -> None:
+    short = settings.model_copy(update={"session_hours": 0.0000001})
+    async with running(build, short) as application, browsing(application.url) as browser:
+        await browser.sign_in("operator")
+        assert browser.path == "/sign-in"
+
+
+async def test_signing_out_takes_the_session_out_of_the_browser(browser: Browser) -> None:
+    await browser.sign_in("viewer")
+    await browser.post("/sign-out")
+    await browser.get("/orders")
+    assert browser.path == "/sign-in"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
+async def test_another_sites_form_changes_nothing(browser: Browser, services: Services, origin: str | None) -> None:
+    await browser.sign_in("operator")
+    await browser.get("/change/workflow/retry?ids=1")
+    services.calls.clear()
+    await browser.post("/change/workflow/retry", origin=origin, ids="1", reason="for a test")
+    assert browser.status == 403
+    assert services.calls == []
+
+
+async def test_a_form_without_its_token_changes_nothing(browser: Browser, services: Services) -> None:
+    await browser.sign_in("operator")
+    services.calls.clear()
+    for token in ("", "guessed"):
+        await browser.post("/apply", form_token=token, plan="{}")
+        assert browser.status == 403
+    assert services.calls == []
+
+
+async def test_the_session_says_nothing_to_who_reads_the_cookie(browser: Browser) -> None:
+    await browser.sign_in("admin")
+    assert "token-admin" not in _cookie(browser)
+
+
+@pytest.mark.parametrize("to", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
+async def test_signing_in_never_leads_to_another_site(browser: Browser, to: str) -> None:
+    await browser.get("/sign-in")
+    await browser.post("/sign-in", token="token-viewer", to=to)
+    assert (browser.status, browser.path) == (200, "/")
+
+
+async def test_over_tls_the_cookie_is_bound_to_this_host(settings: ConsoleSettings) -> None:
+    public = settings.model_copy(update={"public_url": AnyHttpUrl("https://console.example")})
+    async with running(build, public) as application, browsing(application.url) as browser:
+        await browser.get("/sign-in")
+        cookie: SimpleCookie = SimpleCookie(browser.headers["Set-Cookie"])
+        morsel = cookie["__Host-session"]
+        assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["path"], morsel["domain"]) == (
+            True,
+            True,
+            "Lax",
+            "/",
+            "",
+        )
+        assert "max-age" in browser.headers["Strict-Transport-Security"]
+
+
+def test_plain_http_is_for_this_machine_only(settings: ConsoleSettings) -> None:
+    given = settings.model_dump()
+    with pytest.raises(ValidationError, match="public_url must be https"):
+        ConsoleSettings(**{**given, "public_url": "http://console.example"})
+    assert ConsoleSettings(**{**given, "public_url": "http://localhost:8086"}).secure is False
+    with pytest.raises(ValidationError):
+        ConsoleSettings(**{**given, "session_key": SecretStr("short")})
+
+
+async def test_with_all_services_away_the_token_is_not_called_wrong(settings: ConsoleSettings) -> None:
+    nobody = AnyHttpUrl("http://127.0.0.1:9")
+    away = settings.model_copy(
+        update=dict.fromkeys(
+            ("webhook_gateway_url", "orchestrator_url", "tips_url", "refunds_url", "notifier_url"), nobody
+        )
+    )
+    async with running(build, away) as application, browsing(application.url) as browser:
+        page = await browser.sign_in("operator")
+        assert browser.status == 502
+        assert "No service answers" in page
+
+
+def _cookie(browser: Browser) -> str:
+    return next(morsel.value for morsel in browser.session.cookie_jar if morsel.key == "session")

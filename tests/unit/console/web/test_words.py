@@ -1,0 +1,74 @@
+"""How values are written, and that everything is written in both languages."""
+
+from __future__ import annotations
+
+import gettext
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import console.web
+from console.web import filters
+from console.web.language import words
+from tests.support.console_words import texts
+
+NOW = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)
+VENDORED = {
+    "htmx-4.0.1.min.js": "429f6b742f07ec4a8ea17fa74743f744f1b63688e2faa7702651a97f3c1026c7cea69dec1b021d48ff713b7f94944867",
+    "hx-sse-4.0.1.min.js": "bfc1efb9c43ea21421320d1aadba17739d38f72351e3a40a323a61b3b603721f969bbce97cae57552d357f6ea6403255",
+}
+
+
+def test_every_text_of_every_page_has_its_russian() -> None:
+    russian = words("ru")
+    assert isinstance(russian, gettext.GNUTranslations)
+    missing: list[str | tuple[str, str]] = []
+    for text in texts():
+        if isinstance(text, str):
+            missing += [text] if russian.gettext(text) == text and text.upper() != text else []
+        else:
+            missing += [text for number in (1, 2, 5) if russian.ngettext(*text, number) in text]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "language", "written"),
+    [
+        (8500, "RUB", "en", "RUB\u00a085.00"),
+        (8500, "RUB", "ru", "85,00\u00a0₽"),
+        (-1, "RUB", "ru", "-0,01\u00a0₽"),
+        (8500, "JPY", "en", "¥\u00a08,500"),
+        (1234, "KWD", "en", "KWD\u00a01.234"),
+        (100, None, "en", "100"),
+        ("much", "RUB", "en", "much"),
+        (True, "RUB", "en", "True"),
+    ],
+)
+def test_money_is_written_by_its_currency(minor: object, currency: object, language: str, written: str) -> None:
+    assert filters.money(minor, currency, language=language) == written
+
+
+def test_times_are_written_with_their_zone_and_how_long_ago() -> None:
+    assert filters.moment(NOW, language="en", zone="Europe/Moscow") == "29 Nov 2026, 23:00:00 MSK"
+    assert filters.ago(NOW - timedelta(minutes=5), NOW, language="en") == "5 minutes ago"
+    assert filters.ago(NOW + timedelta(minutes=5), NOW, language="ru") == "через 5 минут"
+    assert filters.ago(NOW - timedelta(minutes=2), NOW, language="ru") == "2 минуты назад"
+
+
+@pytest.mark.parametrize("given", ["2026-11-29", "soon", "2026-13-45T99:99:99Z", "", None, 5, ["2026-11-29T20:00:00Z"]])
+def test_what_is_no_time_is_not_written_as_one(given: object) -> None:
+    assert filters.as_time(given) is None
+
+
+def test_states_differ_by_shape_and_not_by_colour_alone() -> None:
+    shapes = {filters.shape(state) for state in ("crashed", "open", "resolved", "running", "anything else")}
+    assert len({sign for _, sign in shapes}) == len({name for name, _ in shapes}) == 5
+
+
+def test_scripts_of_others_are_the_ones_that_were_looked_at() -> None:
+    folder = Path(console.web.__file__).parent / "static" / "vendor"
+    found = {path.name: hashlib.sha384(path.read_bytes()).hexdigest() for path in folder.glob("*.js")}
+    assert found == VENDORED
+    assert (folder / "LICENSE-htmx").is_file()
