@@ -1,13 +1,12 @@
 """Yandex Tracker: issues that are created once by `unique`, comments, links, transitions, changes, and a search that lags behind."""
 
-import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
@@ -15,106 +14,22 @@ from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
-
-_QUEUE = re.compile(r"[A-Z][A-Z0-9]{1,14}")
-_TRANSITIONS = {
-    "open": "open",
-    "reopen": "open",
-    "start_progress": "inProgress",
-    "need_info": "needInfo",
-    "resolve": "resolved",
-    "close": "closed",
-}
-_ENDS = frozenset({"resolved", "closed"})
-_WORK = ("start_progress", "need_info", "resolve", "close")
-_STEPS = {
-    "open": _WORK,
-    "inProgress": ("open", *_WORK[1:]),
-    "needInfo": ("open", *_WORK[2:]),
-    "resolved": ("reopen", "close"),
-    "closed": ("reopen",),
-}
-"""Which steps an issue has in each status; it has no others."""
-_RELATIONSHIPS = {
-    "relates",
-    "is dependent by",
-    "depends on",
-    "is subtask for",
-    "is parent task for",
-    "duplicates",
-    "is duplicated by",
-    "is epic of",
-    "has epic",
-}
-_ROBOT = {"id": "1", "display": "Order suite"}
-_MOST_FOUND = 50
-
-
-class IssueBody(BaseModel):
-    """The body of `POST /v3/issues`; other fields of the queue are allowed and kept."""
-
-    model_config = ConfigDict(extra="allow")
-
-    summary: str = Field(min_length=1, max_length=1024)
-    queue: str | int | dict[str, Any]
-    description: str | None = None
-    unique: str | None = Field(default=None, min_length=1, max_length=255)
-
-
-class CommentBody(BaseModel):
-    """The body of a comment."""
-
-    model_config = ConfigDict(extra="allow")
-
-    text: str = Field(min_length=1)
-
-
-class LinkBody(BaseModel):
-    """The body of a link to another issue."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    relationship: str
-    issue: str = Field(min_length=1)
-
-
-class PersonComment(BaseModel):
-    """The body of `POST /sandbox/tracker/issues/{key}/comments`: a person writes into the ticket."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str = Field(min_length=1)
-    user: str = Field(default="user", min_length=1)
-
-
-class SearchBody(BaseModel):
-    """The body of `POST /v3/issues/_search`, by keys."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    keys: list[str] = Field(min_length=1)
-
-
-class PersonAct(BaseModel):
-    """The body of `PATCH /sandbox/tracker/issues/{key}`: a person makes a step of the workflow, assigns the issue, writes into it.
-
-    `assignee` is a login, or null for nobody. The comment, if there is one, is written first, as in the Tracker's own window.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    transition: str | None = None
-    assignee: str | None = None
-    comment: str | None = Field(default=None, min_length=1)
-    user: str = Field(default="user", min_length=1)
-
-
-class IssueOrder(BaseModel):
-    """The body of `PUT /sandbox/tracker/issues/{key}`: an issue somebody else made, e.g. a development ticket."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    summary: str = "A ticket of somebody else"
+from sandbox.systems.tracker_bodies import (
+    ENDS,
+    MOST_FOUND,
+    QUEUE,
+    RELATIONSHIPS,
+    ROBOT,
+    STEPS,
+    TRANSITIONS,
+    CommentBody,
+    IssueBody,
+    IssueOrder,
+    LinkBody,
+    PersonAct,
+    PersonComment,
+    SearchBody,
+)
 
 
 class TrackerError(Exception):
@@ -222,7 +137,7 @@ class Tracker(HttpSystem):
     def _create(self, call: Call) -> Answer:
         body = IssueBody.model_validate_json(call.raw)
         queue = str(body.queue.get("key", "")) if isinstance(body.queue, dict) else str(body.queue)
-        if not _QUEUE.fullmatch(queue):
+        if not QUEUE.fullmatch(queue):
             raise TrackerError(422, "The queue does not exist", {"queue": "unknown"})
         if body.unique is not None and body.unique in self._by_unique:
             raise TrackerError(409, "An issue with this unique value exists already")
@@ -252,8 +167,8 @@ class Tracker(HttpSystem):
         """Find issues by their keys, as the index knows them: it is one search behind, as the real one is some moments."""
         body = SearchBody.model_validate_json(call.raw)
         size = call.query.get("perPage", "50")
-        if not size.isdecimal() or not 0 < int(size) <= _MOST_FOUND:
-            raise TrackerError(400, f"perPage is a whole number up to {_MOST_FOUND}")
+        if not size.isdecimal() or not 0 < int(size) <= MOST_FOUND:
+            raise TrackerError(400, f"perPage is a whole number up to {MOST_FOUND}")
         found = []
         for issue in (self._issues[key] for key in dict.fromkeys(body.keys) if key in self._issues):
             if issue.indexed is not None:
@@ -270,7 +185,7 @@ class Tracker(HttpSystem):
             login = changes.pop("assignee")
             if login is not None and not (isinstance(login, str) and login):
                 raise TrackerError(422, "There is no such person", {"assignee": "unknown"})
-            self._assign(issue, login, _ROBOT)
+            self._assign(issue, login, ROBOT)
         issue.fields |= changes
         self._touch(issue)
         return Answer(200, self._shown(issue))
@@ -278,7 +193,7 @@ class Tracker(HttpSystem):
     def _add_comment(self, call: Call) -> Answer:
         issue = self._issue(call)
         body = CommentBody.model_validate_json(call.raw)
-        return Answer(201, self._comment(issue, body.text, _ROBOT))
+        return Answer(201, self._comment(issue, body.text, ROBOT))
 
     def _comment(self, issue: _Issue, text: str, author: dict[str, str]) -> dict[str, Any]:
         self._made += 1
@@ -309,7 +224,7 @@ class Tracker(HttpSystem):
     def _add_link(self, call: Call) -> Answer:
         issue = self._issue(call)
         body = LinkBody.model_validate_json(call.raw)
-        if body.relationship not in _RELATIONSHIPS:
+        if body.relationship not in RELATIONSHIPS:
             raise TrackerError(422, "No such relationship", {"relationship": "unknown"})
         other = self._issues.get(body.issue)
         if other is None or other is issue:
@@ -333,21 +248,21 @@ class Tracker(HttpSystem):
 
     def _get_transitions(self, call: Call) -> Answer:
         issue = self._issue(call)
-        return Answer(200, [{"id": name, "to": {"key": _TRANSITIONS[name]}} for name in _STEPS[issue.status]])
+        return Answer(200, [{"id": name, "to": {"key": TRANSITIONS[name]}} for name in STEPS[issue.status]])
 
     def _transit(self, call: Call) -> Answer:
         issue = self._issue(call)
         step = call.match["transition"]
-        if step not in _STEPS[issue.status]:
+        if step not in STEPS[issue.status]:
             raise TrackerError(404, "The transition does not exist")
         body = call.json() if call.raw else {}
-        if _TRANSITIONS[step] in _ENDS and not (isinstance(body, dict) and body.get("resolution")):
+        if TRANSITIONS[step] in ENDS and not (isinstance(body, dict) and body.get("resolution")):
             raise TrackerError(422, "Required fields are missing", {"resolution": "is required"})
-        self._step(issue, step, _ROBOT)
+        self._step(issue, step, ROBOT)
         return self._get_transitions(call)
 
     def _step(self, issue: _Issue, step: str, author: dict[str, str]) -> None:
-        before, issue.status = issue.status, _TRANSITIONS[step]
+        before, issue.status = issue.status, TRANSITIONS[step]
         self._change(issue, "status", {"key": before}, {"key": issue.status}, author)
 
     def _assign(self, issue: _Issue, login: str | None, author: dict[str, str]) -> None:
@@ -405,7 +320,7 @@ class Tracker(HttpSystem):
             "version": issue.version,
             "queue": {"key": queue, "display": queue},
             "status": {"key": issue.status, "display": issue.status},
-            "createdBy": _ROBOT,
+            "createdBy": ROBOT,
         }
 
     async def _person_comments(self, request: web.Request) -> web.Response:
@@ -420,7 +335,7 @@ class Tracker(HttpSystem):
         issue, author = self._issues.get(request.match_info["key"]), _person(order.user)
         if issue is None:
             raise ControlError(404, "no such issue")
-        if order.transition is not None and order.transition not in _STEPS[issue.status]:
+        if order.transition is not None and order.transition not in STEPS[issue.status]:
             raise ControlError(409, f"an issue that is {issue.status} has no such step")
         if order.comment is not None:
             self._comment(issue, order.comment, author)
@@ -434,7 +349,7 @@ class Tracker(HttpSystem):
         order = await body_of(request, IssueOrder)
         key = request.match_info["key"]
         queue, _, number = key.partition("-")
-        if not _QUEUE.fullmatch(queue) or not number.isdecimal():
+        if not QUEUE.fullmatch(queue) or not number.isdecimal():
             raise ControlError(400, "a key looks like QUEUE-1")
         self._last[queue] = max(self._last.get(queue, 0), int(number))
         issue = self._issues.get(key) or self._add(key, {"summary": order.summary}, None)
