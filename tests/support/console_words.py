@@ -16,6 +16,7 @@ from console.web.change.forms import inputs
 from console.web.filters import STATES, label
 from console.web.lists.filtering import filters
 from console.web.now.gather import DANGERS
+from console.web.proof.gather import QUESTIONS
 from console.web.screens import NAVIGATION, TITLES
 
 WEB = Path(console.web.__file__).parent
@@ -45,6 +46,7 @@ def _of_tables() -> Iterator[str]:
     yield from (screen.title for screen in NAVIGATION)
     yield from TITLES.values()
     yield from (danger.title for danger in DANGERS)
+    yield from (question.title for question in QUESTIONS)
     words: set[str] = {*STATES, *THINGS, *EVERYWHERE, "viewer", "operator", "admin", "service"}
     things = [*THINGS.values(), *(thing_of(noun, "orchestrator") for noun in EVERYWHERE)]
     for thing in things:

@@ -16,7 +16,9 @@ import aiohttp
 
 ROOT = Path(__file__).parents[2]
 # Variables by which a person, or the tests' own servers, would steer the suite away from a directory of its own.
-_STEERING = re.compile(r"^(SUITE_(?!PORT_SHARE)|WEBHOOK_GATEWAY_|ORCHESTRATOR_|TIPS_|REFUNDS_|NOTIFIER_|SANDBOX_)")
+_STEERING = re.compile(
+    r"^(SUITE_(?!PORT_SHARE)|WEBHOOK_GATEWAY_|ORCHESTRATOR_|TIPS_|REFUNDS_|NOTIFIER_|CONSOLE_|SANDBOX_)"
+)
 
 
 @dataclass(frozen=True, slots=True)

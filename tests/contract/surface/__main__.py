@@ -1,4 +1,7 @@
-"""``python -m tests.contract.surface`` makes what is there now the snapshot; with ``words`` it prints every description and summary."""
+"""``python -m tests.contract.surface`` makes what is there now the snapshot, and what the console has of the services.
+
+With ``words`` it prints every description and summary instead.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 
 from common.testing import TestDatabases, TestRabbit
 from suite_local.testing import ServerAddresses, test_servers
-from tests.contract.surface.observed import everything, store, without_words, words
+from tests.contract.console import offered
+from tests.contract.surface.observed import SERVICES, everything, store, without_words, words
 
 
 async def _found(addresses: ServerAddresses) -> dict[str, Any]:
@@ -30,6 +34,8 @@ def main(arguments: list[str]) -> None:
                 sys.stdout.write(f"{name}{place}: {text}\n")
         else:
             store(name, without_words(surface))
+    if arguments != ["words"]:
+        offered.store({package: found[package]["openapi"] for package in SERVICES})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from common.testing import TestDatabases
+from console.client.operations import operations_of
+from tests.contract.console.offered import stored_operations, stored_types, types_of
 from tests.contract.surface.observed import (
     ASYNCAPI,
     SANDBOX,
@@ -29,8 +31,10 @@ from tests.contract.surface.observed import (
 async def test_a_service_shows_what_the_snapshot_says(
     package: str, databases: TestDatabases, amqp_url: str, tmp_path: Path
 ) -> None:
-    now = without_words(await surface_of(package, databases, amqp_url, tmp_path))
-    assert differences(stored(package), now) == []
+    now = await surface_of(package, databases, amqp_url, tmp_path)
+    assert differences(stored(package), without_words(now)) == []
+    assert differences(stored_operations(package), operations_of(now["openapi"])) == []  # what the console has of it
+    assert stored_types(package) == await asyncio.to_thread(types_of, package, now["openapi"])
 
 
 async def test_the_messages_are_those_of_the_snapshot() -> None:

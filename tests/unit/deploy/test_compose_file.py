@@ -19,7 +19,7 @@ from notifier.people.file import read_people
 from notifier.routing.file import read_routes
 from sandbox.settings import ENV_PREFIX
 from sandbox.settings import Settings as SandboxSettings
-from suite_local.catalogue import SERVICES, Service
+from suite_local.catalogue import SERVICES, WITH_CONSOLE, Service
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.website.sites import load_sites
 
@@ -120,7 +120,7 @@ def test_every_service_has_its_image_and_the_other_containers_pinned_ones(
     assert built == {
         **{
             f"order-suite/{service.name}:dev": ({"SERVICE": service.name, "PORT": str(service.port)}, "service")
-            for service in SERVICES
+            for service in WITH_CONSOLE
         },
         "order-suite/sandbox:dev": ({"SERVICE": "sandbox", "PORT": "8090", "PACKAGES": "deploy/sandbox"}, "sandbox"),
     }

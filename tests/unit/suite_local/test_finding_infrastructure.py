@@ -118,6 +118,7 @@ def test_only_what_is_missing_is_installed_and_only_tests_want_edge_and_monitori
         "openssl",
         "prometheus",
         "prometheus-alertmanager",
+        "chromium",
     ]
 
 

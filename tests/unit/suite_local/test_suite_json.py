@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from suite_local.catalogue import GATEWAY, NOTIFIER, SERVICES, TIPS
+from suite_local.catalogue import GATEWAY, NOTIFIER, SERVICES, TIPS, WITH_CONSOLE
 from suite_local.credentials import Credentials
 from suite_local.paths import RunDirectory, write_private
 from suite_local.plan import Plan, layout, roster, sandbox_environment, secret_files, service_environment
@@ -20,12 +20,21 @@ def plan(tmp_path: Path) -> Plan:
     """A plan with two gateways on ports of its own."""
     run = RunDirectory(tmp_path)
     run.create()
-    names = ["webhook-gateway", "webhook-gateway-2", "orchestrator", "tips", "refunds", "notifier", "sandbox"]
+    names = [
+        "webhook-gateway",
+        "webhook-gateway-2",
+        "orchestrator",
+        "tips",
+        "refunds",
+        "notifier",
+        "sandbox",
+        "console",
+    ]
     return Plan(
         run=run,
         ports={name: 9001 + number for number, name in enumerate(names)},
         smtp_port=9025,
-        replicas={service.name: 2 if service is GATEWAY else 1 for service in SERVICES},
+        replicas={service.name: 2 if service is GATEWAY else 1 for service in WITH_CONSOLE},
         postgres_dsn="postgresql://suite:pw@127.0.0.1:5/postgres",
         databases={
             service.name: f"postgresql://{service.role}:pw@127.0.0.1:5/{service.database}"
@@ -59,6 +68,7 @@ def test_the_document_has_exactly_the_contracts_shape(plan: Plan) -> None:
             "tips": {"url": "http://127.0.0.1:9004", "pids": [4]},
             "refunds": {"url": "http://127.0.0.1:9005", "pids": []},
             "notifier": {"url": "http://127.0.0.1:9006", "pids": []},
+            "console": {"url": "http://127.0.0.1:9008", "pids": []},
         },
         "infrastructure": {
             "postgres": {"dsn": "postgresql://suite:pw@127.0.0.1:5/postgres", "pid": 7},

@@ -1,4 +1,4 @@
-"""The five services as this machine runs them: names, packages, default ports, databases."""
+"""The five services and the console as this machine runs them: names, packages, default ports, databases."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ TIPS = Service("tips", "tips", 8083, None)
 REFUNDS = Service("refunds", "refunds", 8084, "refunds")
 NOTIFIER = Service("notifier", "notifier", 8085, "notifier")
 SERVICES = (GATEWAY, ORCHESTRATOR, TIPS, REFUNDS, NOTIFIER)
+
+CONSOLE = Service("console", "console", 8086, None)
+WITH_CONSOLE = (*SERVICES, CONSOLE)
+"""All that listen here: the services, and the console, which has neither a database nor tokens of its own."""
 
 SANDBOX = "sandbox"
 SANDBOX_PORT = 8090

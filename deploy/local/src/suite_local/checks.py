@@ -17,8 +17,8 @@ from suite_local.paths import RunDirectory, repository_root
 from suite_local.testing import DATA, test_servers
 
 SOURCES = ("libs", "services", "deploy", "tests")
-WORKERS = 3
-"""Test processes: one more than the cores that the suite is measured on, because every test waits for somebody now and then."""
+WORKERS = 4
+"""Test processes: twice the cores that the suite is measured on, because tests wait for servers half of their time."""
 
 
 def lint() -> bool:
@@ -93,8 +93,9 @@ def test() -> int:
     """Run the static checks, then every test but the fault tests on servers of this run's own; return pytest's exit code."""
     # The servers start meanwhile: that is waiting for the most part.
     checks = _start_checks()
-    # A file stays in one process, for the servers and suites that its tests share. The longest go first, or one process would
-    # still be busy with them when the other has long ended; xdist's own guess (files with many tests first) is the wrong one.
+    # A file stays in one process, for the servers and suites that its tests share. The longest go first (tests/conftest.py), or one
+    # process would still be busy with them when the others have long ended; xdist's own guess (files with many tests first) is the
+    # wrong one.
     spread = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
     arguments = (*spread, "-m", "not chaos", *test_directories(repository_root() / "tests"))
     return _pytest(*arguments, first=lambda: _report(checks))

@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 from common import postgres
 from suite_local import provisioning
-from suite_local.catalogue import NOTIFIER, SANDBOX, SANDBOX_PORT, SANDBOX_SMTP_PORT, SERVICES
+from suite_local.catalogue import NOTIFIER, SANDBOX, SANDBOX_PORT, SANDBOX_SMTP_PORT, SERVICES, WITH_CONSOLE
 from suite_local.credentials import Credentials
 from suite_local.errors import CrashingError, NotReadyError
 from suite_local.infrastructure.find import find_postgres, find_rabbitmq
@@ -87,7 +87,7 @@ def _up(
         run=run,
         ports=ports,
         smtp_port=smtp_port,
-        replicas={service.name: replicas.get(service.name, 1) for service in SERVICES},
+        replicas={service.name: replicas.get(service.name, 1) for service in WITH_CONSOLE},
         postgres_dsn=database.address,
         databases=provisioning.database_dsns(database.address, credentials),
         tips_dsn=provisioning.tips_dsn(database.address, credentials),
@@ -218,7 +218,7 @@ def _ports(
         return book.choose(name, default=default, asked=asked)
 
     ports = {}
-    for service in SERVICES:
+    for service in WITH_CONSOLE:
         for number, program in enumerate(service.programs(replicas.get(service.name, 1)), start=1):
             variable = f"SUITE_{service.package.upper()}_PORT" if number == 1 else ""
             ports[program] = choose(program, variable, service.port if number == 1 else None)
@@ -231,7 +231,9 @@ def _ports(
 
 def _wait_ready(plan: Plan, supervisor: Supervisor) -> None:
     waiting = {
-        program: plan.url(program) for service in SERVICES for program in service.programs(plan.replicas[service.name])
+        program: plan.url(program)
+        for service in WITH_CONSOLE
+        for program in service.programs(plan.replicas[service.name])
     }
     seen: dict[str, set[int]] = {}
     next_look = time.monotonic() + 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite_local.catalogue import (
+    CONSOLE,
     GATEWAY,
     GATEWAY_ROLES,
     NOTIFIER,
@@ -22,6 +23,7 @@ from suite_local.catalogue import (
     SANDBOX,
     SERVICES,
     TIPS,
+    WITH_CONSOLE,
     Service,
 )
 from suite_local.credentials import Credentials
@@ -95,7 +97,7 @@ def programs(plan: Plan) -> tuple[Program, ...]:
                 group="services",
                 priority=30,
             )
-            for service in SERVICES
+            for service in WITH_CONSOLE
             for number, program in enumerate(service.programs(plan.replicas[service.name]), start=1)
         ),
     )
@@ -108,9 +110,7 @@ def service_environment(plan: Plan, service: Service, *, replica: int = 1) -> di
     values = {
         "HOST": LOOPBACK,
         "PORT": str(plan.ports[program]),
-        "POSTGRES_DSN": plan.databases.get(service.name, plan.tips_dsn),
-        "AMQP_URL": plan.amqp_url,
-        "TOKENS_FILE": str(tokens_file(plan.run, service)),
+        **_data(plan, service),
         "LOG_LEVEL": "INFO",
         "ENVIRONMENT": "testing",
         "REPLICA": program if replica > 1 else f"{program}-1",
@@ -119,6 +119,17 @@ def service_environment(plan: Plan, service: Service, *, replica: int = 1) -> di
     named = {f"{prefix}{name}": value for name, value in values.items()}
     named.update({name: value for name, value in plan.overrides.items() if name.startswith(prefix)})
     return {"PYTHONUNBUFFERED": "1", **named}
+
+
+def _data(plan: Plan, service: Service) -> dict[str, str]:
+    """Return where a service's data is, and who may ask it; the console has nothing."""
+    if service is CONSOLE:
+        return {}
+    return {
+        "POSTGRES_DSN": plan.databases.get(service.name, plan.tips_dsn),
+        "AMQP_URL": plan.amqp_url,
+        "TOKENS_FILE": str(tokens_file(plan.run, service)),
+    }
 
 
 def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
@@ -130,7 +141,7 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
             "SPOOL_DIR": str(plan.run.root / "spool" / program),
             "SMTP_HOST": LOOPBACK,
             "SMTP_PORT": str(plan.smtp_port),
-            "PUBLIC_URL": plan.urls(NOTIFIER)[0],
+            "PUBLIC_URL": plan.urls(CONSOLE)[0],
             "REPORT_TO": "responsible@localhost.localdomain",
             "REPORT_COPIES": "developers@localhost.localdomain",
         }
@@ -143,6 +154,9 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         }
     if service is TIPS:
         return {"FEEDBACK_URL": sandbox}
+    if service is CONSOLE:
+        urls = {f"{each.package.upper()}_URL": plan.urls(each)[0] for each in SERVICES}
+        return {**urls, "SESSION_KEY": secrets.get("console_session")}
     if service is REFUNDS:
         return {
             "TRUST_URL": sandbox,
@@ -168,7 +182,7 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         "TRACKER_ORG_ID": "1",
         "PEOPLE_FILE": str(plan.run.secrets / "people.json"),
         "ROUTES_FILE": str(plan.run.secrets / "routes.json"),
-        "CONSOLE_URL": plan.urls(NOTIFIER)[0],
+        "CONSOLE_URL": plan.urls(CONSOLE)[0],
         "ESCALATION": json.dumps(_ESCALATION),
         "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
         "REFUNDS_URL": plan.urls(REFUNDS)[0],
@@ -307,8 +321,8 @@ def layout(plan: Plan) -> dict[str, Any]:
     """Return `suite.json` without pids, and which programs' pids belong to each service."""
     secrets = Credentials(plan.run.secrets)
     return {
-        "services": {service.name: plan.urls(service)[0] for service in SERVICES},
-        "programs": {service.name: service.programs(plan.replicas[service.name]) for service in SERVICES},
+        "services": {service.name: plan.urls(service)[0] for service in WITH_CONSOLE},
+        "programs": {service.name: service.programs(plan.replicas[service.name]) for service in WITH_CONSOLE},
         "infrastructure": {
             "postgres": {"dsn": plan.postgres_dsn},
             "rabbitmq": {"url": plan.amqp_url},

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from suite_local import lifecycle, memory
-from suite_local.catalogue import GATEWAY, SERVICES
+from suite_local.catalogue import GATEWAY, WITH_CONSOLE
 from suite_local.infrastructure.local import local_postgres, local_rabbitmq
 from suite_local.paths import RunDirectory, locked, repository_root
 from suite_local.ports import free_port
@@ -106,7 +106,7 @@ def running_suite(directory: Path, *, gateways: int = 1) -> Iterator[dict[str, A
 
 def free_ports() -> dict[str, str]:
     """Return the variables that ask for free ports for everything that has a default one."""
-    names = [f"SUITE_{service.package.upper()}_PORT" for service in SERVICES]
+    names = [f"SUITE_{service.package.upper()}_PORT" for service in WITH_CONSOLE]
     names += ["SUITE_SANDBOX_PORT", "SUITE_SANDBOX_SMTP_PORT"]
     ports: list[int] = []
     for _ in names:

@@ -361,7 +361,9 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
                 comes_from_website=website.speaks_for_a_website,
             ),
             deliveries=deliveries,
-            events=EventRoutes(changes, sources=sources, sites=sites, clock=clock, replica=settings.replica),
+            events=EventRoutes(
+                changes, sources=sources, sites=sites, tokens=tokens, clock=clock, replica=settings.replica
+            ),
             rescue=rescue,
             bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),

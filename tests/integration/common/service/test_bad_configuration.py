@@ -16,7 +16,7 @@ import pytest
 
 from common.postgres import required_versions
 from common.testing import eventually
-from suite_local.catalogue import SERVICES, TIPS, Service
+from suite_local.catalogue import SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.paths import RunDirectory, write_private
 from suite_local.plan import Plan, secret_files, service_environment
 from suite_local.ports import free_port
@@ -40,9 +40,9 @@ def environment_of(service: Service, directory: Path, *, dsn: str, amqp_url: str
     run.create()
     plan = Plan(
         run=run,
-        ports={each.name: port if each is service else 1 for each in SERVICES} | {"sandbox": 1},
+        ports={each.name: port if each is service else 1 for each in WITH_CONSOLE} | {"sandbox": 1},
         smtp_port=1,
-        replicas={each.name: 1 for each in SERVICES},
+        replicas={each.name: 1 for each in WITH_CONSOLE},
         postgres_dsn=dsn,
         databases={each.name: dsn for each in SERVICES if each is not TIPS},
         tips_dsn=dsn,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from common.contracts.alerts import unreachable_fingerprint
 from common.testing import eventually
 from tests.integration.orchestrator.conftest import Api, Gateway
 
@@ -115,6 +116,25 @@ async def test_a_closed_order_is_corrected_announced_and_its_totals_follow(
     assert sorted((item["position_id"], item["quantity"]) for item in moved) == [("a", "-2"), ("b", "-1")]
     await gateway.send(gateway.hook("op-2", "order.changed", minute=2.5, positions=[gateway.position("a", 9)]))
     await known(api, number, version=4, positions=order["positions"])  # a late older hook does not undo it
+
+
+async def test_a_contact_that_an_operator_adds_ends_the_problem_that_nobody_could_call(
+    start: Any, gateway: Any, listener: Any
+) -> None:
+    gateway.source = "website:kz"
+    api = await start()
+    number = await placed(api, gateway, "op-9")
+    changes: tuple[dict[str, Any], ...] = (
+        {"customer": {"name": "Анна"}},
+        {"customer": {"name": "Анна", "phone": "+7 912 345-67-89"}},
+    )
+    for version, change in enumerate(changes, 1):
+        status, answer = await act(api, number, "correct", expected_version=version, **change)
+        assert status == 200, answer
+        await known(api, number, version=version + 1)
+    (over,) = await listener.gather("notifier.alerts", 1)
+    assert (over.type, over.data["fingerprint"]) == ("alerts.problem.resolved.v1", unreachable_fingerprint(number))
+    assert "345" not in str(over.data)
 
 
 async def test_of_two_operators_at_once_the_second_looks_again(start: Any, gateway: Any) -> None:

@@ -95,6 +95,7 @@ async def test_an_event_that_does_not_fit_is_refused_with_its_fields_and_leaves_
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     wrong = [
         (asked(source="nobody"), "source", "unknown"),
+        (asked("order.paid", source="website:typo"), "source", "unknown"),
         (asked("courier.assigned"), "event_type", "unknown"),
         (asked(payload={}), "payload.originalOrderId", "missing"),
         (asked("order.created", payload={"originalOrderId": "H1"}), "payload.positions", "missing"),
@@ -105,6 +106,10 @@ async def test_an_event_that_does_not_fit_is_refused_with_its_fields_and_leaves_
         for body, field, code in wrong:
             status, problem = await gateway.change(EVENTS, body)
             assert (status, [(each["field"], each["code"]) for each in problem["fields"]]) == (422, [(field, code)])
+            if field == "source":
+                assert problem["fields"][0]["message"].endswith(
+                    "known: kuper, sbermarket, shop, strict, website, website:kz"
+                )
         assert (await gateway.change(EVENTS, asked(), role="viewer"))[0] == 403
         assert (await gateway.get("/admin/v1/audit"))["items"] == []
         assert (await gateway.get("/admin/v1/deliveries"))["items"] == []

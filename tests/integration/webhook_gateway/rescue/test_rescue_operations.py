@@ -239,6 +239,41 @@ async def test_a_refused_report_alerts_and_a_person_may_write_another(start: Sta
             "sent",
             "failed",
         ]
+        [problem] = [
+            parse(event, ProblemRaisedV1)
+            for event in await alerts(2)
+            if parse(event, ProblemRaisedV1).kind == "endangered_report.failed"
+        ]
+        assert parse((await alerts(3))[2], ProblemResolvedV1).fingerprint == problem.fingerprint
+
+
+async def test_the_problem_of_an_unsent_report_ends_with_its_last_order(start: Start, amqp_url: str) -> None:
+    async with (
+        running_sandbox() as sandbox,
+        start(**mailed(sandbox)) as gateway,
+        watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
+    ):
+        for name in ("W-1", "W-2"):
+            await gateway.send(order(422, positions=[], externalId=name), path=ORDERS, headers=bearer("website"))
+
+        async def both() -> list[Any]:
+            items: list[Any] = (await gateway.get(PATH))["items"]
+            return items if len(items) == 2 else []
+
+        first, second = [item["id"] for item in await eventually(both, what="two endangered orders")]
+        await sandbox.fault("mail", mode="declined", count=1)
+        asked = {**REPORT, "ids": [first, second]}
+        _, plan = await gateway.change(f"{PATH}/report", {**asked, "dry_run": True})
+        assert (await gateway.change(f"{PATH}/report", {**asked, "plan": plan["plan"]}))[0] == 200
+        [failed] = [event for event in await alerts(3) if b"endangered_report.failed" in event.encode()]
+        for order_id in (first, second):
+            assert (await gateway.change(f"{PATH}/{order_id}/close", {"reason": "разобрано без письма"}))[0] == 200
+        ends = [parse(event, ProblemResolvedV1).fingerprint for event in (await alerts(6))[3:]]
+        assert ends == [
+            derived_id("endangered", first),
+            parse(failed, ProblemRaisedV1).fingerprint,
+            derived_id("endangered", second),
+        ]
 
 
 async def test_a_gateway_that_was_killed_while_it_sent_leaves_the_report_to_another(

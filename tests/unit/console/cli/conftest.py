@@ -35,6 +35,7 @@ class Services:
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
+    drop: str | None = None  # this change is made, and the connection ends before the answer
 
     def on(self, line: str, answer: Any, status: int = 200) -> None:
         """Answer a line (``GET /path``) with JSON, with text, or as a function of the call."""
@@ -75,6 +76,9 @@ def services() -> Iterator[Services]:
                 self.headers.get("Authorization", ""),
             )
             status, said = known.answer(call)
+            if call.key is not None and call.line == known.drop:
+                self.close_connection = True
+                return
             text = said if isinstance(said, str) else json.dumps(said)
             body = text.encode("utf-8", "surrogatepass")
             self.send_response(status)

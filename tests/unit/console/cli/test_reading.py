@@ -178,11 +178,13 @@ def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: S
     services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
     assert ordersctl("status").code == 0
     services.on("GET /admin/v1/workflows", {"items": [{}], "count": 3})
-    services.on("GET /admin/v1/coverage", {"covered": False, "missing": ["phone of oleg"]})
+    services.on(
+        "GET /admin/v1/coverage", {"covered": False, "missing": [{"what": "people", "detail": "phone of oleg"}]}
+    )
     ended = ordersctl("status", "-o", "json")
     assert ended.code == 1
     assert [row["count"] for row in ended.json["needed"] if row["what"] == "crashed workflows"] == [3]
-    assert ended.json["missing"] == ["phone of oleg"]
+    assert ended.json["missing"] == [{"what": "people", "detail": "phone of oleg"}]
 
 
 def test_tail_shows_each_thing_once_and_only_what_came_since(services: Services, ordersctl: Ordersctl) -> None:

@@ -13,7 +13,8 @@ from common.http import HttpServer
 from common.service import running
 from console.web.app import build
 from console.web.settings import ConsoleSettings
-from tests.unit.console.web.factories import Browser, Services, browsing
+from tests.support.console_browser import Browser, browsing
+from tests.unit.console.web.factories import Services
 
 
 @pytest.fixture

@@ -1,20 +1,16 @@
-"""A stand-in for the five services, and a browser without script."""
+"""A stand-in for the five services."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from console.client.operations import operations
 
 RANKS = {"viewer": 0, "operator": 1, "admin": 2, "internal": 1}
-_FORM_TOKEN = re.compile(r'name="form_token" value="([^"]*)"')
 
 
 @dataclass
@@ -56,49 +52,3 @@ def _may(role: str, demanded: str) -> bool:
 
 
 _EMPTY = {f"{method} {path}" for (_, method, path), known in operations().items() if method == "GET" and known.query}
-
-
-@dataclass
-class Browser:
-    """A browser without script: cookies, forms, redirects."""
-
-    url: str
-    session: aiohttp.ClientSession
-    page: str = ""
-    status: int = 0
-    path: str = ""
-    headers: Any = None
-
-    async def get(self, path: str, **headers: str) -> str:
-        """Load a page."""
-        async with self.session.get(self.url + path, headers=headers) as answer:
-            return await self._keep(answer)
-
-    async def post(self, path: str, *, origin: str | None = "own", **fields: Any) -> str:
-        """Send a form of the page that is shown."""
-        token = _FORM_TOKEN.search(self.page)
-        sent = {"form_token": token[1] if token else "", **fields}
-        headers = {} if origin is None else {"Origin": self.url if origin == "own" else origin}
-        async with self.session.post(self.url + path, data=sent, headers=headers) as answer:
-            return await self._keep(answer)
-
-    async def sign_in(self, role: str) -> str:
-        """Sign in with the token of a role."""
-        await self.get("/sign-in")
-        return await self.post("/sign-in", token=f"token-{role}", to="/")
-
-    async def _keep(self, answer: aiohttp.ClientResponse) -> str:
-        self.page, self.status, self.path, self.headers = (
-            await answer.text(),
-            answer.status,
-            answer.url.path,
-            answer.headers,
-        )
-        return self.page
-
-
-@asynccontextmanager
-async def browsing(url: str) -> AsyncIterator[Browser]:
-    """Open a browser for a console."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
-        yield Browser(url, session)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from console.client.acts import ACTS
-from tests.unit.console.web.factories import Browser, Services
+from tests.support.console_browser import Browser
+from tests.unit.console.web.factories import Services
 
 RETRY = "POST /admin/v1/workflows/retry"
 
@@ -32,7 +33,7 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
     states = iter(["running", "running", "crashed"])
     services.answers[RETRY] = (200, planned(item))
     services.answers["GET /admin/v1/workflows/7"] = lambda _: (200, {"id": 7, "state_name": next(states), "pending": 1})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     page = await browser.get("/change/workflow/retry?ids=7")
     assert "Let many crashed workflows try again" in page
     services.calls.clear()
@@ -59,7 +60,7 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
 async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Services) -> None:
     services.answers[RETRY] = (200, planned({"id": "7", "outcome": "retried"}, already_applied=True))
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/workflow/retry?ids=7")
     plan = hidden(await browser.post("/change/workflow/retry", ids="7", reason="for a test"), "plan")
     pages = [await browser.post("/apply", plan=plan) for _ in range(2)]
@@ -75,7 +76,7 @@ async def test_what_changed_since_the_plan_is_left_alone_and_said(browser: Brows
     )
     services.answers[RETRY] = lambda body: (200, plan if body["dry_run"] else done)
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/workflow/retry?ids=7&ids=8")
     page = await browser.post("/change/workflow/retry", ids="7", reason="for a test")
     page = await browser.post("/apply", plan=hidden(page, "plan"))
@@ -85,7 +86,7 @@ async def test_what_changed_since_the_plan_is_left_alone_and_said(browser: Brows
 
 async def test_a_filter_is_sent_as_it_was_seen(browser: Browser, services: Services) -> None:
     services.answers[RETRY] = (200, planned())
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     page = await browser.get(
         "/change/workflow/retry?all=1&filter.state=crashed&filter.kind=order_life&filter.phone=123"
     )
@@ -102,7 +103,7 @@ async def test_a_filter_is_sent_as_it_was_seen(browser: Browser, services: Servi
 
 
 async def test_who_may_not_do_it_sees_which_role_may(browser: Browser, services: Services) -> None:
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     page = await browser.get("/change/workflow/retry?ids=7")
     assert "needs the role operator" in page
     assert re.search(r"<button class=\"primary\" disabled", page)
@@ -125,7 +126,7 @@ async def test_what_makes_no_sense_is_said_and_what_was_typed_stays(
     browser: Browser, services: Services, fields: dict[str, str], problem: str
 ) -> None:
     services.answers["GET /orders/v1/orders/N"] = (200, {"number": "N", "currency": "RUB", "version": 1})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/order/refund?ids=N")
     page = await browser.post("/change/order/refund", ids="N", **fields)
     assert browser.status == 400
@@ -140,7 +141,7 @@ async def test_what_makes_no_sense_is_said_and_what_was_typed_stays(
 async def test_money_is_filled_in_as_people_write_it(browser: Browser, services: Services) -> None:
     services.answers["GET /orders/v1/orders/N"] = (200, {"number": "N", "currency": "RUB", "version": 4})
     services.answers["POST /admin/v1/orders/N/refund"] = (200, {"outcome": "asked"})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/order/refund?ids=N")
     await browser.post("/change/order/refund", ids="N", reason="half of it", **{"field.amount": "1 010,50"})
     body = next(body for line, body, _ in services.calls if line.startswith("POST"))
@@ -150,7 +151,7 @@ async def test_money_is_filled_in_as_people_write_it(browser: Browser, services:
 async def test_a_refusal_of_the_service_is_shown_beside_the_form(browser: Browser, services: Services) -> None:
     problem = {"code": "conflict", "detail": "somebody was quicker", "fields": [{"field": "ids", "problem": "gone"}]}
     services.answers[RETRY] = (409, problem)
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/workflow/retry?ids=7")
     page = await browser.post("/change/workflow/retry", ids="7", reason="for a test")
     assert browser.status == 409
@@ -163,7 +164,7 @@ async def test_a_refusal_of_the_service_is_shown_beside_the_form(browser: Browse
 async def test_a_page_that_holds_no_plan_does_nothing(
     browser: Browser, services: Services, path: str, sent: str
 ) -> None:
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/workflow/retry?ids=1")
     services.calls.clear()
     await browser.post(path, plan=sent, done=sent)
@@ -172,7 +173,7 @@ async def test_a_page_that_holds_no_plan_does_nothing(
 
 
 async def test_every_act_has_its_form(browser: Browser) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     for act in ACTS.values():
         page = await browser.get(f"/change/{act.noun}/{act.verb}?ids=1")
         assert browser.status == 200, act.name

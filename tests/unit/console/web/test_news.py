@@ -11,7 +11,8 @@ from common.testing import eventually
 from console.client.suite import Suite
 from console.client.things import THINGS
 from console.web.live.news import News, new_above
-from tests.unit.console.web.factories import Browser, Services
+from tests.support.console_browser import Browser
+from tests.unit.console.web.factories import Services
 
 LIST = "GET /admin/v1/incidents"
 
@@ -62,7 +63,7 @@ async def test_a_token_that_may_not_read_ends_the_news(services: Services) -> No
 
 async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: Services) -> None:
     services.answers[LIST] = listed(1)
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     page = await browser.get("/incidents")
     assert "/live/incident?top=1" in page
     async with browser.session.get(browser.url + "/live/incident?top=1") as stream:

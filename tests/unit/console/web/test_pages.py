@@ -10,7 +10,8 @@ import pytest
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
-from tests.unit.console.web.factories import Browser, Services
+from tests.support.console_browser import Browser
+from tests.unit.console.web.factories import Services
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 7*7 }}"
 SCREENS = {
@@ -22,8 +23,11 @@ SCREENS = {
     "Intake": "/intake",
     "Endangered": "/endangered",
     "Refunds": "/refunds",
+    "Duty": "/duty",
+    "Tips": "/tips",
     "Messages": "/messages",
     "Audit": "/list/audit",
+    "Nothing lost": "/proof",
 }
 """The screens that the console has, by the names of its specification."""
 
@@ -111,8 +115,28 @@ def hostile(services: Services) -> Services:
     services.answers["GET /admin/v1/incidents"] = (200, {"items": [INCIDENT], "count": 1, "next_cursor": None})
     services.answers["GET /admin/v1/on-call"] = (
         200,
-        {"on_duty": {"id": EVIL, "name": EVIL}, "backup": {"name": EVIL}, "until": None, "next": {"on_duty": EVIL}},
+        {
+            "confirmed": False,
+            "on_duty": {"id": EVIL, "name": EVIL, "phone": EVIL},
+            "backup": {"name": EVIL},
+            "until": None,
+            "next": {"on_duty": EVIL},
+        },
     )
+    shift = {"starts_at": "2026-11-29T10:00:00Z", "ends_at": "2026-12-06T10:00:00Z", "on_duty": EVIL, "backup": None}
+    override = {**shift, "id": 3, "place": EVIL, "person": EVIL}
+    roster = {"shifts": [shift, {**shift, "on_duty": None}], "overrides": [override], "gaps": []}
+    services.answers["GET /admin/v1/roster"] = (200, roster)
+    flag = {**evil(("name", "updated_by")), "enabled": True, "percent": 5.0, "share": 500, "updated_at": None}
+    services.answers["GET /admin/v1/flags"] = (200, {"items": [flag]})
+    explained = {
+        "order": {"currency": "RUB", "cost": 5, "zone": EVIL},
+        "steps": [{"rule": EVIL, "detail": EVIL}],
+        "hold": EVIL,
+    }
+    services.answers["GET /admin/v1/explain"] = (200, explained)
+    ledger = {"received": 5, "confirmed": 3, "spooled": 1, "quarantined": 0, "refused": 0, "difference": 1}
+    services.answers["GET /admin/v1/ledger"] = (200, ledger)
     services.answers["GET /admin/v1/coverage"] = (200, {"covered": False, "missing": [EVIL, {EVIL: EVIL}]})
     return services
 
@@ -121,11 +145,19 @@ def addresses() -> list[str]:
     """Every page that needs nothing filled in."""
     lists = [list_path(noun) for noun in (*THINGS, *EVERYWHERE)]
     ones = [thing.address.replace("{id}", "EVIL") for thing in THINGS.values() if thing.address]
-    return [*(screen.path for screen in NAVIGATION), *lists, *ones, "/keys", "/runbook/notifier-down", "/one/flag/EVIL"]
+    return [
+        *(screen.path for screen in NAVIGATION),
+        *lists,
+        *ones,
+        "/keys",
+        "/runbook/notifier-down",
+        "/one/flag/EVIL",
+        "/tips?order=N",
+    ]
 
 
 async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hostile: Services) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     for address in addresses():
         page = await browser.get(address)
         assert browser.status == 200, (address, page[-800:])
@@ -138,14 +170,14 @@ async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hosti
 
 
 async def test_every_screen_of_the_list_is_there(browser: Browser, hostile: Services) -> None:
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     for name, address in SCREENS.items():
         await browser.get(address)
         assert browser.status == 200, name
 
 
 async def test_no_address_of_a_page_can_hold_a_customer(browser: Browser, hostile: Services) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     for address in addresses():
         page = await browser.get(address)
         for form in re.findall(r'<form method="get".*?</form>', page, re.DOTALL):
@@ -161,14 +193,14 @@ async def test_a_phone_is_found_by_a_form_and_the_only_order_opens(browser: Brow
         {"items": [{"number": "EVIL", "status": "paid"}] if "phone" in query else [], "next_cursor": None},
     )
     services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER)
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/find")
     await browser.post("/find", q="+79990001122")
     assert (browser.status, browser.path) == (200, "/o/EVIL")
 
 
 async def test_an_empty_list_says_why(browser: Browser) -> None:
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     assert "There is nothing of this kind" in await browser.get("/workflows")
     assert "Nothing matches this filter" in await browser.get("/workflows?state=crashed")
 
@@ -176,7 +208,7 @@ async def test_an_empty_list_says_why(browser: Browser) -> None:
 async def test_a_list_says_how_many_match_and_how_many_are_shown(browser: Browser, services: Services) -> None:
     found = {"items": [{"id": 1, "state_name": "crashed"}], "count": 10_000, "count_exact": False, "next_cursor": "c"}
     services.answers["GET /admin/v1/workflows"] = (200, found)
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     page = await browser.get("/workflows?state=crashed")
     assert "10000+ match, 1 shown" in page
     assert re.search(r'formaction="/change/workflow/retry" name="all" value="1"', page)
@@ -185,7 +217,7 @@ async def test_a_list_says_how_many_match_and_how_many_are_shown(browser: Browse
 
 async def test_a_service_that_is_away_hides_nothing_of_the_others(browser: Browser, services: Services) -> None:
     services.answers["GET /admin/v1/workflows"] = (503, {"code": "unavailable", "detail": "the database is away"})
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     page = await browser.get("/")
     assert browser.status == 200
     assert "the database is away" in page
@@ -195,12 +227,64 @@ async def test_a_service_that_is_away_hides_nothing_of_the_others(browser: Brows
     assert "the database is away" in page
 
 
+async def test_a_day_that_does_not_add_up_and_a_silent_service_are_both_said(
+    browser: Browser, services: Services
+) -> None:
+    ledger = {"received": 5, "confirmed": 3, "spooled": 1, "quarantined": 0, "refused": 0}
+    differences = iter([2, 0])
+    services.answers["GET /admin/v1/ledger"] = lambda _: (
+        (200, {**ledger, "difference": found})
+        if (found := next(differences, None)) is not None
+        else (503, {"code": "unavailable", "detail": "away"})
+    )
+    services.answers["GET /admin/v1/refunds"] = (200, {"items": [{"id": 1}], "count": 7, "next_cursor": None})
+    await browser.sign_in("token-viewer")
+    page = await browser.get("/proof")
+    assert page.count("differs by 2") == 1
+    assert page.count("all accounted for") == 1
+    assert page.count("not known") == 5
+    assert re.search(r"Refunds that failed</a>\s*<span class=\"state bad\"><span aria-hidden=\"true\">✕</span> 7", page)
+
+
+async def test_weeks_without_anybody_are_said_in_words(browser: Browser, hostile: Services) -> None:
+    await browser.sign_in("token-operator")
+    page = await browser.get("/duty")
+    assert "nobody is on duty" in page
+    assert "there is no backup" in page
+    assert "/change/duty/undo?ids=3" in page
+
+
 async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, services: Services) -> None:
     services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER)
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     page = await browser.get("/o/EVIL?at=2026-11-29T10:00:00Z")
     assert "As it was at" in page
     assert ("GET /orders/v1/orders/EVIL", {"at": "2026-11-29T10:00:00Z"}, None) in services.calls
+
+
+async def test_an_order_of_which_hardly_anything_is_known_is_shown(browser: Browser, services: Services) -> None:
+    bare = dict.fromkeys(("customer", "address", "totals", "tips", "payment", "positions", "currency"))
+    services.answers["GET /orders/v1/orders/N"] = (200, {**ORDER, **bare})
+    await browser.sign_in("token-viewer")
+    await browser.get("/o/N")
+    assert browser.status == 200
+
+
+async def test_the_filter_of_an_address_survives_signing_in(browser: Browser) -> None:
+    await browser.get("/workflows?state=crashed")
+    to = re.findall(r'name="to" value="([^"]*)"', browser.page)[-1]  # the first is that of the language
+    await browser.post("/sign-in", token="token-viewer", to=to)
+    assert "Nothing matches this filter" in browser.page
+
+
+async def test_the_thing_of_this_very_name_opens_whatever_else_has_it(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/orders"] = (200, {"items": [{"number": "EVIL", "status": "paid"}]})
+    services.answers["GET /admin/v1/workflows"] = (200, {"items": [{"id": 3, "state_name": "running"}]})
+    services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER | {"number": "EVIL"})
+    await browser.sign_in("token-operator")
+    await browser.get("/find")
+    await browser.post("/find", q="evil")
+    assert browser.path == "/o/EVIL"
 
 
 @pytest.mark.parametrize(
@@ -222,7 +306,7 @@ async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, ser
     ],
 )
 async def test_strange_addresses_are_answered_not_failed(browser: Browser, address: str) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     await browser.get(address)
     assert browser.status in (200, 400, 404), address
     assert "Traceback" not in browser.page

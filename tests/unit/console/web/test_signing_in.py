@@ -11,7 +11,8 @@ from pydantic import AnyHttpUrl, SecretStr, ValidationError
 from common.service import running
 from console.web.app import build
 from console.web.settings import ConsoleSettings
-from tests.unit.console.web.factories import Browser, Services, browsing
+from tests.support.console_browser import Browser, browsing
+from tests.unit.console.web.factories import Services
 
 
 async def test_nobody_sees_a_page_before_signing_in(browser: Browser) -> None:
@@ -49,7 +50,7 @@ async def test_a_withdrawn_token_ends_its_sessions(
     browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("console.web.people._KNOWN_FOR_S", 0.0)
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     services.withdrawn.add("token-operator")
     await browser.get("/")
     assert browser.path == "/sign-in"
@@ -58,12 +59,12 @@ async def test_a_withdrawn_token_ends_its_sessions(
 async def test_a_session_is_over_after_its_hours(services: Services, settings: ConsoleSettings) -> None:
     short = settings.model_copy(update={"session_hours": 0.0000001})
     async with running(build, short) as application, browsing(application.url) as browser:
-        await browser.sign_in("operator")
+        await browser.sign_in("token-operator")
         assert browser.path == "/sign-in"
 
 
 async def test_signing_out_takes_the_session_out_of_the_browser(browser: Browser) -> None:
-    await browser.sign_in("viewer")
+    await browser.sign_in("token-viewer")
     await browser.post("/sign-out")
     await browser.get("/orders")
     assert browser.path == "/sign-in"
@@ -71,7 +72,7 @@ async def test_signing_out_takes_the_session_out_of_the_browser(browser: Browser
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", None])
 async def test_another_sites_form_changes_nothing(browser: Browser, services: Services, origin: str | None) -> None:
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     await browser.get("/change/workflow/retry?ids=1")
     services.calls.clear()
     await browser.post("/change/workflow/retry", origin=origin, ids="1", reason="for a test")
@@ -80,7 +81,7 @@ async def test_another_sites_form_changes_nothing(browser: Browser, services: Se
 
 
 async def test_a_form_without_its_token_changes_nothing(browser: Browser, services: Services) -> None:
-    await browser.sign_in("operator")
+    await browser.sign_in("token-operator")
     services.calls.clear()
     for token in ("", "guessed"):
         await browser.post("/apply", form_token=token, plan="{}")
@@ -89,7 +90,7 @@ async def test_a_form_without_its_token_changes_nothing(browser: Browser, servic
 
 
 async def test_the_session_says_nothing_to_who_reads_the_cookie(browser: Browser) -> None:
-    await browser.sign_in("admin")
+    await browser.sign_in("token-admin")
     assert "token-admin" not in _cookie(browser)
 
 
@@ -133,7 +134,7 @@ async def test_with_all_services_away_the_token_is_not_called_wrong(settings: Co
         )
     )
     async with running(build, away) as application, browsing(application.url) as browser:
-        page = await browser.sign_in("operator")
+        page = await browser.sign_in("token-operator")
         assert browser.status == 502
         assert "No service answers" in page
 

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-from notifier.pages.runbooks import runbook
-
+from common.http.runbook_pages import runbook
 from notifier.incidents.kinds import KINDS, recipe_of, runbook_of
 from notifier.incidents.kinds_page import page
 from notifier.incidents.model import ProblemFact, RecipeName
@@ -20,6 +19,7 @@ from refunds.refunds.states import RefundState
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[4]
+RUNBOOKS = ROOT / "docs" / "runbooks"
 RAISES = {"ProblemRaisedV1", "ProblemFact"}
 # Where a kind is no literal: what it can be there. Whoever raises another one at such a place adds it here.
 COMPUTED = {
@@ -112,7 +112,7 @@ def test_every_kind_links_the_page_of_what_it_is_about_and_its_runbook() -> None
             ("webhook-gateway", "orchestrator", "refunds", "notifier") if kind.by == "every service" else ("refunds",)
         )
         for path in filter(None, (runbook_of(a_problem(name, service=service)) for service in services)):
-            assert runbook(path.removeprefix("/runbook/"), language="en") is not None, path
+            assert runbook(RUNBOOKS, path.removeprefix("/runbook/"), language="en") is not None, path
 
 
 def test_every_kind_opens_a_ticket_or_says_why_none_is_opened() -> None:

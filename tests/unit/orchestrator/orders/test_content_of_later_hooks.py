@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from common.reading import Address, Contact, Line, Window
 from orchestrator.orders.decisions import decide
-from orchestrator.orders.fold import Step, fold
+from orchestrator.orders.fold import Step, fold, step
 from orchestrator.orders.model import HookType, OrderFact, OrderState
 from orchestrator.orders.transitions import Act
 
@@ -164,3 +165,27 @@ def test_a_changed_address_contact_window_comment_or_store_is_told(more: dict[st
 def test_a_contact_keeps_what_a_later_hook_leaves_out() -> None:
     state = last(created(line("a"), customer=ANNA, address=HOME), changed(line("a"), customer=Contact(email="a@b.ru")))
     assert (state.customer, state.address) == (Contact(name="Анна", phone="+79123456789", email="a@b.ru"), HOME)
+
+
+@pytest.mark.parametrize(
+    ("later", "found"),
+    [
+        (changed(customer=Contact(name="Анна")), False),
+        (changed(customer=ANNA), True),
+        (changed(customer=Contact(email="anna@shop.example")), True),
+        (fact(HookType.RECEIVED, 3), False),
+        (fact(HookType.DELIVERED, 4), True),
+        (fact(HookType.CANCELLED, 4), True),
+    ],
+)
+def test_an_order_without_contact_needs_none_once_it_has_one_or_has_ended(later: OrderFact, found: bool) -> None:
+    nobody = replace(created(line("a"), customer=Contact(name="Анна")), source="website:kz")
+    later = replace(later, source="website:kz")
+    before = fold("N", [nobody])
+    assert not decide(None, before).contact_found
+    state = before[-1].after
+    assert decide(state, [step("N", state, later)]).contact_found is found
+    both = fold("N", [nobody, later])
+    assert decide(None, both).contact_found is found  # carried out at once
+    assert decide(both[-1].after, [step("N", both[-1].after, fact(HookType.PAID, 9))]).contact_found is False
+    assert not decide(None, fold("N", [replace(each, source="sm") for each in (nobody, later)])).contact_found

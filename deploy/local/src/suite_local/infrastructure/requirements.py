@@ -12,7 +12,7 @@ from suite_local.infrastructure.packages import install
 from suite_local.infrastructure.postgres import find_binaries
 from suite_local.infrastructure.rabbitmq import find_epmd, find_server_script
 
-ONLY_FOR_TESTS = ("nginx", "openssl", "prometheus", "prometheus-alertmanager")
+ONLY_FOR_TESTS = ("nginx", "openssl", "prometheus", "prometheus-alertmanager", "chromium")
 SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """An ordinary user's search path often lacks the sbin directories, where servers are."""
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime, Field
 
 from common.contracts.envelope import Message
+from common.ids import derived_id
 
 Severity = Literal["critical", "warning", "info"]
 
@@ -30,6 +31,11 @@ class ProblemRaisedV1(Message):
     zone: str | None = None
     link: str | None = None
     occurred_at: AwareDatetime
+
+
+def unreachable_fingerprint(number: str) -> str:
+    """Return what makes one problem of a website order whose customer nobody can reach: the gateway raises it, the orchestrator ends it."""
+    return derived_id("unreachable", number)
 
 
 class ProblemResolvedV1(Message):

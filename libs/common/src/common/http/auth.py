@@ -142,6 +142,12 @@ class TokenBook:
         """Return the SHA-256 of each token that the file says is revoked."""
         return frozenset(known.digest for known in self._entries if known.revoked)
 
+    def sources(self) -> frozenset[str]:
+        """Return the websites that tokens speak for by name, whether they have expired or not; of no revoked one."""
+        return frozenset(
+            known.principal.source for known in self._entries if known.principal.source and not known.revoked
+        )
+
     def authenticate(self, token: str) -> Principal | None:
         """Return who the token belongs to, or ``None``: nobody, or it has expired or was revoked. Looks at every entry, always."""
         digest = _digest(token)

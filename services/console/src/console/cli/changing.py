@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
-from console.cli.output import Columns
+from console.cli.output import Columns, as_json
+from console.cli.profiles import directory
 from console.client.things import THINGS
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
     plan = await rehearse(at.suite, wish)
     if manner.dry_run:
         if at.out.for_programs:
-            at.out.thing({"ordersctl_plan": _FILE_FORM, "profile": at.profile.name, **plan.to_json()})
+            at.out.thing(_file(at, plan))
         else:
             show_plan(at, plan)
         return _code(plan.items, frozenset())
@@ -57,11 +59,19 @@ async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
 async def carry_out(at: Context, plan: Plan, manner: Manner) -> Exit:
     """Apply a plan that was rehearsed now or earlier."""
     from console.client.change import apply
+    from console.client.suite import UnreachableError
 
     if not manner.yes:
         show_plan(at, plan, aside=True)
         _ask(at, plan)
-    done = await apply(at.suite, plan)
+    try:
+        done = await apply(at.suite, plan)
+    except UnreachableError:
+        kept = keep(at, plan)
+        at.out.note(
+            f"How much of it was done is not known. This finishes it, and does nothing twice: ordersctl apply {kept}"
+        )
+        raise
     return await prove(at, done, manner)
 
 
@@ -119,6 +129,19 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
         out.note(
             f"{plan.matched} match; this plan has the first {len(plan.items)}: raise --limit, or repeat it afterwards"
         )
+
+
+def _file(at: Context, plan: Plan) -> dict[str, Any]:
+    return {"ordersctl_plan": _FILE_FORM, "profile": at.profile.name, **plan.to_json()}
+
+
+def keep(at: Context, plan: Plan) -> Path:
+    """Write a plan where only its owner can read it, and return where."""
+    directory().mkdir(parents=True, exist_ok=True)
+    file = directory() / f"plan-{plan.key}.json"
+    file.touch(mode=0o600)
+    file.write_text(as_json(_file(at, plan), indent=1), encoding="utf-8")
+    return file
 
 
 def kept_plan(at: Context, kept: Any) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,11 @@ from console.cli.fields import read_moment
 from console.cli.output import Columns
 from console.client.things import THINGS
 
+if TYPE_CHECKING:
+    from console.client.models.orchestrator import OrdersRecalculated
+    from console.client.models.refunds import ReconciliationView
+    from console.client.models.webhook_gateway import Ledger
+
 _COLUMNS = Columns(("check", "verdict", "detail"), name="check")
 _REASON = "ordersctl check: rehearsed, nothing is changed"
 Checker = Callable[[Context, Mapping[str, Any]], Awaitable[list[str]]]
@@ -20,7 +25,7 @@ Checker = Callable[[Context, Mapping[str, Any]], Awaitable[list[str]]]
 
 async def _ledger(at: Context, over: Mapping[str, Any]) -> list[str]:
     """Everything that came in has an outcome, and every order that was acknowledged is at the orchestrator."""
-    said = await at.suite.get("webhook-gateway", "/admin/v1/ledger", **over)
+    said: Ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger", **over)
     page = await THINGS["unarrived"].page(at.suite, limit=1, count=True)
     unarrived = page.count if page.count is not None else len(page.items)
     wrong = []
@@ -34,7 +39,7 @@ async def _ledger(at: Context, over: Mapping[str, Any]) -> list[str]:
 async def _orders(at: Context, over: Mapping[str, Any]) -> list[str]:
     """Each order's state is what its events say; no workflow has crashed."""
     body = {"all": True, "dry_run": True, "reason": _REASON}
-    said = await at.suite.send("orchestrator", "POST", "/admin/v1/orders/recalculate", body)
+    said: OrdersRecalculated = await at.suite.send("orchestrator", "POST", "/admin/v1/orders/recalculate", body)
     crashed = await THINGS["workflow"].page(at.suite, state="crashed", limit=1, count=True)
     wrong = []
     if said["differing"]:
@@ -47,7 +52,7 @@ async def _orders(at: Context, over: Mapping[str, Any]) -> list[str]:
 async def _refunds(at: Context, over: Mapping[str, Any]) -> list[str]:
     """The payment systems' registers say of the last days what we say, and no difference is open."""
     body = {"dry_run": True, "reason": _REASON, **({"days": over["days"]} if "days" in over else {})}
-    said = await at.suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
+    said: ReconciliationView = await at.suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
     still = await THINGS["difference"].page(at.suite, open=True, limit=1, count=True)
     wrong = [f"{name}: {state}" for name, state in said["registers"].items() if state != "compared"]
     wrong += [f"{each.get('kind')} of order {each.get('order_number')}" for each in said["differences"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,12 +12,15 @@ from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns
 
+if TYPE_CHECKING:
+    from console.client.models.notifier import OnCallView, RosterView
+
 _WEEKS = Columns(("starts_at", "ends_at", "on_duty", "backup"), name="starts_at")
 
 
 async def now(at: Context) -> Exit | None:
     """Say who is on duty now and who is next. 1: nobody is."""
-    said = await at.suite.get("notifier", "/admin/v1/on-call")
+    said: OnCallView = await at.suite.get("notifier", "/admin/v1/on-call")
     at.out.thing(said, name="on_duty.id")
     if not said.get("on_duty"):
         at.out.note("nobody is on duty", style="red")
@@ -27,7 +30,7 @@ async def now(at: Context) -> Exit | None:
 
 async def weeks(at: Context) -> Exit | None:
     """Show the weeks to come, the overrides over them and the gaps. 1: there are gaps."""
-    said = await at.suite.get("notifier", "/admin/v1/roster")
+    said: RosterView = await at.suite.get("notifier", "/admin/v1/roster")
     if at.out.for_programs:
         at.out.thing(said)
     else:
@@ -37,7 +40,7 @@ async def weeks(at: Context) -> Exit | None:
                 f"override {each['id']}: {each['place']} {each['person']} {each['starts_at']} to {each['ends_at']}"
             )
         for gap in said["gaps"]:
-            at.out.note(f"nobody: {gap}", style="red")
+            at.out.note(f"nobody: {gap['starts_at']} to {gap['ends_at']}", style="red")
     return Exit.REFUSED if said["gaps"] else None
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +11,9 @@ from console.cli.exits import Exit
 from console.cli.output import Columns
 from console.client.operations import SERVICES
 from console.client.things import THINGS
+
+if TYPE_CHECKING:
+    from console.client.models.notifier import CoverageView
 
 _SERVICES = Columns(("service", "state", "checks", "url"), name="service")
 _NEEDED = Columns(("what", "count", "look"), name="what")
@@ -26,8 +28,8 @@ _NEEDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ),
     ("endangered orders to be dealt with", "endangered", {"state": "open"}, "endangered list --state open"),
     ("crashed workflows", "workflow", {"state": "crashed"}, "workflow list --state crashed"),
-    ("refunds in error", "refund", {"state": "RS_ERROR"}, "refund list --state RS_ERROR"),
-    ("refunds whose fate is unknown", "refund", {"state": "RS_UNKNOWN"}, "refund list --state RS_UNKNOWN"),
+    ("refunds in error", "refund", {"state": "ERROR"}, "refund list --state ERROR"),
+    ("refunds whose fate is unknown", "refund", {"state": "UNKNOWN"}, "refund list --state UNKNOWN"),
     ("differences with payment systems", "difference", {"open": True}, "difference list --open"),
     ("quarantined hooks", "intake", {"outcome": "quarantined", "undecided": True}, "intake list --undecided"),
     ("orders acknowledged that have not arrived", "unarrived", {}, "intake unarrived"),
@@ -40,22 +42,22 @@ async def status(at: Context) -> Exit | None:
 
     services = await asyncio.gather(*(_service(at, service) for service in SERVICES))
     needed = await asyncio.gather(*(_needed(at, *need) for need in _NEEDS))
-    missing = await _or_none(lambda: at.suite.get("notifier", "/admin/v1/coverage"))
+    coverage = await _coverage(at)
     answered = [item for item in needed if item["count"] not in ("0", 0)]
-    gaps = [str(each) for each in (missing or {}).get("missing", ())]
+    missing = coverage["missing"] if coverage else []
     if at.out.for_programs:
-        at.out.thing({"services": list(services), "needed": list(needed), "missing": (missing or {}).get("missing")})
+        at.out.thing({"services": list(services), "needed": list(needed), "missing": missing if coverage else None})
     else:
         at.out.rows(list(services), _SERVICES)
         if answered:
             at.out.rows(answered, _NEEDED)
-        for gap in gaps:
-            at.out.note(f"nobody would be told: {gap}", style="red")
-        if not answered and not gaps:
+        for hole in missing:
+            at.out.note(f"somebody would not be told: {hole['what']}: {hole['detail']}", style="red")
+        if not answered and not missing:
             at.out.note("nothing needs a person")
     if any(service["state"] == "unreachable" for service in services):
         return Exit.UNREACHABLE
-    well = all(service["state"] == "ready" for service in services) and not answered and not gaps
+    well = all(service["state"] == "ready" for service in services) and not answered and not missing
     return Exit.DONE if well else Exit.REFUSED
 
 
@@ -87,13 +89,14 @@ async def _needed(at: Context, what: str, noun: str, query: dict[str, Any], look
     return {"what": what, "count": count if page.exact else f"{count}+", "look": f"ordersctl {look}"}
 
 
-async def _or_none(ask: Callable[[], Awaitable[Any]]) -> Any:
+async def _coverage(at: Context) -> CoverageView | None:
     from console.client.suite import UnreachableError
 
     try:
-        return await ask()
+        said: CoverageView = await at.suite.get("notifier", "/admin/v1/coverage")
     except UnreachableError:
         return None
+    return said
 
 
 async def whoami(at: Context) -> Exit | None:

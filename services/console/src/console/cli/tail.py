@@ -37,7 +37,7 @@ _SAYS = {
     "intake": ("source", "event", "outcome", "number", "reason"),
     "order": ("number", "status", "aggregate_state", "source"),
     "workflow": ("id", "kind", "state_name", "order_number", "error"),
-    "refund": ("id", "order_number", "amount", "state_name", "error.detail"),
+    "refund": ("id", "order_number", "amount", "state_name", "error"),
     "endangered": ("id", "source", "state", "category", "outcome"),
     "incident": ("id", "severity", "state", "kind", "order_number", "summary"),
     "ticket": ("key", "state", "summary", "order_number"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,12 @@ from console.cli.things import add_list, columns_of
 from console.client.operations import filled
 from console.client.things import THINGS
 
+if TYPE_CHECKING:
+    from console.client.models.tips import ExplanationView
+    from console.client.models.webhook_gateway import Ledger, SourceSums
+
 _ID = Annotated[str, typer.Argument(metavar="ID")]
-_CALLS = Columns(("at", "attempt", "gateway", "operation", "status", "outcome"), name="at")
-_HISTORY = Columns(("at", "state_name", "attempt", "actor", "reason"), name="at")
+_HISTORY = Columns(("at", "before_name", "after_name", "attempt", "happened", "actor", "detail"), name="at")
 _SOURCES = Columns(
     ("source", "received", "refused", "quarantined", "last_at", "last_event", "last_outcome"), name="source"
 )
@@ -39,9 +42,9 @@ async def sources(at: Context) -> Exit | None:
     """Show what each source of hooks sent in the last day, and its last hook."""
     import asyncio
 
-    ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger")
+    ledger: Ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger")
 
-    async def of(said: dict[str, object]) -> dict[str, object]:
+    async def of(said: SourceSums) -> dict[str, object]:
         """Add the last hook of a source."""
         page = await THINGS["intake"].page(at.suite, source=said["source"], limit=1)
         last = page.items[0] if page.items else {}
@@ -70,7 +73,7 @@ async def get_flag(at: Context, *, name: Annotated[str | None, typer.Argument(me
 
 async def explain(at: Context, *, number: Annotated[str, typer.Argument(metavar="NUMBER")]) -> Exit | None:
     """Explain the tips of an order, rule by rule."""
-    said = await at.suite.get("tips", "/admin/v1/explain", order_id=number)
+    said: ExplanationView = await at.suite.get("tips", "/admin/v1/explain", order_id=number)
     if at.out.for_programs:
         at.out.thing(said)
         return None

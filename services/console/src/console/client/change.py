@@ -79,6 +79,7 @@ class Plan:
         """Return the plan of ``to_json``. ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
         wish = Wish(**{**kept["wish"], "ids": tuple(kept["wish"]["ids"])})
         wish.found()
+        uuid.UUID(kept["key"])
         return cls(**{**kept, "wish": wish, "items": _items_of(kept)})
 
 
@@ -112,7 +113,7 @@ async def rehearse(suite: Suite, wish: Wish) -> Plan:
     act = wish.found()
     key = str(uuid.uuid4())
     if act.by_plan is not None:
-        answer = await _send(suite, wish, _bulk_body(wish, dry_run=True))
+        answer, _ = await _send(suite, wish, wish.found().operation.path, _bulk_body(wish, dry_run=True), None)
         return Plan(
             wish=wish,
             items=tuple(_item(each) for each in answer["items"]),
@@ -122,7 +123,7 @@ async def rehearse(suite: Suite, wish: Wish) -> Plan:
             key=key,
             shown=_of_the_whole(answer),
         )
-    items = tuple([await _one(suite, wish, name, dry_run=True) for name in wish.ids or ("",)])
+    items = tuple([(await _one(suite, wish, name, dry_run=True))[0] for name in wish.ids or ("",)])
     return Plan(wish=wish, items=items, matched=len(items), key=key)
 
 
@@ -130,26 +131,27 @@ async def apply(suite: Suite, plan: Plan) -> Done:
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
     What has changed since is left alone and says so. Items without a bulk operation are done one after the other: if one is
-    refused, the others still are.
+    refused, the others still are. ``UnreachableError`` leaves unknown what was done: applying the same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
         by_plan = {"plan": plan.digest} if plan.digest is not None else {}
-        answer = await _send(suite, wish, {**_bulk_body(wish, dry_run=False), **by_plan}, key=plan.key)
+        body = {**_bulk_body(wish, dry_run=False), **by_plan}
+        answer, repeated = await _send(suite, wish, wish.found().operation.path, body, plan.key)
         items = tuple(_item(each) for each in answer["items"])
-        already = bool(answer.get("already_applied"))
+        already = repeated or bool(answer.get("already_applied"))
         return Done(plan=plan, items=items, already_applied=already, shown=_of_the_whole(answer))
-    done = []
+    done, all_repeated = [], True
     for planned in plan.items:
         try:
-            done.append(
-                await _one(
-                    suite, wish, planned.id, dry_run=False, version=planned.version, key=f"{plan.key}-{planned.id}"
-                )
-            )
+            key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
+            item, repeated = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
         except RefusedError as error:
-            done.append(replace(planned, outcome="refused", detail=error.detail, code=error.code, notices=()))
-    return Done(plan=plan, items=tuple(done))
+            item = replace(planned, outcome="refused", detail=error.detail, code=error.code, notices=())
+            repeated = False
+        done.append(item)
+        all_repeated = all_repeated and repeated
+    return Done(plan=plan, items=tuple(done), already_applied=all_repeated and bool(done))
 
 
 async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[Counter[str]]:
@@ -195,15 +197,20 @@ def _numbered(wish: Wish) -> bool:
     return wish.found().noun in ("workflow", "event", "incident", "dead-letter", "silence")
 
 
-async def _send(suite: Suite, wish: Wish, body: Mapping[str, Any], *, key: str | None = None) -> Mapping[str, Any]:
+async def _send(
+    suite: Suite, wish: Wish, path: str, body: Mapping[str, Any], key: str | None
+) -> tuple[Mapping[str, Any], bool]:
+    """Return the answer, and whether that had been done before."""
     operation = wish.found().operation
-    answer: Mapping[str, Any] = await suite.send(operation.service, operation.method, operation.path, body, key=key)
-    return answer
+    if key is None:
+        return await suite.send(operation.service, operation.method, path, body) or {}, False
+    answer, repeated = await suite.send_once(operation.service, operation.method, path, body, key=key)
+    return answer or {}, repeated
 
 
 async def _one(
     suite: Suite, wish: Wish, name: str, *, dry_run: bool, version: int | None = None, key: str | None = None
-) -> Item:
+) -> tuple[Item, bool]:
     act = wish.found()
     operation = act.operation
     body: dict[str, Any] = {**act.fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
@@ -211,16 +218,15 @@ async def _one(
         version = version if version is not None else await _version(suite, act, name)
         if version is not None:
             body["expected_version"] = version
-    path = filled(operation.path, **{act.key: name})
-    answer = await suite.send(operation.service, operation.method, path, body, key=key)
-    shown = answer if isinstance(answer, dict) else {}
-    return Item(
+    shown, repeated = await _send(suite, wish, filled(operation.path, **{act.key: name}), body, key)
+    item = Item(
         id=name,
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
         notices=tuple(shown.get("notices") or ()),
         shown=_of_the_whole(shown),
     )
+    return item, repeated
 
 
 async def _version(suite: Suite, act: Act, name: str) -> int | None:

@@ -68,10 +68,10 @@ class Suite:
         asked = f"{path}?{sorted(parameters.items())}"
         tag, kept = self._answers.get((service, asked), (None, None))
         headers = {"If-None-Match": tag} if tag else {}
-        status, answer, fresh = await self._call(service, "GET", path, parameters=parameters, headers=headers)
+        status, answer, said = await self._call(service, "GET", path, parameters=parameters, headers=headers)
         if status == 304:
             return kept
-        if fresh:
+        if fresh := said.get("ETag"):
             if len(self._answers) >= _KEPT_ANSWERS:
                 self._answers.pop(next(iter(self._answers)))
             self._answers[service, asked] = (fresh, answer)
@@ -100,8 +100,15 @@ class Suite:
     ) -> Any:
         """Make a change and return its answer. With ``key`` a lost answer is asked for once more, and it still happens once."""
         headers = {"Idempotency-Key": key} if key else {}
-        _, answer, _ = await self._call(service, method, path, body=body, headers=headers, again=key is not None)
-        return answer
+        return (await self._call(service, method, path, body=body, headers=headers, again=key is not None))[1]
+
+    async def send_once(
+        self, service: str, method: str, path: str, body: Mapping[str, Any], *, key: str
+    ) -> tuple[Any, bool]:
+        """Make a change under a key; return its answer, and whether it had been made under this key before."""
+        headers = {"Idempotency-Key": key}
+        _, answer, said = await self._call(service, method, path, body=body, headers=headers)
+        return answer, said.get("Idempotency-Replayed") == "true"
 
     async def _call(
         self,
@@ -113,7 +120,7 @@ class Suite:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         again: bool = True,
-    ) -> tuple[int, Any, str | None]:
+    ) -> tuple[int, Any, Mapping[str, str]]:
         url = self.urls.get(service)
         if url is None:
             raise UnreachableError(service, "nowhere", "no address is set for it")
@@ -126,7 +133,7 @@ class Suite:
                     said = await _read(answer)
                     if answer.status >= 300 and answer.status != 304:
                         raise RefusedError(service, answer.status, said if isinstance(said, dict) else {})
-                    return answer.status, said, answer.headers.get("ETag")
+                    return answer.status, said, answer.headers
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if last:
                     late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)

@@ -80,7 +80,7 @@ THINGS = {
             list="/admin/v1/workflow-events",
             state="state_name",
             columns=("id", "workflow_id", "seq", "type", "state_name", "received_at"),
-            wide=("event_id", "failure.code", "failure.detail"),
+            wide=("event_id", "failure.code", "failure.error"),
         ),
         Thing(
             noun="parked",
@@ -101,11 +101,11 @@ THINGS = {
             list="/admin/v1/refunds",
             one="/refunds/v1/refunds/{id}",
             state="state_name",
-            columns=("id", "order_number", "amount", "state_name", "attempt", "error.detail", "state_since"),
+            columns=("id", "order_number", "amount", "state_name", "attempt", "error", "state_since"),
             wide=("payment_id", "business_key", "reason", "version", "created_at"),
             address="/r/{id}",
-            moving=frozenset({"RS_CREATE", "RS_SENDING", "RS_PENDING", "RS_UNKNOWN", "RS_DECLINED"}),
-            bad=frozenset({"RS_ERROR"}),
+            moving=frozenset({"CREATE", "SENDING", "PENDING", "UNKNOWN", "DECLINED"}),
+            bad=frozenset({"ERROR"}),
         ),
         Thing(
             noun="difference",

@@ -8,6 +8,7 @@ from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
 from console.web.change import routes as change
+from console.web.duty import routes as duty
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.lists import routes as lists
@@ -17,10 +18,12 @@ from console.web.now import routes as now
 from console.web.order import routes as order
 from console.web.pages import Console
 from console.web.people import People
+from console.web.proof import routes as proof
 from console.web.runbook import routes as runbook
 from console.web.sessions import Sessions
 from console.web.settings import ConsoleSettings
 from console.web.sign_in import routes as sign_in
+from console.web.tips import routes as tips
 
 NAME = "console"
 DESCRIPTION = (
@@ -48,6 +51,9 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *order.routes(console),
             *incident.routes(console),
             *runbook.routes(console),
+            *duty.routes(console),
+            *tips.routes(console),
+            *proof.routes(console),
             *change.routes(console),
             *lists.routes(console, own=frozenset({"order", "incident"})),
             *live.routes(console, news),

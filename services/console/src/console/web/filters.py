@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency
 
 from common.currencies import DECIMAL_DIGITS
@@ -36,7 +36,7 @@ MONEY = frozenset(
 """Names under which the services write sums in minor units."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _BAD = frozenset(
-    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "RS_ERROR"}
+    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "ERROR"}
 )
 _WARN = frozenset(
     {
@@ -47,8 +47,8 @@ _WARN = frozenset(
             "stopped",
             "unknown",
             "waiting",
-            "RS_UNKNOWN",
-            "RS_DECLINED",
+            "UNKNOWN",
+            "DECLINED",
             "spooled",
             "dead",
             "not_told",
@@ -68,13 +68,13 @@ _GOOD = frozenset(
             "finished",
             "resubmitted",
             "saved",
-            "RS_SUCCESS",
+            "SUCCESS",
             "ok",
         ),
         *("acknowledged", "released", "replayed"),
     }
 )
-_MOVES = frozenset({"running", "RS_CREATE", "RS_SENDING", "RS_PENDING", "pending", "sending", "in_progress", "queued"})
+_MOVES = frozenset({"running", "CREATE", "SENDING", "PENDING", "pending", "sending", "in_progress", "queued"})
 _SHAPES = ((_BAD, "bad", "✕"), (_WARN, "warn", "▲"), (_GOOD, "good", "✓"), (_MOVES, "moves", "◔"))
 STATES = _BAD | _WARN | _GOOD | _MOVES
 """States that are more than a word."""
@@ -145,6 +145,7 @@ def writers(
         "as_time": as_time,
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
+        "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
         "label_plural": lambda noun: translate(TITLES[noun]),

@@ -174,7 +174,7 @@ class Console:
         """Return the page of an error that people can do something about."""
         if isinstance(error, NotSignedInError):
             if visit.raw.method == "GET":
-                return redirect(f"/sign-in?to={quote(visit.raw.rel_url.raw_path, safe='')}")
+                return redirect(f"/sign-in?to={quote(str(visit.raw.rel_url), safe='')}")
             return visit.page("templates/error.html", status=401, title=visit.words("Signed out"), why="session_over")
         if isinstance(error, ForgedFormError):
             return visit.page("templates/error.html", status=403, title=visit.words("Not done"), why="forged")

@@ -23,7 +23,11 @@ NAVIGATION = (
     Screen("Intake", "/intake", "intake"),
     Screen("Endangered", "/endangered", "endangered"),
     Screen("Refunds", "/refunds", "refund"),
+    Screen("Duty", "/duty"),
+    Screen("Tips", "/tips"),
     Screen("Messages", "/messages", "message"),
+    Screen("Audit", "/list/audit"),
+    Screen("Nothing lost", "/proof"),
     Screen("More", "/more"),
 )
 TITLES = {

@@ -108,6 +108,7 @@ PHRASES: tuple[tuple[str, Said], ...] = (
     (r"no definite answer for too long", {"ru": "слишком долго нет определённого ответа"}),
     (r"nothing was captured: .*", {"ru": "ничего не было списано: платёж отменён вместо возврата"}),
     (r"An older event arrived late and explains it", {"ru": "Пришло более раннее событие и всё объяснило"}),
+    (r"The order has a contact now, or has ended", {"ru": "У заказа есть контакт, или он завершён"}),
     (r"The refunds service has answered", {"ru": "Сервис возвратов ответил"}),
     (r"Refund (\S+) is in (\S+), attempt (\d+)", {"ru": "Возврат {0} в состоянии {1}, попытка {2}"}),
     (r"Refund (\S+) and (\S+) agree", {"ru": "Возврат {0} сходится с {1}"}),
@@ -131,6 +132,10 @@ PHRASES: tuple[tuple[str, Said], ...] = (
     (r"A person has taken the gateway's side", {"ru": "Принята сторона шлюза"}),
     (r"A person has settled it", {"ru": "Решено людьми"}),
     (r"Решение о хуке в карантине принято", {"en": "A person has decided about the quarantined hook"}),
+    (
+        r"О заказах этого письма сообщено другим письмом, или они закрыты",
+        {"en": "The orders of this mail were reported by another, or closed"},
+    ),
     (r"order\.created arrived", {"ru": "пришёл order.created"}),
     (r"it will never be created", {"ru": "заказ так и не будет создан"}),
     (r"(.+) lets the workflow go on", {"ru": "{0}: обработка продолжена"}),

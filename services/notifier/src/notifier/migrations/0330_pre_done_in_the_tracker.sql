@@ -6,10 +6,7 @@ ALTER TABLE tickets
     ADD COLUMN outside_revision bigint NOT NULL DEFAULT 0,
     ADD COLUMN look_due         timestamptz NOT NULL DEFAULT now();
 CREATE INDEX tickets_to_look ON tickets (look_due) WHERE outside = 'created';
--- Development tickets that others made are looked at, too.
-ALTER TABLE known_defects ADD COLUMN look_due timestamptz NOT NULL DEFAULT now();
 
 -- migrate:down
-ALTER TABLE known_defects DROP COLUMN look_due;
 DROP INDEX tickets_to_look;
 ALTER TABLE tickets DROP COLUMN look_due, DROP COLUMN outside_revision, DROP COLUMN outside_assignee;

@@ -94,11 +94,11 @@ UPDATE tickets SET look_due = clock_timestamp()
 WHERE id = ANY($1::bigint[])
 """
 _DEFECTS_TO_LOOK = """
-UPDATE known_defects SET look_due = clock_timestamp() + $1::interval
+UPDATE known_defects SET looked_at = clock_timestamp()
 WHERE id IN (SELECT d.id FROM known_defects AS d
-             WHERE d.ended_at IS NULL AND d.development_ticket IS NOT NULL AND d.look_due <= clock_timestamp()
+             WHERE d.ended_at IS NULL AND d.development_ticket IS NOT NULL AND d.looked_at < clock_timestamp() - $1::interval
                AND NOT EXISTS (SELECT FROM tickets AS t WHERE t.key = d.development_ticket AND t.outside = 'created')
-             ORDER BY d.look_due LIMIT $2 FOR UPDATE SKIP LOCKED)
+             ORDER BY d.looked_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING development_ticket
 """
 _FOLLOWED = """

@@ -21,6 +21,7 @@ from orchestrator.orders.model import (
     StockEntry,
     compare,
     content_changes,
+    needs_contact,
 )
 from orchestrator.orders.transitions import CHANGING
 
@@ -52,6 +53,8 @@ class Decisions:
     raised: tuple[Incident, ...] = ()
     resolved: tuple[Incident, ...] = ()
     refund: bool = False
+    contact_found: bool = False
+    """The customer can be reached after all, or need not be any more."""
 
 
 def decide(
@@ -82,8 +85,13 @@ def decide(
         stock=_movements(() if before is None else before.written_off, after.written_off),
         raised=tuple(item for item in after.incidents if item.identity not in old),
         resolved=tuple(item for item in before.incidents if item.identity not in new) if before and refolded else (),
+        contact_found=not needs_contact(after) and any(map(needs_contact, _states(before, steps))),
         refund=after.refund_due and not (before is not None and before.refund_due),
     )
+
+
+def _states(before: OrderState | None, steps: Sequence[Step]) -> list[OrderState]:
+    return [state for state in (before, *(step.after for step in steps)) if state is not None]
 
 
 def _announce(step: Step) -> Announcement | None:

@@ -388,6 +388,8 @@ def _messages(
         messages.problem_resolved(incident, change.state, seq=claim.upto, now=now, traceparent=latest)
         for incident in decisions.resolved
     ]
+    if decisions.contact_found:
+        sent.append(messages.contact_found(change.state, seq=claim.upto, now=now, traceparent=latest))
     if decisions.refund:
         sent.append(messages.refund_requested(change.state, now=now, traceparent=latest))
     return sent

@@ -205,6 +205,13 @@ def problem_resolved(
     )
 
 
+def contact_found(order: OrderState, *, seq: int, now: datetime, traceparent: str | None) -> Encoded:
+    """Return the end of the gateway's problem of a customer whom nobody could call or write to."""
+    fingerprint = alerts.unreachable_fingerprint(order.number)
+    summary = "The order has a contact now, or has ended"
+    return problem_over(fingerprint, summary, str(seq), subject=order.number, now=now, traceparent=traceparent)
+
+
 def problem_fingerprint(number: str, incident: Incident) -> str:
     """Return what makes events one problem."""
     return f"order:{number}:{incident.identity}"

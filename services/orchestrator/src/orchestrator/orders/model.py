@@ -275,6 +275,15 @@ class OrderState:
 
 _PLAIN_CONTENT = ("store_id", "comment", "shipment_method", "replacement_policy", "payment_method", "payment_id")
 _CONTACT = ("name", "phone", "email")
+
+
+def needs_contact(order: OrderState) -> bool:
+    """Whether this is a website's order under way whose customer nobody can call or write to: the gateway notified a person of it."""
+    reachable = order.customer is not None and order.customer.reachable
+    ended = order.status in {Status.DELIVERED, Status.CANCELLED}
+    return order.source.partition(":")[0] == "website" and not reachable and not ended
+
+
 PERSONAL = frozenset({"comment", "customer.name", "customer.phone", "customer.email", "address"})
 """Names of content that is a customer's: an order holds it, no message, alert or log does."""
 

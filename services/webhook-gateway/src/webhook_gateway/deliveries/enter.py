@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -23,14 +23,14 @@ from webhook_gateway.website.sites import NAME
 
 
 async def enter(
-    change: Change, asked: EnterEvent, *, source_named: Callable[[str], Feed | None], now: datetime, replica: str
+    change: Change, asked: EnterEvent, *, feeds: Mapping[str, Feed], now: datetime, replica: str
 ) -> EnteredEvent:
     """Publish the event as if the source had sent it, record who did and why, and note it in the order's timeline.
 
     The same reader and the same ids as for a hook: if the source sends it after all, that is a repeat. Raises ``Unprocessable`` with
     the fields at fault.
     """
-    hook = entered(asked, source_named=source_named, now=now, replica=replica, actor=change.principal.name)
+    hook = entered(asked, feeds=feeds, now=now, replica=replica, actor=change.principal.name)
     await outbox.add(change.connection, hook.to_envelope())
     answer = EnteredEvent(
         status="created" if hook.event == ORDER_CREATED else "ok",
@@ -53,13 +53,11 @@ async def enter(
     return answer
 
 
-def entered(
-    asked: EnterEvent, *, source_named: Callable[[str], Feed | None], now: datetime, replica: str, actor: str
-) -> IntakeMessage:
+def entered(asked: EnterEvent, *, feeds: Mapping[str, Feed], now: datetime, replica: str, actor: str) -> IntakeMessage:
     """Return the delivery. Raises ``Unprocessable`` for what a hook could not say: nothing entered is ignored or quarantined."""
-    source = source_named(asked.source)
+    source = feeds.get(asked.source)
     if source is None:
-        raise _unfit(FieldError("source", "unknown", "there is no such source"))
+        raise _unfit(FieldError("source", "unknown", f"there is no such source; known: {', '.join(sorted(feeds))}"))
     said: dict[str, Any] = {"event_type": asked.event_type, "payload": asked.payload}
     if asked.timestamp is not None:
         said["timestamp"] = asked.timestamp

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from common.clock import Clock
 from common.errors import Unprocessable
-from common.http import OPERATOR, Answer, Changes, Request, Route
+from common.http import OPERATOR, Answer, Changes, Request, Route, TokenBook
 from webhook_gateway.deliveries.enter import enter
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
 from webhook_gateway.hooks.model import Feed, Source
@@ -17,11 +17,19 @@ class EventRoutes:
     """The change leaves an audit record in its own transaction."""
 
     def __init__(
-        self, changes: Changes, *, sources: Mapping[str, Source], sites: Sites, clock: Clock, replica: str
+        self,
+        changes: Changes,
+        *,
+        sources: Mapping[str, Source],
+        sites: Sites,
+        tokens: TokenBook,
+        clock: Clock,
+        replica: str,
     ) -> None:
         self._changes = changes
         self._sources = sources
         self._sites = sites
+        self._tokens = tokens
         self._clock = clock
         self._replica = replica
 
@@ -43,14 +51,10 @@ class EventRoutes:
             )
         ]
 
-    def _named(self, name: str) -> Feed | None:
-        return self._sources.get(name) or self._sites.feed(name)
-
     async def enter(self, request: Request[EnterEvent, None]) -> Answer:
         """Enter an event."""
+        feeds: dict[str, Feed] = {**self._sites.feeds(self._tokens.sources()), **self._sources}
         return await self._changes.carry_out(
             request,
-            lambda change: enter(
-                change, request.body, source_named=self._named, now=self._clock.now(), replica=self._replica
-            ),
+            lambda change: enter(change, request.body, feeds=feeds, now=self._clock.now(), replica=self._replica),
         )

@@ -7,13 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1, Severity
+from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1, Severity, unreachable_fingerprint
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.ids import derived_id
 from common.telemetry import current_traceparent, mask_contact, mask_name
 from webhook_gateway.hooks.model import SERVICE
-from webhook_gateway.rescue.model import UNKNOWN_NETWORK, anonymous_fingerprint, endangered_fingerprint, hour_of
+from webhook_gateway.rescue.model import (
+    UNKNOWN_NETWORK,
+    anonymous_fingerprint,
+    endangered_fingerprint,
+    hour_of,
+    report_fingerprint,
+)
 from webhook_gateway.rescue.record import EndangeredRow
 from webhook_gateway.website.model import Category
 
@@ -83,7 +89,7 @@ def unreachable_alert(hook: IntakeMessage) -> Envelope:
     problem = ProblemRaisedV1(
         kind="website_order.unreachable",
         severity="warning",
-        fingerprint=derived_id("unreachable", hook.number or hook.delivery_id),
+        fingerprint=unreachable_fingerprint(hook.number or hook.delivery_id),
         summary=f"Заказ с сайта {hook.number} принят, но покупателю нельзя ни позвонить, ни написать",
         details={"delivery_id": hook.delivery_id, "external_id": hook.external_id or "-", "instruction": _CALL_BACK},
         service=SERVICE,
@@ -111,6 +117,18 @@ def _arrived(endangered_id: str, number: str, summary: str, *, at: datetime) -> 
         fingerprint=endangered_fingerprint(endangered_id), summary=summary, service=SERVICE, occurred_at=at
     )
     return _envelope(over, derived_id("problem-resolved", endangered_id, "arrived"), number, at, None)
+
+
+def report_no_longer_missing(report_id: str, *, at: datetime) -> Envelope:
+    """Return the end of the problem of a report that could not be sent: its orders were reported otherwise, or closed."""
+    fingerprint = report_fingerprint(report_id)
+    over = ProblemResolvedV1(
+        fingerprint=fingerprint,
+        summary="О заказах этого письма сообщено другим письмом, или они закрыты",
+        service=SERVICE,
+        occurred_at=at,
+    )
+    return _envelope(over, derived_id("problem-resolved", fingerprint), None, at, current_traceparent())
 
 
 def incident_over(fingerprint: str, number: str | None, *, now: datetime) -> Envelope:

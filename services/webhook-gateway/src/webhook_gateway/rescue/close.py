@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import datetime
 
@@ -10,6 +11,7 @@ from common.messaging import outbox
 from common.service import add_act
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.alerts import incident_over
+from webhook_gateway.rescue.end_report_problems import end_report_problems
 from webhook_gateway.rescue.model import Act, ClosedAs, after, anonymous_fingerprint, endangered_fingerprint
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
@@ -32,6 +34,7 @@ async def close(
     order = found.order
     state = after(found.state, Act.CLOSE, number=order.number)
     await store.save_closed(change.connection, endangered_id, outcome=outcome, at=now)
+    await end_report_problems(change.connection, [uuid.UUID(endangered_id)], at=now)
     if not order.anonymous:
         await outbox.add(change.connection, incident_over(endangered_fingerprint(order.id), order.number, now=now))
     elif not await store.strangers_left(change.connection, order):

@@ -186,6 +186,11 @@ def hour_of(at: datetime) -> datetime:
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
+def report_fingerprint(report_id: str) -> str:
+    """Return what the incident of a report that could not be sent is known by."""
+    return derived_id("endangered-report", report_id)
+
+
 def endangered_fingerprint(endangered_id: str) -> str:
     """Return what the incident of an endangered order is known by."""
     return derived_id("endangered", endangered_id)

@@ -11,6 +11,7 @@ from typing import Any
 from common.contracts.envelope import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
+from webhook_gateway.rescue.end_report_problems import end_report_problems, is_waited_for
 from webhook_gateway.rescue.journal import reported_entry
 from webhook_gateway.rescue.letter import letter_of
 from webhook_gateway.rescue.model import Act, Report, State, after, state_of
@@ -95,13 +96,15 @@ class ReportQueue:
         async with self._database.transaction() as connection:
             if not await connection.fetchval(_SENT, uuid.UUID(report.id), report.attempts, at):
                 return
-            for row in await connection.fetch(_COVERED, uuid.UUID(report.id), uuid.UUID(report.endangered_id)):
+            covered = await connection.fetch(_COVERED, uuid.UUID(report.id), uuid.UUID(report.endangered_id))
+            for row in covered:
                 state = state_of(row["state"])
                 if state not in (State.REPORTED, State.CLOSED):
                     state = after(state, Act.REPORT, number=row["number"])
                 await connection.execute(_REPORTED, row["id"], state.value, at)
                 if row["number"] is not None:
                     await outbox.add(connection, reported_entry(report, row["number"], at=at))
+            await end_report_problems(connection, [row["id"] for row in covered], at=at)
 
     async def postpone(self, report: Report, *, pause: timedelta, error: str) -> None:
         """Try again after the pause."""
@@ -109,11 +112,14 @@ class ReportQueue:
             await connection.execute(_POSTPONE, uuid.UUID(report.id), report.attempts, pause, error)
 
     async def give_up(self, report: Report, *, error: str, problem: Envelope) -> None:
-        """Try no more, and notify a person; another report may be written."""
+        """Try no more, and notify a person unless all its orders were closed meanwhile; another report may be written."""
         async with self._database.transaction() as connection:
+            # Held, so that who closes one at this moment comes before, and nobody is notified, or after, and ends the problem.
+            await connection.fetch(_COVERED, uuid.UUID(report.id), uuid.UUID(report.endangered_id))
             if await connection.fetchval(_GIVE_UP, uuid.UUID(report.id), report.attempts, error):
                 await connection.execute(_UNCOVERED, uuid.UUID(report.id))
-                await outbox.add(connection, problem)
+                if await is_waited_for(connection, uuid.UUID(report.id)):
+                    await outbox.add(connection, problem)
 
     async def reports(self, endangered_id: Any) -> Sequence[Record]:
         """Return the reports on an endangered order, the newest first."""

@@ -14,7 +14,7 @@ from common.mail import MailSent, SmtpSender
 from common.telemetry import get_logger
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.metrics import RescueMetrics
-from webhook_gateway.rescue.model import Report
+from webhook_gateway.rescue.model import Report, report_fingerprint
 from webhook_gateway.rescue.report_store import ReportQueue
 
 _log = get_logger()
@@ -84,7 +84,7 @@ class SendReports:
         problem = ProblemRaisedV1(
             kind="endangered_report.failed",
             severity="warning",
-            fingerprint=derived_id("endangered-report", report.id),
+            fingerprint=report_fingerprint(report.id),
             summary="Письмо о проблемном заказе не отправлено",
             details={"endangered_id": report.endangered_id, "report_id": report.id, "reason": error},
             service=SERVICE,

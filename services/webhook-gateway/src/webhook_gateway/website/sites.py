@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -97,9 +97,13 @@ class Sites:
         """Return a site by its source."""
         return self._sites.get(source) or Site(source=source, currency=self._currency)
 
-    def feed(self, name: str) -> Feed | None:
-        """Return a site as where events come from: it sends no hooks, but people enter them. None where the name is no site's."""
-        return Feed(name=name, currency=self.named(name).currency) if NAME.fullmatch(name) else None
+    def feeds(self, spoken_for: Iterable[str]) -> dict[str, Feed]:
+        """Return the sites as where events come from: they send no hooks, but people enter them.
+
+        They are the first website, those of the file, and those that tokens speak for.
+        """
+        names = {WEBSITE, *self._sites, *spoken_for}
+        return {name: Feed(name=name, currency=self.named(name).currency) for name in names}
 
 
 def load_sites(path: Path | None, *, currency: str) -> Sites:

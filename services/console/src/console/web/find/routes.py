@@ -46,11 +46,12 @@ async def _from_form(visit: Visit) -> web.StreamResponse:
 
 
 async def _found(visit: Visit, text: str, *, private: bool) -> web.StreamResponse:
-    """Show what was found; the only thing there is opens at once."""
+    """Show what was found. The only thing there is opens at once, and so does the only one that has this very name."""
     findings: Findings | None = await find(visit.person.suite, text) if text else None
-    if findings is not None and len(findings.found) == 1 and not findings.silent:
-        only = findings.found[0]
-        address = address_of(only.thing.noun, only.name)
+    if findings is not None and not findings.silent:
+        named = [found for found in findings.found if found.name.lower() == text.lower()]
+        only = named if len(named) == 1 else findings.found
+        address = address_of(only[0].thing.noun, only[0].name) if len(only) == 1 else None
         if address is not None:
             return redirect(address)
     return visit.page("find/find.html", text=text, findings=findings, private=private)

@@ -1,0 +1,1 @@
+"""The shapes of the services' answers, one module a service; made, not written."""

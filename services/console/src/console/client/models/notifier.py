@@ -1,0 +1,615 @@
+"""Answers of notifier, made of its OpenAPI document by `python -m tests.contract.surface`; not written by hand."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias
+
+from typing import TypedDict
+
+
+class Assigned(TypedDict):
+    ticket: str
+    before: str | None
+    after: str | None
+    dry_run: bool
+
+
+class AuditRecord(TypedDict):
+    id: int
+    at: str
+    actor: str
+    role: str
+    action: str
+    target: str
+    reason: str
+    before: Any
+    after: Any
+    request_id: str
+
+
+class BulkItem(TypedDict):
+    id: int | str
+    version: int | str | None
+    outcome: str
+    code: NotRequired[str | None]
+    detail: NotRequired[str | None]
+    notices: NotRequired[list[str]]
+
+
+class CallView(TypedDict):
+    id: str
+    person: str
+    occasion: str
+    state: str
+    attempts: int
+    reason: str | None
+    outside_id: str | None
+    progress: str | None
+    progress_at: str | None
+    created_at: str
+    claimed_at: str | None
+    ended_at: str | None
+
+
+class Closed(TypedDict):
+    ticket: str
+    incidents: list[int]
+    dry_run: bool
+
+
+class Commented(TypedDict):
+    id: int | None
+    ticket: str
+    acknowledged: bool
+    dry_run: bool
+
+
+class Confirmed(TypedDict):
+    handover_id: int
+    person: str
+    dry_run: bool
+
+
+class DeadLetter(TypedDict):
+    id: int
+    queue: str
+    handler: str
+    event_id: str | None
+    event_type: str | None
+    subject: str | None
+    reason: str
+    error: str
+    dead_at: str
+    state: Literal['open', 'replayed', 'mended', 'dismissed']
+    decided_at: str | None
+    decided_by: str | None
+    replayed_at: str | None
+    replayed_by: str | None
+    erased_at: str | None
+
+
+class Decided(TypedDict):
+    id: int
+    queue: str
+    event_id: str | None
+    state: Literal['replayed', 'mended', 'dismissed']
+    dry_run: bool
+
+
+class DefectView(TypedDict):
+    id: int
+    match: dict[str, list[str]]
+    cause: str | None
+    development_ticket: str | None
+    reason: str
+    created_by: str
+    created_at: str
+    ended_at: str | None
+    ended_by: str | None
+
+
+class Developed(TypedDict):
+    ticket: str
+    id: int | None
+    development_ticket: str | None
+    known_defect: bool
+    dry_run: bool
+
+
+class Erased(TypedDict):
+    dry_run: bool
+    places: int
+    by_kind: dict[str, int]
+    kept: dict[str, str]
+
+
+class HistoryLine(TypedDict):
+    id: int
+    actor: str
+    act: str
+    text: str
+    at: str
+
+
+class HoleView(TypedDict):
+    what: Literal['routes', 'channels', 'people', 'roster', 'call_provider']
+    detail: str
+
+
+class IncidentChanged(TypedDict):
+    id: int
+    before: str
+    after: str
+    dry_run: bool
+
+
+class IncidentView(TypedDict):
+    id: int
+    fingerprint: str
+    kind: str
+    severity: str
+    state: str
+    summary: str
+    details: dict[str, Any]
+    service: str
+    environment: str
+    order_number: str | None
+    source: str | None
+    store_id: str | None
+    zone: str | None
+    link: str | None
+    instruction: str | None
+    responsible: list[str]
+    muted: str | None
+    occurrences: int
+    first_seen_at: str
+    last_seen_at: str
+    opened_at: str
+    acknowledged_at: str | None
+    acknowledged_by: str | None
+    ack_until: str | None
+    resolved_at: str | None
+    resolved_by: str | None
+    version: int
+
+
+class InstructionView(TypedDict):
+    kind: str
+    text: str
+    call: bool
+    queue: str | None
+    version: int
+    updated_at: str
+    updated_by: str
+
+
+class Linked(TypedDict):
+    ticket: str
+    before: str | None
+    after: str
+    dry_run: bool
+
+
+class Notification(TypedDict):
+    notice_id: str
+    delivery_id: int | None
+    kind: str
+    transition: str
+    severity: str
+    order_number: str | None
+    incident_id: int | None
+    state: str
+    reason: str | None
+    destination: str | None
+    channel: str | None
+    lane: str | None
+    topic: int | None
+    route: str | None
+    fallback_of: int | None
+    digest_id: int | None
+    attempts: int
+    possibly_repeated: bool
+    message_ids: list[str]
+    text: str | None
+    event_id: str
+    occurred_at: str
+    created_at: str
+    not_before: str | None
+    sent_at: str | None
+
+
+class OverrideView(TypedDict):
+    id: int
+    place: str
+    person: str | None
+    starts_at: str
+    ends_at: str
+
+
+class PageAuditRecord(TypedDict):
+    items: list[AuditRecord]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageDeadLetter(TypedDict):
+    items: list[DeadLetter]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageDefectView(TypedDict):
+    items: list[DefectView]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageIncidentView(TypedDict):
+    items: list[IncidentView]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageNotification(TypedDict):
+    items: list[Notification]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PeopleChanged(TypedDict):
+    version: int
+    added: list[str]
+    removed: list[str]
+    changed: dict[str, list[str]]
+    dry_run: bool
+
+
+RotationItem: TypeAlias = str
+
+
+Backup: TypeAlias = str
+
+
+class RepeatedAct(TypedDict):
+    action: str
+    reason: str
+    times: int
+    people: list[str]
+    first_at: str
+    last_at: str
+    latest: list[str]
+
+
+class RepeatedActs(TypedDict):
+    items: list[RepeatedAct]
+
+
+class Replayed(TypedDict):
+    id: int
+    queue: str
+    event_id: str | None
+    replayed: bool
+
+
+class RouteDifference(TypedDict):
+    notice_id: str
+    kind: str
+    order_number: str | None
+    incident_id: int | None
+    created_at: str
+    was: list[str]
+    would: list[str]
+
+
+class RouteTarget(TypedDict):
+    destination: str
+    channel: str
+    address: str
+    topic: int | None
+    route: str
+
+
+class ShiftView(TypedDict):
+    starts_at: str
+    ends_at: str
+    on_duty: str | None
+    backup: str | None
+
+
+class Silence(TypedDict):
+    id: int
+    match: dict[str, list[str]]
+    purpose: Literal['silence', 'maintenance']
+    starts_at: str
+    ends_at: str
+    reason: str
+    created_by: str
+    created_at: str
+    ended_by: str | None
+
+
+class SilenceEnded(TypedDict):
+    id: int
+    before: str
+    after: str
+    dry_run: bool
+
+
+class SilenceKept(TypedDict):
+    id: int | None
+    ends_at: str
+    incidents: list[int]
+    dry_run: bool
+
+
+class Summoned(TypedDict):
+    ticket: str
+    incident_id: int | None
+    people: list[str]
+    dry_run: bool
+
+
+class TestMessageAccepted(TypedDict):
+    notice_id: str | None
+    channel: str
+    address: str
+    dry_run: bool
+
+
+class TicketCommentView(TypedDict):
+    id: int
+    author: str
+    text: str
+    at: str
+
+
+class TicketLinked(TypedDict):
+    ticket: str
+    linked: str
+    before: NotRequired[str | None]
+    known_defect: NotRequired[bool]
+    dry_run: bool
+
+
+class TicketOpened(TypedDict):
+    id: int | None
+    key: str | None
+    queue: str
+    dry_run: bool
+
+
+class TicketView(TypedDict):
+    id: int
+    key: str | None
+    queue: str
+    state: str
+    kind: str
+    summary: str
+    description: str
+    order_number: str | None
+    incident_id: int | None
+    development_ticket: str | None
+    created_by: str
+    created_at: str
+    closed_at: str | None
+    outside: str
+    reason: str | None
+    assignee: str | None
+    summons_id: int | None
+    links: list[str]
+    comments: list[TicketCommentView]
+
+
+class TimerView(TypedDict):
+    step: int
+    round: int
+    due_at: str | None
+
+
+class UnreadAlert(TypedDict):
+    id: int
+    sender: str
+    reason: str
+    parts: int
+    text: str
+    seen: int
+    first_at: str
+    last_at: str
+
+
+class WeekBody(TypedDict):
+    on_duty: str | None
+    backup: NotRequired[str | None]
+
+
+class Whoami(TypedDict):
+    name: str
+    role: str
+    permissions: list[str]
+
+
+class WholeLetter(TypedDict):
+    id: int
+    queue: str
+    handler: str
+    event_id: str | None
+    event_type: str | None
+    subject: str | None
+    reason: str
+    error: str
+    dead_at: str
+    state: Literal['open', 'replayed', 'mended', 'dismissed']
+    decided_at: str | None
+    decided_by: str | None
+    replayed_at: str | None
+    replayed_by: str | None
+    erased_at: str | None
+    body: Any
+    data: Any
+    body_base64: str | None
+    mended: Any
+
+
+class NotifierDutyViewsPersonView(TypedDict):
+    id: str
+    name: str
+    phone: str | None
+
+
+class NotifierPeopleViewsPersonView(TypedDict):
+    id: str
+    name: str
+    role: NotRequired[Literal['viewer', 'operator', 'admin']]
+    telegram: NotRequired[int | None]
+    slack: NotRequired[str | None]
+    tracker: NotRequired[str | None]
+    mention: NotRequired[str | None]
+    phone: NotRequired[str | None]
+    has_token: NotRequired[bool]
+
+
+class BulkAnswer(TypedDict):
+    dry_run: bool
+    plan: str
+    matched: int
+    more: bool
+    already_applied: NotRequired[bool]
+    items: list[BulkItem]
+
+
+class CoverageView(TypedDict):
+    covered: bool
+    missing: list[HoleView]
+
+
+class DefectKept(TypedDict):
+    defect: DefectView
+    dry_run: bool
+
+
+class IncidentStory(TypedDict):
+    id: int
+    fingerprint: str
+    kind: str
+    severity: str
+    state: str
+    summary: str
+    details: dict[str, Any]
+    service: str
+    environment: str
+    order_number: str | None
+    source: str | None
+    store_id: str | None
+    zone: str | None
+    link: str | None
+    instruction: str | None
+    responsible: list[str]
+    muted: str | None
+    occurrences: int
+    first_seen_at: str
+    last_seen_at: str
+    opened_at: str
+    acknowledged_at: str | None
+    acknowledged_by: str | None
+    ack_until: str | None
+    resolved_at: str | None
+    resolved_by: str | None
+    version: int
+    history: list[HistoryLine]
+    notices: list[Notification]
+    calls: list[CallView]
+    timers: list[TimerView]
+
+
+class InstructionChanged(TypedDict):
+    kind: str
+    before: InstructionView | None
+    after: InstructionView | None
+    dry_run: bool
+
+
+class InstructionList(TypedDict):
+    items: list[InstructionView]
+
+
+class OnCallView(TypedDict):
+    now: str
+    on_duty: NotifierDutyViewsPersonView | None
+    backup: NotifierDutyViewsPersonView | None
+    previous: NotifierDutyViewsPersonView | None
+    since: str | None
+    until: str | None
+    confirmed: bool
+    next: ShiftView | None
+    gaps: list[ShiftView]
+
+
+class Overridden(TypedDict):
+    items: list[OverrideView]
+    dry_run: bool
+
+
+class PageSilence(TypedDict):
+    items: list[Silence]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageTicketView(TypedDict):
+    items: list[TicketView]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageUnreadAlert(TypedDict):
+    items: list[UnreadAlert]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PastAnswer(TypedDict):
+    events: int
+    unrouted: int
+    by_destination: dict[str, int]
+    changed: int
+    differences: list[RouteDifference]
+
+
+class PeopleView(TypedDict):
+    owners: NotRequired[dict[str, list[str]]]
+    seniors: NotRequired[list[str]]
+    people: list[NotifierPeopleViewsPersonView]
+    origin: Literal['file', 'put']
+    version: int
+    dry_run: NotRequired[bool]
+
+
+class PlanBody(TypedDict):
+    zone: NotRequired[str]
+    first_week: str
+    rotation: NotRequired[list[RotationItem]]
+    backups: NotRequired[list[Backup]]
+    weeks: NotRequired[dict[str, WeekBody]]
+    starts: NotRequired[str]
+
+
+class RosterView(TypedDict):
+    version: int
+    plan: PlanBody | None
+    overrides: list[OverrideView]
+    shifts: list[ShiftView]
+    gaps: list[ShiftView]
+    dry_run: NotRequired[bool]
+
+
+class RouteAnswer(TypedDict):
+    targets: list[RouteTarget]
+    past: NotRequired[PastAnswer | None]

@@ -1,0 +1,1 @@
+"""Duty: the weeks ahead, who stands in, what is not covered."""

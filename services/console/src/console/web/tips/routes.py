@@ -1,0 +1,39 @@
+"""The switches of the tips service, and its rules applied to one order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from common.http import Route
+from console.client.acts import ACTS
+from console.client.suite import RefusedError
+from console.client.things import THINGS
+from console.web.pages import Console, Visit
+
+
+def routes(console: Console) -> list[Route]:
+    """Return the route of tips."""
+    return [console.get("/tips", _tips, summary="Switches, and one order explained")]
+
+
+async def _tips(visit: Visit) -> web.StreamResponse:
+    suite = visit.person.suite
+    number = visit.raw.query.get("order", "").strip()
+    explained: Mapping[str, Any] | None = None
+    problem: RefusedError | None = None
+    if number:
+        try:
+            explained = await suite.get("tips", "/admin/v1/explain", order_id=number)
+        except RefusedError as error:
+            problem = error
+    return visit.page(
+        "tips/tips.html",
+        flags=(await THINGS["flag"].page(suite)).items,
+        set_flag=ACTS["flag set"],
+        number=number,
+        explained=explained,
+        problem=problem,
+    )
