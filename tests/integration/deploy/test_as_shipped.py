@@ -267,8 +267,10 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
     async with shipped(told, files, ports=ports, **sandbox) as at:
         at.tokens = {**at.tokens, "hook": example_values()["MARKETPLACE_TOKEN"]}
         own = files_of_ones_own(at, tmp_path)
-        await coverage_says(at, {"roster"}, monkeypatch, **own)
-        await people_are_put_on_duty(at)
+        async with another_notifier(at, monkeypatch, **own) as coverage_says:
+            await coverage_says({"roster"})
+            await people_are_put_on_duty(at)
+            await coverage_says(set())
         await each_reaches_a_person(
             at, crash_a_workflow, endanger_an_order, send_an_error, fail_a_refund, send_an_alert
         )
@@ -281,13 +283,13 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             async with at.sandbox.session.get(at.edge + closed) as answer:
                 assert answer.status == 404, closed
 
-        await coverage_says(at, set(), monkeypatch, **own)
         for taken_away, what in (
             ("NOTIFIER_ROUTES_FILE", {"routes"}),
             ("NOTIFIER_PEOPLE_FILE", {"people", "roster"}),
             ("NOTIFIER_CALL_URL", {"call_provider"}),
         ):
-            await coverage_says(at, what, monkeypatch, **{**own, taken_away: ""})
+            async with another_notifier(at, monkeypatch, **{**own, taken_away: ""}) as coverage_says:
+                await coverage_says(what)
 
 
 def files_of_ones_own(at: Stand, folder: Path) -> dict[str, str]:
@@ -301,22 +303,30 @@ def files_of_ones_own(at: Stand, folder: Path) -> dict[str, str]:
     return made
 
 
-async def coverage_says(at: Stand, what: set[str], monkeypatch: pytest.MonkeyPatch, **changes: str) -> None:
-    """Run another replica of the notifier, told otherwise in some things: address and metric say what is missing then."""
+@asynccontextmanager
+async def another_notifier(
+    at: Stand, monkeypatch: pytest.MonkeyPatch, **changes: str
+) -> AsyncIterator[Callable[[set[str]], Awaitable[None]]]:
+    """Run another replica, told otherwise in some things; what is given waits until address and metric say what is missing."""
     with monkeypatch.context() as environment:
         for name, value in {**at.programs[NOTIFIER.name].environment, **changes, "NOTIFIER_PORT": "0"}.items():
             environment.setenv(name, value)
         settings = load_settings(NotifierSettings)
     async with running(build, settings) as application:
-        answer = await at.call("GET", f"{application.url}/admin/v1/coverage")
-        assert {hole["what"] for hole in answer["missing"]} == what
 
-        async def shown() -> bool:
-            async with at.sandbox.session.get(f"{application.url}/metrics") as metrics:
-                series = re.findall(r'notifier_coverage_missing\{what="(\w+)"\} (\S+)', await metrics.text())
-            return {name for name, value in series if value == "1.0"} == what
+        async def says(what: set[str]) -> None:
+            answer = await at.call("GET", f"{application.url}/admin/v1/coverage")
+            assert {hole["what"] for hole in answer["missing"]} == what
 
-        await eventually(shown, within=30, what=f"the metric says {what}")
+            async def shown() -> bool:
+                async with at.sandbox.session.get(f"{application.url}/metrics") as metrics:
+                    series = re.findall(r'notifier_coverage_missing\{what="(\w+)"\} (\S+)', await metrics.text())
+                return {name for name, value in series if value == "1.0"} == what
+
+            if what:  # the metric follows within seconds; that it goes down is not waited for
+                await eventually(shown, within=30, what=f"the metric says {what}")
+
+        yield says
 
 
 async def test_what_kubernetes_ships_brings_every_problem_to_a_person(

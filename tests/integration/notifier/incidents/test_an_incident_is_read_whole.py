@@ -31,5 +31,6 @@ async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit
     assert {notice["destination"] for notice in story["notices"]} == {"on-call-production", "orders-notifications"}
     assert all("KeyError" in notice["text"] for notice in story["notices"] if notice["transition"] == "opened")
     assert story["calls"][0]["outside_id"].startswith("call-")
+    assert story["runbook"] == "/runbook/orchestrator-workflows-crashed"
     assert story["timers"] == [{"step": 1, "round": 0, "due_at": None}]
     assert (await kit.call("GET", "/admin/v1/incidents/99", role="viewer"))[0] == 404

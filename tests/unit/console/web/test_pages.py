@@ -262,6 +262,17 @@ async def test_the_order_as_it_was_is_asked_of_the_service(browser: Browser, ser
     assert ("GET /orders/v1/orders/EVIL", {"at": "2026-11-29T10:00:00Z"}, None) in services.calls
 
 
+@pytest.mark.parametrize("where", [{"runbook": "/runbook/tips-down"}, {"link": "docs/runbooks/tips-down.md"}])
+async def test_an_incident_shows_the_runbook_of_its_kind_or_link(
+    browser: Browser, services: Services, where: dict[str, str]
+) -> None:
+    services.answers["GET /admin/v1/incidents/5"] = (200, {**INCIDENT, "link": None, **where})
+    await browser.sign_in("token-viewer")
+    page = await browser.get("/i/5")
+    assert '<article class="runbook" lang="en"><h1>' in page
+    assert "silence: add" in page
+
+
 async def test_an_order_of_which_hardly_anything_is_known_is_shown(browser: Browser, services: Services) -> None:
     bare = dict.fromkeys(("customer", "address", "totals", "tips", "payment", "positions", "currency"))
     services.answers["GET /orders/v1/orders/N"] = (200, {**ORDER, **bare})

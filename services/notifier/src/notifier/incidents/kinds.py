@@ -372,5 +372,10 @@ def recipe_of(fact: ProblemFact) -> Recipe | None:
 
 def runbook_of(fact: ProblemFact) -> str | None:
     """Return the path of the runbook's page of a problem's kind."""
-    kind = KINDS.get(fact.kind)
-    return None if kind is None or kind.runbook is None else f"/runbook/{kind.runbook.format(service=fact.service)}"
+    return runbook_page(fact.kind, service=fact.service)
+
+
+def runbook_page(kind: str, *, service: str) -> str | None:
+    """Return the path of the runbook's page of a kind; ``service`` is who raised it. None where the kind has none."""
+    known = KINDS.get(kind)
+    return None if known is None or known.runbook is None else f"/runbook/{known.runbook.format(service=service)}"

@@ -15,6 +15,7 @@ from notifier.delivery.routes import notification_of
 from notifier.incidents import views as models
 from notifier.incidents.act import Act, ActOnIncident, patiently
 from notifier.incidents.act_on_many import act_on_many
+from notifier.incidents.kinds import runbook_page
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.store import IncidentStore, select_incidents
 
@@ -52,7 +53,13 @@ class IncidentRoutes:
         row = await self._reader.incident(request.path_int("id"), limit=_STORY)
         if row is None:
             raise NotFound("no such incident")
-        return models.IncidentStory.model_validate({**row, "notices": list(map(notification_of, row["notices"]))})
+        return models.IncidentStory.model_validate(
+            {
+                **row,
+                "runbook": runbook_page(row["kind"], service=row["service"]),
+                "notices": list(map(notification_of, row["notices"])),
+            }
+        )
 
     async def act_on_many(
         self, act: Literal["ack", "resolve"], request: Request[models.ChangeIncidents, None]

@@ -112,6 +112,7 @@ class TimerView(BaseModel):
 class IncidentStory(IncidentView):
     """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
 
+    runbook: str | None = Field(None, description="the page of the runbook of its kind")
     history: list[HistoryLine]
     notices: list[Notification]
     calls: list[CallView]

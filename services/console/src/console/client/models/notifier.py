@@ -520,6 +520,7 @@ class IncidentStory(TypedDict):
     resolved_at: str | None
     resolved_by: str | None
     version: int
+    runbook: NotRequired[str | None]
     history: list[HistoryLine]
     notices: list[Notification]
     calls: list[CallView]

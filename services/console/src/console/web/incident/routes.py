@@ -55,4 +55,4 @@ def _runbook(item: Mapping[str, Any], language: str) -> tuple[str, str] | None:
 
 
 def _links(item: Mapping[str, Any]) -> Iterable[str]:
-    return (text for text in (item["link"], *item["details"].values()) if isinstance(text, str))
+    return (text for text in (item["link"], item.get("runbook"), *item["details"].values()) if isinstance(text, str))
