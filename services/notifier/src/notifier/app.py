@@ -64,9 +64,12 @@ from notifier.routing.file import read_routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
+from notifier.tickets.change_ticket import ChangeTicket
+from notifier.tickets.follow_tracker import FollowTracker
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import FollowUpStore
 from notifier.tickets.model import Queues
+from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.worker import Workers
@@ -285,19 +288,39 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     )
     workers.start("roster", keep_roster, idle=_ROSTER_SECONDS)
     if settings.outside_tracker:
+        tracker_store, tracker = TrackerStore(database), open_tracker(settings, lifecycle)
         sync = SyncTracker(
-            store=TrackerStore(database),
-            tracker=open_tracker(settings, lifecycle),
+            store=tracker_store,
+            tracker=tracker,
             acknowledge=acknowledge,
             directory=directory,
             metrics=people_metrics,
             every=timedelta(seconds=settings.tracker_poll),
         )
+        follow_tracker = FollowTracker(
+            store=tracker_store,
+            tracker=tracker,
+            desk=SupportDesk(
+                tickets=ChangeTicket(
+                    outside=False, acknowledge=acknowledge, directory=directory, words=words, clock=SystemClock()
+                ),
+                problems=problems,
+                act=act,
+                directory=directory,
+                words=words,
+                development_queue=settings.development_queue,
+            ),
+            directory=directory,
+            words=words,
+            metrics=people_metrics,
+            read_comments=sync.read_comments,
+            every=timedelta(seconds=settings.tracker_poll),
+        )
+        workers.start("tracker-changes", follow_tracker)
         workers.start("tracker-tickets", sync.create)
         workers.start("tracker-comments", sync.send, wakes=False)
         workers.start("tracker-reading", sync.read)
         workers.start("tracker-states", sync.move)
-        workers.start("tracker-defects", sync.look_at_defect, idle=5.0, wakes=False)
 
     # What runs by the clock
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())

@@ -78,6 +78,8 @@ _TRACKED = (
     ("comment", "refused"),
     ("read", "done"),
     ("read", "later"),
+    ("look", "done"),
+    ("look", "later"),
     ("move", "done"),
     ("move", "later"),
     ("move", "refused"),

@@ -123,7 +123,7 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     development_queue: str = Field(
         default="TRAVELBACK", pattern=r"^[A-Z][A-Z0-9]{1,14}$", description="where development tickets are made"
     )
-    tracker_poll: float = Field(default=10.0, gt=0, description="how often the comments of an open ticket are read")
+    tracker_poll: float = Field(default=10.0, gt=0, description="how often an open ticket is read there")
 
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
     give_up_after: float = Field(default=6 * 3600.0, gt=0, description="how long an unsent notice is tried")

@@ -201,7 +201,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
 
     Annotation ``summary``, else ``message``, ``description`` or ``title`` says what it is; ``description`` besides is what to do; of
     each the notices' language is taken where there is one (``summary_ru``), and no other language is shown;
-    ``sentry_url`` or ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is, and
+    ``sentry_url``, else ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is, and
     how many more there are is said.
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
@@ -232,7 +232,8 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     details |= _shown(left, more, most=_SHOWN_LABELS, more_as="labels", words=words)
     more = max(len(alert.annotations) - _MOST_READ, 0)
     left = {each: text for each, text in annotations.items() if text.strip()}
-    left = {each: text.strip() for each, text in left.items() if each not in {chosen, "description", *_LINKS}}
+    linked = next((each for each in _LINKS if each in left), None)
+    left = {each: text.strip() for each, text in left.items() if each not in {chosen, "description", linked}}
     details |= _shown(left, more, most=_SHOWN_ANNOTATIONS, more_as="annotations", words=words)
     return ProblemFact(
         kind="problem.alert",
