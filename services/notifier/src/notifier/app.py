@@ -50,6 +50,7 @@ from notifier.gauges import show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
+from notifier.inputs.watchdog import Watchdog
 from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
@@ -148,6 +149,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         environment=environment,
         channels=configured(settings),
         calls=settings.call_url is not None,
+        policy=settings.policy,
         clock=SystemClock(),
     )
     routes = routes_of(
@@ -161,6 +163,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         act=act,
         acknowledge=acknowledge,
         database=database,
+        refused=metrics.alert_refused,
         wake=wake,
     )
     app = build_app(
@@ -343,12 +346,23 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
+    watchdog: Watchdog | None = None
+    if settings.watchdog_patience is not None:
+        watchdog = Watchdog(
+            problems=problems,
+            database=database,
+            clock=SystemClock(),
+            words=words,
+            patience=timedelta(seconds=settings.watchdog_patience),
+            wake=wake,
+        )
     beat = Beat(
         database=database,
         clock=SystemClock(),
         every=timedelta(seconds=settings.heartbeat_every or 60.0),
         patience=timedelta(seconds=settings.heartbeat_patience),
         show=metrics.heartbeat,
+        also=None if watchdog is None else watchdog.look,
         ping=None if settings.heartbeat_url is None else pinger(settings.heartbeat_url, seconds=settings.call_deadline),
     )
     if settings.heartbeat_every > 0:

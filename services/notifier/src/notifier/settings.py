@@ -141,6 +141,11 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     heartbeat_patience: float = Field(
         default=120.0, gt=0, description="what is later than that withholds the heartbeat"
     )
+    watchdog_patience: float | None = Field(
+        default=None,
+        gt=0,
+        description="how long Alertmanager's alert Watchdog, which always fires, may stay away; unset: it is an alert like any other",
+    )
     heartbeat_url: str | None = Field(
         default=None, description="asked for (GET) with each heartbeat: a watcher outside"
     )
