@@ -290,6 +290,8 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
         ):
             async with another_notifier(at, monkeypatch, **{**own, taken_away: ""}) as coverage_says:
                 await coverage_says(what)
+        async with another_notifier(at, monkeypatch, **own, NOTIFIER_ESCALATION="[]") as coverage_says:
+            await coverage_says({"escalation"})
 
 
 def files_of_ones_own(at: Stand, folder: Path) -> dict[str, str]:

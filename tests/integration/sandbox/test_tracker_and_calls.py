@@ -95,6 +95,41 @@ async def test_issues_are_linked_edited_and_closed(sandbox: RunningSandbox) -> N
     assert (await call(sandbox, "GET", base))[1]["status"]["key"] == "resolved"
 
 
+async def test_people_close_and_assign_issues_and_the_search_is_behind(sandbox: RunningSandbox) -> None:
+    await call(sandbox, "POST", "/v3/issues", ISSUE)
+    base, hand = "/v3/issues/TRAVELORDERSUP-1", "/sandbox/tracker/issues/TRAVELORDERSUP-1"
+
+    async def search() -> list[tuple[str, str, Any]]:
+        status, found = await call(
+            sandbox, "POST", "/v3/issues/_search?perPage=50", {"keys": ["TRAVELORDERSUP-1", "A-9"]}
+        )
+        assert status == 200
+        return [(each["key"], each["status"]["key"], each.get("assignee")) for each in found]
+
+    assert [await search(), await search()] == [[], [("TRAVELORDERSUP-1", "open", None)]]
+    order = {"transition": "close", "assignee": "anna", "comment": "Готово", "user": "oleg"}
+    await sandbox.control("PATCH", hand, order)
+    anna = {"id": "anna", "display": "anna"}
+    assert [await search(), await search()] == [
+        [("TRAVELORDERSUP-1", "open", None)],
+        [("TRAVELORDERSUP-1", "closed", anna)],
+    ]
+    with pytest.raises(AssertionError, match="409"):
+        await sandbox.control("PATCH", hand, {"transition": "resolve"})
+    await sandbox.control("PATCH", hand, {"transition": "reopen", "assignee": None, "user": "vera"})
+    _, shown = await call(sandbox, "GET", base)
+    assert (shown["status"]["key"], shown.get("assignee")) == ("open", None)
+    for field, people in (("status", ["oleg", "vera"]), ("assignee", ["oleg", "vera"])):
+        _, changes = await call(sandbox, "GET", f"{base}/changelog?field={field}")
+        assert [change["updatedBy"]["id"] for change in changes] == people
+        _, rest = await call(sandbox, "GET", f"{base}/changelog?field={field}&id={changes[0]['id']}&perPage=1")
+        assert rest == changes[1:]
+    assert (await call(sandbox, "PATCH", base, {"status": "closed"}))[0] == 422
+    assert (await call(sandbox, "PATCH", base, {"assignee": 7}))[0] == 422
+    assert (await call(sandbox, "POST", "/v3/issues/_search?perPage=51", {"keys": ["A-1"]}))[0] == 400
+    assert (await call(sandbox, "POST", "/v3/issues/_search", {"filter": {}}))[0] == 422
+
+
 async def test_a_lost_answer_leaves_an_issue_that_unique_finds(sandbox: RunningSandbox) -> None:
     await sandbox.fault("tracker", mode="lost_response", count=1)
     with pytest.raises(aiohttp.ClientError):

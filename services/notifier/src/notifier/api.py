@@ -25,6 +25,7 @@ from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.incidents.routes import IncidentRoutes
 from notifier.inputs.alertmanager import IngestAlerts
+from notifier.inputs.refused import RefusedAlerts
 from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
@@ -72,6 +73,7 @@ def routes_of(
     act: ActOnIncident,
     acknowledge: AcknowledgeFromComment,
     database: Database,
+    refused: Callable[[str, bool], None],
     wake: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing."""
@@ -85,8 +87,15 @@ def routes_of(
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     inputs = InputRoutes(
         ingest_alerts=IngestAlerts(
-            problems=problems, database=database, clock=clock, vocabulary=vocabulary, words=words, wake=wake
+            problems=problems,
+            database=database,
+            clock=clock,
+            vocabulary=vocabulary,
+            words=words,
+            wake=wake,
+            watched=settings.watchdog_patience is not None,
         ),
+        refused=RefusedAlerts(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake),
         ingest_sentry=IngestSentry(
             problems=problems, database=database, clock=clock, vocabulary=vocabulary, words=words, wake=wake
         ),
@@ -160,6 +169,7 @@ def openapi() -> dict[str, Any]:
         environment=settings.environment,
         channels=(),
         calls=False,
+        policy=settings.policy,
         clock=clock,
     )
     routes = routes_of(
@@ -173,6 +183,7 @@ def openapi() -> dict[str, Any]:
         act=act,
         acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=()),
         database=database,
+        refused=lambda _sender, _genuine: None,
         wake=lambda: None,
     )
     return describe(service=NAME, description=DESCRIPTION, routes=routes)

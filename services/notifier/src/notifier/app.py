@@ -50,6 +50,7 @@ from notifier.gauges import show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
+from notifier.inputs.watchdog import Watchdog
 from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
@@ -63,9 +64,12 @@ from notifier.routing.file import read_routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
+from notifier.tickets.change_ticket import ChangeTicket
+from notifier.tickets.follow_tracker import FollowTracker
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import FollowUpStore
 from notifier.tickets.model import Queues
+from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.worker import Workers
@@ -145,6 +149,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         environment=environment,
         channels=configured(settings),
         calls=settings.call_url is not None,
+        policy=settings.policy,
         clock=SystemClock(),
     )
     routes = routes_of(
@@ -158,6 +163,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         act=act,
         acknowledge=acknowledge,
         database=database,
+        refused=metrics.alert_refused,
         wake=wake,
     )
     app = build_app(
@@ -282,19 +288,39 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     )
     workers.start("roster", keep_roster, idle=_ROSTER_SECONDS)
     if settings.outside_tracker:
+        tracker_store, tracker = TrackerStore(database), open_tracker(settings, lifecycle)
         sync = SyncTracker(
-            store=TrackerStore(database),
-            tracker=open_tracker(settings, lifecycle),
+            store=tracker_store,
+            tracker=tracker,
             acknowledge=acknowledge,
             directory=directory,
             metrics=people_metrics,
             every=timedelta(seconds=settings.tracker_poll),
         )
+        follow_tracker = FollowTracker(
+            store=tracker_store,
+            tracker=tracker,
+            desk=SupportDesk(
+                tickets=ChangeTicket(
+                    outside=False, acknowledge=acknowledge, directory=directory, words=words, clock=SystemClock()
+                ),
+                problems=problems,
+                act=act,
+                directory=directory,
+                words=words,
+                development_queue=settings.development_queue,
+            ),
+            directory=directory,
+            words=words,
+            metrics=people_metrics,
+            read_comments=sync.read_comments,
+            every=timedelta(seconds=settings.tracker_poll),
+        )
+        workers.start("tracker-changes", follow_tracker)
         workers.start("tracker-tickets", sync.create)
         workers.start("tracker-comments", sync.send, wakes=False)
         workers.start("tracker-reading", sync.read)
         workers.start("tracker-states", sync.move)
-        workers.start("tracker-defects", sync.look_at_defect, idle=5.0, wakes=False)
 
     # What runs by the clock
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())
@@ -320,12 +346,23 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
+    watchdog: Watchdog | None = None
+    if settings.watchdog_patience is not None:
+        watchdog = Watchdog(
+            problems=problems,
+            database=database,
+            clock=SystemClock(),
+            words=words,
+            patience=timedelta(seconds=settings.watchdog_patience),
+            wake=wake,
+        )
     beat = Beat(
         database=database,
         clock=SystemClock(),
         every=timedelta(seconds=settings.heartbeat_every or 60.0),
         patience=timedelta(seconds=settings.heartbeat_patience),
         show=metrics.heartbeat,
+        also=None if watchdog is None else watchdog.look,
         ping=None if settings.heartbeat_url is None else pinger(settings.heartbeat_url, seconds=settings.call_deadline),
     )
     if settings.heartbeat_every > 0:

@@ -41,6 +41,7 @@ TABLES = (
     "ticket_queues",
     "tickets",
     "unread_alerts",
+    "watchdogs",
 )
 """Tables whose size is measured: all."""
 _ORDERS = ("created", "changed", "paid", "received", "delivered", "cancelled", "corrected")
@@ -77,6 +78,8 @@ _TRACKED = (
     ("comment", "refused"),
     ("read", "done"),
     ("read", "later"),
+    ("look", "done"),
+    ("look", "later"),
     ("move", "done"),
     ("move", "later"),
     ("move", "refused"),
@@ -139,6 +142,15 @@ class NotifierMetrics:
         self.failed_over = Counter(
             "notifier_failed_over_total", "Notices told by another channel than theirs", registry=registry
         )
+        self.refused = Counter(
+            "notifier_alerts_refused_total",
+            "Notifications of other systems that were refused for their token or signature",
+            ["sender", "looks"],
+            registry=registry,
+        )
+        for sender in ("alertmanager", "sentry"):
+            for looks in ("genuine", "other"):
+                self.refused.labels(sender, looks)
         self.muted = Gauge("notifier_incidents_muted", "Open incidents that nobody was told of", registry=registry)
         self.heartbeat_at = Gauge(
             "notifier_heartbeat_timestamp_seconds",
@@ -193,6 +205,10 @@ class NotifierMetrics:
         self.heartbeat_withheld.set(0 if well else 1)
         if well:
             self.heartbeat_at.set(taken_at.timestamp())
+
+    def alert_refused(self, sender: str, genuine: bool) -> None:
+        """One notification was refused; ``genuine`` if it looks like its sender's own."""
+        self.refused.labels(sender, "genuine" if genuine else "other").inc()
 
     def no_heartbeat(self) -> None:
         """Show that none is to be expected: nobody must be alarmed by its absence."""

@@ -123,7 +123,7 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     development_queue: str = Field(
         default="TRAVELBACK", pattern=r"^[A-Z][A-Z0-9]{1,14}$", description="where development tickets are made"
     )
-    tracker_poll: float = Field(default=10.0, gt=0, description="how often the comments of an open ticket are read")
+    tracker_poll: float = Field(default=10.0, gt=0, description="how often an open ticket is read there")
 
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
     give_up_after: float = Field(default=6 * 3600.0, gt=0, description="how long an unsent notice is tried")
@@ -140,6 +140,11 @@ class NotifierSettings(RetentionSettings, ServiceSettings):
     )
     heartbeat_patience: float = Field(
         default=120.0, gt=0, description="what is later than that withholds the heartbeat"
+    )
+    watchdog_patience: float | None = Field(
+        default=None,
+        gt=0,
+        description="how long Alertmanager's alert Watchdog, which always fires, may stay away; unset: it is an alert like any other",
     )
     heartbeat_url: str | None = Field(
         default=None, description="asked for (GET) with each heartbeat: a watcher outside"

@@ -45,10 +45,13 @@ async def test_a_firing_that_another_alertmanager_repeats_after_its_end_opens_no
     over["alerts"][0]["endsAt"] = stamp(-0.2)
     assert await post(kit, ALERT) == [1]
     assert await post(kit, over) == [1]
-    assert await post(kit, ALERT) == []
+    assert await post(kit, {**ALERT, "externalURL": "https://another.example"}) == []
     assert await post(kit, over) == []
     await ended(kit, 2)
-    assert await incidents(kit) == [{"fingerprint": "alertmanager:abc123", "state": "resolved", "occurrences": 1}]
+    [incident] = await incidents(kit)
+    assert incident["fingerprint"].startswith("alertmanager:abc123:")
+    assert (incident["state"], incident["occurrences"]) == ("resolved", 1)
+    assert await post(kit, ALERT) == [2]  # which the sender of the end says after it
 
 
 async def test_an_alert_that_fires_anew_after_its_end_is_a_new_incident(make_kit: MakeKit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -10,14 +11,22 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from tests.integration.notifier.factories import ALERTS, ONE_CHAT, SENTRYS, Kit, MakeKit, ended, post, post_bytes
+from common.postgres import Database
+from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.problems import Problems, Report
+from notifier.inputs.alert import read_notification
+from notifier.inputs.alertmanager import problem_of
+from notifier.inputs.lenient import Vocabulary
+from notifier.messages.words import Words
+from notifier.routing.file import read_routes
+from tests.integration.notifier.factories import ALERTS, NOW, ONE_CHAT, SENTRYS, Kit, MakeKit, ended, post, post_bytes
 from tests.support.alert_samples import notification, one_alert, sentry, stamp
 
 
 async def states(kit: Kit) -> list[tuple[str, str]]:
     """Fingerprints and states of all incidents, in the order of their opening."""
     rows = await kit.fetch("SELECT fingerprint, state FROM incidents ORDER BY id")
-    return [(row["fingerprint"].partition(":")[2], row["state"]) for row in rows]
+    return [(row["fingerprint"].split(":")[1], row["state"]) for row in rows]
 
 
 async def test_an_alert_opens_again_when_it_fires_clearly_after_its_end(make_kit: MakeKit) -> None:
@@ -34,12 +43,62 @@ async def test_an_alert_opens_again_when_it_fires_clearly_after_its_end(make_kit
         3
     ]  # 48 seconds after its end, before any repeat interval
     assert (await post(kit, notification({**over, "endsAt": stamp(-0.01)})))["incidents"] == [3]
-    assert (await post(kit, notification(firing)))["incidents"] == []  # another Alertmanager's, from before the end
-    await ended(kit, 6)
+    another = notification(firing, externalURL="https://another.example")
+    assert (await post(kit, another))["incidents"] == []  # from before the end, as far as anybody can say
+    assert (await post(kit, notification(firing)))["incidents"] == [
+        4
+    ]  # after it: the same one says one after the other
+    assert (await post(kit, notification(firing)))["incidents"] == [4]
+    assert (await post(kit, notification({**over, "endsAt": stamp(0)})))["incidents"] == [4]
+    await ended(kit, 8)
     told = await kit.fetch("SELECT subject, transition FROM notices WHERE document IS NOT NULL ORDER BY created_at, id")
     assert [(row["subject"], row["transition"]) for row in told] == [
-        (f"incident:{incident}", what) for incident in (1, 2, 3) for what in ("opened", "resolved")
+        (f"incident:{incident}", what) for incident in (1, 2, 3, 4) for what in ("opened", "resolved")
     ]
+
+
+async def test_two_alerts_under_one_fingerprint_are_two_problems_in_whatever_they_come(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    first, second = one_alert("A", fingerprint="x"), one_alert("B", fingerprint="x")
+    assert (await post(kit, notification(first)))["incidents"] == [1]
+    assert (await post(kit, notification(second)))["incidents"] == [2]
+    assert (await post(kit, notification(first, second)))["incidents"] == [1, 2]
+    assert (await post(kit, notification({**second, "status": "resolved", "endsAt": stamp(0)})))["incidents"] == [2]
+    rows = await kit.fetch("SELECT summary, state, occurrences FROM incidents ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [("A fires", "open", 2), ("B fires", "resolved", 2)]
+    await ended(kit, 3)
+
+
+async def test_an_incident_of_the_release_before_is_counted_and_ends_under_its_new_key(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    # As the release before opened them: under the sender's fingerprint alone.
+    database, problems = (
+        Database(kit.dsn, application_name="test"),
+        Problems(routes=read_routes(json.dumps(ONE_CHAT), name="test"), words=Words("ru"), environment="production"),
+    )
+    await database.open()
+    try:
+        for name in ("Repeated", "Ended", "Another"):
+            [alert] = read_notification(json.dumps([one_alert(name, fingerprint=name)]).encode(), now=NOW).alerts
+            fact = problem_of(alert, f"alertmanager:{name}", now=NOW, vocabulary=Vocabulary(), words=Words("ru"))
+            async with database.transaction() as connection:
+                await problems.ingest(NotificationStore(connection), [Report(fact=fact, event_id=name)])
+    finally:
+        await database.close()
+    repeated, last, third = (one_alert(name, fingerprint=name) for name in ("Repeated", "Ended", "Another"))
+    third["labels"]["alertname"] = "Third"
+    taken = notification(repeated, {**last, "status": "resolved", "endsAt": stamp(0)}, third)
+    answers = await asyncio.gather(*(post(kit, taken) for _ in range(3)))
+    assert {1, 4} <= {incident for answer in answers for incident in answer["incidents"]} <= {1, 2, 4}
+    assert (await post(kit, notification({**repeated, "status": "resolved", "endsAt": stamp(0)})))["incidents"] == [1]
+    rows = await kit.fetch("SELECT details ->> 'alert' AS alert, state FROM incidents ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [
+        ("Repeated", "resolved"),
+        ("Ended", "resolved"),
+        ("Another", "open"),
+        ("Third", "open"),
+    ]
+    await ended(kit, 6)
 
 
 async def test_an_end_without_a_time_is_now_and_a_start_in_the_future_too(make_kit: MakeKit) -> None:
@@ -71,7 +130,7 @@ async def test_a_warning_never_hides_a_critical_alert_nor_an_unnamed_service_ano
     await ended(kit, 6)
     await post(kit, notification(one_alert("TipsSlow", severity="warning", labels={"service": "tips"})))
     [row] = await kit.fetch("SELECT fingerprint, muted FROM incidents WHERE muted IS NOT NULL")
-    assert row["fingerprint"] == "alertmanager:fp-TipsSlow"
+    assert row["fingerprint"].startswith("alertmanager:fp-TipsSlow:")
 
 
 async def test_one_bad_alert_harms_no_other_and_a_person_hears_of_it(make_kit: MakeKit) -> None:
@@ -160,7 +219,11 @@ async def test_sentrys_own_hooks_are_taken_when_they_are_signed(make_kit: MakeKi
     assert (await signed("legacy"))[1]["incidents"] == [5]
     assert (await signed("event_alert", key=b"another"))[0] == 401
     assert (await post_bytes(kit, b"{}", SENTRYS, Authorization=""))[0] == 401
-    rows = await kit.fetch("SELECT severity, state, service, environment, details FROM incidents ORDER BY id")
+    [refused] = await kit.fetch("SELECT occurrences FROM incidents WHERE kind = 'problem.alerts_refused'")
+    assert refused["occurrences"] == 1
+    rows = await kit.fetch(
+        "SELECT severity, state, service, environment, details FROM incidents WHERE kind = 'problem.sentry' ORDER BY id"
+    )
     assert [(row["severity"], row["state"], row["service"]) for row in rows] == [
         ("critical", "resolved", "front-end"),
         ("critical", "open", "front-end"),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-from aiohttp import web
 
 from common.http import Principal
 from common.postgres import Database
@@ -25,50 +22,10 @@ from notifier.recipes.model import RecipeDone
 from notifier.recipes.store import RecipeStore
 from notifier.routing.model import Routes
 from tests.integration.notifier.factories import ONE_GROUP, Kit, MakeKit, enveloped
+from tests.integration.notifier.orchestrator import an_orchestrator
 from tests.integration.notifier.people import SECRET, crashed, settings_for, telegram_id
 
 RACES = 12
-
-
-@dataclass
-class Orchestrator:
-    """The address that retries a workflow: notes who asks with which key, and keeps a retry waiting while it is held."""
-
-    url: str = ""
-    asked: dict[int, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
-    held: dict[int, asyncio.Event] = field(default_factory=dict)
-
-    async def retry(self, request: web.Request) -> web.Response:
-        """Retry a workflow; under the same key that is one retry."""
-        workflow = int(request.match_info["id"])
-        self.asked[workflow].add((request.headers["Authorization"], request.headers["Idempotency-Key"]))
-        if (gate := self.held.get(workflow)) is not None:
-            await gate.wait()
-        return web.json_response({"outcome": "retried"})
-
-    async def hears_of(self, workflow: int) -> None:
-        """Wait until a workflow's retry was asked for."""
-
-        async def asked() -> bool:
-            return bool(self.asked[workflow])
-
-        await eventually(asked, what="the recipe is under way")
-
-
-@asynccontextmanager
-async def an_orchestrator() -> AsyncIterator[Orchestrator]:
-    """Answer under an address of its own."""
-    orchestrator = Orchestrator()
-    app = web.Application()
-    app.router.add_post("/admin/v1/workflows/{id}/retry", orchestrator.retry)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    orchestrator.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield orchestrator
-    finally:
-        await runner.cleanup()
 
 
 @dataclass

@@ -30,7 +30,23 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
 JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
 NAMED = st.dictionaries(
     st.sampled_from(
-        ("id", "key", "status", "to", "text", "createdBy", "sid", "calls", "call_id", "date_created", "code")
+        (
+            "id",
+            "key",
+            "status",
+            "to",
+            "text",
+            "createdBy",
+            "assignee",
+            "updatedBy",
+            "aliases",
+            "statusType",
+            "sid",
+            "calls",
+            "call_id",
+            "date_created",
+            "code",
+        )
     ),
     st.recursive(
         LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(("id", "key")), inner)
@@ -103,10 +119,11 @@ async def test_trackers_and_providers_may_answer_anything(server: tuple[AnyAnswe
             await ask(tracker.comment("Q-1", "text", summon=()))
             await ask(tracker.comments("Q-1", after=0))
             await ask(tracker.move("Q-1", opened=False))
-            await ask(tracker.is_closed("Q-1"))
+            await ask(tracker.issues(["Q-1", "Q-2"]))
+            await ask(tracker.issue("Q-1"))
+            await ask(tracker.changed_by("Q-1", "status"))
             scripted.answers = [(200, b'{"status": {"key": "open"}}'), (status, body)]
             await ask(tracker.move("Q-1", opened=False))
-            await ask(tracker.is_closed("Q-1"))
             scripted.answers = [(status, body)]
             for outcome in (
                 await webhook.call(fresh, deadline=5.0),

@@ -81,6 +81,29 @@ async def test_a_ticket_closes_and_opens_with_its_problem_in_both_trackers(make_
     await eventually(read, within=30)
     await kit.publish(over(fingerprint, minutes=3))
     await outside("closed")
+    # None of our own moves came back as somebody's.
+    assert await kit.fetch("SELECT action FROM audit_log WHERE target = 'ticket:1'") == []
+
+
+async def test_a_built_in_ticket_closes_and_opens_with_its_problem(make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = await make_kit(replicas=2, telegram_token=None, slack_token=None, **settings_for(tmp_path))
+    fingerprint = "order:1"
+    await kit.publish(a_problem(fingerprint, kind="order_emptied"))
+    [first] = await tickets(kit, "open")
+    await kit.publish(over(fingerprint, minutes=1))
+    [closed] = await tickets(kit, "closed")
+    assert closed["closed_at"] is not None
+    await kit.publish(a_problem(fingerprint, kind="order_emptied", occurred_at=NOW + timedelta(minutes=2)))
+    [again] = await tickets(kit, "open")
+    assert (again["key"], first["incident_id"], again["incident_id"]) == (first["key"], 1, 2)
+    assert any(comment["text"].startswith("Проблема вернулась, инцидент 2") for comment in again["comments"])
+    # Closed by a person, it opens again with its problem, too.
+    close = {"reason": "done by hand"}
+    assert (await kit.call("POST", f"/admin/v1/tickets/{first['key']}/close", body=close))[0] == 200
+    await tickets(kit, "closed")
+    await kit.publish(a_problem(fingerprint, kind="order_emptied", occurred_at=NOW + timedelta(minutes=4)))
+    [third] = await tickets(kit, "open")
+    assert (third["key"], third["incident_id"], third["closed_at"]) == (first["key"], 3, None)
 
 
 async def test_fifty_broken_orders_are_fifty_tickets_and_a_digest_that_names_them_all(make_kit: MakeKit) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from notifier.coverage.model import holes
-from notifier.duty.escalation import Duty
+from notifier.duty.escalation import Duty, Policy, Step
 from notifier.people.model import Directory, Person
 from notifier.routing.file import read_routes
 from notifier.routing.model import Destination, Route, Routes
@@ -16,6 +17,7 @@ from notifier.settings import DEFAULT_ROUTES
 
 OLEG = Person(id="oleg", name="Oleg", role="operator", phone="+79990000001")
 CHAT = Destination(name="chat", channel="telegram", address="-1")
+SOON = timedelta(minutes=5)
 WHOLE: dict[str, Any] = {
     "routes": Routes(destinations={"chat": CHAT}, routes=(Route(name="all", match={}, to=("chat",)),)),
     "environment": "production",
@@ -23,6 +25,7 @@ WHOLE: dict[str, Any] = {
     "directory": Directory(people={"oleg": OLEG}),
     "duty": Duty(on_duty="oleg"),
     "calls": True,
+    "policy": Policy(steps=tuple(Step(after=SOON, act=act, whom="on_duty") for act in ("remind", "call"))),
 }
 ELSEWHERE = Route(name="testing", match={"environment": ("testing",)}, to=("chat",))
 VIEWER = Person(id="vera", name="Vera", role="viewer", phone="+79990000003")
@@ -44,6 +47,8 @@ def test_a_whole_chain_has_no_hole() -> None:
         ({"duty": Duty(on_duty="who")}, {"roster"}),
         ({"directory": Directory(people={"oleg": Person(id="oleg", name="O", role="operator")})}, {"roster"}),
         ({"calls": False}, {"call_provider"}),
+        ({"policy": Policy(steps=())}, {"escalation"}),
+        ({"policy": Policy(steps=(Step(after=SOON, act="remind", whom="on_duty"),))}, {"escalation"}),
         ({"directory": Directory(people={"oleg": replace(OLEG, invented=True)})}, {"people"}),
     ],
 )

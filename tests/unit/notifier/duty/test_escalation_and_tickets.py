@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,11 +12,15 @@ from common.errors import ConfigurationError
 from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
 from notifier.incidents.kinds import recipe_of
 from notifier.incidents.model import IncidentState, ProblemFact, Recipe
+from notifier.inputs.alert import read_notification
+from notifier.inputs.alertmanager import problem_of
+from notifier.inputs.lenient import Vocabulary
 from notifier.messages.incident_notices import ButtonData, data_of, incident_buttons, keyboard_of, read_data
 from notifier.messages.words import Words
 from notifier.people.file import read_people
 from notifier.people.model import Directory, Person
-from notifier.tickets.model import Instruction, Queues, instruction_for, says_no_call, ticket_for
+from notifier.tickets.model import Instruction, Queues, done_there, instruction_for, says_no_call, ticket_for
+from tests.support.alert_samples import notification, one_alert
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -189,6 +194,60 @@ def test_a_ticket_says_what_to_do_or_without_an_instruction_whom_to_phone() -> N
     assert lines(a_fact(), known, call)[:4] == ["Что делать:", "Проверить заказ.", *phone]
     assert "Заказ: 7Q3M0V9XK2TDW8RC" in lines(a_fact())
     assert instruction_for("problem.x", (known, call)) is None
+
+
+@pytest.mark.parametrize(
+    ("annotations", "said"),
+    [
+        (
+            {"summary": "Disk full", "description": "Run cleanup.sh on h2\nThen call"},
+            ["Run cleanup.sh on h2", "Then call"],
+        ),
+        ({"summary": None, "description": "Disk full\nRun cleanup.sh\non h2"}, ["Run cleanup.sh", "on h2"]),
+    ],
+)
+def test_an_alerts_ticket_has_summary_instruction_and_runbook(
+    annotations: dict[str, str | None], said: list[str]
+) -> None:
+    links = {"runbook_url": "https://wiki.example/disk", "sentry_url": "https://sentry.example/1"}
+    alert = one_alert(severity="critical", annotations={**annotations, **links})
+    [read] = read_notification(json.dumps(notification(alert)).encode(), now=NOW).alerts
+    fact = problem_of(read, "f", now=NOW, vocabulary=Vocabulary(), words=Words("ru"))
+
+    def lines(*instructions: Instruction) -> list[str]:
+        ticket = ticket_for(
+            1,
+            fact,
+            instructions=instructions,
+            duty=Duty(on_duty=None),
+            directory=DIRECTORY,
+            environment="production",
+            words=Words("ru"),
+            queues=Queues(),
+        )
+        assert ticket.summary == "[production] Disk full"
+        return ticket.description.splitlines()
+
+    told = lines()
+    assert told[1].startswith("Сработало оповещение")
+    assert told[2 : 2 + len(said)] == said
+    assert told[told.index("") + 1] == "Disk full"
+    assert {"Инструкция: https://wiki.example/disk", "Подробнее: https://sentry.example/1"} <= set(told)
+    # What people wrote about the kind comes first; the alert's own words stand below its summary.
+    written = lines(Instruction(kind="problem.alert", text="Смотреть в чат."))
+    assert written[: 4 + len(said)] == ["Что делать:", "Смотреть в чат.", "", "Disk full", *said]
+
+
+def test_only_what_differs_after_both_sides_had_agreed_was_done_by_people() -> None:
+    states = ("open", "closed")
+    done = [
+        (here, known, there)
+        for here in states
+        for known in (None, *states)
+        for there in states
+        if done_there(here=here, known=known, there=there)
+    ]
+    assert done == [("open", "open", "closed"), ("closed", "closed", "open")]
 
 
 def test_a_wrong_directory_is_refused_with_one_line_and_none_of_its_values() -> None:

@@ -163,7 +163,7 @@ def test_notifications_of_other_shapes_are_read_too() -> None:
     alert = one_alert()
     bare = {"labels": alert["labels"], "status": "firing"}
     for body in ([alert], {"alerts": alert}, alert, notification(alert, version="1", status="odd")):
-        assert [each.fingerprint for each in read(body).alerts] == ["fp-DiskFull"]
+        assert [each.bare for each in read(body).alerts] == ["fp-DiskFull"]
     [first], [second] = read(bare).alerts, read({**bare, "annotations": {"summary": "other"}}).alerts
     assert first.fingerprint == second.fingerprint != ""
     assert [each.over for each in read(notification({**alert, "status": "OK"}, alert)).alerts] == [True, False]
@@ -182,8 +182,26 @@ def test_of_endless_parts_the_first_are_read_and_the_rest_is_counted() -> None:
 def test_alerts_of_different_labels_under_one_fingerprint_are_told_apart() -> None:
     first, second = one_alert("One", fingerprint="x"), one_alert("Two", fingerprint="x")
     found = [alert.fingerprint for alert in read(notification(first, second, first)).alerts]
-    assert found[0] == found[2] == "x"
-    assert found[1].startswith("x:")
+    [alone] = read(notification({**second, "labels": dict(reversed(second["labels"].items()))})).alerts
+    assert found[0] == found[2] != found[1] == alone.fingerprint
+    assert all(each.startswith("x:") for each in found)
+
+
+@pytest.mark.parametrize(
+    ("said", "over"),
+    [
+        ({"endsAt": "2026-11-29T11:59:00Z"}, True),
+        ({"endsAt": "2026-11-29T12:04:00Z"}, False),
+        ({"endsAt": "0001-01-01T00:00:00Z"}, False),
+        ({"endsAt": "2026-11-29T09:00:00Z"}, False),  # before it began: an end of some time before
+        ({"endsAt": "2026-11-29T11:59:00Z", "status": "firing"}, False),
+        ({"endsAt": "2026-11-29T12:04:00Z", "status": "resolved"}, True),
+        ({}, False),
+    ],
+)
+def test_an_alert_without_a_status_is_over_when_its_end_is_past(said: dict[str, str], over: bool) -> None:
+    alert = {"labels": {"alertname": "A"}, "startsAt": "2026-11-29T10:00:00Z", **said}
+    assert [each.over for each in read([alert]).alerts] == [over]
 
 
 def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> None:

@@ -33,6 +33,7 @@ OPERATORS = {
     *("orchestrator-workflows-crashed", "orchestrator-orders-parked", "orchestrator-dead-letters"),
     *("refunds-error", "refunds-unknown", "refunds-differences", "refunds-dead-letters"),
     *("notifier-dead-letters", "notifier-roster-gap", "notifier-handover-unconfirmed"),
+    *("notifier-coverage", "notifier-nobody-to-call"),
     *(kind.runbook for kind in KINDS.values() if kind.runbook is not None and "{" not in kind.runbook),
 }
 """What operators do themselves, and what notices of problems link to."""

@@ -1,13 +1,12 @@
-"""Yandex Tracker: issues that are created once by `unique`, comments, links, transitions."""
+"""Yandex Tracker: issues that are created once by `unique`, comments, links, transitions, changes, and a search that lags behind."""
 
-import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
@@ -15,83 +14,22 @@ from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
 from sandbox.log import Journal
 from sandbox.settings import Settings
-
-_QUEUE = re.compile(r"[A-Z][A-Z0-9]{1,14}")
-_TRANSITIONS = {
-    "open": "open",
-    "reopen": "open",
-    "start_progress": "inProgress",
-    "need_info": "needInfo",
-    "resolve": "resolved",
-    "close": "closed",
-}
-_ENDS = frozenset({"resolved", "closed"})
-_WORK = ("start_progress", "need_info", "resolve", "close")
-_STEPS = {
-    "open": _WORK,
-    "inProgress": ("open", *_WORK[1:]),
-    "needInfo": ("open", *_WORK[2:]),
-    "resolved": ("reopen", "close"),
-    "closed": ("reopen",),
-}
-"""Which steps an issue has in each status; it has no others."""
-_RELATIONSHIPS = {
-    "relates",
-    "is dependent by",
-    "depends on",
-    "is subtask for",
-    "is parent task for",
-    "duplicates",
-    "is duplicated by",
-    "is epic of",
-    "has epic",
-}
-_ROBOT = {"id": "1", "display": "Order suite"}
-
-
-class IssueBody(BaseModel):
-    """The body of `POST /v3/issues`; other fields of the queue are allowed and kept."""
-
-    model_config = ConfigDict(extra="allow")
-
-    summary: str = Field(min_length=1, max_length=1024)
-    queue: str | int | dict[str, Any]
-    description: str | None = None
-    unique: str | None = Field(default=None, min_length=1, max_length=255)
-
-
-class CommentBody(BaseModel):
-    """The body of a comment."""
-
-    model_config = ConfigDict(extra="allow")
-
-    text: str = Field(min_length=1)
-
-
-class LinkBody(BaseModel):
-    """The body of a link to another issue."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    relationship: str
-    issue: str = Field(min_length=1)
-
-
-class PersonComment(BaseModel):
-    """The body of `POST /sandbox/tracker/issues/{key}/comments`: a person writes into the ticket."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str = Field(min_length=1)
-    user: str = Field(default="user", min_length=1)
-
-
-class IssueOrder(BaseModel):
-    """The body of `PUT /sandbox/tracker/issues/{key}`: an issue somebody else made, e.g. a development ticket."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    summary: str = "A ticket of somebody else"
+from sandbox.systems.tracker_bodies import (
+    ENDS,
+    MOST_FOUND,
+    QUEUE,
+    RELATIONSHIPS,
+    ROBOT,
+    STEPS,
+    TRANSITIONS,
+    CommentBody,
+    IssueBody,
+    IssueOrder,
+    LinkBody,
+    PersonAct,
+    PersonComment,
+    SearchBody,
+)
 
 
 class TrackerError(Exception):
@@ -112,6 +50,9 @@ class _Issue:
     version: int = 1
     comments: list[dict[str, Any]] = field(default_factory=list)
     links: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    indexed: dict[str, Any] | None = None
+    """What the next search finds: what was true at the last one."""
 
 
 class Tracker(HttpSystem):
@@ -137,7 +78,9 @@ class Tracker(HttpSystem):
         return [
             *creations,
             web.get(f"{base}/_findByUnique", self.endpoint("find_by_unique", self._guarded(self._find_by_unique))),
+            web.post(f"{base}/_search", self.endpoint("search_issues", self._guarded(self._search))),
             web.get(one, self.endpoint("get_issue", self._guarded(self._get))),
+            web.get(f"{one}/changelog", self.endpoint("get_changelog", self._guarded(self._get_changelog))),
             web.patch(one, self.endpoint("edit_issue", self._guarded(self._edit))),
             web.post(f"{one}/comments", self.endpoint("add_comment", self._guarded(self._add_comment))),
             web.get(f"{one}/comments", self.endpoint("get_comments", self._guarded(self._get_comments))),
@@ -149,6 +92,7 @@ class Tracker(HttpSystem):
             ),
             web.post("/sandbox/tracker/issues/{key}/comments", self._person_comments),
             web.put("/sandbox/tracker/issues/{key}", self._put_issue),
+            web.patch("/sandbox/tracker/issues/{key}", self._person_acts),
             web.get("/sandbox/tracker/issues", self._list_issues),
         ]
 
@@ -193,7 +137,7 @@ class Tracker(HttpSystem):
     def _create(self, call: Call) -> Answer:
         body = IssueBody.model_validate_json(call.raw)
         queue = str(body.queue.get("key", "")) if isinstance(body.queue, dict) else str(body.queue)
-        if not _QUEUE.fullmatch(queue):
+        if not QUEUE.fullmatch(queue):
             raise TrackerError(422, "The queue does not exist", {"queue": "unknown"})
         if body.unique is not None and body.unique in self._by_unique:
             raise TrackerError(409, "An issue with this unique value exists already")
@@ -219,11 +163,29 @@ class Tracker(HttpSystem):
     def _get(self, call: Call) -> Answer:
         return Answer(200, self._shown(self._issue(call)))
 
+    def _search(self, call: Call) -> Answer:
+        """Find issues by their keys, as the index knows them: it is one search behind, as the real one is some moments."""
+        body = SearchBody.model_validate_json(call.raw)
+        size = call.query.get("perPage", "50")
+        if not size.isdecimal() or not 0 < int(size) <= MOST_FOUND:
+            raise TrackerError(400, f"perPage is a whole number up to {MOST_FOUND}")
+        found = []
+        for issue in (self._issues[key] for key in dict.fromkeys(body.keys) if key in self._issues):
+            if issue.indexed is not None:
+                found.append(issue.indexed)
+            issue.indexed = self._shown(issue)
+        return Answer(200, found[: int(size)])
+
     def _edit(self, call: Call) -> Answer:
         issue = self._issue(call)
         changes = _object(call)
-        if "unique" in changes or "key" in changes:
+        if not changes.keys().isdisjoint({"unique", "key", "status"}):
             raise TrackerError(422, "The field cannot be changed")
+        if "assignee" in changes:
+            login = changes.pop("assignee")
+            if login is not None and not (isinstance(login, str) and login):
+                raise TrackerError(422, "There is no such person", {"assignee": "unknown"})
+            self._assign(issue, login, ROBOT)
         issue.fields |= changes
         self._touch(issue)
         return Answer(200, self._shown(issue))
@@ -231,7 +193,7 @@ class Tracker(HttpSystem):
     def _add_comment(self, call: Call) -> Answer:
         issue = self._issue(call)
         body = CommentBody.model_validate_json(call.raw)
-        return Answer(201, self._comment(issue, body.text, _ROBOT))
+        return Answer(201, self._comment(issue, body.text, ROBOT))
 
     def _comment(self, issue: _Issue, text: str, author: dict[str, str]) -> dict[str, Any]:
         self._made += 1
@@ -262,7 +224,7 @@ class Tracker(HttpSystem):
     def _add_link(self, call: Call) -> Answer:
         issue = self._issue(call)
         body = LinkBody.model_validate_json(call.raw)
-        if body.relationship not in _RELATIONSHIPS:
+        if body.relationship not in RELATIONSHIPS:
             raise TrackerError(422, "No such relationship", {"relationship": "unknown"})
         other = self._issues.get(body.issue)
         if other is None or other is issue:
@@ -286,19 +248,59 @@ class Tracker(HttpSystem):
 
     def _get_transitions(self, call: Call) -> Answer:
         issue = self._issue(call)
-        return Answer(200, [{"id": name, "to": {"key": _TRANSITIONS[name]}} for name in _STEPS[issue.status]])
+        return Answer(200, [{"id": name, "to": {"key": TRANSITIONS[name]}} for name in STEPS[issue.status]])
 
     def _transit(self, call: Call) -> Answer:
         issue = self._issue(call)
         step = call.match["transition"]
-        if step not in _STEPS[issue.status]:
+        if step not in STEPS[issue.status]:
             raise TrackerError(404, "The transition does not exist")
         body = call.json() if call.raw else {}
-        if _TRANSITIONS[step] in _ENDS and not (isinstance(body, dict) and body.get("resolution")):
+        if TRANSITIONS[step] in ENDS and not (isinstance(body, dict) and body.get("resolution")):
             raise TrackerError(422, "Required fields are missing", {"resolution": "is required"})
-        issue.status = _TRANSITIONS[step]
-        self._touch(issue)
+        self._step(issue, step, ROBOT)
         return self._get_transitions(call)
+
+    def _step(self, issue: _Issue, step: str, author: dict[str, str]) -> None:
+        before, issue.status = issue.status, TRANSITIONS[step]
+        self._change(issue, "status", {"key": before}, {"key": issue.status}, author)
+
+    def _assign(self, issue: _Issue, login: str | None, author: dict[str, str]) -> None:
+        before = issue.fields.pop("assignee", None)
+        after = None if login is None else _person(login)
+        if after is not None:
+            issue.fields["assignee"] = after
+        if before != after:
+            self._change(issue, "assignee", before, after, author)
+
+    def _change(self, issue: _Issue, name: str, before: Any, after: Any, author: dict[str, str]) -> None:
+        """Write a change into the issue's changelog."""
+        self._made += 1
+        self._touch(issue)
+        fields = [{"field": {"id": name}, "from": before, "to": after}]
+        issue.changes.append(
+            {
+                "id": f"{self._made:024x}",
+                "issue": {"key": issue.key},
+                "updatedAt": _stamp(self.clock),
+                "updatedBy": author,
+                "type": "IssueWorkflow" if name == "status" else "IssueUpdated",
+                "fields": fields,
+            }
+        )
+
+    def _get_changelog(self, call: Call) -> Answer:
+        """Pages as the real one: `perPage` (50) changes of the `field` after the one whose `id` is given, the oldest first."""
+        issue, query = self._issue(call), call.query
+        size = query.get("perPage", "50")
+        if not size.isdecimal() or int(size) == 0:
+            raise TrackerError(400, "perPage is a whole number")
+        found = [
+            change
+            for change in issue.changes
+            if change["id"] > query.get("id", "") and query.get("field") in (None, change["fields"][0]["field"]["id"])
+        ]
+        return Answer(200, found[: int(size)])
 
     def _issue(self, call: Call) -> _Issue:
         issue = self._issues.get(call.match["key"])
@@ -318,7 +320,7 @@ class Tracker(HttpSystem):
             "version": issue.version,
             "queue": {"key": queue, "display": queue},
             "status": {"key": issue.status, "display": issue.status},
-            "createdBy": _ROBOT,
+            "createdBy": ROBOT,
         }
 
     async def _person_comments(self, request: web.Request) -> web.Response:
@@ -326,15 +328,28 @@ class Tracker(HttpSystem):
         issue = self._issues.get(request.match_info["key"])
         if issue is None:
             raise ControlError(404, "no such issue")
-        return web.json_response(
-            self._comment(issue, order.text, {"id": order.user, "display": order.user}), status=201
-        )
+        return web.json_response(self._comment(issue, order.text, _person(order.user)), status=201)
+
+    async def _person_acts(self, request: web.Request) -> web.Response:
+        order = await body_of(request, PersonAct)
+        issue, author = self._issues.get(request.match_info["key"]), _person(order.user)
+        if issue is None:
+            raise ControlError(404, "no such issue")
+        if order.transition is not None and order.transition not in STEPS[issue.status]:
+            raise ControlError(409, f"an issue that is {issue.status} has no such step")
+        if order.comment is not None:
+            self._comment(issue, order.comment, author)
+        if "assignee" in order.model_fields_set:
+            self._assign(issue, order.assignee, author)
+        if order.transition is not None:
+            self._step(issue, order.transition, author)
+        return web.json_response(self._shown(issue))
 
     async def _put_issue(self, request: web.Request) -> web.Response:
         order = await body_of(request, IssueOrder)
         key = request.match_info["key"]
         queue, _, number = key.partition("-")
-        if not _QUEUE.fullmatch(queue) or not number.isdecimal():
+        if not QUEUE.fullmatch(queue) or not number.isdecimal():
             raise ControlError(400, "a key looks like QUEUE-1")
         self._last[queue] = max(self._last.get(queue, 0), int(number))
         issue = self._issues.get(key) or self._add(key, {"summary": order.summary}, None)
@@ -346,6 +361,10 @@ class Tracker(HttpSystem):
             for issue in self._issues.values()
         ]
         return web.json_response({"items": items, "next_cursor": None})
+
+
+def _person(login: str) -> dict[str, str]:
+    return {"id": login, "display": login}
 
 
 def _object(call: Call) -> dict[str, Any]:

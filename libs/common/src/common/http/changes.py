@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import audit
+from common.http.audit import AdminChange
 from common.http.auth import Principal
 from common.http.idempotency import once
 from common.http.routes import Answer, Reply, Request
@@ -40,10 +41,19 @@ class NotDone(Generic[K]):
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoneElsewhere:
+    """What a person did in another system and is to hold here too: stands for the request of a change."""
+
+    principal: Principal
+    body: AdminChange
+    request_id: str
+
+
 class Change:
     """A change under way, inside its transaction. ``connection`` is that transaction's: whatever is to hold is written through it."""
 
-    def __init__(self, connection: Connection, request: Request[Any, Any]) -> None:
+    def __init__(self, connection: Connection, request: Request[Any, Any] | DoneElsewhere) -> None:
         self.connection = connection
         self._request = request
         self._after_commit: list[Callable[[], None]] = []

@@ -10,6 +10,7 @@ from common.clock import Clock
 from common.postgres import Database
 from common.telemetry import get_logger
 from notifier.coverage.model import WHAT, Hole, holes
+from notifier.duty.escalation import Policy
 from notifier.duty.roster_store import RosterReader
 from notifier.people.model import Directory
 from notifier.routing.model import Routes
@@ -29,6 +30,7 @@ class CheckCoverage:
         environment: str,
         channels: Collection[str],
         calls: bool,
+        policy: Policy,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -37,6 +39,7 @@ class CheckCoverage:
         self._environment = environment
         self._channels = channels
         self._calls = calls
+        self._policy = policy
         self._clock = clock
 
     async def __call__(self) -> tuple[Hole, ...]:
@@ -50,6 +53,7 @@ class CheckCoverage:
             directory=self._directory,
             duty=duty,
             calls=self._calls,
+            policy=self._policy,
         )
 
 

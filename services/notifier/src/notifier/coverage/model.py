@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from notifier.duty.escalation import Duty
+from notifier.duty.escalation import Duty, Policy
 from notifier.people.model import Directory
 from notifier.routing.model import Labels, Routes
 
-What: TypeAlias = Literal["routes", "channels", "people", "roster", "call_provider"]
+What: TypeAlias = Literal["routes", "channels", "people", "roster", "call_provider", "escalation"]
 WHAT: tuple[What, ...] = get_args(What)
 _KINDS = ("problem.alert", "problem.any", "workflow.crashed")
 """Kinds of critical problems; `problem.any` stands for what a service raises."""
@@ -32,10 +32,12 @@ def holes(
     directory: Directory,
     duty: Duty,
     calls: bool,
+    policy: Policy,
 ) -> tuple[Hole, ...]:
     """Return everything that keeps a critical problem from a chat with people in it, and from a phone.
 
-    ``channels`` can send; ``duty`` is who answers now; ``calls``: there is a call provider.
+    ``channels`` can send; ``duty`` is who answers now; ``calls``: there is a call provider; ``policy`` is the
+    escalation chain.
     """
     found = [*_of_routes(routes, environment, channels)]
     able = [person for person in directory.people.values() if person.may_act]
@@ -46,6 +48,8 @@ def holes(
     found.extend(_of_duty(duty, directory))
     if not calls:
         found.append(Hole("call_provider", "there is no call provider: nobody is phoned"))
+    if not any(step.act == "call" for step in policy.steps):
+        found.append(Hole("escalation", "the escalation chain has no step that phones anybody"))
     return tuple(found)
 
 

@@ -47,13 +47,16 @@ class Beat:
         patience: timedelta,
         show: Callable[[datetime, bool], None],
         ping: Callable[[], Awaitable[None]] | None,
+        also: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
+        """``also`` returns what else is overdue."""
         self._database = database
         self._clock = clock
         self._every = every
         self._patience = patience
         self._show = show
         self._ping = ping
+        self._also = also
         self._pinged: datetime | None = None
 
     async def send(self) -> None:
@@ -73,6 +76,8 @@ class Beat:
     async def look(self) -> None:
         """Show the last one that the provider took; ping the watcher outside, once for each, if nothing else is overdue."""
         taken_at, overdue = await self._pulse()
+        if self._also is not None:
+            overdue = await self._also() or overdue
         if taken_at is None:
             return
         self._show(taken_at, overdue is None)

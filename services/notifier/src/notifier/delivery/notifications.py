@@ -70,13 +70,15 @@ _REPORT = """
 WITH new AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[], $6::text[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::text[],
-                         $16::timestamptz[], $17::text[])
+                         $16::timestamptz[], $17::text[], $18::text[])
          WITH ORDINALITY AS n (fingerprint, kind, severity, summary, details, service, environment, order_number, source,
-                               store_id, zone, link, occurred_at, instruction, responsible, seen_at, named_service, position)
+                               store_id, zone, link, occurred_at, instruction, responsible, seen_at, named_service, sender,
+                               position)
 ), fresh AS (
     SELECT * FROM new WHERE NOT EXISTS (SELECT FROM early_resolutions AS r
                                         WHERE r.fingerprint = new.fingerprint
-                                          AND r.at >= greatest(new.occurred_at, new.seen_at - interval '30 seconds'))
+                                          AND r.at >= greatest(new.occurred_at, new.seen_at - interval '30 seconds')
+                                          AND (r.sender = new.sender AND r.seen_at < new.seen_at) IS NOT TRUE)
 ), before AS (
     SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
 ), kept AS (
@@ -125,8 +127,17 @@ SELECT * FROM incidents WHERE muted IS NOT NULL AND state = 'open' ORDER BY id L
 """
 # Also of an incident that was closed: the same end comes from several Alertmanagers, and reports older than it may still be on their way.
 _REMEMBER_OVER = """
-INSERT INTO early_resolutions AS r (fingerprint, at) SELECT * FROM unnest($1::text[], $2::timestamptz[])
-ON CONFLICT (fingerprint) DO UPDATE SET at = greatest(r.at, excluded.at)
+INSERT INTO early_resolutions AS r (fingerprint, at, sender, seen_at)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[])
+ON CONFLICT (fingerprint) DO UPDATE SET at = excluded.at, sender = excluded.sender, seen_at = excluded.seen_at
+WHERE excluded.at > r.at
+"""
+# At most one of several that fit: the others are problems of their own.
+_ADOPT = """
+UPDATE incidents AS i SET fingerprint = o.fingerprint
+FROM unnest($1::text[], $2::text[], $3::text[]) AS o (before, fingerprint, alert)
+WHERE i.fingerprint = o.before AND i.state <> 'resolved' AND i.details ->> 'alert' = o.alert
+  AND NOT EXISTS (SELECT FROM incidents AS n WHERE n.fingerprint = o.fingerprint AND n.state <> 'resolved')
 """
 _HISTORY = """
 INSERT INTO incident_history (incident_id, actor, act, text)
@@ -230,7 +241,8 @@ class NotificationStore:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
         None: the problem was reported as over before, at a later moment than this report's; it is not opened. A sender that says
-        clearly after that end (half a minute: clocks differ) that the problem lasts is believed.
+        clearly after that end (half a minute: clocks differ) that the problem lasts is believed, and at once if it is the very sender
+        of that end.
         """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(
@@ -252,6 +264,7 @@ class NotificationStore:
             [json.dumps(fact.responsible) for fact in facts],
             [fact.seen_at for fact in facts],
             [named_service(fact) for fact in facts],
+            [fact.sender for fact in facts],
         )
         found = {row["fingerprint"]: row for row in rows}
         opened = [(found[fact.fingerprint]["id"], fact) for fact in facts if fact.fingerprint in found]
@@ -266,15 +279,25 @@ class NotificationStore:
             )
         return [_reported(found.get(fact.fingerprint)) for fact in facts]
 
-    async def settle(self, ends: Sequence[tuple[str, str, str, datetime]]) -> list[Kept | None]:
-        """Resolve the live incidents of (fingerprint, actor, summary, at), each fingerprint once; returns what they were, in that order.
+    async def adopt(self, renamed: Sequence[tuple[str, str, str]]) -> None:
+        """Have live incidents of (former fingerprint, fingerprint, alert's name) under the fingerprint that the alert has now.
+
+        The problems are locked first, under both.
+        """
+        if renamed:
+            await self._connection.execute(_ADOPT, *(list(column) for column in zip(*renamed, strict=True)))
+
+    async def settle(
+        self, ends: Sequence[tuple[str, str, str, datetime, str | None, datetime | None]]
+    ) -> list[Kept | None]:
+        """Resolve the live incidents of (fingerprint, actor, summary, at, sender, seen at), each fingerprint once; returns what they were.
 
         None: there is none, it was reported again after ``at``, or this very end has come before. The end is remembered: reports of
         the problem that are older and still on their way in (another replica's, another Alertmanager's) open nothing.
         """
-        fingerprints, actors, moments = ([end[place] for end in ends] for place in (0, 1, 3))
+        fingerprints, actors, _, moments, senders, seen = (list(column) for column in zip(*ends, strict=True))
         rows = await self._connection.fetch(_SETTLE, fingerprints, moments, actors)
-        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments)
+        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments, senders, seen)
         found = {row["fingerprint"]: row for row in rows}
         over = [(found[end[0]]["id"], end[1], "resolved", end[2]) for end in ends if end[0] in found]
         if over:

@@ -35,7 +35,8 @@ class ProblemFact:
 
     Reports with one ``fingerprint`` are one incident. ``summary`` and ``details`` hold no secret and no customer's data. ``environment``
     is given where the report is about another one than this service's own; ``responsible`` are names of people to tag. ``seen_at`` is
-    when a sender that repeats itself says that it lasts; ``named_service`` is the service where the sender named it and it is no guess.
+    when a sender that repeats itself says that it lasts, ``sender`` who that is, if it says one thing after the other;
+    ``named_service`` is the service where the sender named it and it is no guess.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class ProblemFact:
     alert: str | None = None
     responsible: tuple[str, ...] = ()
     seen_at: datetime | None = None
+    sender: str | None = None
     named_service: str | None = None
 
 

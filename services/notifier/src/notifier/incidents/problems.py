@@ -37,7 +37,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """The end of a problem, reported by an event."""
+    """The end of a problem, reported by an event; ``sender`` and ``seen_at`` as in a ``ProblemFact``."""
 
     fingerprint: str
     actor: str
@@ -45,6 +45,8 @@ class Resolution:
     at: datetime
     event_id: str
     traceparent: str | None = None
+    sender: str | None = None
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +158,7 @@ class Problems:
         if not ends:
             return []
         settled = await notifications.settle(
-            [(over.fingerprint, over.actor, over.summary, over.at) for _, over in ends]
+            [(over.fingerprint, over.actor, over.summary, over.at, over.sender, over.seen_at) for _, over in ends]
         )
         made: list[tuple[int, int | None, NewNotice | None]] = []
         for (index, over), kept in zip(ends, settled, strict=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from notifier.inputs.body import count_beginnings
@@ -25,9 +25,14 @@ _NEXT = re.compile(r"\s*([,\]])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alert. ``begins`` and ``ends`` are never later than now; None where none that can be meant was given."""
+    """One alert. ``begins`` and ``ends`` are never later than now; None where none that can be meant was given.
+
+    ``fingerprint`` is the sender's, with a digest of the labels: of no two alerts of different labels is it the same. ``bare`` is the
+    sender's alone, which releases before this one took (None: it gave none).
+    """
 
     fingerprint: str
+    bare: str | None = None
     over: bool
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -40,13 +45,14 @@ class Alert:
 class Notification:
     """What a notification holds. ``unread`` are its parts that are no alerts, as text; ``lost`` counts what is not even there.
 
-    ``readable``: it was JSON, whole, with a list of alerts.
+    ``readable``: it was JSON, whole, with a list of alerts. ``sender`` is where its sender says that it is found.
     """
 
     alerts: tuple[Alert, ...] = ()
     unread: tuple[str, ...] = ()
     lost: int = 0
     readable: bool = True
+    sender: str = ""
 
 
 def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Notification:
@@ -73,7 +79,10 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
     if readable and not whole:
         lost = max(count_beginnings(content) - len(items) + cut_off, 1)
     lost += max(len(items) - _MOST, 0)
-    return Notification(alerts=tuple(_apart(alerts)), unread=tuple(unread), lost=lost, readable=readable and whole)
+    sender = text_of(document.get("externalURL"))[:_LONGEST_FINGERPRINT] if isinstance(document, Mapping) else ""
+    return Notification(
+        alerts=tuple(alerts), unread=tuple(unread), lost=lost, readable=readable and whole, sender=sender
+    )
 
 
 def _items(document: Any) -> tuple[Sequence[Any], dict[str, dict[str, str]], int, bool]:
@@ -104,16 +113,6 @@ def _count(value: Any) -> int:
         return 0
 
 
-def _apart(alerts: Sequence[Alert]) -> Iterator[Alert]:
-    """Tell alerts of different labels apart to which their sender gave one fingerprint."""
-    labels: dict[str, Mapping[str, str]] = {}
-    for alert in alerts:
-        if labels.setdefault(alert.fingerprint, alert.labels) == alert.labels:
-            yield alert
-        else:
-            yield replace(alert, fingerprint=f"{alert.fingerprint}:{_digest(sorted(alert.labels.items()))}")
-
-
 def _digest(named: Any) -> str:
     return hashlib.blake2b(json.dumps(named).encode(), digest_size=8).hexdigest()
 
@@ -123,19 +122,29 @@ def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, 
     labels |= {name: text for name in _BESIDE if name not in labels and (text := _plain(item.get(name)))}
     annotations = {**common.get("annotations", {}), **texts_of(item.get("annotations"))}
     status = text_of(item.get("status")) or common.get("status", {}).get("status", "")
-    fingerprint = text_of(item.get("fingerprint")).strip()
-    if not 1 <= len(fingerprint) <= _LONGEST_FINGERPRINT:
-        named = [sorted(labels.items()), fingerprint] if labels or fingerprint else sorted(annotations.items())
-        fingerprint = _digest(named)
+    bare = text_of(item.get("fingerprint")).strip()
+    if 1 <= len(bare) <= _LONGEST_FINGERPRINT:
+        fingerprint = f"{bare}:{_digest(sorted(labels.items()))}"
+    else:
+        fingerprint = _digest([sorted(labels.items()), bare] if labels or bare else sorted(annotations.items()))
+        bare = ""
+    begins = moment_of(item.get("startsAt"), now=now)
     return Alert(
         fingerprint=fingerprint,
-        over=status.strip().casefold() in _OVER,
+        bare=bare or None,
+        over=status.strip().casefold() in _OVER if status.strip() else _has_ended(item, begins, now=now),
         labels=labels,
         annotations=annotations,
-        begins=moment_of(item.get("startsAt"), now=now),
+        begins=begins,
         ends=moment_of(item.get("endsAt"), now=now),
         generator=text_of(item.get("generatorURL")) or None,
     )
+
+
+def _has_ended(item: Mapping[str, Any], begins: datetime | None, *, now: datetime) -> bool:
+    """Whether an alert without a status is over: Prometheus writes none, and an end in the future while it fires."""
+    ends = moment_of(item.get("endsAt"), now=datetime.max.replace(tzinfo=UTC))
+    return ends is not None and (begins or ends) <= ends <= now
 
 
 def _opened(item: Any) -> Any:

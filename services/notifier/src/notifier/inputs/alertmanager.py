@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from common.clock import Clock
@@ -12,10 +13,11 @@ from common.postgres import Database
 from common.telemetry import scrub_text
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
-from notifier.incidents.problems import Problems, Report, Resolution
+from notifier.incidents.problems import Problems, Report, Resolution, fingerprint_of
 from notifier.inputs.alert import Alert, Notification
 from notifier.inputs.lenient import Vocabulary, first, text_of
 from notifier.inputs.unread import UNFIT, keep_unread
+from notifier.inputs.watchdog import WATCHDOG, watchdog_came
 from notifier.messages.words import Words
 
 SENDER = "alertmanager"
@@ -43,6 +45,16 @@ _TELLING = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Arrival:
+    """How alerts came. ``ended``: those whose end is in the same notification, so that nothing in it is later than that."""
+
+    at: datetime
+    traceparent: str | None
+    sender: str | None
+    ended: frozenset[str]
+
+
 class IngestAlerts:
     """Alertmanager repeats a notification until it gets a 2xx, and while an alert lasts: repeats change nothing but counters."""
 
@@ -55,37 +67,47 @@ class IngestAlerts:
         vocabulary: Vocabulary,
         words: Words,
         wake: Callable[[], None],
+        watched: bool = False,
     ) -> None:
+        """``watched``: the alert that always fires is no problem, but a sign of life."""
         self._problems = problems
         self._database = database
         self._clock = clock
         self._vocabulary = vocabulary
         self._words = words
         self._wake = wake
+        self._watched = watched
 
     async def __call__(
-        self, notification: Notification, *, content: bytes, traceparent: str | None
+        self, notification: Notification, *, content: bytes, traceparent: str | None, sender: str | None = None
     ) -> tuple[tuple[int, ...], int]:
-        """Take a notification in; returns the ids of the incidents that its alerts are, and how many were not taken.
+        """Take a notification in; ``sender`` sends one after the other.
 
-        What is not taken is kept first, and a person is told. A large notification is several transactions: each holds a lock an
-        alert, and the server has room for some thousands. When a later one fails, Alertmanager repeats the whole, and the earlier
-        alerts are only counted again. Critical ones go first; reports and ends of one alert are taken in the order of their times.
+        Returns the ids of the incidents that its alerts are, and how many were not taken: what is not taken is kept first, and a person
+        is told. A large notification is several transactions: each holds two locks an alert, and the server has room for some
+        thousands. When a later one fails, Alertmanager repeats the whole, and the earlier alerts are only counted again. Critical ones
+        go first; reports and ends of one alert are taken in the order of their times.
         """
         now = self._clock.now()
         incidents: list[int] = []
         not_taken = len(notification.unread) + notification.lost
         if not_taken:
             incidents += await self._keep(notification, not_taken, content, now=now)
-        urgent = {alert.fingerprint for alert in notification.alerts if not alert.over and self._is_critical(alert)}
+        signs = [alert for alert in notification.alerts if self._watched and name_of(alert) == WATCHDOG]
+        if any(not alert.over for alert in signs):
+            async with self._database.transaction() as connection:
+                await watchdog_came(connection, now)
+        alerts = [alert for alert in notification.alerts if alert not in signs] if signs else notification.alerts
+        urgent = {alert.fingerprint for alert in alerts if not alert.over and self._is_critical(alert)}
         ordered = sorted(
-            notification.alerts,
+            alerts,
             key=lambda each: (each.fingerprint not in urgent, each.fingerprint, _moment(each, now), each.over),
         )
+        ended = frozenset(alert.fingerprint for alert in notification.alerts if alert.over)
+        arrival = _Arrival(at=now, traceparent=traceparent, sender=sender, ended=ended)
         unfit: list[Alert] = []
         for start in range(0, len(ordered), _AT_A_TIME):
-            part = ordered[start : start + _AT_A_TIME]
-            incidents += await self._take_what_fits(part, unfit, now=now, traceparent=traceparent)
+            incidents += await self._take_what_fits(ordered[start : start + _AT_A_TIME], unfit, arrival)
             self._wake()
         if unfit:
             left = Notification(
@@ -97,12 +119,10 @@ class IngestAlerts:
     def _is_critical(self, alert: Alert) -> bool:
         return _severity(alert.labels, alert.annotations, self._vocabulary)[0] == "critical"
 
-    async def _take_what_fits(
-        self, alerts: Sequence[Alert], unfit: list[Alert], *, now: datetime, traceparent: str | None
-    ) -> list[int]:
+    async def _take_what_fits(self, alerts: Sequence[Alert], unfit: list[Alert], arrival: _Arrival) -> list[int]:
         """Take alerts in; one that the database refuses harms no other, and is added to ``unfit``."""
         try:
-            return await self._take(alerts, now=now, traceparent=traceparent)
+            return await self._take(alerts, arrival)
         except UNFIT:
             if len(alerts) == 1:
                 unfit += alerts
@@ -111,7 +131,7 @@ class IngestAlerts:
         return [
             incident
             for half in (alerts[:middle], alerts[middle:])
-            for incident in await self._take_what_fits(half, unfit, now=now, traceparent=traceparent)
+            for incident in await self._take_what_fits(half, unfit, arrival)
         ]
 
     async def _keep(self, notification: Notification, count: int, content: bytes, *, now: datetime) -> list[int]:
@@ -133,28 +153,47 @@ class IngestAlerts:
         self._wake()
         return [incident for incident in incidents if incident is not None]
 
-    async def _take(self, alerts: Sequence[Alert], *, now: datetime, traceparent: str | None) -> list[int]:
-        entries: list[Report | Resolution] = []
-        for alert in alerts:
-            fingerprint = f"alertmanager:{alert.fingerprint}"
-            begins = alert.begins or now
-            event_id = derived_id("alertmanager", alert.fingerprint, begins.isoformat(), str(alert.over))
-            if alert.over:
-                entries.append(
-                    Resolution(
-                        fingerprint=fingerprint,
-                        actor="alertmanager",
-                        summary="resolved",
-                        at=_moment(alert, now),
-                        event_id=event_id,
-                    )
-                )
-            else:
-                fact = problem_of(alert, fingerprint, now=now, vocabulary=self._vocabulary, words=self._words)
-                entries.append(Report(fact=fact, event_id=event_id, traceparent=traceparent))
+    async def _take(self, alerts: Sequence[Alert], arrival: _Arrival) -> list[int]:
+        entries = [self._entry(alert, arrival) for alert in alerts]
+        # Releases before this one knew alerts by their sender's fingerprint alone.
+        former = [
+            (_fingerprint(alert.bare), _fingerprint(alert.fingerprint), name_of(alert))
+            for alert in alerts
+            if alert.bare is not None
+        ]
         async with self._database.transaction() as connection:
-            incidents = await self._problems.ingest(NotificationStore(connection), entries)
+            notifications = NotificationStore(connection)
+            await notifications.lock([*map(fingerprint_of, entries), *(before for before, _, _ in former)])
+            await notifications.adopt(former)
+            incidents = await self._problems.ingest(notifications, entries)
         return [incident for incident in incidents if incident is not None]
+
+    def _entry(self, alert: Alert, arrival: _Arrival) -> Report | Resolution:
+        fingerprint, now = _fingerprint(alert.fingerprint), arrival.at
+        begins = alert.begins or now
+        event_id = derived_id("alertmanager", alert.fingerprint, begins.isoformat(), str(alert.over))
+        if alert.over:
+            return Resolution(
+                fingerprint=fingerprint,
+                actor="alertmanager",
+                summary="resolved",
+                at=_moment(alert, now),
+                event_id=event_id,
+                sender=arrival.sender,
+                seen_at=now,
+            )
+        fact = problem_of(alert, fingerprint, now=now, vocabulary=self._vocabulary, words=self._words)
+        fact = replace(fact, sender=None if alert.fingerprint in arrival.ended else arrival.sender)
+        return Report(fact=fact, event_id=event_id, traceparent=arrival.traceparent)
+
+
+def _fingerprint(fingerprint: str) -> str:
+    return f"{SENDER}:{fingerprint}"
+
+
+def name_of(alert: Alert) -> str:
+    """Return the name by which people know an alert, without contacts."""
+    return scrub_text(alert.labels.get("alertname", "")[:_LONGEST_LABEL]).strip() or "alert"
 
 
 def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Vocabulary, words: Words) -> ProblemFact:
@@ -162,7 +201,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
 
     Annotation ``summary``, else ``message``, ``description`` or ``title`` says what it is; ``description`` besides is what to do; of
     each the notices' language is taken where there is one (``summary_ru``), and no other language is shown;
-    ``sentry_url`` or ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is, and
+    ``sentry_url``, else ``runbook_url`` is the link; other annotations and the labels are details, those first that tell where it is, and
     how many more there are is said.
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
@@ -171,7 +210,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     translated = [f"{each}_{words.language}" for each in _TEXTS]
     annotations = _scrubbed(alert.annotations, (*_TEXTS, *translated, *_LINKS), longest=_LONGEST_TEXT)
     annotations = _in_language(annotations, words)
-    name = labels.get("alertname", "").strip() or "alert"
+    name = name_of(alert)
     chosen = next((each for each in _TEXTS if annotations.get(each, "").strip()), None)
     summary, _, rest = ("" if chosen is None else annotations[chosen].strip()).partition("\n")
     what_to_do = "" if chosen == "description" else annotations.get("description", "").strip()
@@ -193,7 +232,8 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     details |= _shown(left, more, most=_SHOWN_LABELS, more_as="labels", words=words)
     more = max(len(alert.annotations) - _MOST_READ, 0)
     left = {each: text for each, text in annotations.items() if text.strip()}
-    left = {each: text.strip() for each, text in left.items() if each not in {chosen, "description", *_LINKS}}
+    linked = next((each for each in _LINKS if each in left), None)
+    left = {each: text.strip() for each, text in left.items() if each not in {chosen, "description", linked}}
     details |= _shown(left, more, most=_SHOWN_ANNOTATIONS, more_as="annotations", words=words)
     return ProblemFact(
         kind="problem.alert",

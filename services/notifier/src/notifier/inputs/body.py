@@ -11,6 +11,7 @@ LARGEST = 16 * 1024**2
 """Bytes of a notification that are read, when it is unpacked; of what is behind them only alerts are counted."""
 _LARGEST_COUNTED = 4 * LARGEST
 _CHUNK = 1024**2
+_ENOUGH = 256 * 1024
 _GZIP = b"\x1f\x8b"
 _GZIP_OR_ZLIB = 47  # zlib's word for: whichever of the two it is
 _ALERT = b'"startsAt"'
@@ -33,6 +34,20 @@ async def read_body(request: web.Request) -> tuple[bytes, bytes, int]:
         return content, content, cut_off
     unpacked, behind = await _bounded(_unpacked(content))
     return content, unpacked or content, cut_off + behind
+
+
+async def read_beginning(request: web.Request) -> bytes:
+    """Return the first bytes of a body, unpacked: enough to see what it is."""
+    content = bytearray()
+    async for chunk in request.content.iter_chunked(_ENOUGH):
+        content += chunk
+        if len(content) >= _ENOUGH:
+            break
+    if not content.startswith(_GZIP):
+        return bytes(content)
+    async for piece in _unpacked(bytes(content)):
+        return piece
+    return bytes(content)
 
 
 async def _bounded(chunks: AsyncIterator[bytes]) -> tuple[bytes, int]:

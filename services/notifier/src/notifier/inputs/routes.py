@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,13 +17,18 @@ from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, R
 from common.http.endpoint import authorize
 from common.postgres import Database
 from notifier.inputs.alert import read_notification
+from notifier.inputs.alertmanager import SENDER as ALERTMANAGER
 from notifier.inputs.alertmanager import IngestAlerts
-from notifier.inputs.body import read_body
+from notifier.inputs.body import read_beginning, read_body
 from notifier.inputs.lenient import json_of
+from notifier.inputs.refused import RefusedAlerts
+from notifier.inputs.sentry import SENDER as SENTRY
 from notifier.inputs.sentry import IngestSentry
+from notifier.inputs.sentry_event import is_quiet, read
 from notifier.inputs.unread import select_unread
 
 _SIGNATURE = "Sentry-Hook-Signature"
+_RESOURCE = "Sentry-Hook-Resource"
 
 
 class Unreadable(InvalidInput):
@@ -89,6 +95,7 @@ class InputRoutes:
         *,
         ingest_alerts: IngestAlerts,
         ingest_sentry: IngestSentry,
+        refused: RefusedAlerts,
         tokens: TokenBook,
         sentry_secret: SecretStr | None,
         database: Database,
@@ -96,6 +103,7 @@ class InputRoutes:
     ) -> None:
         self._ingest_alerts = ingest_alerts
         self._ingest_sentry = ingest_sentry
+        self._refused = refused
         self._tokens = tokens
         self._sentry_secret = sentry_secret
         self._database = database
@@ -103,11 +111,20 @@ class InputRoutes:
 
     async def alertmanager(self, request: web.Request) -> web.StreamResponse:
         """Take a notification of Alertmanager in."""
-        authorize(request, tokens=self._tokens, demanded=INTERNAL)
+        try:
+            authorize(request, tokens=self._tokens, demanded=INTERNAL)
+        except (Unauthorized, Forbidden):
+            beginning = read_notification(await read_beginning(request), now=self._clock.now())
+            genuine = any(alert.labels or alert.bare for alert in beginning.alerts)
+            await self._refused(ALERTMANAGER, genuine=genuine, address=_address(request))
+            raise
         _, content, cut_off = await read_body(request)
         notification = read_notification(content, now=self._clock.now(), cut_off=cut_off)
         incidents, not_taken = await self._ingest_alerts(
-            notification, content=content, traceparent=request.headers.get("traceparent")
+            notification,
+            content=content,
+            traceparent=request.headers.get("traceparent"),
+            sender=f"{request.remote} {notification.sender}",
         )
         if not (notification.readable or notification.alerts):
             raise Unreadable("the body is no notification of Alertmanager; it is kept, and a person is told")
@@ -116,19 +133,20 @@ class InputRoutes:
     async def sentry(self, request: web.Request) -> web.StreamResponse:
         """Take a notification of Sentry in: signed by Sentry, or with a token."""
         signed, content, _ = await read_body(request)
-        if _SIGNATURE in request.headers:
-            self._check_signature(signed, request.headers[_SIGNATURE])
-        else:
-            authorize(request, tokens=self._tokens, demanded=INTERNAL)
         try:
             notification = json_of(content)
         except ValueError:
             notification = None
+        try:
+            self._authorize_sentry(request, signed)
+        except (Unauthorized, Forbidden):
+            await self._refused(SENTRY, genuine=self._is_sentrys(notification, request), address=_address(request))
+            raise
         taken = await self._ingest_sentry(
             notification,
             content=content,
             at=_hook_time(request.headers.get("Sentry-Hook-Timestamp"), now=self._clock.now()),
-            resource=request.headers.get("Sentry-Hook-Resource"),
+            resource=request.headers.get(_RESOURCE),
             traceparent=request.headers.get("traceparent"),
         )
         if notification is None:
@@ -148,6 +166,19 @@ class InputRoutes:
             key={"id": int},
             item=lambda row: UnreadAlert(**{name: row[name] for name in fields}),
         )
+
+    def _authorize_sentry(self, request: web.Request, content: bytes) -> None:
+        if _SIGNATURE in request.headers:
+            self._check_signature(content, request.headers[_SIGNATURE])
+        else:
+            authorize(request, tokens=self._tokens, demanded=INTERNAL)
+
+    def _is_sentrys(self, notification: Any, request: web.Request) -> bool:
+        """Whether a body has the form of one of Sentry's."""
+        if not isinstance(notification, Mapping):
+            return False
+        now = self._clock.now()
+        return read(notification, now=now, at=now) is not None or is_quiet(notification, request.headers.get(_RESOURCE))
 
     def _check_signature(self, content: bytes, given: str) -> None:
         if self._sentry_secret is None:
@@ -202,6 +233,11 @@ class InputRoutes:
                 tags=("admin",),
             ),
         ]
+
+
+def _address(request: web.Request) -> str | None:
+    """Return whom a request comes from, as the edge says; nothing but a text for people hangs on it."""
+    return request.headers.get("X-Real-IP", request.remote)
 
 
 def _answer(taken: AlertsTaken | SentryTaken) -> web.Response:

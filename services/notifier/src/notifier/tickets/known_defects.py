@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from common.errors import Conflict, NotFound
@@ -24,7 +25,12 @@ WHERE ($1::boolean OR ended_at IS NULL) AND ($2::bigint IS NULL OR id < $2) ORDE
 """  # noqa: S608 - a constant
 _LOCK = f"SELECT {_COLUMNS} FROM known_defects WHERE id = $1 FOR UPDATE"  # noqa: S608 - a constant
 _END = f"UPDATE known_defects SET ended_at = now(), ended_by = $2 WHERE id = $1 RETURNING {_COLUMNS}"  # noqa: S608 - a constant
-_END_OF = "UPDATE known_defects SET ended_at = now(), ended_by = $2 WHERE development_ticket = $1 AND ended_at IS NULL"
+_END_OF = """
+UPDATE known_defects SET ended_at = now(), ended_by = $2 WHERE development_ticket = $1 AND ended_at IS NULL RETURNING id
+"""
+_LIVE_AGAIN = """
+UPDATE known_defects SET ended_at = NULL, ended_by = NULL WHERE development_ticket = $1 AND ended_at = $2 RETURNING id
+"""
 
 
 def select_defects(*, over_too: bool, before: int | None, limit: int) -> tuple[str, list[Any]]:
@@ -97,9 +103,17 @@ class DefectStore:
         )
         return DefectKept(defect=DefectView(**dict(ended)), dry_run=change.dry_run)
 
-    async def end_of(self, development_ticket: str, *, by: str) -> None:
+    async def end_of(self, change: Change, development_ticket: str) -> None:
         """End those of a development ticket that is closed."""
-        await self._connection.execute(_END_OF, development_ticket, by)
+        for row in await self._connection.fetch(_END_OF, development_ticket, change.principal.name):
+            target = f"known_defect:{row['id']}"
+            await change.record("known_defect.end", target, before={"ended": False}, after={"ended": True})
+
+    async def live_again(self, change: Change, development_ticket: str, *, closed_at: datetime) -> None:
+        """Have those live again that ended with a development ticket when it was closed: it is open again."""
+        for row in await self._connection.fetch(_LIVE_AGAIN, development_ticket, closed_at):
+            target = f"known_defect:{row['id']}"
+            await change.record("known_defect.reopen", target, before={"ended": True}, after={"ended": False})
 
 
 async def keep_defect(change: Change, wanted: DefectBody) -> DefectKept:

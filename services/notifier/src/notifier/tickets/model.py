@@ -103,6 +103,15 @@ class OutsideComment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideIssue:
+    """An issue as the outside tracker has it: "open" or "closed", and the login of whose it is."""
+
+    key: str
+    state: str
+    assignee: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TicketToCreate:
     """A ticket that the tracker does not have yet."""
 
@@ -147,6 +156,32 @@ class TicketToRead:
     seen: int
     incident_id: int | None
     summons_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketToLook:
+    """A ticket that may have changed in the tracker: what is known of it there. ``revision`` tells an older look from a newer one."""
+
+    reading: TicketToRead
+    revision: int
+    state: str | None
+    assignee: str | None
+
+    def moved(self, issue: OutsideIssue) -> bool:
+        """Whether it is in another state there than is known."""
+        return issue.state != self.state
+
+    def assigned(self, issue: OutsideIssue) -> bool:
+        """Whether it is another's there than is known."""
+        return issue.assignee != self.assignee
+
+
+def done_there(*, here: str, known: str | None, there: str) -> bool:
+    """Whether the state there is somebody's act: both sides had agreed, and now it is another.
+
+    What differs while our own move is on its way, or has arrived and its answer was lost, is nobody's.
+    """
+    return known == here != there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,15 +239,24 @@ def ticket_for(
     queues: Queues,
     links: Links | None = None,
 ) -> NewTicket:
-    """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data."""
+    """Return the ticket of an incident: the instruction comes first, then what is known. No customer's data.
+
+    What the problem itself says that is to be done stands with the instruction; where people wrote one for its kind, after the summary.
+    """
     links = links or Links()
-    instruction = instruction_for(fact.kind, instructions) or built_in(fact.kind, words.language)
+    written = instruction_for(fact.kind, instructions)
+    instruction = written or built_in(fact.kind, words.language)
+    own = [one_line(line) for line in (fact.what_to_do or "").splitlines()]
     lines = [f"{words['what_to_do']}:"]
     if instruction is not None:
         lines.append(instruction.text)
+    if written is None:
+        lines += own
     if instruction is None or instruction.call:
         lines += whom_to_phone(fact, duty=duty, directory=directory, words=words)
     lines += ["", one_line(fact.summary)]
+    if written is not None:
+        lines += own
     linked = links_of(fact, incident_id, links=links, words=words, runbook=runbook_of(fact))
     for label, value in (
         (words["order"], fact.order_number),

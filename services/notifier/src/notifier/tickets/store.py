@@ -63,7 +63,8 @@ FROM tickets AS t
 _ONE = _WHOLE + "WHERE t.key = $1 OR t.id = $2 ORDER BY t.id DESC LIMIT 1"
 _ASSIGN = "UPDATE tickets SET assignee = $2 WHERE id = $1"
 _SUMMONS = "UPDATE tickets SET summons_id = $2 WHERE id = $1"
-_CLOSE = "UPDATE tickets SET state = 'closed', closed_at = clock_timestamp() WHERE id = $1"
+_CLOSE = "UPDATE tickets SET state = 'closed', closed_at = now() WHERE id = $1"
+_OPEN_AGAIN = "UPDATE tickets SET state = 'open', closed_at = NULL WHERE id = $1"
 _LINK = "INSERT INTO ticket_links (ticket_id, other, linked_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 _DEVELOPED_BY = "SELECT coalesce(key, '#' || id) FROM tickets WHERE develops = $1 ORDER BY id LIMIT 1"
 _PAGE = (
@@ -193,6 +194,10 @@ class TicketStore:
     async def close(self, ticket_id: int) -> None:
         """Close it."""
         await self._connection.execute(_CLOSE, ticket_id)
+
+    async def open_again(self, ticket_id: int) -> None:
+        """Open it again."""
+        await self._connection.execute(_OPEN_AGAIN, ticket_id)
 
     async def link(self, ticket_id: int, other: str, *, by: str) -> None:
         """Link another ticket, here or elsewhere."""

@@ -1,4 +1,4 @@
-"""The support desk: assign a ticket, summon the on-call person to it, close it, have a development ticket made of it.
+"""The support desk: assign a ticket, summon the on-call person to it, close and reopen it, have a development ticket made of it.
 
 Each is audited, stands in the ticket as a comment, and in the timeline of the ticket's order.
 """
@@ -65,13 +65,20 @@ class SupportDesk:
 
     async def assign(self, change: Change, key: str, wanted: AssignBody) -> Assigned:
         """Say whose the ticket is. Raises ``Unprocessable`` for somebody whom the directory does not know."""
-        store, ticket = await self._open(change, key)
+        _, ticket = await self._open(change, key)
         person = self._directory.person(wanted.assignee)
         if wanted.assignee is not None and person is None:
             raise Unprocessable(f"not in the directory of people: {wanted.assignee}")
-        before, after = ticket["assignee"], wanted.assignee
+        return await self._assign(change, ticket, wanted.assignee)
+
+    async def follow_assignee(self, change: Change, key: str, assignee: str | None) -> Assigned:
+        """Write down whose it became elsewhere, the directory knowing the person or not."""
+        return await self._assign(change, await self._tickets.store(change).ticket(key), assignee)
+
+    async def _assign(self, change: Change, ticket: Mapping[str, Any], after: str | None) -> Assigned:
+        store, before, person = self._tickets.store(change), ticket["assignee"], self._directory.person(after)
         await store.assign(ticket["id"], after)
-        name = self._words["ticket.nobody"] if person is None else person.shown
+        name = (after or self._words["ticket.nobody"]) if person is None else person.shown
         login = "" if person is None or person.tracker is None else person.tracker
         comment = self._comment(change, ticket, f"{self._words['ticket.assigned']}: {name}")
         await store.comment(comment, assign=login)
@@ -144,10 +151,23 @@ class SupportDesk:
         await store.close(ticket["id"])
         await store.comment(self._comment(change, ticket, self._words["ticket.closed"]))
         if ticket["key"] is not None:
-            await DefectStore(change.connection).end_of(ticket["key"], by=change.principal.name)
+            await DefectStore(change.connection).end_of(change, ticket["key"])
         await change.record("ticket.close", f"ticket:{ticket['id']}", before="open", after="closed")
         await self._tickets.note(change, "closed", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
         return Closed(ticket=shown(ticket), incidents=resolved, dry_run=change.dry_run)
+
+    async def reopen(self, change: Change, key: str) -> None:
+        """Open a closed ticket again; known defects that ended with it live again. Raises ``Conflict`` for an open one."""
+        store = self._tickets.store(change)
+        ticket = await store.ticket(key)
+        if ticket["state"] != "closed":
+            raise Conflict("the ticket is open")
+        await store.open_again(ticket["id"])
+        await store.comment(self._comment(change, ticket, self._words["ticket.open_again"]))
+        if ticket["key"] is not None:
+            await DefectStore(change.connection).live_again(change, ticket["key"], closed_at=ticket["closed_at"])
+        await change.record("ticket.reopen", f"ticket:{ticket['id']}", before="closed", after="open")
+        await self._tickets.note(change, "reopened", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
 
     async def link(self, change: Change, key: str, wanted: LinkTicketBody) -> TicketLinked:
         """Link the development ticket that mends the cause, or another ticket."""

@@ -25,8 +25,6 @@ _log = get_logger()
 _LEASE = timedelta(seconds=30)
 _CALL_SECONDS = 15.0
 _STRANGER = "tracker"
-_DEFECTS_EVERY = 10
-"""How many times as rarely as comments; a defect is mended in days."""
 
 
 class SyncTracker:
@@ -74,13 +72,12 @@ class SyncTracker:
             found = await self._find(comment) if comment.repeated else None
             if comment.link is not None:
                 await self._link(comment.key, comment.link)
-            if comment.assign is not None and found is None:
-                await self._assign(comment.key, comment.assign)
+            assigned = comment.assign is not None and found is None and await self._assign(comment.key, comment.assign)
             outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
         except (Unavailable, TrackerRefused) as error:
             await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
         else:
-            await self._store.sent(comment, outside_id)
+            await self._store.sent(comment, outside_id, assigned=assigned)
             self._metrics.tracker.labels("comment", "done").inc()
         return True
 
@@ -90,30 +87,18 @@ class SyncTracker:
         if ticket is None:
             return False
         try:
-            comments = await self._tracker.comments(ticket.key, after=ticket.seen)
+            await self.read_comments(ticket)
         except (Unavailable, TrackerRefused) as error:
             self._metrics.tracker.labels("read", "later").inc()
             _log.warning("tracker_not_read", ticket=ticket.key, reason=error.detail)
-            return True
-        for comment in comments:
-            await patiently(partial(self._take, ticket, comment), seconds=_CALL_SECONDS)
-        self._metrics.tracker.labels("read", "done").inc()
+        else:
+            self._metrics.tracker.labels("read", "done").inc()
         return True
 
-    async def look_at_defect(self) -> bool:
-        """End one known defect whose development ticket the developers have closed there; returns whether there was one to look at."""
-        key = await self._store.defect(every=self._every * _DEFECTS_EVERY)
-        if key is None:
-            return False
-        try:
-            mended = await self._tracker.is_closed(key)
-        except (Unavailable, TrackerRefused) as error:
-            self._metrics.tracker.labels("read", "later").inc()
-            _log.warning("tracker_defect_not_read", ticket=key, reason=error.detail)
-            return True
-        if mended:
-            await self._store.mended(key, by=_STRANGER)
-        return True
+    async def read_comments(self, ticket: TicketToRead) -> None:
+        """Read what people wrote to one ticket, each comment once. Raises what the tracker raises, and ``CallUnderWay``."""
+        for comment in await self._tracker.comments(ticket.key, after=ticket.seen):
+            await patiently(partial(self._take, ticket, comment), seconds=_CALL_SECONDS)
 
     async def move(self) -> bool:
         """Close one ticket in the tracker whose problem is over, or open one again; returns whether there was one."""
@@ -155,11 +140,13 @@ class SyncTracker:
         except TrackerRefused as error:  # the comment names it all the same
             _log.warning("tracker_link_refused", ticket=key, reason=error.detail)
 
-    async def _assign(self, key: str, login: str) -> None:
+    async def _assign(self, key: str, login: str) -> bool:
         try:
             await self._tracker.assign(key, login or None)
         except TrackerRefused as error:  # the comment names the person all the same
             _log.warning("tracker_assignment_refused", ticket=key, reason=error.detail)
+            return False
+        return True
 
     async def _find(self, comment: CommentToSend) -> str | None:
         """Return the id of an earlier try of this comment, if it did arrive."""

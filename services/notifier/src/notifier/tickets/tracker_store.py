@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from common.http import Principal
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore, lock_incidents
-from notifier.tickets.known_defects import DefectStore
-from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToMove, TicketToRead
+from notifier.tickets.model import (
+    CommentToSend,
+    OutsideComment,
+    OutsideIssue,
+    TicketToCreate,
+    TicketToLook,
+    TicketToMove,
+    TicketToRead,
+)
+from notifier.tickets.store import TicketStore
 
 _TICKET = """
 UPDATE tickets SET outside = 'creating', attempts = attempts + 1, not_before = clock_timestamp() + $1::interval
@@ -43,7 +52,10 @@ WHERE t.id = c.ticket_id AND c.id = (
     ORDER BY n.not_before, n.id LIMIT 1 FOR UPDATE OF n SKIP LOCKED)
 RETURNING c.id, t.key, c.text, c.summon, c.link, c.assign, t.seen_comment AS seen, c.attempts
 """
-_SENT = "UPDATE ticket_comments SET outside = 'sent', outside_id = $2 WHERE id = $1"
+_SENT = "UPDATE ticket_comments SET outside = 'sent', outside_id = $2 WHERE id = $1 RETURNING ticket_id"
+_ASSIGNED = (
+    "UPDATE tickets SET outside_assignee = nullif($2, ''), outside_revision = outside_revision + 1 WHERE id = $1"
+)
 _COMMENT_LATER = """
 UPDATE ticket_comments SET outside = CASE WHEN $3 THEN 'failed' ELSE 'pending' END, not_before = clock_timestamp() + $2::interval
 WHERE id = $1
@@ -63,15 +75,39 @@ WHERE id = (SELECT t.id FROM tickets AS t
             ORDER BY t.outside_due LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, key, state
 """
-_MOVED = "UPDATE tickets SET outside_state = $2, outside_due = clock_timestamp() WHERE id = $1"
+_MOVED = """
+UPDATE tickets SET outside_state = $2, outside_revision = outside_revision + 1,
+    outside_due = clock_timestamp(), look_due = clock_timestamp()
+WHERE id = $1
+"""
 _MOVE_LATER = "UPDATE tickets SET outside_due = clock_timestamp() + $2::interval, reason = $3 WHERE id = $1"
-_DEFECT = """
+_TO_LOOK = """
+UPDATE tickets SET look_due = clock_timestamp() + $1::interval, outside_revision = outside_revision + 1
+WHERE id IN (SELECT id FROM tickets WHERE outside = 'created' AND look_due <= clock_timestamp()
+             ORDER BY look_due LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING id, key, seen_comment AS seen, incident_id, summons_id, outside_revision, outside_state, outside_assignee
+"""
+# The longer it is closed, the less often.
+_LOOKED = """
+UPDATE tickets SET look_due = clock_timestamp()
+    + CASE WHEN state = 'open' THEN $2::interval ELSE $3::interval + coalesce(clock_timestamp() - closed_at, interval '0') / 100 END
+WHERE id = ANY($1::bigint[])
+"""
+_DEFECTS_TO_LOOK = """
 UPDATE known_defects SET looked_at = clock_timestamp()
-WHERE id = (SELECT id FROM known_defects
-            WHERE ended_at IS NULL AND development_ticket IS NOT NULL AND looked_at < clock_timestamp() - $1::interval
-            ORDER BY looked_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+WHERE id IN (SELECT d.id FROM known_defects AS d
+             WHERE d.ended_at IS NULL AND d.development_ticket IS NOT NULL AND d.looked_at < clock_timestamp() - $1::interval
+               AND NOT EXISTS (SELECT FROM tickets AS t WHERE t.key = d.development_ticket AND t.outside = 'created')
+             ORDER BY d.looked_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING development_ticket
 """
+_FOLLOWED = """
+SELECT t.*, EXISTS (SELECT FROM ticket_comments AS c
+                    WHERE c.ticket_id = t.id AND c.assign IS NOT NULL AND c.outside IN ('pending', 'sending')) AS assigning
+FROM tickets AS t WHERE t.id = $1 AND t.outside_revision = $2
+"""
+_KNOWN_STATE = "UPDATE tickets SET outside_state = $2 WHERE id = $1"
+_KNOWN_ASSIGNEE = "UPDATE tickets SET outside_assignee = $2 WHERE id = $1"
 _SEEN = "UPDATE tickets SET seen_comment = greatest(seen_comment, $2) WHERE id = $1"
 _KNOWN = "SELECT EXISTS (SELECT FROM ticket_comments WHERE ticket_id = $1 AND outside_id = $2)"
 # One of ours whose answer was lost: it did arrive.
@@ -86,6 +122,7 @@ INSERT INTO ticket_comments (ticket_id, author, text, outside, outside_id) VALUE
 ON CONFLICT (ticket_id, outside_id) DO NOTHING RETURNING id
 """
 _LONGEST_WAIT = timedelta(minutes=5)
+_CLOSED_REST = 30
 
 
 class TrackerStore:
@@ -119,10 +156,12 @@ class TrackerStore:
             return None
         return CommentToSend(**{**row, "summon": tuple(row["summon"])})
 
-    async def sent(self, comment: CommentToSend, outside_id: str) -> None:
-        """Write down that the tracker has it."""
-        async with self._database.acquire() as connection:
-            await connection.execute(_SENT, comment.id, outside_id)
+    async def sent(self, comment: CommentToSend, outside_id: str, *, assigned: bool) -> None:
+        """Write down that the tracker has it, and whose it made the ticket if it ``assigned`` it."""
+        async with self._database.transaction() as connection:
+            ticket_id = await connection.fetchval(_SENT, comment.id, outside_id)
+            if assigned:
+                await connection.execute(_ASSIGNED, ticket_id, comment.assign)
 
     async def later(self, what: TicketToCreate | CommentToSend, *, reason: str, for_good: bool) -> None:
         """Try again later (doubling, at most five minutes); a comment that is refused for good ends."""
@@ -155,16 +194,47 @@ class TrackerStore:
         async with self._database.acquire() as connection:
             await connection.execute(_MOVE_LATER, ticket.id, _LONGEST_WAIT, reason)
 
-    async def defect(self, *, every: timedelta) -> str | None:
-        """Claim a known defect that was not looked at for that long; return its development ticket."""
+    async def to_look(self, *, lease: timedelta, limit: int) -> Sequence[TicketToLook]:
+        """Claim tickets that were not looked at for a while: an older look at them is worth nothing from now on."""
         async with self._database.transaction() as connection:
-            key: str | None = await connection.fetchval(_DEFECT, every)
-        return key
+            rows = await connection.fetch(_TO_LOOK, lease, limit)
+        return [
+            TicketToLook(
+                reading=TicketToRead(
+                    **{name: row[name] for name in ("id", "key", "seen", "incident_id", "summons_id")}
+                ),
+                revision=row["outside_revision"],
+                state=row["outside_state"],
+                assignee=row["outside_assignee"],
+            )
+            for row in rows
+        ]
 
-    async def mended(self, development_ticket: str, *, by: str) -> None:
-        """End what is known as a defect of this development ticket."""
+    async def looked(self, tickets: Sequence[TicketToLook], *, every: timedelta) -> None:
+        """Look at them again after that time, at closed ones much later."""
+        if tickets:
+            async with self._database.acquire() as connection:
+                await connection.execute(
+                    _LOOKED, [ticket.reading.id for ticket in tickets], every, every * _CLOSED_REST
+                )
+
+    async def defects_to_look(self, *, every: timedelta, limit: int) -> Sequence[str]:
+        """Claim development tickets of known defects that were made by others, so are none of our tickets; returns their keys."""
         async with self._database.transaction() as connection:
-            await DefectStore(connection).end_of(development_ticket, by=by)
+            rows = await connection.fetch(_DEFECTS_TO_LOOK, every, limit)
+        return list(dict.fromkeys(row["development_ticket"] for row in rows))
+
+    @asynccontextmanager
+    async def following(self, ticket: TicketToLook) -> AsyncIterator[FollowedTicket | None]:
+        """Lock a ticket to do what was done there; None when there was a newer look, or something of ours has arrived since."""
+        async with self._database.transaction() as connection:
+            await TicketStore(connection, outside=True).ticket(str(ticket.reading.id))
+            row = await connection.fetchrow(_FOLLOWED, ticket.reading.id, ticket.revision)
+            yield None if row is None else FollowedTicket(connection, dict(row))
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Open a transaction."""
+        return self._database.transaction()
 
     @asynccontextmanager
     async def reading(self, ticket: TicketToRead, *, author: str, role: str) -> AsyncIterator[TicketReading]:
@@ -173,6 +243,26 @@ class TrackerStore:
             about = (ticket.incident_id, ticket.summons_id)
             await lock_incidents(connection, [each for each in about if each is not None])
             yield TicketReading(connection, principal=Principal(name=author, role=role))
+
+
+class FollowedTicket:
+    """A ticket, locked, of which something was done in the tracker."""
+
+    def __init__(self, connection: Connection, row: Mapping[str, Any]) -> None:
+        self.connection = connection
+        self.id: int = row["id"]
+        self.state: str = row["state"]
+        self.known_state: str | None = row["outside_state"]
+        self.assignee: str | None = row["assignee"]
+        self.known_assignee: str | None = row["outside_assignee"]
+        self.assigning: bool = row["assigning"]
+        """Whether an assignment of ours is on its way there."""
+
+    async def know(self, issue: OutsideIssue) -> None:
+        """Write down what the tracker has; not whose it is while we are assigning it."""
+        await self.connection.execute(_KNOWN_STATE, self.id, issue.state)
+        if not self.assigning:
+            await self.connection.execute(_KNOWN_ASSIGNEE, self.id, issue.assignee)
 
 
 class TicketReading:

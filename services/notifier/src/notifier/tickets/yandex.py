@@ -13,12 +13,14 @@ from aiohttp import ClientError, ClientSession
 from common.errors import Unavailable
 from common.http import new_session
 from common.reading.values import storable
-from notifier.tickets.model import OutsideComment, TrackerRefused
+from notifier.tickets.model import OutsideComment, OutsideIssue, TrackerRefused
 
 _PAGE = 50
 _MOST_PAGES = 20
 _LARGEST_ID = 2**63 - 1
+_LONGEST_LOGIN = 100
 _CLOSED = ("closed", "resolved")
+_CLOSED_TYPES = ("done", "cancelled")
 _OPEN = ("open", "reopened", "inProgress")
 
 
@@ -26,8 +28,8 @@ class YandexTracker:
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
     Raises ``Unavailable`` for a time-out, 429, 5xx and what cannot be read, ``TrackerRefused`` for another 4xx.
-    Another tracker has the same public methods: ``create``, ``comment``, ``comments``, ``link``, ``assign``, ``is_closed``, ``move`` and
-    ``close``.
+    Another tracker has the same public methods: ``create``, ``comment``, ``comments``, ``issues``, ``issue``, ``changed_by``, ``link``,
+    ``assign``, ``move`` and ``close``.
     """
 
     def __init__(
@@ -66,6 +68,55 @@ class YandexTracker:
                 break
         return found
 
+    async def issues(self, keys: Sequence[str]) -> Mapping[str, OutsideIssue]:
+        """Return what the search finds of at most fifty issues, by the keys that were asked for. The search may be some moments behind.
+
+        Where it refuses them together, each is read by itself; those that are not there are left out.
+        """
+        try:
+            _, page = await self._call("POST", "/_search", json={"keys": list(keys)}, params={"perPage": str(_PAGE)})
+        except TrackerRefused:
+            found = [await self._issue_if_there(key) for key in keys]
+            return {issue.key: issue for issue in found if issue is not None}
+        by_name: dict[str, OutsideIssue] = {}
+        for item in page if isinstance(page, list) else []:
+            try:
+                names = [str(item["key"]), *map(str, item.get("aliases") or ())]
+                by_name |= {name: _issue(name, item) for name in names}
+            except (LookupError, TypeError, ValueError, AttributeError):
+                continue
+        return {key: by_name[key] for key in keys if key in by_name}
+
+    async def issue(self, key: str) -> OutsideIssue:
+        """Return an issue as it is now."""
+        _, item = await self._call("GET", f"/{quote(key, safe='')}")
+        with _reading():
+            return _issue(key, item)
+
+    async def changed_by(self, key: str, field: str) -> str | None:
+        """Return the login of who changed ``status`` or ``assignee`` last; None where the tracker does not say."""
+        after = ""
+        changes: list[Any] = []
+        for _ in range(_MOST_PAGES):
+            params = {"field": field, "perPage": str(_PAGE), **({"id": after} if after else {})}
+            try:
+                _, page = await self._call("GET", f"/{quote(key, safe='')}/changelog", params=params)
+            except TrackerRefused:
+                return None
+            with _reading():
+                changes = list(page) or changes
+                if len(page) < _PAGE:
+                    break
+                after = str(page[-1]["id"])
+        with _reading():
+            return _login(changes[-1]["updatedBy"]) if changes else None
+
+    async def _issue_if_there(self, key: str) -> OutsideIssue | None:
+        try:
+            return await self.issue(key)
+        except TrackerRefused:
+            return None
+
     async def link(self, key: str, other: str) -> None:
         """Link an issue to another; 422 says that they are linked already."""
         body = {"relationship": "relates", "issue": other}
@@ -75,9 +126,11 @@ class YandexTracker:
         """Open an issue again, or close it, by whatever step its queue has for that; one that stands there already is left alone."""
         wanted = _OPEN if opened else _CLOSED
         path = f"/{quote(key, safe='')}"
-        status = await self._status(key)
-        if status in wanted or (opened and status not in _CLOSED):
-            return
+        _, issue = await self._call("GET", path)
+        with _reading():
+            status = str(issue["status"]["key"])
+            if _state(issue) == ("open" if opened else "closed"):
+                return
         _, steps = await self._call("GET", f"{path}/transitions")
         with _reading():
             to = {str(step["to"]["key"]): str(step["id"]) for step in steps}
@@ -86,15 +139,6 @@ class YandexTracker:
             raise TrackerRefused(f"{key} has no step from {status} to any of {', '.join(wanted)}")
         body = {} if opened else {"resolution": "fixed"}
         await self._call("POST", f"{path}/transitions/{quote(step, safe='')}/_execute", json=body)
-
-    async def is_closed(self, key: str) -> bool:
-        """Return whether nobody works on an issue any more."""
-        return await self._status(key) in _CLOSED
-
-    async def _status(self, key: str) -> str:
-        _, issue = await self._call("GET", f"/{quote(key, safe='')}")
-        with _reading():
-            return str(issue["status"]["key"])
 
     async def assign(self, key: str, login: str | None) -> None:
         """Assign an issue to somebody, or to nobody."""
@@ -140,6 +184,20 @@ def _reading() -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError):
         raise Unavailable("the tracker's answer could not be read") from None
+
+
+def _issue(key: str, item: Any) -> OutsideIssue:
+    return OutsideIssue(key=key, state=_state(item), assignee=_login(item.get("assignee")))
+
+
+def _state(item: Any) -> str:
+    """Return "closed" for an issue whose status, or the kind of it, ends the work, else "open"."""
+    kind = item.get("statusType") or {}
+    return "closed" if str(item["status"]["key"]) in _CLOSED or kind.get("key") in _CLOSED_TYPES else "open"
+
+
+def _login(person: Any) -> str | None:
+    return None if person is None else storable(str(person["id"]))[:_LONGEST_LOGIN]
 
 
 def _comment(item: Any) -> OutsideComment | None:

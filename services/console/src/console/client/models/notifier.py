@@ -132,7 +132,7 @@ class HistoryLine(TypedDict):
 
 
 class HoleView(TypedDict):
-    what: Literal['routes', 'channels', 'people', 'roster', 'call_provider']
+    what: Literal['routes', 'channels', 'people', 'roster', 'call_provider', 'escalation']
     detail: str
 
 
