@@ -98,7 +98,8 @@ async def test_a_failed_request_reaches_sentry_with_stack_and_trace_but_no_perso
     assert all("vars" not in frame for frame in error["stacktrace"]["frames"])
     assert event["contexts"]["trace"]["trace_id"] == TRACE
     assert event["contexts"]["suite"] == {"method": "POST", "route": "/crash/{number}"}
-    assert event["tags"] == {"service": "shop", "request_id": "req-5"}
+    where = {"method": "POST", "route": "/crash/{number}"}
+    assert event["tags"] == {"service": "shop", "request_id": "req-5", **where}
     assert (event["environment"], event["release"], event["server_name"]) == ("test", "shop@1.0.0", "shop-2")
     assert {"request", "user", "breadcrumbs"} & set(event) == set()
     said = collector.raw.decode()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from common.contracts import Envelope
+from common.contracts.orders import RefundWantedV1
 from common.messaging import Broker
 from common.testing import eventually
 from tests.integration.refunds.factories import RefundsClient, Start
@@ -35,7 +37,22 @@ async def test_an_erased_customer_is_nowhere_and_the_money_stays(
 ) -> None:
     service = await start()
     await service.sandbox.put_payment("pay-1", captured=10_000)
-    _, refund = await service.request(reason=f"cancelled, {PHONE} asked", amount=6_000)
+    message = RefundWantedV1(
+        order_number="7Q3M0V9XK2TDW8RC",
+        payment_id="pay-1",
+        amount=6_000,
+        currency="RUB",
+        reason=f"cancelled, {PHONE} asked",
+        business_key="by-event",
+    )
+    asked = Envelope.of(message, event_id="e0", source="/orders", subject=message.order_number, time=datetime.now(UTC))
+    await broker.publisher.publish(asked, deadline=15.0)
+
+    async def accepted() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await service.call("GET", "/admin/v1/refunds", role="viewer"))[1]["items"]
+        return found
+
+    [refund] = await eventually(accepted, within=60, what="the refund")
     await service.reaches(refund["id"], "SUCCESS")
     wanted = {"order_number": "7Q3M0V9XK2TDW8RC", "reason": f"{PHONE} asked", "amount": "much"}
     poison = Envelope(

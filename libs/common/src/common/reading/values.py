@@ -31,8 +31,6 @@ _MOST_DIGITS = 30
 _SIX_DIGITS = Decimal("0.000001")
 _ONE = Decimal(1)
 _GROUP = 3
-_BINARY_NOISE = Decimal("0.000001")
-"""Minor units."""
 _SPACES = "\u0020\u00a0\u2009\u202f\u2007"
 _GROUPS = rf"[{_SPACES}'’]"
 _NUMBER = re.compile(
@@ -101,8 +99,8 @@ def number_of(value: object) -> Number:
 def read_sum(value: object, currency: str) -> int:
     """Return minor units. Raises ``Unfit``.
 
-    No sum is rounded: more digits than the currency has are `too_precise`, apart from zeros and from what reckoning with binary fractions
-    leaves (`255.29999999999998`). Where they may be thousands (`1,299`, `1.299`), they are `ambiguous_number`.
+    What a shop's division left behind the currency's digits (`33.3333`) is rounded, half to even. Where the digits may be thousands (`1,299`,
+    `1.299`) they are `ambiguous_number`: docs/requirements.md#sums.
     """
     number, behind_comma, like_thousands = number_of(value)
     digits = DECIMAL_DIGITS[currency]
@@ -115,10 +113,7 @@ def read_sum(value: object, currency: str) -> int:
     minor = number.scaleb(digits)
     if minor > LARGEST_SUM:
         raise Unfit("too_large", "the sum is too large")
-    whole = minor.quantize(_ONE, rounding=ROUND_HALF_EVEN)
-    if abs(minor - whole) > _BINARY_NOISE:
-        raise Unfit("too_precise", "the sum has more digits behind the point than its currency")
-    return int(whole)
+    return int(minor.quantize(_ONE, rounding=ROUND_HALF_EVEN))
 
 
 def read_quantity(value: object) -> Decimal:
