@@ -99,8 +99,8 @@ def number_of(value: object) -> Number:
 def read_sum(value: object, currency: str) -> int:
     """Return minor units. Raises ``Unfit``.
 
-    What a shop's division left behind the currency's digits (`33.3333`) is rounded, half to even. Where the digits may be thousands (`1,299`,
-    `1.299`) they are `ambiguous_number`: docs/requirements.md#sums.
+    What a shop's division left behind the currency's digits (`33.3333`) is rounded, half to even. What may be thousands (`1,299`,
+    `1.299`) is an `ambiguous_number`: docs/requirements.md#sums.
     """
     number, behind_comma, like_thousands = number_of(value)
     digits = DECIMAL_DIGITS[currency]
