@@ -52,7 +52,7 @@ class Ports:
             "127.0.0.1:8081": self._gateway,
             "nginx:8080": f"{LOOPBACK}:{self.edge}",
             "0.0.0.0:8080": f"{LOOPBACK}:{self.edge}",
-            "127.0.0.1:8085": f"{LOOPBACK}:{self.services['notifier']}",
+            **dict.fromkeys(("127.0.0.1:8085", "127.0.0.1:8086"), f"{LOOPBACK}:{self.services['notifier']}"),
             **dict.fromkeys(("sandbox:8090", "127.0.0.1:8090"), f"{LOOPBACK}:{self.sandbox}"),
             "otel-collector:4318": f"{LOOPBACK}:1",
             "https://console.example.com": f"http://{LOOPBACK}:{self.services['notifier']}",

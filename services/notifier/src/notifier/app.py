@@ -341,21 +341,13 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
-    sizes = TableSizes(registry, TABLES)
-    every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
+    every(lifecycle, _SIZES_SECONDS, partial(TableSizes(registry, TABLES).measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
     every(lifecycle, _BUTTONS_SECONDS, partial(actions.forget, older_than=_BUTTONS_KEPT), name="button-actions-kept")
-    watchdog: Watchdog | None = None
-    if settings.watchdog_patience is not None:
-        watchdog = Watchdog(
-            problems=problems,
-            database=database,
-            clock=SystemClock(),
-            words=words,
-            patience=timedelta(seconds=settings.watchdog_patience),
-            wake=wake,
-        )
+    expected = partial(Watchdog, problems=problems, database=database, clock=SystemClock(), words=words, wake=wake)
+    quiet = settings.watchdog_patience
+    watchdog = None if quiet is None else expected(patience=timedelta(seconds=quiet))
     beat = Beat(
         database=database,
         clock=SystemClock(),

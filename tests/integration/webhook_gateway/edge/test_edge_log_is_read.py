@@ -155,13 +155,15 @@ async def test_an_order_that_is_recorded_after_the_log_was_read_is_settled_then(
             "lost edge": ("new", None),
             "refused gw-1": ("new", None),
         }
-        ends = [
-            parse(event, ProblemResolvedV1).fingerprint
-            for event in await alerts(6)
-            if event.type == ProblemResolvedV1.TYPE
-        ]
-        assert len(ends) == 2
-        assert set(ends) < problems
+
+        async def over() -> set[str]:
+            resolved = [event for event in await alerts(6) if event.type == ProblemResolvedV1.TYPE]
+            ends = {parse(event, ProblemResolvedV1).fingerprint for event in resolved}
+            assert len(ends) == 2
+            return ends
+
+        ends = await eventually(over, what="two problems over, whatever else was told meanwhile")
+        assert ends < problems
 
 
 async def test_an_order_from_a_shops_own_server_is_of_its_site(start: Start, tmp_path: Path) -> None:
