@@ -30,7 +30,12 @@ WEEK = {"SILENCE_SLOT": "5", "SILENCE_PERIOD": "25"}
 """The gateway's own hours and weeks, so short that a source has a past after half a minute. The rule is the shipped one."""
 HOOKS_A_SECOND = 20
 ON_CALL = -1001000000901
-MISSING = ("routes", "people", "roster", "call_provider")
+MISSING = (
+    "нет маршрута в настоящий чат",
+    "нет настоящих людей, которые могут её взять",
+    "дежурному нельзя позвонить",
+    "нет сервиса звонков",
+)
 ORDER = {"Authorization": "Bearer website-token"}
 
 

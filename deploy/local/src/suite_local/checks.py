@@ -17,7 +17,7 @@ from suite_local.paths import RunDirectory, repository_root
 from suite_local.testing import DATA, test_servers
 
 SOURCES = ("libs", "services", "deploy", "tests")
-WORKERS = 4
+WORKERS = 3
 """Test processes: twice the cores that the suite is measured on, because tests wait for servers half of their time."""
 
 
