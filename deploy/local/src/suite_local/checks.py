@@ -18,7 +18,7 @@ from suite_local.testing import DATA, test_servers
 
 SOURCES = ("libs", "services", "deploy", "tests")
 WORKERS = 3
-"""Test processes: twice the cores that the suite is measured on, because tests wait for servers half of their time."""
+"""Test processes: one more than the cores that the suite is measured on, because tests wait for servers much of their time."""
 
 
 def lint() -> bool:
