@@ -31,7 +31,7 @@ KEYRING = "ordersctl"
 """The service under which tokens are kept in the keyring."""
 _LOCAL = {"local": "operator", "local-viewer": "viewer", "local-admin": "admin"}
 _SOURCES = ("keyring", "command", "file", "env")
-_KNOWN = {"url", "services", "console", "production", "token", "issuer", "client_id"}
+_KNOWN = {"url", "services", "console", "production", "token"}
 _COMMAND_TIMEOUT_S = 60
 
 
@@ -46,8 +46,6 @@ class Profile:
     literal: str | None = field(default=None, repr=False)
     console: str | None = None
     production: bool = False
-    issuer: str | None = None
-    client_id: str = "ordersctl"
 
     def read_token(self) -> str:
         """Return the token. ``EndedError`` (no right) says where it was looked for; the token itself is in no message."""
@@ -146,8 +144,6 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         token={source: str(where) for source, where in token.items()},
         console=table.get("console"),
         production=table.get("production") is True,
-        issuer=table.get("issuer"),
-        client_id=str(table.get("client_id", "ordersctl")),
     )
 
 
