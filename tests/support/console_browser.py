@@ -53,7 +53,8 @@ class Browser:
 
 
 @asynccontextmanager
-async def browsing(url: str) -> AsyncIterator[Browser]:
-    """Open a browser for a console."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+async def browsing(url: str, *, language: str | None = None) -> AsyncIterator[Browser]:
+    """Open a browser for a console; ``language`` is the one that it asks for."""
+    headers = {"Accept-Language": language} if language else {}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as session:
         yield Browser(url, session)

@@ -103,7 +103,7 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
         return code
     thing = THINGS[done.plan.wish.found().settled or ""]
     at.out.note(f"seen: {_counted(last)}")
-    if any(state in thing.moving for state in last):
+    if any(thing.moves(state) for state in last):
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
     if bad := sum(count for state, count in last.items() if state in thing.bad):
