@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from common.testing import eventually
-from console.client.acts import Act
+from console.client.acts import ACTS, Act
+from console.client.operations import SERVICES, Operation, operations
 from console.web.change.forms import inputs
 from console.web.filters import label
 from tests.e2e.changes import CHANGES, Case
