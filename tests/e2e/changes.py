@@ -313,9 +313,7 @@ def _of_intake() -> Iterator[Case]:
     yield Case(act="intake mend", make=Trouble.quarantined, fields=_hook, known_later={"delivery_id"}, proof=_entered)
     yield Case(act="endangered mend", **basket, fields=_basket, seen="mended")
     yield Case(act="endangered own-test", **basket, proof=_one(GATEWAY, "/admin/v1/endangered-orders/{}", _own_test))
-    yield Case(
-        act="endangered resubmit", make=Trouble.resubmittable, fields={"despite_duplicates": True}, seen="resubmitted"
-    )
+    yield Case(act="endangered resubmit", make=Trouble.resubmittable, seen="resubmitted")
     report = {"cause": "a basket in words", "remedy": "we called her back"}
     yield Case(act="endangered report", **basket, fields=report, known_later={"detail"}, seen="reported")
     yield Case(act="endangered close", **basket, seen="closed")

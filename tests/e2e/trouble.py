@@ -12,7 +12,8 @@ from common.contracts import Envelope
 from common.ids import new_id
 from common.messaging import Broker
 from common.testing import eventually
-from tests.e2e.operations import ORCHESTRATOR, Operator
+from tests.e2e.operations import ORCHESTRATOR as ORCHESTRATOR
+from tests.e2e.operations import Operator
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 GATEWAY, REFUNDS, NOTIFIER = "webhook-gateway", "refunds", "notifier"
@@ -130,7 +131,7 @@ class Trouble:
             "customer": {**CUSTOMER, "phone": phone},
             "address": {"full_address": f"Литейный {secrets.randbelow(10**6)}"},
             "storeID": "17",
-            "positions": POSITIONS,
+            "positions": [{**POSITIONS[0], "id": f"sku-{secrets.token_hex(4)}"}],
             "total": TOTAL,
         }
 
