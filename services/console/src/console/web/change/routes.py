@@ -46,16 +46,23 @@ async def _fill_in(visit: Visit) -> web.StreamResponse:
     return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=None)
 
 
+async def filled_form(
+    visit: Visit, problem: NotUnderstoodError | RefusedError | None = None, *, status: int = 200
+) -> web.StreamResponse:
+    """Answer with the form of a change as it was filled in."""
+    given = {name: str(text) for name, text in visit.form.items() if isinstance(text, str)}
+    ids, chosen = _named(visit)
+    return await _form(visit, _act(visit), ids=ids, chosen=chosen, given=given, problem=problem, status=status)
+
+
 async def _rehearse(visit: Visit) -> web.StreamResponse:
     act = _act(visit)
-    form = visit.form
-    ids, chosen = _chosen([str(name) for name in form.getall("ids", [])], form, everything=form.get("all") == "1")
+    ids, chosen = _named(visit)
     try:
         plan = await rehearse(visit.person.suite, await _wish(visit, act, ids=ids, chosen=chosen))
     except (NotUnderstoodError, RefusedError) as error:
-        given = {name: str(text) for name, text in form.items() if isinstance(text, str)}
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
-        return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
+        return await filled_form(visit, error, status=status)
     return visit.page(
         "change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items)
     )
@@ -157,6 +164,12 @@ def _act(visit: Visit) -> Act:
     except LookupError:
         raise web.HTTPNotFound from None
     return act
+
+
+def _named(visit: Visit) -> tuple[tuple[str, ...], Mapping[str, str] | None]:
+    """Return what a form was filled in for."""
+    form = visit.form
+    return _chosen([str(name) for name in form.getall("ids", [])], form, everything=form.get("all") == "1")
 
 
 def _chosen(
