@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp import web
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -195,8 +195,7 @@ NAMES = st.one_of(
 
 
 @settings(
-    phases=[Phase.generate],
-    max_examples=int(__import__("os").environ.get("MX", "100")),
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
