@@ -15,17 +15,15 @@ from typing import Any
 from aiohttp import web
 
 from common.http import Route
-from console.client.acts import Act, act_of
+from console.client.acts import Act
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
-from console.web.filters import currency_of
-from console.web.lists.filtering import PRIVATE
-from console.web.pages import Console, NotUnderstoodError, Visit, names
+from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
+from console.web.pages import Console, NotUnderstoodError, Visit
 
 _MOST_AT_ONCE = 200
-_FILTER = "filter."
 
 
 def routes(console: Console) -> list[Route]:
@@ -39,25 +37,16 @@ def routes(console: Console) -> list[Route]:
 
 
 async def _fill_in(visit: Visit) -> web.StreamResponse:
-    act = _act(visit)
+    act = act_asked(visit)
     query = visit.raw.query
-    ids, chosen = _chosen(query.getall("ids", []), query, everything=query.get("all") == "1")
+    ids, chosen = chosen_of(query.getall("ids", []), query, everything=query.get("all") == "1")
     given = {f"field.{name}": text for name, text in query.items() if name in {each.field.name for each in inputs(act)}}
-    return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=None)
-
-
-async def filled_form(
-    visit: Visit, problem: NotUnderstoodError | RefusedError | None = None, *, status: int = 200
-) -> web.StreamResponse:
-    """Answer with the form of a change as it was filled in."""
-    given = {name: str(text) for name, text in visit.form.items() if isinstance(text, str)}
-    ids, chosen = _named(visit)
-    return await _form(visit, _act(visit), ids=ids, chosen=chosen, given=given, problem=problem, status=status)
+    return await show_form(visit, act, ids=ids, chosen=chosen, given=given, problem=None)
 
 
 async def _rehearse(visit: Visit) -> web.StreamResponse:
-    act = _act(visit)
-    ids, chosen = _named(visit)
+    act = act_asked(visit)
+    ids, chosen = named(visit)
     try:
         plan = await rehearse(visit.person.suite, await _wish(visit, act, ids=ids, chosen=chosen))
     except (NotUnderstoodError, RefusedError) as error:
@@ -84,7 +73,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         fields=filled_in(
             act,
             visit.form,
-            currency=await _currency(visit, act, ids),
+            currency=await currency_asked(visit, act, ids),
             zone=visit.console.settings.time_zone,
             words=visit.words,
         ),
@@ -129,70 +118,6 @@ async def _look(visit: Visit, done: Done) -> tuple[Counter[str], bool] | None:
     except UnprovableError:
         return None
     return None
-
-
-async def _form(
-    visit: Visit,
-    act: Act,
-    *,
-    ids: tuple[str, ...],
-    chosen: Mapping[str, str] | None,
-    given: Mapping[str, str],
-    problem: NotUnderstoodError | RefusedError | None,
-    status: int = 200,
-) -> web.StreamResponse:
-    return visit.page(
-        "change/form.html",
-        status=status,
-        act=act,
-        ids=ids,
-        chosen=chosen,
-        inputs=inputs(act),
-        given=given,
-        problem=problem,
-        refusal=visit.refusal(act),
-        currency=await _currency(visit, act, ids),
-    )
-
-
-def _act(visit: Visit) -> Act:
-    name = f"{visit.path['noun']} {visit.path['verb']}"
-    service = visit.form.get("service") or visit.raw.query.get("service")
-    try:
-        act = act_of(name, str(service) if service else None)
-        _ = act.operation  # which the service may not have
-    except LookupError:
-        raise web.HTTPNotFound from None
-    return act
-
-
-def _named(visit: Visit) -> tuple[tuple[str, ...], Mapping[str, str] | None]:
-    """Return what a form was filled in for."""
-    form = visit.form
-    return _chosen([str(name) for name in form.getall("ids", [])], form, everything=form.get("all") == "1")
-
-
-def _chosen(
-    ids: list[str], given: Mapping[str, Any], *, everything: bool
-) -> tuple[tuple[str, ...], Mapping[str, str] | None]:
-    """Return the named things, or with ``everything`` the filter of what the person saw."""
-    if not everything:
-        return names(ids), None
-    chosen = {
-        name.removeprefix(_FILTER): str(text) for name, text in given.items() if name.startswith(_FILTER) and text
-    }
-    return (), {name: text for name, text in chosen.items() if name not in PRIVATE}
-
-
-async def _currency(visit: Visit, act: Act, ids: tuple[str, ...]) -> str | None:
-    """Return the currency of the order whose money it is."""
-    if act.noun != "order" or len(ids) != 1 or not any(each.kind == "money" for each in inputs(act)):
-        return None
-    try:
-        found = currency_of(await THINGS["order"].read(visit.person.suite, ids[0]))
-    except RefusedError:
-        return None
-    return str(found) if found else None
 
 
 def _sent(visit: Visit, name: str) -> Mapping[str, Any]:
