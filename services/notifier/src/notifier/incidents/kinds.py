@@ -271,7 +271,7 @@ KINDS: Mapping[str, Kind] = {
     "problem.dead_letter": Kind(
         by="every service",
         severity="critical",
-        one="a queue, handler and reason",
+        one="an order; of no order a queue, handler and reason",
         call=True,
         runbook="{service}-dead-letters",
         ru="Событие не удалось обработать, оно отложено. Позвоните дежурному; заказы, которых это "

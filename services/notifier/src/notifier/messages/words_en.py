@@ -252,6 +252,8 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "times": "Times",
         "people": "People",
         "network": "Network",
+        "letter": "Dead letter",
+        "letters": "Such ones undecided",
         "hour": "Hour",
         "timestamp": "Timestamp",
         "digest": "Digest",

@@ -252,6 +252,8 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "times": "Раз",
         "people": "Люди",
         "network": "Сеть",
+        "letter": "Отложенное событие",
+        "letters": "Таких не решено",
         "hour": "Час",
         "timestamp": "Время",
         "digest": "Отпечаток",
