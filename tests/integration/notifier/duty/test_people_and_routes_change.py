@@ -109,16 +109,16 @@ async def test_people_are_edited_by_file_and_by_an_admin_without_restart(make_ki
 
     await eventually(everywhere)
     # Calendars that follow the feed take a new name over: SEQUENCE grows with it, whichever replica is asked.
-    shown = await on_call_feed(kit, 0)
-    assert {name for _, name in shown} == {"Oleg", "Anna"}
-    assert await on_call_feed(kit, 1) == shown
+    before = await on_call_feed(kit, 0)
+    assert {who for _, who in before} == {"Oleg", "Anna"}
+    assert await on_call_feed(kit, 1) == before
     people = [{**each, "name": "Olga"} if each["id"] == "oleg" else each for each in body["people"]]
     renamed = {**body, "people": people, "reason": "another name", "expected_version": 1}
     assert (await kit.call("PUT", "/admin/v1/people", role="admin", body=renamed))[0] == 200
     await names(kit, "Olga", "Anna", "Boris", "Vera", "Clara")
     after = await on_call_feed(kit, 1)
-    assert {name for _, name in after} == {"Olga", "Anna"}
-    assert {number for number, _ in after} == {max(number for number, _ in shown) + 1}
+    assert {who for _, who in after} == {"Olga", "Anna"}
+    assert {number for number, _ in after} == {max(number for number, _ in before) + 1}
     assert await on_call_feed(kit, 0) == after
     # A changed file holds again.
     replaced(file, json.dumps(DIRECTORY))
