@@ -14,6 +14,7 @@ from console.web.incident import routes as incident
 from console.web.lists import routes as lists
 from console.web.live import routes as live
 from console.web.live.news import News
+from console.web.message import routes as message
 from console.web.now import routes as now
 from console.web.order import routes as order
 from console.web.pages import Console
@@ -50,12 +51,17 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *find.routes(console),
             *order.routes(console),
             *incident.routes(console),
+            *message.routes(console),
             *runbook.routes(console),
             *duty.routes(console),
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
-            *lists.routes(console, own=frozenset({"order", "incident"}), around={}),
+            *lists.routes(
+                console,
+                own=frozenset({"order", "incident", "message"}),
+                around={"incident": incident.AROUND, "message": message.AROUND},
+            ),
             *live.routes(console, news),
         ],
         health=lifecycle.health,

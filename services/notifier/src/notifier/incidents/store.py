@@ -127,16 +127,13 @@ def select_incidents(
 def select_groups(wanted: GroupQuery) -> tuple[str, list[Any]]:
     """Return the statement of groups of incidents, the largest first, and its values."""
     conditions, values = _conditions(wanted, more=(), live=wanted.state is None)
-    # `by` is one of the columns that the query allows.
-    return (
-        f"""
-        SELECT {wanted.by} AS value, count(*) AS count, count(*) FILTER (WHERE state = 'open') AS open,
+    statement = f"""
+        SELECT {_COLUMNS[wanted.by]} AS value, count(*) AS count, count(*) FILTER (WHERE state = 'open') AS open,
                count(*) FILTER (WHERE severity = 'critical') AS critical, sum(occurrences)::bigint AS occurrences,
                max(last_seen_at) AS last_seen_at, (sum(count(*)) OVER ())::bigint AS total
         FROM incidents WHERE {conditions} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {_MOST_GROUPS}
-        """,
-        values,
-    )  # noqa: S608 - constants and placeholders
+        """  # noqa: S608 - constants and placeholders
+    return statement, values
 
 
 def _conditions(wanted: IncidentConditions, *, more: Sequence[tuple[str, Any]], live: bool) -> tuple[str, list[Any]]:

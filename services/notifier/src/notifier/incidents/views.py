@@ -33,7 +33,7 @@ class GroupQuery(IncidentConditions):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: Literal["kind", "service", "severity", "state", "source", "store_id", "order_number"] = "kind"
+    by: Literal["kind", "service", "severity", "state", "source", "order"] = "kind"
 
 
 class IncidentGroup(BaseModel):

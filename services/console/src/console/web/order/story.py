@@ -96,15 +96,12 @@ def place(found: Sequence[Moment], at: str | None) -> Place:
 
 def words_of(line: Line, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return the message that a line is about, as it was sent; None where it is none, or is kept no longer."""
-    details = line["details"]
-    wanted = (details.get("message_id"), details.get("destination"), details.get("kind"))
     if not str(line["kind"]).startswith("chat_message."):
         return None
-    for each in messages:
-        if each["destination"] == wanted[1] and each["kind"] == wanted[2]:
-            if not wanted[0] or wanted[0] in each["message_ids"]:
-                return each
-    return None
+    details = line["details"]
+    copies = (each for each in messages if all(each[name] == details.get(name) for name in ("destination", "kind")))
+    wanted = details.get("message_id")
+    return next((each for each in copies if not wanted or wanted in each["message_ids"]), None)
 
 
 @dataclass(frozen=True, slots=True)
