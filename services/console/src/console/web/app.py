@@ -12,6 +12,8 @@ from console.web.duty import routes as duty
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.lists import routes as lists
+from console.web.lists import view_routes
+from console.web.lists.views import SavedViews
 from console.web.live import routes as live
 from console.web.live.news import News
 from console.web.message import routes as message
@@ -42,6 +44,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
     news = News(every=settings.poll_seconds)
     console = Console(settings, People(session, settings.urls), Sessions(settings))
+    views = SavedViews(settings)
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
@@ -57,10 +60,12 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
+            *view_routes.routes(console, views),
             *lists.routes(
                 console,
                 own=frozenset({"order", "incident", "message"}),
                 around={"incident": incident.AROUND, "message": message.AROUND},
+                views=views,
             ),
             *live.routes(console, news),
         ],

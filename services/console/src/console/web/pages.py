@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +22,7 @@ from console.client.acts import Act
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
 from console.web import filters
+from console.web.commands import command_of
 from console.web.headers import HEADERS, OVER_TLS
 from console.web.language import language_of, words
 from console.web.links import LINKS, address_of, link_of
@@ -74,6 +75,7 @@ class Visit:
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""
         environment = self.console.environment(self.language)
+        values.setdefault("command", command_of(self.raw.rel_url) if self.raw.method == "GET" else None)
         return environment.get_template(template).render(
             visit=self,
             person=self.signed_in,
@@ -224,6 +226,7 @@ def _environment(language: str, zone: str) -> Environment:
         link_of=link_of,
         address_of=address_of,
         now=lambda: datetime.now(UTC),
+        now_plus=lambda **later: datetime.now(UTC) + timedelta(**later),
     )
     return found
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import Act, act_of
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
+from console.client.commands import of_wish
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.forms import BEFORE, SHORTEST_REASON, filled_in, inputs
@@ -82,7 +83,12 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
     return visit.page(
-        "change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items)
+        "change/plan.html",
+        act=act,
+        plan=plan,
+        sealed=json.dumps(plan.to_json()),
+        outcomes=count(plan.items),
+        command=of_wish(plan.wish, currency=await _currency(visit, act, ids)),
     )
 
 
