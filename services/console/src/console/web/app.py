@@ -8,6 +8,7 @@ from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
 from console.web.change import routes as change
+from console.web.commands import command_of
 from console.web.duty import routes as duty
 from console.web.find import routes as find
 from console.web.incident import routes as incident
@@ -43,7 +44,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     registry = new_registry()
     session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
     news = News(every=settings.poll_seconds)
-    console = Console(settings, People(session, settings.urls), Sessions(settings))
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of)
     views = SavedViews(settings)
     app = build_app(
         service=NAME,

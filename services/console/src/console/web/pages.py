@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp_session import Session
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from multidict import MultiDict, MultiDictProxy
+from yarl import URL
 
 from common.http import Request, Route
 from common.telemetry import get_logger
@@ -22,7 +23,6 @@ from console.client.acts import Act
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
 from console.web import filters
-from console.web.commands import command_of
 from console.web.headers import HEADERS, OVER_TLS
 from console.web.language import language_of, words
 from console.web.links import LINKS, address_of, link_of
@@ -75,7 +75,7 @@ class Visit:
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""
         environment = self.console.environment(self.language)
-        values.setdefault("command", command_of(self.raw.rel_url) if self.raw.method == "GET" else None)
+        values.setdefault("command", self.console.command_of(self.raw.rel_url) if self.raw.method == "GET" else None)
         return environment.get_template(template).render(
             visit=self,
             person=self.signed_in,
@@ -111,6 +111,8 @@ class Console:
     settings: ConsoleSettings
     people: People
     sessions: Sessions
+    command_of: Callable[[URL], str | None]
+    """What an address shows, as a command for a terminal."""
     _environments: dict[str, Environment] = field(default_factory=dict)
 
     def environment(self, language: str) -> Environment:
