@@ -64,6 +64,10 @@ class People:
         """Ask again who it is the next time."""
         self._kept.pop(_digest(token), None)
 
+    def nobody(self) -> Suite:
+        """Return the connection of who is not signed in: it reads what is open to everybody."""
+        return Suite(self._session, self._urls, "")
+
     async def person(self, token: str) -> Person:
         """Return the token's owner. Raises ``NotSignedInError`` when nobody knows it, ``UnreachableError`` when nobody answers."""
         digest = _digest(token)

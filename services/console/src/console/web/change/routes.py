@@ -17,10 +17,14 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import Act
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
+from console.client.commands import of_wish
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
+from console.web.change.prefilled import prefilled
 from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
+from console.web.change.structure import expanded, names_of
+from console.web.filters import currency_of
 from console.web.pages import Console, NotUnderstoodError, Visit
 
 _MOST_AT_ONCE = 200
@@ -40,8 +44,31 @@ async def _fill_in(visit: Visit) -> web.StreamResponse:
     act = act_asked(visit)
     query = visit.raw.query
     ids, chosen = chosen_of(query.getall("ids", []), query, everything=query.get("all") == "1")
-    given = {f"field.{name}": text for name, text in query.items() if name in {each.field.name for each in inputs(act)}}
-    return await show_form(visit, act, ids=ids, chosen=chosen, given=given, problem=None)
+    before = await _before(visit, act, ids)
+    given = {**before, **_of_address(act, query)}
+    return await show_form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=None)
+
+
+def _of_address(act: Act, query: Mapping[str, str]) -> dict[str, str]:
+    """Return what an address fills in: ``field.NAME=…``, of what has parts as JSON or part by part."""
+    found: dict[str, str] = {}
+    for each in inputs(act):
+        parts = [] if each.structure is None else names_of(each.name, each.structure, query)
+        found |= {name: query[name] for name in (each.name, *parts) if name in query}
+        if each.structure is not None and each.name in found:
+            found |= expanded(each.name, each.structure, found.pop(each.name))
+    return found
+
+
+async def _before(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, str]:
+    """Return what stands in the form of an act on one order."""
+    if act.noun != "order" or len(ids) != 1 or not any(each.structure for each in inputs(act)) or visit.refusal(act):
+        return {}
+    try:
+        order = await THINGS["order"].read(visit.person.suite, ids[0])
+    except RefusedError:
+        return {}
+    return prefilled(act.name, order, currency_of(order))
 
 
 async def _rehearse(visit: Visit) -> web.StreamResponse:
@@ -53,7 +80,12 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await filled_form(visit, error, status=status)
     return visit.page(
-        "change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items)
+        "change/plan.html",
+        act=act,
+        plan=plan,
+        sealed=json.dumps(plan.to_json()),
+        outcomes=count(plan.items),
+        command=of_wish(plan.wish, currency=await currency_asked(visit, act, ids)),
     )
 
 

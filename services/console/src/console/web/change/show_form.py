@@ -10,7 +10,8 @@ from aiohttp import web
 from console.client.acts import Act, act_of
 from console.client.suite import RefusedError
 from console.client.things import THINGS
-from console.web.change.forms import inputs
+from console.web.change.forms import BEFORE, inputs
+from console.web.change.structure import rows_of
 from console.web.filters import currency_of
 from console.web.lists.filtering import PRIVATE
 from console.web.pages import NotUnderstoodError, Visit, names
@@ -34,6 +35,7 @@ async def show_form(
     ids: tuple[str, ...],
     chosen: Mapping[str, str] | None,
     given: Mapping[str, str],
+    before: Mapping[str, str] | None = None,
     problem: NotUnderstoodError | RefusedError | None,
     status: int = 200,
 ) -> web.StreamResponse:
@@ -46,10 +48,17 @@ async def show_form(
         chosen=chosen,
         inputs=inputs(act),
         given=given,
+        before=_sent_before(given) if before is None else before,
+        rows_of=rows_of,
         problem=problem,
         refusal=visit.refusal(act),
         currency=await currency_asked(visit, act, ids),
     )
+
+
+def _sent_before(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what a form that was sent says of how it stood when it was made."""
+    return {name.removeprefix(BEFORE): text for name, text in given.items() if name.startswith(BEFORE)}
 
 
 def act_asked(visit: Visit) -> Act:
