@@ -55,7 +55,7 @@ _NAMES = frozenset(
 _IN_ENGLISH = re.compile(
     r'<(\w+)[^>]* (?:lang="en"|translate="no")[^>]*>.*?</\1>|<(code|pre|kbd|script)\b.*?</\2>', re.DOTALL
 )
-_SPOKEN = re.compile(r'(?:aria-label|title|placeholder|alt)="([^"]*)"')
+_SPOKEN = re.compile(r'(?:aria-label|title|alt)="([^"]*)"')
 _TAG = re.compile("<[^>]*>")
 _WORD = re.compile("[A-Za-z]{2,}[0-9]*")
 _OPTIONS = {"extensions": "jinja2.ext.i18n,jinja2.ext.do", "silent": "false", "trim_blocks": "true"}

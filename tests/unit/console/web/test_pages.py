@@ -367,7 +367,7 @@ async def test_no_english_word_is_left_on_a_russian_page(browser: Browser, hosti
     await browser.post("/language", language="ru", to="/")
     forms = [f"/change/{act.noun}/{act.verb}?ids=1" for act in ACTS.values()]
     left = {}
-    for address in (*addresses(), *forms):
+    for address in (address for address in (*addresses(), *forms) if not address.startswith("/runbook/")):
         page = await browser.get(address)
         if found := english(page, but=EVIL) - {"EVIL"}:
             left[address] = found
