@@ -124,7 +124,7 @@ def _of_answers() -> Iterator[str]:
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 yield node.target.id.rstrip("_")
             elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal":
-                yield from (each.value for each in ast.walk(node.slice) if isinstance(each, ast.Constant))
+                yield from (str(each.value) for each in ast.walk(node.slice) if isinstance(each, ast.Constant))
 
 
 def _of_happenings() -> Iterator[str]:
