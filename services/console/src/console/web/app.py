@@ -55,7 +55,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
-            *lists.routes(console, own=frozenset({"order", "incident"})),
+            *lists.routes(console, own=frozenset({"order", "incident"}), around={}),
             *live.routes(console, news),
         ],
         health=lifecycle.health,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.operations import SERVICES
+from console.client.suite import Page
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
 from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, read_page
 from console.web.pages import Console, Visit
@@ -19,7 +21,15 @@ from console.web.screens import LISTS, list_path
 _SHOWN = 50
 
 
-def routes(console: Console, *, own: frozenset[str]) -> list[Route]:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a screen shows around its list: a template that extends ``lists/list.html``, and what that needs besides the page."""
+
+    template: str
+    gather: Callable[[Visit, Page], Awaitable[Mapping[str, Any]]]
+
+
+def routes(console: Console, *, own: frozenset[str], around: Mapping[str, Around]) -> list[Route]:
     """Return the routes of all lists, and of single things that have no screen of their own (``own``)."""
     short = [
         console.get(thing.address.replace("{id}", "{name}"), partial(_one, thing), summary=f"One {thing.noun}")
@@ -27,7 +37,10 @@ def routes(console: Console, *, own: frozenset[str]) -> list[Route]:
         if thing.address is not None and thing.noun not in own
     ]
     return [
-        *(console.get(path, partial(_list, noun), summary=f"Find and choose: {noun}") for noun, path in LISTS.items()),
+        *(
+            console.get(path, partial(_list, noun, around.get(noun)), summary=f"Find and choose: {noun}")
+            for noun, path in LISTS.items()
+        ),
         console.get("/list/{noun}", _other_list, summary="Any other list"),
         console.get("/one/{noun}/{name}", _other_one, summary="Any other thing"),
         console.get("/keys", _keys, summary="What the keys do"),
@@ -46,10 +59,10 @@ def _thing(visit: Visit, noun: str) -> Thing:
 
 
 async def _other_list(visit: Visit) -> web.StreamResponse:
-    return await _list(visit.path["noun"], visit)
+    return await _list(visit.path["noun"], None, visit)
 
 
-async def _list(noun: str, visit: Visit) -> web.StreamResponse:
+async def _list(noun: str, around: Around | None, visit: Visit) -> web.StreamResponse:
     thing = _thing(visit, noun)
     query = visit.raw.query
     wanted = chosen(thing, query)
@@ -57,8 +70,10 @@ async def _list(noun: str, visit: Visit) -> web.StreamResponse:
     of_service = {"service": thing.service} if noun in EVERYWHERE else {}
     where = list_path(noun)
     following = {**of_service, **wanted, "cursor": page.next_cursor}
+    more = {} if around is None else await around.gather(visit, page)
     return visit.page(
-        "lists/list.html",
+        "lists/list.html" if around is None else around.template,
+        **more,
         thing=thing,
         page=page,
         where=where,
