@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -13,8 +15,9 @@ from console.client.acts import ACTS
 from console.client.operations import filled
 from console.client.suite import RefusedError, Suite, UnreachableError
 from console.client.things import THINGS
+from console.web.find.routes import is_private
 from console.web.lists.filtering import acts_of
-from console.web.pages import Console, Visit
+from console.web.pages import Console, Visit, redirect
 
 _MOST_LINES = 500
 _MOST_BESIDE = 50
@@ -37,7 +40,13 @@ async def _order(visit: Visit) -> web.StreamResponse:
     suite = visit.person.suite
     at = visit.raw.query.get("at") or None
     path = filled("/orders/v1/orders/{id}", id=number)
-    item: Mapping[str, Any] = await suite.get("orchestrator", path, at=at)
+    try:
+        item: Mapping[str, Any] = await suite.get("orchestrator", path, at=at)
+    except RefusedError as error:
+        if error.status != HTTPStatus.NOT_FOUND or at is not None or is_private(number):
+            raise
+        # Messages about an order that was endangered before it became one name it, too: show what there is of it.
+        return redirect(f"/find?q={quote(number, safe='')}")
     timeline, sums, *beside = await asyncio.gather(
         _timeline(suite, number), _sums(suite, number), *(_beside(suite, noun, by, number) for noun, by in _BESIDE)
     )
