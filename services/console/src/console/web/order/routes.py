@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,10 +16,10 @@ from console.client.acts import ACTS
 from console.client.operations import filled
 from console.client.suite import RefusedError, Suite, UnreachableError
 from console.client.things import THINGS
-from console.web.find.routes import is_private
 from console.web.lists.filtering import acts_of
 from console.web.pages import Console, Visit, redirect
 
+_NUMBER = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE)
 _MOST_LINES = 500
 _MOST_BESIDE = 50
 _BESIDE = (
@@ -43,7 +44,7 @@ async def _order(visit: Visit) -> web.StreamResponse:
     try:
         item: Mapping[str, Any] = await suite.get("orchestrator", path, at=at)
     except RefusedError as error:
-        if error.status != HTTPStatus.NOT_FOUND or at is not None or is_private(number):
+        if error.status != HTTPStatus.NOT_FOUND or at is not None or _NUMBER.fullmatch(number) is None:
             raise
         # Messages about an order that was endangered before it became one name it, too: show what there is of it.
         return redirect(f"/find?q={quote(number, safe='')}")
