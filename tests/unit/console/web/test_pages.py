@@ -13,7 +13,7 @@ from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 7*7 }}"
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 71993*71993 }}"
 SCREENS = {
     "Now": "/",
     "Find": "/find",
@@ -163,7 +163,7 @@ async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hosti
         assert browser.status == 200, (address, page[-800:])
         assert "<img src=x" not in page, address
         assert "<script>" not in page, address
-        assert "49" not in page, address
+        assert str(71993 * 71993) not in page, address
         assert not re.search(r"\son[a-z]+=|style=|javascript:", page.replace("onerror=alert", "")), address
         assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", page), address
         assert {name: browser.headers[name] for name in HEADERS} == HEADERS, address
