@@ -8,12 +8,16 @@ from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
 from console.web.change import routes as change
+from console.web.commands import command_of
 from console.web.duty import routes as duty
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.lists import routes as lists
+from console.web.lists import view_routes
+from console.web.lists.views import SavedViews
 from console.web.live import routes as live
 from console.web.live.news import News
+from console.web.message import routes as message
 from console.web.metrics import ConsoleMetrics
 from console.web.now import routes as now
 from console.web.order import routes as order
@@ -45,7 +49,8 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     )
     news = News(every=settings.poll_seconds)
     metrics.count_lists(lambda: news.pollers)
-    console = Console(settings, People(session, settings.urls), Sessions(settings))
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of)
+    views = SavedViews(settings)
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
@@ -55,12 +60,19 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *find.routes(console),
             *order.routes(console),
             *incident.routes(console),
+            *message.routes(console),
             *runbook.routes(console),
             *duty.routes(console),
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
-            *lists.routes(console, own=frozenset({"order", "incident"}), around={}),
+            *view_routes.routes(console, views),
+            *lists.routes(
+                console,
+                own=frozenset({"order", "incident", "message"}),
+                around={"incident": incident.AROUND, "message": message.AROUND},
+                views=views,
+            ),
             *live.routes(console, news),
         ],
         health=lifecycle.health,
