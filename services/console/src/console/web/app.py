@@ -7,9 +7,11 @@ from pathlib import Path
 from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
+from console.web.change import again
 from console.web.change import routes as change
 from console.web.commands import command_of
 from console.web.duty import routes as duty
+from console.web.envelope import envelope
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.lists import routes as lists
@@ -66,6 +68,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
+            *again.routes(console),
             *view_routes.routes(console, views),
             *lists.routes(
                 console,
@@ -80,6 +83,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
         tokens=TokenBook(),
         max_body=_LARGEST_FORM,
     )
+    app.middlewares.insert(0, envelope(console))
     app.router.add_static("/static", _STATIC)
 
     async def end_streams(_app: object) -> None:
