@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,8 +54,11 @@ class Browser:
 
 
 @asynccontextmanager
-async def browsing(url: str, *, language: str | None = None) -> AsyncIterator[Browser]:
-    """Open a browser for a console; ``language`` is the one that it asks for."""
-    headers = {"Accept-Language": language} if language else {}
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as session:
+async def browsing(
+    url: str, *, trusted: ssl.SSLContext | None = None, language: str | None = None
+) -> AsyncIterator[Browser]:
+    """Open a browser for a console; with https it believes what ``trusted`` says. ``language`` is the one that it asks for."""
+    connector = aiohttp.TCPConnector(ssl=True if trusted is None else trusted)
+    cookies, asks = aiohttp.CookieJar(unsafe=True), {"Accept-Language": language} if language else {}
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies, headers=asks) as session:
         yield Browser(url, session)
