@@ -7,7 +7,7 @@ import html
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Change:
 
     async def rehearse_in_the_browser(self, names: list[str], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan that the page carries."""
-        filled = {f"field.{name}": _text(self.act, name, value) for name, value in fields.items()}
+        filled = {name: text for field, value in fields.items() for name, text in _typed(self.act, field, value)}
         if self.case.service:
             filled["service"] = self.case.service
         path = f"/change/{self.act.noun}/{self.act.verb}"
@@ -180,6 +180,15 @@ def _option(act: Act, name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [option if value else f"--no-{option[2:]}"]
     return [option, _text(act, name, value)]
+
+
+def _typed(act: Act, name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """What is typed into the inputs of a field; one that has parts has an input for each."""
+    if next(each.kind for each in inputs(act) if each.field.name == name) == "parts":
+        for part, held in value.items():
+            yield f"field.{name}.{part}", ", ".join(held) if isinstance(held, list) else str(held)
+    else:
+        yield f"field.{name}", _text(act, name, value)
 
 
 def _text(act: Act, name: str, value: Any) -> str:

@@ -128,7 +128,7 @@ class Trouble:
         phone = f"+7926{secrets.randbelow(10**7):07}"
         return {
             "externalId": f"web-{secrets.token_hex(4)}",
-            "customer": {**CUSTOMER, "phone": phone},
+            "customer": {**CUSTOMER, "phone": phone, "email": f"{secrets.token_hex(4)}@customer.example"},
             "address": {"full_address": f"Литейный {secrets.randbelow(10**6)}"},
             "storeID": "17",
             "positions": [{**POSITIONS[0], "id": f"sku-{secrets.token_hex(4)}"}],
