@@ -36,6 +36,8 @@ async def test_the_same_goods_are_asked_for_again_only_after_they_were_taken_bac
     assert (second["positions"], second["business_key"] == first["business_key"]) == (first["positions"], False)
     wanted = await listener.gather("refunds.wanted", 2)
     assert [item.data["business_key"] for item in wanted] == [first["business_key"], second["business_key"]]
+    assert (await ask(api, number))[0] == 202  # everything: goods are not that
+    assert (await ask(api, number))[1]["code"] == "asked_before"
 
 
 async def test_everything_is_asked_for_once_until_it_was_rejected_or_taken_back(start: Any, gateway: Any) -> None:
