@@ -82,7 +82,7 @@ def routes_of(
         routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
     # Taken apart for the order in which the OpenAPI document lists them.
-    log, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
+    log, one_message, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
     incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     refusals = Refusals(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake)
@@ -135,6 +135,7 @@ def routes_of(
     return [
         *inputs.routes(),
         log,
+        one_message,
         incidents,
         *trials.routes(),
         test_message,

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from console.client.acts import ACTS
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
+from tests.support.console_words import english
 from tests.unit.console.web.factories import Services
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 7*7 }}"
+EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 777*777 }}"
 SCREENS = {
     "Now": "/",
     "Find": "/find",
@@ -97,6 +99,24 @@ INCIDENT = {
     "calls": [{"created_at": "2026-11-29T10:00:00Z", **evil(("person", "state", "occasion", "progress", "reason"))}],
     "timers": [{"step": 1, "round": 1, "due_at": "2026-11-29T10:00:00Z"}],
 }
+MESSAGE = {
+    **evil(("kind", "severity", "transition", "state", "reason", "destination", "channel", "route", "text")),
+    "notice_id": "EVIL",
+    "incident_id": 5,
+    "order_number": "N",
+    "message_ids": [EVIL],
+    "attempts": 1,
+    "not_before": None,
+    "occurred_at": "2026-11-29T10:00:00Z",
+    "created_at": "2026-11-29T10:00:00Z",
+    "sent_at": None,
+}
+GROUP = {"value": EVIL, "count": 2, "open": 1, "critical": 1, "occurrences": 3, "last_seen_at": "2026-11-29T10:00:00Z"}
+DIFFERENCE = {"notice_id": "EVIL", "kind": EVIL, "created_at": "2026-11-29T10:00:00Z", "was": [EVIL], "would": []}
+TRIAL = {
+    "targets": [evil(("destination", "channel", "route"))],
+    "past": {"events": 2, "unrouted": 1, "changed": 1, "by_destination": {EVIL: 1}, "differences": [DIFFERENCE]},
+}
 
 
 @pytest.fixture
@@ -113,6 +133,12 @@ def hostile(services: Services) -> Services:
     services.answers["GET /admin/v1/orders/EVIL/timeline"] = (200, {"items": [LINE], "next_cursor": None})
     services.answers["GET /admin/v1/incidents/EVIL"] = (200, INCIDENT)
     services.answers["GET /admin/v1/incidents"] = (200, {"items": [INCIDENT], "count": 1, "next_cursor": None})
+    silence = {**evil(("created_by", "reason")), "id": 4, "match": {EVIL: [EVIL]}, "ends_at": "2026-11-30T10:00:00Z"}
+    services.answers["GET /admin/v1/silences"] = (200, {"items": [silence], "next_cursor": None, "count": 1})
+    services.answers["GET /admin/v1/notifications"] = (200, {"items": [MESSAGE], "next_cursor": None, "count": 1})
+    services.answers["GET /admin/v1/notifications/EVIL"] = (200, {**MESSAGE, "deliveries": [MESSAGE]})
+    services.answers["GET /admin/v1/incident-groups"] = (200, {"by": "kind", "count": 2, "items": [GROUP]})
+    services.answers["POST /admin/v1/routes/dry-run"] = (200, TRIAL)
     services.answers["GET /admin/v1/on-call"] = (
         200,
         {
@@ -123,6 +149,7 @@ def hostile(services: Services) -> Services:
             "next": {"on_duty": EVIL},
         },
     )
+    services.answers["GET /admin/v1/people"] = (200, {"people": [{"id": EVIL, "name": EVIL}]})
     shift = {"starts_at": "2026-11-29T10:00:00Z", "ends_at": "2026-12-06T10:00:00Z", "on_duty": EVIL, "backup": None}
     override = {**shift, "id": 3, "place": EVIL, "person": EVIL}
     roster = {"shifts": [shift, {**shift, "on_duty": None}], "overrides": [override], "gaps": []}
@@ -153,6 +180,8 @@ def addresses() -> list[str]:
         "/runbook/notifier-down",
         "/one/flag/EVIL",
         "/tips?order=N",
+        "/messages/routes?kind=order.created",
+        "/incidents?by=service",
     ]
 
 
@@ -163,7 +192,7 @@ async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hosti
         assert browser.status == 200, (address, page[-800:])
         assert "<img src=x" not in page, address
         assert "<script>" not in page, address
-        assert "49" not in page, address
+        assert "603729" not in page, address
         assert not re.search(r"\son[a-z]+=|style=|javascript:", page.replace("onerror=alert", "")), address
         assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", page), address
         assert {name: browser.headers[name] for name in HEADERS} == HEADERS, address
@@ -197,6 +226,17 @@ async def test_a_phone_is_found_by_a_form_and_the_only_order_opens(browser: Brow
     await browser.get("/find")
     await browser.post("/find", q="+79990001122")
     assert (browser.status, browser.path) == (200, "/o/EVIL")
+
+
+async def test_a_number_that_is_no_order_yet_shows_what_there_is_of_it(browser: Browser, services: Services) -> None:
+    number = "87ADNE90NSBJH8EN"
+    services.answers["GET /admin/v1/incidents"] = (200, {"items": [{"id": 1}, {"id": 2}], "next_cursor": None})
+    await browser.sign_in("token-operator")
+    page = await browser.get(f"/o/{number}")
+    assert (browser.status, browser.path) == (200, "/find")
+    assert (number in page, 'href="/i/1"' in page, 'href="/i/2"' in page) == (True, True, True)
+    await browser.get("/o/anna@example.com")
+    assert (browser.status, browser.path) == (404, "/o/anna@example.com")
 
 
 async def test_an_empty_list_says_why(browser: Browser) -> None:
@@ -331,3 +371,15 @@ async def test_the_language_is_the_persons_choice(browser: Browser) -> None:
     assert '<html lang="en">' in page
     page = await browser.get("/sign-in", **{"Accept-Language": "ru-RU"})
     assert "Sign in" in page
+
+
+async def test_no_english_word_is_left_on_a_russian_page(browser: Browser, hostile: Services) -> None:
+    await browser.sign_in("token-admin")
+    await browser.post("/language", language="ru", to="/")
+    forms = [f"/change/{act.noun}/{act.verb}?ids=1" for act in ACTS.values()]
+    left = {}
+    for address in (address for address in (*addresses(), *forms) if not address.startswith("/runbook/")):
+        page = await browser.get(address)
+        if found := english(page, but=EVIL) - {"EVIL"}:
+            left[address] = found
+    assert left == {}

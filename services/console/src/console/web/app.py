@@ -7,13 +7,20 @@ from pathlib import Path
 from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
+from console.web.change import again
 from console.web.change import routes as change
+from console.web.commands import command_of
 from console.web.duty import routes as duty
+from console.web.envelope import envelope
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.lists import routes as lists
+from console.web.lists import view_routes
+from console.web.lists.views import SavedViews
 from console.web.live import routes as live
 from console.web.live.news import News
+from console.web.message import routes as message
+from console.web.metrics import ConsoleMetrics
 from console.web.now import routes as now
 from console.web.order import routes as order
 from console.web.pages import Console
@@ -38,9 +45,14 @@ _LARGEST_FORM = 4 * 1024 * 1024
 async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     """Open everything and serve. No service is needed to start, nor to be ready: what is away is said on each page."""
     registry = new_registry()
-    session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
+    metrics = ConsoleMetrics(registry, settings.urls, public_url=settings.origin or "")
+    session = await lifecycle.enter(
+        new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME, watched_by=[metrics.of_calls()])
+    )
     news = News(every=settings.poll_seconds)
-    console = Console(settings, People(session, settings.urls), Sessions(settings))
+    metrics.count_lists(lambda: news.pollers)
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of)
+    views = SavedViews(settings)
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
@@ -50,12 +62,20 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *find.routes(console),
             *order.routes(console),
             *incident.routes(console),
+            *message.routes(console),
             *runbook.routes(console),
             *duty.routes(console),
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
-            *lists.routes(console, own=frozenset({"order", "incident"}), around={}),
+            *again.routes(console),
+            *view_routes.routes(console, views),
+            *lists.routes(
+                console,
+                own=frozenset({"order", "incident", "message"}),
+                around={"incident": incident.AROUND, "message": message.AROUND},
+                views=views,
+            ),
             *live.routes(console, news),
         ],
         health=lifecycle.health,
@@ -63,6 +83,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
         tokens=TokenBook(),
         max_body=_LARGEST_FORM,
     )
+    app.middlewares.insert(0, envelope(console))
     app.router.add_static("/static", _STATIC)
 
     async def end_streams(_app: object) -> None:
