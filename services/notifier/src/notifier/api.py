@@ -61,6 +61,13 @@ DESCRIPTION = (
 )
 
 
+_TARGETS_OF_ORDER = """
+SELECT 'order:' || {order}
+UNION ALL SELECT 'incident:' || id FROM incidents WHERE order_number = {order}
+UNION ALL SELECT 'ticket:' || id FROM tickets WHERE order_number = {order}
+"""
+
+
 def routes_of(
     settings: NotifierSettings,
     *,
@@ -138,7 +145,7 @@ def routes_of(
         *acts,
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, service=NAME, after_commit=wake),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database, apart=ATTENTION),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),

@@ -27,6 +27,11 @@ from refunds.refunds.routes import RefundRoutes
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import SERVICE
 
+_TARGETS_OF_ORDER = """
+SELECT 'refund:' || id FROM refunds WHERE order_number = {order}
+UNION ALL SELECT 'difference:' || id FROM refund_differences WHERE order_number = {order}
+"""
+
 
 def routes(
     database: Database,
@@ -52,7 +57,7 @@ def routes(
         *SettlingRoutes(changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
     ]

@@ -18,6 +18,12 @@ from webhook_gateway.rescue.routes import RescueRoutes
 from webhook_gateway.website.ban_routes import BanRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
 
+_TARGETS_OF_ORDER = """
+SELECT 'order:' || {order}
+UNION ALL SELECT 'delivery:' || delivery_id FROM deliveries WHERE number = {order}
+UNION ALL SELECT 'endangered:' || id FROM endangered_orders WHERE number = {order}
+"""
+
 
 def routes(
     *,
@@ -40,7 +46,7 @@ def routes(
         *addresses.routes(),
         *deliveries.routes(),
         *events.routes(),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *rescue.routes(),
         *bans.routes(),

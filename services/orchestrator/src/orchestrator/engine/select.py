@@ -46,6 +46,7 @@ class WorkflowConditions(BaseModel):
     created_before: Moment | None = None
     event_type: Text | None = None
     code: Text | None = None
+    error: Annotated[str | None, Field(max_length=2000, description="the workflow's own latest, word for word")] = None
 
     @field_validator("state")
     @classmethod
@@ -72,6 +73,7 @@ def add_conditions(filters: Filters, wanted: WorkflowConditions) -> None:
     filters.add_given(_IN_STORE, wanted.store_id)
     filters.add_given("w.created_at >= {}", wanted.created_after)
     filters.add_given("w.created_at < {}", wanted.created_before)
+    filters.add_given("w.error = {}", wanted.error)
     add_failure(filters, wanted.event_type, wanted.code)
 
 

@@ -28,11 +28,12 @@ from common.http import (
 from webhook_gateway.deliveries import views
 from webhook_gateway.deliveries.decide_many import DecideMany, dismiss_many, replay_many
 from webhook_gateway.deliveries.dismiss import dismiss
+from webhook_gateway.deliveries.faults import faults
 from webhook_gateway.deliveries.ledger import Ledger, Line
 from webhook_gateway.deliveries.replay import replay
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
-from webhook_gateway.rescue.views import text_or_none
+from webhook_gateway.rescue.views import Fault, text_or_none
 
 
 class DeliveryRoutes:
@@ -152,7 +153,13 @@ class DeliveryRoutes:
             raise NotFound("no such delivery")
         values = dict(row)
         raw: bytes = values.pop("body")
-        return views.Delivery(**values, body=text_or_none(raw), body_base64=base64.b64encode(raw).decode("ascii"))
+        found = faults(raw, **{name: values[name] for name in ("body_form", "event", "currency", "received_at")})
+        return views.Delivery(
+            **values,
+            body=text_or_none(raw),
+            body_base64=base64.b64encode(raw).decode("ascii"),
+            faults=[Fault.model_validate(one, from_attributes=True) for one in found],
+        )
 
     async def replay(self, request: Request[views.Replay, None]) -> Answer:
         """Send a delivery again."""

@@ -11,6 +11,7 @@ from common.errors import InvalidInput
 from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
+from webhook_gateway.rescue.views import Fault
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -73,6 +74,8 @@ class DeliveryItem(BaseModel):
 class Delivery(DeliveryItem):
     """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked.
 
+    `faults`: what the suite cannot read of it, as it reads today.
+
     Viewers see customers' data masked in `body` and `headers`, and no `body_base64`. `erased_at`: when the customer in it was erased.
     """
 
@@ -84,6 +87,7 @@ class Delivery(DeliveryItem):
     headers: Annotated[dict[str, Any], CustomersData(mask_value)]
     body: Annotated[str | None, CustomersData(mask_text)]
     body_base64: Annotated[str | None, CustomersData(lambda _: None)]
+    faults: list[Fault]
 
 
 class Replay(AdminChange):

@@ -399,6 +399,22 @@ class WorkflowEventView(TypedDict):
     failure: NotRequired[EventFailure | None]
 
 
+class WorkflowGroup(TypedDict):
+    kind: str
+    state: int
+    state_name: str
+    code: str | None
+    error: str | None
+    workflows: int
+    failed_events: int
+    first_failed_at: str | None
+    last_failed_at: str | None
+
+
+class WorkflowGroups(TypedDict):
+    items: list[WorkflowGroup]
+
+
 class WorkflowView(TypedDict):
     id: int
     order_number: str

@@ -137,6 +137,18 @@ class PageDeadLetter(TypedDict):
     count_exact: NotRequired[bool | None]
 
 
+class PaymentView(TypedDict):
+    payment_id: str
+    gateway: str
+    captured: int | None
+    captured_at: str | None
+    currency: str | None
+    reserved: int
+    refunded: int
+    left: int | None
+    refunds: int
+
+
 Proof: TypeAlias = Literal['never_sent', 'never_started', 'not_started', 'absent', 'failed', 'pending', 'succeeded', 'nothing']
 
 
@@ -239,6 +251,13 @@ class BulkAnswer(TypedDict):
 class HistoryList(TypedDict):
     items: list[HistoryView]
     next_cursor: NotRequired[str | None]
+
+
+class PagePaymentView(TypedDict):
+    items: list[PaymentView]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
 
 
 class PageStoredDifferenceView(TypedDict):

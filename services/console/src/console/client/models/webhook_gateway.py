@@ -85,37 +85,6 @@ class Decided(TypedDict):
     dry_run: bool
 
 
-class Delivery(TypedDict):
-    id: str
-    received_at: str
-    source: str
-    event: str
-    type: str
-    outcome: str
-    lane: str
-    number: str | None
-    external_id: str | None
-    sent_at: str | None
-    reason: str | None
-    status: int | None
-    replica: str
-    replay_of: str | None
-    occurred_at: str | None
-    actor: str | None
-    why: str | None
-    size: int
-    traceparent: str | None
-    erased_at: str | None
-    recorded_at: str
-    event_id: str
-    digest: str | None
-    currency: str | None
-    body_form: str
-    headers: dict[str, Any]
-    body: str | None
-    body_base64: str | None
-
-
 class DeliveryItem(TypedDict):
     id: str
     received_at: str
@@ -179,6 +148,9 @@ class EndangeredOrder(TypedDict):
     reported_at: str | None
     closed_at: str | None
     arrived_at: str | None
+    called_at: str | None
+    called_by: str | None
+    reached: bool | None
 
 
 class EnteredEvent(TypedDict):
@@ -194,6 +166,12 @@ class Erased(TypedDict):
     places: int
     by_kind: dict[str, int]
     kept: dict[str, str]
+
+
+class Fault(TypedDict):
+    field: str
+    code: str
+    message: str
 
 
 class Lifted(TypedDict):
@@ -359,6 +337,41 @@ class Whoami(TypedDict):
     permissions: list[str]
 
 
+class WholeEndangeredOrder(TypedDict):
+    id: str
+    version: int
+    source: str
+    received_at: str
+    status: int
+    category: str
+    origin: Literal['server', 'front_end']
+    link: str | None
+    answer: Any
+    customer: Customer
+    address: str | None
+    basket: list[Any]
+    body: str | None
+    mended: str | None
+    external_id: str | None
+    replica: str
+    network: str | None
+    anonymous: bool
+    state: str
+    outcome: str | None
+    number: str | None
+    report_id: str | None
+    mended_at: str | None
+    resubmitted_at: str | None
+    reported_at: str | None
+    closed_at: str | None
+    arrived_at: str | None
+    called_at: str | None
+    called_by: str | None
+    reached: bool | None
+    faults: list[Fault]
+    duplicates: list[LikelyDuplicate]
+
+
 class WholeLetter(TypedDict):
     id: int
     queue: str
@@ -401,6 +414,38 @@ class BulkAnswer(TypedDict):
     more: bool
     already_applied: NotRequired[bool]
     items: list[BulkItem]
+
+
+class Delivery(TypedDict):
+    id: str
+    received_at: str
+    source: str
+    event: str
+    type: str
+    outcome: str
+    lane: str
+    number: str | None
+    external_id: str | None
+    sent_at: str | None
+    reason: str | None
+    status: int | None
+    replica: str
+    replay_of: str | None
+    occurred_at: str | None
+    actor: str | None
+    why: str | None
+    size: int
+    traceparent: str | None
+    erased_at: str | None
+    recorded_at: str
+    event_id: str
+    digest: str | None
+    currency: str | None
+    body_form: str
+    headers: dict[str, Any]
+    body: str | None
+    body_base64: str | None
+    faults: list[Fault]
 
 
 Ledger = TypedDict(
