@@ -32,6 +32,8 @@ UNION ALL SELECT f.id FROM workflow AS f WHERE f.failed_events > 0 AND f.state N
 """Workflows that need a person: see ``views.shown_state``."""
 
 
+STANDING = f"{CRASHED} UNION ALL SELECT t.id FROM workflow AS t WHERE t.state = 2 AND t.state <> 3"
+"""Workflows that are crashed or stopped."""
 GROUPS = f"""
 SELECT w.kind, CASE w.state WHEN 2 THEN 2 ELSE 4 END AS state, f.code, coalesce(f.error, w.error) AS error, count(*) AS workflows,
        sum(w.failed_events)::bigint AS failed_events, min(coalesce(f.failed_at, w.failed_at)) AS first_failed_at,
@@ -40,7 +42,7 @@ FROM workflow AS w
 LEFT JOIN LATERAL (
     SELECT a.code, a.error, a.failed_at FROM set_aside_event AS a WHERE a.workflow_id = w.id AND a.state = 3 ORDER BY a.seq LIMIT 1
 ) AS f ON true
-WHERE w.id = ANY(ARRAY({CRASHED} UNION ALL SELECT t.id FROM workflow AS t WHERE t.state = 2 AND t.state <> 3))
+WHERE w.id = ANY(ARRAY({STANDING}))
 GROUP BY 1, 2, 3, 4 ORDER BY workflows DESC, w.kind, error LIMIT $1
 """  # noqa: S608 - a constant of ours
 """Workflows that stand still, by what they have in common."""

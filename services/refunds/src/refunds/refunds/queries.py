@@ -21,12 +21,6 @@ UPDATE refunds AS r SET lease_owner = $3, lease_until = $4 FROM due WHERE r.id =
 """
 _RELEASE = "UPDATE refunds SET lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2"
 
-LISTED = f"""
-{SELECT}
-WHERE ($1::smallint IS NULL OR state = $1) AND ($2::text IS NULL OR order_number = $2) AND ($3::text IS NULL OR error = $3)
-    AND ($4::uuid[] IS NULL OR id = ANY($4)) AND ($5::uuid IS NULL OR id < $5) AND ($7::text IS NULL OR payment_id = $7)
-ORDER BY id {{}} LIMIT $6
-"""
 _PAYMENTS = f"""
 SELECT p.payment_id, p.gateway, p.captured, p.captured_at, p.currency, p.reserved, p.captured - p.reserved AS "left", s.refunded, s.refunds
 FROM payments AS p CROSS JOIN LATERAL (
@@ -82,25 +76,43 @@ def select_refunds(
     newest_first: bool = False,
 ) -> tuple[str, Sequence[Any]]:
     """Return the statement of refunds that match, only of ``among`` and with ids below ``before`` where given, and its values."""
-    return LISTED.format("DESC" if newest_first else ""), (state, order, error, among, before, limit, payment)
+    asked = (
+        ("state = {}::smallint", state),
+        ("order_number = {}", order),
+        ("error = {}", error),
+        ("payment_id = {}", payment),
+        ("id = ANY({}::uuid[])", among),
+        ("id < {}", before),
+    )
+    where, values = _where(asked)
+    return f"{SELECT} WHERE {where} ORDER BY id {'DESC' if newest_first else ''} LIMIT ${len(values) + 1}", [
+        *values,
+        limit,
+    ]
 
 
 def select_payments(
     *, payment: str | None, order: str | None, after: str | None, limit: int
 ) -> tuple[str, Sequence[Any]]:
     """Return the statement of payments that match, with the sums of their refunds, by their names from ``after`` on, and its values."""
-    values: list[Any] = []
-    conditions = ["true"]
     asked = (
         ("p.payment_id = {}", payment),
         ("p.payment_id = ANY(ARRAY(SELECT o.payment_id FROM refunds AS o WHERE o.order_number = {}))", order),
         ("p.payment_id > {}", after),
     )
+    where, values = _where(asked)
+    return _PAYMENTS.format(conditions=where, limit=f"${len(values) + 1}"), [*values, limit]
+
+
+def _where(asked: Sequence[tuple[str, Any]]) -> tuple[str, list[Any]]:
+    """Only the conditions whose values are given: one plan for all would fit none."""
+    values: list[Any] = []
+    conditions = ["true"]
     for condition, value in asked:
         if value is not None:
             values.append(value)
             conditions.append(condition.format(f"${len(values)}"))
-    return _PAYMENTS.format(conditions=" AND ".join(conditions), limit=f"${len(values) + 1}"), [*values, limit]
+    return " AND ".join(conditions), values
 
 
 async def lock_versions(connection: Connection, refund_ids: Sequence[str]) -> dict[str, int]:
