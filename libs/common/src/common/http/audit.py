@@ -124,7 +124,7 @@ def audit_routes(database: Database | None, *, of_order: str = "SELECT 'order:' 
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
             """Return the statement of a page and its values."""
-            return _select(query, of_order, before=after and after[0], limit=limit)
+            return _select(query, of_order, before=after[0] if after else None, limit=limit)
 
         return await listed(database, query, select, key={"id": int}, item=_record)
 

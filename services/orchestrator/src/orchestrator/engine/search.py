@@ -32,7 +32,7 @@ UNION ALL SELECT f.id FROM workflow AS f WHERE f.failed_events > 0 AND f.state N
 """Workflows that need a person: see ``views.shown_state``."""
 
 
-STANDING = f"{CRASHED} UNION ALL SELECT t.id FROM workflow AS t WHERE t.state = 2 AND t.state <> 3"
+STANDING = f"{CRASHED} UNION ALL SELECT t.id FROM workflow AS t WHERE t.state = 2 AND t.state <> 3"  # noqa: S608 - a constant of ours
 """Workflows that are crashed or stopped."""
 GROUPS = f"""
 SELECT w.kind, CASE w.state WHEN 2 THEN 2 ELSE 4 END AS state, f.code, coalesce(f.error, w.error) AS error, count(*) AS workflows,
