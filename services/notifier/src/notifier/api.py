@@ -89,7 +89,7 @@ def routes_of(
         routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
     # Taken apart for the order in which the OpenAPI document lists them.
-    log, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
+    *logs, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
     incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     inputs = InputRoutes(
@@ -138,7 +138,7 @@ def routes_of(
     by_others = [*inputs.routes(), *buttons.routes(), *calls.routes(), *calendar.routes()]
     return [
         *inputs.routes(),
-        log,
+        *logs,
         incidents,
         *trials.routes(),
         test_message,

@@ -8,7 +8,7 @@ from typing import Any
 from common.clock import Clock, SystemClock
 from common.http import Changes, Route, audit_routes, describe
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.model import ORDER_LIFE
@@ -54,6 +54,7 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *dead_letter_routes(database, service=NAME, after_commit=notify),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
+        *verdict_routes(database),
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common.clock import Clock
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
 from refunds import erase
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
@@ -59,5 +59,6 @@ def routes(
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
+        *verdict_routes(database),
         *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
     ]

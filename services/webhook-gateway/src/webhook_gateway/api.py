@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import Erase, dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import Erase, dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
 from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.event_routes import EventRoutes
@@ -48,6 +48,7 @@ def routes(
         *events.routes(),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
+        *verdict_routes(database),
         *rescue.routes(),
         *bans.routes(),
         *countdowns.routes(),

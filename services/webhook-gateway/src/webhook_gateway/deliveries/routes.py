@@ -113,6 +113,13 @@ class DeliveryRoutes:
                 response=views.Ledger,
             ),
             read(
+                path="/admin/v1/arrivals",
+                handler=self.arrivals,
+                summary="How many orders were acknowledged, and how many of them arrived",
+                query=views.LedgerQuery,
+                response=views.Arrivals,
+            ),
+            read(
                 path="/admin/v1/unarrived-orders",
                 handler=self.unarrived,
                 summary="Orders that were acknowledged and are not at the orchestrator, the oldest first",
@@ -207,6 +214,12 @@ class DeliveryRoutes:
             ],
             refused_for=[views.RefusedFor(**dict(row)) for row in reasons],
         )
+
+    async def arrivals(self, request: Request[None, views.LedgerQuery]) -> views.Arrivals:
+        """Count the orders of a period."""
+        since, until = request.query.period(self._clock.now())
+        row = await self._unarrived.arrivals(since, until)
+        return views.Arrivals(since=since, until=until, **dict(row or {}))
 
     async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:
         """List orders on their way, the oldest first."""

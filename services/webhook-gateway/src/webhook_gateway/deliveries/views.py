@@ -146,6 +146,20 @@ def _whole(moment: datetime, now: datetime, *, up: bool = False) -> datetime:
     return whole + unit if up and whole != moment and whole < _LAST - unit else whole
 
 
+class Arrivals(BaseModel):
+    """Orders whose `order.created` was acknowledged in a period: acknowledged = arrived + given_up + waiting.
+
+    `arrived`: the orchestrator has announced it. `given_up`: a person decided that it is not to come. `waiting` must be nothing soon.
+    """
+
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    acknowledged: int
+    arrived: int
+    given_up: int
+    waiting: int
+
+
 class LedgerSums(BaseModel):
     """`received` is counted where a request comes in, the others by its outcome; all is well when `difference` is 0."""
 

@@ -341,6 +341,18 @@ class TransactionsView(TypedDict):
     next_check_at: str | None
 
 
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
+
+
 class Whoami(TypedDict):
     name: str
     role: str

@@ -211,6 +211,18 @@ class StoredDifferenceView(TypedDict):
     adopted_as: str | None
 
 
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
+
+
 class Whoami(TypedDict):
     name: str
     role: str

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+Arrivals = TypedDict(
+    'Arrivals',
+    {
+        'from': str,
+        'to': str,
+        'acknowledged': int,
+        'arrived': int,
+        'given_up': int,
+        'waiting': int,
+    },
+)
+
 
 class AuditRecord(TypedDict):
     id: int
@@ -329,6 +341,18 @@ class UnarrivedOrder(TypedDict):
     external_id: str | None
     acknowledged_at: str
     age_seconds: float
+
+
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
 
 
 class Whoami(TypedDict):
