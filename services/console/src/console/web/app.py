@@ -7,10 +7,13 @@ from pathlib import Path
 from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
+from console.web.audit import routes as audit
 from console.web.change import routes as change
 from console.web.duty import routes as duty
+from console.web.endangered import routes as endangered
 from console.web.find import routes as find
 from console.web.incident import routes as incident
+from console.web.intake import routes as intake
 from console.web.lists import routes as lists
 from console.web.live import routes as live
 from console.web.live.news import News
@@ -19,16 +22,26 @@ from console.web.order import routes as order
 from console.web.pages import Console
 from console.web.people import People
 from console.web.proof import routes as proof
+from console.web.refund import routes as refund
 from console.web.runbook import routes as runbook
 from console.web.sessions import Sessions
 from console.web.settings import ConsoleSettings
 from console.web.sign_in import routes as sign_in
 from console.web.tips import routes as tips
+from console.web.workflow import routes as workflow
 
 NAME = "console"
 DESCRIPTION = (
     "What people see of the suite, and how they act: a client of the five services without data and rights of its own."
 )
+_OWN = frozenset({"order", "incident", "refund", "endangered", "intake", "workflow"})
+"""Kinds whose single things have a screen of their own."""
+_AROUND = {
+    "refund": refund.AROUND,
+    "endangered": endangered.AROUND,
+    "intake": intake.AROUND,
+    "workflow": workflow.AROUND,
+}
 _STATIC = Path(__file__).parent / "static"
 _DEADLINE_S = 15.0
 _CONNECTIONS = 200
@@ -50,12 +63,17 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *find.routes(console),
             *order.routes(console),
             *incident.routes(console),
+            *refund.routes(console),
+            *endangered.routes(console),
+            *intake.routes(console),
+            *workflow.routes(console),
             *runbook.routes(console),
             *duty.routes(console),
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
-            *lists.routes(console, own=frozenset({"order", "incident"}), around={}),
+            *audit.routes(console),
+            *lists.routes(console, own=_OWN, around=_AROUND),
             *live.routes(console, news),
         ],
         health=lifecycle.health,

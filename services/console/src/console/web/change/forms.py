@@ -60,8 +60,8 @@ def filled_in(act: Act, form: Form, *, currency: str | None, zone: str, words: C
     for each in inputs(act):
         given = str(form.get(each.name, "")).strip()
         if each.kind == "tick":
-            if given:
-                values[each.field.name] = True
+            if given or each.field.required:
+                values[each.field.name] = bool(given)
         elif given:
             try:
                 values[each.field.name] = _value(each.kind, given, currency=currency, zone=zone)
