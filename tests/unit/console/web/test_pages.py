@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -26,7 +27,7 @@ SCREENS = {
     "Duty": "/duty",
     "Tips": "/tips",
     "Messages": "/messages",
-    "Audit": "/list/audit",
+    "Audit": "/audit",
     "Nothing lost": "/proof",
 }
 """The screens that the console has, by the names of its specification."""
@@ -99,6 +100,140 @@ INCIDENT = {
 }
 
 
+AT = "2026-11-29T10:00:00Z"
+BROKEN = json.dumps({"payload": {"positions": [{"id": EVIL, "quantity": EVIL}]}})
+FAULT = {"field": "payload.positions.0.quantity", "code": EVIL, "message": EVIL}
+REFUND = {
+    **evil(("order_number", "state_name", "error", "reason", "business_key", "payment_id", "settled")),
+    "amount": 50,
+    "currency": "RUB",
+    "next_attempt_at": AT,
+    "created_at": AT,
+    "state_since": AT,
+    "version": 3,
+    "lines": [{**evil(("id", "kind")), "quantity": "1", "of_quantity": "2", "amount": 50}],
+}
+EVIDENCE = {
+    "attempts": [
+        {"attempt": 1, **evil(("gateway", "gateway_key", "gateway_refund_id")), "began_at": AT, "sent_at": None}
+    ],
+    "calls": [
+        {"attempt": 1, "at": AT, "seconds": 0.123, **evil(("operation", "outcome", "request", "answer"))},
+    ],
+}
+PAYMENT = {
+    **evil(("payment_id", "gateway")),
+    "captured": 100,
+    "captured_at": AT,
+    "currency": "RUB",
+    "reserved": 60,
+    "refunded": 50,
+    "left": 40,
+    "refunds": 2,
+}
+DIFFERENCE = {
+    **evil(("kind", "gateway", "subject", "order_number", "detail", "payment_id", "adopted_as")),
+    "id": 7,
+    "version": 1,
+    "amount": 10,
+    "currency": "RUB",
+    "found_at": AT,
+    "over_at": None,
+    "acknowledged_at": None,
+    "acknowledged_by": None,
+}
+FAILURE = {
+    **evil(("code", "error", "error_stack", "ended_by", "ended_why")),
+    "attempts": 3,
+    "failed_at": AT,
+    "ended_at": None,
+    "replaced_by": None,
+}
+WORKFLOW = {
+    **evil(("order_number", "kind", "key", "error", "error_stack")),
+    "id": 5,
+    "state": 4,
+    "state_name": "crashed",
+    "version": 2,
+    "last_seq": 2,
+    "done_seq": 1,
+    "pending": 1,
+    "failed_events": 1,
+    "failed_at": AT,
+    "created_at": AT,
+    "updated_at": AT,
+    "events": [
+        {
+            "id": "5-2",
+            "workflow_id": 5,
+            "seq": 2,
+            "type": EVIL,
+            "event_id": EVIL,
+            "state": 3,
+            "state_name": "failed",
+            "attributes": {"delivery_id": "EVIL", EVIL: EVIL},
+            "received_at": AT,
+            "recorded_at": AT,
+            "failure": FAILURE,
+        }
+    ],
+    "acts": [{"at": AT, **evil(("actor", "role", "action", "reason")), "before": None, "after": EVIL}],
+}
+GROUP = {
+    **evil(("kind", "code", "error")),
+    "state": 4,
+    "state_name": "crashed",
+    "workflows": 3,
+    "failed_events": 3,
+    "first_failed_at": AT,
+    "last_failed_at": AT,
+}
+DELIVERY = {
+    **evil(("source", "event", "type", "outcome", "lane", "number", "external_id", "sent_at", "reason", "replica")),
+    **evil(("replay_of", "actor", "why", "traceparent", "event_id", "digest", "currency", "body_form")),
+    "id": "EVIL",
+    "received_at": AT,
+    "recorded_at": AT,
+    "occurred_at": AT,
+    "erased_at": AT,
+    "status": 200,
+    "size": 5,
+    "headers": {EVIL: EVIL},
+    "body": BROKEN,
+    "body_base64": None,
+    "faults": [FAULT],
+}
+ENDANGERED = {
+    **evil(
+        ("source", "category", "origin", "link", "address", "external_id", "replica", "network", "state", "outcome")
+    ),
+    **evil(("number", "called_by", "report_id")),
+    **dict.fromkeys(("mended_at", "resubmitted_at", "reported_at", "closed_at", "arrived_at", "called_at"), AT),
+    "id": "EVIL",
+    "version": 1,
+    "received_at": AT,
+    "status": 422,
+    "answer": {EVIL: EVIL},
+    "anonymous": False,
+    "customer": {"name": EVIL, "phone": EVIL, "email": EVIL},
+    "reached": True,
+    "basket": [{"name": EVIL, "quantity": EVIL}, EVIL],
+    "body": BROKEN,
+    "mended": json.dumps({"payload": EVIL}),
+    "faults": [FAULT],
+    "duplicates": [{"same": [EVIL], "received_at": AT, "number": None, "id": EVIL, "state": EVIL}],
+}
+REPORTS = {
+    "draft": {**evil(("recipient", "subject", "text")), "copies": []},
+    "reports": [
+        {**evil(("state", "created_by", "recipient", "last_error", "subject", "text")), "orders": 2}
+        | {"created_at": AT, "sent_at": AT}
+    ],
+}
+AUDITED = {**evil(("actor", "role", "action", "target", "reason", "request_id")), "id": 1, "at": AT}
+AUDITED |= {"before": {EVIL: EVIL}, "after": None}
+
+
 @pytest.fixture
 def hostile(services: Services) -> Services:
     """Services whose every text is hostile."""
@@ -136,7 +271,32 @@ def hostile(services: Services) -> Services:
     }
     services.answers["GET /admin/v1/explain"] = (200, explained)
     ledger = {"received": 5, "confirmed": 3, "spooled": 1, "quarantined": 0, "refused": 0, "difference": 1}
-    services.answers["GET /admin/v1/ledger"] = (200, ledger)
+    of_source = {**ledger, "source": EVIL}
+    refused = {"source": EVIL, "reason": EVIL, "count": 2}
+    services.answers["GET /admin/v1/ledger"] = (200, {**ledger, "by_source": [of_source], "refused_for": [refused]})
+    one_by_one = {
+        "GET /refunds/v1/refunds/EVIL": REFUND,
+        "GET /admin/v1/refunds/EVIL/evidence": EVIDENCE,
+        "GET /admin/v1/refunds/EVIL/history": {
+            "items": [{"at": AT, **evil(("before_name", "after_name", "happened", "actor", "detail"))}]
+        },
+        "GET /admin/v1/payments": {"items": [PAYMENT]},
+        "GET /admin/v1/differences": {"items": [DIFFERENCE]},
+        "GET /admin/v1/workflows/EVIL": WORKFLOW,
+        "GET /admin/v1/workflow-groups": {"items": [GROUP]},
+        "GET /admin/v1/deliveries/EVIL": DELIVERY,
+        "GET /admin/v1/endangered-orders": {"items": [ENDANGERED], "count": 1, "next_cursor": None},
+        "GET /admin/v1/endangered-orders/EVIL": ENDANGERED,
+        "GET /admin/v1/endangered-orders/EVIL/report": REPORTS,
+        "GET /admin/v1/audit": {"items": [AUDITED], "next_cursor": None},
+        "GET /admin/v1/arrivals": {"acknowledged": 3, "arrived": 1, "given_up": 1, "waiting": 1},
+        "GET /admin/v1/told-orders": {"orders": 4, "told": 1, "waiting": 1, "nobody": 1, "failed": 1},
+        "GET /admin/v1/verdicts": {"items": [{"at": AT, "found": 1, "looked": 2, **evil(("name", "detail"))}]},
+        "GET /admin/v1/countdowns": {
+            "items": [{**evil(("source", "external_id", "number", "state", "reason")), "status": 500, "cancels_at": AT}]
+        },
+    }
+    services.answers |= {line: (200, answer) for line, answer in one_by_one.items()}
     services.answers["GET /admin/v1/coverage"] = (200, {"covered": False, "missing": [EVIL, {EVIL: EVIL}]})
     return services
 
@@ -153,6 +313,9 @@ def addresses() -> list[str]:
         "/runbook/notifier-down",
         "/one/flag/EVIL",
         "/tips?order=N",
+        "/refunds?order=N",
+        "/w/EVIL/mend/5-2",
+        "/audit?actor=EVIL&from=2026-11-01T00:00",
     ]
 
 
@@ -238,11 +401,14 @@ async def test_a_day_that_does_not_add_up_and_a_silent_service_are_both_said(
         else (503, {"code": "unavailable", "detail": "away"})
     )
     services.answers["GET /admin/v1/refunds"] = (200, {"items": [{"id": 1}], "count": 7, "next_cursor": None})
+    silent = ("arrivals", "told-orders", "verdicts")
+    services.answers |= {f"GET /admin/v1/{name}": (503, {"code": "unavailable"}) for name in silent}
     await browser.sign_in("token-viewer")
     page = await browser.get("/proof")
     assert page.count("differs by 2") == 1
+    assert page.count("5 ≠ 3 + 1 + 0 + 0") == 1
     assert page.count("all accounted for") == 1
-    assert page.count("not known") == 5
+    assert page.count("not known") == 5 + 7 + 7 + 3  # of the ledger, of orders that arrived, of those told, of checkers
     assert re.search(r"Refunds that failed</a>\s*<span class=\"state bad\"><span aria-hidden=\"true\">✕</span> 7", page)
 
 
@@ -313,6 +479,11 @@ async def test_the_thing_of_this_very_name_opens_whatever_else_has_it(browser: B
         "/live/nothing",
         "/live/audit",
         "/o/x?at=yesterday&only=nobody",
+        "/audit?from=yesterday",
+        "/audit?service=nobody&to=9999-12-31T23:59",
+        "/audit/export?form=exe",
+        "/w/5/mend/5-9",
+        "/r/..%2F..",
         "/nowhere",
     ],
 )
