@@ -99,7 +99,7 @@ class Tree:
         for name in self.product:
             parts = Path(name).parts
             if parts[0] == "services" and len(parts) > 5 and parts[-1] != "__init__.py":
-                feature = f"{parts[3]}/{parts[4]}"
+                feature = "/".join(parts[3:-1])  # a screen of the console is a feature, too
                 found[feature] = found.get(feature, 0) + 1
         return dict(sorted(found.items()))
 

@@ -23,9 +23,9 @@ from notifier.duty.roster_store import people_on_roster
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
+from notifier.incidents.refused import Refusals
 from notifier.incidents.routes import IncidentRoutes
 from notifier.inputs.alertmanager import IngestAlerts
-from notifier.inputs.refused import RefusedAlerts
 from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
@@ -92,6 +92,7 @@ def routes_of(
     *logs, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
     incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
+    refusals = Refusals(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake)
     inputs = InputRoutes(
         ingest_alerts=IngestAlerts(
             problems=problems,
@@ -102,7 +103,7 @@ def routes_of(
             wake=wake,
             watched=settings.watchdog_patience is not None,
         ),
-        refused=RefusedAlerts(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake),
+        refusals=refusals,
         ingest_sentry=IngestSentry(
             problems=problems, database=database, clock=clock, vocabulary=vocabulary, words=words, wake=wake
         ),
@@ -115,6 +116,7 @@ def routes_of(
         store=ButtonActionStore(database),
         telegram_secret=settings.telegram_webhook_secret,
         slack_secret=settings.slack_signing_secret,
+        refusals=refusals,
         wake=wake,
     )
     change_ticket = ChangeTicket(
@@ -132,6 +134,7 @@ def routes_of(
         calls=CallStore(database),
         token=settings.call_token if settings.call_provider == "twilio" else None,
         callback_url=settings.call_callback_url,
+        refusals=refusals,
         wake=wake,
     )
     calendar = OnCallCalendar(database=database, directory=directory, words=words, clock=clock)

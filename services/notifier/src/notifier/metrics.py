@@ -32,6 +32,7 @@ TABLES = (
     "presses",
     "rate_windows",
     "recipe_requests",
+    "refusals",
     "roster",
     "roster_overrides",
     "roster_revision",
@@ -144,11 +145,11 @@ class NotifierMetrics:
         )
         self.refused = Counter(
             "notifier_alerts_refused_total",
-            "Notifications of other systems that were refused for their token or signature",
+            "Calls of other systems that were refused for their token or signature",
             ["sender", "looks"],
             registry=registry,
         )
-        for sender in ("alertmanager", "sentry"):
+        for sender in ("alertmanager", "sentry", "slack", "telegram", "twilio"):
             for looks in ("genuine", "other"):
                 self.refused.labels(sender, looks)
         self.muted = Gauge("notifier_incidents_muted", "Open incidents that nobody was told of", registry=registry)
@@ -207,7 +208,7 @@ class NotifierMetrics:
             self.heartbeat_at.set(taken_at.timestamp())
 
     def alert_refused(self, sender: str, genuine: bool) -> None:
-        """One notification was refused; ``genuine`` if it looks like its sender's own."""
+        """One call of another system was refused; ``genuine`` if it looks like its sender's own."""
         self.refused.labels(sender, "genuine" if genuine else "other").inc()
 
     def no_heartbeat(self) -> None:

@@ -28,12 +28,15 @@ WHY = {"reason": "the handler was mended"}
 PHONE = "+7 916 123-45-67"
 
 
-def entry(event_id: str, **changes: Any) -> Envelope:
+GROUP = f"dead_letter:{QUEUE}:journal:poison"
+
+
+def entry(event_id: str, *, of: str | None = "N1", **changes: Any) -> Envelope:
     """A line for an order's timeline."""
     line = JournalEntryV1(
         order_number="N1", service="test", kind="k", actor="a", summary=PHONE, occurred_at=datetime.now(UTC)
     )
-    event = Envelope.of(line, event_id=event_id, source="/test", subject="N1", time=line.occurred_at)
+    event = Envelope.of(line, event_id=event_id, source="/test", subject=of, time=line.occurred_at)
     return event.model_copy(update={"data": {**(event.data or {}), **changes}})
 
 
@@ -83,6 +86,10 @@ class Replicas:
         async with self.database.acquire() as connection:
             rows = await connection.fetch("SELECT body FROM outbox WHERE routing_key = $1 ORDER BY id", kind)
         return [Envelope.decode(row["body"]) for row in rows]
+
+    async def ended(self) -> list[str]:
+        """The problems that are over, each as often as that was said."""
+        return [(over.data or {})["fingerprint"] for over in await self.outgoing("alerts.problem.resolved.v1")]
 
     async def sql(self, statement: str) -> list[Any]:
         """The first column of what a statement finds."""
@@ -186,19 +193,20 @@ async def test_the_problem_ends_with_the_last_letter_and_begins_anew_with_the_ne
     await replicas.dead(entry("other"), reason="delivery_limit")
     for verb, letter in zip(("replay", "dismiss"), letters, strict=False):
         await replicas.decide(f"{letter}/{verb}")
-    assert await replicas.outgoing("alerts.problem.resolved.v1") == []
+    assert await replicas.ended() == []
     await replicas.decide(f"{letters[2]}/mend", data=entry("e2").data)
-    [over] = await replicas.outgoing("alerts.problem.resolved.v1")
     raised = await replicas.outgoing("alerts.problem.raised.v1")
     acts = [(act.data or {}) for act in await replicas.outgoing(JournalEntryV1.TYPE)]
     assert [(act["kind"], act["order_number"], act["actor"], act["details"]["reason"]) for act in acts] == [
         (f"dead_letter.{what}", "N1", "operator", WHY["reason"]) for what in ("replayed", "dismissed", "mended")
     ]
-    assert (
-        (over.data or {})["fingerprint"]
-        == (raised[0].data or {})["fingerprint"]
-        == f"dead_letter:{QUEUE}:journal:poison"
-    )
+    # Its own, and that by which releases before this one knew all letters of a handler and reason.
+    assert [(event.data or {})["fingerprint"] for event in raised] == [f"{GROUP}:N1"] * 3 + [
+        f"dead_letter:{QUEUE}:journal:delivery_limit:N1"
+    ]
+    assert await replicas.ended() == [f"{GROUP}:N1", GROUP]
+    assert [(event.data or {})["details"]["letters"] for event in raised] == ["1", "2", "3", "1"]
+    assert [(event.data or {})["details"]["letter"] for event in raised[:3]] == [str(letter) for letter in letters]
     await replicas.dead(entry("e9"))
     assert await replicas.sql("SELECT routing_key FROM outbox WHERE exchange = 'alerts' ORDER BY id DESC LIMIT 2") == [
         "alerts.problem.raised.v1",
@@ -210,7 +218,25 @@ async def test_two_replicas_that_decide_the_last_letters_end_the_problem_once(re
     for round_ in range(5):
         letters = await replicas.dead(entry(f"a{round_}"), entry(f"b{round_}"))
         await asyncio.gather(*(replicas.decide(f"{letter}/dismiss", at) for at, letter in enumerate(letters)))
-        assert len(await replicas.outgoing("alerts.problem.resolved.v1")) == round_ + 1
+        assert sorted(await replicas.ended()) == [GROUP] * (round_ + 1) + [f"{GROUP}:N1"] * (round_ + 1)
+
+
+async def test_each_orders_letters_are_a_problem_of_their_own(replicas: Replicas) -> None:
+    names = ("A", "B", None, "A")
+    letters = await replicas.dead(*(entry(f"e{number}", of=name) for number, name in enumerate(names)))
+    raised = [event.data or {} for event in await replicas.outgoing("alerts.problem.raised.v1")]
+    assert [(each["fingerprint"], each["order_number"], each["details"]["letters"]) for each in raised] == [
+        (f"{GROUP}:A", "A", "1"),
+        (f"{GROUP}:B", "B", "1"),
+        (GROUP, None, "1"),
+        (f"{GROUP}:A", "A", "2"),
+    ]
+    await replicas.decide(f"{letters[1]}/dismiss")
+    assert await replicas.ended() == [f"{GROUP}:B"]
+    await replicas.decide("dismiss", filter={"subject": "A", "open": True}, limit=10)
+    assert await replicas.ended() == [f"{GROUP}:B", f"{GROUP}:A"]
+    await replicas.decide(f"{letters[2]}/dismiss")
+    assert await replicas.ended() == [f"{GROUP}:B", f"{GROUP}:A", GROUP]
 
 
 async def test_letters_are_replayed_by_a_filter_exactly_as_planned(replicas: Replicas) -> None:

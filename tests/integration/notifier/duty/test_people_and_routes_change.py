@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import icalendar
+
 from common.testing import eventually
 from tests.integration.notifier.factories import ONE_CHAT, PICKERS, STORE, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import DIRECTORY, a_person, put_roster, settings_for
@@ -46,6 +48,14 @@ async def broken(kit: Kit, file: str, value: int) -> None:
         return True
 
     await eventually(probe, within=20)
+
+
+async def on_call_feed(kit: Kit, replica: int) -> set[tuple[int, str]]:
+    """SEQUENCE and name of the calendar's events, as one replica answers them."""
+    async with kit.sandbox.session.get(f"{kit.applications[replica].url}/on-call.ics") as answer:
+        assert answer.status == 200
+        events = icalendar.Calendar.from_ical(await answer.read()).events
+    return {(int(str(event["SEQUENCE"])), str(event["SUMMARY"])) for event in events}
 
 
 async def test_people_are_edited_by_file_and_by_an_admin_without_restart(make_kit: MakeKit, tmp_path: Path) -> None:
@@ -98,6 +108,18 @@ async def test_people_are_edited_by_file_and_by_an_admin_without_restart(make_ki
         return True
 
     await eventually(everywhere)
+    # Calendars that follow the feed take a new name over: SEQUENCE grows with it, whichever replica is asked.
+    before = await on_call_feed(kit, 0)
+    assert {who for _, who in before} == {"Oleg", "Anna"}
+    assert await on_call_feed(kit, 1) == before
+    people = [{**each, "name": "Olga"} if each["id"] == "oleg" else each for each in body["people"]]
+    renamed = {**body, "people": people, "reason": "another name", "expected_version": 1}
+    assert (await kit.call("PUT", "/admin/v1/people", role="admin", body=renamed))[0] == 200
+    await names(kit, "Olga", "Anna", "Boris", "Vera", "Clara")
+    after = await on_call_feed(kit, 1)
+    assert {who for _, who in after} == {"Olga", "Anna"}
+    assert {number for number, _ in after} == {max(number for number, _ in before) + 1}
+    assert await on_call_feed(kit, 0) == after
     # A changed file holds again.
     replaced(file, json.dumps(DIRECTORY))
     await names(kit, *known)

@@ -12,7 +12,7 @@ from common.testing import eventually
 from notifier.duty.twilio import signature_of
 from suite_local.ports import free_port
 from tests.integration.notifier.factories import Kit, MakeKit
-from tests.integration.notifier.people import crashed, put_roster, settings_for
+from tests.integration.notifier.people import DIRECTORY, crashed, put_roster, settings_for
 
 ACCOUNT, TOKEN = "AC00000000000000000000000000000001", "auth-token"
 CHAIN = [
@@ -101,6 +101,39 @@ async def test_whoever_does_not_answer_makes_the_chain_go_on_at_once(make_kit: M
         async with kit.sandbox.session.post(url, data=form, headers=headers) as answer:
             assert answer.status == expected
     await calls(kit, ("oleg", "placed", "no-answer"), ("anna", "placed", "no-answer"))
+
+
+async def test_the_next_step_phones_by_the_roster_and_people_of_that_moment(make_kit: MakeKit, tmp_path: Path) -> None:
+    nowhere = (
+        "http://127.0.0.1:9/notifications/v1/twilio"  # the sandbox's news of calls stay away: the test brings them
+    )
+    chain = [*CHAIN, {"after": 3600, "act": "call", "whom": "owners"}]
+    kit = await with_twilio(make_kit, tmp_path, call_callback_url=nowhere, escalation=chain, escalation_rounds=2)
+
+    async def not_answered(call: dict[str, Any]) -> None:
+        """Bring the news that nobody answered a call: the next step is due."""
+        query, form = f"?call={call['id']}", {"CallSid": call["outside_id"], "CallStatus": "no-answer"}
+        signature = signature_of(nowhere + query, {name: [value] for name, value in form.items()}, token=TOKEN)
+        url, headers = f"{kit.url}/notifications/v1/twilio{query}", {"X-Twilio-Signature": signature}
+        async with kit.sandbox.session.post(url, data=form, headers=headers) as answer:
+            assert answer.status == 200
+
+    await put_roster(kit, "oleg", "anna")
+    await kit.publish(crashed())
+    [first] = await calls(kit, ("oleg", "placed", None))
+    await put_roster(kit, "boris", "oleg")  # oleg, who was phoned already, is the backup now
+    await not_answered(first)
+    _, second = await calls(kit, ("oleg", "placed", "no-answer"), ("boris", "placed", None))
+    _, shown = await kit.call("GET", "/admin/v1/people", role="admin")
+    body = {name: shown[name] for name in DIRECTORY} | {"owners": {"default": ["anna", "oleg"]}}
+    body |= {"reason": "other owners", "expected_version": 0}
+    assert (await kit.call("PUT", "/admin/v1/people", role="admin", body=body))[0] == 200
+    await not_answered(second)
+    told = ("oleg", "placed", "no-answer"), ("boris", "placed", "no-answer")
+    *_, third = await calls(kit, *told, ("anna", "placed", None))
+    await not_answered(third)  # the next round begins anew
+    await calls(kit, *told, ("anna", "placed", "no-answer"), ("boris", "placed", None))
+    assert await rung(kit) == ["+79990000001", "+79990000003", "+79990000002", "+79990000003"]
 
 
 async def test_a_refused_number_is_given_up_and_an_answered_call_is_told(make_kit: MakeKit, tmp_path: Path) -> None:

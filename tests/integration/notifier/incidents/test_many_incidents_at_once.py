@@ -43,6 +43,19 @@ async def test_a_plan_closes_what_it_showed_once_and_leaves_alone_what_others_to
     )
     assert [(status, tally(answer)) for status, answer in answers] == [(200, {"changed_since": 20, "resolved": 20})] * 2
     assert sorted(answer["already_applied"] for _, answer in answers) == [False, True]
+    status, groups = await kit.call("GET", "/admin/v1/incident-groups?by=state&kind=problem.order_conflict")
+    assert (status, groups["count"], [(each["value"], each["count"]) for each in groups["items"]]) == (
+        200,
+        20,
+        [("acknowledged", 20)],
+    )
+    _, groups = await kit.call("GET", "/admin/v1/incident-groups")
+    assert [(each["value"], each["count"], each["open"], each["critical"]) for each in groups["items"]] == [
+        ("problem.order_conflict", 20, 0, 0),
+        ("problem.stock", 1, 1, 0),
+    ]
+    for wrong, status in (("by=details", 400), ("colour=red", 422), ("by=kind&state=lost", 400)):
+        assert (await kit.call("GET", f"/admin/v1/incident-groups?{wrong}"))[0] == status
     counts = {
         state: (await kit.call("GET", f"{PATH}?state={state}&count=true&limit=1"))[1]["count"]
         for state in ("open", "acknowledged", "resolved")

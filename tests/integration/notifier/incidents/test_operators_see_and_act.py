@@ -135,7 +135,14 @@ async def test_the_notification_log_pages_by_cursor_and_shows_the_text(make_kit:
         cursor = f"&cursor={page['next_cursor']}"
     expected = {(an_order(f"P{index}").number, name) for index in range(3) for name in ("pickers", "store")}
     assert (len(seen), set(seen)) == (6, expected)
-    assert page["items"][0]["text"].startswith("🆕 Новый заказ P")
+    newest = page["items"][0]
+    assert newest["text"].startswith("🆕 Новый заказ P")
+    path = "/admin/v1/notifications/"
+    status, whole = await kit.call("GET", path + newest["notice_id"], role="viewer")
+    assert (status, whole["text"], whole["order_number"]) == (200, newest["text"], newest["order_number"])
+    assert sorted(each["destination"] for each in whole["deliveries"]) == ["pickers", "store"]
+    for nobody in ("00000000-0000-7000-8000-000000000000", "x"):
+        assert (await kit.call("GET", path + nobody, role="viewer"))[0] == 404
 
 
 async def test_a_sent_notice_is_recorded_in_the_orders_timeline(make_kit: MakeKit) -> None:

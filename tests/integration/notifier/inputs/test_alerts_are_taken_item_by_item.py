@@ -57,6 +57,77 @@ async def test_an_alert_opens_again_when_it_fires_clearly_after_its_end(make_kit
     ]
 
 
+async def test_another_replica_of_alertmanager_that_lags_behind_opens_nothing_again(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    firing = one_alert(startsAt=stamp(-30))
+    # Its end is known to Alertmanager for minutes before it sends it; both replicas have one external address.
+    over = {**firing, "status": "resolved", "endsAt": stamp(-4)}
+
+    async def sent(alert: dict[str, Any], replica: int) -> list[int]:
+        """The incidents of what one of the replicas sends through the edge."""
+        body = json.dumps(notification(alert)).encode()
+        _, answer = await post_bytes(kit, body, **{"X-Real-IP": f"10.0.0.{replica}"})
+        return list(answer["incidents"])
+
+    assert await sent(firing, 1) == [1]
+    assert await sent(firing, 2) == [1]
+    assert await sent(over, 1) == [1]
+    assert await sent(firing, 2) == []
+    assert await sent(over, 2) == []
+    assert await sent(firing, 2) == []
+    [again] = await sent(firing, 1)  # who says one after the other means it
+    assert again > 1
+    await ended(kit, 3)
+
+
+LABELS, BEGINS = {"instance": "h1", "job": "node"}, stamp(-10)
+OTHER_ENDS: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
+    "a label was added under the same fingerprint": ({}, {"labels": {"cluster": "eu"}}, True),
+    "and under another one": ({}, {"labels": {"cluster": "eu"}, "fingerprint": "other"}, True),
+    "and without any": ({}, {"labels": {"cluster": "eu"}, "fingerprint": ""}, True),
+    "a label was taken away": ({"labels": {"cluster": "eu"}}, {"fingerprint": "other"}, True),
+    "its fingerprint alone says so": ({}, {"labels": {"cluster": "eu"}, "startsAt": None}, True),
+    "another instance under the same fingerprint": ({}, {"labels": {"instance": "h2"}}, False),
+    "another start": ({}, {"labels": {"cluster": "eu"}, "startsAt": stamp(-8), "fingerprint": "other"}, False),
+    "another name": ({}, {"labels": {"alertname": "Other", "cluster": "eu"}}, False),
+}
+"""Firing, end, whether it is the end of that."""
+
+
+async def test_an_end_with_other_labels_ends_the_one_alert_that_it_must_mean(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+
+    def alert(name: str, changes: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """The alert, with these changes."""
+        labels = {**LABELS, **changes.get("labels", {})}
+        return one_alert(name, **{"fingerprint": "fp", "startsAt": BEGINS, **changes, "labels": labels, **more})
+
+    for name, (fires, ends, same) in OTHER_ENDS.items():
+        firing, end = alert(name, fires), alert(name, ends, status="resolved", endsAt=stamp(0))
+        [incident] = (await post(kit, notification(firing)))["incidents"]
+        beside = (await post(kit, notification(alert(name, ends, status="resolved"), firing)))["incidents"]
+        assert beside == [incident], name  # it fires beside that end
+        answers = [(await post(kit, notification(end)))["incidents"] for _ in range(2)]
+        assert answers == ([[incident], []] if same else [[], []]), name
+        again = notification(firing, externalURL="https://another.example")
+        assert (await post(kit, again))["incidents"] == ([] if same else [incident]), name
+
+
+async def test_an_end_with_other_labels_ends_none_of_several_nor_another_alerts_incident(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    begins = stamp(-10)
+    one, other = (one_alert("A", fingerprint="x", startsAt=begins, labels={"instance": each}) for each in ("1", "2"))
+    less = one_alert("A", fingerprint="x", startsAt=begins)
+    await post(kit, notification(one, other))
+    assert (await post(kit, notification({**less, "status": "resolved"})))["incidents"] == []
+    await post(kit, notification(one_alert("B", startsAt=begins), one_alert("B", startsAt=begins, labels={"pod": "p"})))
+    wide = one_alert("B", startsAt=begins, labels={"pod": "p"}, status="resolved", endsAt=stamp(0))
+    assert len((await post(kit, notification(wide)))["incidents"]) == 1
+    assert (await post(kit, notification(wide)))["incidents"] == []
+    rows = await kit.fetch("SELECT details ->> 'pod' AS pod, state FROM incidents")
+    assert sorted((row["pod"] or "", row["state"]) for row in rows) == [("", "open")] * 3 + [("p", "resolved")]
+
+
 async def test_two_alerts_under_one_fingerprint_are_two_problems_in_whatever_they_come(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT)
     first, second = one_alert("A", fingerprint="x"), one_alert("B", fingerprint="x")

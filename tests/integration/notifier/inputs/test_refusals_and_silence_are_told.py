@@ -6,11 +6,18 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
+from pathlib import Path
+from urllib.parse import urlencode
 
+import pytest
 from pydantic import SecretStr
 
+from common.ids import new_id
 from common.testing import eventually
+from notifier.duty.twilio import signature_of
 from tests.integration.notifier.factories import ALERTS, ONE_CHAT, SENTRYS, Kit, MakeKit, post, post_bytes
+from tests.integration.notifier.people import SECRET, SIGNING, settings_for
 from tests.support.alert_samples import notification, one_alert, sentry, stamp
 
 
@@ -50,6 +57,17 @@ async def test_alerts_with_a_wrong_token_are_one_problem_and_junk_is_none(make_k
     assert (found['looks="genuine",sender="alertmanager"'], found['looks="other",sender="alertmanager"']) == (7, 6)
     assert found['looks="genuine",sender="sentry"'] == 0
 
+    # It ends by itself, once there is nothing left that is refused.
+    right = json.dumps(notification(one_alert("A"))).encode()
+    elsewhere = {"X-Real-IP": "203.0.113.200"}
+    assert (await post_bytes(kit, right, **elsewhere))[0] == 200
+    assert (await post_bytes(kit, json.dumps(notification(one_alert("B"), "junk")).encode()))[0] == 200  # not whole
+    assert [state for kind, _, state, _ in await problems(kit) if kind == "alerts_refused"] == ["open"]
+    assert (await post_bytes(kit, right))[0] == 200
+    assert [state for kind, _, state, _ in await problems(kit) if kind == "alerts_refused"] == ["resolved"]
+    assert (await post_bytes(kit, right, **wrong))[0] == 401  # at once told again, however lately it was
+    assert [state for kind, _, state, _ in await problems(kit) if kind == "alerts_refused"] == ["resolved", "open"]
+
 
 async def test_sentrys_hooks_with_a_wrong_signature_are_a_problem_of_their_own(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT, sentry_secret=SecretStr("new-secret"))
@@ -63,6 +81,72 @@ async def test_sentrys_hooks_with_a_wrong_signature_are_a_problem_of_their_own(m
     assert (await post_bytes(kit, json.dumps(notification(one_alert())).encode(), ALERTS, Authorization=""))[0] == 401
     assert len(await problems(kit)) == 2  # one a sender
     assert (await counted(kit))['looks="genuine",sender="sentry"'] == 4
+
+
+CALLBACK = "https://suite.example/notifications/v1/twilio"
+
+
+def call_of(sender: str, *, right: bool) -> tuple[str, bytes, dict[str, str]]:
+    """The address, body and headers of a webhook that is signed with our secret, or with last year's."""
+    if sender == "telegram":
+        update = {"update_id": 7, "message": {"message_id": 1, "text": "hello"}}
+        secret = SECRET if right else "last-year"
+        return "/telegram/webhook", json.dumps(update).encode(), {"X-Telegram-Bot-Api-Secret-Token": secret}
+    if sender == "slack":
+        body, at = urlencode({"payload": json.dumps({"type": "view_closed"})}).encode(), str(int(time.time()))
+        key = (SIGNING if right else "last-year").encode()
+        signature = "v0=" + hmac.new(key, b"v0:" + at.encode() + b":" + body, hashlib.sha256).hexdigest()
+        return (
+            "/slack/interactions",
+            body,
+            {"X-Slack-Request-Timestamp": at, "X-Slack-Signature": signature},
+        )
+    form, query = {"CallSid": "CA1", "CallStatus": "ringing"}, f"?call={new_id()}"
+    fields = {name: [value] for name, value in form.items()}
+    signature = signature_of(CALLBACK + query, fields, token="token" if right else "last-year")
+    return f"/notifications/v1/twilio{query}", urlencode(form).encode(), {"X-Twilio-Signature": signature}
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_a_webhook_with_a_wrong_secret_is_told_until_a_right_one_comes(
+    make_kit: MakeKit, tmp_path: Path, configured: bool
+) -> None:
+    settings = settings_for(
+        tmp_path, call_provider="twilio", call_token=SecretStr("token"), call_account="AC1", call_from="+15005550006"
+    )
+    if not configured:  # they were forgotten here, and the others call all the same
+        settings = {"people_file": settings["people_file"]}
+    else:
+        settings["call_callback_url"] = CALLBACK
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings)
+    senders = ("telegram", "slack", "twilio")
+    for sender in senders:
+        path, body, headers = call_of(sender, right=False)
+        for junk in (b"", b"[]", b"payload", b"\0" * 100, b"9" * 5000):
+            assert (await post_bytes(kit, junk, path, Authorization=""))[0] in (400, 401)
+    assert await problems(kit) == []  # strangers are only counted
+    for sender in senders:
+        path, body, headers = call_of(sender, right=False)
+        answers = await asyncio.gather(*(post_bytes(kit, body, path, Authorization="", **headers) for _ in range(5)))
+        assert {status for status, _ in answers} == {401}
+    rows = await kit.fetch("SELECT kind, severity, fingerprint, summary FROM incidents ORDER BY id")
+    assert [tuple(row.values()) for row in rows] == [
+        (
+            "problem.webhook_refused",
+            "warning",
+            f"webhook_refused:{sender}",
+            f"Уведомления от {sender} отклоняются: неверен токен или подпись",
+        )
+        for sender in senders
+    ]
+    found = await counted(kit)
+    assert {sender: found[f'looks="genuine",sender="{sender}"'] for sender in senders} == dict.fromkeys(senders, 5)
+    if configured:
+        for sender in senders:
+            path, body, headers = call_of(sender, right=True)
+            assert (await post_bytes(kit, body, path, Authorization="", **headers))[0] == 200, sender
+        assert {state for _, _, state, _ in await problems(kit)} == {"resolved"}
+        assert len(await problems(kit)) == len(senders)
 
 
 async def test_a_watchdog_that_stays_away_is_a_problem_until_it_comes_again(make_kit: MakeKit) -> None:

@@ -89,12 +89,15 @@ async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_ki
     assert [item["action"] for item in page["items"]] == ["silence.end", "silence.add"]
 
 
-async def test_a_dry_run_says_which_open_problems_a_silence_would_cover(make_kit: MakeKit) -> None:
+async def test_a_dry_run_says_what_a_silence_would_cover_and_would_have_muted(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT)
-    await kit.publish(a_problem(), a_problem("p:2", kind="other"))
-    await ended(kit, 2)
+    await kit.publish(created(), a_problem(), a_problem("p:2", kind="other"))
+    await ended(kit, 3)
     answer = await silence(kit, dry_run=True)
     assert (answer["id"], answer["incidents"]) == (None, [1])
+    assert answer["would_have_muted"] == {"hours": 24, "messages": 1, "incidents": 1}
+    anything = await silence(kit, dry_run=True, match={"kind": ["*"]})
+    assert anything["would_have_muted"] == {"hours": 24, "messages": 2, "incidents": 2}, "an order is never muted"
     assert await kit.fetch("SELECT 1 FROM silences") == []
     assert (await kit.call("DELETE", "/admin/v1/silences/7", body={"reason": "not there"}))[0] == 404
     wrongs: tuple[dict[str, Any], ...] = (
@@ -192,6 +195,19 @@ async def test_routes_on_trial_say_what_would_become_of_past_events(make_kit: Ma
         ("problem.order_conflict", ("all",), ()),
         ("problem.other", ("all",), ("new", "all")),
     }
+    _, log = await kit.call("GET", "/admin/v1/notifications", role="viewer")
+    notice = next(item for item in log["items"] if item["kind"] == "problem.other")
+    for routes, expected in ((None, ["all"]), (trial, ["new", "all"])):
+        asked = {"notice": notice["notice_id"], **({"routes": routes} if routes else {})}
+        status, answer = await kit.call("POST", "/admin/v1/routes/dry-run", role="viewer", body=asked)
+        assert (status, [target["destination"] for target in answer["targets"]]) == (200, expected)
+    for asked, status in (
+        ({"notice": "00000000-0000-7000-8000-000000000000"}, 404),
+        ({"notice": "x"}, 422),
+        ({"notice": notice["notice_id"], "kind": "order.created"}, 422),
+        ({}, 422),
+    ):
+        assert (await kit.call("POST", "/admin/v1/routes/dry-run", role="viewer", body=asked))[0] == status
     wrong = {"kind": "order.created", "routes": {**trial, "routes": [{"name": "r", "to": ["nobody"]}]}}
     status, answer = await kit.call("POST", "/admin/v1/routes/dry-run", role="viewer", body=wrong)
     assert (status, answer["detail"]) == (

@@ -119,7 +119,6 @@ async def test_who_may_not_do_it_sees_which_role_may(browser: Browser, services:
         ({"reason": "for a test", "field.amount": "ten"}, "amount is no sum of money"),
         ({"reason": "for a test", "field.amount": "1.005"}, "amount is no sum of money"),
         ({"reason": "for a test", "field.amount": "NaN"}, "amount is no sum of money"),
-        ({"reason": "for a test", "field.positions": "[{"}, "positions is no JSON"),
     ],
 )
 async def test_what_makes_no_sense_is_said_and_what_was_typed_stays(
@@ -178,3 +177,94 @@ async def test_every_act_has_its_form(browser: Browser) -> None:
         page = await browser.get(f"/change/{act.noun}/{act.verb}?ids=1")
         assert browser.status == 200, act.name
         assert html.escape(act.operation.summary).replace("&#x27;", "&#39;") in page, act.name
+
+
+ORDER = {
+    "number": "N",
+    "version": 4,
+    "totals": {"currency": "RUB"},
+    "customer": {"name": "Ольга", "phone": "+79990001122", "email": None},
+    "address": {"text": "Москва,\nТверская 1", "parts": {}},
+    "store_id": "17",
+    "positions": [
+        {"id": "milk", "name": "Milk", "quantity": "2", "price": 8500, "discount_price": 8000, "replaces": None},
+        {"id": "bread", "name": "Bread", "quantity": "1", "price": 4000, "discount_price": None, "replaces": None},
+    ],
+}
+
+
+async def sent(browser: Browser, services: Services, act: str, **changed: str) -> Any:
+    """Send the form of an act on an order as it stands, but for what is filled in; returns what the service was asked."""
+    services.answers["GET /orders/v1/orders/N"] = (200, ORDER)
+    services.answers[f"POST /admin/v1/orders/N/{act}"] = (200, {"outcome": "done"})
+    page = await browser.get(f"/change/order/{act}?ids=N")
+    stands = {html.unescape(name): html.unescape(text) for name, text in _STANDS.findall(page) if name != "form_token"}
+    stands |= {html.unescape(name): html.unescape(text) for name, text in _TEXTS.findall(page)}
+    services.calls.clear()
+    fields = {**stands, "reason": "for a test", **changed}
+    fields = {name: text.replace("\n", "\r\n") for name, text in fields.items()}  # as browsers send lines
+    await browser.post(f"/change/order/{act}", **fields)
+    bodies = [body for line, body, _ in services.calls if line.startswith("POST")]
+    return {name: each for name, each in bodies[0].items() if name not in ("reason", "dry_run", "expected_version")}
+
+
+_STANDS = re.compile(r'<input(?! type="checkbox")[^>]* name="([^"]*)" value="([^"]*)"')
+_TEXTS = re.compile(r'<textarea[^>]* name="([^"]*)"[^>]*>([^<]*)</textarea>')
+
+
+async def test_a_correction_says_only_what_is_otherwise(browser: Browser, services: Services) -> None:
+    await browser.sign_in("token-operator")
+    assert await sent(browser, services, "correct") == {}
+    told = await sent(browser, services, "correct", **{"field.customer.phone": "+79990003344"})
+    assert told == {"customer": {"name": "Ольга", "phone": "+79990003344"}}
+    told = await sent(browser, services, "correct", **{"field.address.city": "Тверь", "field.address.house": "5"})
+    assert told == {"address": {"city": "Тверь", "house": "5"}}
+    assert await sent(browser, services, "correct", **{"field.address": "Тверь"}) == {"address": "Тверь"}
+    told = await sent(
+        browser, services, "correct", **{"field.positions.0.quantity": "1", "field.positions.2.id": "tea"}
+    )
+    assert told["positions"] == [
+        {"id": "milk", "name": "Milk", "quantity": "1", "price": "85.00", "discountPrice": "80.00"},
+        {"id": "bread", "name": "Bread", "quantity": "1", "price": "40.00"},
+        {"id": "tea"},
+    ]
+    told = await sent(browser, services, "correct", **{"field.positions.1.id": ""})
+    assert [each["id"] for each in told["positions"]] == ["milk"]
+    told = await sent(browser, services, "correct", **{"field.delivery_window.starts": "2026-12-01T10:00"})
+    assert told == {"delivery_window": {"starts": "2026-12-01T10:00:00+03:00"}}
+
+
+async def test_goods_go_back_by_rows_and_money_by_a_sum(browser: Browser, services: Services) -> None:
+    await browser.sign_in("token-operator")
+    assert await sent(browser, services, "refund") == {}
+    told = await sent(browser, services, "refund", **{"field.positions.0.quantity": "1"})
+    assert told == {"positions": [{"id": "milk", "quantity": "1"}]}
+    assert await sent(browser, services, "refund", **{"field.tips": "1"}) == {"tips": True}
+    assert await sent(browser, services, "refund", **{"field.amount": "85,50"}) == {"amount": 8550}
+
+
+async def test_labels_and_weeks_are_filled_in_part_by_part(browser: Browser, services: Services) -> None:
+    services.answers["POST /admin/v1/silences"] = (200, {"id": None})
+    services.answers["POST /admin/v1/roster/overrides"] = (200, {"items": []})
+    await browser.sign_in("token-operator")
+    page = await browser.get('/change/silence/add?field.match={"kind":["order.*","stock"],"colour":"red"}')
+    assert 'name="field.match.kind" value="order.*, stock"' in page
+    fields = {
+        "field.match.kind": "order.*, stock",
+        "field.match.severity": "!critical",
+        "field.ends_at": "2026-12-01T10:00",
+    }
+    await browser.post("/change/silence/add", reason="for a test", **fields)
+    swap = {"field.swap.one": "2026-11-30", "field.swap.other": "2026-12-07"}
+    await browser.post("/change/duty/override", reason="for a test", **swap)
+    bodies = [body for line, body, _ in services.calls if line.startswith("POST")]
+    assert bodies[0]["match"] == {"kind": ["order.*", "stock"], "severity": ["!critical"]}
+    assert bodies[1]["swap"] == ["2026-11-30", "2026-12-07"]
+    for wrong, said in (
+        ({"field.swap.one": "2026-11-30"}, "swap does not fit"),
+        ({"field.starts_at": "soon"}, "starts at is no time"),
+    ):
+        assert said in await browser.post("/change/duty/override", reason="for a test", **wrong)
+        assert browser.status == 400
+    page = await browser.post("/change/order/enter-event", reason="for a test", **{"field.payload": "[{"})
+    assert "source is missing" in page

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.errors import ConfigurationError
-from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of
+from notifier.duty.escalation import Duty, Firing, Policy, Step, fire, may_be_called, people_of, people_to_call
 from notifier.incidents.kinds import recipe_of
 from notifier.incidents.model import IncidentState, ProblemFact, Recipe
 from notifier.inputs.alert import read_notification
@@ -67,6 +67,26 @@ def test_the_previous_person_answers_too_while_the_newcomer_has_not_confirmed() 
     assert people_of("owners", Duty(on_duty=None), DIRECTORY, source="kuper", service="refunds") == ("anna",)
     assert people_of("on_duty", Duty(on_duty=None), DIRECTORY, source=None, service="x") == ()
     assert may_be_called(duty, DIRECTORY, source=None, service="x") == {"oleg", "boris", "anna"}
+
+
+def test_a_step_phones_whom_the_changed_roster_names_and_nobody_twice_in_a_round() -> None:
+    steps = tuple(Step(after=MINUTE, act="call", whom=whom) for whom in ("on_duty", "backup", "owners", "owners"))
+    policy = Policy(steps=(Step(after=MINUTE, act="remind", whom="on_duty"), *steps))
+
+    def phoned(step: int, duty: Duty, **called: set[int]) -> tuple[str, ...]:
+        """Whom a step phones; the owner is oleg."""
+        return people_to_call(step, policy, duty, DIRECTORY, called=called, source=None, service="x")
+
+    duty, swapped = Duty(on_duty="boris", backup="anna"), Duty(on_duty="anna", backup="boris")
+    assert phoned(1, duty) == ("boris",)
+    assert phoned(2, duty, boris={1}) == ("anna",)
+    assert phoned(2, swapped, boris={1}) == ("anna",)  # who is on duty now; the backup of now was phoned before
+    assert phoned(2, Duty(on_duty="clara", backup="anna"), boris={1}) == ("clara", "anna")
+    assert phoned(2, Duty(on_duty="clara"), boris={1}) == ("clara",)
+    assert phoned(3, duty, boris={1}, anna={2}) == ("oleg",)
+    assert phoned(3, Duty(on_duty="boris", backup="oleg"), boris={1}, oleg={2}) == ()
+    assert phoned(4, duty, boris={1}, anna={2}, oleg={3}) == ("oleg",)  # the chain itself means the owners twice
+    assert phoned(4, duty, boris={1}, anna={2}, oleg={2}) == ()
 
 
 @pytest.mark.parametrize(

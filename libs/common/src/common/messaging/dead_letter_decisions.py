@@ -22,10 +22,11 @@ from common.postgres import Connection, Record
 _LOCK = "SELECT * FROM dead_letters WHERE id = $1 FOR UPDATE"
 _FORGET_FAILURES = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_id = $2"
 _DECIDE = "UPDATE dead_letters SET replayed_at = now(), replayed_by = $2, decision = $3, mended = $4 WHERE id = $1"
-_ANY_OPEN = """
-SELECT EXISTS (
-    SELECT FROM dead_letters WHERE queue = $1 AND handler = $2 AND reason = $3 AND replayed_at IS NULL
-)
+_STILL_OPEN = """
+SELECT DISTINCT subject FROM dead_letters
+WHERE queue = $1 AND handler = $2 AND reason = $3 AND subject = ANY($4::text[]) AND replayed_at IS NULL
+UNION ALL
+SELECT NULL WHERE EXISTS (SELECT FROM dead_letters WHERE queue = $1 AND handler = $2 AND reason = $3 AND replayed_at IS NULL)
 """
 
 
@@ -64,27 +65,34 @@ async def dismiss(connection: Connection, letter_id: int, *, actor: str) -> Reco
 
 
 async def end_problems(connection: Connection, letters: Iterable[Record], *, service: str) -> None:
-    """End the problem of each group of which nothing is undecided any more; after the decisions, in their transaction.
+    """End the problem of each order (or of none) of which nothing is undecided any more; after the decisions, in their transaction.
+
+    That of no order ends when nothing of its handler and reason is undecided: releases before this one had no other.
 
     A letter that is stored meanwhile either is seen here, or raises the problem anew after this has ended it.
     """
-    groups: dict[tuple[str, str, str], int] = {}
+    groups: dict[tuple[str, str, str], dict[str | None, int]] = {}
     for letter in letters:
-        group = (letter["queue"], letter["handler"], letter["reason"])
-        groups[group] = max(letter["id"], groups.get(group, 0))
-    for group, last in sorted(groups.items()):  # in one order everywhere, so that two transactions cannot deadlock
+        subjects = groups.setdefault((letter["queue"], letter["handler"], letter["reason"]), {})
+        for subject in (letter["subject"], None):
+            subjects[subject] = max(letter["id"], subjects.get(subject, 0))
+    for group, subjects in sorted(groups.items()):  # in one order everywhere, so that two transactions cannot deadlock
         await lock_group(connection, *group)
-        if await connection.fetchval(_ANY_OPEN, *group):
-            continue
+        named = [subject for subject in subjects if subject is not None]
+        still_open = {row["subject"] for row in await connection.fetch(_STILL_OPEN, *group, named)}
         now = datetime.now(UTC)
-        over = ProblemResolvedV1(
-            fingerprint=group_fingerprint(*group),
-            summary="every such dead letter was replayed, mended or dismissed",
-            service=service,
-            occurred_at=now,
-        )
-        event_id = derived_id("dead_letter.over", over.fingerprint, str(last))
-        await outbox.add(connection, Envelope.of(over, event_id=event_id, source=f"/{service}", subject=None, time=now))
+        for subject, last in subjects.items():
+            if subject in still_open:
+                continue
+            over = ProblemResolvedV1(
+                fingerprint=group_fingerprint(*group, subject),
+                summary="every such dead letter was replayed, mended or dismissed",
+                service=service,
+                occurred_at=now,
+            )
+            event_id = derived_id("dead_letter.over", over.fingerprint, str(last))
+            event = Envelope.of(over, event_id=event_id, source=f"/{service}", subject=None, time=now)
+            await outbox.add(connection, event)
 
 
 def mended(letter: Record, *, body: Any = None, data: Any = None) -> Envelope:

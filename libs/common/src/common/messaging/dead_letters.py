@@ -20,8 +20,15 @@ from common.postgres import Connection, Database, is_retryable
 
 _INSERT = """
 INSERT INTO dead_letters (queue, handler, event_id, event_type, subject, reason, error, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id
 """
+_UNDECIDED = """
+SELECT count(*) FROM (
+    SELECT FROM dead_letters
+    WHERE queue = $1 AND handler = $2 AND reason = $3 AND subject IS NOT DISTINCT FROM $4 AND replayed_at IS NULL LIMIT 1000
+) AS letters
+"""
+_DO = "look at it in the console or by ordersctl dead-letter, mend the cause, then replay, mend or dismiss it; that ends the problem"
 _LOCK_GROUP = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
@@ -39,38 +46,44 @@ async def store_dead_letter(
 ) -> bool:
     """Keep the event in ``dead_letters`` and raise a problem by the outbox, in the caller's transaction.
 
-    ``error`` is an exception's type and place, never a payload. Problems of one queue, handler and reason are one incident.
+    ``error`` is an exception's type and place, never a payload. Letters of one queue, handler, reason and subject (the order) are one
+    problem, which names the newest of them and how many (of a thousand) are undecided.
     ``delivery`` is what ``delivery_of`` gives: a message that comes again because its acknowledgement was lost is kept once, and False
     is returned for the repeat. The same event sent again (by a replay) is another delivery.
     """
     await lock_group(connection, queue, handler, reason)
     if delivery is not None and not await inbox.claim(connection, f"{handler}.dead", [delivery]):
         return False
-    await connection.execute(
+    subject = envelope.subject if envelope else None
+    letter = await connection.fetchval(
         _INSERT,
         queue,
         handler,
         envelope.id if envelope else None,
         envelope.type if envelope else None,
-        envelope.subject if envelope else None,
+        subject,
         reason,
         error,
         body,
     )
+    undecided = await connection.fetchval(_UNDECIDED, queue, handler, reason, subject)
     now = datetime.now(UTC)
     problem = ProblemRaisedV1(
         kind="dead_letter",
         severity="critical",
-        fingerprint=group_fingerprint(queue, handler, reason),
+        fingerprint=group_fingerprint(queue, handler, reason, subject),
         summary=f"{handler} gave up on an event of {queue}: {reason}",
         details={
             "queue": queue,
             "handler": handler,
             "error": error,
             "event_type": envelope.type if envelope else "unknown",
+            "letter": str(letter),
+            "letters": str(undecided),
+            "instruction": f"{undecided} undecided here, the newest is {letter}: {_DO}",
         },
         service=service,
-        order_number=envelope.subject if envelope else None,
+        order_number=subject,
         occurred_at=now,
     )
     # Of the delivery, not of the event: one that was replayed and died again is a new problem, also for whoever dealt with the first.
@@ -102,9 +115,12 @@ def delivery_of(message: DeliveredMessage) -> str | None:
     return digest.hexdigest()
 
 
-def group_fingerprint(queue: str, handler: str, reason: str) -> str:
-    """Return what the incident of a queue's dead letters is known by: those of one handler with one reason are one problem."""
-    return f"dead_letter:{queue}:{handler}:{reason}"
+def group_fingerprint(queue: str, handler: str, reason: str, subject: str | None = None) -> str:
+    """Return what the problem of a queue's dead letters is known by: those of one handler, reason and order are one problem.
+
+    Without ``subject`` it is that of letters of no order; releases before this one had it for all of a handler and reason.
+    """
+    return f"dead_letter:{queue}:{handler}:{reason}" + ("" if subject is None else f":{subject}")
 
 
 async def lock_group(connection: Connection, queue: str, handler: str, reason: str) -> None:

@@ -67,7 +67,7 @@ NOUNS: dict[str, Noun] = {
     "ticket": _thing("ticket", "Tickets of the support desk"),
     "silence": _thing("silence", "Silences and maintenance windows", shown=False),
     "known-defect": _thing("known-defect", "Known defects", shown=False),
-    "message": _thing("message", "What was sent where, and why or why not", shown=False),
+    "message": _thing("message", "What was sent where, and why or why not"),
     "instruction": Noun(about="What operators do, by kind of problem", acts="instruction"),
     "unread-alert": Noun(about="Alerts that could not be taken", listed="unread-alert"),
     "duty": Noun(about="Who answers now and in the weeks to come", acts="duty", more="duty:build"),

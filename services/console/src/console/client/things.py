@@ -191,10 +191,12 @@ THINGS = {
             noun="message",
             service="notifier",
             list="/admin/v1/notifications",
+            one="/admin/v1/notifications/{id}",
             state="state",
-            id="delivery_id",
+            id="notice_id",
             columns=("occurred_at", "kind", "severity", "channel", "destination", "state", "order_number", "reason"),
             wide=("sent_at", "attempts", "route", "incident_id", "text"),
+            address="/m/{id}",
         ),
         Thing(
             noun="silence",

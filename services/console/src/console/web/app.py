@@ -9,14 +9,18 @@ from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
 from console.web.audit import routes as audit
 from console.web.change import routes as change
+from console.web.commands import command_of
 from console.web.duty import routes as duty
 from console.web.endangered import routes as endangered
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.intake import routes as intake
 from console.web.lists import routes as lists
+from console.web.lists import view_routes
+from console.web.lists.views import SavedViews
 from console.web.live import routes as live
 from console.web.live.news import News
+from console.web.message import routes as message
 from console.web.now import routes as now
 from console.web.order import routes as order
 from console.web.pages import Console
@@ -34,9 +38,11 @@ NAME = "console"
 DESCRIPTION = (
     "What people see of the suite, and how they act: a client of the five services without data and rights of its own."
 )
-_OWN = frozenset({"order", "incident", "refund", "endangered", "intake", "workflow"})
+_OWN = frozenset({"order", "incident", "message", "refund", "endangered", "intake", "workflow"})
 """Kinds whose single things have a screen of their own."""
 _AROUND = {
+    "incident": incident.AROUND,
+    "message": message.AROUND,
     "refund": refund.AROUND,
     "endangered": endangered.AROUND,
     "intake": intake.AROUND,
@@ -53,7 +59,8 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     registry = new_registry()
     session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
     news = News(every=settings.poll_seconds)
-    console = Console(settings, People(session, settings.urls), Sessions(settings))
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of)
+    views = SavedViews(settings)
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
@@ -67,13 +74,15 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *endangered.routes(console),
             *intake.routes(console),
             *workflow.routes(console),
+            *message.routes(console),
             *runbook.routes(console),
             *duty.routes(console),
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
             *audit.routes(console),
-            *lists.routes(console, own=_OWN, around=_AROUND),
+            *view_routes.routes(console, views),
+            *lists.routes(console, own=_OWN, around=_AROUND, views=views),
             *live.routes(console, news),
         ],
         health=lifecycle.health,

@@ -107,6 +107,11 @@ def moment(value: datetime, *, language: str, zone: str) -> str:
     return f"{format_datetime(there, 'd MMM y, HH:mm:ss', tzinfo=ZoneInfo(zone), locale=language)} {there.tzname()}"
 
 
+def as_input(value: datetime, *, zone: str) -> str:
+    """Write a time as browsers fill it in, in the zone that is named beside."""
+    return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+
+
 def ago(value: datetime, now: datetime, *, language: str) -> str:
     """Write how long ago it was, or when it will be."""
     return format_timedelta(
@@ -168,6 +173,7 @@ def writers(
         "as_time": as_time,
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
+        "as_input": lambda value: as_input(value, zone=zone),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),

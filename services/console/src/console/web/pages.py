@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp_session import Session
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from multidict import MultiDict, MultiDictProxy
+from yarl import URL
 
 from common.http import Request, Route
 from common.telemetry import get_logger
@@ -74,6 +75,7 @@ class Visit:
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""
         environment = self.console.environment(self.language)
+        values.setdefault("command", self.console.command_of(self.raw.rel_url) if self.raw.method == "GET" else None)
         return environment.get_template(template).render(
             visit=self,
             person=self.signed_in,
@@ -109,6 +111,8 @@ class Console:
     settings: ConsoleSettings
     people: People
     sessions: Sessions
+    command_of: Callable[[URL], str | None]
+    """What an address shows, as a command for a terminal."""
     _environments: dict[str, Environment] = field(default_factory=dict)
 
     def environment(self, language: str) -> Environment:
@@ -224,6 +228,7 @@ def _environment(language: str, zone: str) -> Environment:
         link_of=link_of,
         address_of=address_of,
         now=lambda: datetime.now(UTC),
+        now_plus=lambda **later: datetime.now(UTC) + timedelta(**later),
     )
     return found
 

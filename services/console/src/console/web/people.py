@@ -56,6 +56,10 @@ class People:
         self._urls = urls
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
+    def nobody(self) -> Suite:
+        """Return the connection of who is not signed in: it reads what is open to everybody."""
+        return Suite(self._session, self._urls, "")
+
     async def person(self, token: str) -> Person:
         """Return the token's owner. Raises ``NotSignedInError`` when nobody knows it, ``UnreachableError`` when nobody answers."""
         digest = hashlib.sha256(token.encode()).digest()

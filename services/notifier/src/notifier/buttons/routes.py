@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from common.errors import InvalidInput, Unauthorized
 from common.http import Route
 from notifier.buttons.store import ButtonActionStore
+from notifier.incidents.refused import Refusals, address_of
 
 _SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 _LONGEST = 1000
@@ -41,29 +42,37 @@ class ButtonRoutes:
         store: ButtonActionStore,
         telegram_secret: SecretStr | None,
         slack_secret: SecretStr | None,
+        refusals: Refusals,
         wake: Callable[[], None],
     ) -> None:
         self._store = store
         self._telegram_secret = telegram_secret
         self._slack_secret = slack_secret
+        self._refusals = refusals
         self._wake = wake
 
     async def telegram(self, request: web.Request) -> web.StreamResponse:
         """Store a button that Telegram says was pressed."""
         given = request.headers.get(_SECRET, "").encode("utf-8", "surrogateescape")
         expected = b"" if self._telegram_secret is None else self._telegram_secret.get_secret_value().encode()
+        body = await request.read()
         if not expected or not hmac.compare_digest(given, expected):
+            genuine = isinstance(_or_empty(body).get("update_id"), int)
+            await self._refusals.refused("telegram", genuine=genuine, address=address_of(request))
             raise Unauthorized("the secret header does not fit")
-        query = _object(await request.read()).get("callback_query")
+        query = _object(body).get("callback_query")
         if isinstance(query, Mapping):
             await _keep_telegram(self._store, query, request.headers.get("traceparent"))
             self._wake()
+        await self._refusals.accepted("telegram", address=address_of(request))
         return web.json_response({}, headers={"Cache-Control": "no-store"})
 
     async def slack(self, request: web.Request) -> web.StreamResponse:
         """Store a button that Slack says was pressed; whatever is wrong about the signature is a 401."""
         body = await request.read()
         if not _signed(body, request.headers, self._slack_secret):
+            genuine = "X-Slack-Signature" in request.headers and body.startswith(b"payload=")
+            await self._refusals.refused("slack", genuine=genuine, address=address_of(request))
             raise Unauthorized("the signature does not fit")
         try:
             payload = parse_qs(body.decode(), strict_parsing=True)["payload"][0]
@@ -73,6 +82,7 @@ class ButtonRoutes:
         if interaction.get("type") == "block_actions":
             await _keep_slack(self._store, interaction, request.headers.get("traceparent"))
             self._wake()
+        await self._refusals.accepted("slack", address=address_of(request))
         return web.Response(status=200, headers={"Cache-Control": "no-store"})
 
     def routes(self) -> list[Route]:
@@ -158,6 +168,13 @@ def _object(raw: bytes | str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput("the body is no object")
     return value
+
+
+def _or_empty(raw: bytes) -> Mapping[str, Any]:
+    try:
+        return _object(raw)
+    except InvalidInput:
+        return {}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

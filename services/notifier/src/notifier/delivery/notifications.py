@@ -76,9 +76,10 @@ WITH new AS (
                                position)
 ), fresh AS (
     SELECT * FROM new WHERE NOT EXISTS (SELECT FROM early_resolutions AS r
-                                        WHERE r.fingerprint = new.fingerprint
-                                          AND r.at >= greatest(new.occurred_at, new.seen_at - interval '30 seconds')
-                                          AND (r.sender = new.sender AND r.seen_at < new.seen_at) IS NOT TRUE)
+                                        WHERE r.fingerprint = new.fingerprint AND r.at >= new.occurred_at
+                                          AND (r.sender = new.sender AND r.seen_at < new.seen_at) IS NOT TRUE
+                                          AND (greatest(r.at, CASE WHEN r.sender <> new.sender THEN r.seen_at END)
+                                               >= new.seen_at - interval '30 seconds') IS NOT FALSE)
 ), before AS (
     SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
 ), kept AS (
@@ -241,8 +242,8 @@ class NotificationStore:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
         None: the problem was reported as over before, at a later moment than this report's; it is not opened. A sender that says
-        clearly after that end (half a minute: clocks differ) that the problem lasts is believed, and at once if it is the very sender
-        of that end.
+        clearly after that end (half a minute: clocks differ) that the problem lasts is believed; so is another sender half a minute
+        after that end was heard of, however old it was then; and at once the very sender of that end.
         """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(

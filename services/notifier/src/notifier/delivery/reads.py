@@ -19,7 +19,7 @@ FROM notices AS n
 LEFT JOIN deliveries AS d ON d.notice_id = n.id
 WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.order_number = $2)
   AND ($3::text IS NULL OR coalesce(d.state, 'not_told') = $3)
-  AND ($4::uuid IS NULL OR (n.id, coalesce(d.id, 0)) < ($4, $5))
+  AND ($4::uuid IS NULL OR (n.id, coalesce(d.id, 0)) < ($4, $5)) AND ($7::uuid IS NULL OR n.id = $7)
 ORDER BY n.id DESC, coalesce(d.id, 0) DESC
 LIMIT $6
 """
@@ -55,13 +55,19 @@ _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolv
 
 
 def select_notifications(
-    *, incident: int | None, order: str | None, state: str | None, before: tuple[Any, ...] | None, limit: int
+    *,
+    incident: int | None = None,
+    order: str | None = None,
+    state: str | None = None,
+    notice: UUID | None = None,
+    before: tuple[Any, ...] | None = None,
+    limit: int,
 ) -> tuple[str, Sequence[Any]]:
     """Return the statement of notices with their deliveries, newest first, and its values.
 
     A notice that was sent to nobody has one row without a delivery.
     """
-    return _NOTIFICATIONS, (incident, order, state, *(before or (None, None)), limit)
+    return _NOTIFICATIONS, (incident, order, state, *(before or (None, None)), limit, notice)
 
 
 class NotificationReads:
@@ -75,7 +81,7 @@ class NotificationReads:
         found = await self._fetch(_INCIDENT, incident_id)
         if not found:
             return None
-        statement, values = select_notifications(incident=incident_id, order=None, state=None, before=None, limit=limit)
+        statement, values = select_notifications(incident=incident_id, limit=limit)
         return {
             **found[0],
             "history": await self._fetch(_HISTORY, incident_id, limit),
@@ -88,6 +94,11 @@ class NotificationReads:
         """Return of how many new orders a period's notices told, and of how many not."""
         [row] = await self._fetch(_TOLD, UUID(first_id(since)), UUID(first_id(until)))
         return row
+
+    async def notice(self, notice_id: UUID, *, limit: int) -> list[dict[str, Any]]:
+        """Return one notice with each of its deliveries, the newest first; nothing if there is none."""
+        statement, values = select_notifications(notice=notice_id, limit=limit)
+        return await self._fetch(statement, *values)
 
     async def queue(self) -> dict[str, tuple[int, float]]:
         """Return channel → (deliveries not at their end, age of the oldest in seconds)."""

@@ -13,12 +13,21 @@ from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route,
 from common.postgres import Database
 from notifier.delivery.reads import NotificationReads, select_notifications
 from notifier.delivery.send_test import SendTest
-from notifier.delivery.views import Notification, NotificationQuery, TestMessage, TestMessageAccepted, Told, ToldQuery
+from notifier.delivery.views import (
+    NoticeStory,
+    Notification,
+    NotificationQuery,
+    TestMessage,
+    TestMessageAccepted,
+    Told,
+    ToldQuery,
+)
 from notifier.messages.document import Document, text_of
 
 _ADMIN = ("admin",)
 _DAY = timedelta(days=1)
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
+_MOST_COPIES = 200
 
 
 class DeliveryRoutes:
@@ -28,6 +37,7 @@ class DeliveryRoutes:
         self._changes = Changes(database, committed=wake)
         self._database = database
         self._send_test = send_test
+        self._reads = NotificationReads(database)
 
     async def notifications(self, request: Request[None, NotificationQuery]) -> Page[Notification]:
         """Answer what was sent where, when, and why or why not."""
@@ -49,6 +59,18 @@ class DeliveryRoutes:
         if until <= since:
             raise InvalidInput("`to` must be after `from`")
         return Told(since=since, until=until, **await NotificationReads(self._database).told(since, until))
+
+    async def notice(self, request: Request[None, None]) -> NoticeStory:
+        """Answer one notice: what was said, and where each copy of it went or why not."""
+        try:
+            name = UUID(request.path["id"])
+        except ValueError:
+            raise NotFound("no such notice") from None
+        found = [notification_of(row) for row in await self._reads.notice(name, limit=_MOST_COPIES)]
+        if not found:
+            raise NotFound("no such notice")
+        told = {name: getattr(found[0], name) for name in NoticeStory.model_fields if name != "deliveries"}
+        return NoticeStory(**told, deliveries=found)
 
     async def test_message(self, request: Request[TestMessage, None]) -> Answer:
         """Put a test message into a destination's chat."""
@@ -75,6 +97,16 @@ class DeliveryRoutes:
                 summary="What was sent where, when, and why or why not",
                 query=NotificationQuery,
                 response=Page[Notification],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/notifications/{id}",
+                handler=self.notice,
+                summary="One message: what it said, where it went, and why or why not",
+                response=NoticeStory,
+                errors=(NotFound,),
                 roles=VIEWER,
                 tags=_ADMIN,
             ),

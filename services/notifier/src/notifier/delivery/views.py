@@ -78,6 +78,22 @@ class Told(BaseModel):
     failed: int
 
 
+class NoticeStory(BaseModel):
+    """One notice with its deliveries, the newest first; one that was sent to nobody has one without a destination, and the reason."""
+
+    notice_id: str
+    kind: str
+    transition: str
+    severity: str
+    order_number: str | None
+    incident_id: int | None
+    event_id: str
+    text: str | None
+    occurred_at: datetime
+    created_at: datetime
+    deliveries: list[Notification]
+
+
 class TestMessage(AdminChange):
     """Send a few words to a destination of the routes file."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +23,12 @@ def with_names(shift: Shift, directory: Directory) -> Shift:
         None if who is None else one_line(directory.name_of(who)) for who in (shift.on_duty, shift.backup)
     )
     return replace(shift, on_duty=on_duty, backup=backup)
+
+
+def names_digest(directory: Directory) -> str:
+    """Return a digest of everybody's name: two directories that show other names have different ones."""
+    names = sorted((person.id, person.name) for person in directory.people.values())
+    return hashlib.blake2b(json.dumps(names).encode(), digest_size=16).hexdigest()
 
 
 def calendar(

@@ -12,7 +12,7 @@ from aiohttp import web
 from common.clock import Clock
 from common.http import Request, Route
 from common.postgres import Database
-from notifier.duty.calendar import calendar, with_names
+from notifier.duty.calendar import calendar, names_digest, with_names
 from notifier.duty.roster import Plan, Shift
 from notifier.duty.roster_store import NO_PLAN, RosterReader
 from notifier.duty.views import ShiftView
@@ -60,7 +60,9 @@ class OnCallCalendar:
     async def _shifts(self, now: datetime) -> tuple[Plan, Sequence[Shift], tuple[int, datetime]]:
         async with self._database.acquire() as connection:
             reader = RosterReader(connection)
-            plan, found, revision = await reader.plan(), await reader.final_shifts(now), await reader.revision()
+            # The number first: what is newer than it has a larger one the next time, and never the same.
+            revision = await reader.revision(names=names_digest(self._directory))
+            plan, found = await reader.plan(), await reader.final_shifts(now)
         return plan or NO_PLAN, [with_names(shift, self._directory) for shift in found], revision
 
     def _html(self, ahead: Sequence[Shift], now: datetime, zone: ZoneInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -99,6 +100,32 @@ def people_of(whom: Whom, duty: Duty, directory: Directory, *, source: str | Non
     else:
         meant = directory.owners_of(source=source, service=service)
     return tuple(dict.fromkeys(person for person in meant if person is not None))
+
+
+def people_to_call(
+    step: int,
+    policy: Policy,
+    duty: Duty,
+    directory: Directory,
+    *,
+    called: Mapping[str, Collection[int]],
+    source: str | None,
+    service: str,
+) -> tuple[str, ...]:
+    """Return whom a step phones: whom it means, and whom an earlier step would mean now, if the roster was changed since.
+
+    ``called``: the steps of this round at which each was phoned. Nobody is phoned twice in a round, unless the chain means the same
+    place twice.
+    """
+    people: dict[str, None] = {}
+    for place, each in enumerate(policy.steps[: step + 1]):
+        if each.act != "call":
+            continue
+        for person in people_of(each.whom, duty, directory, source=source, service=service):
+            before = [policy.steps[at].whom for at in called.get(person, ()) if at < len(policy.steps)]
+            if not before or (place == step and set(before) == {each.whom}):
+                people[person] = None
+    return tuple(people)
 
 
 def may_be_called(duty: Duty, directory: Directory, *, source: str | None, service: str) -> frozenset[str]:

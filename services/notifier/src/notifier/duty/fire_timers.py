@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from notifier.duty.escalation import Firing, Policy, fire, people_of
+from notifier.duty.escalation import Firing, Policy, fire, people_of, people_to_call
 from notifier.duty.timer_store import DueTimer, TimerStore
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
@@ -61,21 +61,28 @@ class FireTimers:
         await timer.set(step=firing.step, round_=firing.round, due=due)
 
     async def _carry_out(self, timer: DueTimer, firing: Firing) -> bool:
-        """Remind or call; returns False when there is nobody."""
+        """Remind or call, by the roster of this moment; returns False when there is nobody, True when all were called in this round."""
         fact = timer.incident.fact
         whom = firing.whom or "on_duty"
-        people = people_of(whom, await timer.duty(), self._directory, source=fact.source, service=fact.service)
+        duty = await timer.duty()
+        people = people_of(whom, duty, self._directory, source=fact.source, service=fact.service)
         if firing.act == "remind":
             shown = [person.shown for person in map(self._directory.person, people) if person is not None]
             await timer.note("reminded", ", ".join(shown) or self._words["phone.nobody"])
             self._metrics.steps.labels("remind").inc()
             return True
-        if not people:
+        phones = [each.id for each in self._directory.people.values() if each.phone is not None]
+        called = await timer.called(phones=phones)
+        to_call = people_to_call(
+            timer.step, self._policy, duty, self._directory, called=called, source=fact.source, service=fact.service
+        )
+        if not people and not to_call:
             if (firing.step, firing.round) > (0, 0) and firing.due is not None:
                 await timer.note("nobody", self._words[f"nobody.{whom}"])
             self._metrics.steps.labels("nobody").inc()
             return False
-        for person in people:
+        for person in to_call:
             await timer.call(person, occasion=f"{timer.round}.{timer.step}@{timer.due_at.isoformat()}")
-        self._metrics.steps.labels("call").inc()
+        if to_call:
+            self._metrics.steps.labels("call").inc()
         return True

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+NO_PHONE = "the directory has no phone of this person"
+"""Stored: why a call failed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallClaim:

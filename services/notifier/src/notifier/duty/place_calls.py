@@ -8,7 +8,7 @@ from datetime import timedelta
 from common.telemetry import get_logger
 from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
-from notifier.duty.model import CallClaim, CallOutcome, CallRequest, Placed, TryLater, Unreachable
+from notifier.duty.model import NO_PHONE, CallClaim, CallOutcome, CallRequest, Placed, TryLater, Unreachable
 from notifier.duty.twilio import TwilioCalls
 from notifier.messages.document import one_line, shorten
 from notifier.messages.words import Words
@@ -64,7 +64,7 @@ class PlaceCalls:
     async def _call(self, claim: CallClaim, *, began: float) -> CallOutcome:
         person = self._directory.person(claim.person)
         if person is None or person.phone is None:
-            return Unreachable("the directory has no phone of this person")
+            return Unreachable(NO_PHONE)
         # The claim ends with its lease: whoever was held up for so long (a stopped process) must not ring after an acknowledgement.
         left = began + self._deadline - time.monotonic()
         if left <= 0:

@@ -31,6 +31,10 @@ _OVERRIDE = "SELECT id, place, person, starts_at, ends_at FROM roster_overrides 
 _DELETE_OVERRIDE = "DELETE FROM roster_overrides WHERE id = $1"
 _END_OVERRIDE = "UPDATE roster_overrides SET ends_at = $2 WHERE id = $1"
 _REVISION = "SELECT revision, changed_at FROM roster_revision"
+_NAMES_CHANGED = """
+UPDATE roster_revision SET names = $1, revision = revision + 1, changed_at = clock_timestamp()
+WHERE names IS DISTINCT FROM $1 RETURNING revision, changed_at
+"""
 _ADD_OVERRIDE = """
 INSERT INTO roster_overrides (place, person, starts_at, ends_at, reason, created_by) VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING id, place, person, starts_at, ends_at
@@ -108,9 +112,9 @@ class RosterReader:
         """Return the final shifts from now on, eight weeks of them."""
         return await self.shifts(since=now, until=now + SHOWN)
 
-    async def revision(self) -> tuple[int, datetime]:
-        """Return a number that grows with every change of plan and overrides, and when the last one was."""
-        row = await self._connection.fetchrow(_REVISION)
+    async def revision(self, *, names: str) -> tuple[int, datetime]:
+        """Return a number that grows with every change of plan, overrides and people's ``names`` (a digest), and when the last one was."""
+        row = await self._connection.fetchrow(_NAMES_CHANGED, names) or await self._connection.fetchrow(_REVISION)
         assert row is not None  # noqa: S101 - a migration puts the one row there
         return row["revision"], row["changed_at"]
 

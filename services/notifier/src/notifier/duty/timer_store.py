@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from common.ids import new_id
 from common.postgres import Connection, Database
 from notifier.duty.escalation import Duty
+from notifier.duty.model import NO_PHONE
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
@@ -31,6 +32,12 @@ _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1
 _CALL = """
 INSERT INTO calls (id, incident_id, person, occasion) VALUES ($1, $2, $3, $4)
 ON CONFLICT (incident_id, handover_id, person, occasion) DO NOTHING
+"""
+# A person without a phone was not reached; `phones` are those who have one now.
+_CALLED = """
+SELECT c.person, c.occasion FROM calls AS c JOIN incidents AS i ON i.id = c.incident_id
+WHERE i.id = $1 AND c.occasion LIKE $2 AND c.created_at > coalesce(i.acknowledged_at, '-infinity')
+  AND (c.state = 'failed' AND c.reason = $3 AND c.person = ANY($4::text[])) IS NOT TRUE
 """
 _DROP = "DELETE FROM escalations WHERE incident_id = $1"
 _SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident_id = $1"
@@ -100,6 +107,15 @@ class DueTimer:
     async def note(self, act: str, text: str) -> None:
         """Write a line of the incident's history, to be followed up."""
         await self.connection.execute(_NOTE, self.incident.id, act, text)
+
+    async def called(self, *, phones: Collection[str]) -> Mapping[str, Collection[int]]:
+        """Return who was phoned in this round, and at which steps: not who had no phone then, and is among ``phones`` now."""
+        rows = await self.connection.fetch(_CALLED, self.incident.id, f"{self.round}.%", NO_PHONE, list(phones))
+        found: dict[str, set[int]] = {}
+        for row in rows:
+            step = row["occasion"].partition("@")[0].partition(".")[2]
+            found.setdefault(row["person"], set()).add(int(step))
+        return found
 
     async def call(self, person: str, *, occasion: str) -> None:
         """Have somebody phoned; the same (incident, person, occasion) is one call."""

@@ -21,12 +21,10 @@ KINDS: Mapping[str, Kind] = {
         recipe="retry_workflow",
         page="w",
         runbook="orchestrator-workflows-crashed",
-        ru="Клиенту пока ничего не сообщать. Проверьте историю заказа: если заказ собран и передан, "
-        "звонить не нужно, дежурный повторит шаг. "
-        "Если клиент ждёт подтверждения, позвоните дежурному.",
-        en="Tell the customer nothing yet. Look at the order's timeline: if it is picked and handed "
-        "over, do not call, the person on duty will "
-        "retry the step. If the customer waits for a confirmation, call.",
+        ru="Клиенту пока ничего не сообщать. Проверьте историю заказа: если заказ собран и передан, звонить не "
+        "нужно, дежурный повторит шаг. Если клиент ждёт подтверждения, позвоните дежурному.",
+        en="Tell the customer nothing yet. Look at the order's timeline: if it is picked and handed over, do not "
+        "call, the person on duty will retry the step. If the customer waits for a confirmation, call.",
     ),
     "workflow.stopped": Kind(
         by="orchestrator",
@@ -44,12 +42,10 @@ KINDS: Mapping[str, Kind] = {
         one="an order and its event",
         page="o",
         runbook="orchestrator-orders-disputed",
-        ru="Маркетплейс прислал тот же заказ с другим составом; действует первый. Сверьте с "
-        "маркетплейсом, какой верен, и исправьте заказ "
-        "(orders/{number}/correct).",
-        en="The marketplace sent the order again with other content; the first one holds. Ask which is "
-        "right, and correct the order "
-        "(orders/{number}/correct).",
+        ru="Маркетплейс прислал тот же заказ с другим составом; действует первый. Сверьте с маркетплейсом, какой "
+        "верен, и исправьте заказ (orders/{number}/correct).",
+        en="The marketplace sent the order again with other content; the first one holds. Ask which is right, and "
+        "correct the order (orders/{number}/correct).",
     ),
     "problem.order_changed_after_closing": Kind(
         by="orchestrator",
@@ -57,12 +53,10 @@ KINDS: Mapping[str, Kind] = {
         one="an order and its event",
         page="o",
         runbook="orchestrator-orders-disputed",
-        ru="Маркетплейс изменил заказ после закрытия, изменение не применено. Свяжитесь с магазином, "
-        "сверьте состав с указанным ниже; деньги за "
-        "недостающее вернёт возврат из карточки заказа.",
-        en="The marketplace changed the order after it was closed; the change was not applied. Call "
-        "the store, compare with the difference "
-        "below; give money back from the order's card.",
+        ru="Маркетплейс изменил заказ после закрытия, изменение не применено. Свяжитесь с магазином, сверьте состав "
+        "с указанным ниже; деньги за недостающее вернёт возврат из карточки заказа.",
+        en="The marketplace changed the order after it was closed; the change was not applied. Call the store, "
+        "compare with the difference below; give money back from the order's card.",
     ),
     "problem.order_received_after_cancelling": Kind(
         by="orchestrator",
@@ -148,12 +142,10 @@ KINDS: Mapping[str, Kind] = {
         recipe="restart_refund",
         page="r",
         runbook="refunds-error",
-        ru="Деньги клиенту ещё не возвращены, дежурный перезапустит возврат. Если клиент обратился "
-        "сам: сообщите, что возврат будет выполнен, "
-        "срок зависит от банка. Второй возврат не заводить.",
-        en="The money is not given back yet; the person on duty restarts the refund. If the customer "
-        "asks: it will come, the bank decides "
-        "when. Ask for no second refund.",
+        ru="Деньги клиенту ещё не возвращены, дежурный перезапустит возврат. Если клиент обратился сам: сообщите, "
+        "что возврат будет выполнен, срок зависит от банка. Второй возврат не заводить.",
+        en="The money is not given back yet; the person on duty restarts the refund. If the customer asks: it will "
+        "come, the bank decides when. Ask for no second refund.",
     ),
     "problem.refund.reversed": Kind(
         by="refunds",
@@ -279,7 +271,7 @@ KINDS: Mapping[str, Kind] = {
     "problem.dead_letter": Kind(
         by="every service",
         severity="critical",
-        one="a queue, handler and reason",
+        one="an order; of no order a queue, handler and reason",
         call=True,
         runbook="{service}-dead-letters",
         ru="Событие не удалось обработать, оно отложено. Позвоните дежурному; заказы, которых это "
@@ -316,11 +308,19 @@ KINDS: Mapping[str, Kind] = {
     "problem.alerts_refused": Kind(
         by="notifier",
         severity="critical",
-        one="a sender and hour",
+        one="a sender, until it is accepted again",
         call=True,
         runbook="notifier-alerts-refused",
         ru="Оповещения отправителя отклоняются. Позвоните дежурному: он сверит токен или секрет и посмотрит оповещения у отправителя.",
         en="A sender's alerts are refused. Call the person on duty, who compares token or secret and looks the alerts up at their sender.",
+    ),
+    "problem.webhook_refused": Kind(
+        by="notifier",
+        severity="warning",
+        one="a sender, until it is accepted again",
+        runbook="notifier-alerts-refused",
+        ru="Нажатия кнопок в чате или вести о звонках отклоняются. Брать инциденты в консоли; дежурный сверит секрет.",
+        en="Buttons pressed in a chat, or news of calls, are refused. Acknowledge in the console; the person on duty compares the secret.",
     ),
     "problem.alerts_silent": Kind(
         by="notifier",

@@ -17,7 +17,7 @@ from notifier.incidents.act import Act, ActOnIncident, patiently
 from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.kinds import runbook_page
 from notifier.incidents.model import CallUnderWay
-from notifier.incidents.store import IncidentStore, select_incidents
+from notifier.incidents.store import IncidentStore, select_groups, select_incidents
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
@@ -47,6 +47,14 @@ class IncidentRoutes:
             key={"id": int},
             item=lambda row: models.IncidentView(**dict(row)),
         )
+
+    async def groups(self, request: Request[None, models.GroupQuery]) -> models.IncidentGroups:
+        """Answer how many incidents have what in common."""
+        statement, values = select_groups(request.query)
+        async with self._database.acquire() as connection:
+            rows = [dict(row) for row in await connection.fetch(statement, *values)]
+        items = [models.IncidentGroup.model_validate(row) for row in rows]
+        return models.IncidentGroups(by=request.query.by, count=rows[0]["total"] if rows else 0, items=items)
 
     async def incident(self, request: Request[None, None]) -> models.IncidentStory:
         """Answer one incident with everything that was done about it."""
@@ -109,6 +117,16 @@ class IncidentRoutes:
                 summary="Problems, newest first",
                 query=models.IncidentQuery,
                 response=Page[models.IncidentView],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/incident-groups",
+                handler=self.groups,
+                summary="Problems by what they have in common, the largest groups first",
+                query=models.GroupQuery,
+                response=models.IncidentGroups,
                 roles=VIEWER,
                 tags=_ADMIN,
             ),

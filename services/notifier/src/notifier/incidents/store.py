@@ -11,7 +11,7 @@ from common.http import Principal, audit
 from common.postgres import Connection
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.model import CallUnderWay, Incident, IncidentState
-from notifier.incidents.views import IncidentConditions
+from notifier.incidents.views import GroupQuery, IncidentConditions
 
 _LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
 # What matters to whoever takes or closes it: being reported again does not.
@@ -27,6 +27,7 @@ _COLUMNS = {
     "service": "service",
     "source": "source",
 }
+_MOST_GROUPS = 200
 _CHANGE = """
 UPDATE incidents
 SET state = $2, version = version + 1,
@@ -116,16 +117,32 @@ def select_incidents(
 
     Only those with ids below ``before``, of ``among``, and ``live`` (not resolved), where asked for.
     """
+    conditions, values = _conditions(
+        wanted, more=[("id < ", before), ("id = ANY ", None if among is None else list(among))], live=live
+    )
+    statement = f"SELECT * FROM incidents WHERE {conditions} ORDER BY id DESC LIMIT ${len(values) + 1}"  # noqa: S608 - constants and placeholders
+    return statement, [*values, limit]
+
+
+def select_groups(wanted: GroupQuery) -> tuple[str, list[Any]]:
+    """Return the statement of groups of incidents, the largest first, and its values."""
+    conditions, values = _conditions(wanted, more=(), live=wanted.state is None)
+    statement = f"""
+        SELECT {_COLUMNS[wanted.by]} AS value, count(*) AS count, count(*) FILTER (WHERE state = 'open') AS open,
+               count(*) FILTER (WHERE severity = 'critical') AS critical, sum(occurrences)::bigint AS occurrences,
+               max(last_seen_at) AS last_seen_at, (sum(count(*)) OVER ())::bigint AS total
+        FROM incidents WHERE {conditions} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT {_MOST_GROUPS}
+        """  # noqa: S608 - constants and placeholders
+    return statement, values
+
+
+def _conditions(wanted: IncidentConditions, *, more: Sequence[tuple[str, Any]], live: bool) -> tuple[str, list[Any]]:
     given = [(f"{column} = ", getattr(wanted, name)) for name, column in _COLUMNS.items()]
-    given += [("id < ", before), ("id = ANY ", None if among is None else list(among))]
-    asked = [(condition, value) for condition, value in given if value is not None]
+    asked = [(condition, value) for condition, value in (*given, *more) if value is not None]
     conditions = [f"{condition}(${place})" for place, (condition, _) in enumerate(asked, start=1)]
     if live:
         conditions.append("state <> 'resolved'")
-    statement = (
-        f"SELECT * FROM incidents WHERE {' AND '.join(conditions) or 'true'} ORDER BY id DESC LIMIT ${len(asked) + 1}"  # noqa: S608 - constants and placeholders
-    )
-    return statement, [*(value for _, value in asked), limit]
+    return " AND ".join(conditions) or "true", [value for _, value in asked]
 
 
 async def lock_incidents(connection: Connection, ids: Sequence[int]) -> dict[int, str]:

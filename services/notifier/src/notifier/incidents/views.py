@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
 from notifier.delivery.views import Notification
@@ -26,6 +26,33 @@ class IncidentConditions(BaseModel):
 
 class IncidentQuery(PageQuery, IncidentConditions):
     """Filters of the incidents."""
+
+
+class GroupQuery(IncidentConditions):
+    """By what to group which incidents. Without `state` those that are not resolved."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Literal["kind", "service", "severity", "state", "source", "order"] = "kind"
+
+
+class IncidentGroup(BaseModel):
+    """Incidents that have something in common: how many, how many of them are open, and the last time that one was reported."""
+
+    value: str | None
+    count: int
+    open: int
+    critical: int
+    occurrences: int
+    last_seen_at: datetime
+
+
+class IncidentGroups(BaseModel):
+    """The largest groups first, at most two hundred; `count` is of all incidents that match."""
+
+    by: str
+    count: int
+    items: list[IncidentGroup]
 
 
 class IncidentFilter(BulkFilter, IncidentConditions):

@@ -16,6 +16,7 @@ from notifier.incidents.model import ProblemFact, Severity
 from notifier.incidents.problems import Problems, Report, Resolution, fingerprint_of
 from notifier.inputs.alert import Alert, Notification
 from notifier.inputs.lenient import Vocabulary, first, text_of
+from notifier.inputs.relabelled import alerts_meant, remember_labels
 from notifier.inputs.unread import UNFIT, keep_unread
 from notifier.inputs.watchdog import WATCHDOG, watchdog_came
 from notifier.messages.words import Words
@@ -47,12 +48,16 @@ _TELLING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Arrival:
-    """How alerts came. ``ended``: those whose end is in the same notification, so that nothing in it is later than that."""
+    """How alerts came. ``ended``: those whose end is in the same notification, so that nothing in it is later than that.
+
+    ``firing``: the incidents' fingerprints of those that fire in it.
+    """
 
     at: datetime
     traceparent: str | None
     sender: str | None
     ended: frozenset[str]
+    firing: frozenset[str]
 
 
 class IngestAlerts:
@@ -104,7 +109,8 @@ class IngestAlerts:
             key=lambda each: (each.fingerprint not in urgent, each.fingerprint, _moment(each, now), each.over),
         )
         ended = frozenset(alert.fingerprint for alert in notification.alerts if alert.over)
-        arrival = _Arrival(at=now, traceparent=traceparent, sender=sender, ended=ended)
+        firing = frozenset(_fingerprint(alert.fingerprint) for alert in notification.alerts if not alert.over)
+        arrival = _Arrival(at=now, traceparent=traceparent, sender=sender, ended=ended, firing=firing)
         unfit: list[Alert] = []
         for start in range(0, len(ordered), _AT_A_TIME):
             incidents += await self._take_what_fits(ordered[start : start + _AT_A_TIME], unfit, arrival)
@@ -162,10 +168,20 @@ class IngestAlerts:
             if alert.bare is not None
         ]
         async with self._database.transaction() as connection:
+            ends = [(_fingerprint(alert.fingerprint), name_of(alert), alert) for alert in alerts if alert.over]
+            meant = await alerts_meant(connection, ends, firing=arrival.firing)
+            entries = [
+                replace(entry, fingerprint=meant.get(entry.fingerprint, entry.fingerprint))
+                if isinstance(entry, Resolution)
+                else entry
+                for entry in entries
+            ]
             notifications = NotificationStore(connection)
             await notifications.lock([*map(fingerprint_of, entries), *(before for before, _, _ in former)])
             await notifications.adopt(former)
             incidents = await self._problems.ingest(notifications, entries)
+            reported = zip(incidents, alerts, strict=True)
+            await remember_labels(connection, {each: alert for each, alert in reported if each and not alert.over})
         return [incident for incident in incidents if incident is not None]
 
     def _entry(self, alert: Alert, arrival: _Arrival) -> Report | Resolution:

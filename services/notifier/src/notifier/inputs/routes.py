@@ -16,12 +16,12 @@ from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized
 from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, listed
 from common.http.endpoint import authorize
 from common.postgres import Database
+from notifier.incidents.refused import Refusals, address_of
 from notifier.inputs.alert import read_notification
 from notifier.inputs.alertmanager import SENDER as ALERTMANAGER
 from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.body import read_beginning, read_body
 from notifier.inputs.lenient import json_of
-from notifier.inputs.refused import RefusedAlerts
 from notifier.inputs.sentry import SENDER as SENTRY
 from notifier.inputs.sentry import IngestSentry
 from notifier.inputs.sentry_event import is_quiet, read
@@ -95,7 +95,7 @@ class InputRoutes:
         *,
         ingest_alerts: IngestAlerts,
         ingest_sentry: IngestSentry,
-        refused: RefusedAlerts,
+        refusals: Refusals,
         tokens: TokenBook,
         sentry_secret: SecretStr | None,
         database: Database,
@@ -103,7 +103,7 @@ class InputRoutes:
     ) -> None:
         self._ingest_alerts = ingest_alerts
         self._ingest_sentry = ingest_sentry
-        self._refused = refused
+        self._refusals = refusals
         self._tokens = tokens
         self._sentry_secret = sentry_secret
         self._database = database
@@ -116,7 +116,7 @@ class InputRoutes:
         except (Unauthorized, Forbidden):
             beginning = read_notification(await read_beginning(request), now=self._clock.now())
             genuine = any(alert.labels or alert.bare for alert in beginning.alerts)
-            await self._refused(ALERTMANAGER, genuine=genuine, address=_address(request))
+            await self._refusals.refused(ALERTMANAGER, genuine=genuine, address=address_of(request))
             raise
         _, content, cut_off = await read_body(request)
         notification = read_notification(content, now=self._clock.now(), cut_off=cut_off)
@@ -124,10 +124,12 @@ class InputRoutes:
             notification,
             content=content,
             traceparent=request.headers.get("traceparent"),
-            sender=f"{request.remote} {notification.sender}",
+            sender=f"{address_of(request)} {notification.sender}",
         )
         if not (notification.readable or notification.alerts):
             raise Unreadable("the body is no notification of Alertmanager; it is kept, and a person is told")
+        if not not_taken:
+            await self._refusals.accepted(ALERTMANAGER, address=address_of(request))
         return _answer(AlertsTaken(incidents=list(incidents), not_taken=not_taken))
 
     async def sentry(self, request: web.Request) -> web.StreamResponse:
@@ -140,7 +142,8 @@ class InputRoutes:
         try:
             self._authorize_sentry(request, signed)
         except (Unauthorized, Forbidden):
-            await self._refused(SENTRY, genuine=self._is_sentrys(notification, request), address=_address(request))
+            genuine = self._is_sentrys(notification, request)
+            await self._refusals.refused(SENTRY, genuine=genuine, address=address_of(request))
             raise
         taken = await self._ingest_sentry(
             notification,
@@ -151,6 +154,8 @@ class InputRoutes:
         )
         if notification is None:
             raise Unreadable("the body is no notification of Sentry; it is kept, and a person is told")
+        if not taken.not_taken:
+            await self._refusals.accepted(SENTRY, address=address_of(request))
         answer = SentryTaken(
             incidents=list(taken.incidents), endangered_order=taken.endangered, not_taken=taken.not_taken
         )
@@ -233,11 +238,6 @@ class InputRoutes:
                 tags=("admin",),
             ),
         ]
-
-
-def _address(request: web.Request) -> str | None:
-    """Return whom a request comes from, as the edge says; nothing but a text for people hangs on it."""
-    return request.headers.get("X-Real-IP", request.remote)
 
 
 def _answer(taken: AlertsTaken | SentryTaken) -> web.Response:

@@ -66,6 +66,10 @@ INSTRUCTIONS: Mapping[str, Said] = {
         "решено: POST /admin/v1/differences/{{id}}/adopt принимает сторону шлюза, …/acknowledge отмечает, что решено людьми; инцидент "
         "закончится после этого или когда сверка увидит, что расхождения нет.",
     },
+    "problem.dead_letter": {
+        "ru": "Не решено здесь: {letters}, последнее № {letter}. В консоли или командой ordersctl dead-letter: посмотрите его, устраните "
+        "причину, затем отправьте заново, исправьте или закройте; тогда проблема закончится.",
+    },
     "problem.website_order.endangered": {
         "en": "Compare it with likely duplicates, mend and resubmit it, write the report: runbook webhook-gateway-endangered"
     },

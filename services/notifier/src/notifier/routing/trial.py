@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from common.errors import ConfigurationError, InvalidInput
+from common.errors import ConfigurationError, InvalidInput, NotFound
 from common.http import VIEWER, Request, Route
 from common.postgres import Database, Record
 from notifier.incidents.model import NOBODY_NOTIFIED
@@ -26,6 +26,7 @@ WHERE n.traits IS NOT NULL AND n.created_at >= $1 AND n.created_at < coalesce($2
 ORDER BY n.created_at DESC
 LIMIT $3
 """  # noqa: S608 - made of constants
+_NOTICE = "SELECT traits FROM notices WHERE id = $1"
 
 
 class RouteTrials:
@@ -46,7 +47,7 @@ class RouteTrials:
                 summary="Who would be told of such an event, and of the events of the past?",
                 request=RouteQuestion,
                 response=RouteAnswer,
-                errors=(InvalidInput,),
+                errors=(InvalidInput, NotFound),
                 roles=VIEWER,
                 tags=("admin",),
             ),
@@ -57,9 +58,8 @@ class RouteTrials:
         question = request.body
         table = self._table if question.routes is None else _on_trial(question.routes)
         targets: list[RouteTarget] = []
-        if question.kind is not None:
-            said = question.model_dump(exclude={"environment", "past", "routes"})
-            labels = Labels(environment=question.environment or self._environment, **said)
+        labels = await self._labels(question)
+        if labels is not None:
             targets = [
                 RouteTarget(
                     destination=each.destination.name,
@@ -76,6 +76,19 @@ class RouteTrials:
             async with self._database.acquire() as connection:
                 past = _compare(table, await connection.fetch(_PAST, asked.since, asked.until, asked.limit))
         return RouteAnswer(targets=targets, past=past)
+
+    async def _labels(self, question: RouteQuestion) -> Labels | None:
+        """Return the event that is asked about. Raises ``NotFound`` where it is none, or is too old for what routes saw to be kept."""
+        if question.notice is not None:
+            async with self._database.acquire() as connection:
+                traits = await connection.fetchval(_NOTICE, question.notice)
+            if traits is None:
+                raise NotFound("no such notice, or nobody knows any more what the routes saw of it")
+            return Labels(**traits)
+        if question.kind is None:
+            return None
+        said = question.model_dump(exclude={"environment", "notice", "past", "routes"})
+        return Labels(environment=question.environment or self._environment, **said)
 
 
 def _on_trial(routes: dict[str, Any]) -> Routes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -23,7 +24,7 @@ class PastEvents(BaseModel):
 
 
 class RouteQuestion(BaseModel):
-    """An event as routes see it, or `past` events. `environment` is this service's own unless given.
+    """An event as routes see it, a `notice` that was one, or `past` events. `environment` is this service's own unless given.
 
     `routes` is a whole routes file to try instead of the one in force.
     """
@@ -31,6 +32,7 @@ class RouteQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: str | None = Field(default=None, min_length=1, max_length=200, examples=["order.created"])
+    notice: UUID | None = Field(default=None, description="a notice of the past, instead of a kind")
     severity: Literal["critical", "warning", "info"] = "info"
     environment: _Name = None
     source: _Name = None
@@ -43,8 +45,10 @@ class RouteQuestion(BaseModel):
 
     @model_validator(mode="after")
     def _asks_something(self) -> RouteQuestion:
-        if self.kind is None and self.past is None:
-            raise ValueError("ask about a kind, or about past events")
+        if self.kind is None and self.past is None and self.notice is None:
+            raise ValueError("ask about a kind, a notice, or past events")
+        if self.kind is not None and self.notice is not None:
+            raise ValueError("ask about a kind or a notice, not both")
         return self
 
 

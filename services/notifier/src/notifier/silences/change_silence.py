@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from common.errors import Unprocessable
 from common.http import Change
 from notifier.silences.store import SilenceStore
-from notifier.silences.views import NewSilence, SilenceEnded, SilenceKept
+from notifier.silences.views import KeptBack, NewSilence, SilenceEnded, SilenceKept
+
+_LOOKED_BACK = timedelta(hours=24)
 
 
 async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> SilenceKept:
@@ -17,6 +19,7 @@ async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> Sil
     store = SilenceStore(change.connection)
     match = {str(label): patterns for label, patterns in body.match.items()}
     fitting = await store.fitting(match)
+    messages, incidents = await store.sent_before(match, within=_LOOKED_BACK)
     row = await store.add(
         match=match,
         purpose=body.purpose,
@@ -34,6 +37,7 @@ async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> Sil
         id=None if change.dry_run else row["id"],
         ends_at=body.ends_at if change.dry_run else row["ends_at"],
         incidents=fitting,
+        would_have_muted=KeptBack(hours=int(_LOOKED_BACK / timedelta(hours=1)), messages=messages, incidents=incidents),
         dry_run=change.dry_run,
     )
 

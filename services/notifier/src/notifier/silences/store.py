@@ -9,7 +9,7 @@ from typing import Any
 from common.errors import NotFound
 from common.postgres import Connection
 from notifier.incidents.model import Incident
-from notifier.routing.model import fits, labels_of, like, literal
+from notifier.routing.model import Labels, fits, labels_of, like, literal
 
 _ADD = """
 INSERT INTO silences (match, purpose, starts_at, ends_at, reason, created_by)
@@ -26,6 +26,14 @@ _LOCK = "SELECT *, greatest(starts_at, least(ends_at, now())) AS ends_now FROM s
 # What has not begun ends before it begins; what is over stays as it was.
 _END = "UPDATE silences SET ends_at = $2, ended_by = $3 WHERE id = $1 AND ends_at > $2"
 _OPEN = "SELECT * FROM incidents WHERE state <> 'resolved' AND kind LIKE ANY($1::text[]) ORDER BY id LIMIT 2000"
+# By what the routes looked at, so that a storm of one problem is looked at once.
+_SENT = """
+SELECT n.traits, sum(sent.deliveries)::bigint AS messages, array_agg(DISTINCT n.incident_id) AS incidents
+FROM notices AS n, LATERAL (SELECT count(*) AS deliveries FROM deliveries AS d WHERE d.notice_id = n.id) AS sent
+WHERE n.traits IS NOT NULL AND n.created_at > now() - $1::interval AND n.incident_id IS NOT NULL AND sent.deliveries > 0
+  AND n.traits->>'kind' LIKE ANY($2::text[])
+GROUP BY n.traits
+"""
 
 
 def select_silences(*, over_too: bool, before: int | None, limit: int) -> tuple[str, list[Any]]:
@@ -68,6 +76,13 @@ class SilenceStore:
         patterns = {label: tuple(values) for label, values in match.items()}
         rows = await self._connection.fetch(_OPEN, [like(each) for each in patterns.get("kind", ("*",))])
         return [row["id"] for row in rows if fits(patterns, labels_of(row))]
+
+    async def sent_before(self, match: Mapping[str, Sequence[str]], *, within: timedelta) -> tuple[int, int]:
+        """Return how many messages went out within the last while about problems that fit, and about how many incidents."""
+        patterns = {label: tuple(values) for label, values in match.items()}
+        rows = await self._connection.fetch(_SENT, within, [like(each) for each in patterns.get("kind", ("*",))])
+        fitting = [row for row in rows if fits(patterns, Labels(**row["traits"]))]
+        return sum(row["messages"] for row in fitting), len({each for row in fitting for each in row["incidents"]})
 
 
 async def silence(

@@ -47,12 +47,21 @@ class NewSilence(AdminChange):
         return self
 
 
+class KeptBack(BaseModel):
+    """What a silence would have kept back of the last `hours`: messages that went out, of how many incidents."""
+
+    hours: int
+    messages: int
+    incidents: int
+
+
 class SilenceKept(BaseModel):
-    """The silence, and the open incidents that fit it now. A dry run has no id."""
+    """The silence, the open incidents that fit it now, and what it would have kept back before. A dry run has no id."""
 
     id: int | None
     ends_at: datetime
     incidents: list[int]
+    would_have_muted: KeptBack
     dry_run: bool
 
 

@@ -143,6 +143,21 @@ class IncidentChanged(TypedDict):
     dry_run: bool
 
 
+class IncidentGroup(TypedDict):
+    value: str | None
+    count: int
+    open: int
+    critical: int
+    occurrences: int
+    last_seen_at: str
+
+
+class IncidentGroups(TypedDict):
+    by: str
+    count: int
+    items: list[IncidentGroup]
+
+
 class IncidentView(TypedDict):
     id: int
     fingerprint: str
@@ -181,6 +196,12 @@ class InstructionView(TypedDict):
     version: int
     updated_at: str
     updated_by: str
+
+
+class KeptBack(TypedDict):
+    hours: int
+    messages: int
+    incidents: int
 
 
 class Linked(TypedDict):
@@ -344,6 +365,7 @@ class SilenceKept(TypedDict):
     id: int | None
     ends_at: str
     incidents: list[int]
+    would_have_muted: KeptBack
     dry_run: bool
 
 
@@ -550,6 +572,20 @@ class InstructionChanged(TypedDict):
 
 class InstructionList(TypedDict):
     items: list[InstructionView]
+
+
+class NoticeStory(TypedDict):
+    notice_id: str
+    kind: str
+    transition: str
+    severity: str
+    order_number: str | None
+    incident_id: int | None
+    event_id: str
+    text: str | None
+    occurred_at: str
+    created_at: str
+    deliveries: list[Notification]
 
 
 class OnCallView(TypedDict):

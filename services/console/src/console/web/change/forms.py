@@ -13,19 +13,24 @@ from zoneinfo import ZoneInfo
 from common.money import exponent
 from console.client.acts import Act
 from console.client.operations import Field
+from console.web.change.structure import STRUCTURES, Structure, names_of, read
+from console.web.filters import label
 from console.web.pages import Form, NotUnderstoodError
 
 SHORTEST_REASON = 3
+BEFORE = "was."
+"""Before the name of an input: the hidden one that says what stood there when the form was made."""
 _LONG_TEXT = 200
 _MONEY = frozenset({"amount"})
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """How a field is filled in. ``kind``: choice, tick, money, number, moment, json, text or line."""
+    """How a field is filled in. ``kind``: choice, tick, money, number, moment, json, text or line; with a ``structure`` parts or rows."""
 
     field: Field
     kind: str
+    structure: Structure | None = None
 
     @property
     def name(self) -> str:
@@ -35,8 +40,14 @@ class Input:
 
 def inputs(act: Act) -> tuple[Input, ...]:
     """Return what an act asks for besides a reason."""
-    fields = act.operation.fields
-    return tuple(Input(field, _kind(field)) for field in fields if field.name not in act.fixed)
+    fields = (field for field in act.operation.fields if field.name not in act.fixed)
+    return tuple(_input(field, STRUCTURES.get((act.name, field.name))) for field in fields)
+
+
+def _input(field: Field, structure: Structure | None) -> Input:
+    if structure is None:
+        return Input(field, _kind(field))
+    return Input(field, "rows" if structure.rows else "parts", structure)
 
 
 def _kind(field: Field) -> str:
@@ -56,20 +67,46 @@ def _kind(field: Field) -> str:
 
 def filled_in(act: Act, form: Form, *, currency: str | None, zone: str, words: Callable[..., str]) -> Mapping[str, Any]:
     """Return the fields as the service takes them. Raises ``NotUnderstoodError`` in the person's words."""
+    texts = {name: _unix(text) for name, text in form.items() if isinstance(text, str)}
     values: dict[str, Any] = {}
     for each in inputs(act):
-        given = str(form.get(each.name, "")).strip()
-        if each.kind == "tick":
-            if given or each.field.required:
-                values[each.field.name] = bool(given)
-        elif given:
-            try:
-                values[each.field.name] = _value(each.kind, given, currency=currency, zone=zone)
-            except (ValueError, InvalidOperation):
-                raise NotUnderstoodError(words(_COMPLAINTS[each.kind], field=each.field.name)) from None
+        try:
+            found = _given(each, texts, currency=currency, zone=zone)
+        except (ValueError, InvalidOperation):
+            field = words(label(each.field.name))
+            raise NotUnderstoodError(words(_COMPLAINTS[each.kind], field=field)) from None
+        if found is not None:
+            values[each.field.name] = found
         elif each.field.required:
-            raise NotUnderstoodError(words("%(field)s is missing", field=each.field.name))
+            raise NotUnderstoodError(words("%(field)s is missing", field=words(label(each.field.name))))
     return values
+
+
+def _given(each: Input, texts: Mapping[str, str], *, currency: str | None, zone: str) -> Any:
+    """Return what an input holds; None for nothing, and for what stood there before anybody filled it in."""
+    names = [each.name] if each.structure is None else names_of(each.name, each.structure, texts)
+    before = [name for name in names if f"{BEFORE}{name}" in texts]
+    if before and all(texts.get(name, "") == texts.get(f"{BEFORE}{name}", "") for name in names):
+        return None
+    if each.structure is not None:
+        if each.structure.text and each.name in before and _same(each.name, texts):
+            texts = {name: text for name, text in texts.items() if name != each.name}
+        return read(
+            each.name, each.structure, texts, lambda text: str(_value("moment", text, currency=None, zone=zone))
+        )
+    given = texts.get(each.name, "").strip()
+    if each.kind == "tick":
+        return bool(given) if given or each.field.required else None
+    return _value(each.kind, given, currency=currency, zone=zone) if given else None
+
+
+def _same(name: str, texts: Mapping[str, str]) -> bool:
+    return texts.get(name) == texts.get(f"{BEFORE}{name}")
+
+
+def _unix(text: str) -> str:
+    """Browsers send lines as networks end them; pages hold them as they are."""
+    return text.replace("\r\n", "\n")
 
 
 def _value(kind: str, given: str, *, currency: str | None, zone: str) -> Any:
@@ -98,6 +135,8 @@ def _(text: str) -> str:
 
 
 _COMPLAINTS = {
+    "parts": _("%(field)s does not fit"),
+    "rows": _("%(field)s does not fit"),
     "money": _("%(field)s is no sum of money"),
     "number": _("%(field)s is no whole number"),
     "json": _("%(field)s is no JSON"),

@@ -17,9 +17,12 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import Act, act_of
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
+from console.client.commands import of_wish
 from console.client.suite import RefusedError
 from console.client.things import THINGS
-from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
+from console.web.change.forms import BEFORE, SHORTEST_REASON, filled_in, inputs
+from console.web.change.prefilled import prefilled
+from console.web.change.structure import expanded, names_of, rows_of
 from console.web.filters import currency_of
 from console.web.lists.filtering import PRIVATE
 from console.web.pages import Console, NotUnderstoodError, Visit, names
@@ -42,8 +45,31 @@ async def _fill_in(visit: Visit) -> web.StreamResponse:
     act = _act(visit)
     query = visit.raw.query
     ids, chosen = _chosen(query.getall("ids", []), query, everything=query.get("all") == "1")
-    given = {f"field.{name}": text for name, text in query.items() if name in {each.field.name for each in inputs(act)}}
-    return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=None)
+    before = await _before(visit, act, ids)
+    given = {**before, **_of_address(act, query)}
+    return await _form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=None)
+
+
+def _of_address(act: Act, query: Mapping[str, str]) -> dict[str, str]:
+    """Return what an address fills in: ``field.NAME=…``, of what has parts as JSON or part by part."""
+    found: dict[str, str] = {}
+    for each in inputs(act):
+        parts = [] if each.structure is None else names_of(each.name, each.structure, query)
+        found |= {name: query[name] for name in (each.name, *parts) if name in query}
+        if each.structure is not None and each.name in found:
+            found |= expanded(each.name, each.structure, found.pop(each.name))
+    return found
+
+
+async def _before(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, str]:
+    """Return what stands in the form of an act on one order."""
+    if act.noun != "order" or len(ids) != 1 or not any(each.structure for each in inputs(act)) or visit.refusal(act):
+        return {}
+    try:
+        order = await THINGS["order"].read(visit.person.suite, ids[0])
+    except RefusedError:
+        return {}
+    return prefilled(act.name, order, currency_of(order))
 
 
 async def _rehearse(visit: Visit) -> web.StreamResponse:
@@ -57,7 +83,12 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
     return visit.page(
-        "change/plan.html", act=act, plan=plan, sealed=json.dumps(plan.to_json()), outcomes=count(plan.items)
+        "change/plan.html",
+        act=act,
+        plan=plan,
+        sealed=json.dumps(plan.to_json()),
+        outcomes=count(plan.items),
+        command=of_wish(plan.wish, currency=await _currency(visit, act, ids)),
     )
 
 
@@ -131,6 +162,7 @@ async def _form(
     ids: tuple[str, ...],
     chosen: Mapping[str, str] | None,
     given: Mapping[str, str],
+    before: Mapping[str, str] | None = None,
     problem: NotUnderstoodError | RefusedError | None,
     status: int = 200,
 ) -> web.StreamResponse:
@@ -142,10 +174,17 @@ async def _form(
         chosen=chosen,
         inputs=inputs(act),
         given=given,
+        before=_sent_before(given) if before is None else before,
+        rows_of=rows_of,
         problem=problem,
         refusal=visit.refusal(act),
         currency=await _currency(visit, act, ids),
     )
+
+
+def _sent_before(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what a form that was sent says of how it stood when it was made."""
+    return {name.removeprefix(BEFORE): text for name, text in given.items() if name.startswith(BEFORE)}
 
 
 def _act(visit: Visit) -> Act:

@@ -5,23 +5,49 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from common.http import Route
 from console.client.acts import ACTS
-from console.client.suite import RefusedError, UnreachableError
+from console.client.operations import operation
+from console.client.suite import Page, RefusedError, UnreachableError
 from console.client.things import THINGS
-from console.web.lists.filtering import acts_of
+from console.web.lists.filtering import acts_of, chosen
+from console.web.lists.routes import Around
 from console.web.pages import Console, Visit
 from console.web.runbook.routes import runbook_html
 
 _RUNBOOK = re.compile(r"(?:.*/)?(?:docs/)?runbooks?/(?:ru/)?([A-Za-z0-9_-]+)(?:\.md)?(?:#.*)?")
+_GROUPS = "/admin/v1/incident-groups"
 
 
 def routes(console: Console) -> list[Route]:
     """Return the route of an incident."""
     return [console.get("/i/{name}", _incident, summary="One incident")]
+
+
+async def _around(visit: Visit, _page: Page) -> Mapping[str, Any]:
+    """Return the groups of the incidents that match; without a state of those that are not resolved."""
+    kinds = next(field.choices for field in operation("notifier", f"GET {_GROUPS}").query if field.name == "by")
+    by = visit.raw.query.get("by")
+    by = by if by in kinds else kinds[0]
+    wanted = chosen(THINGS["incident"], visit.raw.query)
+    try:
+        groups = await visit.person.suite.get("notifier", _GROUPS, by=by, **wanted)
+    except (RefusedError, UnreachableError):
+        groups = None
+
+    def address(value: str) -> str:
+        """Return the filter of one group."""
+        return urlencode({**wanted, "by": by, by: value})
+
+    return {"groups": groups, "by": by, "kinds_of_groups": kinds, "address": address}
+
+
+AROUND = Around("incident/list.html", _around)
+"""What stands around the list of incidents: their groups."""
 
 
 async def _incident(visit: Visit) -> web.StreamResponse:

@@ -15,6 +15,7 @@ from console.client.operations import SERVICES
 from console.client.suite import Page
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
 from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, read_page
+from console.web.lists.views import SavedViews
 from console.web.pages import Console, Visit
 from console.web.screens import LISTS, list_path
 
@@ -29,7 +30,7 @@ class Around:
     gather: Callable[[Visit, Page], Awaitable[Mapping[str, Any]]]
 
 
-def routes(console: Console, *, own: frozenset[str], around: Mapping[str, Around]) -> list[Route]:
+def routes(console: Console, *, own: frozenset[str], around: Mapping[str, Around], views: SavedViews) -> list[Route]:
     """Return the routes of all lists, and of single things that have no screen of their own (``own``)."""
     short = [
         console.get(thing.address.replace("{id}", "{name}"), partial(_one, thing), summary=f"One {thing.noun}")
@@ -38,10 +39,10 @@ def routes(console: Console, *, own: frozenset[str], around: Mapping[str, Around
     ]
     return [
         *(
-            console.get(path, partial(_list, noun, around.get(noun)), summary=f"Find and choose: {noun}")
+            console.get(path, partial(_list, views, noun, around.get(noun)), summary=f"Find and choose: {noun}")
             for noun, path in LISTS.items()
         ),
-        console.get("/list/{noun}", _other_list, summary="Any other list"),
+        console.get("/list/{noun}", partial(_other_list, views), summary="Any other list"),
         console.get("/one/{noun}/{name}", _other_one, summary="Any other thing"),
         console.get("/keys", _keys, summary="What the keys do"),
         console.get("/more", _more, summary="All lists, and what needs no list"),
@@ -58,11 +59,11 @@ def _thing(visit: Visit, noun: str) -> Thing:
     return thing_of(noun, service)
 
 
-async def _other_list(visit: Visit) -> web.StreamResponse:
-    return await _list(visit.path["noun"], None, visit)
+async def _other_list(views: SavedViews, visit: Visit) -> web.StreamResponse:
+    return await _list(views, visit.path["noun"], None, visit)
 
 
-async def _list(noun: str, around: Around | None, visit: Visit) -> web.StreamResponse:
+async def _list(views: SavedViews, noun: str, around: Around | None, visit: Visit) -> web.StreamResponse:
     thing = _thing(visit, noun)
     query = visit.raw.query
     wanted = chosen(thing, query)
@@ -81,6 +82,8 @@ async def _list(noun: str, around: Around | None, visit: Visit) -> web.StreamRes
         of_service=of_service,
         services=SERVICES if noun in EVERYWHERE else (),
         filters=filters(thing),
+        views=(await views.of(visit.raw, visit.person.name)).get(noun, {}),
+        here_now=urlencode({**of_service, **wanted}),
         acts=acts_of(noun, thing.service),
         creating=creating(noun),
         covers=partial(covers, filter_names=frozenset(wanted)),

@@ -14,10 +14,11 @@ from console.client.operations import filled
 from console.client.suite import RefusedError, Suite, UnreachableError
 from console.client.things import THINGS
 from console.web.lists.filtering import acts_of
-from console.web.pages import Console, Visit
+from console.web.order.story import Moment, changed, counted, moments, of_sort, place, words_of
+from console.web.pages import Console, NotUnderstoodError, Visit, redirect
 
 _MOST_LINES = 500
-_MOST_BESIDE = 50
+_MOST_BESIDE = 200
 _BESIDE = (
     ("workflow", "order_number"),
     ("refund", "order"),
@@ -33,31 +34,74 @@ def routes(console: Console) -> list[Route]:
 
 
 async def _order(visit: Visit) -> web.StreamResponse:
-    number = visit.path["name"]
+    number, query = visit.path["name"], visit.raw.rel_url.query
     suite = visit.person.suite
-    at = visit.raw.query.get("at") or None
-    path = filled("/orders/v1/orders/{id}", id=number)
-    item: Mapping[str, Any] = await suite.get("orchestrator", path, at=at)
-    timeline, sums, *beside = await asyncio.gather(
+    at = query.get("at") or None
+    timeline, sums, *read = await asyncio.gather(
         _timeline(suite, number), _sums(suite, number), *(_beside(suite, noun, by, number) for noun, by in _BESIDE)
     )
-    services = sorted({line["service"] for line in timeline}) if timeline is not None else []
-    only = visit.raw.query.get("only")
+    lived = moments(timeline or ())
+    if (step := query.get("step")) is not None:
+        return redirect(
+            str(visit.raw.rel_url.without_query_params("step").update_query(at=_moment(visit, lived, step)))
+        )
+    then, before = await asyncio.gather(_read(suite, number, at), _before(suite, number, lived, at))
+    beside = dict(zip((noun for noun, _ in _BESIDE), read, strict=True))
+    only = query.get("only") or None
     return visit.page(
         "order/order.html",
         number=number,
-        item=item,
+        item=then,
         at=at,
-        timeline=timeline,
-        services=services,
-        only=only if only in services else None,
+        place=place(lived, at),
+        moments=lived,
+        differences=None if before is None else changed(before["positions"] or (), then["positions"] or ()),
+        timeline=None if timeline is None else of_sort(timeline, only),
+        sorts=counted(timeline or ()),
+        only=only,
+        words_of=lambda line: words_of(line, beside["message"] or ()),
         sums=sums,
-        beside=dict(zip((noun for noun, _ in _BESIDE), beside, strict=True)),
+        refunds=_refunded(beside["refund"]),
+        beside=beside,
         things=THINGS,
         acts=acts_of("order"),
+        workflow_acts=acts_of("workflow"),
         open_ticket=ACTS["ticket open"],
         enter_event=ACTS["order enter-event"],
     )
+
+
+async def _read(suite: Suite, number: str, at: str | None) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = await suite.get("orchestrator", filled("/orders/v1/orders/{id}", id=number), at=at)
+    return found
+
+
+async def _before(suite: Suite, number: str, lived: Sequence[Moment], at: str | None) -> Mapping[str, Any] | None:
+    """Return the order as it was first created; None where that is what is looked at, or is not known any more."""
+    if not lived or at == lived[0].at:
+        return None
+    try:
+        return await _read(suite, number, lived[0].at)
+    except (RefusedError, UnreachableError):
+        return None
+
+
+def _moment(visit: Visit, lived: Sequence[Moment], step: str) -> str:
+    """Return the moment of a place on the slider."""
+    if not step.isdecimal() or int(step) >= len(lived):
+        raise NotUnderstoodError(visit.words("There is no such moment of this order"))
+    return lived[int(step)].at
+
+
+def _refunded(refunds: Sequence[Mapping[str, Any]] | None) -> Mapping[str, int]:
+    """Return the sums that went back, and those that are on their way, in minor units."""
+    sums = {"done": 0, "under_way": 0}
+    for each in refunds or ():
+        if each["state_name"] == "SUCCESS":
+            sums["done"] += each["amount"] or 0
+        elif each["state_name"] in THINGS["refund"].moving:
+            sums["under_way"] += each["amount"] or 0
+    return sums
 
 
 async def _timeline(suite: Suite, number: str) -> Sequence[Mapping[str, Any]] | None:

@@ -42,6 +42,24 @@
     }
   });
 
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = button.dataset.copied;
+    });
+  }
+
+  for (const slider of document.querySelectorAll(".slider input[type=range]")) {
+    const moments = slider.list ? [...slider.list.options] : [];
+    slider.addEventListener("input", () => {
+      const said = moments[Number(slider.value)]?.label ?? "";
+      slider.form.querySelector("output").textContent = `${Number(slider.value) + 1} / ${moments.length} · ${said}`;
+      slider.setAttribute("aria-valuetext", said);
+    });
+    slider.addEventListener("change", () => slider.form.requestSubmit());
+  }
+
   function tick() {
     for (const element of document.querySelectorAll("[data-until]")) {
       const left = Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000);

@@ -1,0 +1,1 @@
+"""Messages: what was said to whom, and whom the routes of today would tell."""

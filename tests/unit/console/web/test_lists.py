@@ -1,0 +1,63 @@
+"""Lists: saved views of each person, and the same list in a terminal."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+from tests.support.console_browser import Browser
+from tests.unit.console.web.factories import Services
+
+
+def views(page: str) -> dict[str, str]:
+    """The saved views that a page shows: their names and addresses."""
+    part = re.search(r'<details class="views".*?</details>', page, re.DOTALL)
+    assert part
+    found = re.findall(r'<li><a href="([^"]*)"[^>]*>([^<]*)</a>', part[0])
+    return {html.unescape(name): html.unescape(address) for address, name in found}
+
+
+async def test_views_are_saved_and_forgotten_by_each_person(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/workflows"] = (200, {"items": [{"id": 7, "state_name": "crashed"}], "count": 1})
+    await browser.sign_in("token-operator")
+    page = await browser.get("/workflows?state=crashed&kind=order_life")
+    assert views(page) == {}
+    kept = {"noun": "workflow", "filter.state": "crashed", "filter.kind": "order_life", "filter.phone": "+79990001122"}
+    page = await browser.post("/views", name=" My <b>crashed</b>  ones ", **kept)
+    assert (browser.path, views(page)) == (
+        "/workflows",
+        {"My <b>crashed</b> ones": "/workflows?state=crashed&kind=order_life"},
+    )
+    assert "79990001122" not in page
+    page = await browser.post("/views", name="all", noun="workflow")
+    assert list(views(page)) == ["My <b>crashed</b> ones", "all"]
+    assert views(await browser.get("/intake")) == {}
+    await browser.get("/list/dead-letter?service=refunds&open=true")
+    of_service: dict[str, Any] = {"noun": "dead-letter", "service": "refunds", "filter.open": "true"}
+    page = await browser.post("/views", name="open ones", **of_service)
+    assert views(page) == {"open ones": "/list/dead-letter?service=refunds&open=true"}
+    assert "ordersctl dead-letter list --service=refunds --open" in page
+    await browser.get("/workflows")
+    page = await browser.post("/views/forget", noun="workflow", name="My <b>crashed</b> ones")
+    assert list(views(page)) == ["all"]
+    await browser.post("/sign-out")
+    await browser.sign_in("token-viewer")
+    assert views(await browser.get("/workflows")) == {}, "they are the operator's"
+
+
+async def test_what_does_not_fit_into_a_browser_is_said(browser: Browser) -> None:
+    await browser.sign_in("token-operator")
+    await browser.get("/workflows")
+    for wrong in ({"noun": "workflow", "name": "  "}, {"noun": "nothing", "name": "x"}):
+        await browser.post("/views", **wrong)
+        assert browser.status in (400, 404)
+    for number in range(20):
+        await browser.get("/workflows")
+        await browser.post("/views", noun="workflow", name=f"view {number}")
+        assert browser.status == 200, number
+    await browser.post("/views", noun="workflow", name="one more")
+    assert "forget one first" in browser.page
+    await browser.get("/workflows")
+    page = await browser.post("/views", noun="workflow", name="view 3", **{"filter.state": "stopped"})
+    assert views(page)["view 3"] == "/workflows?state=stopped", "another one of the same name takes its place"
