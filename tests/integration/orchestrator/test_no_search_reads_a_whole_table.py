@@ -64,7 +64,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
             return await connection.fetch(select[0], *select[1])
 
     nothing: dict[str, Any] = dict.fromkeys(
-        ("status", "aggregate_state", "source", "store_id", "external_id", "since", "until", "after")
+        ("status", "aggregate_state", "source", "store_id", "external_id", "payment_id", "since", "until", "after")
     )
     middle = datetime.now(UTC) - timedelta(seconds=orders / 2)
     of_orders: list[dict[str, Any]] = [
@@ -75,6 +75,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         {"aggregate_state": "stopped", "source": "sbermarket"},
         {"aggregate_state": "finished", "store_id": "17"},
         {"source": "sbermarket", "external_id": "E77"},
+        {"payment_id": "pay-77"},
         {"store_id": "17", "since": middle},
         {"until": middle, "status": "delivered"},
         {"after": (middle, "N1")},

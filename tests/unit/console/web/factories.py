@@ -73,6 +73,79 @@ def evil(keys: tuple[str, ...]) -> dict[str, Any]:
     return item
 
 
+ORDER = {
+    **evil(
+        ("number", "source", "external_id", "status", "aggregate_state", "delivery_window", "comment", "customer.name")
+    ),
+    "customer": {"name": EVIL, "phone": EVIL, "email": EVIL},
+    "address": {"text": EVIL, "parts": {}},
+    "closed_for_changes": False,
+    "totals": {"currency": "RUB", "cost": 100},
+    "tips": {"amount": 0, "held_amount": 5},
+    "payment": {"paid": True, "method": EVIL},
+    "positions": [
+        {
+            "id": EVIL,
+            "name": EVIL,
+            "quantity": "1",
+            "original_quantity": "2",
+            "price": 1,
+            "total_price": 1,
+            "replaces": EVIL,
+        }
+    ],
+}
+LINE = {
+    "at": "2026-11-29T10:00:00Z",
+    "service": "orchestrator",
+    **evil(("actor", "kind", "summary")),
+    "details": {EVIL: EVIL},
+}
+INCIDENT = {
+    **evil(
+        ("kind", "severity", "state", "summary", "instruction", "service", "environment", "source", "store_id", "muted")
+    ),
+    "id": 5,
+    "link": "docs/runbooks/notifier-down.md",
+    "details": {EVIL: EVIL},
+    "order_number": "N",
+    "occurrences": 3,
+    "fingerprint": EVIL,
+    "acknowledged_by": EVIL,
+    "acknowledged_at": "2026-11-29T10:00:00Z",
+    "first_seen_at": "2026-11-29T10:00:00Z",
+    "last_seen_at": "2026-11-29T10:00:00Z",
+    "history": [{"at": "2026-11-29T10:00:00Z", **evil(("actor", "act", "text"))}],
+    "notices": [
+        {
+            "sent_at": None,
+            "created_at": "2026-11-29T10:00:00Z",
+            **evil(("destination", "channel", "state", "reason", "text")),
+        }
+    ],
+    "calls": [{"created_at": "2026-11-29T10:00:00Z", **evil(("person", "state", "occasion", "progress", "reason"))}],
+    "timers": [{"step": 1, "round": 1, "due_at": "2026-11-29T10:00:00Z"}],
+}
+MESSAGE = {
+    **evil(("kind", "severity", "transition", "state", "reason", "destination", "channel", "route", "text")),
+    "notice_id": "EVIL",
+    "incident_id": 5,
+    "order_number": "N",
+    "message_ids": [EVIL],
+    "attempts": 1,
+    "not_before": None,
+    "occurred_at": "2026-11-29T10:00:00Z",
+    "created_at": "2026-11-29T10:00:00Z",
+    "sent_at": None,
+}
+GROUP = {"value": EVIL, "count": 2, "open": 1, "critical": 1, "occurrences": 3, "last_seen_at": "2026-11-29T10:00:00Z"}
+DIFFERENCE = {"notice_id": "EVIL", "kind": EVIL, "created_at": "2026-11-29T10:00:00Z", "was": [EVIL], "would": []}
+TRIAL = {
+    "targets": [evil(("destination", "channel", "route"))],
+    "past": {"events": 2, "unrouted": 1, "changed": 1, "by_destination": {EVIL: 1}, "differences": [DIFFERENCE]},
+}
+
+
 AT = "2026-11-29T10:00:00Z"
 BROKEN = json.dumps({"payload": {"positions": [{"id": EVIL, "quantity": EVIL}]}})
 FAULT = {"field": "payload.positions.0.quantity", "code": EVIL, "message": EVIL}
@@ -104,7 +177,7 @@ PAYMENT = {
     "left": 40,
     "refunds": 2,
 }
-DIFFERENCE = {
+DISAGREEMENT = {
     **evil(("kind", "gateway", "subject", "order_number", "detail", "payment_id", "adopted_as")),
     "id": 7,
     "version": 1,
@@ -152,7 +225,7 @@ WORKFLOW = {
     ],
     "acts": [{"at": AT, **evil(("actor", "role", "action", "reason")), "before": None, "after": EVIL}],
 }
-GROUP = {
+STANDING = {
     **evil(("kind", "code", "error")),
     "state": 4,
     "state_name": "crashed",
@@ -216,9 +289,9 @@ def hostile_answers() -> dict[str, tuple[int, Any]]:
             "items": [{"at": AT, **evil(("before_name", "after_name", "happened", "actor", "detail"))}]
         },
         "GET /admin/v1/payments": {"items": [PAYMENT]},
-        "GET /admin/v1/differences": {"items": [DIFFERENCE]},
+        "GET /admin/v1/differences": {"items": [DISAGREEMENT]},
         "GET /admin/v1/workflows/EVIL": WORKFLOW,
-        "GET /admin/v1/workflow-groups": {"items": [GROUP]},
+        "GET /admin/v1/workflow-groups": {"items": [STANDING]},
         "GET /admin/v1/deliveries/EVIL": DELIVERY,
         "GET /admin/v1/endangered-orders": {"items": [ENDANGERED], "count": 1, "next_cursor": None},
         "GET /admin/v1/endangered-orders/EVIL": ENDANGERED,
