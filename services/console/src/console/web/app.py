@@ -8,10 +8,12 @@ from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
 from console.web.audit import routes as audit
+from console.web.change import again
 from console.web.change import routes as change
 from console.web.commands import command_of
 from console.web.duty import routes as duty
 from console.web.endangered import routes as endangered
+from console.web.envelope import envelope
 from console.web.find import routes as find
 from console.web.incident import routes as incident
 from console.web.intake import routes as intake
@@ -81,6 +83,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *proof.routes(console),
             *change.routes(console),
             *audit.routes(console),
+            *again.routes(console),
             *view_routes.routes(console, views),
             *lists.routes(console, own=_OWN, around=_AROUND, views=views),
             *live.routes(console, news),
@@ -90,6 +93,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
         tokens=TokenBook(),
         max_body=_LARGEST_FORM,
     )
+    app.middlewares.insert(0, envelope(console))
     app.router.add_static("/static", _STATIC)
 
     async def end_streams(_app: object) -> None:
