@@ -62,23 +62,24 @@ async def erase(
 
 async def _carry_out(at: Context, plans: Sequence[Plan]) -> Exit:
     """Erase service by service; one that fails keeps none of the others from it. Asked again it erases what is left."""
-    from console.cli.exits import told
     from console.client.change import apply
-    from console.client.suite import RefusedError, UnreachableError
+    from console.client.suite import UnreachableError
 
     done: list[Done] = []
     failed = 0
     with at.out.progress("erasing") as progress:
         for plan in plans:
             try:
-                done.append(await apply(at.suite, plan))
-            except (RefusedError, UnreachableError) as error:
+                found = await apply(at.suite, plan)
+                problem = next((item.detail for item in found.items if item.outcome == "refused"), None)
+            except UnreachableError as error:
+                problem = str(error)
+            if problem is None:
+                done.append(found)
+            else:
                 failed += 1
-                said, _ = told(error) or (str(error), Exit.REFUSED)
-                at.out.note(
-                    f"{plan.wish.service}: {said}: not erased there, or not known; the same command again finishes it",
-                    style="red",
-                )
+                said = f"{plan.wish.service}: {problem}: not erased there, or not known; the same command again finishes it"
+                at.out.note(said, style="red")
             progress(len(done) + failed, len(plans))
     _show(at, done)
     if not failed:

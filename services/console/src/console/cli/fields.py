@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -23,20 +22,23 @@ from console.client.operations import Field
 _PREFIX = "field_"  # so that a field may have any name, and none hides an option that all commands have
 _PART = "__"
 """Between the name of an object and that of a part of it."""
+_NO_PARTS: Mapping[str, Sequence[str]] = {}
 _PAGING = frozenset({"limit", "cursor", "count"})
 _LATER = re.compile(r"([+-])(\d{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def options(fields: Iterable[Field], *, sums: Sequence[str] = ()) -> list[inspect.Parameter]:
-    """Return an option for each field. ``sums``: fields that are money, written as decimals."""
+def options(
+    fields: Iterable[Field], *, sums: Sequence[str] = (), parts: Mapping[str, Sequence[str]] = _NO_PARTS
+) -> list[inspect.Parameter]:
+    """Return an option for each field. ``sums``: fields that are money, written as decimals; ``parts``: what objects consist of."""
     offered = [field for field in fields if field.name not in _PAGING]
-    parts = (
-        replace(part, name=f"{field.name}{_PART}{part.name}", required=False)
+    inner = (
+        Field(f"{field.name}{_PART}{part}", "string", required=False, rules={})
         for field in offered
-        for part in field.parts
+        for part in parts.get(field.name, ())
     )
-    return [_option(field, sums) for field in (*offered, *parts)]
+    return [_option(field, sums) for field in (*offered, *inner)]
 
 
 def given_fields(given: Mapping[str, Any]) -> dict[str, Any]:

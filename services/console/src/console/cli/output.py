@@ -173,7 +173,7 @@ class Output:
 
             def show(done: int, of: int) -> None:
                 """Move the bar."""
-                bar.update(task, completed=done, total=of)
+                bar.update(task, completed=done, total=of, refresh=True)
 
             yield show
 

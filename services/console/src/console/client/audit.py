@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from console.client.suite import UnreachableError
+from console.client.suite import RefusedError, UnreachableError
 from console.client.things import EVERYWHERE, services_with
 
 if TYPE_CHECKING:
@@ -34,13 +35,17 @@ class _Head:
     service: str
     records: AsyncGenerator[Record, None]
     next: Record | None = None
-    away: UnreachableError | None = field(default=None)
+    away: Exception | None = None
 
     async def advance(self) -> None:
         """Read the next one."""
         try:
             self.next = await anext(self.records, None)
         except UnreachableError as error:
+            self.next, self.away = None, error
+        except RefusedError as error:
+            if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
             self.next, self.away = None, error
 
 

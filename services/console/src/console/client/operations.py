@@ -29,8 +29,6 @@ class Field:
     type: str
     required: bool
     rules: Mapping[str, Any]
-    parts: tuple[Field, ...] = ()
-    """Of an object whose values are plain: what it consists of."""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -135,19 +133,10 @@ def _resolved(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Mapping
 def _kept(name: str, schema: Mapping[str, Any], *, required: bool, document: Mapping[str, Any]) -> dict[str, Any]:
     found = _resolved(schema, document)
     rules = {rule: found[rule] for rule in _KEPT if found.get(rule) is not None}
-    parts = [
-        _kept(each, inner, required=each in found.get("required", ()), document=document)
-        for each, inner in found.get("properties", {}).items()
-    ]
-    plain = {"parts": parts} if parts and all(part["type"] == "string" for part in parts) else {}
-    return {"name": name, "type": found.get("type", "object"), "required": required, "rules": rules, **plain}
+    return {"name": name, "type": found.get("type", "object"), "required": required, "rules": rules}
 
 
 def _operation(service: str, line: str, described: Mapping[str, Any]) -> Operation:
     method, path = line.split(" ")
-    parts = {part: tuple(map(_field, described[part])) for part in ("query", "body", "filter")}
+    parts = {part: tuple(Field(**each) for each in described[part]) for part in ("query", "body", "filter")}
     return Operation(service, method, path, described["role"], described["summary"], **parts)
-
-
-def _field(described: Mapping[str, Any]) -> Field:
-    return Field(**{**described, "parts": tuple(map(_field, described.get("parts", ())))})
