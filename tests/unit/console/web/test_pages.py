@@ -93,6 +93,17 @@ async def test_a_phone_is_found_by_a_form_and_the_only_order_opens(browser: Brow
     assert (browser.status, browser.path) == (200, "/o/EVIL")
 
 
+async def test_a_number_that_is_no_order_yet_shows_what_there_is_of_it(browser: Browser, services: Services) -> None:
+    number = "87ADNE90NSBJH8EN"
+    services.answers["GET /admin/v1/incidents"] = (200, {"items": [{"id": 1}, {"id": 2}], "next_cursor": None})
+    await browser.sign_in("token-operator")
+    page = await browser.get(f"/o/{number}")
+    assert (browser.status, browser.path) == (200, "/find")
+    assert (number in page, 'href="/i/1"' in page, 'href="/i/2"' in page) == (True, True, True)
+    await browser.get("/o/anna@example.com")
+    assert (browser.status, browser.path) == (404, "/o/anna@example.com")
+
+
 async def test_an_empty_list_says_why(browser: Browser) -> None:
     await browser.sign_in("token-viewer")
     assert "There is nothing of this kind" in await browser.get("/workflows")
