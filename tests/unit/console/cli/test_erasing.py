@@ -102,12 +102,14 @@ def test_a_customer_is_corrected_in_parts_or_whole_but_not_both(services: Servic
     assert both.code == 2
 
 
-def test_a_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bar_is_shown_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Output().progress("applying") as show:
         show(1, 2)
     assert capsys.readouterr().err == ""
-    out = Output()
-    out.remarks._force_terminal = True
-    with out.progress("applying") as show:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as rich has a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    with Output().progress("applying") as show:
         show(1, 2)
     assert "1/2" in capsys.readouterr().err
