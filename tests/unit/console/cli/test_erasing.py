@@ -102,9 +102,7 @@ def test_a_customer_is_corrected_in_parts_or_whole_but_not_both(services: Servic
     assert both.code == 2
 
 
-def test_a_bar_is_shown_on_a_terminal_only(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with Output().progress("applying") as show:
         show(1, 2)
     assert capsys.readouterr().err == ""
