@@ -40,6 +40,7 @@ _NAMES = frozenset(
             "Slack",
             "Sentry",
             "JSON",
+            "CSV",
             "Ctrl",
             "MSK",
             "ics",
