@@ -317,6 +317,7 @@ def _of_intake() -> Iterator[Case]:
     report = {"cause": "a basket in words", "remedy": "we called her back"}
     yield Case(act="endangered report", **basket, fields=report, known_later={"detail"}, seen="reported")
     yield Case(act="endangered close", **basket, seen="closed")
+    yield Case(act="endangered call", **basket, fields={"reached": True}, known_later={"called_at"})
     yield Case(act="limits lift", fields=_phone, proof=_lifted)
 
 
