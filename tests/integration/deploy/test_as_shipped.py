@@ -6,7 +6,6 @@ the outside world, which is the sandbox.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -20,20 +19,21 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.contracts import Envelope
-from common.contracts.orders import WorkflowCrashedV1
-from common.ids import derived_id, order_number
-from common.messaging import Broker
+from common.ids import order_number
 from common.service import load_settings, running
 from common.testing import eventually
 from notifier.app import build
 from notifier.settings import NotifierSettings
 from sandbox.settings import from_sources
-from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERVICES
+from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERVICES, WITH_CONSOLE
 from suite_local.ports import LOOPBACK
 from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
+from tests.support.console_browser import browsing
 from tests.support.monitoring import monitoring
+from tests.support.shipped_chats import CHANNELS
+from tests.support.shipped_presses import people_act_by_buttons
 from tests.support.shipped_stand import MakeEdge, Ports, Raised, Stand, stand
+from tests.support.unreadable_hook import publish_unreadable_change
 
 pytestmark = pytest.mark.timeout(300)
 QUICK = [{"after": 0.5, "act": "call", "whom": "on_duty"}, {"after": 600, "act": "call", "whom": "backup"}]
@@ -46,7 +46,7 @@ Here = Callable[..., Any]
 
 
 async def crash_a_workflow(at: Stand) -> Raised:
-    """An order comes through the edge, and its workflow is said to have crashed, as the engine says it."""
+    """An order comes through the edge, then something that the engine cannot carry out."""
     body = {
         "event_type": "order.created",
         "timestamp": datetime.now(UTC).isoformat(),
@@ -61,37 +61,13 @@ async def crash_a_workflow(at: Stand) -> Raised:
         "POST", f"{at.edge}/sbermarket/orders/hook", body=body, **{"Client-token": at.tokens["hook"]}
     )
 
-    async def workflow() -> Any:
+    async def order() -> Any:
         page = await at.call("GET", f"{at.url(ORCHESTRATOR)}/admin/v1/workflows?limit=100")
-        return next((each for each in page["items"] if each["order_number"] == answer["number"]), None)
+        there = any(each["order_number"] == answer["number"] for each in page["items"])
+        return there and await at.call("GET", f"{at.url(ORCHESTRATOR)}/orders/v1/orders/{answer['number']}")
 
-    found = await eventually(workflow, within=60, what="the order's workflow")
-    crashed = WorkflowCrashedV1(
-        workflow_id=found["id"],
-        kind="order",
-        order_number=answer["number"],
-        event_type="order.created",
-        error="KeyError: price",
-        attempts=5,
-        occurred_at=datetime.now(UTC),
-    )
-    broker = Broker(at.amqp_url, name="as-shipped")
-    task = asyncio.create_task(broker.run())
-    try:
-        await broker.wait_ready()
-        envelope = Envelope.of(
-            crashed,
-            event_id=derived_id("as-shipped", answer["number"]),
-            source="/orchestrator",
-            subject=answer["number"],
-            time=crashed.occurred_at,
-            traceparent=None,
-        )
-        await broker.publisher.publish(envelope, deadline=15.0)
-    finally:
-        await broker.stop()
-        await task
-    return Raised("workflow.crashed", str(found["id"]))
+    await publish_unreadable_change(at.amqp_url, await eventually(order, within=60, what="the order"))
+    return Raised("workflow.crashed")
 
 
 async def endanger_an_order(at: Stand) -> Raised:
@@ -163,14 +139,6 @@ async def roster(at: Stand) -> None:
     await at.call("PUT", f"{at.url(NOTIFIER)}/admin/v1/roster", body=body)
 
 
-async def opens(at: Stand, link: str) -> str:
-    """GET a link as a browser does; it answers a page."""
-    async with aiohttp.ClientSession(headers={"Accept": "text/html"}) as browser, browser.get(link) as answer:
-        text = await answer.text()
-        assert (answer.status, answer.content_type) == (200, "text/html"), (link, text)
-        return text
-
-
 async def lose_an_order_at_the_edge(at: Stand) -> Raised:
     """A website's order while no gateway is there: nginx's log, and the gateway that reads it once it is back."""
     await at.programs[GATEWAY.name].kill()
@@ -186,25 +154,46 @@ async def hear_prometheus(_at: Stand) -> Raised:
     return Raised("problem.alert", "503", within=120)
 
 
-async def each_reaches_a_person(at: Stand, *problems: Callable[[Stand], Awaitable[Raised]]) -> None:
+async def each_reaches_a_person(
+    at: Stand, *problems: Callable[[Stand], Awaitable[Raised]]
+) -> dict[str, dict[str, Any]]:
     """Raise one after the other, each taken before the next: a call about one would stand for the others, too."""
+    found = {}
     for number, raise_it in enumerate(problems):
-        await at.reaches_a_person(await at.incident(await raise_it(at)), pressed_in=("slack", "telegram")[number % 2])
+        incident = found[raise_it.__name__] = await at.incident(await raise_it(at))
+        await at.reaches_a_person(incident, pressed_in=CHANNELS[number % 2])
+    return found
 
 
 async def every_link_opens(at: Stand) -> None:
-    """Open the links of all messages and tickets, and the page of who is on duty."""
+    """Open the links of all messages and tickets as people do, first signed out, and the page of who is on duty."""
     links = await at.links()
-    console, sentry = (f"http://{LOOPBACK}:{port}" for port in (at.ports.services[NOTIFIER.name], at.ports.sandbox))
-    assert {link for link in links if not link.startswith((console, sentry))} == set()
-    assert {link.removeprefix(console).split("/")[1] for link in links if link.startswith(console)} >= {
-        *("i", "o", "w", "r", "e", "runbook")
-    }
+    sentry = f"http://{LOOPBACK}:{at.ports.sandbox}"
+    assert {link for link in links if not link.startswith((at.console, sentry))} == set()
+    paths = sorted(link.removeprefix(at.console) for link in links if link.startswith(at.console))
+    assert {path.split("/")[1] for path in paths} >= {"i", "o", "w", "r", "e", "runbook"}
     assert {f"{sentry}/organizations/orders/issues/17/"} < {link for link in links if link.startswith(sentry)}
-    for link in links:
-        assert "+7916" not in await opens(at, link)
-    for duty in (f"{at.edge}/on-call", f"{console}/on-call"):
-        assert "Олег" in await opens(at, duty)
+    async with browsing(at.console, trusted=at.trusted) as browser:
+        for path in paths:
+            await browser.get(path)
+            assert (browser.status, browser.path) == (200, "/sign-in"), path
+            assert f'name="to" value="{path}"' in browser.page, path
+        await browser.post("/sign-in", token=at.tokens["viewer"], to=paths[0])
+        assert browser.path == paths[0]  # where one wanted to go
+        for path in paths:
+            page = await browser.get(path)
+            assert (browser.status, browser.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), page
+            assert browser.path in {path, "/find"}, (
+                path
+            )  # an order that was refused is not one yet: what there is of it
+            assert browser.path == path or path.removeprefix("/o/") in page, path
+            assert "+7916" not in page, path
+    async with aiohttp.ClientSession(headers={"Accept": "text/html"}) as plain:
+        for link in (*(link for link in links if link.startswith(sentry)), f"{at.edge}/on-call"):
+            async with plain.get(link) as answer:
+                text = await answer.text()
+                assert (answer.status, answer.content_type) == (200, "text/html"), (link, text)
+    assert "Олег" in text
 
 
 async def people_are_put_on_duty(at: Stand) -> None:
@@ -225,6 +214,7 @@ async def said_in(log: Path, words: str) -> bool:
 @pytest.fixture
 def shipped(
     edge_for: MakeEdge,
+    console_edge: MakeEdge,
     database_for: Callable[[str], Awaitable[str]],
     amqp_url: str,
     tmp_path: Path,
@@ -242,6 +232,7 @@ def shipped(
             files,
             ports=ports,
             edge_for=edge_for,
+            console_edge=console_edge,
             database_for=database_for,
             amqp_url=amqp_url,
             folder=tmp_path,
@@ -257,7 +248,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
 ) -> None:
     ports = Ports.chosen(free_port)
     compose = compose_file(example_values())
-    containers = {service.name: service.name for service in SERVICES} | {GATEWAY.name: "webhook-gateway-1"}
+    containers = {service.name: service.name for service in WITH_CONSOLE} | {GATEWAY.name: "webhook-gateway-1"}
     told = {name: compose["services"][each]["environment"] for name, each in {**containers, "edge": "nginx"}.items()}
     files = {name: files_of(compose, container) for name, container in containers.items()}
     outside = {
@@ -271,8 +262,15 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             await coverage_says({"roster"})
             await people_are_put_on_duty(at)
             await coverage_says(set())
-        await each_reaches_a_person(
+        told = await each_reaches_a_person(
             at, crash_a_workflow, endanger_an_order, send_an_error, fail_a_refund, send_an_alert
+        )
+        await people_act_by_buttons(
+            at,
+            crashed=told["crash_a_workflow"],
+            refund=told["fail_a_refund"],
+            noisy=(told["send_an_error"], told["send_an_alert"]),
+            first="telegram",
         )
         await every_link_opens(at)
         async with at.sandbox.session.get(f"{at.edge}/on-call.ics") as feed:
@@ -335,7 +333,7 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
     shipped: Here, free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     ports = Ports.chosen(free_port)
-    told = {name: kubernetes_environment(name) for name in (*(service.name for service in SERVICES), "edge")}
+    told = {name: kubernetes_environment(name) for name in (*(service.name for service in WITH_CONSOLE), "edge")}
     folders = {GATEWAY.name: "webhook-gateway-files", NOTIFIER.name: "notifier-files"}
     examples = DEPLOY / "k8s" / "secrets.example"
     files = {
@@ -352,7 +350,14 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
         token = tmp_path / ORCHESTRATOR.name / "internal-token"
         (tmp_path / "monitoring").mkdir()
         async with monitoring(tmp_path / "monitoring", targets=known, notifier_url=at.edge, token_file=token):
-            await each_reaches_a_person(
+            told = await each_reaches_a_person(
                 at, lose_an_order_at_the_edge, crash_a_workflow, fail_a_refund, send_an_error, hear_prometheus
             )
+        await people_act_by_buttons(
+            at,
+            crashed=told["crash_a_workflow"],
+            refund=told["fail_a_refund"],
+            noisy=(told["send_an_error"], told["hear_prometheus"]),
+            first="slack",
+        )
         await every_link_opens(at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from http.cookies import SimpleCookie
 
 import aiohttp
@@ -9,6 +11,7 @@ import pytest
 from pydantic import AnyHttpUrl, SecretStr, ValidationError
 
 from common.service import running
+from common.testing import eventually
 from console.web.app import build
 from console.web.settings import ConsoleSettings
 from tests.support.console_browser import Browser, browsing
@@ -46,14 +49,118 @@ async def test_a_session_that_somebody_planted_is_not_the_one_that_signs_in(brow
         assert answer.status == 303
 
 
-async def test_a_withdrawn_token_ends_its_sessions(
-    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("address", ["/", "/workflows", "/i/5", "/change/order/refund?ids=N"])
+async def test_a_withdrawn_token_ends_its_sessions_at_the_next_page(
+    browser: Browser, services: Services, address: str
 ) -> None:
-    monkeypatch.setattr("console.web.people._KNOWN_FOR_S", 0.0)
     await browser.sign_in("token-operator")
     services.withdrawn.add("token-operator")
-    await browser.get("/")
-    assert browser.path == "/sign-in"
+    await eventually_signed_out(browser, address)
+
+
+async def test_a_stream_of_news_ends_with_the_session(browser: Browser, services: Services) -> None:
+    await browser.sign_in("token-operator")
+    async with browser.session.get(browser.url + "/live/workflow?top=1") as stream:
+        assert stream.status == 200
+        services.withdrawn.add("token-operator")
+        await stream.content.read()
+    await eventually_signed_out(browser, "/live/workflow")
+
+
+async def test_a_withdrawn_viewers_news_end_while_another_looks_on(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/workflows"] = (200, {"items": [{"id": 1}], "next_cursor": None})
+    await browser.sign_in("token-viewer")
+    other = "token-viewer-2"
+    async with browsing(browser.url) as second:
+        await second.sign_in(other)
+        async with (
+            browser.session.get(browser.url + "/live/workflow?top=0") as kept,
+            second.session.get(browser.url + "/live/workflow?top=0") as ended,
+        ):
+            assert await kept.content.readline()
+            services.withdrawn.add(other)
+            await ended.content.read()
+            assert not kept.content.at_eof()
+
+
+@pytest.mark.parametrize("why", ["withdrawn", "signed out"])
+async def test_a_form_whose_session_ended_is_there_after_signing_in_again(
+    browser: Browser, services: Services, why: str
+) -> None:
+    await browser.sign_in("token-operator")
+    form = await browser.get("/change/silence/add")
+    if why == "withdrawn":
+        services.withdrawn.add("token-operator")
+        await eventually_signed_out(browser, "/orders")
+    else:
+        await browser.post("/sign-out")
+    browser.page = form
+    services.calls.clear()
+    typed = {
+        "reason": 'a long "story" & <b>',
+        "field.reason": "kept",
+        "field.ends_at": "2026-11-30T10:00",
+        "service": "notifier",
+    }
+    page = await browser.post("/change/silence/add", **typed)
+    assert browser.status == 401
+    assert "Nothing" not in page
+    assert "nothing was changed" in page
+    assert "story&#34; &amp; &lt;b&gt;" in page
+    kept = html.unescape(re.findall(r'name="kept" value="([^"]*)"', page)[0])
+    page = await browser.post("/again", kept=kept, token="unknown-token")
+    assert browser.status == 401
+    assert "No service knows this token" in page
+    page = await browser.post("/again", kept=kept, token="token-admin")
+    assert browser.status == 200
+    assert 'action="/change/silence/add"' in page
+    assert ">a long &#34;story&#34; &amp; &lt;b&gt;</textarea>" in page
+    assert 'value="2026-11-30T10:00"' in page
+    assert services.calls == [], "nothing is sent before one presses again"
+    services.answers["POST /admin/v1/silences"] = (200, {"plan": "p", "items": []})
+    page = await browser.post("/change/silence/add", **typed)
+    assert browser.status != 401
+
+
+async def test_what_was_rehearsed_is_sent_after_signing_in_again_only_when_pressed(
+    browser: Browser, services: Services
+) -> None:
+    await browser.sign_in("token-operator")
+    before = await browser.get("/keys")
+    await browser.post("/sign-out")
+    browser.page = before
+    services.calls.clear()
+    page = await browser.post("/apply", plan='{"a": "\n<&>"}')
+    kept = html.unescape(re.findall(r'name="kept" value="([^"]*)"', page)[0])
+    page = await browser.post("/again", kept=kept, token="token-operator")
+    assert 'action="/apply"' in page
+    assert '<textarea name="plan" hidden>\n{&#34;a&#34;: &#34;\n&lt;&amp;&gt;&#34;}</textarea>' in page
+    assert services.calls == []
+
+
+async def test_a_page_of_an_earlier_session_keeps_its_form_too(browser: Browser, services: Services) -> None:
+    await browser.sign_in("token-operator")
+    before = await browser.get("/change/workflow/retry?ids=7")
+    await browser.post("/sign-out")
+    await browser.sign_in("token-admin")
+    browser.page = before
+    services.calls.clear()
+    page = await browser.post("/change/workflow/retry", ids="7", reason="typed before")
+    assert (browser.status, services.calls) == (403, [])
+    kept = html.unescape(re.findall(r'name="kept" value="([^"]*)"', page)[0])
+    page = await browser.post("/again", kept=kept)
+    assert browser.status == 200
+    assert ">typed before</textarea>" in page
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "{", "[]", '{"path": "//evil.example", "fields": []}', '{"path": "/apply", "fields": [1]}', "[" * 9999]
+)
+async def test_a_kept_form_that_is_none_is_not_shown(browser: Browser, kept: str) -> None:
+    await browser.sign_in("token-operator")
+    await browser.post("/again", kept=kept)
+    assert browser.status == 400
+    assert "evil" not in browser.page
 
 
 async def test_a_session_is_over_after_its_hours(services: Services, settings: ConsoleSettings) -> None:
@@ -137,6 +244,16 @@ async def test_with_all_services_away_the_token_is_not_called_wrong(settings: Co
         page = await browser.sign_in("token-operator")
         assert browser.status == 502
         assert "No service answers" in page
+
+
+async def eventually_signed_out(browser: Browser, address: str) -> None:
+    """Wait until the console knows."""
+
+    async def signed_out() -> bool:
+        await browser.get(address)
+        return browser.path == "/sign-in"
+
+    await eventually(signed_out, what="the session ends")
 
 
 def _cookie(browser: Browser) -> str:

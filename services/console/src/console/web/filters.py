@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency
+from markupsafe import Markup, escape
 
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
@@ -30,7 +31,18 @@ MONEY = frozenset(
             "sum",
             "captured",
         ),
-        *("refunded", "sum_to_pay", "tips_amount", "minor", "total", "tips", "captured_amount", "refunded_amount"),
+        *(
+            "refunded",
+            "reserved",
+            "left",
+            "sum_to_pay",
+            "tips_amount",
+            "minor",
+            "total",
+            "tips",
+            "captured_amount",
+            "refunded_amount",
+        ),
     }
 )
 """Names under which the services write sums in minor units."""
@@ -131,6 +143,18 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
+def basket(items: object) -> str:
+    """Write what somebody wanted to buy: names and pieces, as far as they can be read."""
+    if not isinstance(items, list):
+        return ""
+    return ", ".join(
+        f"{each.get('name') or each.get('id') or '?'} × {each.get('quantity') or each.get('originalQuantity') or '?'}"
+        if isinstance(each, Mapping)
+        else str(each)
+        for each in items
+    )
+
+
 def currency_of(item: object) -> Any:
     """Return the currency that the sums of an item are in: its own, or that of its totals."""
     if not isinstance(item, Mapping):
@@ -140,6 +164,35 @@ def currency_of(item: object) -> Any:
 
 
 Translate = Callable[[str], str]
+
+
+def foreign(text: object, *, language: str) -> bool:
+    """Tell whether a text of a service, or a name, is not in the page's language: a reader's voice has to know."""
+    return (
+        language == "ru"
+        and isinstance(text, str)
+        and _LATIN.search(text) is not None
+        and _CYRILLIC.search(text) is None
+    )
+
+
+_LATIN = re.compile("[A-Za-z]{2}")
+_CYRILLIC = re.compile("[А-Яа-яЁё]")
+
+
+def coded(text: str) -> Markup:
+    """Write a text with what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
+_CODE = re.compile("`([^`]*)`")
+
+
+def explained(code: object, *, translate: Translate) -> str | None:
+    """Return what a service's code of an error means in the page's language; None where only the service's own words say it."""
+    asked = f"error {code}"
+    found = translate(asked)
+    return None if found == asked else found
 
 
 def writers(
@@ -155,7 +208,12 @@ def writers(
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
         "label_plural": lambda noun: translate(TITLES[noun]),
+        "translated": translate,
+        "coded": coded,
+        "foreign": lambda text: foreign(text, language=language),
+        "explained": lambda code: explained(code, translate=translate),
         "shape": shape,
+        "basket": basket,
         "as_json": as_json,
         "currency_of": currency_of,
     }

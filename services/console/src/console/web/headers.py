@@ -19,7 +19,7 @@ HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with no-referrer browsers send `Origin: null` along with our own forms
     "X-Content-Type-Options": "nosniff",
 }
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,17 +25,20 @@ from console.client.acts import Act
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
 from console.web import filters
-from console.web.headers import HEADERS, OVER_TLS
 from console.web.language import language_of, words
 from console.web.links import LINKS, address_of, link_of
 from console.web.people import NotSignedInError, People, Person
 from console.web.screens import NAVIGATION
-from console.web.sessions import FORM_TOKEN, ForgedFormError, Sessions
+from console.web.sessions import FORM_TOKEN, ForgedFormError, Sessions, StaleFormError
 from console.web.settings import ConsoleSettings
 
 _log = get_logger()
 _FOLDER = Path(__file__).parent
 Form = MultiDictProxy[Any]
+OURS = re.compile(r"/(?![/\\])[^\s\\]*")
+"""An address of the console, never of another site."""
+AGAIN = "/again"
+"""Where a form goes that a session's end kept from being sent."""
 
 
 class NotUnderstoodError(Exception):
@@ -51,6 +56,8 @@ class Visit:
     form: Form
     signed_in: Person | None = None
     path: Mapping[str, str] = field(default_factory=dict)
+    away: bool = False
+    """Nobody could be asked whose session it is."""
 
     @property
     def person(self) -> Person:
@@ -95,6 +102,17 @@ class Visit:
             text=self.fragment(template, **values), status=status, content_type="text/html", charset="utf-8"
         )
 
+    def error(self, status: int, title: str, why: str, **values: object) -> web.Response:
+        """Answer with the page of an error."""
+        return self.page("templates/error.html", status=status, title=title, why=why, **values)
+
+
+async def _form_of(request: web.Request) -> Form:
+    try:
+        return await request.post()
+    except (ValueError, LookupError):  # not text, of no charset that there is, not in the parts that it says
+        raise web.HTTPBadRequest from None
+
 
 def redirect(to: str) -> web.Response:
     """Send the browser on; ``to`` is an address of ours."""
@@ -135,75 +153,110 @@ class Console:
         return Route(method=method, path=path, handler=served, summary=summary, hidden=True)
 
     async def _serve(self, handler: Handler, public: bool, request: Request[None, None]) -> web.StreamResponse:
-        visit = Visit(
-            self,
-            request.raw,
-            await self.sessions.load(request.raw),
-            language_of(request.raw, self.settings.language),
-            MultiDictProxy(MultiDict()),
-            path=request.path,
-        )
+        visit = await self.visit(request.raw)
+        visit.path = request.path
         try:
             response = await self._answer(visit, handler, public=public)
         except Exception as error:
-            answered = self._failed(visit, error)
+            answered = await self._failed(visit, error)
             if answered is None:
                 raise
             response = answered
-        if not response.prepared:
-            response.headers.update(HEADERS)
-            if self.settings.secure:
-                response.headers.update(OVER_TLS)
         return response
 
     async def _answer(self, visit: Visit, handler: Handler, *, public: bool) -> web.StreamResponse:
-        if visit.raw.method == "POST":
-            visit.form = await visit.raw.post()
-            self.sessions.check_form(visit.raw, visit.session, str(visit.form.get(FORM_TOKEN, "")))
-        token = self.sessions.token_of(visit.session)
-        if token is not None:
-            try:
-                visit.signed_in = await self.people.person(token)
-            except NotSignedInError:
-                if not public:
-                    raise
-            except UnreachableError:
-                if not public:
-                    raise
-        elif not public:
-            raise NotSignedInError
-        return await handler(visit)
+        posted = visit.raw.method == "POST"
+        if posted:
+            visit.form = await _form_of(visit.raw)
+        stale = False
+        try:
+            if posted:
+                self.sessions.check_form(visit.raw, visit.session, str(visit.form.get(FORM_TOKEN, "")))
+        except StaleFormError:
+            stale = True
+        await self._recognise(visit, public=public)
+        if stale and public and visit.raw.path != AGAIN:
+            raise ForgedFormError
+        if stale:
+            raise StaleFormError
+        try:
+            return await handler(visit)
+        except RefusedError as error:
+            if visit.signed_in is None or not visit.signed_in.lost_by(error):
+                raise
+            self.people.forget(visit.signed_in.suite.token)
+            raise NotSignedInError from None
 
-    def _failed(self, visit: Visit, error: Exception) -> web.Response | None:
+    async def _recognise(self, visit: Visit, *, public: bool) -> None:
+        """Find out who it is. Raises ``NotSignedInError`` and ``UnreachableError``; never for what is ``public``."""
+        token = self.sessions.token_of(visit.session)
+        if token is None:
+            if not public:
+                raise NotSignedInError
+            return
+        try:
+            visit.signed_in = await self.people.person(token)
+        except NotSignedInError:
+            if not public:
+                raise
+        except UnreachableError:
+            visit.away = True
+            if not public:
+                raise
+
+    async def _failed(self, visit: Visit, error: Exception) -> web.Response | None:
         """Return the page of an error that people can do something about."""
-        if isinstance(error, NotSignedInError):
-            if visit.raw.method == "GET":
-                return redirect(f"/sign-in?to={quote(str(visit.raw.rel_url), safe='')}")
-            return visit.page("templates/error.html", status=401, title=visit.words("Signed out"), why="session_over")
+        if isinstance(error, (NotSignedInError, StaleFormError)):
+            return await self._session_over(visit, stale=isinstance(error, StaleFormError))
         if isinstance(error, ForgedFormError):
-            return visit.page("templates/error.html", status=403, title=visit.words("Not done"), why="forged")
+            return visit.error(403, visit.words("Not done"), "forged")
         if isinstance(error, NotUnderstoodError):
-            return visit.page(
-                "templates/error.html", status=400, title=visit.words("Not understood"), why="text", text=str(error)
-            )
-        if isinstance(error, web.HTTPException) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return visit.page(
-                "templates/error.html",
-                status=error.status,
-                title=visit.words("Not found"),
-                why="text",
-                text=visit.words("There is no such page."),
-            )
+            return visit.error(400, visit.words("Not understood"), "text", text=str(error))
+        if isinstance(error, web.HTTPException) and error.status >= HTTPStatus.BAD_REQUEST:
+            return self.page_of(visit, error.status)
         if isinstance(error, UnreachableError):
             _log.warning("console_service_away", service=error.service)
-            return visit.page(
-                "templates/error.html", status=502, title=visit.words("No answer"), why="away", service=error.service
-            )
+            return visit.error(502, visit.words("No answer"), "away", service=error.service)
         if isinstance(error, RefusedError):
             title = visit.words("Not found") if error.status == HTTPStatus.NOT_FOUND else visit.words("Refused")
             status = error.status if error.status in (400, 403, 404, 409, 422, 429) else 502
-            return visit.page("templates/error.html", status=status, title=title, why="refused", error=error)
+            return visit.error(status, title, "refused", error=error)
         return None
+
+    async def _session_over(self, visit: Visit, *, stale: bool) -> web.Response:
+        """Have the person sign in (again). What she filled in stays on the page, and goes on from there."""
+        if visit.raw.headers.get("HX-Request"):
+            return web.Response(
+                text=visit.fragment("templates/over.html"), status=401, content_type="text/html", charset="utf-8"
+            )
+        if visit.raw.method != "POST":
+            return redirect(f"/sign-in?to={quote(str(visit.raw.rel_url), safe='')}")
+        response = web.Response(status=403 if stale else 401, content_type="text/html", charset="utf-8")
+        if FORM_TOKEN not in visit.session:
+            visit.session = await self.sessions.begin(visit.raw, response, token=None)
+        response.text = visit.fragment("templates/kept.html", kept=kept_of(visit), problem=None)
+        return response
+
+    async def visit(self, request: web.Request) -> Visit:
+        """Return a request as one of a person who is known so far by her cookie only."""
+        session = await self.sessions.load(request)
+        language = language_of(request, self.settings.language)
+        return Visit(self, request, session, language, MultiDictProxy(MultiDict()))
+
+    def page_of(self, visit: Visit, status: int) -> web.Response:
+        """Return the page of an HTTP status that has no more to say; ours to mend from 500 on."""
+        title = visit.words("Not found") if status == HTTPStatus.NOT_FOUND else visit.words("Not understood")
+        text = visit.words("There is no such page.")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            title = visit.words("It failed here")
+            text = visit.words("The console failed, and its developers know. Sending the same page again does it once.")
+        elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+            text = visit.words("This address takes no such request.")
+        elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            text = visit.words("That is more than one page can send.")
+        elif status != HTTPStatus.NOT_FOUND:
+            text = visit.words("The browser sent what is no form.")
+        return visit.error(status, title, "text", text=text)
 
 
 def _environment(language: str, zone: str) -> Environment:
@@ -231,6 +284,29 @@ def _environment(language: str, zone: str) -> Environment:
         now_plus=lambda **later: datetime.now(UTC) + timedelta(**later),
     )
     return found
+
+
+def kept_of(visit: Visit) -> Mapping[str, Any]:
+    """Return what a form held and where it was sent, but for what proves the session: a page can hold it and send it again."""
+    if visit.raw.path == AGAIN:
+        return read_kept(str(visit.form.get("kept", "")))
+    fields = [
+        (name, text) for name, text in visit.form.items() if isinstance(text, str) and name not in (FORM_TOKEN, "token")
+    ]
+    return {"path": visit.raw.path, "fields": fields}
+
+
+def read_kept(text: str) -> Mapping[str, Any]:
+    """Read what ``kept_of`` wrote into a page. Raises ``NotUnderstoodError`` for anything else, or an address that is not ours."""
+    try:
+        found = json.loads(text)
+        fields = [(str(name), str(given)) for name, given in found["fields"]]
+        path = str(found["path"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise NotUnderstoodError("this page does not hold a form") from None
+    if OURS.fullmatch(path) is None:
+        raise NotUnderstoodError("this page does not hold a form")
+    return {"path": path, "fields": fields}
 
 
 def names(given: Sequence[str]) -> tuple[str, ...]:

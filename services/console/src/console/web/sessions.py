@@ -17,7 +17,11 @@ _TOKEN = "token"  # noqa: S105 - a field's name
 
 
 class ForgedFormError(Exception):
-    """A change was sent by another site's page, or by a page of a session that is over."""
+    """A form was sent by another site's page, or by nobody knows whose."""
+
+
+class StaleFormError(Exception):
+    """A form was sent by a page of ours that belongs to another session than the one that is open now."""
 
 
 class Sessions:
@@ -65,12 +69,18 @@ class Sessions:
         await self._storage.save_session(request, response, await self._storage.new_session())
 
     def check_form(self, request: web.Request, session: Session, given: str) -> None:
-        """Let our own forms through. Raises ``ForgedFormError`` for any other."""
-        expected = session.get(FORM_TOKEN)
-        if not isinstance(expected, str) or not hmac.compare_digest(expected.encode(), given.encode()):
-            raise ForgedFormError
+        """Let forms of this session's own pages through.
+
+        Raises ``ForgedFormError`` for those of another site, of which nothing may be shown, and ``StaleFormError`` for those of a page of
+        ours that is older than the session.
+        """
         if not self._own(request):
             raise ForgedFormError
+        expected = session.get(FORM_TOKEN)
+        if not isinstance(expected, str) or not hmac.compare_digest(
+            expected.encode(), given.encode("utf-8", "surrogateescape")
+        ):
+            raise StaleFormError
 
     def _own(self, request: web.Request) -> bool:
         origin = request.headers.get("Origin")

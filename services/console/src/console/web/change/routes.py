@@ -15,20 +15,19 @@ from typing import Any
 from aiohttp import web
 
 from common.http import Route
-from console.client.acts import Act, act_of
+from console.client.acts import Act
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
 from console.client.commands import of_wish
 from console.client.suite import RefusedError
 from console.client.things import THINGS
-from console.web.change.forms import BEFORE, SHORTEST_REASON, filled_in, inputs
+from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
 from console.web.change.prefilled import prefilled
-from console.web.change.structure import expanded, names_of, rows_of
+from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
+from console.web.change.structure import expanded, names_of
 from console.web.filters import currency_of
-from console.web.lists.filtering import PRIVATE
-from console.web.pages import Console, NotUnderstoodError, Visit, names
+from console.web.pages import Console, NotUnderstoodError, Visit
 
 _MOST_AT_ONCE = 200
-_FILTER = "filter."
 
 
 def routes(console: Console) -> list[Route]:
@@ -42,12 +41,12 @@ def routes(console: Console) -> list[Route]:
 
 
 async def _fill_in(visit: Visit) -> web.StreamResponse:
-    act = _act(visit)
+    act = act_asked(visit)
     query = visit.raw.query
-    ids, chosen = _chosen(query.getall("ids", []), query, everything=query.get("all") == "1")
+    ids, chosen = chosen_of(query.getall("ids", []), query, everything=query.get("all") == "1")
     before = await _before(visit, act, ids)
     given = {**before, **_of_address(act, query)}
-    return await _form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=None)
+    return await show_form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=None)
 
 
 def _of_address(act: Act, query: Mapping[str, str]) -> dict[str, str]:
@@ -73,22 +72,20 @@ async def _before(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, str
 
 
 async def _rehearse(visit: Visit) -> web.StreamResponse:
-    act = _act(visit)
-    form = visit.form
-    ids, chosen = _chosen([str(name) for name in form.getall("ids", [])], form, everything=form.get("all") == "1")
+    act = act_asked(visit)
+    ids, chosen = named(visit)
     try:
         plan = await rehearse(visit.person.suite, await _wish(visit, act, ids=ids, chosen=chosen))
     except (NotUnderstoodError, RefusedError) as error:
-        given = {name: str(text) for name, text in form.items() if isinstance(text, str)}
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
-        return await _form(visit, act, ids=ids, chosen=chosen, given=given, problem=error, status=status)
+        return await filled_form(visit, error, status=status)
     return visit.page(
         "change/plan.html",
         act=act,
         plan=plan,
         sealed=json.dumps(plan.to_json()),
         outcomes=count(plan.items),
-        command=of_wish(plan.wish, currency=await _currency(visit, act, ids)),
+        command=of_wish(plan.wish, currency=await currency_asked(visit, act, ids)),
     )
 
 
@@ -108,7 +105,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         fields=filled_in(
             act,
             visit.form,
-            currency=await _currency(visit, act, ids),
+            currency=await currency_asked(visit, act, ids),
             zone=visit.console.settings.time_zone,
             words=visit.words,
         ),
@@ -153,72 +150,6 @@ async def _look(visit: Visit, done: Done) -> tuple[Counter[str], bool] | None:
     except UnprovableError:
         return None
     return None
-
-
-async def _form(
-    visit: Visit,
-    act: Act,
-    *,
-    ids: tuple[str, ...],
-    chosen: Mapping[str, str] | None,
-    given: Mapping[str, str],
-    before: Mapping[str, str] | None = None,
-    problem: NotUnderstoodError | RefusedError | None,
-    status: int = 200,
-) -> web.StreamResponse:
-    return visit.page(
-        "change/form.html",
-        status=status,
-        act=act,
-        ids=ids,
-        chosen=chosen,
-        inputs=inputs(act),
-        given=given,
-        before=_sent_before(given) if before is None else before,
-        rows_of=rows_of,
-        problem=problem,
-        refusal=visit.refusal(act),
-        currency=await _currency(visit, act, ids),
-    )
-
-
-def _sent_before(given: Mapping[str, str]) -> dict[str, str]:
-    """Return what a form that was sent says of how it stood when it was made."""
-    return {name.removeprefix(BEFORE): text for name, text in given.items() if name.startswith(BEFORE)}
-
-
-def _act(visit: Visit) -> Act:
-    name = f"{visit.path['noun']} {visit.path['verb']}"
-    service = visit.form.get("service") or visit.raw.query.get("service")
-    try:
-        act = act_of(name, str(service) if service else None)
-        _ = act.operation  # which the service may not have
-    except LookupError:
-        raise web.HTTPNotFound from None
-    return act
-
-
-def _chosen(
-    ids: list[str], given: Mapping[str, Any], *, everything: bool
-) -> tuple[tuple[str, ...], Mapping[str, str] | None]:
-    """Return the named things, or with ``everything`` the filter of what the person saw."""
-    if not everything:
-        return names(ids), None
-    chosen = {
-        name.removeprefix(_FILTER): str(text) for name, text in given.items() if name.startswith(_FILTER) and text
-    }
-    return (), {name: text for name, text in chosen.items() if name not in PRIVATE}
-
-
-async def _currency(visit: Visit, act: Act, ids: tuple[str, ...]) -> str | None:
-    """Return the currency of the order whose money it is."""
-    if act.noun != "order" or len(ids) != 1 or not any(each.kind == "money" for each in inputs(act)):
-        return None
-    try:
-        found = currency_of(await THINGS["order"].read(visit.person.suite, ids[0]))
-    except RefusedError:
-        return None
-    return str(found) if found else None
 
 
 def _sent(visit: Visit, name: str) -> Mapping[str, Any]:

@@ -12,14 +12,16 @@ from aiohttp_sse import sse_response
 
 from common.http import Route
 from console.client.operations import SERVICES
+from console.client.suite import UnreachableError
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.lists.filtering import chosen
 from console.web.live.news import News, new_above
 from console.web.pages import Console, Visit
+from console.web.people import NotSignedInError
 from console.web.screens import list_path
 
-_LOOK_FOR_THE_BROWSER_S = 5.0
+_LOOK_S = 1.0
 _MOST_STREAMS_S = 3600.0
 
 
@@ -46,7 +48,9 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
             try:
                 async with asyncio.timeout(_MOST_STREAMS_S):  # the browser comes again, and who it is is asked again
                     while response.is_connected():
-                        done, _ = await asyncio.wait({following}, timeout=_LOOK_FOR_THE_BROWSER_S)
+                        done, _ = await asyncio.wait({following}, timeout=_LOOK_S)
+                        if not await _still(visit):
+                            break
                         if not done:
                             continue
                         names = following.result()
@@ -63,3 +67,14 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
                 following.cancel()
                 await asyncio.wait({following})
     return response
+
+
+async def _still(visit: Visit) -> bool:
+    """Tell whether the session goes on: news are for who may see them now."""
+    try:
+        visit.signed_in = await visit.console.people.person(visit.person.suite.token)
+    except NotSignedInError:
+        return False
+    except UnreachableError:
+        return True  # nobody can be asked, and there are no news either
+    return True

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from aiohttp import web
 
 from common.http import Route
-from console.client.suite import UnreachableError
 from console.web.language import COOKIE, LANGUAGES
-from console.web.pages import Console, Visit, redirect
-from console.web.people import NotSignedInError
+from console.web.pages import OURS, Console, Visit, redirect
 from console.web.sessions import FORM_TOKEN
+from console.web.sign_in.tokens import AWAY, Refusal, enter
 
-_TOKEN = re.compile(r"[!-~]{8,512}")
-_OURS = re.compile(r"/(?![/\\])[^\s\\]*")
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -22,23 +17,16 @@ def routes(console: Console) -> list[Route]:
     """Return the routes of signing in and out, and of choosing the language."""
 
     async def form(visit: Visit) -> web.StreamResponse:
-        """Show the form, with a session that only this form can use."""
-        return await _form(visit, status=200, problem=None)
+        """Show the form, with a session that only this form can use. Who is signed in needs none."""
+        if visit.signed_in is not None:
+            return redirect(_ours(visit.raw.query.get("to", "")))
+        return await _form(visit, AWAY if visit.away else None, status=200)
 
     async def sign_in(visit: Visit) -> web.StreamResponse:
         """Ask the services whose token it is; a new session if they know."""
-        token = str(visit.form.get("token", "")).strip()
-        if _TOKEN.fullmatch(token) is None:
-            return await _form(visit, status=401, problem="unknown")
-        try:
-            await console.people.person(token)
-        except NotSignedInError:
-            return await _form(visit, status=401, problem="unknown")
-        except UnreachableError:
-            return await _form(visit, status=502, problem="away")
         response = redirect(_ours(str(visit.form.get("to", ""))))
-        await console.sessions.begin(visit.raw, response, token=token)
-        return response
+        refusal = await enter(console, visit, response, str(visit.form.get("token", "")))
+        return response if refusal is None else await _form(visit, refusal, status=refusal.status)
 
     async def sign_out(visit: Visit) -> web.StreamResponse:
         """Forget the session."""
@@ -56,12 +44,13 @@ def routes(console: Console) -> list[Route]:
             )
         return response
 
-    async def _form(visit: Visit, *, status: int, problem: str | None) -> web.StreamResponse:
+    async def _form(visit: Visit, refusal: Refusal | None, *, status: int) -> web.StreamResponse:
         to = _ours(str(visit.form.get("to", visit.raw.query.get("to", ""))))
         response = web.Response(status=status, content_type="text/html", charset="utf-8")
-        if FORM_TOKEN not in visit.session or console.sessions.token_of(visit.session):
+        if FORM_TOKEN not in visit.session or (console.sessions.token_of(visit.session) and not visit.away):
             visit.session = await console.sessions.begin(visit.raw, response, token=None)
             visit.signed_in = None
+        problem = visit.words(refusal.text) if refusal is not None else None
         response.text = visit.fragment("sign_in/form.html", problem=problem, to=to)
         return response
 
@@ -75,4 +64,4 @@ def routes(console: Console) -> list[Route]:
 
 def _ours(to: str) -> str:
     """Return an address of the console, never of another site."""
-    return to if _OURS.fullmatch(to) else "/"
+    return to if OURS.fullmatch(to) else "/"
