@@ -14,6 +14,7 @@ from common.service.runner import Application, run_service, running
 from common.service.settings import ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
+from common.service.verdicts import Verdict, keep_verdict, verdict_routes
 
 __all__ = [
     "PLATFORM_TABLES",
@@ -32,17 +33,20 @@ __all__ = [
     "Subject",
     "TableSizes",
     "TextPlace",
+    "Verdict",
     "add_act",
     "dead_letter_routes",
     "erase_dead_letters",
     "erase_texts",
     "erasure_routes",
     "every",
+    "keep_verdict",
     "load_settings",
     "repeated_acts_routes",
     "required",
     "run_service",
     "running",
     "service_cli",
+    "verdict_routes",
     "watch_files",
 ]
