@@ -21,6 +21,7 @@ from common.service import (
     TableSizes,
     every,
     required,
+    trust_provider,
     watch_files,
 )
 from common.telemetry import get_logger
@@ -140,6 +141,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     if settings.people_file is not None:
         watched["people"] = (settings.people_file, people.read)
     watch_files(lifecycle, registry, watched)
+    await trust_provider(lifecycle, registry, settings, tokens)
     act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
     acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
     coverage = CheckCoverage(

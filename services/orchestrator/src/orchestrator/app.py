@@ -23,6 +23,7 @@ from common.service import (
     TableSizes,
     every,
     required,
+    trust_provider,
     watch_files,
 )
 from common.telemetry import get_logger
@@ -76,6 +77,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    await trust_provider(lifecycle, registry, settings, tokens)
     metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 

@@ -26,6 +26,7 @@ from common.service import (
     TableSizes,
     every,
     required,
+    trust_provider,
     watch_files,
 )
 from common.telemetry.metrics import new_registry
@@ -80,6 +81,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    await trust_provider(lifecycle, registry, settings, tokens)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)

@@ -21,6 +21,7 @@ from common.service import (
     TableSizes,
     every,
     required,
+    trust_provider,
     watch_files,
 )
 from common.telemetry.metrics import new_registry
@@ -113,6 +114,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     if settings.websites_file is not None:
         watched["websites"] = (settings.websites_file, sites.read)
     watch_files(lifecycle, registry, watched)
+    await trust_provider(lifecycle, registry, settings, tokens)
     request_metrics = RequestMetrics(registry, sources=(*sources, WEBSITE))
     durability_metrics = DurabilityMetrics(registry, spool_oldest_allowed=settings.spool_oldest_allowed)
     delivery_metrics = DeliveryMetrics(registry)

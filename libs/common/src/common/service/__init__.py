@@ -6,12 +6,13 @@ from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
 from common.service.files import ReadFile, watch_files
+from common.service.identity_provider import trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
-from common.service.settings import ProcessSettings, ServiceSettings, load_settings, required
+from common.service.settings import Issuer, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
 
@@ -20,6 +21,7 @@ __all__ = [
     "Application",
     "Erase",
     "Erased",
+    "Issuer",
     "Lifecycle",
     "PeriodicJob",
     "PlatformRetention",
@@ -44,5 +46,6 @@ __all__ = [
     "run_service",
     "running",
     "service_cli",
+    "trust_provider",
     "watch_files",
 ]

@@ -25,6 +25,7 @@ from console.web.order import routes as order
 from console.web.pages import Console
 from console.web.people import People
 from console.web.proof import routes as proof
+from console.web.provider import Provider
 from console.web.runbook import routes as runbook
 from console.web.sessions import Sessions
 from console.web.settings import ConsoleSettings
@@ -46,7 +47,8 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     registry = new_registry()
     session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
     news = News(every=settings.poll_seconds)
-    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of)
+    provider = Provider(session, settings) if settings.oidc_issuer is not None else None
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of, provider=provider)
     views = SavedViews(settings)
     app = build_app(
         service=NAME,

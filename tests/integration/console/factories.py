@@ -1,0 +1,49 @@
+"""A service that believes the provider."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from common.health import Health
+from common.http import HttpServer, TokenBook, build_app
+from common.service import Lifecycle, ServiceSettings, trust_provider
+from tests.support.openid_provider.running import AUDIENCE, ROLES, Provider
+
+
+@dataclass
+class Service:
+    """A service that believes the provider, and its file of tokens."""
+
+    url: str
+    session: aiohttp.ClientSession
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    async def whoami(self, token: str) -> tuple[int, Any]:
+        """Ask it whose a token is: the name and role, or the code of the problem."""
+        headers = {"Authorization": f"Bearer {token}"}
+        async with self.session.get(self.url + "/admin/v1/whoami", headers=headers) as answer:
+            said = await answer.json(content_type=None)
+            return answer.status, (said["name"], said["role"]) if answer.status == 200 else said["code"]
+
+
+async def opened(stack: AsyncExitStack, provider: Provider, folder: Path, **more: Any) -> Service:
+    """Start a service."""
+    file = folder / "tokens.json"
+    entry = {"name": "bot", "role": "viewer", "token": "token-of-the-file"}
+    file.write_text(json.dumps({"tokens": [entry, *more.pop("entries", ())]}))
+    given: dict[str, Any] = {"oidc_issuer": provider.issuer, "oidc_audience": AUDIENCE, "oidc_roles": ROLES, **more}
+    settings = ServiceSettings(port=0, tokens_file=file, **given)
+    lifecycle, registry, tokens = Lifecycle(), CollectorRegistry(), TokenBook.load(file)
+    stack.push_async_callback(lifecycle.drain)
+    await trust_provider(lifecycle, registry, settings, tokens)
+    app = build_app(service="kit", routes=[], health=Health(), registry=registry, tokens=tokens)
+    server = await stack.enter_async_context(HttpServer(app, "127.0.0.1", 0))
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return Service(server.url, session, registry)
