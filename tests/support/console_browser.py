@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class Browser:
 
 
 @asynccontextmanager
-async def browsing(url: str) -> AsyncIterator[Browser]:
-    """Open a browser for a console."""
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+async def browsing(url: str, *, trusted: ssl.SSLContext | None = None) -> AsyncIterator[Browser]:
+    """Open a browser for a console; with https it believes what ``trusted`` says."""
+    connector = aiohttp.TCPConnector(ssl=True if trusted is None else trusted)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         yield Browser(url, session)

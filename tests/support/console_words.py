@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
+from html import unescape
 from io import BytesIO
 from pathlib import Path
 
 from babel.messages.extract import extract
 from jinja2.ext import babel_extract
+from markupsafe import escape
 
 import console.web
+from console.client import models
 from console.client.acts import ACTS, act_of
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.change.forms import inputs
+from console.web.change.structure import STRUCTURES
 from console.web.filters import STATES, label
 from console.web.lists.filtering import filters
 from console.web.now.gather import DANGERS
+from console.web.order.story import SORTS
 from console.web.proof.gather import QUESTIONS
 from console.web.screens import NAVIGATION, TITLES
+from notifier.incidents.kinds import KINDS
+from orchestrator.orders.transitions import Act
+from refunds.refunds.states import RefundState
 
+ROOT = Path(__file__).parents[2]
 WEB = Path(console.web.__file__).parent
+_NAMES = frozenset(
+    {
+        *(
+            "ordersctl",
+            "Telegram",
+            "Slack",
+            "Sentry",
+            "JSON",
+            "Ctrl",
+            "MSK",
+            "ics",
+            "traceparent",
+            "base64",
+            "TRAVELSUP",
+            "IP",
+            "RS",
+            "ERROR",
+        ),
+        *("webhook", "gateway", "orchestrator", "tips", "refunds", "notifier", "English", "Europe", "Moscow"),
+    }
+)
+_IN_ENGLISH = re.compile(
+    r'<(\w+)[^>]* (?:lang="en"|translate="no")[^>]*>.*?</\1>|<(code|pre|kbd|script)\b.*?</\2>', re.DOTALL
+)
+_SPOKEN = re.compile(r'(?:aria-label|title|alt)="([^"]*)"')
+_TAG = re.compile("<[^>]*>")
+_WORD = re.compile("[A-Za-z]{2,}[0-9]*")
 _OPTIONS = {"extensions": "jinja2.ext.i18n,jinja2.ext.do", "silent": "false", "trim_blocks": "true"}
 _KEYWORDS = {"_": None, "words": None, "gettext": None, "ngettext": (1, 2)}
 
@@ -27,6 +65,14 @@ _KEYWORDS = {"_": None, "words": None, "gettext": None, "ngettext": (1, 2)}
 def texts() -> set[str | tuple[str, str]]:
     """Return the English of everything; of plurals both forms."""
     return {*_of_files(), *_of_tables()}
+
+
+def english(page: str, *, but: str) -> set[str]:
+    """Return the English words that a page says: none that is a name, a code, somebody's own text (``but``), or marked as English."""
+    ours = page.replace(str(escape(but)), "")
+    shown = _IN_ENGLISH.sub(" ", ours)
+    said = " ".join([*_SPOKEN.findall(shown), _TAG.sub(" ", shown)])
+    return set(_WORD.findall(unescape(said))) - _NAMES
 
 
 def _of_files() -> Iterator[str | tuple[str, str]]:
@@ -58,4 +104,47 @@ def _of_tables() -> Iterator[str]:
         words |= {act.noun, act.verb}
         for each in inputs(act):
             words |= {each.field.name, *each.field.choices}
+        yield act.operation.summary
+        for each in inputs(act):
+            description = str(each.field.rules.get("description", ""))
+            if re.search("[a-z]", re.sub("`[^`]*`", "", description)):
+                yield description
+    words |= {*SORTS, *_of_answers(), *_of_happenings()}
+    words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
+    yield from (f"error {code}" for code in _codes())
+
+
+def _of_answers() -> Iterator[str]:
+    """Names of what the services' answers hold, and the only values that some of it may have."""
+    for path in sorted(Path(models.__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        kinds = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        for node in (inner for kind in kinds for inner in ast.walk(kind)):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                yield node.target.id.rstrip("_")
+            elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal":
+                yield from (str(each.value) for each in ast.walk(node.slice) if isinstance(each, ast.Constant))
+
+
+def _of_happenings() -> Iterator[str]:
+    """Kinds of what happens to orders, and of what people are told."""
+    yield from (f"order.{act.value}" for act in Act)
+    yield from (f"refund.{state.name.lower()}" for state in RefundState)
+    yield from KINDS
+    for text in _sources():
+        yield from re.findall(r'kind="((?:hook|ticket|chat_message|endangered_order)\.[a-z_]+)"', text)
+
+
+def _codes() -> set[str]:
+    """Stable codes of the services' errors."""
+    return {
+        code
+        for text in _sources()
+        for code in re.findall(r'^    code(?:: ClassVar\[str\])? = "([a-z_]+)"', text, re.MULTILINE)
+    }
+
+
+def _sources() -> Iterator[str]:
+    for folder in ("libs", "services"):
+        yield from (path.read_text(encoding="utf-8") for path in sorted((ROOT / folder).glob("*/src/**/*.py")))

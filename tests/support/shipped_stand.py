@@ -1,10 +1,11 @@
-"""The five services, the edge and the sandbox with what is shipped, run natively; the way of a problem through them."""
+"""The five services, the console, both edges and the sandbox with what is shipped, run natively; the way of a problem through them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import Any, Literal, TypeAlias
 
 from common.testing import eventually
 from sandbox.testing import RunningSandbox, running_sandbox
-from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, Service
+from suite_local.catalogue import CONSOLE, GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.ports import LOOPBACK
 from suite_local.shipped import on_this_host
+from tests.support.certificates import certificate_in
 from tests.support.processes import Program
 
 Channel: TypeAlias = Literal["telegram", "slack"]
@@ -32,17 +34,22 @@ class Ports:
 
     services: dict[str, int]
     edge: int
+    console_edge: int
     sandbox: int
     smtp: int
 
     @classmethod
     def chosen(cls, free_port: Callable[[], int]) -> Ports:
-        return cls({service.name: free_port() for service in SERVICES}, free_port(), free_port(), free_port())
+        services = {service.name: free_port() for service in WITH_CONSOLE}
+        return cls(services, free_port(), free_port(), free_port(), free_port())
 
     def translated(self, value: str, places: Mapping[str, str]) -> str:
         """Return a container's value with the addresses that are there."""
         here = {
-            **{f"{service.name}:{service.port}": f"{LOOPBACK}:{self.services[service.name]}" for service in SERVICES},
+            **{
+                f"{service.name}:{service.port}": f"{LOOPBACK}:{self.services[service.name]}"
+                for service in WITH_CONSOLE
+            },
             **{
                 f"{service.name}.order-suite.svc.cluster.local:{service.port}": f"{LOOPBACK}:{self.services[service.name]}"
                 for service in SERVICES
@@ -52,10 +59,10 @@ class Ports:
             "127.0.0.1:8081": self._gateway,
             "nginx:8080": f"{LOOPBACK}:{self.edge}",
             "0.0.0.0:8080": f"{LOOPBACK}:{self.edge}",
-            **dict.fromkeys(("127.0.0.1:8085", "127.0.0.1:8086"), f"{LOOPBACK}:{self.services['notifier']}"),
+            "127.0.0.1:8086": f"{LOOPBACK}:{self.services[CONSOLE.name]}",
             **dict.fromkeys(("sandbox:8090", "127.0.0.1:8090"), f"{LOOPBACK}:{self.sandbox}"),
             "otel-collector:4318": f"{LOOPBACK}:1",
-            "https://console.example.com": f"http://{LOOPBACK}:{self.services['notifier']}",
+            "https://console.example.com": f"https://{LOOPBACK}:{self.console_edge}",
             "https://orders.example.com": f"http://{LOOPBACK}:{self.edge}",
             "https://calls.example.com/v1": f"http://{LOOPBACK}:{self.sandbox}/calls/v1",
             **{
@@ -90,7 +97,7 @@ class Raised:
 
 @dataclass
 class Stand:
-    """The five services, the edge and the sandbox, running."""
+    """All of them, running."""
 
     ports: Ports
     edge: str
@@ -98,6 +105,12 @@ class Stand:
     programs: Mapping[str, Program]
     tokens: Mapping[str, str]
     amqp_url: str
+    trusted: ssl.SSLContext
+
+    @property
+    def console(self) -> str:
+        """Where people find the console."""
+        return self.programs[CONSOLE.name].environment["CONSOLE_PUBLIC_URL"]
 
     def url(self, service: Service) -> str:
         return self.programs[service.name].url
@@ -207,6 +220,7 @@ async def stand(
     *,
     ports: Ports,
     edge_for: MakeEdge,
+    console_edge: MakeEdge,
     database_for: MakeDatabase,
     amqp_url: str,
     folder: Path,
@@ -216,10 +230,10 @@ async def stand(
     databases = {service.name: await database_for(service.package) for service in SERVICES if service.database}
     databases[TIPS.name] = databases[ORCHESTRATOR.name]
     programs: dict[str, Program] = {}
-    for service in SERVICES:
+    for service in WITH_CONSOLE:
         own = folder / service.name
         own.mkdir()
-        for name, content in files[service.name].items():
+        for name, content in files.get(service.name, {}).items():
             (own / name).write_text(content)
         places = {
             "/run/suite": str(own),
@@ -228,7 +242,8 @@ async def stand(
         }
         here = {name: ports.translated(value, places) for name, value in told[service.name].items()}
         here[f"{service.prefix}PORT"] = str(ports.services[service.name])
-        here[f"{service.prefix}POSTGRES_DSN"] = databases[service.name]
+        if service.name in databases:
+            here[f"{service.prefix}POSTGRES_DSN"] = databases[service.name]
         for name in (f"{service.prefix}AMQP_URL", f"{service.prefix}SMTP_PORT"):
             if name in here:
                 here[name] = amqp_url if name.endswith("AMQP_URL") else str(ports.smtp)
@@ -244,6 +259,11 @@ async def stand(
         for program in programs.values():
             stack.push_async_callback(program.kill)
         await asyncio.gather(*(program.start() for program in programs.values()))
+        trusted = certificate_in(folder / "tls")
+        console = programs[CONSOLE.name].url.removeprefix("http://")
+        await stack.enter_async_context(
+            console_edge(port=ports.console_edge, console=console, certificates=folder / "tls")
+        )
         edge = await stack.enter_async_context(edge_for([1, 1, 1], variables=edge_variables))
         yield Stand(
             ports=ports,
@@ -252,4 +272,5 @@ async def stand(
             programs=programs,
             tokens={entry["role"]: entry["token"] for entry in entries},
             amqp_url=amqp_url,
+            trusted=trusted,
         )

@@ -53,12 +53,8 @@ class Edge:
 
     async def start(self) -> None:
         """Render the configuration as the container does, start nginx, and return when it answers."""
-        (self._prefix / "conf.d").mkdir(parents=True)
+        _render("templates", self._prefix, self._variables)
         self.log_dir.mkdir(exist_ok=True)
-        shutil.copy(NGINX / "nginx.conf", self._prefix)
-        for template in (NGINX / "templates").glob("*.template"):
-            text = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: self._variables[found[1]], template.read_text())
-            (self._prefix / "conf.d" / template.stem).write_text(text)
         self._process = await _start_nginx(self._prefix)
         await eventually(self._answers, what=f"nginx answers ({self.errors})")
 
@@ -95,6 +91,15 @@ class Edge:
                 return answer.status == 200
         except aiohttp.ClientConnectionError:
             return False
+
+
+def _render(templates: str, prefix: Path, variables: Mapping[str, str]) -> None:
+    """Write the configuration as a container's start does."""
+    (prefix / "conf.d").mkdir(parents=True)
+    shutil.copy(NGINX / "nginx.conf", prefix)
+    for template in (NGINX / templates).glob("*.template"):
+        text = re.sub(r"\$\{([A-Z0-9_]+)\}", lambda found: variables[found[1]], template.read_text())
+        (prefix / "conf.d" / template.stem).write_text(text)
 
 
 async def _start_nginx(prefix: Path) -> asyncio.subprocess.Process:
@@ -168,5 +173,25 @@ def edge_for(tmp_path: Path, free_port: Callable[[], int]) -> Callable[..., Abst
             yield edge
         finally:
             await edge.stop()
+
+    return make
+
+
+@pytest.fixture
+def console_edge(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Path]]:
+    """`async with console_edge(port=…, console=…, certificates=…) as prefix:` runs the TLS in front of a console at host:port."""
+
+    @asynccontextmanager
+    async def make(*, port: int, console: str, certificates: Path) -> AsyncIterator[Path]:
+        prefix = tmp_path / "console-edge"
+        variables = {
+            "EDGE_LISTEN": f"{LOOPBACK}:{port}",
+            "EDGE_RESOLVER": LOOPBACK,  # never asked: the address is a number
+            "EDGE_CONSOLE": console,
+            "EDGE_CERTIFICATES": str(certificates),
+        }
+        _render("console", prefix, variables)
+        async with nginx_in(prefix, port=port):
+            yield prefix
 
     return make

@@ -29,9 +29,10 @@ from common.testing import eventually
 from notifier.app import build
 from notifier.settings import NotifierSettings
 from sandbox.settings import from_sources
-from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERVICES
+from suite_local.catalogue import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, SERVICES, WITH_CONSOLE
 from suite_local.ports import LOOPBACK
 from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
+from tests.support.console_browser import browsing
 from tests.support.monitoring import monitoring
 from tests.support.shipped_stand import MakeEdge, Ports, Raised, Stand, stand
 
@@ -163,14 +164,6 @@ async def roster(at: Stand) -> None:
     await at.call("PUT", f"{at.url(NOTIFIER)}/admin/v1/roster", body=body)
 
 
-async def opens(at: Stand, link: str) -> str:
-    """GET a link as a browser does; it answers a page."""
-    async with aiohttp.ClientSession(headers={"Accept": "text/html"}) as browser, browser.get(link) as answer:
-        text = await answer.text()
-        assert (answer.status, answer.content_type) == (200, "text/html"), (link, text)
-        return text
-
-
 async def lose_an_order_at_the_edge(at: Stand) -> Raised:
     """A website's order while no gateway is there: nginx's log, and the gateway that reads it once it is back."""
     await at.programs[GATEWAY.name].kill()
@@ -193,18 +186,34 @@ async def each_reaches_a_person(at: Stand, *problems: Callable[[Stand], Awaitabl
 
 
 async def every_link_opens(at: Stand) -> None:
-    """Open the links of all messages and tickets, and the page of who is on duty."""
+    """Open the links of all messages and tickets as people do, first signed out, and the page of who is on duty."""
     links = await at.links()
-    console, sentry = (f"http://{LOOPBACK}:{port}" for port in (at.ports.services[NOTIFIER.name], at.ports.sandbox))
-    assert {link for link in links if not link.startswith((console, sentry))} == set()
-    assert {link.removeprefix(console).split("/")[1] for link in links if link.startswith(console)} >= {
-        *("i", "o", "w", "r", "e", "runbook")
-    }
+    sentry = f"http://{LOOPBACK}:{at.ports.sandbox}"
+    assert {link for link in links if not link.startswith((at.console, sentry))} == set()
+    paths = sorted(link.removeprefix(at.console) for link in links if link.startswith(at.console))
+    assert {path.split("/")[1] for path in paths} >= {"i", "o", "w", "r", "e", "runbook"}
     assert {f"{sentry}/organizations/orders/issues/17/"} < {link for link in links if link.startswith(sentry)}
-    for link in links:
-        assert "+7916" not in await opens(at, link)
-    for duty in (f"{at.edge}/on-call", f"{console}/on-call"):
-        assert "Олег" in await opens(at, duty)
+    async with browsing(at.console, trusted=at.trusted) as browser:
+        for path in paths:
+            await browser.get(path)
+            assert (browser.status, browser.path) == (200, "/sign-in"), path
+            assert f'name="to" value="{path}"' in browser.page, path
+        await browser.post("/sign-in", token=at.tokens["viewer"], to=paths[0])
+        assert browser.path == paths[0]  # where one wanted to go
+        for path in paths:
+            page = await browser.get(path)
+            assert (browser.status, browser.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), page
+            assert browser.path in {path, "/find"}, (
+                path
+            )  # an order that was refused is not one yet: what there is of it
+            assert browser.path == path or path.removeprefix("/o/") in page, path
+            assert "+7916" not in page, path
+    async with aiohttp.ClientSession(headers={"Accept": "text/html"}) as plain:
+        for link in (*(link for link in links if link.startswith(sentry)), f"{at.edge}/on-call"):
+            async with plain.get(link) as answer:
+                text = await answer.text()
+                assert (answer.status, answer.content_type) == (200, "text/html"), (link, text)
+    assert "Олег" in text
 
 
 async def people_are_put_on_duty(at: Stand) -> None:
@@ -225,6 +234,7 @@ async def said_in(log: Path, words: str) -> bool:
 @pytest.fixture
 def shipped(
     edge_for: MakeEdge,
+    console_edge: MakeEdge,
     database_for: Callable[[str], Awaitable[str]],
     amqp_url: str,
     tmp_path: Path,
@@ -242,6 +252,7 @@ def shipped(
             files,
             ports=ports,
             edge_for=edge_for,
+            console_edge=console_edge,
             database_for=database_for,
             amqp_url=amqp_url,
             folder=tmp_path,
@@ -257,7 +268,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
 ) -> None:
     ports = Ports.chosen(free_port)
     compose = compose_file(example_values())
-    containers = {service.name: service.name for service in SERVICES} | {GATEWAY.name: "webhook-gateway-1"}
+    containers = {service.name: service.name for service in WITH_CONSOLE} | {GATEWAY.name: "webhook-gateway-1"}
     told = {name: compose["services"][each]["environment"] for name, each in {**containers, "edge": "nginx"}.items()}
     files = {name: files_of(compose, container) for name, container in containers.items()}
     outside = {
@@ -335,7 +346,7 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
     shipped: Here, free_port: Callable[[], int], tmp_path: Path
 ) -> None:
     ports = Ports.chosen(free_port)
-    told = {name: kubernetes_environment(name) for name in (*(service.name for service in SERVICES), "edge")}
+    told = {name: kubernetes_environment(name) for name in (*(service.name for service in WITH_CONSOLE), "edge")}
     folders = {GATEWAY.name: "webhook-gateway-files", NOTIFIER.name: "notifier-files"}
     examples = DEPLOY / "k8s" / "secrets.example"
     files = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import re
 import subprocess
@@ -14,12 +12,13 @@ from typing import Any
 import pytest
 
 from common.http import TokenBook
-from common.service import ServiceSettings, load_settings
+from common.service import load_settings
 from notifier.people.file import read_people
 from notifier.routing.file import read_routes
 from sandbox.settings import ENV_PREFIX
 from sandbox.settings import Settings as SandboxSettings
 from suite_local.catalogue import SERVICES, WITH_CONSOLE, Service
+from tests.support.service_settings import settings_of
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.website.sites import load_sites
 
@@ -29,16 +28,6 @@ COMPLETED = {"condition": "service_completed_successfully"}
 
 def _containers_of(service: Service, compose: dict[str, Any]) -> list[str]:
     return [name for name in compose["services"] if re.fullmatch(rf"(migrate-)?{service.name}(-\d)?", name)]
-
-
-def _settings_of(service: Service) -> type[ServiceSettings]:
-    module = importlib.import_module(f"{service.package}.settings")
-    (found,) = (
-        value
-        for _, value in inspect.getmembers(module, inspect.isclass)
-        if issubclass(value, ServiceSettings) and value.__module__ == module.__name__
-    )
-    return found
 
 
 def test_compose_file_is_valid_by_the_compose_specification(repository: Path) -> None:
@@ -54,11 +43,11 @@ def test_compose_file_is_valid_by_the_compose_specification(repository: Path) ->
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", WITH_CONSOLE, ids=lambda service: service.name)
 def test_every_container_is_given_only_settings_that_its_service_knows(
     service: Service, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = _settings_of(service)
+    settings = settings_of(service)
     known = {f"{service.prefix}{field.upper()}" for field in settings.model_fields}
     containers = _containers_of(service, compose)
     assert containers
@@ -145,7 +134,7 @@ def test_every_container_has_a_check_a_restart_policy_limits_and_bounded_logs(co
 
 
 def test_own_containers_have_time_to_drain_and_no_capabilities(compose: dict[str, Any]) -> None:
-    for service in SERVICES:
+    for service in WITH_CONSOLE:
         for name in _containers_of(service, compose):
             definition = compose["services"][name]
             assert definition["cap_drop"] == ["ALL"], name
@@ -187,9 +176,16 @@ def test_nginx_writes_its_log_where_every_gateway_reads_it_and_may_delete_it(
     assert {"webhook-gateway-1", "webhook-gateway-2", "webhook-gateway-3"} <= set(services["nginx"]["depends_on"])
 
 
-def test_every_variable_of_the_edges_template_is_told(compose: dict[str, Any], repository: Path) -> None:
-    template = (repository / "deploy/nginx/templates/gateways.conf.template").read_text()
-    told = compose["services"]["nginx"]["environment"]
+@pytest.mark.parametrize(
+    ("container", "file"),
+    [("nginx", "templates/gateways.conf.template"), ("console-edge", "console/console.conf.template")],
+)
+def test_every_variable_of_an_edges_template_is_told(
+    container: str, file: str, compose: dict[str, Any], repository: Path
+) -> None:
+    template = (repository / "deploy/nginx" / file).read_text()
+    assert f"./nginx/{Path(file).parent}:/etc/nginx/templates:ro" in compose["services"][container]["volumes"]
+    told = compose["services"][container]["environment"]
     assert set(re.findall(r"\$\{([A-Z0-9_]+)\}", template)) == set(told) - {"NGINX_ENVSUBST_FILTER"}
 
 
@@ -241,8 +237,10 @@ def test_mounted_files_exist_and_sandbox_is_optional(compose: dict[str, Any], re
         if volume.startswith(".")
     }
     missing = {path for path in mounted if not (repository / "deploy" / path).exists()}
-    assert missing <= {"./grafana/dashboards"}  # made by Docker as an empty folder while there is no dashboard
-    assert {name for name, definition in compose["services"].items() if "profiles" in definition} == {"sandbox"}
+    assert missing == {"./files.example/tls"}  # of the profile `tls`: nobody's certificate is an example
+    assert {name for name, definition in compose["services"].items() if "profiles" in definition} == {
+        *("sandbox", "console-edge")
+    }
 
 
 def test_no_secret_stands_in_the_file_and_every_variable_has_a_development_value(

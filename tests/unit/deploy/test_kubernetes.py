@@ -6,7 +6,7 @@ import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -14,17 +14,17 @@ from lightkube.core.resource_registry import resource_registry
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from common.http import TokenBook
-from common.service import ServiceSettings, load_settings
-from notifier.messages.links import Page
+from common.service import load_settings
 from notifier.people.file import read_people
 from notifier.routing.file import read_routes
-from suite_local.catalogue import NOTIFIER, SERVICES, Service
+from suite_local.catalogue import CONSOLE, GATEWAY, NOTIFIER, SERVICES, WITH_CONSOLE, Service
+from tests.support.service_settings import settings_of
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.website.sites import load_sites
 
 MIGRATED = [service for service in SERVICES if service.database is not None]
 PUBLIC = {("/", "edge")}  # the edge decides, as in compose
-PAGES = {*(f"/{page}/" for page in get_args(Page)), "/sign-in", "/on-call", "/on-call.ics"}
+PAGES = {("/", "console"), ("/on-call", "notifier"), ("/on-call.ics", "notifier")}
 Manifest = dict[str, Any]
 
 
@@ -65,17 +65,6 @@ def pods(manifests: dict[tuple[str, str], Manifest]) -> dict[str, Manifest]:
     }
 
 
-def settings_of(service: Service) -> type[ServiceSettings]:
-    """The service's settings class."""
-    module = importlib.import_module(f"{service.package}.settings")
-    [found] = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, ServiceSettings) and value.__module__ == module.__name__
-    ]
-    return found
-
-
 def secrets_of(service: Service, folder: Path) -> dict[str, str]:
     """The example of the service's Secret of variables."""
     lines = (folder / "secrets.example" / f"{service.name}-secrets.env").read_text().splitlines()
@@ -114,7 +103,7 @@ def test_every_file_is_applied_and_every_image_has_a_release(folder: Path) -> No
         assert all(image["newTag"] != "latest" for image in kustomization.get("images", []))
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", WITH_CONSOLE, ids=lambda service: service.name)
 def test_a_service_starts_with_what_its_config_map_and_its_secret_say(
     service: Service, manifests: dict[tuple[str, str], Manifest], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +124,7 @@ def test_a_service_starts_with_what_its_config_map_and_its_secret_say(
     assert hidden <= secret.keys()
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", WITH_CONSOLE, ids=lambda service: service.name)
 def test_a_service_listens_where_its_image_and_its_service_say_and_is_asked_there(
     service: Service, manifests: dict[tuple[str, str], Manifest]
 ) -> None:
@@ -172,7 +161,10 @@ def test_every_pod_is_bounded_unprivileged_and_told_nothing_by_service_links(
 ) -> None:
     [user] = re.findall(r"(?m)^USER (\d+):\1$", (repository / "deploy/docker/Dockerfile").read_text())
     found = pods(manifests)
-    assert set(found) == {*(service.name for service in SERVICES), *(f"migrate-{service.name}" for service in MIGRATED)}
+    assert set(found) == {
+        *(service.name for service in WITH_CONSOLE),
+        *(f"migrate-{service.name}" for service in MIGRATED),
+    }
     for name, spec in found.items():
         assert (spec["enableServiceLinks"], spec["automountServiceAccountToken"]) == (False, False), name
         assert spec["securityContext"] == {
@@ -288,7 +280,8 @@ def test_the_edge_beside_a_gateway_notes_refusals_where_that_reads(
     assert gateway["WEBHOOK_GATEWAY_EDGE_LOG_DIR"] == told["EDGE_LOG_DIR"]
     assert manifests["Service", "edge"]["spec"]["ports"][0]["targetPort"] == nginx["ports"][0]["name"]
     kept = (repository / "deploy" / "k8s" / "README.md").read_text()
-    for file in (repository / "deploy" / "nginx").rglob("*.*"):
+    folder = repository / "deploy" / "nginx"
+    for file in (folder / "nginx.conf", *(folder / "templates").iterdir()):
         assert f"--from-file={file.relative_to(repository)}" in kept
 
 
@@ -312,9 +305,16 @@ def test_the_outside_reaches_the_public_addresses_and_nothing_else(manifests: di
     assert {path["backend"]["service"]["port"]["name"] for path in rule["http"]["paths"]} == {"http"}
 
 
-def test_people_of_the_inner_network_reach_the_pages_that_messages_link_to(
+def test_people_of_the_inner_network_reach_the_console_where_messages_link_to(
     manifests: dict[tuple[str, str], Manifest], folder: Path
 ) -> None:
-    [rule] = manifests["Ingress", "order-suite-pages"]["spec"]["rules"]
-    assert {path["path"] for path in rule["http"]["paths"]} == PAGES
-    assert secrets_of(NOTIFIER, folder)["NOTIFIER_CONSOLE_URL"] == f"https://{rule['host']}"
+    spec = manifests["Ingress", "order-suite-console"]["spec"]
+    [rule] = spec["rules"]
+    assert {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]} == PAGES
+    public = f"https://{rule['host']}"
+    assert [each["hosts"] for each in spec["tls"]] == [[rule["host"]]]
+    assert {
+        secrets_of(CONSOLE, folder)["CONSOLE_PUBLIC_URL"],
+        secrets_of(NOTIFIER, folder)["NOTIFIER_CONSOLE_URL"],
+        secrets_of(GATEWAY, folder)["WEBHOOK_GATEWAY_PUBLIC_URL"],
+    } == {public}

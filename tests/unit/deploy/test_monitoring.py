@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from common.telemetry.logged_errors import LOGGED_ERRORS
-from suite_local.catalogue import SERVICES
+from common.telemetry.service_info import ServiceInfo
+from console.web.metrics import ConsoleMetrics
+from suite_local.catalogue import SERVICES, WITH_CONSOLE
 
 _SUFFIXES = {
     "counter": ("_total",),
@@ -68,7 +71,14 @@ def series(repository: Path) -> set[str]:
         for service in SERVICES
         for name, metric in _surface(repository, service.package)["metrics"].items()
     ]
-    collected = {sample.name for metric in LOGGED_ERRORS.collect() for sample in metric.samples}
+    info, console = ServiceInfo(), CollectorRegistry()
+    info.know(version="", environment="", replica="")
+    ConsoleMetrics(console, {"tips": "http://tips:8083"}, public_url="")
+    collected = {
+        sample.name
+        for metric in (*LOGGED_ERRORS.collect(), *info.collect(), *console.collect())
+        for sample in metric.samples
+    }
     return collected | {name + suffix for name, kind in metrics for suffix in _SUFFIXES.get(kind, ())}
 
 
@@ -170,7 +180,7 @@ def test_prometheus_scrapes_every_container_of_every_service(prometheus: Path, c
         job["job_name"]: {target for group in job["static_configs"] for target in group["targets"]}
         for job in yaml.safe_load((prometheus / "prometheus.yml").read_text())["scrape_configs"]
     }
-    for service in SERVICES:
+    for service in WITH_CONSOLE:
         containers = {name for name in compose["services"] if re.fullmatch(rf"{service.name}(-\d)?", name)}
         assert jobs[service.name] == {f"{name}:{service.port}" for name in containers}
     assert jobs["rabbitmq"] == jobs["rabbitmq-queues"] == {"rabbitmq:15692"}

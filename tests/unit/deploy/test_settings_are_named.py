@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import re
 from pathlib import Path
@@ -10,23 +9,13 @@ from typing import Any
 
 import pytest
 
-from common.service import ServiceSettings, load_settings
-from suite_local.catalogue import GATEWAY, SERVICES, Service
+from common.service import load_settings
+from suite_local.catalogue import GATEWAY, WITH_CONSOLE, Service
 from suite_local.shipped import kubernetes_environment
+from tests.support.service_settings import settings_of
 
 NOT_THERE = {"TIPS_AMQP_URL"}  # tips speaks with no broker
 POD = "REPLICA"  # on Kubernetes the Pod's own name
-
-
-def settings_of(service: Service) -> type[ServiceSettings]:
-    """The service's settings class."""
-    module = importlib.import_module(f"{service.package}.settings")
-    [found] = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, ServiceSettings) and value.__module__ == module.__name__
-    ]
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +31,7 @@ def tuning(repository: Path) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", WITH_CONSOLE, ids=lambda service: service.name)
 def test_every_setting_is_named_in_the_examples_of_both_environments(
     service: Service, compose: dict[str, Any], tuning: dict[str, str], repository: Path
 ) -> None:
@@ -58,7 +47,7 @@ def test_every_setting_is_named_in_the_examples_of_both_environments(
     assert known - named - of_service == {f"{service.prefix}{POD}"}
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+@pytest.mark.parametrize("service", WITH_CONSOLE, ids=lambda service: service.name)
 def test_the_values_that_are_named_are_those_that_hold_without_them(
     service: Service, tuning: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,9 +65,9 @@ def test_every_service_and_migration_is_given_the_file_where_there_is_one(
 ) -> None:
     optional = [{"path": "tuning.env", "required": False}]
     for name, definition in compose["services"].items():
-        if re.fullmatch(rf"(migrate-)?({'|'.join(each.name for each in SERVICES)})(-\d)?", name):
+        if re.fullmatch(rf"(migrate-)?({'|'.join(each.name for each in WITH_CONSOLE)})(-\d)?", name):
             assert definition["env_file"] == optional, name
     manifests = "".join(file.read_text() for file in (repository / "deploy" / "k8s").rglob("*.yaml"))
     of_services = re.findall(r"configMapRef: \{ name: ((?!edge)[\w-]+)-settings \}", manifests)
     assert manifests.count("configMapRef: { name: suite-tuning, optional: true }") == len(of_services)
-    assert set(of_services) == {service.name for service in SERVICES}
+    assert set(of_services) == {service.name for service in WITH_CONSOLE}

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from suite_local.catalogue import GATEWAY, SANDBOX, SERVICES
+from suite_local.catalogue import GATEWAY, SANDBOX, WITH_CONSOLE
 from suite_local.images import environment_of
 from suite_local.shipped import compose_file, example_values
 
-PORTS = {name: 20001 + number for number, name in enumerate((*(service.name for service in SERVICES), SANDBOX))}
+PORTS = {name: 20001 + number for number, name in enumerate((*(service.name for service in WITH_CONSOLE), SANDBOX))}
 
 
 @pytest.mark.parametrize("name", PORTS)

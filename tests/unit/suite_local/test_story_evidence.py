@@ -47,6 +47,7 @@ def everything() -> Evidence:
         ],
         slack=[],
         trust=[{"operation": "create_refund", "status": 200, "request": {"amount": 18000}}],
+        page=f"<h1>Order <span>{NUMBER}</span></h1>",
     )
 
 
@@ -56,7 +57,7 @@ def unseen(evidence: Evidence) -> list[str]:
 
 def test_a_whole_life_is_seen_in_every_step() -> None:
     assert unseen(everything()) == []
-    assert len(judge(everything())) == 12
+    assert len(judge(everything())) == 13
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_a_whole_life_is_seen_in_every_step() -> None:
             {"telegram": [*everything().telegram, message(-1, "Заказ отменён")]},
             "nobody hears of a cancellation after shipping",
         ),
+        ({"page": "<h1>No answer</h1>"}, "the console shows the order to who signs in"),
         ({"trust": []}, "the captured money goes back through Trust, once"),
         ({"trust": [*everything().trust, *everything().trust]}, "the captured money goes back through Trust, once"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ AUDIENCES = 2
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The marketplace's report, and what each system shows of the order: log entries as the sandbox keeps them."""
+    """The marketplace's report, and what each system shows of the order: log entries as the sandbox keeps them, and the console's page."""
 
     report: Mapping[str, Any]
     hooks: Sequence[Mapping[str, Any]]
@@ -26,6 +27,7 @@ class Evidence:
     telegram: Sequence[Mapping[str, Any]]
     slack: Sequence[Mapping[str, Any]]
     trust: Sequence[Mapping[str, Any]]
+    page: str
 
     def chats(self) -> dict[str, str]:
         """Return everything that each Telegram chat was sent, in order, as people read it."""
@@ -48,7 +50,14 @@ class Step:
 
 def judge(evidence: Evidence) -> list[Step]:
     """Return the steps of the order's life in order, each with its verdict."""
-    return [*_answers(evidence), _end_state(evidence), _timeline(evidence), *_notices(evidence), _refund(evidence)]
+    return [
+        *_answers(evidence),
+        _end_state(evidence),
+        _timeline(evidence),
+        _page(evidence),
+        *_notices(evidence),
+        _refund(evidence),
+    ]
 
 
 def _answers(evidence: Evidence) -> list[Step]:
@@ -86,6 +95,13 @@ def _timeline(evidence: Evidence) -> Step:
     missing = [hook for hook in HOOKS if hook not in done]
     detail = f"{len(evidence.timeline)} entries" + (f", without {', '.join(missing)}" if missing else "")
     return Step("the timeline shows all six hooks", not missing, detail)
+
+
+def _page(evidence: Evidence) -> Step:
+    number = evidence.report["number"]
+    title = re.search(r"<h1[^>]*>(.*?)</h1>", evidence.page, re.DOTALL)
+    shown = " ".join(re.sub(r"<[^>]*>", " ", title[1]).split()) if title else "no page"
+    return Step("the console shows the order to who signs in", number in shown, shown)
 
 
 def _notices(evidence: Evidence) -> list[Step]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from suite_local import provisioning, screens, story
-from suite_local.catalogue import GATEWAY, ORCHESTRATOR, SANDBOX, SERVICES
+from suite_local.catalogue import CONSOLE, GATEWAY, ORCHESTRATOR, SANDBOX, SERVICES, WITH_CONSOLE
 from suite_local.credentials import Credentials
 from suite_local.errors import InfrastructureMissingError, SuiteLocalError
 from suite_local.infrastructure.containers import docker_answers
@@ -36,7 +36,7 @@ _PACKAGES = "python3,python3-pip,python3-venv,ca-certificates,passwd"
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _BASE = "order-suite/python:debian"
 _CONTAINERS = {
-    **{service.name: service.name for service in SERVICES},
+    **{service.name: service.name for service in WITH_CONSOLE},
     GATEWAY.name: "webhook-gateway-1",
     SANDBOX: SANDBOX,
 }
@@ -57,7 +57,7 @@ def _in_docker(values: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     compose = ("docker", "compose", "--file", str(DEPLOY / "compose.yaml"), "--env-file", str(DEPLOY / ".env.example"))
     try:
         _call(*compose, "up", "--build", "--detach", "--wait")
-        ports = {service.name: service.port for service in SERVICES} | {SANDBOX: 8090}
+        ports = {service.name: service.port for service in WITH_CONSOLE} | {SANDBOX: 8090}
         yield _document(ports, compose_file(values))
     finally:
         _call(*compose, "down", "--volumes")
@@ -115,18 +115,18 @@ def environment_of(
     amqp_url: str,
 ) -> dict[str, str]:
     """Return what compose tells a container, with the addresses that are there when all of them share this host's network."""
-    here = {f"{service.name}:{service.port}": f"{LOOPBACK}:{ports[service.name]}" for service in SERVICES}
+    here = {f"{service.name}:{service.port}": f"{LOOPBACK}:{ports[service.name]}" for service in WITH_CONSOLE}
     here |= {
         "sandbox:8090": f"{LOOPBACK}:{ports[SANDBOX]}",
         "nginx:8080/telegram": f"{LOOPBACK}:{ports['notifier']}/telegram",
         "nginx:8080/slack": f"{LOOPBACK}:{ports['notifier']}/slack",
         "nginx:8080": f"{LOOPBACK}:{ports[GATEWAY.name]}",
-        "127.0.0.1:8085": f"{LOOPBACK}:{ports['notifier']}",
+        "127.0.0.1:8086": f"{LOOPBACK}:{ports[CONSOLE.name]}",
         "otel-collector:4318": f"{LOOPBACK}:1",
     }
     told = compose["services"][_CONTAINERS[name]]["environment"]
     values = {variable: on_this_host(value, here) for variable, value in told.items()}
-    prefix = next((service.prefix for service in SERVICES if service.name == name), "SANDBOX_")
+    prefix = next((service.prefix for service in WITH_CONSOLE if service.name == name), "SANDBOX_")
     instead = {
         f"{prefix}HOST": LOOPBACK,
         f"{prefix}PORT": str(ports[name]),
@@ -212,7 +212,7 @@ def _document(ports: Mapping[str, int], compose: Mapping[str, Any]) -> dict[str,
     tokens = json.loads(compose["configs"]["tokens"]["content"])["tokens"]
     return {
         "infrastructure": {SANDBOX: {"url": f"http://{LOOPBACK}:{ports[SANDBOX]}"}},
-        "services": {ORCHESTRATOR.name: {"url": f"http://{LOOPBACK}:{ports[ORCHESTRATOR.name]}"}},
+        "services": {name: {"url": f"http://{LOOPBACK}:{ports[name]}"} for name in (ORCHESTRATOR.name, CONSOLE.name)},
         "tokens": {entry["role"]: entry["token"] for entry in tokens},
     }
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite_local import lifecycle, screens
-from suite_local.catalogue import ORCHESTRATOR, SANDBOX
+from suite_local.catalogue import CONSOLE, ORCHESTRATOR, SANDBOX
+from suite_local.console_page import console_page
 from suite_local.evidence import Evidence, Step, judge
 from suite_local.paths import RunDirectory
 
@@ -109,6 +110,7 @@ def observe(document: Mapping[str, Any], report: Mapping[str, Any]) -> Evidence:
         telegram=[entry for entry in log("telegram") if _is_about(entry, number)],
         slack=[entry for entry in log("slack") if _is_about(entry, number)],
         trust=[entry for entry in log("trust") if report["payment_id"] in json.dumps(entry, ensure_ascii=False)],
+        page=console_page(document["services"][CONSOLE.name]["url"], f"/o/{number}", token=tokens["viewer"]),
     )
 
 

@@ -41,7 +41,7 @@ def message(**changes: Any) -> dict[str, Any]:
 def test_lines_are_chosen_by_what_they_are_about() -> None:
     assert counted(TIMELINE) == {
         "hooks": 1,
-        "transitions": 4,
+        "transitions": 3,
         "messages": 1,
         "tickets": 1,
         "refunds": 2,

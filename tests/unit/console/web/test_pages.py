@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from console.client.acts import ACTS
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
+from tests.support.console_words import english
 from tests.unit.console.web.factories import Services
 
 EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 777*777 }}"
@@ -226,6 +228,17 @@ async def test_a_phone_is_found_by_a_form_and_the_only_order_opens(browser: Brow
     assert (browser.status, browser.path) == (200, "/o/EVIL")
 
 
+async def test_a_number_that_is_no_order_yet_shows_what_there_is_of_it(browser: Browser, services: Services) -> None:
+    number = "87ADNE90NSBJH8EN"
+    services.answers["GET /admin/v1/incidents"] = (200, {"items": [{"id": 1}, {"id": 2}], "next_cursor": None})
+    await browser.sign_in("token-operator")
+    page = await browser.get(f"/o/{number}")
+    assert (browser.status, browser.path) == (200, "/find")
+    assert (number in page, 'href="/i/1"' in page, 'href="/i/2"' in page) == (True, True, True)
+    await browser.get("/o/anna@example.com")
+    assert (browser.status, browser.path) == (404, "/o/anna@example.com")
+
+
 async def test_an_empty_list_says_why(browser: Browser) -> None:
     await browser.sign_in("token-viewer")
     assert "There is nothing of this kind" in await browser.get("/workflows")
@@ -358,3 +371,15 @@ async def test_the_language_is_the_persons_choice(browser: Browser) -> None:
     assert '<html lang="en">' in page
     page = await browser.get("/sign-in", **{"Accept-Language": "ru-RU"})
     assert "Sign in" in page
+
+
+async def test_no_english_word_is_left_on_a_russian_page(browser: Browser, hostile: Services) -> None:
+    await browser.sign_in("token-admin")
+    await browser.post("/language", language="ru", to="/")
+    forms = [f"/change/{act.noun}/{act.verb}?ids=1" for act in ACTS.values()]
+    left = {}
+    for address in (address for address in (*addresses(), *forms) if not address.startswith("/runbook/")):
+        page = await browser.get(address)
+        if found := english(page, but=EVIL) - {"EVIL"}:
+            left[address] = found
+    assert left == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import aiohttp
@@ -21,6 +22,7 @@ def new_session(
     headers: dict[str, str] | None = None,
     service: str = "suite",
     traced: bool = True,
+    watched_by: Sequence[aiohttp.TraceConfig] = (),
 ) -> aiohttp.ClientSession:
     """Return a session; the caller closes it (``async with``). Must be called inside a running loop.
 
@@ -28,6 +30,7 @@ def new_session(
     pool included). ``limit`` is the number of connections at a time. Redirects are followed by aiohttp's own rules;
     cookies are not kept. Every request carries ``traceparent`` and ``X-Request-Id``; with ``traced=False`` only if the caller gives
     ``outgoing_headers()`` along, which costs a fraction of aiohttp's hooks: for hot paths.
+    ``watched_by`` hears of each request, too.
     """
     return aiohttp.ClientSession(
         base_url=base_url,
@@ -35,7 +38,7 @@ def new_session(
         connector=aiohttp.TCPConnector(limit=limit, ttl_dns_cache=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": service, **(headers or {})},
-        trace_configs=[tracing_config()] if traced else None,
+        trace_configs=[*([tracing_config()] if traced else ()), *watched_by],
     )
 
 

@@ -11,6 +11,7 @@ from sentry_sdk.utils import BadDsn
 from common.errors import ConfigurationError
 from common.telemetry.logs import configure_logs
 from common.telemetry.sentry import setup_sentry
+from common.telemetry.service_info import SERVICE_INFO
 from common.telemetry.tracing import Tracing, setup_tracing
 
 _CLOSE_SECONDS = 1.0  # the contract's ten seconds to exit are for accepted work
@@ -56,6 +57,7 @@ def setup_telemetry(
         )
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
+    SERVICE_INFO.know(version=release, environment=environment, replica=replica)
     tracing = setup_tracing(
         service=service, environment=environment, replica=replica, release=release, otlp_endpoint=otlp_endpoint
     )

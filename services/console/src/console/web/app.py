@@ -20,6 +20,7 @@ from console.web.lists.views import SavedViews
 from console.web.live import routes as live
 from console.web.live.news import News
 from console.web.message import routes as message
+from console.web.metrics import ConsoleMetrics
 from console.web.now import routes as now
 from console.web.order import routes as order
 from console.web.pages import Console
@@ -45,8 +46,12 @@ _LARGEST_FORM = 4 * 1024 * 1024
 async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     """Open everything and serve. No service is needed to start, nor to be ready: what is away is said on each page."""
     registry = new_registry()
-    session = await lifecycle.enter(new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME))
+    metrics = ConsoleMetrics(registry, settings.urls, public_url=settings.origin or "")
+    session = await lifecycle.enter(
+        new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME, watched_by=[metrics.of_calls()])
+    )
     news = News(every=settings.poll_seconds)
+    metrics.count_lists(lambda: news.pollers)
     provider = Provider(session, settings) if settings.oidc_issuer is not None else None
     console = Console(settings, People(session, settings.urls), Sessions(settings), command_of, provider=provider)
     views = SavedViews(settings)

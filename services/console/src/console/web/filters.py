@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency
+from markupsafe import Markup, escape
 
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
@@ -142,6 +143,35 @@ def currency_of(item: object) -> Any:
 Translate = Callable[[str], str]
 
 
+def foreign(text: object, *, language: str) -> bool:
+    """Tell whether a text of a service, or a name, is not in the page's language: a reader's voice has to know."""
+    return (
+        language == "ru"
+        and isinstance(text, str)
+        and _LATIN.search(text) is not None
+        and _CYRILLIC.search(text) is None
+    )
+
+
+_LATIN = re.compile("[A-Za-z]{2}")
+_CYRILLIC = re.compile("[А-Яа-яЁё]")
+
+
+def coded(text: str) -> Markup:
+    """Write a text with what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
+_CODE = re.compile("`([^`]*)`")
+
+
+def explained(code: object, *, translate: Translate) -> str | None:
+    """Return what a service's code of an error means in the page's language; None where only the service's own words say it."""
+    asked = f"error {code}"
+    found = translate(asked)
+    return None if found == asked else found
+
+
 def writers(
     *, language: str, zone: str, now: Callable[[], datetime], translate: Translate
 ) -> dict[str, Callable[..., Any]]:
@@ -155,6 +185,10 @@ def writers(
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
         "label_plural": lambda noun: translate(TITLES[noun]),
+        "translated": translate,
+        "coded": coded,
+        "foreign": lambda text: foreign(text, language=language),
+        "explained": lambda code: explained(code, translate=translate),
         "shape": shape,
         "as_json": as_json,
         "currency_of": currency_of,

@@ -17,12 +17,18 @@ COOKIE = "language"
 
 @cache
 def words(language: str) -> gettext.NullTranslations:
-    """Return the words of a language. English stands in the pages themselves."""
+    """Return the words of a language: those of the pages, then those of the services. English stands in the pages themselves."""
     if language == "en":
         return gettext.NullTranslations()
-    raw = files("console.web").joinpath(f"locale/{language}.po").read_bytes()
+    found = _catalogue(f"{language}.po")
+    found.add_fallback(_catalogue(f"{language}.services.po"))
+    return found
+
+
+def _catalogue(name: str) -> gettext.GNUTranslations:
+    raw = files("console.web").joinpath(f"locale/{name}").read_bytes()
     compiled = BytesIO()
-    write_mo(compiled, read_po(BytesIO(raw), locale=language))
+    write_mo(compiled, read_po(BytesIO(raw)))
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -17,6 +20,7 @@ from console.web.lists.filtering import acts_of
 from console.web.order.story import Moment, changed, counted, moments, of_sort, place, words_of
 from console.web.pages import Console, NotUnderstoodError, Visit, redirect
 
+_NUMBER = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE)
 _MOST_LINES = 500
 _MOST_BESIDE = 200
 _BESIDE = (
@@ -30,7 +34,18 @@ _BESIDE = (
 
 def routes(console: Console) -> list[Route]:
     """Return the route of an order."""
-    return [console.get("/o/{name}", _order, summary="One order")]
+    return [console.get("/o/{name}", _order_or_what_there_is, summary="One order")]
+
+
+async def _order_or_what_there_is(visit: Visit) -> web.StreamResponse:
+    """Show the order. Messages about one that was endangered before it became an order name it, too: then show what there is of it."""
+    number = visit.path["name"]
+    try:
+        return await _order(visit)
+    except RefusedError as error:
+        if error.status != HTTPStatus.NOT_FOUND or visit.raw.query_string or _NUMBER.fullmatch(number) is None:
+            raise
+        return redirect(f"/find?q={quote(number, safe='')}")
 
 
 async def _order(visit: Visit) -> web.StreamResponse:

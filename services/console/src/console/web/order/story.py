@@ -24,10 +24,11 @@ def _by_people(line: Line) -> bool:
     )
 
 
+_moved = _of("order.", "tips.", "transactions.", "document.", "workflow.")
 _MACHINES = ("hook.", "order.", "chat_message.")
 SORTS: Mapping[str, Callable[[Line], bool]] = {
     "hooks": _of("hook."),
-    "transitions": _of("order.", "tips.", "transactions.", "document.", "workflow."),
+    "transitions": lambda line: _moved(line) and "role" not in line["details"],
     "messages": _of("chat_message."),
     "tickets": _of("ticket.", "incident.", "endangered_order."),
     "refunds": _of("refund.", "refund_request."),
