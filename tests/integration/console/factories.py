@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from common.health import Health
-from common.http import HttpServer, TokenBook, build_app
+from common.http import HttpServer, Route, TokenBook, build_app
 from common.service import Lifecycle, ServiceSettings, trust_provider
+from console.web.settings import ConsoleSettings
 from tests.support.openid_provider.running import AUDIENCE, ROLES, Provider
 
 
@@ -33,7 +37,27 @@ class Service:
             return answer.status, (said["name"], said["role"]) if answer.status == 200 else said["code"]
 
 
-async def opened(stack: AsyncExitStack, provider: Provider, folder: Path, **more: Any) -> Service:
+def settings_of(provider: Provider, service: str, **more: Any) -> ConsoleSettings:
+    """A console that the provider knows."""
+    urls = dict.fromkeys(("webhook_gateway", "orchestrator", "tips", "refunds", "notifier"), service)
+    given: dict[str, Any] = {
+        **{f"{name}_url": url for name, url in urls.items()},
+        "port": urlsplit(provider.console).port,
+        "public_url": provider.console,
+        "language": "en",
+        "session_key": SecretStr("k" * 40),
+        "oidc_issuer": provider.issuer,
+        "oidc_client_id": "console",
+        "oidc_client_secret": SecretStr("secret-of-the-console"),
+        "oidc_scopes": "openid profile groups",
+        "oidc_name": "Our provider",
+    }
+    return ConsoleSettings(**{**given, **more})
+
+
+async def opened(
+    stack: AsyncExitStack, provider: Provider, folder: Path, *, routes: Sequence[Route] = (), **more: Any
+) -> Service:
     """Start a service."""
     file = folder / "tokens.json"
     entry = {"name": "bot", "role": "viewer", "token": "token-of-the-file"}
@@ -43,7 +67,7 @@ async def opened(stack: AsyncExitStack, provider: Provider, folder: Path, **more
     lifecycle, registry, tokens = Lifecycle(), CollectorRegistry(), TokenBook.load(file)
     stack.push_async_callback(lifecycle.drain)
     await trust_provider(lifecycle, registry, settings, tokens)
-    app = build_app(service="kit", routes=[], health=Health(), registry=registry, tokens=tokens)
+    app = build_app(service="kit", routes=routes, health=Health(), registry=registry, tokens=tokens)
     server = await stack.enter_async_context(HttpServer(app, "127.0.0.1", 0))
     session = await stack.enter_async_context(aiohttp.ClientSession())
     return Service(server.url, session, registry)

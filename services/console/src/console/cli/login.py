@@ -12,15 +12,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from console.cli.commands import add_local
 from console.cli.exits import EndedError, Exit
-
-if TYPE_CHECKING:
-    from console.cli.output import Output
-    from console.cli.profiles import Profile
+from console.cli.output import Output
+from console.cli.profiles import KEYRING, Profile, chosen, directory
 
 _TIMEOUT_S = 15
 _RENEWED_BEFORE_S = 60
@@ -33,8 +32,6 @@ _PROFILE = Annotated[str | None, typer.Option("--profile", "-p", help="which sui
 
 def login(out: Output, *, profile: _PROFILE = None) -> Exit | None:
     """Sign in with the profile's OpenID provider: open the address that is printed, in any browser, and enter the code."""
-    from console.cli.profiles import chosen
-
     found = chosen(profile)
     client = _client_of(found)
     document = _document(client["issuer"])
@@ -55,8 +52,6 @@ def login(out: Output, *, profile: _PROFILE = None) -> Exit | None:
 
 def logout(out: Output, *, profile: _PROFILE = None) -> Exit | None:
     """Forget the tokens, here and at the provider if it can."""
-    from console.cli.profiles import chosen
-
     found = chosen(profile)
     client, store = _client_of(found), _Store(found)
     kept = store.read()
@@ -179,8 +174,6 @@ class _Store:
     """A profile's tokens."""
 
     def __init__(self, profile: Profile) -> None:
-        from console.cli.profiles import directory
-
         self._account = f"{profile.name} (login)"
         self._file = directory() / "tokens" / f"{profile.name}.json"
 
@@ -188,8 +181,6 @@ class _Store:
         """Return what was written last, None when there is nothing (that is ours)."""
         import keyring
         from keyring.errors import KeyringError
-
-        from console.cli.profiles import KEYRING
 
         text = None
         with suppress(KeyringError):
@@ -206,8 +197,6 @@ class _Store:
         """Keep it; return where."""
         import keyring
         from keyring.errors import KeyringError
-
-        from console.cli.profiles import KEYRING
 
         text = json.dumps(kept)
         try:
@@ -227,8 +216,6 @@ class _Store:
         """Take it away."""
         import keyring
         from keyring.errors import KeyringError
-
-        from console.cli.profiles import KEYRING
 
         with suppress(KeyringError):
             keyring.delete_password(KEYRING, self._account)
@@ -251,13 +238,9 @@ class _Store:
 
 def build_login(app: typer.Typer) -> None:
     """Add ``login``."""
-    from console.cli.commands import add_local
-
     add_local(app, "login", login)
 
 
 def build_logout(app: typer.Typer) -> None:
     """Add ``logout``."""
-    from console.cli.commands import add_local
-
     add_local(app, "logout", logout)

@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import hmac
 import time
+from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from authlib.common.security import generate_token
@@ -143,16 +144,17 @@ class Provider:
 
     async def _token(self, form: Mapping[str, str]) -> Mapping[str, Any]:
         document = await self._provider.document()
-        sent, auth = {**form, "client_id": self._client_id}, None
+        sent, headers = {**form, "client_id": self._client_id}, {"Accept": "application/json"}
         if self._secret is not None:
             secret = self._secret.get_secret_value()
             if "client_secret_basic" in document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
-                auth = aiohttp.BasicAuth(self._client_id, secret)
+                both = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"  # as RFC 6749 has it, 2.3.1
+                headers["Authorization"] = f"Basic {b64encode(both.encode()).decode()}"
             else:
                 sent["client_secret"] = secret
         try:
             async with self._session.post(
-                str(document["token_endpoint"]), data=sent, auth=auth, allow_redirects=False
+                str(document["token_endpoint"]), data=sent, headers=headers, allow_redirects=False
             ) as answer:
                 if answer.status >= 500:
                     raise ProviderUnavailable("the identity provider fails")
