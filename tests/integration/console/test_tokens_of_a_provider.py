@@ -8,6 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -104,7 +105,7 @@ def coded(raw: bytes) -> str:
 
 async def test_claims_are_where_the_settings_say(provider: Provider, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
-        names = {"oidc_groups_claim": "realm_access.roles", "oidc_name_claim": "email"}
+        names: dict[str, Any] = {"oidc_groups_claim": "realm_access.roles", "oidc_name_claim": "email"}
         service = await opened(stack, provider, tmp_path, **names)
         token = provider.signed(email="anna@example.com", realm_access={"roles": ["owners"]})
         assert await service.whoami(token) == (200, ("anna@example.com", "admin"))

@@ -23,7 +23,7 @@ def claims_of(user: Any) -> dict[str, Any]:
     return {"preferred_username": user.get_username(), "groups": sorted(user.groups.values_list("name", flat=True))}
 
 
-class Validator(OAuth2Validator):
+class Validator(OAuth2Validator):  # type: ignore[misc]  # the toolkit ships no types
     """The toolkit's own, with names and groups in ID tokens."""
 
     oidc_claim_scope = None
@@ -52,7 +52,7 @@ def access_token(request: Any, refresh_token: bool = False) -> str:
     return str(token.serialize())
 
 
-class Discovery(ConnectDiscoveryInfoView):
+class Discovery(ConnectDiscoveryInfoView):  # type: ignore[misc]  # the same
     """With the address of the device flow, which the toolkit leaves out."""
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:

@@ -52,14 +52,15 @@ def routes(console: Console) -> list[Route]:
             tokens, to = await console.provider.finish(visit.raw.query, begun)
         except NotLetInError as error:
             _log.warning("console_sign_in_refused", reason=str(error))
-            refusal: Refusal | None = NOT_BEGUN if str(error) in ("not begun here", "state") else REFUSED
+            refusal = NOT_BEGUN if str(error) in ("not begun here", "state") else REFUSED
         except ProviderUnavailable:
             refusal = PROVIDER_AWAY
         else:
             response = redirect(_ours(to))
-            refusal = await enter_from_provider(console, visit, response, tokens)
-            if refusal is None:
+            unwelcome = await enter_from_provider(console, visit, response, tokens)
+            if unwelcome is None:
                 return response
+            refusal = unwelcome
         shown = await _form(visit, refusal, status=refusal.status)
         if begun is not None and FORM_TOKEN in visit.session:
             await console.sessions.keep_begun(visit.raw, shown, visit.session, None)
