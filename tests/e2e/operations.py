@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
-from common.ids import new_id
-from common.messaging import Broker
 from common.testing import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
+from tests.support.unreadable_hook import publish_unreadable_change
 
 ORCHESTRATOR = "orchestrator"
 
@@ -99,25 +96,6 @@ class Operator:
     async def unreadable_change(self, number: str) -> dict[str, Any]:
         """Have a change arrive that nobody can read, as a gateway of another release might pass one on; return the order."""
         order = dict(await self.client.get(ORCHESTRATOR, f"/orders/v1/orders/{number}", role="internal"))
-        now = datetime.now(UTC)
-        hook = IntakeMessage(
-            type=HOOK_RECEIVED,
-            event_id=new_id(),
-            delivery_id=new_id(),
-            source=order["source"],
-            event="order.changed",
-            body_form="payload",
-            body=json.dumps({"positions": [{"id": POSITIONS[0]["id"], "quantity": "a few"}]}).encode(),
-            received_at=now,
-            replica="another",
-            number=number,
-            external_id=order["external_id"],
-            sent_at=now.isoformat(),
-        )
-        broker = Broker(self.client.suite.description["infrastructure"]["rabbitmq"]["url"], name="another-gateway")
-        task = asyncio.create_task(broker.run())
-        await broker.wait_ready()
-        await broker.publisher.publish(hook.to_envelope())
-        await broker.stop()
-        await task
+        url = self.client.suite.description["infrastructure"]["rabbitmq"]["url"]
+        await publish_unreadable_change(url, order)
         return order

@@ -1,14 +1,16 @@
-"""After `make up` the way from a critical problem to a person is whole, and the links on it open."""
+"""After `make up` the way from a problem to a person is whole, its links open, and fifty at once are fifty."""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from datetime import UTC, datetime
+import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from common.testing import eventually
 from tests.support.console_browser import browsing
-from tests.support.suite_client import Client
+from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 _LINK = re.compile(r'href="(http[^"]+)"')  # a person who is tagged is a link of Telegram's own
 ALERT = "EndToEndAlert"
@@ -49,3 +51,69 @@ async def test_a_critical_alert_reaches_chat_and_ticket_and_its_links_open(clien
         for link in links:
             await browser.get(link.removeprefix(base))
             assert (browser.status, browser.path) == (200, link.removeprefix(base)), link
+
+
+BROKEN = 50
+DIFFERS = "problem.order_created_differs"
+
+
+async def broken_order(client: Client, external_id: str) -> str:
+    """Have the marketplace create an order twice, with other goods the second time; return its number."""
+    now = datetime.now(UTC)
+    for goods, at in ((POSITIONS, now - timedelta(seconds=20)), ([{**POSITIONS[0], "id": "sku-2"}], now)):
+        status, answer, _ = await client.hook(hook("created", external_id, at=at, positions=goods, total=TOTAL))
+        assert status == 200, answer
+    return str(answer["number"])
+
+
+async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alone(client: Client) -> None:
+    few = asyncio.Semaphore(8)
+
+    async def one(each: int) -> str:
+        async with few:
+            return await broken_order(client, f"storm-{each}-{secrets.token_hex(4)}")
+
+    numbers = set(await asyncio.gather(*(one(each) for each in range(BROKEN))))
+    assert len(numbers) == BROKEN
+
+    async def incidents() -> dict[str, int]:
+        page = await client.get("notifier", "/admin/v1/incidents", kind=DIFFERS, limit=200)
+        return {item["order_number"]: item["id"] for item in page["items"] if item["order_number"] in numbers}
+
+    async def closed(*alone: str) -> bool:
+        """Whether each incident has a ticket of its own, and those of these orders are closed and no others."""
+        page = await client.get("notifier", "/admin/v1/tickets", limit=200)
+        mine = {item["incident_id"]: item for item in page["items"] if item["incident_id"] in known.values()}
+        assert len(mine) == BROKEN == len({item["key"] for item in mine.values()})
+        assert {each for each, item in mine.items() if item["state"] == "closed"} == {known[each] for each in alone}
+        return True
+
+    async def all_known() -> bool:
+        return set(await incidents()) == numbers
+
+    await eventually(all_known, within=60, what="an incident for each order")
+    known = await incidents()
+    await eventually(closed, within=60, what="a ticket for each incident")
+
+    async def told() -> tuple[int, int]:
+        """How many digests of the storm there are and how many orders they name, once every order is named."""
+        items = (await client.get("sandbox", "/sandbox/telegram/messages", role=None))["items"]
+        telling = [item["text"] for item in items if any(number in item["text"] for number in numbers)]
+        digests = [text for text in telling if "Шквал" in text]
+        assert [number for number in numbers if not any(number in text for text in telling)] == []
+        return len(digests), sum(any(number in text for text in digests) for number in numbers)
+
+    digests, named = await eventually(told, within=90, what="every order named")
+    assert digests == 1
+    assert named > BROKEN / 2  # the others were told before it was a storm
+
+    first, *others = sorted(numbers)
+    operator = client.suite.url("notifier") + "/admin/v1/incidents/{}/resolve"
+    for alone in (first, *others):
+        status, answer = await client.post(
+            operator.format(known[alone]), {"reason": "asked the store"}, role="operator"
+        )
+        assert status == 200, answer
+        if alone == first:
+            await eventually(lambda: closed(first), within=30, what="its ticket closed, and no other")
+    await eventually(lambda: closed(*numbers), within=60, what="every ticket closed")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from itertools import count
-from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -20,15 +18,11 @@ from hypothesis.stateful import (
 )
 
 from refunds.refunds.model import Settled
-from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
-from tests.support.refund_checks import check_closed
+from tests.support.refund_books import CAPTURED, RefundBooks
 from tests.support.refund_world import Instance, World, open_world
 
-S = RefundState
-CAPTURED = 100
 STEPS = 25
-SPENT = (S.SENDING, S.PENDING, S.UNKNOWN, S.SUCCESS)
 OPERATIONS = (*(("create_refund", "start_refund", "get_refund") * 2), "get_payment", "list_refunds", "cancel", "unhold")
 FAULTS = (
     FaultOrder(mode=FaultMode.LOST_RESPONSE, count=1),
@@ -51,22 +45,15 @@ DEATHS = st.one_of(st.none(), st.integers(min_value=1, max_value=60))
 _numbers = count()
 
 
-class RefundHistories(RuleBasedStateMachine):
+class RefundHistories(RefundBooks):
     """One history. At its end everything heals, and every refund has to come to its end, paid at most once."""
-
-    world: ClassVar[World]
 
     def __init__(self) -> None:
         super().__init__()
         self.history = next(_numbers)
         self.payments = [f"{beginning}{self.history}" for beginning in ("pay-", "yk-", "held-")]
         self.requests = 0
-        self.read: Counter[str] = Counter()
         self.zombies: list[tuple[Instance, asyncio.Task[bool]]] = []
-
-    def run(self, coroutine: Any) -> Any:
-        """Run on the world's loop."""
-        return self.world.run(coroutine)
 
     @initialize(requests=st.lists(REQUESTS, min_size=1, max_size=3))
     def begin(self, requests: list[tuple[int, int | None]]) -> None:
@@ -141,6 +128,11 @@ class RefundHistories(RuleBasedStateMachine):
             instance, task = self.zombies.pop(0)
             instance.crash_point.wake()
             await task
+
+    @rule(payment=st.sampled_from((0, 1)), amount=st.sampled_from((10, 40, CAPTURED)))
+    def refund_by_a_stranger(self, payment: int, amount: int) -> None:
+        """Somebody gives money back at a gateway, without us."""
+        self.run(self.pay_as_a_stranger(self.payments[payment], amount))
 
     @rule()
     def heal(self) -> None:
@@ -271,8 +263,8 @@ class RefundHistories(RuleBasedStateMachine):
 
         async def press() -> None:
             rows = await self.world.fetch(
-                "SELECT d.id FROM refund_differences AS d JOIN refunds AS r ON r.id::text = d.subject"
-                " WHERE d.over_at IS NULL AND r.payment_id = ANY($1) ORDER BY d.id",
+                "SELECT d.id FROM refund_differences AS d LEFT JOIN refunds AS r ON r.id::text = d.subject"
+                " WHERE d.over_at IS NULL AND coalesce(r.payment_id, d.payment_id) = ANY($1) ORDER BY d.id",
                 self.payments,
             )
             for dies_at in (point, None) if rows else ():
@@ -290,83 +282,13 @@ class RefundHistories(RuleBasedStateMachine):
     @invariant()
     def no_more_than_captured(self) -> None:
         """What is not proven failed is never more than what was captured, by our books and by the gateways' logs."""
-        self.run(self._check_sums())
-
-    async def _check_sums(self) -> None:
-        rows = await self.world.fetch(
-            "SELECT payment_id, sum(amount) AS spent FROM refunds WHERE payment_id = ANY($1) AND state = ANY($2) GROUP BY payment_id",
-            self.payments,
-            list(map(int, SPENT)),
-        )
-        assert all(row["spent"] <= CAPTURED for row in rows), rows
-        attempts = await self.world.fetch(
-            "SELECT DISTINCT a.gateway_key, a.refund_id FROM refund_attempts AS a JOIN refunds AS r ON r.id = a.refund_id"
-            " WHERE r.payment_id = ANY($1)",
-            self.payments,
-        )
-        owner = {row["gateway_key"]: str(row["refund_id"]) for row in attempts}
-        payouts: Counter[str] = Counter()
-        alive: Counter[str] = Counter()
-        for item in self.world.ledgers().values():
-            for refund in item["refunds"]:
-                assert refund["key"] in owner, "the gateway has a refund under a key that was not committed before"
-                payouts[owner[refund["key"]]] += refund["payouts"]
-                alive[owner[refund["key"]]] += refund["alive"]
-        assert not [refund for refund, times in payouts.items() if times > 1], f"paid twice: {payouts}"
-        assert not [refund for refund, times in alive.items() if times > 1], f"under way twice: {alive}"
-        for system, words in (("trust", "refund_exceeds_captured"), ("yookassa", "exceeds the amount")):
-            page = self.world.sandbox.world.systems[system].journal.page(after=self.read[system])
-            self.read[system] = page["last_seq"]
-            refused = [entry for entry in page["items"] if words in str(entry["answer"])]
-            assert not refused or self.world.orphans(), "more than was captured was asked of the gateway"
+        self.run(self.check_sums())
 
     def teardown(self) -> None:
         """Everything heals, and everything ends."""
-        self.run(self._finish())
-
-    async def _finish(self) -> None:
-        await self._heal()
-        await self._wake_all()
-        rows = await self.world.until_terminal(self.payments)
-        found = await self.world.reconcile_all(self.world.instance())
-        assert found is not None
-        assert found.unanswered == 0, found
-        await self.world.deliver()
-        await check_closed(self.world, self.payments, {one.subject: one.kind for one in found.differences})
-        await self._check_sums()
-        ledgers = self.world.ledgers()
-        paid: defaultdict[str, int] = defaultdict(int)
-        for item in ledgers.values():
-            for refund in item["refunds"]:
-                if refund["status"] in {"success", "succeeded"}:
-                    paid[refund["key"]] += refund["amount"] if "trust_refund_id" in refund else _minor(refund)
-        for row in rows:
-            fresh = (await self.world.fetch("SELECT * FROM refunds WHERE id = $1", row["id"]))[0]
-            attempts = await self.world.fetch("SELECT * FROM refund_attempts WHERE refund_id = $1", row["id"])
-            money = sum(paid[key] for key in {attempt["gateway_key"] for attempt in attempts})
-            assert money == (fresh["amount"] if fresh["state"] == S.SUCCESS else 0), (S(fresh["state"]).name, money)
-            await self._check_history(str(row["id"]), fresh["state"])
-            self.world.ended[f"{S(fresh['state']).name} {fresh['settled'] or ''}".strip()] += 1
-
-    async def _check_history(self, refund_id: str, state: int) -> None:
-        lines = await self.world.fetch(
-            "SELECT version, attempt, state_before, state_after FROM refund_history WHERE refund_id = $1::uuid ORDER BY id",
-            refund_id,
-        )
-        assert [line["version"] for line in lines] == list(range(1, len(lines) + 1))
-        chain = [None, *(line["state_after"] for line in lines)]
-        assert [line["state_before"] for line in lines] == chain[:-1]
-        assert chain[-1] == state
-        errors = {line["attempt"] for line in lines if line["state_after"] == S.ERROR}
-        raised = {name: times for name, times in self.world.problems.items() if name.startswith(f"refund:{refund_id}:")}
-        assert raised == {f"refund:{refund_id}:{attempt}": 1 for attempt in errors}, "one problem an attempt"
-        over = {name: times for name, times in self.world.resolved.items() if name in raised}
-        if state in {S.SUCCESS, S.CANCELLED, S.REVERSED, S.CLOSED}:
-            assert over == raised, "what ends well ends its problems"
-
-
-def _minor(refund: dict[str, Any]) -> int:
-    return int(refund["amount"]["value"].replace(".", ""))
+        self.run(self._heal())
+        self.run(self._wake_all())
+        self.run(self.finish())
 
 
 def histories_over(world: World) -> type[RefundHistories]:

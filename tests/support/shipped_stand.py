@@ -9,9 +9,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from common.testing import eventually
 from sandbox.testing import RunningSandbox, running_sandbox
@@ -20,8 +19,8 @@ from suite_local.ports import LOOPBACK
 from suite_local.shipped import on_this_host
 from tests.support.certificates import certificate_in
 from tests.support.processes import Program
+from tests.support.shipped_chats import CHANNELS, Channel, Chats
 
-Channel: TypeAlias = Literal["telegram", "slack"]
 MakeEdge = Callable[..., AbstractAsyncContextManager[Any]]
 MakeDatabase = Callable[[str], Awaitable[str]]
 _MESSAGES = frozenset({"sendmessage", "editmessagetext", "chat.postmessage", "chat.update"})
@@ -106,6 +105,7 @@ class Stand:
     tokens: Mapping[str, str]
     amqp_url: str
     trusted: ssl.SSLContext
+    chats: Chats
 
     @property
     def console(self) -> str:
@@ -146,13 +146,6 @@ class Stand:
         url = f"{self.url(NOTIFIER)}/admin/v1"
         button = f"n1:a:{incident['id']}"
 
-        async def message(channel: Channel) -> Any:
-            page = await self.sandbox.control("GET", f"/sandbox/{channel}/messages")
-            fields = {"telegram": "reply_markup", "slack": "blocks"}
-            return next(
-                (each for each in page["items"] if f'"{button}"' in json.dumps(each.get(fields[channel]))), None
-            )
-
         async def phoned() -> bool:
             states = {each["state"] for each in (await self.call("GET", f"{url}/incidents/{incident['id']}"))["calls"]}
             said = [each["request"] for each in await self.sandbox.log("calls") if each["effect"]]
@@ -165,39 +158,16 @@ class Stand:
                 each["key"] for each in (await self.call("GET", f"{url}/tickets?incident={incident['id']}"))["items"]
             )
 
-        told = {
-            channel: await eventually(partial(message, channel), within=60, what=f"{channel}: {incident['kind']}")
-            for channel in ("telegram", "slack")
-        }
+        told = {channel: await self.chats.having(channel, button) for channel in CHANNELS}
         await eventually(ticket, within=60, what=f"a ticket of {incident['kind']}")
         await eventually(phoned, within=60, what=f"a call about {incident['kind']}")
-        await (self._press_in_slack if pressed_in == "slack" else self._press_in_telegram)(told[pressed_in], button)
+        await self.chats.press(pressed_in, *told[pressed_in], user="oleg")
 
         async def taken() -> bool:
             page = await self.call("GET", f"{url}/incidents?state=acknowledged&limit=100")
             return (incident["id"], "oleg") in {(each["id"], each["acknowledged_by"]) for each in page["items"]}
 
         await eventually(taken, within=30, what="the button takes the incident")
-
-    async def _press_in_telegram(self, message: Mapping[str, Any], button: str) -> None:
-        press = {"message_id": message["message_id"], "chat_id": message["chat"]["id"], "callback_data": button}
-        report = await self.sandbox.control("POST", "/sandbox/telegram/press", {**press, "user": "oleg"})
-        assert [each["delivered"] for each in report["deliveries"]] == [True], report
-
-    async def _press_in_slack(self, message: Mapping[str, Any], button: str) -> None:
-        """Press first as somebody who does not know the signing secret."""
-        press = {
-            "channel": message["channel"],
-            "ts": message["ts"],
-            "action_id": button,
-            "user": "oleg",
-            "url": f"{self.edge}/slack/interactions/",
-            "signing_secret": self.programs[NOTIFIER.name].environment["NOTIFIER_SLACK_SIGNING_SECRET"],
-        }
-        for forged, status in ((True, 401), (False, 200)):
-            order = {**press, "bad_signature": forged}
-            report = await self.sandbox.control("POST", "/sandbox/slack/press", order)
-            assert [each["status"] for each in report["deliveries"]] == [status], report
 
     async def links(self) -> set[str]:
         """Every link in every message and ticket."""
@@ -273,4 +243,5 @@ async def stand(
             tokens={entry["role"]: entry["token"] for entry in entries},
             amqp_url=amqp_url,
             trusted=trusted,
+            chats=Chats(world, edge.url, programs[NOTIFIER.name].environment["NOTIFIER_SLACK_SIGNING_SECRET"]),
         )

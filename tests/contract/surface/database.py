@@ -50,16 +50,19 @@ _QUERIES = {
     "extensions": "SELECT extname, '' FROM pg_extension",
     "migrations": "SELECT version, '' FROM schema_migrations",
 }
+_OF_A_DAY = re.compile(r"_20\d{6}")
 
 
 async def schema_of(dsn: str) -> dict[str, dict[str, str]]:
-    """Return what is there, by kind and name."""
+    """Return what is there, by kind and name; without partitions of a day, which are others tomorrow."""
     connection = await asyncpg.connect(dsn)
     try:
         owner = await connection.fetchval("SELECT current_user::text")
         return {
             kind: {
-                name: _settled(definition or "", owner) for name, definition in sorted(await _rows(connection, query))
+                name: _settled(definition or "", owner)
+                for name, definition in sorted(await _rows(connection, query))
+                if _OF_A_DAY.search(name) is None
             }
             for kind, query in _QUERIES.items()
         }

@@ -6,7 +6,6 @@ the outside world, which is the sandbox.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -20,10 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.contracts import Envelope
-from common.contracts.orders import WorkflowCrashedV1
-from common.ids import derived_id, order_number
-from common.messaging import Broker
+from common.ids import order_number
 from common.service import load_settings, running
 from common.testing import eventually
 from notifier.app import build
@@ -34,7 +30,10 @@ from suite_local.ports import LOOPBACK
 from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
 from tests.support.console_browser import browsing
 from tests.support.monitoring import monitoring
+from tests.support.shipped_chats import CHANNELS
+from tests.support.shipped_presses import people_act_by_buttons
 from tests.support.shipped_stand import MakeEdge, Ports, Raised, Stand, stand
+from tests.support.unreadable_hook import publish_unreadable_change
 
 pytestmark = pytest.mark.timeout(300)
 QUICK = [{"after": 0.5, "act": "call", "whom": "on_duty"}, {"after": 600, "act": "call", "whom": "backup"}]
@@ -47,7 +46,7 @@ Here = Callable[..., Any]
 
 
 async def crash_a_workflow(at: Stand) -> Raised:
-    """An order comes through the edge, and its workflow is said to have crashed, as the engine says it."""
+    """An order comes through the edge, then something that the engine cannot carry out."""
     body = {
         "event_type": "order.created",
         "timestamp": datetime.now(UTC).isoformat(),
@@ -62,37 +61,13 @@ async def crash_a_workflow(at: Stand) -> Raised:
         "POST", f"{at.edge}/sbermarket/orders/hook", body=body, **{"Client-token": at.tokens["hook"]}
     )
 
-    async def workflow() -> Any:
+    async def order() -> Any:
         page = await at.call("GET", f"{at.url(ORCHESTRATOR)}/admin/v1/workflows?limit=100")
-        return next((each for each in page["items"] if each["order_number"] == answer["number"]), None)
+        there = any(each["order_number"] == answer["number"] for each in page["items"])
+        return there and await at.call("GET", f"{at.url(ORCHESTRATOR)}/orders/v1/orders/{answer['number']}")
 
-    found = await eventually(workflow, within=60, what="the order's workflow")
-    crashed = WorkflowCrashedV1(
-        workflow_id=found["id"],
-        kind="order",
-        order_number=answer["number"],
-        event_type="order.created",
-        error="KeyError: price",
-        attempts=5,
-        occurred_at=datetime.now(UTC),
-    )
-    broker = Broker(at.amqp_url, name="as-shipped")
-    task = asyncio.create_task(broker.run())
-    try:
-        await broker.wait_ready()
-        envelope = Envelope.of(
-            crashed,
-            event_id=derived_id("as-shipped", answer["number"]),
-            source="/orchestrator",
-            subject=answer["number"],
-            time=crashed.occurred_at,
-            traceparent=None,
-        )
-        await broker.publisher.publish(envelope, deadline=15.0)
-    finally:
-        await broker.stop()
-        await task
-    return Raised("workflow.crashed", str(found["id"]))
+    await publish_unreadable_change(at.amqp_url, await eventually(order, within=60, what="the order"))
+    return Raised("workflow.crashed")
 
 
 async def endanger_an_order(at: Stand) -> Raised:
@@ -179,10 +154,15 @@ async def hear_prometheus(_at: Stand) -> Raised:
     return Raised("problem.alert", "503", within=120)
 
 
-async def each_reaches_a_person(at: Stand, *problems: Callable[[Stand], Awaitable[Raised]]) -> None:
+async def each_reaches_a_person(
+    at: Stand, *problems: Callable[[Stand], Awaitable[Raised]]
+) -> dict[str, dict[str, Any]]:
     """Raise one after the other, each taken before the next: a call about one would stand for the others, too."""
+    found = {}
     for number, raise_it in enumerate(problems):
-        await at.reaches_a_person(await at.incident(await raise_it(at)), pressed_in=("slack", "telegram")[number % 2])
+        incident = found[raise_it.__name__] = await at.incident(await raise_it(at))
+        await at.reaches_a_person(incident, pressed_in=CHANNELS[number % 2])
+    return found
 
 
 async def every_link_opens(at: Stand) -> None:
@@ -282,8 +262,15 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             await coverage_says({"roster"})
             await people_are_put_on_duty(at)
             await coverage_says(set())
-        await each_reaches_a_person(
+        told = await each_reaches_a_person(
             at, crash_a_workflow, endanger_an_order, send_an_error, fail_a_refund, send_an_alert
+        )
+        await people_act_by_buttons(
+            at,
+            crashed=told["crash_a_workflow"],
+            refund=told["fail_a_refund"],
+            noisy=(told["send_an_error"], told["send_an_alert"]),
+            first="telegram",
         )
         await every_link_opens(at)
         async with at.sandbox.session.get(f"{at.edge}/on-call.ics") as feed:
@@ -363,7 +350,14 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
         token = tmp_path / ORCHESTRATOR.name / "internal-token"
         (tmp_path / "monitoring").mkdir()
         async with monitoring(tmp_path / "monitoring", targets=known, notifier_url=at.edge, token_file=token):
-            await each_reaches_a_person(
+            told = await each_reaches_a_person(
                 at, lose_an_order_at_the_edge, crash_a_workflow, fail_a_refund, send_an_error, hear_prometheus
             )
+        await people_act_by_buttons(
+            at,
+            crashed=told["crash_a_workflow"],
+            refund=told["fail_a_refund"],
+            noisy=(told["send_an_error"], told["hear_prometheus"]),
+            first="slack",
+        )
         await every_link_opens(at)

@@ -33,6 +33,7 @@ async def test_every_refund_ends_and_none_is_paid_twice_whatever_happens(
     ended = await asyncio.to_thread(run_histories, dsn, histories=HISTORIES)
     print(f"{HISTORIES} histories: {dict(ended.most_common())}")  # noqa: T201 - what they came to, with -s
     assert ended["SUCCESS"]
+    assert ended["adopted of a stranger"]
 
 
 async def test_a_key_that_is_rotated_on_retry_is_found_by_the_histories(

@@ -14,28 +14,14 @@ from notifier.incidents.kinds_page import page
 from notifier.incidents.model import ProblemFact, RecipeName
 from notifier.messages.words import Words
 from notifier.tickets.model import Queues, built_in, wants_ticket
-from orchestrator.orders.model import IncidentKind
-from refunds.refunds.states import RefundState
+from tests.support.problem_kinds import Producers
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[4]
 RUNBOOKS = ROOT / "docs" / "runbooks"
-RAISES = {"ProblemRaisedV1", "ProblemFact"}
-# Where a kind is no literal: what it can be there. Whoever raises another one at such a place adds it here.
-COMPUTED = {
-    "orchestrator/orders/messages.py": {kind.value for kind in IncidentKind},
-    "orchestrator/refunds/messages.py": {"refund.unanswered"},
-    "refunds/refunds/problems.py": {
-        f"refund.{state.name.lower()}" for state in (RefundState.ERROR, RefundState.REVERSED)
-    },
-    "notifier/delivery/journal.py": {"channel_refused", "notice_refused"},
-    "notifier/inputs/events.py": {"workflow.stopped", "workflow.crashed"},
-    "notifier/inputs/unread.py": {"problem.alerts_not_taken"},
-    "notifier/tickets/support_desk.py": {"problem.ticket.summons"},
-    "common/service/repeated_acts.py": {"acts.repeated"},
-    "notifier/duty/keep_roster.py": {"problem.roster"},
-    "notifier/delivery/notifications.py": set(),  # reads what was stored
-}
+PRODUCERS = Producers(ROOT)
+PASSED_ON = {"notifier/inputs/events.py", "notifier/delivery/notifications.py"}
+"""Where a problem is built whose kind comes from elsewhere: of an event, or of what was stored."""
 
 
 WITHOUT_A_PAGE = {
@@ -45,25 +31,9 @@ WITHOUT_A_PAGE = {
 """Kinds that link neither a page nor a runbook, and why."""
 
 
-def raised() -> Iterator[tuple[str, str | None, ast.Call]]:
-    """Every place that raises a problem: (file, kind, call); the kind is None where it is no literal."""
-    for path in sorted([*ROOT.glob("services/*/src/**/*.py"), *ROOT.glob("libs/common/src/**/*.py")]):
-        name = path.as_posix().partition("/src/")[2]
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call):
-                continue
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called not in RAISES:
-                continue
-            [value] = [word.value for word in node.keywords if word.arg == "kind"]
-            literal = value.value if isinstance(value, ast.Constant) else None
-            yield name, literal if isinstance(literal, str) else None, node
-
-
 def kinds_raised() -> Iterator[tuple[str, ast.Call]]:
     """The kinds that the code raises, as the routes see them, each with the call that raises it."""
-    for name, literal, call in raised():
-        kinds = {literal} if literal is not None else COMPUTED[name]
+    for _, kinds, call in PRODUCERS.raised():
         by_event = getattr(call.func, "id", getattr(call.func, "attr", "")) == "ProblemRaisedV1"
         yield from ((f"problem.{kind}" if by_event else kind, call) for kind in kinds)
 
@@ -93,6 +63,10 @@ def a_problem(kind: str, **changes: Any) -> ProblemFact:
         "occurred_at": NOW,
     }
     return ProblemFact(kind=kind, **{**values, **changes})
+
+
+def test_every_place_that_raises_a_problem_says_of_which_kind() -> None:
+    assert {name for name, kinds, _ in PRODUCERS.raised() if not kinds} == PASSED_ON
 
 
 def test_every_problem_that_is_raised_has_an_instruction_and_no_instruction_is_idle() -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from common.clock import Clock
 from common.postgres import Connection
@@ -167,6 +168,11 @@ def _request(claim: Claim, event: WorkflowEvent) -> RefundRequest:
         order_number=claim.order_number,
         requested_at=event.received_at,
         tips=event.attributes.get("tips", 0),  # the release before knew none
-        goods=tuple(GoodsPart(**part) for part in event.attributes.get("goods", ())),  # the same
+        goods=tuple(_part(part) for part in event.attributes.get("goods", ())),  # the same
         **{name: event.attributes[name] for name in EVENT_FIELDS},
     )
+
+
+def _part(said: Mapping[str, Any]) -> GoodsPart:
+    """Return a part of an order; the release before said besides what it comes to."""
+    return GoodsPart(said["id"], said["quantity"], said["of_quantity"], said["paid"])

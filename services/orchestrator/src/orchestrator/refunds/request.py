@@ -16,9 +16,9 @@ from common.telemetry import current_traceparent
 from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
 from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
-from orchestrator.orders.store import decode_lines, number_text
+from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED
-from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, GoodsPart, NoPayment, RefundRequest, price_goods
+from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, GoodsPart, NoPayment, RefundRequest, goods_of
 from orchestrator.refunds.store import add_requests, asked_before, everything_asked, lock_order, request_of, tips_asked
 
 
@@ -52,7 +52,9 @@ class RefundChange(AdminChange):
 
 
 class RefundAsked(BaseModel):
-    """A refund that was asked for. `amount` null: everything captured; `tips`: what of it are tips.
+    """A refund that was asked for. `amount` null: everything captured, or what the refunds service works out for the `positions`.
+
+    `tips`: what of it are tips.
 
     What becomes of it: `GET …/refunds` and the timeline.
     """
@@ -83,7 +85,7 @@ async def request_refund(
         payment_id=request.payment_id,
         amount=request.amount,
         currency=request.currency,
-        positions=[Goods(id=name, quantity=Decimal(quantity)) for name, quantity in request.positions],
+        positions=[Goods(id=part.id, quantity=Decimal(part.quantity)) for part in request.goods],
         tips=request.tips,
     )
     await change.record("order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run"}))
@@ -109,10 +111,7 @@ async def _request(
         amount = tips = await _tips(connection, number, order["tips"])
     elif positions:
         lines = decode_lines(order["document"]["positions"])
-        goods = price_goods(lines, positions, await asked_before(connection, number))
-        amount = sum(part.amount for part in goods)
-        if amount == 0:
-            raise Unprocessable("these positions cost nothing")
+        goods = goods_of(lines, positions, await asked_before(connection, number))
     elif amount is None:
         standing = await everything_asked(connection, number)
         if standing is not None:
@@ -126,7 +125,6 @@ async def _request(
         reason=change.reason,
         requested_by=change.principal.name,
         requested_at=now,
-        positions=tuple((name, number_text(quantity)) for name, quantity in sorted(positions.items())),
         tips=tips,
         goods=goods,
     )
@@ -140,7 +138,9 @@ async def _request(
         attributes={
             **{name: getattr(request, name) for name in EVENT_FIELDS},
             "tips": tips,
-            "goods": [asdict(part) for part in goods],
+            "goods": [
+                asdict(part) | {"amount": 0} for part in goods
+            ],  # which the release before reads, and does not use
             "source": order["source"],
         },
         now=now,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import orjson
 
@@ -10,7 +11,7 @@ from common.contracts.refunds import RefundStateChangedV1
 from common.postgres import Connection, Database, Record
 from orchestrator.engine.model import REFUND_REQUEST
 from orchestrator.engine.store import columns
-from orchestrator.refunds.model import KnownRefund, PartTaken, RefundRequest
+from orchestrator.refunds.model import GoodsPart, KnownRefund, RefundRequest
 
 _WENT_BACK = "(r.state_name = 'SUCCESS' OR (r.state_name = 'CLOSED' AND r.settled = 'outside'))"
 """The customer has the money of ``order_refund AS r``: through the payment system, or by another way."""
@@ -49,11 +50,10 @@ WHERE q.order_number = $1 AND q.rejected IS NULL AND coalesce(r.state_name, '') 
   AND NOT coalesce(r.released, false)
 """
 _GOODS = f"""
-SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity, coalesce(sum((p->>'amount')::bigint), 0)::bigint AS amount,
-       coalesce(sum((p->>'quantity')::numeric) FILTER (WHERE p->>'amount' IS NULL), 0) AS unpriced
+SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity
 FROM ({_STANDING}) AS q CROSS JOIN jsonb_array_elements(q.positions) AS p GROUP BY p->>'id'
 """  # noqa: S608 - a constant of ours
-_EVERYTHING = f"SELECT business_key FROM ({_STANDING}) AS q WHERE amount IS NULL LIMIT 1"  # noqa: S608 - a constant of ours
+_EVERYTHING = f"SELECT business_key FROM ({_STANDING}) AS q WHERE amount IS NULL AND positions = '[]' LIMIT 1"  # noqa: S608 - a constant of ours
 _TIPS = f"SELECT business_key FROM ({_STANDING}) AS q WHERE tips > 0 LIMIT 1"  # noqa: S608 - a constant of ours
 # Tips that went back are zero for good: their sum is known by the first request alone.
 _FIRST_TIPS = "SELECT tips FROM refund_request WHERE order_number = $1 AND tips > 0 ORDER BY requested_at LIMIT 1"
@@ -138,17 +138,20 @@ async def request_of(connection: Connection, business_key: str) -> RefundRequest
     row = await connection.fetchrow(_KNOWN, business_key)
     if row is None:
         return None
-    names = set(RefundRequest.__dataclass_fields__) - {"positions", "goods"}
-    positions = tuple((item["id"], item["quantity"]) for item in row["positions"])
-    return RefundRequest(**{name: row[name] for name in names}, positions=positions)
+    names = set(RefundRequest.__dataclass_fields__) - {"goods"}
+    return RefundRequest(
+        **{name: row[name] for name in names},
+        goods=tuple(
+            # Of what the release before asked for it kept no more; it is not asked for again.
+            GoodsPart(item["id"], item["quantity"], item.get("of_quantity", item["quantity"]), item.get("paid", 0))
+            for item in row["positions"]
+        ),
+    )
 
 
-async def asked_before(connection: Connection, number: str) -> Mapping[str, PartTaken]:
+async def asked_before(connection: Connection, number: str) -> Mapping[str, Decimal]:
     """Return how much of each position of an order is asked for, and not free to be asked for again."""
-    return {
-        item["id"]: PartTaken(item["quantity"], item["amount"], item["unpriced"])
-        for item in await connection.fetch(_GOODS, number)
-    }
+    return {item["id"]: item["quantity"] for item in await connection.fetch(_GOODS, number)}
 
 
 async def everything_asked(connection: Connection, number: str) -> str | None:
@@ -165,14 +168,9 @@ async def tips_asked(connection: Connection, number: str) -> tuple[str | None, i
 async def add_requests(connection: Connection, requests: Sequence[RefundRequest]) -> None:
     """Note refunds that are asked for, each business key once, in the caller's transaction."""
     if requests:
-        names = [name for name in RefundRequest.__dataclass_fields__ if name not in {"positions", "goods"}]
+        names = [name for name in RefundRequest.__dataclass_fields__ if name != "goods"]
         # As text: a list of lists would be taken for an array of two dimensions.
-        goods = [
-            orjson.dumps(
-                [{"id": part.id, "quantity": part.quantity, "amount": part.amount} for part in item.goods]
-            ).decode()
-            for item in requests
-        ]
+        goods = [orjson.dumps(item.goods).decode() for item in requests]
         await connection.execute(_ADD, *columns(requests, *names), goods)
 
 
