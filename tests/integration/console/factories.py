@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from common.health import Health
 from common.http import HttpServer, Route, TokenBook, build_app
-from common.service import Lifecycle, ServiceSettings, trust_provider
+from common.service import Lifecycle, ServiceSettings, trust_provider, watch_files
 from console.web.settings import ConsoleSettings
 from tests.support.openid_provider.running import AUDIENCE, ROLES, Provider
 
@@ -66,6 +66,7 @@ async def opened(
     settings = ServiceSettings(port=0, tokens_file=file, **given)
     lifecycle, registry, tokens = Lifecycle(), CollectorRegistry(), TokenBook.load(file)
     stack.push_async_callback(lifecycle.drain)
+    watch_files(lifecycle, registry, {"tokens": (file, tokens.read)})
     await trust_provider(lifecycle, registry, settings, tokens)
     app = build_app(service="kit", routes=routes, health=Health(), registry=registry, tokens=tokens)
     server = await stack.enter_async_context(HttpServer(app, "127.0.0.1", 0))

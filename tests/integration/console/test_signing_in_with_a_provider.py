@@ -231,3 +231,18 @@ async def test_a_token_of_the_file_signs_in_beside_the_provider(person: Person) 
     assert "bot</b> · viewer" in page
     page = await person.browser.post("/sign-out")
     assert person.browser.path == "/sign-in"
+
+
+async def test_a_token_taken_out_of_the_file_ends_its_session(person: Person, tmp_path: Path) -> None:
+    form = await person.browser.sign_in("token-of-the-file")
+    file = tmp_path / "tokens.json"
+    file.write_text(file.read_text().replace("token-of-the-file", "another-token"))
+
+    async def out() -> bool:
+        await person.browser.get("/keys")
+        return person.browser.path == "/sign-in"
+
+    await eventually(out, within=30, what="the session ends")
+    person.browser.page = form
+    await person.browser.post("/apply", plan="{}")
+    assert person.browser.status == 401
