@@ -12,10 +12,11 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -25,7 +26,7 @@ from common.testing import eventually
 from refunds.reconciliation.check import check
 from refunds.reconciliation.check_refunds import read_books, read_ledgers
 from refunds.reconciliation.store import SENT_SINCE
-from refunds.refunds.queries import CLAIM, LISTED, UNFINISHED
+from refunds.refunds.queries import CLAIM, UNFINISHED, select_payments, select_refunds
 from refunds.refunds.statements import BY_KEY
 from suite_local.ports import free_port
 from tests.bench.figures import figure
@@ -166,11 +167,14 @@ async def fill(dsn: str) -> float:
 
 async def plans(dsn: str) -> None:
     """Print how PostgreSQL finds what the service asks all the time; none may read the whole table."""
+    nothing: dict[str, Any] = {"state": None, "order": None, "error": None, "payment": None, "newest_first": True}
     asked = {
         "claim": (CLAIM, ["now()", "16", "'bench'", "now()"]),
         "gauges": (UNFINISHED, []),
-        "errors": (LISTED.format(""), ["7", "NULL", "NULL", "NULL", "NULL", "100"]),
-        "of an order": (LISTED.format("DESC"), ["NULL", "'N77'", "NULL", "NULL", "NULL", "50"]),
+        "errors": _written(*select_refunds(**{**nothing, "state": 7, "newest_first": False}, limit=100)),
+        "of an order": _written(*select_refunds(**{**nothing, "order": "N77"}, limit=50)),
+        "of a payment": _written(*select_refunds(**{**nothing, "payment": "pay-77"}, limit=50)),
+        "payments of an order": _written(*select_payments(payment=None, order="N77", after=None, limit=50)),
         "by key": (BY_KEY, ["'old-77'"]),
         "reconciled since": (SENT_SINCE, ["now() - interval '2 days'", "now()", "NULL", "200"]),
     }
@@ -190,6 +194,10 @@ async def plans(dsn: str) -> None:
             figure("refunds", f"plan: {name}, whole table read", len(whole), goal=0, ms=took, by=by)
     finally:
         await connection.close()
+
+
+def _written(statement: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+    return statement, [f"'{value}'" if isinstance(value, str) else str(value) for value in values]
 
 
 def _nodes(plan: dict[str, object]) -> Iterator[dict[str, object]]:

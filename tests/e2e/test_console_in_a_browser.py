@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from common.testing import eventually
 from tests.e2e.operations import Operator
-from tests.support.suite_client import Client
+from tests.support.suite_client import POSITIONS, Client, hook
 
 AXE = (Path(__file__).parents[1] / "fixtures" / "axe" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
 SCREENS = (
@@ -24,7 +26,8 @@ SCREENS = (
         "/tips",
         "/proof",
         "/messages",
-        "/list/audit",
+        "/audit",
+        "/list/payment",
         "/more",
         "/keys",
         "/runbook/notifier-down",
@@ -138,6 +141,70 @@ async def test_every_screen_is_open_to_everybody(
                 "e.getBoundingClientRect().height < 44).map(e => e.outerHTML)"
             )
             assert small == [], address
+
+
+async def test_a_customer_is_got_back_and_her_money_followed_on_a_phone(client: Client, chromium: Browser) -> None:
+    operator = Operator(client)
+    number = await operator.paid_order("screens")
+    status, said = await operator.act(f"/admin/v1/orders/{number}/refund", amount=8500)
+    assert status == 200, said
+    good = {
+        "customer": {"name": "Лев Мышкин", "phone": f"+7926{secrets.randbelow(10**7):07}"},
+        "address": {"full_address": "Литейный 1"},
+        "externalId": f"web-{secrets.token_hex(4)}",
+        "positions": POSITIONS,
+    }
+    broken = {**good, "positions": [{**POSITIONS[0], "quantity": "много"}]}
+    url = client.suite.url("webhook-gateway") + "/api/v1/orders/"
+    assert (await client.post(url, broken, role="website"))[0] == 422
+    odd = hook("created", f"odd-{secrets.token_hex(4)}", at=datetime.now(UTC), positions=[{"id": "a", "quantity": "?"}])
+    assert (await client.hook(odd))[0] == 200
+
+    async def first(service: str, path: str, **query: str) -> str | None:
+        items = (await client.get(service, path, **query))["items"]
+        return str(items[0]["id"]) if items else None
+
+    kept = "/admin/v1/endangered-orders"
+    endangered = await eventually(
+        lambda: first("webhook-gateway", kept, external_id=str(good["externalId"])), within=60
+    )
+    refund = await eventually(lambda: first("refunds", "/admin/v1/refunds", order=number, state="SUCCESS"), within=60)
+    asked = {"external_id": str(odd["payload"]["originalOrderId"]), "outcome": "quarantined"}
+    delivery = await eventually(lambda: first("webhook-gateway", "/admin/v1/deliveries", **asked), within=60)
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+    async with signed_in(chromium, client, "operator", f"/e/{endangered}", **phone) as page:
+
+        async def look(address: str, *words: str) -> None:
+            """Go to a page: it says so, is open to everybody, and is no wider than the phone."""
+            await page.goto(client.suite.url("console") + address)
+            for each in words:
+                await expect(page.locator("main")).to_contain_text(each, ignore_case=True)
+            assert await violations(page) == [], address
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+
+        await look(f"/e/{endangered}", "много", "1 place cannot be read", "It was not mended yet")
+        await expect(page.locator("mark")).to_contain_text("quantity")
+        await page.fill("#mended", json.dumps(good))
+        await page.fill("#why-mended", "a figure instead of a word")
+        await page.get_by_role("button", name="What would happen?").click()
+        await page.get_by_role("button", name="Do exactly this").click()
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 mended", timeout=PATIENCE_MS)
+        await look(f"/e/{endangered}", "positions.sku-1.quantity")
+        await expect(page.locator("ins").first).to_contain_text("2")
+        await change(page, "resubmit", "the customer waits")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 resubmitted", timeout=PATIENCE_MS)
+        await look(f"/r/{refund}", "not more than was captured", "Attempt 1", "word for word")
+        assert await page.locator("svg.bar-of-sums rect.refunded").get_attribute("width") == "50.0"
+        await look(f"/refunds?order={number}", "left")
+        await look(f"/d/{delivery}", "payload.positions.0.quantity".rpartition(".")[2], "1 place cannot be read")
+        await look("/intake", "Sources in the last day", "sbermarket")
+        await look(f"/audit?order={number}", "order.refund")
+        exported = await page.request.get(client.suite.url("console") + f"/audit/export?form=json&order={number}")
+        assert "order.refund" in {line["action"] for line in await exported.json()}
+        await look("/proof", "all accounted for", "What the checkers found last")
+        await page.get_by_role("button", name="Check now: refunds").click()
+        await expect(page.locator("#ran")).to_contain_text("refunds")
+        assert await violations(page) == []
 
 
 async def test_without_script_a_workflow_is_stopped_and_resumed(client: Client, chromium: Browser) -> None:

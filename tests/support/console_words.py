@@ -16,6 +16,7 @@ from markupsafe import escape
 import console.web
 from console.client import models
 from console.client.acts import ACTS, act_of
+from console.client.checks import CHECKS
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.change.forms import inputs
 from console.web.change.structure import STRUCTURES
@@ -23,7 +24,7 @@ from console.web.filters import STATES, label
 from console.web.lists.filtering import filters
 from console.web.now.gather import DANGERS
 from console.web.order.story import SORTS
-from console.web.proof.gather import QUESTIONS
+from console.web.proof.gather import PAID_ONCE, QUESTIONS
 from console.web.screens import NAVIGATION, TITLES
 from notifier.incidents.kinds import KINDS
 from orchestrator.orders.transitions import Act
@@ -39,6 +40,7 @@ _NAMES = frozenset(
             "Slack",
             "Sentry",
             "JSON",
+            "CSV",
             "Ctrl",
             "MSK",
             "ics",
@@ -92,8 +94,8 @@ def _of_tables() -> Iterator[str]:
     yield from (screen.title for screen in NAVIGATION)
     yield from TITLES.values()
     yield from (danger.title for danger in DANGERS)
-    yield from (question.title for question in QUESTIONS)
-    words: set[str] = {*STATES, *THINGS, *EVERYWHERE, "viewer", "operator", "admin", "service"}
+    yield from (question.title for question in (*QUESTIONS, *PAID_ONCE))
+    words: set[str] = {*CHECKS, *STATES, *THINGS, *EVERYWHERE, "viewer", "operator", "admin", "service"}
     things = [*THINGS.values(), *(thing_of(noun, "orchestrator") for noun in EVERYWHERE)]
     for thing in things:
         words |= {column.split(".")[-1] for column in thing.columns}

@@ -64,7 +64,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
             return await connection.fetch(select[0], *select[1])
 
     nothing: dict[str, Any] = dict.fromkeys(
-        ("status", "aggregate_state", "source", "store_id", "external_id", "since", "until", "after")
+        ("status", "aggregate_state", "source", "store_id", "external_id", "payment_id", "since", "until", "after")
     )
     middle = datetime.now(UTC) - timedelta(seconds=orders / 2)
     of_orders: list[dict[str, Any]] = [
@@ -75,6 +75,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         {"aggregate_state": "stopped", "source": "sbermarket"},
         {"aggregate_state": "finished", "store_id": "17"},
         {"source": "sbermarket", "external_id": "E77"},
+        {"payment_id": "pay-77"},
         {"store_id": "17", "since": middle},
         {"until": middle, "status": "delivered"},
         {"after": (middle, "N1")},
@@ -95,6 +96,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         {"source": "sbermarket", "state": "stopped"},
         {"store_id": "17", "created_after": middle},
         {"event_type": "order.created", "code": "unreadable_hook"},
+        {"kind": "order_life", "state": "crashed", "error": "ValueError at life.py:7"},
     ]
     of_events: list[tuple[int | None, int | None]] = [
         (5, None),
@@ -126,6 +128,7 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         ),
         lambda: page(workflows.workflows(lambda _filters: None, before=orders // 2, limit=51)),
         lambda: workflows.workflow(5, events=50),
+        lambda: workflows.groups(limit=200),
         *(lambda pair=pair: page(workflows.events(pair[0], state=pair[1], after=None, limit=51)) for pair in of_events),
         lambda: page(workflows.events(None, state=1, after=(orders // 2, 1), limit=51)),
         lambda: page(workflows.events(None, state=None, after=(orders // 2, 1), limit=51)),

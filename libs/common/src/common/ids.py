@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
+from datetime import datetime
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(first + second for first in _CROCKFORD for second in _CROCKFORD)
@@ -22,6 +24,12 @@ def order_number(source: str, external_id: str) -> str:
     material = len(name).to_bytes(4, "big") + name + external_id.encode("utf-8", "surrogatepass")
     value = int.from_bytes(hashlib.blake2b(material, digest_size=10, person=b"order-number").digest(), "big")
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in _PAIR_SHIFTS])
+
+
+def first_id(moment: datetime) -> str:
+    """Return what every id that ``new_id`` makes at the moment or later is not below, and every earlier one is."""
+    text = f"{max(0, math.ceil(moment.timestamp() * 1000)) << 80:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def new_id() -> str:

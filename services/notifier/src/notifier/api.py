@@ -61,6 +61,13 @@ DESCRIPTION = (
 )
 
 
+_TARGETS_OF_ORDER = """
+SELECT 'order:' || {order}
+UNION ALL SELECT 'incident:' || id FROM incidents WHERE order_number = {order}
+UNION ALL SELECT 'ticket:' || id FROM tickets WHERE order_number = {order}
+"""
+
+
 def routes_of(
     settings: NotifierSettings,
     *,
@@ -82,7 +89,7 @@ def routes_of(
         routes=table, words=words, environment=settings.environment, channels=configured(settings), clock=clock
     )
     # Taken apart for the order in which the OpenAPI document lists them.
-    log, one_message, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
+    *logs, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
     incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     refusals = Refusals(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake)
@@ -134,15 +141,14 @@ def routes_of(
     by_others = [*inputs.routes(), *buttons.routes(), *calls.routes(), *calendar.routes()]
     return [
         *inputs.routes(),
-        log,
-        one_message,
+        *logs,
         incidents,
         *trials.routes(),
         test_message,
         *acts,
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, service=NAME, after_commit=wake),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database, apart=ATTENTION),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),

@@ -8,7 +8,7 @@ from typing import Any
 from common.clock import Clock, SystemClock
 from common.http import Changes, Route, audit_routes, describe
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.model import ORDER_LIFE
@@ -30,6 +30,13 @@ from orchestrator.tips.routes import TipsRoutes
 NAME = "orchestrator"
 DESCRIPTION = "Owns the state of orders and the workflows that carry each of them through its life."
 
+# Reading it with its customer is noted at the address that was read.
+_TARGETS_OF_ORDER = """
+SELECT prefix || {order} FROM unnest(ARRAY['order:', '/orders/v1/orders/']) AS prefix
+UNION ALL SELECT '/admin/v1/orders/' || {order} || '/timeline'
+UNION ALL SELECT 'workflow:' || id FROM workflow WHERE order_number = {order}
+"""
+
 
 def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> list[Route]:
     """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay."""
@@ -45,8 +52,9 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
         *erasure_routes(changes, places(), kept=KEPT),
         *dead_letter_routes(database, service=NAME, after_commit=notify),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
+        *verdict_routes(database),
     ]
 
 

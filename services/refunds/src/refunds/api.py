@@ -7,7 +7,7 @@ from collections.abc import Callable
 from common.clock import Clock
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
 from refunds import erase
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
@@ -26,6 +26,11 @@ from refunds.refunds.restart_many import RestartMany
 from refunds.refunds.routes import RefundRoutes
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import SERVICE
+
+_TARGETS_OF_ORDER = """
+SELECT 'refund:' || id FROM refunds WHERE order_number = {order}
+UNION ALL SELECT 'difference:' || id FROM refund_differences WHERE order_number = {order}
+"""
 
 
 def routes(
@@ -52,7 +57,8 @@ def routes(
         *SettlingRoutes(changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
         *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
+        *verdict_routes(database),
         *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
     ]

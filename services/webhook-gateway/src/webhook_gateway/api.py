@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import Erase, dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import Erase, dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
 from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.event_routes import EventRoutes
@@ -17,6 +17,12 @@ from webhook_gateway.hooks.routes import HookRoutes
 from webhook_gateway.rescue.routes import RescueRoutes
 from webhook_gateway.website.ban_routes import BanRoutes
 from webhook_gateway.website.routes import WebsiteRoutes
+
+_TARGETS_OF_ORDER = """
+SELECT 'order:' || {order}
+UNION ALL SELECT 'delivery:' || delivery_id FROM deliveries WHERE number = {order}
+UNION ALL SELECT 'endangered:' || id FROM endangered_orders WHERE number = {order}
+"""
 
 
 def routes(
@@ -40,8 +46,9 @@ def routes(
         *addresses.routes(),
         *deliveries.routes(),
         *events.routes(),
-        *audit_routes(database),
+        *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
+        *verdict_routes(database),
         *rescue.routes(),
         *bans.routes(),
         *countdowns.routes(),

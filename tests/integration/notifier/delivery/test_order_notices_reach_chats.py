@@ -86,6 +86,8 @@ async def test_a_change_follows_its_order_and_what_is_not_sent_is_kept_with_the_
     )
     status, page = await kit.call("GET", f"/admin/v1/notifications?order={silent.order.number}", role="viewer")
     assert status == 200
+    _, told = await kit.call("GET", "/admin/v1/told-orders", role="viewer")
+    assert [told[name] for name in ("orders", "told", "waiting", "nobody", "failed")] == [2, 1, 0, 1, 0]
     assert [(item["state"], item["reason"], item["destination"]) for item in page["items"]] == [
         ("not_told", "the orchestrator decided that nobody is told", None)
     ]

@@ -41,6 +41,15 @@ async def test_many_are_stopped_at_once_and_each_is_published_audited_and_recalc
     api = await start()
     ids = await three_orders(gateway, database)
     await listener.gather("notifier.orders", 4)
+    [group] = (await api.get("/admin/v1/workflow-groups"))["items"]
+    assert (group["kind"], group["state_name"], group["workflows"], group["code"]) == (
+        "order_life",
+        "crashed",
+        1,
+        "unreadable_hook",
+    )
+    [alike] = await api.all(f"/admin/v1/workflows?kind=order_life&state=crashed&code={group['code']}")
+    assert alike["id"] == ids["CRASHED"]
     asked = {"reason": "polling has to end", "ids": [ids["DONE"], ids["RUNS"], NOTHING, ids["CRASHED"], ids["RUNS"]]}
     expected = [
         (ids["DONE"], "refused", None),
@@ -67,6 +76,22 @@ async def test_many_are_stopped_at_once_and_each_is_published_audited_and_recalc
     audit = await api.all("/admin/v1/audit?action=workflow.stop")
     assert sorted((item["target"], item["actor"], item["after"]["state"]) for item in audit) == sorted(
         (f"workflow:{ids[name]}", "operator", 2) for name in ("RUNS", "CRASHED")
+    )
+
+    of_order = await api.all(f"/admin/v1/audit?order={gateway.number('CRASHED')}&actor=operator")
+    assert [item["target"] for item in of_order] == [f"workflow:{ids['CRASHED']}"]
+    began = of_order[0]["at"].replace("+", "%2B")
+    assert await api.all(f"/admin/v1/audit?action=workflow.stop&to={began}") == [
+        item for item in audit if item["at"] < of_order[0]["at"]
+    ]
+    groups = (await api.get("/admin/v1/workflow-groups"))["items"]
+    assert (
+        sorted((one["state_name"], one["workflows"], one["code"] or "") for one in groups)
+        == [
+            ("stopped", 1, ""),
+            ("stopped", 1, "unreadable_hook"),
+        ]
+        or groups
     )
 
     async def derived() -> bool:

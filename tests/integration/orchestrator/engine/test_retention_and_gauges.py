@@ -219,6 +219,8 @@ async def test_an_order_that_drifted_is_counted_and_derived_again_one_on_its_way
     await database.execute("INSERT INTO order_aggregate_change (order_number) VALUES ('C')")
     drift = Drift(pool, OrchestratorMetrics(registry), window=2)
     assert [await drift() for _ in range(3)] == [1, 0, 0]
+    [verdict] = await database.fetch("SELECT name, found, looked FROM check_verdicts")
+    assert tuple(verdict) == ("orders", 1, 3)
     assert registry.get_sample_value("order_aggregate_drifted_total") == 1
     assert await derive_aggregates(pool) == 2
     rows = await database.fetch("SELECT number, aggregate_state FROM orders ORDER BY number")

@@ -42,6 +42,8 @@ async def test_refunds_in_error_are_restarted_together_item_by_item(start: Start
     await service.sandbox.put_payment("pay-2", captured=100, outcome="success")
     ids = [refund["id"] for refund in refunds]
 
+    _, of_payment = await service.call("GET", "/admin/v1/refunds?payment=pay-0", role="viewer")
+    assert [item["id"] for item in of_payment["items"]] == [refunds[0]["id"]]
     status, tried = await _restart(service, order=refunds[0]["order_number"], dry_run=True)
     assert (status, tried["dry_run"], tried["matched"]) == (200, True, 4)
     assert [await service.refund(one) for one in ids] == refunds
@@ -57,6 +59,13 @@ async def test_refunds_in_error_are_restarted_together_item_by_item(start: Start
     assert _outcomes(late) == [("refused", "not_in_error"), ("refused", "exceeds_captured"), ("not_found", "not_found")]
     _, log = await service.call("GET", "/admin/v1/audit?action=refund.restart", role="viewer")
     assert sorted(item["target"] for item in log["items"]) == sorted(f"refund:{one}" for one in ids)
+    _, payments = await service.call("GET", f"/admin/v1/payments?order={refunds[0]['order_number']}", role="viewer")
+    assert [
+        tuple(item[key] for key in ("payment_id", "captured", "reserved", "refunded", "left", "refunds"))
+        for item in payments["items"]
+    ] == [("pay-0", 100, 60, 60, 40, 1), ("pay-1", 100, 60, 60, 40, 1), ("pay-2", 100, 60, 60, 40, 2)]
+    _, of_order = await service.call("GET", f"/admin/v1/audit?order={refunds[0]['order_number']}", role="viewer")
+    assert {f"refund:{one}" for one in ids} <= {item["target"] for item in of_order["items"]}
     _, evidence = await service.call("GET", f"/admin/v1/refunds/{ids[0]}/evidence", role="viewer")
     assert [attempt["attempt"] for attempt in evidence["attempts"]] == [1, 2]
     assert [call["operation"] for call in evidence["calls"]][:2] == ["create", "start"]

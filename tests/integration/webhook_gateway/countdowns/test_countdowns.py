@@ -168,9 +168,13 @@ async def test_an_acknowledged_order_is_awaited_until_the_orchestrator_tells_of_
         assert await gateway.metric("gateway_orders_unarrived_oldest_seconds") > 0.0
         [order] = (await gateway.get("/admin/v1/unarrived-orders"))["items"]
         assert (order["number"], order["source"], order["external_id"]) == (number, "sbermarket", "H1")
+        before = await gateway.get("/admin/v1/arrivals")
         await announced_by_the_orchestrator(amqp_url, number)
         await shows(gateway, "gateway_orders_unarrived", 0.0)
         assert await gateway.metric("gateway_orders_unarrived_oldest_seconds") == 0.0
+        after = await gateway.get("/admin/v1/arrivals")
+        sums = ("acknowledged", "arrived", "given_up", "waiting")
+        assert [tuple(told[name] for name in sums) for told in (before, after)] == [(1, 0, 0, 1), (1, 1, 0, 0)]
         await gateway.send(hook_body())  # another repeat awaits nothing
         await gateway.deliveries(3)
         await shows(gateway, "gateway_orders_unarrived", 0.0)

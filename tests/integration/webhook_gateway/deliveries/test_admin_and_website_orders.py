@@ -104,6 +104,8 @@ async def test_a_quarantined_hook_is_replayed_mended_and_counted_once_in_the_led
         assert (await gateway.send(hook_body(positions="none")))[0] == 200
         [kept] = await gateway.deliveries(1)
         assert (kept["outcome"], kept["reason"]) == ("quarantined", "not_a_list:payload.positions")
+        whole = await gateway.get(f"/admin/v1/deliveries/{kept['id']}")
+        assert [(fault["field"], fault["code"]) for fault in whole["faults"]] == [("payload.positions", "not_a_list")]
         path = f"/admin/v1/deliveries/{kept['id']}/replay"
         assert (await gateway.change(path, {"reason": "как есть"}))[0] == 422
         status, done = await gateway.change(path, {"reason": "позиции восстановлены", "body": hook_body()})

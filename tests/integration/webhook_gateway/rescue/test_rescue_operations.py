@@ -119,6 +119,21 @@ async def test_refused_orders_are_mended_become_real_and_are_reported(
             assert "Анна 4" not in str(raised)
             assert "Тверская" not in str(raised)
 
+            one_of = f"{PATH}/{kept[422]['id']}"
+            whole = await gateway.get(one_of, role="operator")
+            assert [(fault["field"], fault["code"]) for fault in whole["faults"]] == [
+                ("positions.0.quantity", "not_a_number")
+            ]
+            [twin] = (await gateway.get(f"{PATH}/{kept[429]['id']}", role="operator"))["duplicates"]
+            assert (twin["number"], twin["same"]) == (order_number("website", "W-before"), ["phone", "email", "basket"])
+            for reached in (False, True):
+                said = {"reason": "дозвонились со второго раза", "reached": reached}
+                assert (await gateway.change(f"{one_of}/call", said, **{"Idempotency-Key": f"call-{reached}"}))[
+                    0
+                ] == 200
+            called = await gateway.get(one_of, role="operator")
+            assert (called["called_by"], called["reached"], called["state"]) == ("operator", True, "new")
+
             for status, item in kept.items():
                 body = None if status in {401, 429} else order(status)
                 wanted = {"reason": "спасаем заказ", "body": body, "despite_duplicates": True}
@@ -130,6 +145,8 @@ async def test_refused_orders_are_mended_become_real_and_are_reported(
                 )
                 assert (answer[0], answer[1]["number"]) == (200, order_number("website", f"W-{status}"))
                 assert (await gateway.change(f"{PATH}/{item['id']}/resubmit", wanted))[0] == 409
+            of_order = await gateway.get(f"/admin/v1/audit?order={order_number('website', 'W-422')}")
+            assert [entry["action"].rpartition(".")[2] for entry in of_order["items"]] == ["resubmit", "call", "call"]
             hooks = {hook.external_id: hook for hook in await arrived(5)}
             assert set(hooks) == {"W-before", "W-401", "W-422", "W-429", "W-503"}
             assert {hook.type for hook in hooks.values()} == {intake.HOOK_RECEIVED}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
 from console.client.acts import ACTS
-from console.client.things import EVERYWHERE, THINGS, thing_of
+from console.client.things import EVERYWHERE, THINGS
 from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
 from tests.support.console_words import english
-from tests.unit.console.web.factories import Services
+from tests.unit.console.web.factories import EVIL, INCIDENT, ORDER, Services
 
-EVIL = "<img src=x onerror=alert(1)>\"'><script>alert(1)</script>{{ 777*777 }}"
 SCREENS = {
     "Now": "/",
     "Find": "/find",
@@ -28,144 +26,10 @@ SCREENS = {
     "Duty": "/duty",
     "Tips": "/tips",
     "Messages": "/messages",
-    "Audit": "/list/audit",
+    "Audit": "/audit",
     "Nothing lost": "/proof",
 }
 """The screens that the console has, by the names of its specification."""
-
-
-def evil(keys: tuple[str, ...]) -> dict[str, Any]:
-    """A thing whose every text is hostile."""
-    item: dict[str, Any] = {}
-    for key in keys:
-        outer, _, inner = key.partition(".")
-        if inner:
-            item.setdefault(outer, {})[inner] = EVIL
-        else:
-            item[outer] = EVIL
-    return item
-
-
-ORDER = {
-    **evil(
-        ("number", "source", "external_id", "status", "aggregate_state", "delivery_window", "comment", "customer.name")
-    ),
-    "customer": {"name": EVIL, "phone": EVIL, "email": EVIL},
-    "address": {"text": EVIL, "parts": {}},
-    "closed_for_changes": False,
-    "totals": {"currency": "RUB", "cost": 100},
-    "tips": {"amount": 0, "held_amount": 5},
-    "payment": {"paid": True, "method": EVIL},
-    "positions": [
-        {
-            "id": EVIL,
-            "name": EVIL,
-            "quantity": "1",
-            "original_quantity": "2",
-            "price": 1,
-            "total_price": 1,
-            "replaces": EVIL,
-        }
-    ],
-}
-LINE = {
-    "at": "2026-11-29T10:00:00Z",
-    "service": "orchestrator",
-    **evil(("actor", "kind", "summary")),
-    "details": {EVIL: EVIL},
-}
-INCIDENT = {
-    **evil(
-        ("kind", "severity", "state", "summary", "instruction", "service", "environment", "source", "store_id", "muted")
-    ),
-    "id": 5,
-    "link": "docs/runbooks/notifier-down.md",
-    "details": {EVIL: EVIL},
-    "order_number": "N",
-    "occurrences": 3,
-    "fingerprint": EVIL,
-    "acknowledged_by": EVIL,
-    "acknowledged_at": "2026-11-29T10:00:00Z",
-    "first_seen_at": "2026-11-29T10:00:00Z",
-    "last_seen_at": "2026-11-29T10:00:00Z",
-    "history": [{"at": "2026-11-29T10:00:00Z", **evil(("actor", "act", "text"))}],
-    "notices": [
-        {
-            "sent_at": None,
-            "created_at": "2026-11-29T10:00:00Z",
-            **evil(("destination", "channel", "state", "reason", "text")),
-        }
-    ],
-    "calls": [{"created_at": "2026-11-29T10:00:00Z", **evil(("person", "state", "occasion", "progress", "reason"))}],
-    "timers": [{"step": 1, "round": 1, "due_at": "2026-11-29T10:00:00Z"}],
-}
-MESSAGE = {
-    **evil(("kind", "severity", "transition", "state", "reason", "destination", "channel", "route", "text")),
-    "notice_id": "EVIL",
-    "incident_id": 5,
-    "order_number": "N",
-    "message_ids": [EVIL],
-    "attempts": 1,
-    "not_before": None,
-    "occurred_at": "2026-11-29T10:00:00Z",
-    "created_at": "2026-11-29T10:00:00Z",
-    "sent_at": None,
-}
-GROUP = {"value": EVIL, "count": 2, "open": 1, "critical": 1, "occurrences": 3, "last_seen_at": "2026-11-29T10:00:00Z"}
-DIFFERENCE = {"notice_id": "EVIL", "kind": EVIL, "created_at": "2026-11-29T10:00:00Z", "was": [EVIL], "would": []}
-TRIAL = {
-    "targets": [evil(("destination", "channel", "route"))],
-    "past": {"events": 2, "unrouted": 1, "changed": 1, "by_destination": {EVIL: 1}, "differences": [DIFFERENCE]},
-}
-
-
-@pytest.fixture
-def hostile(services: Services) -> Services:
-    """Services whose every text is hostile."""
-    kinds = [*THINGS.values(), *(thing_of(noun, "orchestrator") for noun in EVERYWHERE)]
-    for thing in kinds:
-        item = evil((*thing.columns, *thing.wide))
-        services.answers[f"GET {thing.list}"] = (200, {"items": [item], "next_cursor": "more", "count": 1})
-        if thing.one is not None:
-            one = thing.one.replace("{id}", "EVIL").replace("{key}", "EVIL")
-            services.answers[f"GET {one}"] = (200, {**item, "nested": {"deep": [EVIL]}, "lines": [item]})
-    services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER)
-    services.answers["GET /admin/v1/orders/EVIL/timeline"] = (200, {"items": [LINE], "next_cursor": None})
-    services.answers["GET /admin/v1/incidents/EVIL"] = (200, INCIDENT)
-    services.answers["GET /admin/v1/incidents"] = (200, {"items": [INCIDENT], "count": 1, "next_cursor": None})
-    silence = {**evil(("created_by", "reason")), "id": 4, "match": {EVIL: [EVIL]}, "ends_at": "2026-11-30T10:00:00Z"}
-    services.answers["GET /admin/v1/silences"] = (200, {"items": [silence], "next_cursor": None, "count": 1})
-    services.answers["GET /admin/v1/notifications"] = (200, {"items": [MESSAGE], "next_cursor": None, "count": 1})
-    services.answers["GET /admin/v1/notifications/EVIL"] = (200, {**MESSAGE, "deliveries": [MESSAGE]})
-    services.answers["GET /admin/v1/incident-groups"] = (200, {"by": "kind", "count": 2, "items": [GROUP]})
-    services.answers["POST /admin/v1/routes/dry-run"] = (200, TRIAL)
-    services.answers["GET /admin/v1/on-call"] = (
-        200,
-        {
-            "confirmed": False,
-            "on_duty": {"id": EVIL, "name": EVIL, "phone": EVIL},
-            "backup": {"name": EVIL},
-            "until": None,
-            "next": {"on_duty": EVIL},
-        },
-    )
-    services.answers["GET /admin/v1/people"] = (200, {"people": [{"id": EVIL, "name": EVIL}]})
-    shift = {"starts_at": "2026-11-29T10:00:00Z", "ends_at": "2026-12-06T10:00:00Z", "on_duty": EVIL, "backup": None}
-    override = {**shift, "id": 3, "place": EVIL, "person": EVIL}
-    roster = {"shifts": [shift, {**shift, "on_duty": None}], "overrides": [override], "gaps": []}
-    services.answers["GET /admin/v1/roster"] = (200, roster)
-    flag = {**evil(("name", "updated_by")), "enabled": True, "percent": 5.0, "share": 500, "updated_at": None}
-    services.answers["GET /admin/v1/flags"] = (200, {"items": [flag]})
-    explained = {
-        "order": {"currency": "RUB", "cost": 5, "zone": EVIL},
-        "steps": [{"rule": EVIL, "detail": EVIL}],
-        "hold": EVIL,
-    }
-    services.answers["GET /admin/v1/explain"] = (200, explained)
-    ledger = {"received": 5, "confirmed": 3, "spooled": 1, "quarantined": 0, "refused": 0, "difference": 1}
-    services.answers["GET /admin/v1/ledger"] = (200, ledger)
-    services.answers["GET /admin/v1/coverage"] = (200, {"covered": False, "missing": [EVIL, {EVIL: EVIL}]})
-    return services
 
 
 def addresses() -> list[str]:
@@ -180,6 +44,9 @@ def addresses() -> list[str]:
         "/runbook/notifier-down",
         "/one/flag/EVIL",
         "/tips?order=N",
+        "/refunds?order=N",
+        "/w/EVIL/mend/5-2",
+        "/audit?actor=EVIL&from=2026-11-01T00:00",
         "/messages/routes?kind=order.created",
         "/incidents?by=service",
     ]
@@ -278,11 +145,14 @@ async def test_a_day_that_does_not_add_up_and_a_silent_service_are_both_said(
         else (503, {"code": "unavailable", "detail": "away"})
     )
     services.answers["GET /admin/v1/refunds"] = (200, {"items": [{"id": 1}], "count": 7, "next_cursor": None})
+    silent = ("arrivals", "told-orders", "verdicts")
+    services.answers |= {f"GET /admin/v1/{name}": (503, {"code": "unavailable"}) for name in silent}
     await browser.sign_in("token-viewer")
     page = await browser.get("/proof")
     assert page.count("differs by 2") == 1
+    assert page.count("5 ≠ 3 + 1 + 0 + 0") == 1
     assert page.count("all accounted for") == 1
-    assert page.count("not known") == 5
+    assert page.count("not known") == 5 + 7 + 7 + 3  # of the ledger, of orders that arrived, of those told, of checkers
     assert re.search(r"Refunds that failed</a>\s*<span class=\"state bad\"><span aria-hidden=\"true\">✕</span> 7", page)
 
 
@@ -353,6 +223,11 @@ async def test_the_thing_of_this_very_name_opens_whatever_else_has_it(browser: B
         "/live/nothing",
         "/live/audit",
         "/o/x?at=yesterday&only=nobody",
+        "/audit?from=yesterday",
+        "/audit?service=nobody&to=9999-12-31T23:59",
+        "/audit/export?form=exe",
+        "/w/5/mend/5-9",
+        "/r/..%2F..",
         "/nowhere",
     ],
 )

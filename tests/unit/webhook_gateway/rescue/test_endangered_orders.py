@@ -92,6 +92,11 @@ def test_every_state_and_act_is_allowed_or_a_conflict() -> None:
         ("closed", "resubmit"): "conflict",
         ("closed", "report"): "conflict",
         ("closed", "close"): "conflict",
+        ("new", "call"): "new",
+        ("mended", "call"): "mended",
+        ("resubmitted", "call"): "resubmitted",
+        ("reported", "call"): "reported",
+        ("closed", "call"): "conflict",
     }
     with pytest.raises(Conflict, match="as N-1"):
         after(State.REPORTED, Act.RESUBMIT, number="N-1")

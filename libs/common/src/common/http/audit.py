@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from common.errors import InvalidInput
 from common.http.auth import VIEWER, Principal
+from common.http.fields import Moment
 from common.http.pages import Page, PageQuery, listed
 from common.http.routes import Request, Route
 from common.postgres import Connection, Database
@@ -47,11 +49,18 @@ class AuditRecord(BaseModel):
 
 
 class AuditQuery(PageQuery):
-    """Filters of the audit log, exact matches."""
+    """Filters of the audit log, exact matches; all that is given has to hold."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     target: str | None = Field(default=None, max_length=200)
     actor: str | None = Field(default=None, max_length=200)
     action: str | None = Field(default=None, max_length=200)
+    order: str | None = Field(
+        default=None, max_length=64, description="the order's number: what was done to it and to whatever belongs to it"
+    )
+    since: Moment | None = Field(default=None, alias="from", description="at or after")
+    until: Moment | None = Field(default=None, alias="to", description="before")
 
 
 _INSERT = """
@@ -63,10 +72,9 @@ RETURNING id
 _PAGE = """
 SELECT id, at, actor, role, action, target, reason, before::text AS before, after::text AS after, request_id
 FROM audit_log
-WHERE ($1::text IS NULL OR target = $1) AND ($2::text IS NULL OR actor = $2) AND ($3::text IS NULL OR action = $3)
-  AND ($4::bigint IS NULL OR id < $4)
+WHERE {conditions}
 ORDER BY id DESC
-LIMIT $5
+LIMIT {limit}
 """
 
 
@@ -102,8 +110,11 @@ async def record(
     return int(await connection.fetchval(_INSERT, *values))
 
 
-def audit_routes(database: Database | None) -> list[Route]:
-    """Return ``GET /admin/v1/audit``, newest first. A service without a database of its own has an empty log."""
+def audit_routes(database: Database | None, *, of_order: str = "SELECT 'order:' || {order}") -> list[Route]:
+    """Return ``GET /admin/v1/audit``, newest first. A service without a database of its own has an empty log.
+
+    ``of_order``: a SELECT of the targets that belong to the order ``{order}``, a constant of the service.
+    """
 
     async def read(request: Request[None, AuditQuery]) -> Page[AuditRecord]:
         """Answer one page."""
@@ -113,7 +124,7 @@ def audit_routes(database: Database | None) -> list[Route]:
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
             """Return the statement of a page and its values."""
-            return _PAGE, [query.target, query.actor, query.action, after and after[0], limit]
+            return _select(query, of_order, before=after[0] if after else None, limit=limit)
 
         return await listed(database, query, select, key={"id": int}, item=_record)
 
@@ -125,10 +136,32 @@ def audit_routes(database: Database | None) -> list[Route]:
             summary="Who changed what, when and why",
             query=AuditQuery,
             response=Page[AuditRecord],
+            errors=(InvalidInput,),
             roles=VIEWER,
             tags=("admin",),
         )
     ]
+
+
+def _select(query: AuditQuery, of_order: str, *, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Only the conditions asked for: one plan for all would fit none."""
+    values: list[Any] = []
+    conditions = ["true"]
+    asked = (
+        ("target = {0}", query.target),
+        ("actor = {0}", query.actor),
+        ("action = {0}", query.action),
+        (f"target = ANY(ARRAY({of_order.format(order='{0}::text')}))", query.order),
+        ("at >= {0}", query.since),
+        ("at < {0}", query.until),
+        ("id < {0}", before),
+    )
+    for condition, value in asked:
+        if value is not None:
+            values.append(value)
+            conditions.append(condition.format(f"${len(values)}"))
+    statement = _PAGE.format(conditions=" AND ".join(conditions), limit=f"${len(values) + 1}")
+    return statement, [*values, limit]
 
 
 def _record(row: Any) -> AuditRecord:

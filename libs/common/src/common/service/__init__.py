@@ -15,6 +15,7 @@ from common.service.runner import Application, run_service, running
 from common.service.settings import Issuer, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
+from common.service.verdicts import Verdict, keep_verdict, verdict_routes
 
 __all__ = [
     "PLATFORM_TABLES",
@@ -34,12 +35,14 @@ __all__ = [
     "Subject",
     "TableSizes",
     "TextPlace",
+    "Verdict",
     "add_act",
     "dead_letter_routes",
     "erase_dead_letters",
     "erase_texts",
     "erasure_routes",
     "every",
+    "keep_verdict",
     "load_settings",
     "repeated_acts_routes",
     "required",
@@ -47,5 +50,6 @@ __all__ = [
     "running",
     "service_cli",
     "trust_provider",
+    "verdict_routes",
     "watch_files",
 ]

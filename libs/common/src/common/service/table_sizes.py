@@ -11,6 +11,7 @@ from common.postgres import Database
 PLATFORM_TABLES = (
     "audit_log",
     "bulk_plans",
+    "check_verdicts",
     "dead_letters",
     "delivery_failures",
     "idempotency_keys",

@@ -13,6 +13,7 @@ from console.cli.exits import EndedError, Exit
 from console.cli.fields import given_fields, minor_units, options, read, read_filter
 from console.client.acts import Act
 from console.client.operations import Operation
+from console.client.parts import PARTS
 from console.client.things import THINGS, value
 
 MANNER = (
@@ -42,7 +43,8 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     """Add the command of an act. ``find_service``: several services have it alike; it says whose is meant, asked with ``--service``."""
     operation = act.operation
     hidden = _NOT_OFFERED.get(act.name, ())
-    offered = options((field for field in operation.fields if field.name not in hidden), sums=_SUMS)
+    parts = {field: names for (name, field), names in PARTS.items() if name == act.name}
+    offered = options((field for field in operation.fields if field.name not in hidden), sums=_SUMS, parts=parts)
     whose = Annotated[str | None, typer.Option(help="whose, where several have it")]
     more = [parameter("service", whose, None)] if find_service else []
     more += [*_targets(act, operation), *offered, REASON, *MANNER]

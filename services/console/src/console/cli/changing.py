@@ -46,7 +46,8 @@ async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
     """Rehearse, ask, apply, and with ``wait`` watch."""
     from console.client.change import rehearse
 
-    plan = await rehearse(at.suite, wish)
+    with at.out.progress("rehearsing") as progress:
+        plan = await rehearse(at.suite, wish, progress=progress)
     if manner.dry_run:
         if at.out.for_programs:
             at.out.thing(_file(at, plan))
@@ -63,9 +64,11 @@ async def carry_out(at: Context, plan: Plan, manner: Manner) -> Exit:
 
     if not manner.yes:
         show_plan(at, plan, aside=True)
-        _ask(at, plan)
+        if plan.items or plan.shown:
+            ask(at)
     try:
-        done = await apply(at.suite, plan)
+        with at.out.progress("applying") as progress:
+            done = await apply(at.suite, plan, progress=progress)
     except UnreachableError:
         kept = keep(at, plan)
         at.out.note(
@@ -94,15 +97,18 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     from console.client.change import UnprovableError, watch
 
     last: Counter[str] = Counter()
+    thing = THINGS.get(done.plan.wish.found().settled or "")
     try:
-        with at.out.remarks.status("watching") as status:
+        with at.out.progress("watching") as progress:
             async for last in watch(at.suite, done, deadline=manner.timeout):
-                status.update(_counted(last))
+                moving = sum(count for state, count in last.items() if thing and state in thing.moving)
+                progress(last.total() - moving, last.total())
     except UnprovableError:
         at.out.note("what was answered is all of its effect")
         return code
-    thing = THINGS[done.plan.wish.found().settled or ""]
     at.out.note(f"seen: {_counted(last)}")
+    if thing is None:
+        return code
     if any(state in thing.moving for state in last):
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
@@ -158,9 +164,8 @@ def kept_plan(at: Context, kept: Any) -> Plan:
         raise EndedError(f"this is no whole plan: {error}") from None
 
 
-def _ask(at: Context, plan: Plan) -> None:
-    if not plan.items and not plan.shown:
-        return
+def ask(at: Context) -> None:
+    """Have the person say yes, on production with the profile's name. ``EndedError`` when she does not, or nobody can be asked."""
     if not at.interactive:
         raise EndedError("nobody can be asked here: say --yes, or --dry-run")
     import typer

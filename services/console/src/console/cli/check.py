@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,59 +11,9 @@ from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.fields import read_moment
 from console.cli.output import Columns
-from console.client.things import THINGS
-
-if TYPE_CHECKING:
-    from console.client.models.orchestrator import OrdersRecalculated
-    from console.client.models.refunds import ReconciliationView
-    from console.client.models.webhook_gateway import Ledger
+from console.client.checks import CHECKS
 
 _COLUMNS = Columns(("check", "verdict", "detail"), name="check")
-_REASON = "ordersctl check: rehearsed, nothing is changed"
-Checker = Callable[[Context, Mapping[str, Any]], Awaitable[list[str]]]
-
-
-async def _ledger(at: Context, over: Mapping[str, Any]) -> list[str]:
-    """Everything that came in has an outcome, and every order that was acknowledged is at the orchestrator."""
-    said: Ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger", **over)
-    page = await THINGS["unarrived"].page(at.suite, limit=1, count=True)
-    unarrived = page.count if page.count is not None else len(page.items)
-    wrong = []
-    if said["difference"]:
-        wrong.append(f"{said['received']} came in and {said['outcomes']} have an outcome: {said['difference']} differ")
-    if unarrived:
-        wrong.append(f"{unarrived} orders were acknowledged and have not arrived (intake unarrived)")
-    return wrong
-
-
-async def _orders(at: Context, over: Mapping[str, Any]) -> list[str]:
-    """Each order's state is what its events say; no workflow has crashed."""
-    body = {"all": True, "dry_run": True, "reason": _REASON}
-    said: OrdersRecalculated = await at.suite.send("orchestrator", "POST", "/admin/v1/orders/recalculate", body)
-    crashed = await THINGS["workflow"].page(at.suite, state="crashed", limit=1, count=True)
-    wrong = []
-    if said["differing"]:
-        wrong.append(f"{said['differing']} of {said['orders']} orders are in a state that their events do not give")
-    if crashed.count or crashed.items:
-        wrong.append(f"{crashed.count or len(crashed.items)} workflows have crashed (workflow list --state crashed)")
-    return wrong
-
-
-async def _refunds(at: Context, over: Mapping[str, Any]) -> list[str]:
-    """The payment systems' registers say of the last days what we say, and no difference is open."""
-    body = {"dry_run": True, "reason": _REASON, **({"days": over["days"]} if "days" in over else {})}
-    said: ReconciliationView = await at.suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
-    still = await THINGS["difference"].page(at.suite, open=True, limit=1, count=True)
-    wrong = [f"{name}: {state}" for name, state in said["registers"].items() if state != "compared"]
-    wrong += [f"{each.get('kind')} of order {each.get('order_number')}" for each in said["differences"]]
-    if said["unanswered"]:
-        wrong.append(f"{said['unanswered']} refunds could not be asked about")
-    if still.count or still.items:
-        wrong.append(f"{still.count or len(still.items)} differences are open (difference list --open)")
-    return wrong
-
-
-CHECKS: dict[str, Checker] = {"ledger": _ledger, "orders": _orders, "refunds": _refunds}
 
 
 def _command(names: tuple[str, ...]) -> Callable[..., Awaitable[Exit | None]]:
@@ -93,7 +43,7 @@ async def _verdict(at: Context, name: str, over: Mapping[str, Any]) -> tuple[dic
     from console.client.suite import RefusedError, UnreachableError
 
     try:
-        wrong = await CHECKS[name](at, over)
+        wrong = await CHECKS[name](at.suite, over)
     except (RefusedError, UnreachableError, EndedError) as error:
         said, code = told(error) or (str(error), Exit.REFUSED)
         return {"check": name, "verdict": "unknown", "detail": said}, code

@@ -126,14 +126,10 @@ def build_dead_letters(app: typer.Typer) -> None:
 
 
 def build_customer(app: typer.Typer) -> None:
-    """Add ``customer erase``, which is done in one service at a time."""
-    add_act(app, act_of("customer erase", "orchestrator"), find_service=_named)
+    """Add ``customer erase``."""
+    from console.cli.erasing import build
 
-
-async def _named(at: Context, names: tuple[str, ...], service: str | None) -> str:
-    if service is None:
-        raise EndedError("--service: where; each service erases its own")
-    return service
+    build(app)
 
 
 def build_audit(app: typer.Typer) -> None:

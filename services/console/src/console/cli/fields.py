@@ -20,23 +20,44 @@ from console.cli.exits import EndedError
 from console.client.operations import Field
 
 _PREFIX = "field_"  # so that a field may have any name, and none hides an option that all commands have
+_PART = "__"
+"""Between the name of an object and that of a part of it."""
+_NO_PARTS: Mapping[str, Sequence[str]] = {}
 _PAGING = frozenset({"limit", "cursor", "count"})
 _LATER = re.compile(r"([+-])(\d{1,6})(m|h|d|w)")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def options(fields: Iterable[Field], *, sums: Sequence[str] = ()) -> list[inspect.Parameter]:
-    """Return an option for each field. ``sums``: fields that are money, written as decimals."""
-    return [_option(field, sums) for field in fields if field.name not in _PAGING]
+def options(
+    fields: Iterable[Field], *, sums: Sequence[str] = (), parts: Mapping[str, Sequence[str]] = _NO_PARTS
+) -> list[inspect.Parameter]:
+    """Return an option for each field. ``sums``: fields that are money, written as decimals; ``parts``: what objects consist of."""
+    offered = [field for field in fields if field.name not in _PAGING]
+    inner = (
+        Field(f"{field.name}{_PART}{part}", "string", required=False, rules={})
+        for field in offered
+        for part in parts.get(field.name, ())
+    )
+    return [_option(field, sums) for field in (*offered, *inner)]
 
 
 def given_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what was given for fields, by their own names, and leave out what was not."""
-    return {name.removeprefix(_PREFIX): held for name, held in given.items() if held is not None}
+    """Return what was given for fields, by their own names, and leave out what was not.
+
+    Parts of an object (``--customer-phone``) are put together; with the whole of it (``--customer``) they are a usage error.
+    """
+    found = {name.removeprefix(_PREFIX): held for name, held in given.items() if held is not None}
+    for name in [name for name in found if _PART in name]:
+        whole, _, part = name.partition(_PART)
+        held = found.setdefault(whole, {})
+        if not isinstance(held, dict):
+            raise EndedError(f"--{whole}: whole, or in parts (--{whole}-{part}), not both")
+        held[part] = found.pop(name)
+    return found
 
 
 def _option(field: Field, sums: Sequence[str]) -> inspect.Parameter:
-    name = "--" + field.name.replace("_", "-")
+    name = "--" + field.name.replace(_PART, "-").replace("_", "-")
     says = field.rules.get("description", "")
     if field.name in sums:
         says = f"a sum such as 10.50, in the order's currency {says}".strip()

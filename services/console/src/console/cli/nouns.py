@@ -62,6 +62,7 @@ NOUNS: dict[str, Noun] = {
     "event": _thing("event", "Events of workflows: reprocess, skip, mend", shown=False),
     "parked": _thing("parked", "Orders whose creation has not come", shown=False),
     "refund": _thing("refund", "Refunds, and what the payment system said", more="views:build_refund"),
+    "payment": Noun(about="Payments: what was captured, what of it went back", listed="payment"),
     "difference": _thing("difference", "What we and the payment systems disagree about"),
     "intake": _thing("intake", "What came in: replay, mend, dismiss", more="views:build_intake"),
     "endangered": _thing("endangered", "Website orders that were not answered with a yes"),

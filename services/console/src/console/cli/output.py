@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -157,6 +158,24 @@ class Output:
         from rich.text import Text
 
         self.remarks.print(Text(printable(said, lines=True), style=style))
+
+    @contextmanager
+    def progress(self, doing: str) -> Iterator[Callable[[int, int], None]]:
+        """Give what shows how many of how many are done: a bar that vanishes at the end, and only on a terminal."""
+        if not self.remarks.is_terminal:
+            yield lambda _done, _of: None
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=self.remarks, transient=True) as bar:
+            task = bar.add_task(doing, total=None)
+
+            def show(done: int, of: int) -> None:
+                """Move the bar."""
+                bar.update(task, completed=done, total=of, refresh=True)
+
+            yield show
 
     def _chosen(self, columns: Columns) -> tuple[str, ...]:
         return self.columns or (columns.shown + columns.wide if self.form is Form.WIDE else columns.shown)

@@ -15,7 +15,6 @@ from console.client.things import THINGS
 
 if TYPE_CHECKING:
     from console.client.models.tips import ExplanationView
-    from console.client.models.webhook_gateway import Ledger, SourceSums
 
 _ID = Annotated[str, typer.Argument(metavar="ID")]
 _HISTORY = Columns(("at", "before_name", "after_name", "attempt", "happened", "actor", "detail"), name="at")
@@ -40,23 +39,11 @@ async def history(at: Context, *, refund: _ID) -> Exit | None:
 
 async def sources(at: Context) -> Exit | None:
     """Show what each source of hooks sent in the last day, and its last hook."""
-    import asyncio
+    from console.client.sources import sources as look
 
-    ledger: Ledger = await at.suite.get("webhook-gateway", "/admin/v1/ledger")
-
-    async def of(said: SourceSums) -> dict[str, object]:
-        """Add the last hook of a source."""
-        page = await THINGS["intake"].page(at.suite, source=said["source"], limit=1)
-        last = page.items[0] if page.items else {}
-        return {
-            **said,
-            "last_at": last.get("received_at"),
-            "last_event": last.get("event"),
-            "last_outcome": last.get("outcome"),
-        }
-
-    at.out.rows(await asyncio.gather(*map(of, ledger["by_source"])), _SOURCES)
-    for refused in ledger["refused_for"]:
+    found = await look(at.suite)
+    at.out.rows(found, _SOURCES)
+    for refused in (each for source in found for each in source["refused_for"]):
         at.out.note("refused: " + "  ".join(f"{name} {held}" for name, held in refused.items()))
     return None
 

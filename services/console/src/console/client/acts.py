@@ -91,6 +91,7 @@ def _acts() -> tuple[Act, ...]:
         ),
         Act(noun="intake", verb="mend", service=intake, one="POST /admin/v1/deliveries/{id}/replay"),
         Act(**of_endangered, verb="mend", one="POST /admin/v1/endangered-orders/{id}/mend", settled="endangered"),
+        Act(**of_endangered, verb="call", one="POST /admin/v1/endangered-orders/{id}/call"),
         Act(**of_endangered, verb="own-test", one="POST /admin/v1/endangered-orders/{id}/own-test"),
         *(
             Act(**of_endangered, verb=verb, many=f"POST /admin/v1/endangered-orders/{verb}", settled="endangered")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -108,7 +108,11 @@ class Done:
         return tuple(item for item in self.items if planned.get(item.id) != item.outcome)
 
 
-async def rehearse(suite: Suite, wish: Wish) -> Plan:
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None) -> Plan:
     """Ask the service what would happen; nothing does. ``RefusedError`` when it may not be done at all."""
     act = wish.found()
     key = str(uuid.uuid4())
@@ -123,11 +127,15 @@ async def rehearse(suite: Suite, wish: Wish) -> Plan:
             key=key,
             shown=_of_the_whole(answer),
         )
-    items = tuple([(await _one(suite, wish, name, dry_run=True))[0] for name in wish.ids or ("",)])
-    return Plan(wish=wish, items=items, matched=len(items), key=key)
+    names, items = wish.ids or ("",), []
+    for name in names:
+        items.append((await _one(suite, wish, name, dry_run=True))[0])
+        if progress is not None:
+            progress(len(items), len(names))
+    return Plan(wish=wish, items=tuple(items), matched=len(items), key=key)
 
 
-async def apply(suite: Suite, plan: Plan) -> Done:
+async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -> Done:
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
     What has changed since is left alone and says so. Items without a bulk operation are done one after the other: if one is
@@ -151,6 +159,8 @@ async def apply(suite: Suite, plan: Plan) -> Done:
             repeated = False
         done.append(item)
         all_repeated = all_repeated and repeated
+        if progress is not None:
+            progress(len(done), len(plan.items))
     return Done(plan=plan, items=tuple(done), already_applied=all_repeated and bool(done))
 
 

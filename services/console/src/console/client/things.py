@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.client.operations import filled
+from console.client.operations import SERVICES, filled, operations
 
 if TYPE_CHECKING:  # what lists kinds of things need not connect to anything
     from console.client.suite import Page, Suite
@@ -106,6 +106,14 @@ THINGS = {
             address="/r/{id}",
             moving=frozenset({"CREATE", "SENDING", "PENDING", "UNKNOWN", "DECLINED"}),
             bad=frozenset({"ERROR"}),
+        ),
+        Thing(
+            noun="payment",
+            service="refunds",
+            list="/admin/v1/payments",
+            id="payment_id",
+            columns=("payment_id", "captured", "refunded", "reserved", "left", "refunds"),
+            wide=("gateway", "captured_at", "currency"),
         ),
         Thing(
             noun="difference",
@@ -228,6 +236,12 @@ EVERYWHERE = {
     ),
     "audit": ("/admin/v1/audit", ("at", "actor", "role", "action", "target", "reason"), None),
 }
+
+
+def services_with(noun: str) -> tuple[str, ...]:
+    """Return the services that have things of a kind that several have."""
+    path = EVERYWHERE[noun][0]
+    return tuple(service for service in SERVICES if (service, "GET", path) in operations())
 
 
 def thing_of(noun: str, service: str | None = None) -> Thing:

@@ -7,13 +7,16 @@ from pathlib import Path
 from common.http import HttpServer, TokenBook, build_app, new_session
 from common.service import Application, Lifecycle
 from common.telemetry.metrics import new_registry
+from console.web.audit import routes as audit
 from console.web.change import again
 from console.web.change import routes as change
 from console.web.commands import command_of
 from console.web.duty import routes as duty
+from console.web.endangered import routes as endangered
 from console.web.envelope import envelope
 from console.web.find import routes as find
 from console.web.incident import routes as incident
+from console.web.intake import routes as intake
 from console.web.lists import routes as lists
 from console.web.lists import view_routes
 from console.web.lists.views import SavedViews
@@ -27,16 +30,28 @@ from console.web.pages import Console
 from console.web.people import People
 from console.web.proof import routes as proof
 from console.web.provider import Provider
+from console.web.refund import routes as refund
 from console.web.runbook import routes as runbook
 from console.web.sessions import Sessions
 from console.web.settings import ConsoleSettings
 from console.web.sign_in import routes as sign_in
 from console.web.tips import routes as tips
+from console.web.workflow import routes as workflow
 
 NAME = "console"
 DESCRIPTION = (
     "What people see of the suite, and how they act: a client of the five services without data and rights of its own."
 )
+_OWN = frozenset({"order", "incident", "message", "refund", "endangered", "intake", "workflow"})
+"""Kinds whose single things have a screen of their own."""
+_AROUND = {
+    "incident": incident.AROUND,
+    "message": message.AROUND,
+    "refund": refund.AROUND,
+    "endangered": endangered.AROUND,
+    "intake": intake.AROUND,
+    "workflow": workflow.AROUND,
+}
 _STATIC = Path(__file__).parent / "static"
 _DEADLINE_S = 15.0
 _CONNECTIONS = 200
@@ -64,20 +79,20 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *find.routes(console),
             *order.routes(console),
             *incident.routes(console),
+            *refund.routes(console),
+            *endangered.routes(console),
+            *intake.routes(console),
+            *workflow.routes(console),
             *message.routes(console),
             *runbook.routes(console),
             *duty.routes(console),
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
+            *audit.routes(console),
             *again.routes(console),
             *view_routes.routes(console, views),
-            *lists.routes(
-                console,
-                own=frozenset({"order", "incident", "message"}),
-                around={"incident": incident.AROUND, "message": message.AROUND},
-                views=views,
-            ),
+            *lists.routes(console, own=_OWN, around=_AROUND, views=views),
             *live.routes(console, news),
         ],
         health=lifecycle.health,

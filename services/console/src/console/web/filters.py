@@ -31,7 +31,18 @@ MONEY = frozenset(
             "sum",
             "captured",
         ),
-        *("refunded", "sum_to_pay", "tips_amount", "minor", "total", "tips", "captured_amount", "refunded_amount"),
+        *(
+            "refunded",
+            "reserved",
+            "left",
+            "sum_to_pay",
+            "tips_amount",
+            "minor",
+            "total",
+            "tips",
+            "captured_amount",
+            "refunded_amount",
+        ),
     }
 )
 """Names under which the services write sums in minor units."""
@@ -132,6 +143,18 @@ def as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
+def basket(items: object) -> str:
+    """Write what somebody wanted to buy: names and pieces, as far as they can be read."""
+    if not isinstance(items, list):
+        return ""
+    return ", ".join(
+        f"{each.get('name') or each.get('id') or '?'} × {each.get('quantity') or each.get('originalQuantity') or '?'}"
+        if isinstance(each, Mapping)
+        else str(each)
+        for each in items
+    )
+
+
 def currency_of(item: object) -> Any:
     """Return the currency that the sums of an item are in: its own, or that of its totals."""
     if not isinstance(item, Mapping):
@@ -190,6 +213,7 @@ def writers(
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),
         "shape": shape,
+        "basket": basket,
         "as_json": as_json,
         "currency_of": currency_of,
     }

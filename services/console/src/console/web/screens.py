@@ -26,7 +26,7 @@ NAVIGATION = (
     Screen("Duty", "/duty"),
     Screen("Tips", "/tips"),
     Screen("Messages", "/messages", "message"),
-    Screen("Audit", "/list/audit"),
+    Screen("Audit", "/audit"),
     Screen("Nothing lost", "/proof"),
     Screen("More", "/more"),
 )
@@ -37,6 +37,7 @@ TITLES = {
     "parked": "Orders that nobody created",
     "stock-movement": "Stock movements",
     "refund": "Refunds",
+    "payment": "Payments",
     "difference": "Differences with payment systems",
     "intake": "Intake",
     "countdown": "Countdowns",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from common.ids import first_id
 from common.postgres import Database
 
 _NOTIFICATIONS = """
@@ -20,6 +22,17 @@ WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.orde
   AND ($4::uuid IS NULL OR (n.id, coalesce(d.id, 0)) < ($4, $5)) AND ($7::uuid IS NULL OR n.id = $7)
 ORDER BY n.id DESC, coalesce(d.id, 0) DESC
 LIMIT $6
+"""
+# Ids of notices grow with time, so the key itself finds a period.
+_TOLD = """
+SELECT count(*) AS orders, count(*) FILTER (WHERE sent) AS told, count(*) FILTER (WHERE waiting AND NOT sent) AS waiting,
+       count(*) FILTER (WHERE deliveries = 0) AS nobody, count(*) FILTER (WHERE deliveries > 0 AND NOT sent AND NOT waiting) AS failed
+FROM (
+    SELECT count(d.id) AS deliveries, coalesce(bool_or(d.state = 'sent'), false) AS sent,
+           coalesce(bool_or(d.state IN ('pending', 'sending', 'unknown')), false) AS waiting
+    FROM notices AS n LEFT JOIN deliveries AS d ON d.notice_id = n.id
+    WHERE n.id >= $1 AND n.id < $2 AND n.kind = 'order.created' GROUP BY n.id
+) AS notices
 """
 _INCIDENT = "SELECT * FROM incidents WHERE id = $1"
 _HISTORY = """
@@ -76,6 +89,11 @@ class NotificationReads:
             "calls": await self._fetch(_CALLS, incident_id, limit),
             "timers": await self._fetch(_TIMERS, incident_id),
         }
+
+    async def told(self, since: datetime, until: datetime) -> dict[str, Any]:
+        """Return of how many new orders a period's notices told, and of how many not."""
+        [row] = await self._fetch(_TOLD, UUID(first_id(since)), UUID(first_id(until)))
+        return row
 
     async def notice(self, notice_id: UUID, *, limit: int) -> list[dict[str, Any]]:
         """Return one notice with each of its deliveries, the newest first; nothing if there is none."""

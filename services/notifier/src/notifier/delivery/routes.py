@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, InvalidInput, NotFound
 from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route, listed
 from common.postgres import Database
 from notifier.delivery.reads import NotificationReads, select_notifications
 from notifier.delivery.send_test import SendTest
-from notifier.delivery.views import NoticeStory, Notification, NotificationQuery, TestMessage, TestMessageAccepted
+from notifier.delivery.views import (
+    NoticeStory,
+    Notification,
+    NotificationQuery,
+    TestMessage,
+    TestMessageAccepted,
+    Told,
+    ToldQuery,
+)
 from notifier.messages.document import Document, text_of
 
 _ADMIN = ("admin",)
+_DAY = timedelta(days=1)
+_FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _MOST_COPIES = 200
 
 
@@ -41,6 +52,14 @@ class DeliveryRoutes:
         key = {"notice_id": UUID, "delivery_id": int}
         return await listed(self._database, query, select, key=key, item=notification_of)
 
+    async def told(self, request: Request[None, ToldQuery]) -> Told:
+        """Count the notices of new orders in a period. Raises ``InvalidInput`` where it has no length."""
+        until = request.query.until or datetime.now(UTC)
+        since = request.query.since or max(until, _FIRST) - _DAY
+        if until <= since:
+            raise InvalidInput("`to` must be after `from`")
+        return Told(since=since, until=until, **await NotificationReads(self._database).told(since, until))
+
     async def notice(self, request: Request[None, None]) -> NoticeStory:
         """Answer one notice: what was said, and where each copy of it went or why not."""
         try:
@@ -60,6 +79,17 @@ class DeliveryRoutes:
     def routes(self) -> list[Route]:
         """Return the table of admin routes."""
         return [
+            Route(
+                method="GET",
+                path="/admin/v1/told-orders",
+                handler=self.told,
+                summary="Of how many new orders a chat was told",
+                query=ToldQuery,
+                response=Told,
+                errors=(InvalidInput,),
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
             Route(
                 method="GET",
                 path="/admin/v1/notifications",

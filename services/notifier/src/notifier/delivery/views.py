@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from common.http import AdminChange, PageQuery
+from common.http import AdminChange, Moment, PageQuery
 
 _Name = Annotated[str | None, Field(max_length=200)]
 _BIGINT = 2**63 - 1
@@ -52,6 +52,30 @@ class Notification(BaseModel):
     created_at: datetime
     not_before: datetime | None
     sent_at: datetime | None
+
+
+class ToldQuery(BaseModel):
+    """The period, by when the notifier learned of the order: the day before `to` unless given."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    since: Moment | None = Field(default=None, alias="from", description="a day before `to` unless given")
+    until: Moment | None = Field(default=None, alias="to", description="now unless given")
+
+
+class Told(BaseModel):
+    """Notices of new orders in a period: orders = told + waiting + nobody + failed.
+
+    `told`: at least one chat has it. `nobody`: by the routes nobody is told, or it was muted. `failed`: no chat took it.
+    """
+
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    orders: int
+    told: int
+    waiting: int
+    nobody: int
+    failed: int
 
 
 class NoticeStory(BaseModel):

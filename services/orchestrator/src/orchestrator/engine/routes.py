@@ -26,7 +26,7 @@ from common.http import (
 )
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.mend import MendPayload, mend_event
-from orchestrator.engine.model import EventState
+from orchestrator.engine.model import EventState, WorkflowState
 from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow
 from orchestrator.engine.operate_many import (
     OperateWorkflows,
@@ -45,6 +45,8 @@ from orchestrator.engine.views import (
     WorkflowChanged,
     WorkflowDetail,
     WorkflowEventView,
+    WorkflowGroup,
+    WorkflowGroups,
     WorkflowView,
     workflow_detail,
     workflow_event_view,
@@ -53,6 +55,7 @@ from orchestrator.engine.views import (
 
 _SHOWN = 200
 """Events and acts of one workflow that are shown with it: the last ones."""
+_MOST_GROUPS = 200
 
 
 class WorkflowChange(AdminChange):
@@ -112,6 +115,12 @@ class WorkflowRoutes:
         return [
             admin_read(
                 "workflows", self._workflows, "Workflows, the newest first", Page[WorkflowView], query=WorkflowsQuery
+            ),
+            admin_read(
+                "workflow-groups",
+                self._groups,
+                "Crashed and stopped workflows by kind and error, the most first",
+                WorkflowGroups,
             ),
             admin_read(
                 "workflows/{id}",
@@ -194,6 +203,11 @@ class WorkflowRoutes:
             return self.search.workflows(wanted, before=after[0] if after else None, limit=limit)
 
         return await listed(self.search.database, query, select, key={"id": int}, item=workflow_view)
+
+    async def _groups(self, request: Request[None, None]) -> WorkflowGroups:
+        rows = await self.search.groups(limit=_MOST_GROUPS)
+        named = ({**row, "state_name": WorkflowState(row["state"]).name.lower()} for row in rows)
+        return WorkflowGroups(items=[WorkflowGroup(**row) for row in named])
 
     async def _events(self, request: Request[None, WorkflowEventsQuery]) -> Page[WorkflowEventView]:
         query = request.query

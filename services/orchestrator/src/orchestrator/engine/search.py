@@ -32,6 +32,20 @@ UNION ALL SELECT f.id FROM workflow AS f WHERE f.failed_events > 0 AND f.state N
 """Workflows that need a person: see ``views.shown_state``."""
 
 
+STANDING = f"{CRASHED} UNION ALL SELECT t.id FROM workflow AS t WHERE t.state = 2 AND t.state <> 3"  # noqa: S608 - a constant of ours
+"""Workflows that are crashed or stopped."""
+GROUPS = f"""
+SELECT w.kind, CASE w.state WHEN 2 THEN 2 ELSE 4 END AS state, f.code, coalesce(f.error, w.error) AS error, count(*) AS workflows,
+       sum(w.failed_events)::bigint AS failed_events, min(coalesce(f.failed_at, w.failed_at)) AS first_failed_at,
+       max(coalesce(f.failed_at, w.failed_at)) AS last_failed_at
+FROM workflow AS w
+LEFT JOIN LATERAL (
+    SELECT a.code, a.error, a.failed_at FROM set_aside_event AS a WHERE a.workflow_id = w.id AND a.state = 3 ORDER BY a.seq LIMIT 1
+) AS f ON true
+WHERE w.id = ANY(ARRAY({STANDING}))
+GROUP BY 1, 2, 3, 4 ORDER BY workflows DESC, w.kind, error LIMIT $1
+"""  # noqa: S608 - a constant of ours
+"""Workflows that stand still, by what they have in common."""
 _SET_ASIDE = "SELECT s.workflow_id FROM set_aside_event AS s WHERE s.state"
 _ACTS = """
 SELECT at, actor, role, action, reason, before, after FROM audit_log
@@ -123,6 +137,11 @@ class WorkflowSearch:
         if after is not None:
             filters.add("e.workflow_id >= {0} AND (e.workflow_id, e.seq) > ({0}, {1}::bigint)", *after)
         return filters.select(EVENTS, order="e.workflow_id, e.seq", limit=limit)
+
+    async def groups(self, *, limit: int) -> list[Record]:
+        """Return the largest groups of workflows that are crashed or stopped: by kind, state, and why the first of their events failed."""
+        async with self.database.acquire() as connection:
+            return await connection.fetch(GROUPS, limit)
 
     async def workflow(self, workflow_id: int, *, events: int) -> tuple[Record, list[Record], list[Record]] | None:
         """Return a workflow, its last ``events`` events in sequence, and what people did to it, the newest first; None: unknown."""

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, field_validator
 from common.http import BulkFilter, Moment
 from common.postgres import Connection
 from orchestrator.engine.model import ORDER_LIFE, WorkflowState
-from orchestrator.engine.search import Filters, in_state
+from orchestrator.engine.search import STANDING, Filters, in_state
 
 
 def _storable(text: str) -> str:
@@ -46,6 +46,9 @@ class WorkflowConditions(BaseModel):
     created_before: Moment | None = None
     event_type: Text | None = None
     code: Text | None = None
+    error: Annotated[str | None, Field(max_length=2000, description="of a crashed or stopped one, word for word")] = (
+        None
+    )
 
     @field_validator("state")
     @classmethod
@@ -72,6 +75,7 @@ def add_conditions(filters: Filters, wanted: WorkflowConditions) -> None:
     filters.add_given(_IN_STORE, wanted.store_id)
     filters.add_given("w.created_at >= {}", wanted.created_after)
     filters.add_given("w.created_at < {}", wanted.created_before)
+    filters.add_given(f"w.id = ANY(ARRAY({STANDING})) AND w.error = {{}}", wanted.error)
     add_failure(filters, wanted.event_type, wanted.code)
 
 

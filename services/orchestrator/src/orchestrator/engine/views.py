@@ -43,6 +43,29 @@ class WorkflowView(BaseModel):
     updated_at: datetime
 
 
+class WorkflowGroup(BaseModel):
+    """Workflows that stand still alike: of one kind, in one state (2 stopped, 4 crashed), for one reason.
+
+    `code` and `error` are of the first event that failed; without one, `code` is null and `error` the workflow's own.
+    """
+
+    kind: str
+    state: int
+    state_name: str
+    code: str | None
+    error: str | None
+    workflows: int
+    failed_events: int
+    first_failed_at: datetime | None
+    last_failed_at: datetime | None
+
+
+class WorkflowGroups(BaseModel):
+    """The largest groups first, at most two hundred."""
+
+    items: list[WorkflowGroup]
+
+
 class EventFailure(BaseModel):
     """Why an event was set aside, after how many attempts, and what became of it: who ended the failure, and which event replaces it."""
 

@@ -6,6 +6,7 @@ The rule is the SQL function ``order_aggregate_state`` (migrations/0101_pre_work
 from __future__ import annotations
 
 from common.postgres import Database
+from common.service import Verdict, keep_verdict
 from common.telemetry import get_logger
 from orchestrator.engine.store import request_derivation
 from orchestrator.metrics import OrchestratorMetrics
@@ -63,6 +64,7 @@ class Drift:
         self._metrics = metrics
         self._window = window
         self._last = ""
+        self._looked = self._wrong = 0
 
     async def __call__(self) -> int:
         """Look at the next window; return how many orders had drifted."""
@@ -76,8 +78,22 @@ class Drift:
             async with self._database.transaction() as connection:
                 await fill_in(connection, lacking)
         self._last = rows[-1]["number"] if len(rows) == self._window else ""
+        self._looked += len(rows)
+        self._wrong += len(drifted)
+        if not self._last:
+            await self._keep_verdict()
         self._metrics.checked.inc(len(rows))
         if drifted:
             self._metrics.drifted.inc(len(drifted))
             _log.error("aggregate_states_drifted", orders=len(drifted), first=drifted[0])
         return len(drifted)
+
+    async def _keep_verdict(self) -> None:
+        """Keep what the round that ends here found."""
+        words = "orders whose stored state is not what their events give, in the last round over all"
+        async with self._database.transaction() as connection:
+            now = await connection.fetchval("SELECT clock_timestamp()")
+            await keep_verdict(
+                connection, Verdict(name="orders", at=now, found=self._wrong, looked=self._looked, detail=words)
+            )
+        self._looked = self._wrong = 0

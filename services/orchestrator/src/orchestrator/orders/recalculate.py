@@ -72,6 +72,7 @@ class OrderFilter(BulkFilter):
     source: Text | None = None
     store_id: Text | None = None
     external_id: Text | None = None
+    payment_id: Text | None = None
     number: Text | None = None
     q: Text | None = None
     phone: Annotated[Text | None, AfterValidator(telling_phone)] = None
@@ -184,7 +185,7 @@ async def request_all(connection: Connection) -> int:
 async def _find(connection: Connection, wanted: OrderFilter, among: Sequence[str] | None, limit: int) -> Sequence[str]:
     filters = Filters()
     filters.add_given("aggregate_state = {}", wanted.aggregate_state)
-    for column in ("status", "source", "store_id", "external_id", "number"):
+    for column in ("status", "source", "store_id", "external_id", "payment_id", "number"):
         filters.add_given(f"{column} = {{}}", getattr(wanted, column))
     filters.add_given("created_at >= {}", wanted.since)
     filters.add_given("created_at < {}", wanted.until)

@@ -87,6 +87,7 @@ class OrdersQuery(PageQuery):
     source: str | None = _Id
     store_id: str | None = _Id
     external_id: str | None = _Id
+    payment_id: str | None = _Id
     number: str | None = _Id
     q: str | None = Field(default=None, min_length=2, max_length=255)
     phone: Annotated[str | None, Field(max_length=64), AfterValidator(telling_phone)] = None

@@ -147,7 +147,7 @@ def _filters(
     made.add_given("aggregate_state = {}", aggregate_state)
     if aggregate_state in _TROUBLE:
         made.add(_TROUBLED.format(in_state(_TROUBLE[aggregate_state])))
-    for column in ("status", "source", "store_id", "external_id", "number"):
+    for column in ("status", "source", "store_id", "external_id", "payment_id", "number"):
         made.add_given(f"{column} = {{}}", equal.get(column))
     return _between(made, since=since, until=until, after=after)
 

@@ -53,8 +53,11 @@ class Reconcile:
             page = await self._books.sent_since(since, until, after=after, limit=_PAGE)
             await self._walk_books([refund_id for refund_id in page if refund_id not in agreed], found)
             if len(page) < _PAGE:
-                return found
+                break
             after = page[-1]
+        if not dry_run:
+            await self._books.keep_verdict(found, at=self._clock.now())
+        return found
 
     async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:
         cursor: str | None = None

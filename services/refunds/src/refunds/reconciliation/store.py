@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from common.postgres import Database
+from common.service import Verdict, keep_verdict
+from refunds.reconciliation.model import Reconciliation
 
 SENT_SINCE = """
 SELECT r.id FROM refunds AS r
@@ -42,6 +44,14 @@ class ReconciliationStore:
         async with self._database.acquire() as connection:
             rows = await connection.fetch(SENT_SINCE, since, until, position, limit)
         return [str(row["id"]) for row in rows]
+
+    async def keep_verdict(self, found: Reconciliation, *, at: datetime) -> None:
+        """Keep what a reconciliation found: differences, refunds that nobody could be asked about, registers that were not read."""
+        words = f"refunds from {found.since:%Y-%m-%d} to {found.until:%Y-%m-%d} against the payment systems, both ways"
+        wrong = len(found.differences) + found.unanswered + len(found.unseen)
+        verdict = Verdict(name="refunds", at=at, found=wrong, looked=found.examined, detail=words)
+        async with self._database.transaction() as connection:
+            await keep_verdict(connection, verdict)
 
     async def claim_day(self, day: date, *, now: datetime) -> bool:
         """Take the day's reconciliation, for the length of the lease. False when it is done, or another replica is at it."""

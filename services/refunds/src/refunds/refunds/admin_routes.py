@@ -29,12 +29,13 @@ from refunds.refunds.close import CloseOutcome, CloseRefund
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
 from refunds.refunds.evidence import Proof
 from refunds.refunds.model import Settled
-from refunds.refunds.queries import select_refunds
+from refunds.refunds.queries import select_payments, select_refunds
 from refunds.refunds.restart import Restart, RestartRefund
 from refunds.refunds.restart_many import (
     MOST,
     ErrorCode,
     OrderNumber,
+    PaymentId,
     RefundsRestarted,
     RestartMany,
     RestartRefunds,
@@ -47,6 +48,7 @@ from refunds.refunds.views import (
     EvidenceView,
     HistoryList,
     HistoryView,
+    PaymentView,
     RefundView,
     state_named,
     view,
@@ -61,6 +63,14 @@ class RefundQuery(PageQuery):
     state: StateName | None = None
     order: OrderNumber | None = None
     error: ErrorCode | None = None
+    payment: PaymentId | None = None
+
+
+class PaymentQuery(PageQuery):
+    """Filters of the list of payments, exact matches; all that is given has to hold."""
+
+    payment: PaymentId | None = None
+    order: OrderNumber | None = None
 
 
 class RestartBody(AdminChange):
@@ -124,12 +134,26 @@ class RefundAdminRoutes:
                 state=None if query.state is None else state_named(query.state),
                 order=query.order,
                 error=query.error,
+                payment=query.payment,
                 before=None if after is None else after[0],
                 limit=limit,
                 newest_first=True,
             )
 
         return await listed(self._database, query, select, key={"id": UUID}, item=lambda row: view(refund_of(row)))
+
+    async def _payments(self, request: Request[None, PaymentQuery]) -> Page[PaymentView]:
+        query = request.query
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
+            """Return the statement of a page and its values."""
+            return select_payments(
+                payment=query.payment, order=query.order, after=after[0] if after else None, limit=limit
+            )
+
+        return await listed(
+            self._database, query, select, key={"payment_id": str}, item=lambda row: PaymentView(**dict(row))
+        )
 
     async def _history(self, request: Request[None, None]) -> HistoryList:
         refund_id = str(request.path_uuid("id"))
@@ -187,6 +211,17 @@ class RefundAdminRoutes:
                 summary="Refunds by state and order, newest first",
                 query=RefundQuery,
                 response=Page[RefundView],
+                errors=(InvalidInput, Unavailable),
+                roles=VIEWER,
+                tags=("admin",),
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/payments",
+                handler=self._payments,
+                summary="Payments that refunds were asked of: what was captured, and what of it went back",
+                query=PaymentQuery,
+                response=Page[PaymentView],
                 errors=(InvalidInput, Unavailable),
                 roles=VIEWER,
                 tags=("admin",),

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from common.postgres import Connection, Database
-from refunds.refunds.statements import SELECT
+from refunds.refunds.statements import HAD, SELECT
 
 CLAIM = """
 WITH due AS (
@@ -21,12 +21,14 @@ UPDATE refunds AS r SET lease_owner = $3, lease_until = $4 FROM due WHERE r.id =
 """
 _RELEASE = "UPDATE refunds SET lease_owner = NULL, lease_until = NULL WHERE id = $1 AND lease_owner = $2"
 
-LISTED = f"""
-{SELECT}
-WHERE ($1::smallint IS NULL OR state = $1) AND ($2::text IS NULL OR order_number = $2) AND ($3::text IS NULL OR error = $3)
-    AND ($4::uuid[] IS NULL OR id = ANY($4)) AND ($5::uuid IS NULL OR id < $5)
-ORDER BY id {{}} LIMIT $6
-"""
+_PAYMENTS = f"""
+SELECT p.payment_id, p.gateway, p.captured, p.captured_at, p.currency, p.reserved, p.captured - p.reserved AS "left", s.refunded, s.refunds
+FROM payments AS p CROSS JOIN LATERAL (
+    SELECT count(*) AS refunds, coalesce(sum(coalesce(r.amount, r.reserved)) FILTER (WHERE {HAD}), 0)::bigint AS refunded
+    FROM refunds AS r WHERE r.payment_id = p.payment_id
+) AS s
+WHERE {{conditions}} ORDER BY p.payment_id LIMIT {{limit}}
+"""  # noqa: S608 - a constant is put in
 # A payment is locked before its refunds, always.
 _LOCK_PAYMENTS = """
 SELECT FROM payments WHERE payment_id IN (SELECT payment_id FROM refunds WHERE id = ANY($1::uuid[]))
@@ -67,13 +69,50 @@ def select_refunds(
     state: int | None,
     order: str | None,
     error: str | None,
+    payment: str | None,
     limit: int,
     before: UUID | None = None,
     among: Sequence[UUID] | None = None,
     newest_first: bool = False,
 ) -> tuple[str, Sequence[Any]]:
     """Return the statement of refunds that match, only of ``among`` and with ids below ``before`` where given, and its values."""
-    return LISTED.format("DESC" if newest_first else ""), (state, order, error, among, before, limit)
+    asked = (
+        ("state = {}::smallint", state),
+        ("order_number = {}", order),
+        ("error = {}", error),
+        ("payment_id = {}", payment),
+        ("id = ANY({}::uuid[])", among),
+        ("id < {}", before),
+    )
+    where, values = _where(asked)
+    return f"{SELECT} WHERE {where} ORDER BY id {'DESC' if newest_first else ''} LIMIT ${len(values) + 1}", [
+        *values,
+        limit,
+    ]
+
+
+def select_payments(
+    *, payment: str | None, order: str | None, after: str | None, limit: int
+) -> tuple[str, Sequence[Any]]:
+    """Return the statement of payments that match, with the sums of their refunds, by their names from ``after`` on, and its values."""
+    asked = (
+        ("p.payment_id = {}", payment),
+        ("p.payment_id = ANY(ARRAY(SELECT o.payment_id FROM refunds AS o WHERE o.order_number = {}))", order),
+        ("p.payment_id > {}", after),
+    )
+    where, values = _where(asked)
+    return _PAYMENTS.format(conditions=where, limit=f"${len(values) + 1}"), [*values, limit]
+
+
+def _where(asked: Sequence[tuple[str, Any]]) -> tuple[str, list[Any]]:
+    """Only the conditions whose values are given: one plan for all would fit none."""
+    values: list[Any] = []
+    conditions = ["true"]
+    for condition, value in asked:
+        if value is not None:
+            values.append(value)
+            conditions.append(condition.format(f"${len(values)}"))
+    return " AND ".join(conditions), values
 
 
 async def lock_versions(connection: Connection, refund_ids: Sequence[str]) -> dict[str, int]:

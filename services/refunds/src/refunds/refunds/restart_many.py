@@ -47,6 +47,7 @@ StateName = Annotated[
     str, Field(max_length=16, description="number or name: `7`, `ERROR`, `RS_ERROR`"), AfterValidator(_state)
 ]
 OrderNumber = Annotated[str, Field(min_length=1, max_length=64, description="the order's number")]
+PaymentId = Annotated[str, Field(min_length=1, max_length=128, description="the payment's id at its payment system")]
 ErrorCode = Annotated[str, Field(min_length=1, max_length=64, description="`gateway_silent`, `declined`, …")]
 
 
@@ -56,6 +57,7 @@ class RefundFilter(BulkFilter):
     state: StateName | None = None
     order: OrderNumber | None = None
     error: ErrorCode | None = None
+    payment: PaymentId | None = None
 
 
 class RestartRefunds(BulkChange[UuidText, RefundFilter]):
@@ -140,6 +142,7 @@ async def _find(connection: Connection, wanted: RefundFilter, among: Sequence[st
         state=state,
         order=wanted.order,
         error=wanted.error,
+        payment=wanted.payment,
         among=None if among is None else [*map(UUID, among)],
         limit=limit,
     )

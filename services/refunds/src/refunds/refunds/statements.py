@@ -33,14 +33,14 @@ WAITING = f"""
 """
 ORDER_OF_PAYMENT = "SELECT order_number FROM refunds WHERE payment_id = $1 ORDER BY id LIMIT 1"
 # The customer has it, by the gateway or by another way, and the payment had no room for its whole sum: it takes it as soon as that has.
-_HAD = f"""
+HAD = f"""
 (state IN ({RefundState.SUCCESS:d}, {RefundState.PENDING:d}) OR state = {RefundState.CLOSED:d} AND settled = 'outside')
 """
 NOT_HELD_WHOLE = f"""
-{SELECT} WHERE payment_id = $1 AND {_HAD} AND (amount IS NULL OR reserved < amount) ORDER BY id FOR NO KEY UPDATE
+{SELECT} WHERE payment_id = $1 AND {HAD} AND (amount IS NULL OR reserved < amount) ORDER BY id FOR NO KEY UPDATE
 """
 COUNTED_WHOLE = f"""
-SELECT coalesce(sum(CASE WHEN {_HAD} THEN coalesce(amount, reserved) ELSE reserved END), 0)::bigint FROM refunds WHERE payment_id = $1
+SELECT coalesce(sum(CASE WHEN {HAD} THEN coalesce(amount, reserved) ELSE reserved END), 0)::bigint FROM refunds WHERE payment_id = $1
 """  # noqa: S608 - as above
 RECORD = """
 INSERT INTO refund_history (refund_id, version, attempt, state_before, state_after, happened, actor, detail, at)

@@ -51,6 +51,23 @@ class RefundView(RefundAccepted):
     lines: list[LineView] = Field(default=[], description="empty in lists, and for a refund that names no lines")
 
 
+class PaymentView(BaseModel):
+    """A payment and its refunds together, in minor units of ``currency``; ``reserved`` (refunded or on its way) is at most ``captured``.
+
+    What customers had in another way than from this payment (paid at the gateway beyond what it captured) makes ``refunded`` the larger.
+    """
+
+    payment_id: str
+    gateway: str
+    captured: int | None = Field(description="as the payment system says; null until it was asked")
+    captured_at: datetime | None = Field(description="when it said so")
+    currency: str | None
+    reserved: int = Field(description="held by all refunds that are not proven failures; never more than `captured`")
+    refunded: int = Field(description="what customers have of it, as far as it is known")
+    left: int | None = Field(description="what can still be refunded")
+    refunds: int = Field(description="how many were asked for")
+
+
 class HistoryView(BaseModel):
     """One change of state, and who or what brought it about."""
 

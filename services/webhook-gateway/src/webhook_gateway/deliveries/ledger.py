@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from common.clock import Clock
 from common.postgres import Connection, Database, Record
+from common.service import Verdict, keep_verdict
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 
 BY_SECONDS = timedelta(days=2)
@@ -101,6 +102,15 @@ class Ledger:
         async with self._database.acquire() as connection:
             return await connection.fetch(_REASONS, since, until)
 
+    async def keep_verdict(self, differs: int, *, minutes: int, at: datetime) -> None:
+        """Keep what the last look at some minutes found, unless there was none to look at."""
+        if minutes:
+            words = f"requests whose receipt and outcome do not add up, of {minutes} minutes of the last hour"
+            async with self._database.transaction() as connection:
+                await keep_verdict(
+                    connection, Verdict(name="ledger", at=at, found=differs, looked=minutes, detail=words)
+                )
+
 
 class WatchLedger:
     """Compares each minute a minute after it is over, and again while the two differ: what is recorded late comes right by itself."""
@@ -123,7 +133,9 @@ class WatchLedger:
         for minute in due:
             self._open[minute] = difference(await self._ledger.lines(minute, minute + _SETTLED))
         self._open = {minute: differs for minute, differs in self._open.items() if differs}
-        self._metrics.ledger_difference(sum(map(abs, self._open.values())))
+        differs = sum(map(abs, self._open.values()))
+        self._metrics.ledger_difference(differs)
+        await self._ledger.keep_verdict(differs, minutes=len(due), at=now)
 
 
 def _minute(moment: datetime) -> datetime:

@@ -36,6 +36,7 @@ TABLES = (
     "delivery_failures",
     "dead_letters",
     "bulk_plans",
+    "check_verdicts",
     "audit_log",
     "idempotency_keys",
     "outbox",

@@ -28,11 +28,12 @@ from common.http import (
 from webhook_gateway.deliveries import views
 from webhook_gateway.deliveries.decide_many import DecideMany, dismiss_many, replay_many
 from webhook_gateway.deliveries.dismiss import dismiss
+from webhook_gateway.deliveries.faults import faults
 from webhook_gateway.deliveries.ledger import Ledger, Line
 from webhook_gateway.deliveries.replay import replay
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
-from webhook_gateway.rescue.views import text_or_none
+from webhook_gateway.rescue.views import Fault, text_or_none
 
 
 class DeliveryRoutes:
@@ -112,6 +113,13 @@ class DeliveryRoutes:
                 response=views.Ledger,
             ),
             read(
+                path="/admin/v1/arrivals",
+                handler=self.arrivals,
+                summary="How many orders were acknowledged, and how many of them arrived",
+                query=views.LedgerQuery,
+                response=views.Arrivals,
+            ),
+            read(
                 path="/admin/v1/unarrived-orders",
                 handler=self.unarrived,
                 summary="Orders that were acknowledged and are not at the orchestrator, the oldest first",
@@ -152,7 +160,13 @@ class DeliveryRoutes:
             raise NotFound("no such delivery")
         values = dict(row)
         raw: bytes = values.pop("body")
-        return views.Delivery(**values, body=text_or_none(raw), body_base64=base64.b64encode(raw).decode("ascii"))
+        found = faults(raw, **{name: values[name] for name in ("body_form", "event", "currency", "received_at")})
+        return views.Delivery(
+            **values,
+            body=text_or_none(raw),
+            body_base64=base64.b64encode(raw).decode("ascii"),
+            faults=[Fault.model_validate(one, from_attributes=True) for one in found],
+        )
 
     async def replay(self, request: Request[views.Replay, None]) -> Answer:
         """Send a delivery again."""
@@ -200,6 +214,12 @@ class DeliveryRoutes:
             ],
             refused_for=[views.RefusedFor(**dict(row)) for row in reasons],
         )
+
+    async def arrivals(self, request: Request[None, views.LedgerQuery]) -> views.Arrivals:
+        """Count the orders of a period."""
+        since, until = request.query.period(self._clock.now())
+        row = await self._unarrived.arrivals(since, until)
+        return views.Arrivals(since=since, until=until, **dict(row or {}))
 
     async def unarrived(self, request: Request[None, PageQuery]) -> Page[views.UnarrivedOrder]:
         """List orders on their way, the oldest first."""

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Any
 
-from common.postgres import Connection, Database
+from common.postgres import Connection, Database, Record
 
 # Both sides insert in the order of the numbers, so that they cannot deadlock.
 _EXPECT = """
@@ -32,6 +32,14 @@ FROM created_orders
 WHERE {_AWAITED} AND ($1::timestamptz IS NULL OR (acknowledged_at, number) > ($1, $2::text))
 ORDER BY acknowledged_at, number LIMIT $3
 """  # noqa: S608 - a constant
+
+
+_ARRIVALS = """
+SELECT count(*) AS acknowledged, count(arrived_at) AS arrived,
+       count(*) FILTER (WHERE arrived_at IS NULL AND released_at IS NOT NULL) AS given_up,
+       count(*) FILTER (WHERE arrived_at IS NULL AND released_at IS NULL) AS waiting
+FROM created_orders WHERE acknowledged_at >= $1 AND acknowledged_at < $2
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +74,11 @@ class UnarrivedOrders:
         async with self.database.acquire() as connection:
             row = await connection.fetchrow(_COUNT)
         return (0, None) if row is None else (row["count"], row["oldest"])
+
+    async def arrivals(self, since: datetime, until: datetime) -> Record | None:
+        """Return how many orders were acknowledged in a period and what became of them."""
+        async with self.database.acquire() as connection:
+            return await connection.fetchrow(_ARRIVALS, since, until)
 
     @staticmethod
     def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:

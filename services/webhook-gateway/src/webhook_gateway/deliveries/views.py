@@ -11,6 +11,7 @@ from common.errors import InvalidInput
 from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
+from webhook_gateway.rescue.views import Fault
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -73,6 +74,8 @@ class DeliveryItem(BaseModel):
 class Delivery(DeliveryItem):
     """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked.
 
+    `faults`: what the suite cannot read of it, as it reads today.
+
     Viewers see customers' data masked in `body` and `headers`, and no `body_base64`. `erased_at`: when the customer in it was erased.
     """
 
@@ -84,6 +87,7 @@ class Delivery(DeliveryItem):
     headers: Annotated[dict[str, Any], CustomersData(mask_value)]
     body: Annotated[str | None, CustomersData(mask_text)]
     body_base64: Annotated[str | None, CustomersData(lambda _: None)]
+    faults: list[Fault]
 
 
 class Replay(AdminChange):
@@ -140,6 +144,20 @@ def _whole(moment: datetime, now: datetime, *, up: bool = False) -> datetime:
     unit = _HOUR if moment < now - BY_SECONDS else _SECOND
     whole = moment.replace(minute=0, second=0, microsecond=0) if unit is _HOUR else moment.replace(microsecond=0)
     return whole + unit if up and whole != moment and whole < _LAST - unit else whole
+
+
+class Arrivals(BaseModel):
+    """Orders whose `order.created` was acknowledged in a period: acknowledged = arrived + given_up + waiting.
+
+    `arrived`: the orchestrator has announced it. `given_up`: a person decided that it is not to come. `waiting` must be nothing soon.
+    """
+
+    since: datetime = Field(serialization_alias="from")
+    until: datetime = Field(serialization_alias="to")
+    acknowledged: int
+    arrived: int
+    given_up: int
+    waiting: int
 
 
 class LedgerSums(BaseModel):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import orjson
 
-from common.errors import Unprocessable
+from common.errors import FieldError, Unprocessable
 from common.http import Change
 from common.service import add_act
 from webhook_gateway.hooks.model import SERVICE
@@ -16,6 +16,7 @@ from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
 from webhook_gateway.website.model import WebsiteOrder, read_order
 
+NO_OBJECT = FieldError("", "not_json", "the body is no JSON object")
 CurrencyOf = Callable[[str], str]
 """The currency of a website."""
 

@@ -33,6 +33,7 @@ class Act(StrEnum):
     RESUBMIT = "resubmit"
     REPORT = "report"
     CLOSE = "close"
+    CALL = "call"
 
 
 ClosedAs = Literal["done", "own_test"]
@@ -58,6 +59,7 @@ _NEXT: dict[tuple[State, Act], State] = {
     (State.REPORTED, Act.MEND): State.REPORTED,  # the managers may save the order after the report
     (State.REPORTED, Act.RESUBMIT): State.REPORTED,
     (State.REPORTED, Act.CLOSE): State.CLOSED,
+    **{(state, Act.CALL): state for state in State if state is not State.CLOSED},
 }
 
 

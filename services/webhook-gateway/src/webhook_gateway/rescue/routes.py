@@ -26,15 +26,17 @@ from common.http import (
     listed,
 )
 from webhook_gateway.rescue import views
+from webhook_gateway.rescue.call import call
 from webhook_gateway.rescue.close import close
 from webhook_gateway.rescue.letter import letter_of
-from webhook_gateway.rescue.mend import CurrencyOf, mend
+from webhook_gateway.rescue.mend import NO_OBJECT, CurrencyOf, mend
 from webhook_gateway.rescue.metrics import RescueMetrics
 from webhook_gateway.rescue.report_store import ReportQueue
 from webhook_gateway.rescue.resubmit import resubmit
 from webhook_gateway.rescue.search import EndangeredSearch, select_endangered
 from webhook_gateway.rescue.store import EndangeredStore, uuid_or_none
 from webhook_gateway.rescue.write_report import Addresses, ReportOnMany, ReportWriting, write_report
+from webhook_gateway.website.model import read_order
 
 _ALL = "/admin/v1/endangered-orders"
 _ONE = _ALL + "/{id}"
@@ -112,7 +114,7 @@ class RescueRoutes:
                 path=_ONE,
                 handler=self.one,
                 summary="One endangered order",
-                response=views.EndangeredOrder,
+                response=views.WholeEndangeredOrder,
                 errors=(NotFound,),
             ),
             change(
@@ -147,6 +149,14 @@ class RescueRoutes:
                 status=202,
             ),
             change(
+                path=_ONE + "/call",
+                handler=self.call,
+                summary="The customer was called",
+                description="Noted with whether she answered; the order stays in its state.",
+                request=views.Call,
+                response=views.Rescued,
+            ),
+            change(
                 path=_ONE + "/close",
                 handler=self.close,
                 summary="Nothing more to do",
@@ -176,12 +186,24 @@ class RescueRoutes:
 
         return await listed(self._search.database, query, select, key={"received_at": datetime, "id": str}, item=_shown)
 
-    async def one(self, request: Request[None, None]) -> views.EndangeredOrder:
+    async def one(self, request: Request[None, None]) -> views.WholeEndangeredOrder:
         """Show one endangered order."""
         row = await self._search.one(request.path_uuid("id"))
         if row is None:
             raise NotFound("no such endangered order")
-        return _shown(row)
+        found, duplicates = await self._store.duplicates(row["id"])
+        order = read_order(found.body, currency=self._currency_of(found.order.source))
+        faults = (NO_OBJECT,) if order is None else order.problems
+        return views.WholeEndangeredOrder(
+            **_shown(row).model_dump(),
+            faults=[views.Fault.model_validate(one, from_attributes=True) for one in faults],
+            duplicates=[views.LikelyDuplicate.of(one) for one in duplicates],
+        )
+
+    async def call(self, request: Request[views.Call, None]) -> Answer:
+        """Note a call to the customer."""
+        work = partial(call, store=self._store, reached=request.body.reached, now=self._clock.now())
+        return await self._changes.carry_out(request, lambda change: work(change, _id(request)))
 
     async def mend(self, request: Request[views.Mend, None]) -> Answer:
         """Keep a mended body."""

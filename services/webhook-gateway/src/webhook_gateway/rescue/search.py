@@ -16,7 +16,7 @@ from webhook_gateway.website.basket import email_key
 _LIST = """
 SELECT id::text AS id, version, source, received_at, status, category, answer, customer, address, basket, body, mended_body, external_id,
        replica, network, anonymous, CASE state WHEN 'open' THEN 'new' ELSE state END AS state, outcome, origin, link, number,
-       report_id::text AS report_id, mended_at, resubmitted_at, reported_at, closed_at, arrived_at
+       report_id::text AS report_id, mended_at, resubmitted_at, reported_at, closed_at, arrived_at, called_at, called_by, reached
 FROM endangered_orders WHERE {conditions} ORDER BY received_at DESC, id DESC LIMIT {limit}
 """
 _IDS = "SELECT id::text AS id FROM endangered_orders WHERE {conditions} ORDER BY received_at, id LIMIT {limit}"

@@ -9,7 +9,9 @@ from typing import Any
 
 from common.errors import NotFound
 from common.postgres import Connection, Database, Record
-from webhook_gateway.rescue.model import ClosedAs, LockedOrder, LostOrder, State, hour_of, state_of
+from webhook_gateway.rescue.duplicates import find_duplicates
+from webhook_gateway.rescue.model import ClosedAs, Duplicate, LockedOrder, LostOrder, State, hour_of, state_of
+from webhook_gateway.website.basket import rescue_from
 
 _LOST = (
     "id", "received_at", "status", "category", "customer", "address", "basket", "number", "source", "external_id", "network", "anonymous",
@@ -31,6 +33,7 @@ UPDATE endangered_orders SET number = $2, state = $3, resubmitted_at = $4, mende
 WHERE id = $1
 """
 _CLOSED = "UPDATE endangered_orders SET state = 'closed', outcome = $2, closed_at = $3 WHERE id = $1"
+_CALLED = "UPDATE endangered_orders SET called_at = $2, called_by = $3, reached = $4 WHERE id = $1"
 _STRANGERS = """
 SELECT EXISTS (
     SELECT FROM endangered_orders
@@ -59,7 +62,23 @@ class EndangeredStore:
 
     async def lock(self, connection: Connection, endangered_id: str) -> LockedOrder:
         """Return an endangered order and hold it until the transaction ends. Raises ``NotFound``."""
-        row = await connection.fetchrow(_ORDER + "WHERE id = $1 FOR UPDATE", uuid.UUID(endangered_id))
+        return self._found(await connection.fetchrow(_ORDER + "WHERE id = $1 FOR UPDATE", uuid.UUID(endangered_id)))
+
+    async def duplicates(self, endangered_id: str) -> tuple[LockedOrder, Sequence[Duplicate]]:
+        """Return an endangered order as it is now, held by nobody, and what looks like it. Raises ``NotFound``."""
+        async with self._database.acquire() as connection:
+            found = self._found(await connection.fetchrow(_ORDER + "WHERE id = $1", uuid.UUID(endangered_id)))
+            order = found.order
+            return found, await find_duplicates(
+                connection,
+                rescue_from(found.body),
+                source=order.source,
+                endangered_id=order.id,
+                number=found.number,
+                received_at=order.received_at,
+            )
+
+    def _found(self, row: Record | None) -> LockedOrder:
         if row is None:
             raise NotFound("no such endangered order")
         return LockedOrder(
@@ -86,6 +105,12 @@ class EndangeredStore:
     async def save_closed(self, connection: Connection, endangered_id: str, *, outcome: ClosedAs, at: datetime) -> None:
         """Say that nothing more is to be done, and why."""
         await connection.execute(_CLOSED, uuid.UUID(endangered_id), outcome, at)
+
+    async def save_called(
+        self, connection: Connection, endangered_id: str, *, by: str, reached: bool, at: datetime
+    ) -> None:
+        """Note who called the customer last, and whether she answered."""
+        await connection.execute(_CALLED, uuid.UUID(endangered_id), at, by, reached)
 
     async def strangers_left(self, connection: Connection, order: LostOrder) -> bool:
         """Say whether others of the order's network and hour are still open."""

@@ -65,12 +65,39 @@ class Customer(BaseModel):
     email: Annotated[str | None, CONTACT] = Field(default=None, exclude_if=_is_none)
 
 
+class LikelyDuplicate(BaseModel):
+    """Another order that may be the same customer's same wish; `same` names what both have: name, phone, email, basket.
+
+    One that was taken has a `number`, an endangered one an `id` and a `state`.
+    """
+
+    same: list[str]
+    received_at: datetime
+    number: str | None
+    id: str | None
+    state: str | None
+
+    @classmethod
+    def of(cls, one: Duplicate) -> LikelyDuplicate:
+        """Show it."""
+        return cls(same=list(one.same), received_at=one.received_at, number=one.number, id=one.id, state=one.state)
+
+
+class Fault(BaseModel):
+    """What cannot be read of a body: where (`positions.0.price`; empty: the whole), a stable code, and a sentence."""
+
+    field: str
+    code: str
+    message: str
+
+
 class EndangeredOrder(BaseModel):
     """A website order that was not answered 201, with what is needed to get the customer back.
 
     `body` is the request as it came (null when the bytes are no UTF-8 text), `mended` what a person made of it. `origin` says who saw it
     fail: the server, or the front end by way of Sentry (`link` leads there). `number` is the real order that it has become;
     `arrived_at` says that the customer sent it again and it was taken. `outcome` says why it was closed. `version` grows with each change.
+    `called_at`, `called_by`, `reached`: the last call to the customer that somebody noted, and whether she answered.
     `anonymous`: no valid token came with it. `network` is the sender's /24 or /64.
     """
 
@@ -101,6 +128,24 @@ class EndangeredOrder(BaseModel):
     reported_at: datetime | None
     closed_at: datetime | None
     arrived_at: datetime | None
+    called_at: datetime | None
+    called_by: str | None
+    reached: bool | None
+
+
+class WholeEndangeredOrder(EndangeredOrder):
+    """One endangered order. `faults`: what the suite cannot read of what is to be sent (`mended`, else `body`); `duplicates`: orders
+    within a day that look like it.
+    """
+
+    faults: list[Fault]
+    duplicates: list[LikelyDuplicate]
+
+
+class Call(AdminChange):
+    """Somebody has called the customer; `reached`: she answered. `reason` says what came of it."""
+
+    reached: bool
 
 
 class Mend(AdminChange):
@@ -129,24 +174,6 @@ class Resubmit(AdminChange):
 
     body: dict[str, Any] | None = None
     despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
-
-
-class LikelyDuplicate(BaseModel):
-    """Another order that may be the same customer's same wish; `same` names what both have: name, phone, email, basket.
-
-    One that was taken has a `number`, an endangered one an `id` and a `state`.
-    """
-
-    same: list[str]
-    received_at: datetime
-    number: str | None
-    id: str | None
-    state: str | None
-
-    @classmethod
-    def of(cls, one: Duplicate) -> LikelyDuplicate:
-        """Show it."""
-        return cls(same=list(one.same), received_at=one.received_at, number=one.number, id=one.id, state=one.state)
 
 
 class Resubmitted(BaseModel):

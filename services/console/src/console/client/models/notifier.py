@@ -433,6 +433,20 @@ class TimerView(TypedDict):
     due_at: str | None
 
 
+Told = TypedDict(
+    'Told',
+    {
+        'from': str,
+        'to': str,
+        'orders': int,
+        'told': int,
+        'waiting': int,
+        'nobody': int,
+        'failed': int,
+    },
+)
+
+
 class UnreadAlert(TypedDict):
     id: int
     sender: str

@@ -341,6 +341,18 @@ class TransactionsView(TypedDict):
     next_check_at: str | None
 
 
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
+
+
 class Whoami(TypedDict):
     name: str
     role: str
@@ -397,6 +409,22 @@ class WorkflowEventView(TypedDict):
     received_at: str
     recorded_at: str
     failure: NotRequired[EventFailure | None]
+
+
+class WorkflowGroup(TypedDict):
+    kind: str
+    state: int
+    state_name: str
+    code: str | None
+    error: str | None
+    workflows: int
+    failed_events: int
+    first_failed_at: str | None
+    last_failed_at: str | None
+
+
+class WorkflowGroups(TypedDict):
+    items: list[WorkflowGroup]
 
 
 class WorkflowView(TypedDict):

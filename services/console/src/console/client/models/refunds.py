@@ -137,6 +137,18 @@ class PageDeadLetter(TypedDict):
     count_exact: NotRequired[bool | None]
 
 
+class PaymentView(TypedDict):
+    payment_id: str
+    gateway: str
+    captured: int | None
+    captured_at: str | None
+    currency: str | None
+    reserved: int
+    refunded: int
+    left: int | None
+    refunds: int
+
+
 Proof: TypeAlias = Literal['never_sent', 'never_started', 'not_started', 'absent', 'failed', 'pending', 'succeeded', 'nothing']
 
 
@@ -199,6 +211,18 @@ class StoredDifferenceView(TypedDict):
     adopted_as: str | None
 
 
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
+
+
 class Whoami(TypedDict):
     name: str
     role: str
@@ -239,6 +263,13 @@ class BulkAnswer(TypedDict):
 class HistoryList(TypedDict):
     items: list[HistoryView]
     next_cursor: NotRequired[str | None]
+
+
+class PagePaymentView(TypedDict):
+    items: list[PaymentView]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
 
 
 class PageStoredDifferenceView(TypedDict):

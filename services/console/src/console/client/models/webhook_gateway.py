@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+Arrivals = TypedDict(
+    'Arrivals',
+    {
+        'from': str,
+        'to': str,
+        'acknowledged': int,
+        'arrived': int,
+        'given_up': int,
+        'waiting': int,
+    },
+)
+
 
 class AuditRecord(TypedDict):
     id: int
@@ -85,37 +97,6 @@ class Decided(TypedDict):
     dry_run: bool
 
 
-class Delivery(TypedDict):
-    id: str
-    received_at: str
-    source: str
-    event: str
-    type: str
-    outcome: str
-    lane: str
-    number: str | None
-    external_id: str | None
-    sent_at: str | None
-    reason: str | None
-    status: int | None
-    replica: str
-    replay_of: str | None
-    occurred_at: str | None
-    actor: str | None
-    why: str | None
-    size: int
-    traceparent: str | None
-    erased_at: str | None
-    recorded_at: str
-    event_id: str
-    digest: str | None
-    currency: str | None
-    body_form: str
-    headers: dict[str, Any]
-    body: str | None
-    body_base64: str | None
-
-
 class DeliveryItem(TypedDict):
     id: str
     received_at: str
@@ -179,6 +160,9 @@ class EndangeredOrder(TypedDict):
     reported_at: str | None
     closed_at: str | None
     arrived_at: str | None
+    called_at: str | None
+    called_by: str | None
+    reached: bool | None
 
 
 class EnteredEvent(TypedDict):
@@ -194,6 +178,12 @@ class Erased(TypedDict):
     places: int
     by_kind: dict[str, int]
     kept: dict[str, str]
+
+
+class Fault(TypedDict):
+    field: str
+    code: str
+    message: str
 
 
 class Lifted(TypedDict):
@@ -353,10 +343,57 @@ class UnarrivedOrder(TypedDict):
     age_seconds: float
 
 
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
+
+
 class Whoami(TypedDict):
     name: str
     role: str
     permissions: list[str]
+
+
+class WholeEndangeredOrder(TypedDict):
+    id: str
+    version: int
+    source: str
+    received_at: str
+    status: int
+    category: str
+    origin: Literal['server', 'front_end']
+    link: str | None
+    answer: Any
+    customer: Customer
+    address: str | None
+    basket: list[Any]
+    body: str | None
+    mended: str | None
+    external_id: str | None
+    replica: str
+    network: str | None
+    anonymous: bool
+    state: str
+    outcome: str | None
+    number: str | None
+    report_id: str | None
+    mended_at: str | None
+    resubmitted_at: str | None
+    reported_at: str | None
+    closed_at: str | None
+    arrived_at: str | None
+    called_at: str | None
+    called_by: str | None
+    reached: bool | None
+    faults: list[Fault]
+    duplicates: list[LikelyDuplicate]
 
 
 class WholeLetter(TypedDict):
@@ -401,6 +438,38 @@ class BulkAnswer(TypedDict):
     more: bool
     already_applied: NotRequired[bool]
     items: list[BulkItem]
+
+
+class Delivery(TypedDict):
+    id: str
+    received_at: str
+    source: str
+    event: str
+    type: str
+    outcome: str
+    lane: str
+    number: str | None
+    external_id: str | None
+    sent_at: str | None
+    reason: str | None
+    status: int | None
+    replica: str
+    replay_of: str | None
+    occurred_at: str | None
+    actor: str | None
+    why: str | None
+    size: int
+    traceparent: str | None
+    erased_at: str | None
+    recorded_at: str
+    event_id: str
+    digest: str | None
+    currency: str | None
+    body_form: str
+    headers: dict[str, Any]
+    body: str | None
+    body_base64: str | None
+    faults: list[Fault]
 
 
 Ledger = TypedDict(

@@ -96,7 +96,7 @@ def _given(each: Input, texts: Mapping[str, str], *, currency: str | None, zone:
         )
     given = texts.get(each.name, "").strip()
     if each.kind == "tick":
-        return True if given else None
+        return bool(given) if given or each.field.required else None
     return _value(each.kind, given, currency=currency, zone=zone) if given else None
 
 

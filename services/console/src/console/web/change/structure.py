@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from console.client.parts import PARTS
+
 _ROW = re.compile(r"(.+)\.(\d{1,4})\.([^.]+)")
 _BLANK_ROWS = 2
 
@@ -38,23 +40,8 @@ _TRAITS = Structure(
     parts=("kind", "service", "severity", "source", "store_id", "alert", "order_number", "fingerprint"), listed=True
 )
 STRUCTURES: Mapping[tuple[str, str], Structure] = {
-    ("order correct", "customer"): Structure(parts=("name", "phone", "email")),
-    ("order correct", "address"): Structure(
-        parts=(
-            "postcode",
-            "region",
-            "city",
-            "street",
-            "house",
-            "building",
-            "entrance",
-            "floor",
-            "flat",
-            "intercom",
-            "comment",
-        ),
-        text=True,
-    ),
+    ("order correct", "customer"): Structure(parts=PARTS["order correct", "customer"]),
+    ("order correct", "address"): Structure(parts=PARTS["order correct", "address"], text=True),
     ("order correct", "delivery_window"): Structure(
         parts=("starts", "ends"), text=True, moments=frozenset({"starts", "ends"})
     ),

@@ -1,89 +1,116 @@
-"""The owner's figures: the ledger's equation by day, and what is open; each as of the moment it was asked."""
+"""The figures that say whether anything was lost, each asked of the service that knows it, each with its age."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
-from console.client.suite import Page, RefusedError, Suite, UnreachableError
-from console.client.things import THINGS
+from console.client.operations import operation
+from console.client.suite import Page, Suite
+from console.web.asking import or_none, page_or_none
 from console.web.screens import list_path
 
 _DAYS = 7
+_COUNTED = ("received", "confirmed", "spooled", "quarantined", "refused")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What must be nothing for nothing to be lost: the words over it, and the list that holds it."""
+    """What must be nothing, and where to see it when it is not."""
 
     title: str
     noun: str
-    filter: Mapping[str, str]
+    filter: Mapping[str, str] = field(default_factory=dict)
 
 
 QUESTIONS = (
-    Question("Acknowledged orders that did not arrive", "unarrived", {}),
+    Question("Acknowledged orders that did not arrive", "unarrived"),
     Question("Quarantined hooks that nobody decided about", "intake", {"outcome": "quarantined", "undecided": "true"}),
+    Question("Crashed workflows", "workflow", {"state": "crashed"}),
+    Question("Customers who wait: endangered orders", "endangered", {"state": "open"}),
+)
+PAID_ONCE = (
+    Question("Money that went out twice", "difference", {"open": "true", "kind": "paid_twice"}),
+    Question("More went back than was captured", "difference", {"open": "true", "kind": "captured_below_refunded"}),
     Question("Differences with payment systems that are open", "difference", {"open": "true"}),
     Question("Refunds of which nobody knows", "refund", {"state": "UNKNOWN"}),
     Question("Refunds that failed", "refund", {"state": "ERROR"}),
-    Question("Crashed workflows", "workflow", {"state": "crashed"}),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How many there are; None where the service could not say (``problem``)."""
+    """How many there are; None where the service could not say."""
 
     question: Question
     page: Page | None
-    problem: str | None = None
 
     @property
     def address(self) -> str:
         """The list of them."""
-        query = "&".join(f"{name}={value}" for name, value in self.question.filter.items())
-        return list_path(self.question.noun) + (f"?{query}" if query else "")
+        return list_path(self.question.noun) + (f"?{urlencode(self.question.filter)}" if self.question.filter else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day's ledger: what came in must be what became of it. None where the gateway could not say."""
+    """A day: what came in and what became of it, orders acknowledged and arrived, and told. None where a service could not say."""
 
     day: datetime
     ledger: Mapping[str, Any] | None
+    arrivals: Mapping[str, Any] | None
+    told: Mapping[str, Any] | None
 
     @property
     def balanced(self) -> bool:
-        """Whether the equation holds."""
+        """Whether all that was received has one outcome."""
         return self.ledger is not None and self.ledger["difference"] == 0
+
+    @property
+    def equation(self) -> str:
+        """The day in figures: received = confirmed + spooled + quarantined + refused, with what is missing."""
+        if self.ledger is None:
+            return ""
+        received, *outcomes = (int(self.ledger[name]) for name in _COUNTED)
+        sign = "=" if self.balanced else "≠"
+        return f"{received} {sign} {' + '.join(map(str, outcomes))}"
 
 
 async def days(suite: Suite, midnight: datetime) -> Sequence[Day]:
-    """Return the last days' ledgers, today's first. ``midnight``: when today began, with its zone."""
+    """Return the last days, today first. ``midnight``: when today began, with its zone."""
     starts = [midnight - timedelta(days=back) for back in range(_DAYS)]
     return await asyncio.gather(*(_day(suite, start) for start in starts))
 
 
-async def answers(suite: Suite) -> Sequence[Answer]:
+async def answers(suite: Suite, questions: Sequence[Question]) -> Sequence[Answer]:
     """Return how many there are of each."""
-    return await asyncio.gather(*(_answer(suite, question) for question in QUESTIONS))
+    return await asyncio.gather(*(_answer(suite, question) for question in questions))
+
+
+async def paid(suite: Suite) -> Page | None:
+    """Return a page with the count of refunds that were paid."""
+    return await page_or_none(suite, "refund", state="SUCCESS", limit=1, count=True)
 
 
 async def _day(suite: Suite, start: datetime) -> Day:
-    until = start + timedelta(days=1)
-    try:
-        asked = {"from": start.isoformat(), "to": until.isoformat()}
-        return Day(start, await suite.get("webhook-gateway", "/admin/v1/ledger", **asked))
-    except (RefusedError, UnreachableError):
-        return Day(start, None)
+    asked = {"from": start.isoformat(), "to": (start + timedelta(days=1)).isoformat()}
+
+    def of(service: str, path: str) -> Awaitable[Mapping[str, Any] | None]:
+        """Ask a service for its figures of the day."""
+        return or_none(suite.get(service, operation(service, f"GET {path}").path, **asked))
+
+    return Day(
+        start,
+        *await asyncio.gather(
+            of("webhook-gateway", "/admin/v1/ledger"),
+            of("webhook-gateway", "/admin/v1/arrivals"),
+            of("notifier", "/admin/v1/told-orders"),
+        ),
+    )
 
 
 async def _answer(suite: Suite, question: Question) -> Answer:
-    try:
-        return Answer(question, await THINGS[question.noun].page(suite, **question.filter, limit=1, count=True))
-    except (RefusedError, UnreachableError) as error:
-        return Answer(question, None, str(error))
+    return Answer(question, await page_or_none(suite, question.noun, **question.filter, limit=1, count=True))

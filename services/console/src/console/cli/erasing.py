@@ -1,0 +1,115 @@
+"""``customer erase``: in every service that holds some of a customer, rehearsed in all of them before one is asked to do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.cli.acts import MANNER, REASON, manner_of
+from console.cli.changing import ask, reason_for
+from console.cli.commands import Context, add
+from console.cli.exits import EndedError, Exit
+from console.cli.output import Columns
+from console.client.operations import SERVICES, operations
+
+if TYPE_CHECKING:
+    from console.client.change import Done, Plan
+
+_PATH = "/admin/v1/erasures"
+_COLUMNS = Columns(("service", "places", "by_kind", "kept"), name="service")
+_SERVICE = Annotated[list[str] | None, typer.Option(help="only there; as often as needed")]
+_ORDER = Annotated[str | None, typer.Option(help="whom: the customer of this order")]
+_PHONE = Annotated[str | None, typer.Option(help="whom: who has this phone")]
+_EMAIL = Annotated[str | None, typer.Option(help="whom: who has this mail")]
+
+
+async def erase(
+    at: Context,
+    *,
+    order_number: _ORDER = None,
+    phone: _PHONE = None,
+    email: _EMAIL = None,
+    service: _SERVICE = None,
+    **given: Any,
+) -> Exit | None:
+    """Blank what names a customer, in all services; what money law wants kept stays (admin)."""
+    from console.client.change import Wish, rehearse
+    from console.client.suite import UnreachableError
+
+    manner = manner_of(given)
+    whom = {"order_number": order_number, "phone": phone, "email": email}
+    fields = {name: held for name, held in whom.items() if held is not None}
+    if len(fields) != 1:
+        raise EndedError("whom: one of --order-number, --phone and --email")
+    services = _services(service)
+    why = reason_for(at, given.pop("reason"))
+    wishes = [Wish(act="customer erase", service=each, reason=why, fields=fields) for each in services]
+    try:
+        plans = [await rehearse(at.suite, wish) for wish in wishes]
+    except UnreachableError:
+        at.out.note("Nothing was erased anywhere: what is not rehearsed in every service is done in none.")
+        raise
+    if manner.dry_run:
+        _show(at, plans)
+        return None
+    if not manner.yes:
+        _show(at, plans, aside=True)
+        ask(at)
+    return await _carry_out(at, plans)
+
+
+async def _carry_out(at: Context, plans: Sequence[Plan]) -> Exit:
+    """Erase service by service; one that fails keeps none of the others from it. Asked again it erases what is left."""
+    from console.client.change import apply
+    from console.client.suite import UnreachableError
+
+    done: list[Done] = []
+    failed = 0
+    with at.out.progress("erasing") as progress:
+        for plan in plans:
+            try:
+                found = await apply(at.suite, plan)
+                problem = next((item.detail for item in found.items if item.outcome == "refused"), None)
+            except UnreachableError as error:
+                problem = str(error)
+            if problem is None:
+                done.append(found)
+            else:
+                failed += 1
+                said = f"{plan.wish.service}: {problem}: not erased there, or not known; the same command again finishes it"
+                at.out.note(said, style="red")
+            progress(len(done) + failed, len(plans))
+    _show(at, done)
+    if not failed:
+        return Exit.DONE
+    return Exit.PARTLY if done else Exit.REFUSED
+
+
+def _services(chosen: Sequence[str] | None) -> Sequence[str]:
+    holders = [each for each in SERVICES if (each, "POST", _PATH) in operations()]
+    if strangers := set(chosen or ()) - set(holders):
+        raise EndedError(f"--service: no {', '.join(sorted(strangers))}; one of {', '.join(holders)}")
+    return [each for each in holders if not chosen or each in chosen]
+
+
+def _show(at: Context, found: Sequence[Plan | Done], *, aside: bool = False) -> None:
+    rows = [_row(each) for each in found]
+    if aside:
+        for row in rows:
+            at.out.note(f"  {row['service']}: {row['places']} places {row['by_kind']}")
+        return
+    at.out.rows(rows, _COLUMNS)
+    at.out.note(f"{sum(row['places'] or 0 for row in rows)} places in {len(rows)} services")
+
+
+def _row(found: Plan | Done) -> Mapping[str, Any]:
+    wish = found.plan.wish if hasattr(found, "plan") else found.wish
+    [item] = found.items
+    return {"service": wish.service, **{name: item.shown.get(name) for name in ("places", "by_kind", "kept")}}
+
+
+def build(app: typer.Typer) -> None:
+    """Add it."""
+    add(app, "erase", erase, more=[REASON, *MANNER])

@@ -1,0 +1,101 @@
+"""The audit of all services as one, newest first: what each has is merged by time as it is read, however much there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from console.client.suite import RefusedError, UnreachableError
+from console.client.things import EVERYWHERE, services_with
+
+if TYPE_CHECKING:
+    from console.client.suite import Suite
+
+_MOST_OF_ONE = 1_000_000
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some records, the services that did not answer, and where the next part begins (``to`` of its question); None: there is no more."""
+
+    items: Sequence[Record]
+    silent: Sequence[str] = ()
+    following: str | None = None
+
+
+@dataclass(slots=True)
+class _Head:
+    """A service's records, the next one already read; None behind the last."""
+
+    service: str
+    records: AsyncGenerator[Record, None]
+    next: Record | None = None
+    away: Exception | None = None
+
+    async def advance(self) -> None:
+        """Read the next one."""
+        try:
+            self.next = await anext(self.records, None)
+        except UnreachableError as error:
+            self.next, self.away = None, error
+        except RefusedError as error:
+            if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            self.next, self.away = None, error
+
+
+async def merged(
+    suite: Suite, services: Sequence[str], *, silent: list[str] | None = None, **query: Any
+) -> AsyncGenerator[Record, None]:
+    """Yield records of these services by time, newest first, each with its ``service``.
+
+    A service that does not answer is added to ``silent``; without that list it is raised, before the first record or later: what is
+    cut off is never taken for the whole.
+    """
+    async with AsyncExitStack() as stack:
+        heads = [
+            _Head(service, await stack.enter_async_context(aclosing(_of(suite, service, query))))
+            for service in services
+        ]
+        await asyncio.gather(*(head.advance() for head in heads))
+        while True:
+            for head in heads:
+                if head.away is not None:
+                    if silent is None:
+                        raise head.away
+                    silent.append(head.service)
+                    head.away = None
+            waiting = [head for head in heads if head.next is not None]
+            if not waiting:
+                return
+            newest = max(waiting, key=lambda head: str(head.next and head.next["at"]))
+            if newest.next is not None:
+                yield newest.next
+            await newest.advance()
+
+
+async def part(suite: Suite, services: Sequence[str], *, limit: int, **query: Any) -> Part:
+    """Return at least ``limit`` records if there are so many: those of one moment, which a bulk change may leave, stay together."""
+    items: list[Record] = []
+    silent: list[str] = []
+    async with aclosing(merged(suite, services, silent=silent, **query)) as records:
+        async for record in records:
+            if len(items) >= limit and record["at"] != items[-1]["at"]:
+                return Part(items, silent, str(items[-1]["at"]))
+            items.append(record)
+    return Part(items, silent)
+
+
+def audited() -> Sequence[str]:
+    """Return the services that keep an audit."""
+    return services_with("audit")
+
+
+async def _of(suite: Suite, service: str, query: Mapping[str, Any]) -> AsyncGenerator[Record, None]:
+    async for item in suite.walk(service, EVERYWHERE["audit"][0], at_most=_MOST_OF_ONE, **query):
+        yield {"service": service, **item}

@@ -1,0 +1,101 @@
+"""Is anything lost, does anything differ: what services say of themselves asked now, and what their checkers found last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from console.client.operations import SERVICES, operations
+from console.client.suite import RefusedError, UnreachableError
+from console.client.things import THINGS
+
+if TYPE_CHECKING:
+    from console.client.models.orchestrator import OrdersRecalculated
+    from console.client.models.refunds import ReconciliationView
+    from console.client.models.webhook_gateway import Ledger
+    from console.client.suite import Suite
+
+_REASON = "a check: rehearsed, nothing is changed"
+Checker = Callable[["Suite", Mapping[str, Any]], Awaitable[list[str]]]
+
+
+async def _ledger(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+    """Everything that came in has an outcome, and every order that was acknowledged is at the orchestrator."""
+    said: Ledger = await suite.get("webhook-gateway", "/admin/v1/ledger", **over)
+    page = await THINGS["unarrived"].page(suite, limit=1, count=True)
+    unarrived = page.count if page.count is not None else len(page.items)
+    wrong = []
+    if said["difference"]:
+        wrong.append(f"{said['received']} came in and {said['outcomes']} have an outcome: {said['difference']} differ")
+    if unarrived:
+        wrong.append(f"{unarrived} orders were acknowledged and have not arrived (intake unarrived)")
+    return wrong
+
+
+async def _orders(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+    """Each order's state is what its events say; no workflow has crashed."""
+    body = {"all": True, "dry_run": True, "reason": _REASON}
+    said: OrdersRecalculated = await suite.send("orchestrator", "POST", "/admin/v1/orders/recalculate", body)
+    crashed = await THINGS["workflow"].page(suite, state="crashed", limit=1, count=True)
+    wrong = []
+    if said["differing"]:
+        wrong.append(f"{said['differing']} of {said['orders']} orders are in a state that their events do not give")
+    if crashed.count or crashed.items:
+        wrong.append(f"{crashed.count or len(crashed.items)} workflows have crashed (workflow list --state crashed)")
+    return wrong
+
+
+async def _refunds(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+    """The payment systems' registers say of the last days what we say, and no difference is open."""
+    body = {"dry_run": True, "reason": _REASON, **({"days": over["days"]} if "days" in over else {})}
+    said: ReconciliationView = await suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
+    still = await THINGS["difference"].page(suite, open=True, limit=1, count=True)
+    wrong = [f"{name}: {state}" for name, state in said["registers"].items() if state != "compared"]
+    wrong += [f"{each.get('kind')} of order {each.get('order_number')}" for each in said["differences"]]
+    if said["unanswered"]:
+        wrong.append(f"{said['unanswered']} refunds could not be asked about")
+    if still.count or still.items:
+        wrong.append(f"{still.count or len(still.items)} differences are open (difference list --open)")
+    return wrong
+
+
+CHECKS: dict[str, Checker] = {"ledger": _ledger, "orders": _orders, "refunds": _refunds}
+"""By name. Each asks services for what they rehearse or count, and changes nothing; it needs an operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check found. ``wrong`` is None where it could not be found out: ``problem`` says why. ``at`` is when it was looked."""
+
+    name: str
+    at: str
+    wrong: Sequence[str] | None
+    problem: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word."""
+        return "unknown" if self.wrong is None else "differs" if self.wrong else "holds"
+
+
+async def check(suite: Suite, name: str, over: Mapping[str, Any]) -> Verdict:
+    """Run a check. Raises what the services raise."""
+    wrong = await CHECKS[name](suite, over)
+    return Verdict(name=name, at=datetime.now(UTC).isoformat(), wrong=wrong)
+
+
+async def last_verdicts(suite: Suite) -> Mapping[str, Sequence[Mapping[str, Any]] | None]:
+    """Return by service what its own checkers found when they looked last, None where it could not say."""
+    keepers = [each for each in SERVICES if (each, "GET", "/admin/v1/verdicts") in operations()]
+
+    async def of(service: str) -> Sequence[Mapping[str, Any]] | None:
+        """Ask one service."""
+        try:
+            return (await suite.page(service, "/admin/v1/verdicts")).items
+        except (RefusedError, UnreachableError):
+            return None
+
+    return dict(zip(keepers, await asyncio.gather(*map(of, keepers)), strict=True))
