@@ -11,12 +11,15 @@ from suite_local.story import PATIENT
 from suite_local.testing import free_ports
 from tests.support.suite_client import Client, RunningSuite, environment_for
 
+_SOON = {"REFUNDS_RETRY_BASE": "0.1", "REFUNDS_POLL_BASE": "0.1"}
+"""Payment systems are asked again sooner than in earnest."""
+
 
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
     """A whole suite, up and ready."""
     directory = tmp_path_factory.mktemp("suite")
-    running = RunningSuite(directory, {**environment_for(directory), **PATIENT, **free_ports()})
+    running = RunningSuite(directory, {**environment_for(directory), **PATIENT, **_SOON, **free_ports()})
     started = running.command("up")
     try:
         assert started.returncode == 0, started.stdout + started.stderr

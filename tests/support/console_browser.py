@@ -54,8 +54,11 @@ class Browser:
 
 
 @asynccontextmanager
-async def browsing(url: str, *, trusted: ssl.SSLContext | None = None) -> AsyncIterator[Browser]:
-    """Open a browser for a console; with https it believes what ``trusted`` says."""
+async def browsing(
+    url: str, *, trusted: ssl.SSLContext | None = None, language: str | None = None
+) -> AsyncIterator[Browser]:
+    """Open a browser for a console; with https it believes what ``trusted`` says. ``language`` is the one that it asks for."""
     connector = aiohttp.TCPConnector(ssl=True if trusted is None else trusted)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+    cookies, asks = aiohttp.CookieJar(unsafe=True), {"Accept-Language": language} if language else {}
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=cookies, headers=asks) as session:
         yield Browser(url, session)

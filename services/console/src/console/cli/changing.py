@@ -101,7 +101,7 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     try:
         with at.out.progress("watching") as progress:
             async for last in watch(at.suite, done, deadline=manner.timeout):
-                moving = sum(count for state, count in last.items() if thing and state in thing.moving)
+                moving = sum(count for state, count in last.items() if thing and thing.moves(state))
                 progress(last.total() - moving, last.total())
     except UnprovableError:
         at.out.note("what was answered is all of its effect")
@@ -109,7 +109,7 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     at.out.note(f"seen: {_counted(last)}")
     if thing is None:
         return code
-    if any(state in thing.moving for state in last):
+    if any(thing.moves(state) for state in last):
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
     if bad := sum(count for state, count in last.items() if state in thing.bad):

@@ -16,7 +16,9 @@ class Act:
     """Something a person does. At least one of ``one`` and ``many`` is set; ``many`` is preferred, for it works by a plan.
 
     ``key``: the place in the path of ``one`` that names the thing. ``fixed``: fields that the act itself fills.
-    ``settled``: the noun whose state shows the effect; None where the answer is the effect.
+    ``version_at``: where the version stands that the operation compares with, where that is not the thing's own; of a list the newest.
+    ``settled``: the noun whose state shows the effect; None where the answer is the effect. ``until``: the states in which the effect
+    is there, where the thing may still be as it was when the service has answered; ``newer``: it is there with the next version.
     """
 
     noun: str
@@ -26,7 +28,10 @@ class Act:
     many: str | None = None
     key: str = "id"
     fixed: dict[str, Any] = field(default_factory=dict)
+    version_at: str | None = None
     settled: str | None = None
+    until: frozenset[str] = frozenset()
+    newer: bool = False
 
     @property
     def name(self) -> str:
@@ -60,24 +65,38 @@ class Act:
 def _acts() -> tuple[Act, ...]:
     orders, intake, notices, refunds = "orchestrator", "webhook-gateway", "notifier", "refunds"
     of_order: dict[str, Any] = {"noun": "order", "service": orders, "key": "number"}
+    of_event: dict[str, Any] = {"noun": "event", "service": orders, "version_at": "/admin/v1/workflows/{workflow}"}
     of_ticket: dict[str, Any] = {"noun": "ticket", "service": notices, "key": "key"}
     of_endangered: dict[str, Any] = {"noun": "endangered", "service": intake}
     return (
         Act(**of_order, verb="recalculate", many="POST /admin/v1/orders/recalculate", settled="order"),
         Act(**of_order, verb="refund", one="POST /admin/v1/orders/{number}/refund"),
-        Act(**of_order, verb="reissue", one="POST /admin/v1/orders/{number}/document/reissue"),
-        Act(**of_order, verb="cancel", one="POST /admin/v1/orders/{number}/cancel", settled="order"),
-        Act(**of_order, verb="deliver", one="POST /admin/v1/orders/{number}/deliver", settled="order"),
-        Act(**of_order, verb="correct", one="POST /admin/v1/orders/{number}/correct", settled="order"),
+        Act(
+            **of_order,
+            verb="reissue",
+            one="POST /admin/v1/orders/{number}/document/reissue",
+            version_at="/admin/v1/orders/{number}/document/versions",
+        ),
+        *(
+            Act(
+                **of_order,
+                verb=verb,
+                one=f"POST /admin/v1/orders/{{number}}/{verb}",
+                settled="order",
+                until=frozenset({state}),
+            )
+            for verb, state in (("cancel", "cancelled"), ("deliver", "delivered"))
+        ),
+        Act(**of_order, verb="correct", one="POST /admin/v1/orders/{number}/correct", settled="order", newer=True),
         Act(noun="order", verb="enter-event", service=intake, one="POST /admin/v1/events"),
         Act(noun="parked", verb="give-up", service=orders, many="POST /admin/v1/parked-orders/give-up"),
         *(
             Act(noun="workflow", verb=verb, service=orders, many=f"POST /admin/v1/workflows/{verb}", settled="workflow")
             for verb in ("stop", "resume", "retry")
         ),
-        Act(noun="event", verb="reprocess", service=orders, one="POST /admin/v1/workflow-events/{id}/reprocess"),
+        Act(**of_event, verb="reprocess", one="POST /admin/v1/workflow-events/{id}/reprocess"),
         Act(noun="event", verb="skip", service=orders, many="POST /admin/v1/workflow-events/skip"),
-        Act(noun="event", verb="mend", service=orders, one="POST /admin/v1/workflow-events/{id}/mend"),
+        Act(**of_event, verb="mend", one="POST /admin/v1/workflow-events/{id}/mend"),
         Act(noun="refund", verb="restart", service=refunds, many="POST /admin/v1/refunds/restart", settled="refund"),
         Act(noun="refund", verb="check", service=refunds, one="POST /admin/v1/refunds/{id}/check", settled="refund"),
         Act(noun="refund", verb="close", service=refunds, one="POST /admin/v1/refunds/{id}/close", settled="refund"),
@@ -94,8 +113,14 @@ def _acts() -> tuple[Act, ...]:
         Act(**of_endangered, verb="call", one="POST /admin/v1/endangered-orders/{id}/call"),
         Act(**of_endangered, verb="own-test", one="POST /admin/v1/endangered-orders/{id}/own-test"),
         *(
-            Act(**of_endangered, verb=verb, many=f"POST /admin/v1/endangered-orders/{verb}", settled="endangered")
-            for verb in ("resubmit", "report", "close")
+            Act(
+                **of_endangered,
+                verb=verb,
+                many=f"POST /admin/v1/endangered-orders/{verb}",
+                settled="endangered",
+                until=frozenset({state, "closed"}),
+            )
+            for verb, state in (("resubmit", "resubmitted"), ("report", "reported"), ("close", "closed"))
         ),
         Act(noun="limits", verb="lift", service=intake, one="DELETE /admin/v1/order-limits"),
         Act(noun="incident", verb="ack", service=notices, many="POST /admin/v1/incidents/ack", settled="incident"),

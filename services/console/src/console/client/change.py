@@ -15,7 +15,7 @@ from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.suite import RefusedError, Suite, filled
-from console.client.things import THINGS
+from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
 _OF_ANSWERS = ("dry_run", "plan", "matched", "more", "items", "already_applied")
@@ -175,20 +175,30 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
         raise UnprovableError(act.name)
     left_alone = {item.id for item in done.left_alone}
     names = [item.id for item in done.items if item.id not in left_alone]
+    planned = {item.id: item.version for item in done.plan.items}
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
     settled: dict[str, str] = {}
     while True:
         for name in names:
-            if settled.get(name) in (None, *thing.moving):
-                found = await thing.read(suite, name)
-                pending = thing.noun == "workflow" and not found.get("pending") and thing.state_of(found) == "running"
-                settled[name] = "waiting" if pending else thing.state_of(found)
+            if name not in settled or thing.moves(settled[name]):
+                settled[name] = _seen(act, thing, await thing.read(suite, name), planned.get(name))
         yield Counter(settled.values())
-        moves = any(state in thing.moving for state in settled.values())
+        moves = any(thing.moves(state) for state in settled.values())
         if not moves or loop.time() >= until:
             return
         await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None) -> str:
+    """Return the state of a thing, ``ON_ITS_WAY`` while the effect is not there and nothing stands in its way."""
+    state = thing.state_of(found)
+    if thing.noun == "workflow" and state == "running" and not found.get("pending"):
+        return "waiting"
+    there = (not act.until or state in act.until) and not (act.newer and found.get("version") == planned)
+    if there or thing.noun != "order":
+        return state if there else ON_ITS_WAY
+    return str(found["aggregate_state"]) if found["aggregate_state"] in thing.bad else ON_ITS_WAY
 
 
 def _bulk_body(wish: Wish, *, dry_run: bool) -> dict[str, Any]:
@@ -241,6 +251,11 @@ async def _one(
 
 async def _version(suite: Suite, act: Act, name: str) -> int | None:
     """Return the version that the plan is made for, so that what changes afterwards is not changed by surprise."""
+    if act.version_at is not None:
+        said = await suite.get(
+            act.service, filled(act.version_at, **{act.key: name, "workflow": name.partition("-")[0]})
+        )
+        return max((int(item["version"]) for item in said.get("items", [said])), default=0)
     thing = THINGS.get(act.noun)
     if thing is None or thing.one is None:
         return None

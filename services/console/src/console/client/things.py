@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # what lists kinds of things need not connect to anything
     from console.client.suite import Page, Suite
 
 
+ON_ITS_WAY = "on_its_way"
+"""Stands for the state of a thing whose change is accepted and not seen yet."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thing:
     """A kind of thing. Columns are dotted paths into an item of its list.
@@ -43,6 +47,10 @@ class Thing:
         found: Mapping[str, Any] = await suite.get(self.service, filled(self.one, id=name))
         return found
 
+    def moves(self, state: str) -> bool:
+        """Tell whether something is still to happen by itself."""
+        return state == ON_ITS_WAY or state in self.moving
+
     def state_of(self, item: Mapping[str, Any]) -> str:
         """Say the state of one in a word."""
         return str(value(item, self.state)) if self.state else ""
@@ -61,6 +69,7 @@ THINGS = {
             columns=("number", "source", "external_id", "status", "aggregate_state", "cost", "updated_at"),
             wide=("customer.name", "customer.phone", "store_id", "zone", "created_at"),
             address="/o/{id}",
+            bad=frozenset({"crashed", "stopped"}),
         ),
         Thing(
             noun="workflow",

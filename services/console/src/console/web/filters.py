@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
+from console.client.things import ON_ITS_WAY
 from console.web.screens import TITLES
 
 MONEY = frozenset(
@@ -86,7 +87,9 @@ _GOOD = frozenset(
         *("acknowledged", "released", "replayed"),
     }
 )
-_MOVES = frozenset({"running", "CREATE", "SENDING", "PENDING", "pending", "sending", "in_progress", "queued"})
+_MOVES = frozenset(
+    {"running", "CREATE", "SENDING", "PENDING", "pending", "sending", "in_progress", "queued", ON_ITS_WAY}
+)
 _SHAPES = ((_BAD, "bad", "✕"), (_WARN, "warn", "▲"), (_GOOD, "good", "✓"), (_MOVES, "moves", "◔"))
 STATES = _BAD | _WARN | _GOOD | _MOVES
 """States that are more than a word."""

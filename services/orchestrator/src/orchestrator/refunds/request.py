@@ -19,7 +19,15 @@ from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED
 from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, GoodsPart, NoPayment, RefundRequest, goods_of
-from orchestrator.refunds.store import add_requests, asked_before, everything_asked, lock_order, request_of, tips_asked
+from orchestrator.refunds.store import (
+    add_requests,
+    asked_before,
+    count_as_change,
+    everything_asked,
+    lock_order,
+    request_of,
+    tips_asked,
+)
 
 
 class Goods(BaseModel):
@@ -129,6 +137,7 @@ async def _request(
         goods=goods,
     )
     await add_requests(connection, [request])
+    await count_as_change(connection, number)
     event = new_event(
         number,
         REFUND_REQUEST,

@@ -39,6 +39,7 @@ SELECT payment_id, source, currency, document, coalesce(nullif(tips_held_amount,
        revision + tips_revision AS version
 FROM orders WHERE number = $1 FOR NO KEY UPDATE
 """
+_CHANGED = "UPDATE orders SET tips_revision = tips_revision + 1 WHERE number = $1"
 _KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
 # What was rejected, taken back by the payment system, or given up and proven unpaid, may be asked for again.
 _STANDING = """
@@ -131,6 +132,11 @@ class RefundStore:
 async def lock_order(connection: Connection, number: str) -> Record | None:
     """Lock an order, so that requests of one order are decided one after another; return what a refund of it depends on."""
     return await connection.fetchrow(_LOCK, number)
+
+
+async def count_as_change(connection: Connection, number: str) -> None:
+    """Have the order's version grow, so that a second refund that was rehearsed before the first is not taken by surprise."""
+    await connection.execute(_CHANGED, number)
 
 
 async def request_of(connection: Connection, business_key: str) -> RefundRequest | None:

@@ -30,7 +30,7 @@ from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, V
 from refunds.refunds.evidence import Proof
 from refunds.refunds.model import Settled
 from refunds.refunds.queries import select_payments, select_refunds
-from refunds.refunds.restart import Restart, RestartRefund
+from refunds.refunds.restart import RestartRefund
 from refunds.refunds.restart_many import (
     MOST,
     ErrorCode,
@@ -180,7 +180,7 @@ class RefundAdminRoutes:
 
         async def work(change: Change) -> RestartAnswer:
             done = await self._restart.carry_out(change, refund_id, expected_version=version, evidence=evidence)
-            return RestartAnswer(outcome=done.outcome, dry_run=change.dry_run, refund=_shown(done, change))
+            return RestartAnswer(outcome=done.outcome, dry_run=change.dry_run, refund=view(done.after))
 
         return await self._changes.carry_out(request, work)
 
@@ -196,7 +196,7 @@ class RefundAdminRoutes:
                 outcome=done.outcome,
                 gateway=done.proof,
                 dry_run=change.dry_run,
-                refund=view(done.before if change.dry_run else done.after),
+                refund=view(done.after),
             )
 
         return await self._changes.carry_out(request, work)
@@ -290,7 +290,3 @@ class RefundAdminRoutes:
                 tags=("admin",),
             ),
         ]
-
-
-def _shown(done: Restart, change: Change) -> RefundView:
-    return view(done.before if change.dry_run else done.after)

@@ -132,7 +132,7 @@ class RestartMany:
             raise evidence
         version = None if evidence is None else evidence.version
         done = await self._restart.carry_out(change, refund_id, expected_version=version, evidence=evidence)
-        shown = view(done.before if change.dry_run else done.after)
+        shown = view(done.after)
         return BulkDone(outcome=done.outcome, extra={"refund": shown.model_dump(mode="json")})
 
 

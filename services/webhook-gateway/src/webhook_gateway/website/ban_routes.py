@@ -156,7 +156,7 @@ class BanRoutes:
             ]
             await change.record("order_limit.lift", f"order_limit:{key.hex()}", before=before, after={"lifted": True})
             change.after_commit(lambda: self._bans.forget_here([key]))
-            return Lifted(id=key.hex(), lifted=not change.dry_run, was_banned=bool(ended), dry_run=change.dry_run)
+            return Lifted(id=key.hex(), lifted=True, was_banned=bool(ended), dry_run=change.dry_run)
 
         return await self._changes.carry_out(request, _work)
 

@@ -146,7 +146,7 @@ async def _look(visit: Visit, done: Done) -> tuple[Counter[str], bool] | None:
     thing = THINGS.get(done.plan.wish.found().settled or "")
     try:
         async for states in watch(visit.person.suite, done, deadline=0):
-            return states, any(state in thing.moving for state in states) if thing else False
+            return states, any(thing.moves(state) for state in states) if thing else False
     except UnprovableError:
         return None
     return None

@@ -1,0 +1,363 @@
+"""Every change that people make, as a table: what it is done to, what is filled in, and how its effect is seen."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from common.testing import eventually
+from console.client.acts import Act, act_of
+from tests.e2e.trouble import CUSTOMER, GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
+from tests.support.suite_client import POSITIONS
+
+Fields = Mapping[str, Any]
+Maker = Callable[[Trouble], Awaitable[str]]
+Proof = Callable[[Trouble, str, Mapping[str, Any]], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A change. ``make`` brings about one thing for it, None where it is done to nothing that exists.
+
+    ``fields``: what is filled in, or how that follows from the thing. ``known_later``: what the service can only say once it is done
+    (ids and times of what comes into being), by dotted name. ``seen``: the states in which it ends when it is watched. ``proof``: reads
+    of the service itself whether it took effect, where there is no state.
+    """
+
+    act: str
+    make: Maker | None = None
+    fields: Fields | Callable[[Trouble, str], Awaitable[Fields]] = field(default_factory=dict)
+    known_later: Set[str] = frozenset()
+    seen: str | None = None
+    proof: Proof | None = None
+    repeatable: bool = False
+    service: str | None = None
+    role: str = "operator"
+
+    @property
+    def versioned(self) -> bool:
+        """Whether what changed since the rehearsal is left alone by its version."""
+        return self.found.operation.takes("expected_version")
+
+    def __str__(self) -> str:
+        return f"{self.act} of {self.service}" if self.service else self.act
+
+    @property
+    def found(self) -> Act:
+        """The act."""
+        return act_of(self.act, self.service)
+
+    async def filled_in(self, trouble: Trouble, name: str) -> Fields:
+        """What is filled in for a thing."""
+        return self.fields if isinstance(self.fields, Mapping) else await self.fields(trouble, name)
+
+
+def _one(service: str, path: str, holds: Callable[[Mapping[str, Any]], bool]) -> Proof:
+    """The thing itself is as it should be."""
+
+    async def look(trouble: Trouble, name: str, _: Mapping[str, Any]) -> bool:
+        return holds(await trouble.client.get(service, path.format(name)))
+
+    return look
+
+
+def _gone(path: str, key: str) -> Proof:
+    """A list of the orchestrator does not have it any more."""
+
+    async def look(trouble: Trouble, name: str, _: Mapping[str, Any]) -> bool:
+        page = await trouble.client.get(ORCHESTRATOR, path, limit=200)
+        return name not in [str(item[key]) for item in page["items"]]
+
+    return look
+
+
+def _events(**states: int) -> Proof:
+    """So many events of the workflow are in these states."""
+
+    async def look(trouble: Trouble, name: str, _: Mapping[str, Any]) -> bool:
+        page = await trouble.client.get(ORCHESTRATOR, "/admin/v1/workflow-events", workflow_id=name.partition("-")[0])
+        return Counter(item["state_name"] for item in page["items"]) == Counter(states)
+
+    return look
+
+
+def _difference(field: str) -> Proof:
+    return _one(REFUNDS, "/admin/v1/differences/{}", lambda found: found[field] is not None)
+
+
+def _ticket(**fields: str) -> Proof:
+    return _one(NOTIFIER, "/admin/v1/tickets/{}", lambda found: fields.items() <= found.items())
+
+
+def _letter(service: str, state: str) -> Proof:
+    """What cannot be read is given up again, as another letter; this one is decided."""
+    return _one(service, "/admin/v1/dead-letters/{}", lambda found: found["state"] == state)
+
+
+async def _decided(trouble: Trouble, name: str, _: Mapping[str, Any]) -> bool:
+    page = await trouble.client.get(GATEWAY, "/admin/v1/deliveries", undecided="true", limit=200)
+    return name not in [item["id"] for item in page["items"]]
+
+
+def _own_test(order: Mapping[str, Any]) -> bool:
+    return (order["state"], order["outcome"]) == ("closed", "own_test")
+
+
+async def _refunded(trouble: Trouble, name: str, _: Mapping[str, Any]) -> bool:
+    page = await trouble.client.get(REFUNDS, "/admin/v1/refunds", order=name)
+    return [(item["amount"], item["state_name"]) for item in page["items"]] == [(8500, "SUCCESS")]
+
+
+async def _reissued(trouble: Trouble, name: str, _: Mapping[str, Any]) -> bool:
+    return await trouble.operator.document(name) == 2
+
+
+async def _entered(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
+    order = await trouble.client.get(ORCHESTRATOR, "/admin/v1/orders", q=said["number"])
+    return [item["status"] for item in order["items"]] == ["created"]
+
+
+async def _lifted(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
+    page = await trouble.client.get(GATEWAY, "/admin/v1/order-limits", limit=200)
+    return said["id"] not in [item["id"] for item in page["items"]]
+
+
+async def _told(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
+    texts = [str(entry["request"].get("text", "")) for entry in await trouble.client.chat_log("telegram")]
+    return any("can you read this?" in text for text in texts)
+
+
+def _in(hours: float) -> str:
+    return (datetime.now(UTC) + timedelta(hours=hours)).replace(microsecond=0).isoformat()
+
+
+async def _good_change(trouble: Trouble, event: str) -> Fields:
+    page = await trouble.client.get(ORCHESTRATOR, "/admin/v1/workflow-events", workflow_id=event.partition("-")[0])
+    return {"payload": {"originalOrderId": page["items"][0]["attributes"]["external_id"], "positions": POSITIONS}}
+
+
+async def _basket(trouble: Trouble, _: str) -> Fields:
+    return {"body": trouble.basket()}
+
+
+async def _phone(trouble: Trouble, _: str) -> Fields:
+    return {"id": await trouble.banned_phone()}
+
+
+async def _other_ticket(trouble: Trouble, _: str) -> Fields:
+    return {"ticket": await trouble.ticket()}
+
+
+async def _event(trouble: Trouble, _: str) -> Fields:
+    payload = {"originalOrderId": f"entered-{secrets.token_hex(4)}", "positions": POSITIONS, "customer": CUSTOMER}
+    return {"source": "sbermarket", "event_type": "order.created", "payload": payload}
+
+
+async def _duty_of_another(trouble: Trouble, _: str) -> Fields:
+    now = (await trouble.client.get(NOTIFIER, "/admin/v1/on-call"))["on_duty"]["id"]
+    return {"person": "anna" if now == "oleg" else "oleg", "starts_at": _in(-0.1), "ends_at": _in(1)}
+
+
+async def _an_order(trouble: Trouble, _: str) -> Fields:
+    number = await trouble.order()
+
+    async def told() -> bool:
+        page = await trouble.client.get(NOTIFIER, "/admin/v1/notifications", order=number, limit=200)
+        ended = {item["kind"] for item in page["items"] if item["state"] in ("sent", "not_told")}
+        return ended == {"order.created", "order.paid"}
+
+    await eventually(told, within=60, what="an order of which everybody was told")
+    return {"order_number": number}
+
+
+async def _hook(trouble: Trouble, name: str) -> Fields:
+    kept = await trouble.client.get(GATEWAY, f"/admin/v1/deliveries/{name}", role="operator")
+    payload = {"originalOrderId": kept["external_id"], "positions": POSITIONS}
+    return {"body": {"event_type": "order.created", "timestamp": _in(0), "payload": payload}}
+
+
+async def _created(trouble: Trouble, _: str) -> Fields:
+    now = _in(0)
+    order = {
+        "number": await trouble.order(),
+        "source": "sbermarket",
+        "external_id": "x",
+        "version": 1,
+        "status": "created",
+    }
+    whole = {**order, "closed_for_changes": False, "shipped": False, "updated_at": now}
+    return {"patch": {"order": whole, "notify": False, "occurred_at": now}}
+
+
+async def _entry(trouble: Trouble, _: str) -> Fields:
+    line = {"service": "support", "kind": "note", "actor": "anna", "summary": "she called", "occurred_at": _in(0)}
+    return {"patch": {"order_number": await trouble.order(), **line}}
+
+
+async def _wanted(trouble: Trouble, _: str) -> Fields:
+    number = await trouble.order()
+    order = await trouble.client.get(ORCHESTRATOR, f"/orders/v1/orders/{number}", role="internal")
+    refund = {"amount": 100, "currency": "RUB", "reason": "for a test", "business_key": f"{number}:mended"}
+    return {"patch": {"order_number": number, "payment_id": order["payment"]["id"], **refund}}
+
+
+async def _problem(_: Trouble, __: str) -> Fields:
+    problem = {"kind": "mended", "severity": "info", "summary": "a letter was mended", "service": "tips"}
+    return {"patch": {**problem, "fingerprint": f"mended:{secrets.token_hex(4)}", "occurred_at": _in(0)}}
+
+
+_READABLE = {GATEWAY: _created, ORCHESTRATOR: _entry, REFUNDS: _wanted, NOTIFIER: _problem}
+"""What makes the letter of a service readable."""
+
+
+async def _silence(_: Trouble, __: str) -> Fields:
+    return {"match": {"alert": [f"Silent{secrets.token_hex(4)}"]}, "ends_at": _in(1)}
+
+
+async def _flag(_: Trouble) -> str:
+    return "tips_service_shadow"
+
+
+async def _kind(_: Trouble) -> str:
+    return "dead_letter"
+
+
+async def _override(trouble: Trouble) -> str:
+    url = trouble.client.suite.url(NOTIFIER) + "/admin/v1/roster/overrides"
+    body = {"person": "anna", "starts_at": _in(24 * 40), "ends_at": _in(24 * 40 + 1), "reason": "for a test"}
+    status, said = await trouble.client.post(url, body, role="operator")
+    assert status == 200, said
+    kept = (await trouble.client.get(NOTIFIER, "/admin/v1/roster"))["overrides"]
+    return str(max(int(each["id"]) for each in kept))
+
+
+async def _defect_match(_: Trouble, __: str) -> Fields:
+    return {"match": {"alert": [f"Defect{secrets.token_hex(4)}"]}, "development_ticket": "DEV-2"}
+
+
+def _of_orders() -> Iterator[Case]:
+    order: dict[str, Any] = {"make": Trouble.order}
+    event, moment = {"event_id"}, {"workflow.updated_at"}
+    yield Case(act="order recalculate", **order, seen="paid", repeatable=True)
+    yield Case(act="order refund", **order, fields={"amount": 8500}, known_later={"business_key"}, proof=_refunded)
+    yield Case(act="order reissue", **order, proof=_reissued)
+    yield Case(act="order cancel", **order, known_later=event, seen="cancelled")
+    yield Case(act="order deliver", **order, known_later=event, seen="delivered")
+    yield Case(
+        act="order correct",
+        make=Trouble.new_order,
+        fields={"comment": "to the back door"},
+        known_later=event,
+        seen="created",
+        proof=_one(ORCHESTRATOR, "/orders/v1/orders/{}", lambda order: order["comment"] == "to the back door"),
+    )
+    yield Case(act="order enter-event", fields=_event, known_later={"delivery_id"}, proof=_entered)
+    yield Case(act="parked give-up", make=Trouble.parked, proof=_gone("/admin/v1/parked-orders", "order_number"))
+    yield Case(act="workflow stop", make=Trouble.running, known_later=moment, seen="stopped")
+    yield Case(act="workflow resume", make=Trouble.stopped, known_later=moment, seen="waiting")
+    yield Case(act="workflow retry", make=Trouble.crashed, known_later=moment, seen="crashed")
+    appended = {"appended.recorded_at", *moment}
+    yield Case(act="event reprocess", make=Trouble.done_event, known_later=appended, proof=_events(done=2))
+    yield Case(act="event skip", make=Trouble.failed_event, proof=_events(done=1, skipped=1))
+    yield Case(
+        act="event mend",
+        make=Trouble.failed_event,
+        fields=_good_change,
+        known_later={"event.failure.ended_at", *appended},
+        proof=_events(done=2, mended=1),
+    )
+    yield Case(
+        act="flag set",
+        make=_flag,
+        fields={"enabled": True, "share": 5000},
+        known_later={"updated_at"},
+        role="admin",
+        proof=_one(ORCHESTRATOR, "/admin/v1/flags/{}", lambda flag: (flag["enabled"], flag["share"]) == (True, 5000)),
+    )
+
+
+def _of_money() -> Iterator[Case]:
+    failed: dict[str, Any] = {"make": Trouble.failed_refund}
+    since = {"refund.state_since"}
+    yield Case(act="refund restart", **failed, known_later=since, seen="ERROR")  # Trust declines it once more
+    yield Case(act="refund check", **failed, seen="ERROR", repeatable=True)
+    yield Case(act="refund close", **failed, fields={"settled": "outside"}, known_later=since, seen="CLOSED")
+    strange: dict[str, Any] = {"make": Trouble.strange_refund}
+    adopted = {
+        "refund.id",
+        "refund.business_key",
+        "refund.created_at",
+        "refund.state_since",
+        "difference.adopted_as",
+        "difference.over_at",
+    }
+    yield Case(
+        act="difference adopt", **strange, fields=_an_order, known_later=adopted, proof=_difference("adopted_as")
+    )
+    yield Case(
+        act="difference acknowledge",
+        **strange,
+        known_later={"difference.acknowledged_at"},
+        proof=_difference("acknowledged_by"),
+    )
+
+
+def _of_intake() -> Iterator[Case]:
+    basket: dict[str, Any] = {"make": Trouble.endangered}
+    yield Case(act="intake replay", make=Trouble.delivery, known_later={"detail"})  # names the new delivery
+    yield Case(act="intake dismiss", make=Trouble.quarantined, proof=_decided)
+    yield Case(act="intake mend", make=Trouble.quarantined, fields=_hook, known_later={"delivery_id"}, proof=_entered)
+    yield Case(act="endangered mend", **basket, fields=_basket, seen="mended")
+    yield Case(act="endangered own-test", **basket, proof=_one(GATEWAY, "/admin/v1/endangered-orders/{}", _own_test))
+    yield Case(act="endangered resubmit", make=Trouble.resubmittable, seen="resubmitted")
+    report = {"cause": "a basket in words", "remedy": "we called her back"}
+    yield Case(act="endangered report", **basket, fields=report, known_later={"detail"}, seen="reported")
+    yield Case(act="endangered close", **basket, seen="closed")
+    yield Case(act="endangered call", **basket, fields={"reached": True}, known_later={"called_at"})
+    yield Case(act="limits lift", fields=_phone, proof=_lifted)
+
+
+def _of_people() -> Iterator[Case]:
+    alert: dict[str, Any] = {"make": Trouble.incident}
+    ticket: dict[str, Any] = {"make": Trouble.ticket}
+    yield Case(act="incident ack", **alert, seen="acknowledged")
+    yield Case(act="incident resolve", **alert, seen="resolved")
+    yield Case(act="incident comment", **alert)
+    yield Case(act="ticket open", fields={"summary": "The customer waits", "text": "since noon"}, known_later={"id"})
+    yield Case(act="ticket comment", **ticket, fields={"text": "called her"}, known_later={"id"})
+    yield Case(act="ticket assign", **ticket, fields={"assignee": "anna"}, proof=_ticket(assignee="anna"))
+    yield Case(act="ticket summon", **ticket, known_later={"incident_id"})
+    yield Case(act="ticket close", **ticket, proof=_ticket(state="closed"))
+    yield Case(act="ticket link", **ticket, fields=_other_ticket)
+    yield Case(act="ticket development-ticket", **ticket, fields={"summary": "Mend the cause"}, known_later={"id"})
+    yield Case(act="silence add", fields=_silence, known_later={"id"})
+    yield Case(act="silence end", make=Trouble.silence, known_later={"after"})
+    yield Case(act="duty override", fields=_duty_of_another)
+    yield Case(act="duty undo", make=_override)
+    yield Case(act="duty confirm")
+    test = {"destination": "pickers-42", "text": "can you read this?"}
+    yield Case(act="message test", fields=test, known_later={"notice_id"}, proof=_told)
+    yield Case(act="instruction set", make=_kind, fields={"text": "Call the shop."}, known_later={"after.updated_at"})
+    made = {"defect.id", "defect.created_at"}
+    yield Case(act="known-defect add", fields=_defect_match, known_later=made)
+    yield Case(act="known-defect end", make=Trouble.known_defect, known_later={"defect.ended_at"})
+
+
+def _of_every_service() -> Iterator[Case]:
+    for service in (GATEWAY, ORCHESTRATOR, REFUNDS, NOTIFIER):
+
+        async def make(trouble: Trouble, service: str = service) -> str:
+            return await trouble.dead_letter(service)
+
+        letter: dict[str, Any] = {"service": service, "make": make}
+        yield Case(act="dead-letter replay", **letter, proof=_letter(service, "replayed"))
+        yield Case(act="dead-letter dismiss", **letter, proof=_letter(service, "dismissed"))
+        yield Case(act="dead-letter mend", **letter, fields=_READABLE[service], proof=_letter(service, "mended"))
+        yield Case(act="customer erase", service=service, fields=_an_order, role="admin")
+
+
+CHANGES = (*_of_orders(), *_of_money(), *_of_intake(), *_of_people(), *_of_every_service())
