@@ -6,7 +6,7 @@ from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
 from common.service.files import ReadFile, watch_files
-from common.service.identity_provider import trust_provider
+from common.service.identity_provider import accepted_tokens, trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
@@ -36,6 +36,7 @@ __all__ = [
     "TableSizes",
     "TextPlace",
     "Verdict",
+    "accepted_tokens",
     "add_act",
     "dead_letter_routes",
     "erase_dead_letters",

@@ -16,6 +16,13 @@ _JITTER = 0.2
 _DEADLINE_S = 5.0
 
 
+async def accepted_tokens(lifecycle: Lifecycle, registry: CollectorRegistry, settings: ServiceSettings) -> TokenBook:
+    """Return the tokens that a service accepts: those of its file, and the provider's. Raises ``ConfigurationError``."""
+    tokens = TokenBook.load(settings.tokens_file)
+    await trust_provider(lifecycle, registry, settings, tokens)
+    return tokens
+
+
 async def trust_provider(
     lifecycle: Lifecycle, registry: CollectorRegistry, settings: ServiceSettings, tokens: TokenBook
 ) -> None:
@@ -24,13 +31,13 @@ async def trust_provider(
     Its keys are fetched every five minutes. While it is away the keys of before stay in force; tokens of the file never depend on it,
     and the service starts without it.
     """
-    if settings.oidc_issuer is None or settings.oidc_audience is None:
-        return
     away = Gauge(
         "identity_provider_unreachable",
         "1 while the OpenID provider's keys cannot be fetched: those of before are in force.",
         registry=registry,
     )
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return
     session = await lifecycle.enter(new_session(total=_DEADLINE_S, limit=4))
     provider = IdentityProvider(session, settings.oidc_issuer)
     people = ProviderTokens(
