@@ -174,8 +174,6 @@ class LocalPostgres:
             "--encoding=UTF8",
             *(locale or ["--locale=C.UTF-8"]),
             *([] if self._durable else ["--no-sync"]),
-            # Tests connect thousands of times; who can read their servers' password on this machine needs no guessing.
-            *([] if self._durable or self._binaries.major < 16 else ["--set=scram_iterations=1"]),
         ]
         try:
             done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
