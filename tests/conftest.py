@@ -26,10 +26,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_configure() -> None:
-    """Give each of xdist's processes ports of its own to choose from, and whatever it starts the same."""
-    os.environ.setdefault(
-        "PGSSLMODE", "disable"
-    )  # else each of very many connections asks a server for TLS that has none
+    """Give each of xdist's processes, and whatever it starts, ports of its own to choose from; ask no test server for TLS."""
+    # Else each of very many connections asks the test server for TLS, which it does not have.
+    os.environ.setdefault("PGSSLMODE", "disable")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
