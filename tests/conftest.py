@@ -5,6 +5,7 @@ A missing server fails the run; it never skips a test.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -25,7 +26,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_configure() -> None:
-    """Give each of xdist's processes ports of its own to choose from, and whatever it starts the same."""
+    """Give each of xdist's processes, and whatever it starts, ports of its own to choose from; ask no test server for TLS."""
+    # Else each of very many connections asks the test server for TLS, which it does not have.
+    os.environ.setdefault("PGSSLMODE", "disable")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
@@ -71,6 +74,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)  # a test makes far more objects than Python's own threshold is meant for
         gc.enable()
 
 
@@ -94,9 +98,11 @@ def databases(servers: ServerAddresses) -> TestDatabases:
 
 
 @pytest.fixture(scope="session")
-def rabbit(servers: ServerAddresses) -> TestRabbit:
+def rabbit(servers: ServerAddresses) -> Iterator[TestRabbit]:
     """The test broker, as its management API shows it."""
-    return TestRabbit(servers.amqp_url, servers.rabbitmq_api)
+    broker = TestRabbit(servers.amqp_url, servers.rabbitmq_api)
+    yield broker
+    asyncio.run(broker.close())
 
 
 @pytest.fixture
@@ -112,6 +118,6 @@ async def database_for(databases: TestDatabases) -> AsyncIterator[Callable[[str]
 
 @pytest.fixture
 async def amqp_url(rabbit: TestRabbit) -> AsyncIterator[str]:
-    """The address of an empty virtual host, deleted after the test."""
-    async with rabbit.virtual_host() as url:
+    """The address of a virtual host of the test's own without any message; the suite's queues may be in it."""
+    async with rabbit.virtual_host_of_the_suite() as url:
         yield url

@@ -284,8 +284,8 @@ async def test_endangered_website_orders_are_saved_and_reported_but_name_no_cust
         assert [secret for secret in hidden if secret in text] == [], path.name
 
 
-# `make test` plays a quarter of what the suite is asked to show; E2E_ORDERS=1000 plays all of it.
-ORDERS = int(os.environ.get("E2E_ORDERS", "250"))
+# `make test` plays a tenth of what the suite is asked to show; E2E_ORDERS=1000 plays all of it.
+ORDERS = int(os.environ.get("E2E_ORDERS", "100"))
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
 # Enough stores that Telegram's 20 messages a minute and group do not decide how long the test takes.
 STORES = ["17", "21", "42", "99"]
@@ -304,7 +304,7 @@ async def settled(client: Client, report: dict[str, Any]) -> Findings:
             check_notices(report, sent, chats, findings)
         if not findings.wrong:
             return findings
-        await asyncio.sleep(3)
+        await asyncio.sleep(1)
     return findings
 
 

@@ -23,6 +23,8 @@ from schemathesis.core.result import Ok
 from common.http import encode_cursor, stamped_cursor
 from tests.support.readiness import wait_ready
 
+# Of each operation; of some hundred operations together that is many. OPENAPI_EXAMPLES=100 HYPOTHESIS_PROFILE=search looks further.
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "8"))
 ADMIN, MACHINE = "admin-token", "internal-token"
 _TOKENS = {
     "tokens": [
@@ -91,7 +93,9 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def call_every_operation(url: str, headers_for: Callable[[str], Mapping[str, str]], *, examples: int = 15) -> set[str]:
+def call_every_operation(
+    url: str, headers_for: Callable[[str], Mapping[str, str]], *, examples: int = EXAMPLES
+) -> set[str]:
     """Validate the document, call each operation with the headers for its path, and return the operations' names.
 
     Any 5xx, and any answer that the document does not allow, is an error.

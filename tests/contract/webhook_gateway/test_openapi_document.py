@@ -18,6 +18,7 @@ from schemathesis.checks import CHECKS
 
 from common.service import running
 from common.testing import TestDatabases, TestRabbit
+from tests.support.openapi_calls import EXAMPLES
 from webhook_gateway.app import build
 from webhook_gateway.settings import Settings
 
@@ -81,7 +82,7 @@ def test_no_operation_breaks_its_own_document(document: Any) -> None:
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=15,
+            max_examples=EXAMPLES,
             deadline=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),

@@ -1,14 +1,17 @@
 """A sandbox at a standing clock and aiogram's bot beside it; modules that need others make their own."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
-from aiogram import Bot
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
 
 from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox, running_sandbox
+
+if TYPE_CHECKING:
+    from aiogram import Bot
 
 TOKEN = "7000000001:secret-of-the-bot"
 
@@ -29,6 +32,10 @@ async def sandbox(clock: ManualClock) -> AsyncIterator[RunningSandbox]:
 @pytest.fixture
 async def bot(sandbox: RunningSandbox) -> AsyncIterator[Bot]:
     """That bot, as aiogram's own client."""
+    from aiogram import Bot
+    from aiogram.client.session.aiohttp import AiohttpSession
+    from aiogram.client.telegram import TelegramAPIServer
+
     session = AiohttpSession(api=TelegramAPIServer.from_base(sandbox.telegram_url))
     try:
         yield Bot(TOKEN, session=session)

@@ -1,32 +1,34 @@
 """Presses and words of people, delivered to a real webhook, to aiogram's own handler, and to getUpdates."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiogram import Bot, Dispatcher
-from aiogram.exceptions import (
-    TelegramBadRequest,
-    TelegramConflictError,
-)
-from aiogram.methods import AnswerCallbackQuery, SendMessage
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
-from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox
+from tests.support.lazily import Lazily
+
+if TYPE_CHECKING:
+    from tests.support import telegram
+else:
+    telegram = Lazily("tests.support.telegram")
 
 GROUP = -1001234567890
 PERSON = 42
 
 
-def keyboard(data: str, text: str = "Беру") -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text=text, callback_data=data)]])
+def keyboard(data: str, text: str = "Беру") -> telegram.InlineKeyboardMarkup:
+    return telegram.InlineKeyboardMarkup(
+        inline_keyboard=[[telegram.InlineKeyboardButton(text=text, callback_data=data)]]
+    )
 
 
-async def refusal(call: Any, kind: type[Exception] = TelegramBadRequest) -> str:
-    with pytest.raises(kind) as refused:
+async def refusal(call: Any, kind: type[Exception] | None = None) -> str:
+    with pytest.raises(kind or telegram.TelegramBadRequest) as refused:
         await call
     return getattr(refused.value, "message", str(refused.value))
 
@@ -46,7 +48,7 @@ class Webhook:
 
 
 @pytest.fixture
-async def webhook(bot: Bot) -> AsyncIterator[Webhook]:
+async def webhook(bot: telegram.Bot) -> AsyncIterator[Webhook]:
     hook = Webhook()
     app = web.Application()
     app.router.add_post("/telegram/webhook", hook.take)
@@ -61,7 +63,7 @@ async def webhook(bot: Bot) -> AsyncIterator[Webhook]:
 
 
 async def test_a_press_reaches_the_webhook_with_its_secret_and_can_be_answered(
-    sandbox: RunningSandbox, bot: Bot, webhook: Webhook
+    sandbox: RunningSandbox, bot: telegram.Bot, webhook: Webhook
 ) -> None:
     sent = await bot.send_message(GROUP, "alarm", reply_markup=keyboard("ack:7"))
     press = {"message_id": sent.message_id, "callback_data": "ack:7", "user": {"id": 9, "first_name": "Анна"}}
@@ -78,22 +80,24 @@ async def test_a_press_reaches_the_webhook_with_its_secret_and_can_be_answered(
 
 
 async def test_aiograms_own_webhook_handler_takes_a_press_and_answers_it_in_its_reply(
-    sandbox: RunningSandbox, bot: Bot
+    sandbox: RunningSandbox, bot: telegram.Bot
 ) -> None:
-    dispatcher = Dispatcher()
+    dispatcher = telegram.Dispatcher()
     pressed: list[tuple[str | None, int]] = []
 
     @dispatcher.callback_query()
-    async def take(query: CallbackQuery) -> AnswerCallbackQuery:
+    async def take(query: telegram.CallbackQuery) -> telegram.AnswerCallbackQuery:
         pressed.append((query.data, query.from_user.id))
         return query.answer("Принято")
 
     @dispatcher.message()
-    async def read(message: Message) -> SendMessage:
+    async def read(message: telegram.Message) -> telegram.SendMessage:
         return message.answer(f"<b>{message.text}</b>", parse_mode="HTML")
 
     app = web.Application()
-    SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token="s3cret").register(app, "/hook")
+    telegram.SimpleRequestHandler(dispatcher, bot, handle_in_background=False, secret_token="s3cret").register(
+        app, "/hook"
+    )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -113,7 +117,7 @@ async def test_aiograms_own_webhook_handler_takes_a_press_and_answers_it_in_its_
 
 
 async def test_one_press_can_arrive_twice_under_two_update_ids(
-    sandbox: RunningSandbox, bot: Bot, webhook: Webhook
+    sandbox: RunningSandbox, bot: telegram.Bot, webhook: Webhook
 ) -> None:
     sent = await bot.send_message(GROUP, "alarm", reply_markup=keyboard("ack:7"))
     press = {"message_id": sent.message_id, "callback_data": "ack:7", "user": "anna", "twice": True}
@@ -123,7 +127,7 @@ async def test_one_press_can_arrive_twice_under_two_update_ids(
 
 
 async def test_an_update_is_repeated_under_the_same_id_until_it_is_taken(
-    sandbox: RunningSandbox, bot: Bot, webhook: Webhook
+    sandbox: RunningSandbox, bot: telegram.Bot, webhook: Webhook
 ) -> None:
     webhook.statuses = [500, 502]
     sent = await bot.send_message(GROUP, "alarm", reply_markup=keyboard("ack:7"))
@@ -135,7 +139,7 @@ async def test_an_update_is_repeated_under_the_same_id_until_it_is_taken(
 
 
 async def test_only_a_button_that_was_there_can_be_pressed(
-    sandbox: RunningSandbox, bot: Bot, webhook: Webhook, clock: ManualClock
+    sandbox: RunningSandbox, bot: telegram.Bot, webhook: Webhook, clock: ManualClock
 ) -> None:
     sent = await bot.send_message(GROUP, "alarm", reply_markup=keyboard("ack:7"))
     clock.advance(2)
@@ -155,7 +159,7 @@ async def test_words_of_a_person_reach_the_webhook(sandbox: RunningSandbox, webh
     assert (update["message"]["text"], update["message"]["from"]["username"]) == (said["text"], "anna")
 
 
-async def test_without_a_webhook_updates_wait_for_get_updates(sandbox: RunningSandbox, bot: Bot) -> None:
+async def test_without_a_webhook_updates_wait_for_get_updates(sandbox: RunningSandbox, bot: telegram.Bot) -> None:
     sent = await bot.send_message(GROUP, "alarm", reply_markup=keyboard("ack:7"))
     assert await bot.get_updates() == []
     press = {"message_id": sent.message_id, "callback_data": "ack:7", "user": 9}
@@ -165,4 +169,4 @@ async def test_without_a_webhook_updates_wait_for_get_updates(sandbox: RunningSa
     assert update.callback_query.data == "ack:7"
     assert await bot.get_updates(offset=update.update_id + 1) == []
     await bot.set_webhook("http://127.0.0.1:1/x")
-    assert "can't use getUpdates" in await refusal(bot.get_updates(), TelegramConflictError)
+    assert "can't use getUpdates" in await refusal(bot.get_updates(), telegram.TelegramConflictError)

@@ -1,44 +1,41 @@
 """Telegram as aiogram's own client meets it: messages, limits, refusals, presses through a real webhook."""
 
+from __future__ import annotations
+
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from aiogram import Bot
-from aiogram.exceptions import (
-    TelegramBadRequest,
-    TelegramForbiddenError,
-    TelegramMigrateToChat,
-    TelegramNetworkError,
-    TelegramNotFound,
-    TelegramRetryAfter,
-    TelegramServerError,
-    TelegramUnauthorizedError,
-)
-from aiogram.methods import SendDice
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 
 from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox
+from tests.support.lazily import Lazily
+
+if TYPE_CHECKING:
+    from tests.support import telegram
+else:
+    telegram = Lazily("tests.support.telegram")
 
 TOKEN = "7000000001:secret-of-the-bot"
 GROUP = -1001234567890
 PERSON = 42
 
 
-def keyboard(data: str, text: str = "Беру") -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text=text, callback_data=data)]])
+def keyboard(data: str, text: str = "Беру") -> telegram.InlineKeyboardMarkup:
+    return telegram.InlineKeyboardMarkup(
+        inline_keyboard=[[telegram.InlineKeyboardButton(text=text, callback_data=data)]]
+    )
 
 
-async def refusal(call: Any, kind: type[Exception] = TelegramBadRequest) -> str:
-    with pytest.raises(kind) as refused:
+async def refusal(call: Any, kind: type[Exception] | None = None) -> str:
+    with pytest.raises(kind or telegram.TelegramBadRequest) as refused:
         await call
     return getattr(refused.value, "message", str(refused.value))
 
 
-async def test_a_message_is_parsed_kept_and_shown(sandbox: RunningSandbox, bot: Bot) -> None:
+async def test_a_message_is_parsed_kept_and_shown(sandbox: RunningSandbox, bot: telegram.Bot) -> None:
     sent = await bot.send_message(
         GROUP, "<b>Заказ</b> &lt;1&gt;", parse_mode="HTML", reply_markup=keyboard("ack:1"), message_thread_id=5
     )
@@ -73,18 +70,18 @@ async def test_the_three_ways_to_pass_arguments_mean_the_same(sandbox: RunningSa
     assert bodies == ["a"] * 4
 
 
-async def test_get_me_names_the_bot_of_the_token(bot: Bot) -> None:
+async def test_get_me_names_the_bot_of_the_token(bot: telegram.Bot) -> None:
     me = await bot.get_me()
     assert (me.id, me.is_bot) == (7000000001, True)
 
 
-async def test_unknown_tokens_and_methods_are_refused(sandbox: RunningSandbox, bot: Bot) -> None:
-    stranger = Bot("1:somebody-else", session=bot.session)
-    assert await refusal(stranger.get_me(), TelegramUnauthorizedError) == "Unauthorized"
-    assert await refusal(bot(SendDice(chat_id=1)), TelegramNotFound) == "Not Found: method not found"
+async def test_unknown_tokens_and_methods_are_refused(sandbox: RunningSandbox, bot: telegram.Bot) -> None:
+    stranger = telegram.Bot("1:somebody-else", session=bot.session)
+    assert await refusal(stranger.get_me(), telegram.TelegramUnauthorizedError) == "Unauthorized"
+    assert await refusal(bot(telegram.SendDice(chat_id=1)), telegram.TelegramNotFound) == "Not Found: method not found"
 
 
-async def test_texts_from_1_to_4096_characters_are_taken(bot: Bot, clock: ManualClock) -> None:
+async def test_texts_from_1_to_4096_characters_are_taken(bot: telegram.Bot, clock: ManualClock) -> None:
     await bot.send_message(1, "x" * 4096)
     await bot.send_message(2, f"<b>{'&amp;' * 4096}</b>", parse_mode="HTML")
     assert await refusal(bot.send_message(3, "x" * 4097)) == "Bad Request: message is too long"
@@ -99,22 +96,24 @@ async def test_texts_from_1_to_4096_characters_are_taken(bot: Bot, clock: Manual
     assert await refusal(bot.send_message(3, "*x*", parse_mode="MarkdownV2")) == "Bad Request: unsupported parse_mode"
 
 
-async def test_callback_data_has_1_to_64_bytes(bot: Bot) -> None:
+async def test_callback_data_has_1_to_64_bytes(bot: telegram.Bot) -> None:
     await bot.send_message(1, "x", reply_markup=keyboard("я" * 32))
     assert (
         await refusal(bot.send_message(2, "x", reply_markup=keyboard("я" * 33))) == "Bad Request: BUTTON_DATA_INVALID"
     )
-    local = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="x", url="http://localhost/x")]])
+    local = telegram.InlineKeyboardMarkup(
+        inline_keyboard=[[telegram.InlineKeyboardButton(text="x", url="http://localhost/x")]]
+    )
     assert (
         await refusal(bot.send_message(2, "x", reply_markup=local))
         == "Bad Request: inline keyboard button URL 'http://localhost/x' is invalid: Wrong HTTP URL"
     )
 
 
-async def test_one_chat_takes_one_message_a_second_after_a_small_burst(bot: Bot, clock: ManualClock) -> None:
+async def test_one_chat_takes_one_message_a_second_after_a_small_burst(bot: telegram.Bot, clock: ManualClock) -> None:
     await bot.send_message(PERSON, "1")
     await bot.send_message(PERSON, "2")
-    with pytest.raises(TelegramRetryAfter) as refused:
+    with pytest.raises(telegram.TelegramRetryAfter) as refused:
         await bot.send_message(PERSON, "3")
     assert refused.value.retry_after == 1
     await bot.send_message(PERSON + 1, "another chat is free")
@@ -122,38 +121,38 @@ async def test_one_chat_takes_one_message_a_second_after_a_small_burst(bot: Bot,
     await bot.send_message(PERSON, "3")
 
 
-async def test_a_group_takes_20_a_minute_edits_counted(bot: Bot, clock: ManualClock) -> None:
+async def test_a_group_takes_20_a_minute_edits_counted(bot: telegram.Bot, clock: ManualClock) -> None:
     message = await bot.send_message(GROUP, "0")
     for index in range(1, 20):
         clock.advance(1)
         await bot.edit_message_text(str(index), chat_id=GROUP, message_id=message.message_id)
     clock.advance(1)
-    with pytest.raises(TelegramRetryAfter) as refused:
+    with pytest.raises(telegram.TelegramRetryAfter) as refused:
         await bot.send_message(GROUP, "21st")
     assert refused.value.retry_after == 40
     clock.advance(40)
     await bot.send_message(GROUP, "21st")
 
 
-async def test_a_bot_makes_30_calls_in_any_second(bot: Bot, clock: ManualClock) -> None:
+async def test_a_bot_makes_30_calls_in_any_second(bot: telegram.Bot, clock: ManualClock) -> None:
     for chat in range(1, 31):
         await bot.send_message(chat, "x")
-    with pytest.raises(TelegramRetryAfter):
+    with pytest.raises(telegram.TelegramRetryAfter):
         await bot.send_message(31, "x")
     clock.advance(1)
     await bot.send_message(31, "x")
 
 
-async def test_refused_chats_answer_as_telegram_does(sandbox: RunningSandbox, bot: Bot) -> None:
+async def test_refused_chats_answer_as_telegram_does(sandbox: RunningSandbox, bot: telegram.Bot) -> None:
     async def mark(chat: int, **state: Any) -> None:
         await sandbox.control("PUT", f"/sandbox/telegram/chats/{chat}", state)
 
     await mark(PERSON, state="blocked")
-    assert await refusal(bot.send_message(PERSON, "x"), TelegramForbiddenError) == (
+    assert await refusal(bot.send_message(PERSON, "x"), telegram.TelegramForbiddenError) == (
         "Forbidden: bot was blocked by the user"
     )
     await mark(-5, state="migrated", migrate_to_chat_id=GROUP)
-    with pytest.raises(TelegramMigrateToChat) as moved:
+    with pytest.raises(telegram.TelegramMigrateToChat) as moved:
         await bot.send_message(-5, "x")
     assert moved.value.migrate_to_chat_id == GROUP
     await mark(-6, state="missing")
@@ -163,7 +162,7 @@ async def test_refused_chats_answer_as_telegram_does(sandbox: RunningSandbox, bo
 
 
 async def test_edits_change_the_message_and_know_when_nothing_changes(
-    sandbox: RunningSandbox, bot: Bot, clock: ManualClock
+    sandbox: RunningSandbox, bot: telegram.Bot, clock: ManualClock
 ) -> None:
     sent = await bot.send_message(1, "a", reply_markup=keyboard("x"))
 
@@ -184,29 +183,31 @@ async def test_edits_change_the_message_and_know_when_nothing_changes(
     assert (shown["text"], shown["edits"], shown["deleted"], "reply_markup" in shown) == ("b", 2, True, False)
 
 
-async def test_a_reply_needs_the_message_it_answers(bot: Bot) -> None:
-    missing = ReplyParameters(message_id=999)
+async def test_a_reply_needs_the_message_it_answers(bot: telegram.Bot) -> None:
+    missing = telegram.ReplyParameters(message_id=999)
     assert await refusal(bot.send_message(1, "x", reply_parameters=missing)) == (
         "Bad Request: message to be replied not found"
     )
-    await bot.send_message(2, "x", reply_parameters=ReplyParameters(message_id=999, allow_sending_without_reply=True))
+    await bot.send_message(
+        2, "x", reply_parameters=telegram.ReplyParameters(message_id=999, allow_sending_without_reply=True)
+    )
 
 
-async def test_every_fault_looks_to_aiogram_as_in_real_life(sandbox: RunningSandbox, bot: Bot) -> None:
+async def test_every_fault_looks_to_aiogram_as_in_real_life(sandbox: RunningSandbox, bot: telegram.Bot) -> None:
     await sandbox.fault("telegram", mode="error", count=1)
-    assert "Internal Server Error" in await refusal(bot.send_message(1, "a"), TelegramServerError)
+    assert "Internal Server Error" in await refusal(bot.send_message(1, "a"), telegram.TelegramServerError)
     await sandbox.fault("telegram", mode="rate_limit", count=1, delay_s=7)
-    with pytest.raises(TelegramRetryAfter) as refused:
+    with pytest.raises(telegram.TelegramRetryAfter) as refused:
         await bot.send_message(1, "b")
     assert refused.value.retry_after == 7
     await sandbox.fault("telegram", mode="declined", count=1)
-    await refusal(bot.send_message(1, "c"), TelegramForbiddenError)
+    await refusal(bot.send_message(1, "c"), telegram.TelegramForbiddenError)
     await sandbox.fault("telegram", mode="reset", count=1)
-    await refusal(bot.send_message(1, "d"), TelegramNetworkError)
+    await refusal(bot.send_message(1, "d"), telegram.TelegramNetworkError)
     await sandbox.fault("telegram", mode="lost_response", count=1)
-    await refusal(bot.send_message(2, "e"), TelegramNetworkError)
+    await refusal(bot.send_message(2, "e"), telegram.TelegramNetworkError)
     await sandbox.fault("telegram", mode="timeout", count=1)
-    await refusal(bot.send_message(1, "f", request_timeout=1), TelegramNetworkError)
+    await refusal(bot.send_message(1, "f", request_timeout=1), telegram.TelegramNetworkError)
     await sandbox.fault("telegram", mode="slow", count=1, delay_s=0.01)
     await bot.send_message(1, "g")
     entries = await sandbox.log("telegram")
@@ -223,7 +224,9 @@ async def test_every_fault_looks_to_aiogram_as_in_real_life(sandbox: RunningSand
     assert [message["text"] for message in shown] == ["e", "g"]
 
 
-async def test_concurrent_sends_never_get_more_through_than_the_limits_allow(sandbox: RunningSandbox, bot: Bot) -> None:
+async def test_concurrent_sends_never_get_more_through_than_the_limits_allow(
+    sandbox: RunningSandbox, bot: telegram.Bot
+) -> None:
     results = await asyncio.gather(*(bot.send_message(GROUP, str(i)) for i in range(40)), return_exceptions=True)
     assert sum(not isinstance(result, Exception) for result in results) == 2
-    assert sum(isinstance(result, TelegramRetryAfter) for result in results) == 38
+    assert sum(isinstance(result, telegram.TelegramRetryAfter) for result in results) == 38

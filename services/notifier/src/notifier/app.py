@@ -9,7 +9,7 @@ from typing import Any
 
 from common.clock import SystemClock
 from common.errors import ConfigurationError
-from common.http import HttpServer, TokenBook, build_app
+from common.http import HttpServer, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
 from common.service import (
@@ -19,6 +19,7 @@ from common.service import (
     ProposeAutomation,
     ReadyGate,
     TableSizes,
+    accepted_tokens,
     every,
     required,
     watch_files,
@@ -93,7 +94,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     """Open everything, serve, then consume and send. Waits for PostgreSQL and RabbitMQ while they are away; ``/readyz`` says so."""
     dsn = required(settings.postgres_dsn, NotifierSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, NotifierSettings, "amqp_url")
-    tokens = TokenBook.load(settings.tokens_file)
     name, text = str(settings.routes_file), _read(settings.routes_file, "routes")
     table, inhibitions = read_routes(text, name=name), read_inhibitions(text, name=name)
     directory = Directory()
@@ -106,9 +106,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None, settings.sentry_url),
     )
     registry = new_registry()
+    tokens = await accepted_tokens(lifecycle, registry, settings)
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
-
     database = Database(dsn, application_name=NAME, max_size=settings.pool_size)
     await database.open()
     lifecycle.on_stop(database.close, name="database")

@@ -10,7 +10,7 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
-from common.http import HttpServer, TokenBook, build_app, new_session
+from common.http import HttpServer, build_app, new_session
 from common.ids import new_id
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, require_schema
@@ -21,6 +21,7 @@ from common.service import (
     PlatformRetention,
     ProposeAutomation,
     TableSizes,
+    accepted_tokens,
     every,
     required,
     watch_files,
@@ -73,8 +74,8 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     clock = clock or SystemClock()
     dsn = required(settings.postgres_dsn, OrchestratorSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
-    tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
+    tokens = await accepted_tokens(lifecycle, registry, settings)
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)

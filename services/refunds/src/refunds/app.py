@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
-from common.http import HttpServer, TokenBook, build_app, describe, new_session
+from common.http import HttpServer, build_app, describe, new_session
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
@@ -24,6 +24,7 @@ from common.service import (
     ProposeAutomation,
     ReadyGate,
     TableSizes,
+    accepted_tokens,
     every,
     required,
     watch_files,
@@ -77,8 +78,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     """
     dsn = required(settings.postgres_dsn, RefundsSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, RefundsSettings, "amqp_url")
-    tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
+    tokens = await accepted_tokens(lifecycle, registry, settings)
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 

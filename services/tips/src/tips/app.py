@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from common.clock import Clock, SystemClock
-from common.http import HttpServer, TokenBook, build_app, describe, new_session
+from common.http import HttpServer, build_app, describe, new_session
 from common.postgres import Database
-from common.service import Application, Lifecycle, every, required, watch_files
+from common.service import Application, Lifecycle, accepted_tokens, every, required, watch_files
 from common.telemetry.metrics import new_registry
 from tips.api import TipsApi
 from tips.count_refunded import count_refunded
@@ -30,8 +30,8 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     Feedback is no readiness check: while it is away a request costs its deadline and is answered 503, and the caller falls back.
     """
     dsn = required(settings.postgres_dsn, TipsSettings, "postgres_dsn")
-    tokens = TokenBook.load(settings.tokens_file)
     registry = new_registry()
+    tokens = await accepted_tokens(lifecycle, registry, settings)
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
     metrics = TipsMetrics(registry, zones=settings.zones, tariffs=settings.tariffs, currencies=settings.currencies)
     database = Database(

@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic
 
 from common.clock import SystemClock
-from common.http import Changes, HttpServer, TokenBook, build_app
+from common.http import Changes, HttpServer, build_app
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, migrate, require_schema
 from common.resilience import CircuitBreaker
@@ -19,6 +19,7 @@ from common.service import (
     PlatformRetention,
     ProposeAutomation,
     TableSizes,
+    accepted_tokens,
     every,
     required,
     watch_files,
@@ -105,9 +106,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     amqp_url = required(settings.amqp_url, Settings, "amqp_url")
     dsn = required(settings.postgres_dsn, Settings, "postgres_dsn")
     sources = load_sources(settings.sources_file)
-    tokens = TokenBook.load(settings.tokens_file)
-
     registry = new_registry()
+    tokens = await accepted_tokens(lifecycle, registry, settings)
     sites = load_sites(settings.websites_file, currency=settings.website_currency)
     watched = {"tokens": (settings.tokens_file, tokens.read), "sources": (settings.sources_file, sources.read)}
     if settings.websites_file is not None:

@@ -11,6 +11,14 @@ from prometheus_client import CollectorRegistry
 from common.messaging import Broker, MessagingMetrics
 from common.messaging.topology import QUEUES
 from common.postgres import Database
+from common.testing import TestRabbit
+
+
+@pytest.fixture
+async def amqp_url(rabbit: TestRabbit) -> AsyncIterator[str]:
+    """The address of an empty virtual host: these tests see queues being made, and unmake them."""
+    async with rabbit.virtual_host() as url:
+        yield url
 
 
 @pytest.fixture

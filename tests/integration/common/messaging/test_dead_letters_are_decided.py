@@ -22,6 +22,7 @@ from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.service import dead_letter_routes
 from common.testing import eventually
+from tests.support.bulk import MANY
 
 QUEUE = ORCHESTRATOR_JOURNAL.name
 WHY = {"reason": "the handler was mended"}
@@ -340,20 +341,20 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
     ("verb", "said", "outcome"),
     [("replay", {}, "replayed"), ("mend", {"patch": {"actor": "anna"}}, "mended"), ("dismiss", {}, "dismissed")],
 )
-async def test_a_thousand_letters_are_decided_as_planned_and_half_left_alone(
+async def test_many_letters_are_decided_as_planned_and_half_left_alone(
     replicas: Replicas, verb: str, said: dict[str, Any], outcome: str
 ) -> None:
-    letters = await replicas.dead(*(entry(f"e{number}") for number in range(1000)))
-    wanted = {"filter": {"queue": QUEUE, "state": "open"}, "limit": 1000, **said}
+    letters = await replicas.dead(*(entry(f"e{number}") for number in range(MANY)))
+    wanted = {"filter": {"queue": QUEUE, "state": "open"}, "limit": MANY, **said}
     status, plan = await replicas.decide(verb, **wanted, dry_run=True)
-    assert (status, plan["matched"], plan["more"]) == (200, 1000, False)
-    assert [item["outcome"] for item in plan["items"]] == [outcome] * 1000
+    assert (status, plan["matched"], plan["more"]) == (200, MANY, False)
+    assert [item["outcome"] for item in plan["items"]] == [outcome] * MANY
     meanwhile = "dismiss" if verb != "dismiss" else "replay"
-    assert (await replicas.decide(meanwhile, ids=letters[:500]))[0] == 200
+    assert (await replicas.decide(meanwhile, ids=letters[: MANY // 2]))[0] == 200
     answers = await asyncio.gather(*(replicas.decide(verb, plan=plan["plan"], **said) for _ in range(2)))
-    expected = dict.fromkeys(letters[:500], "changed_since") | dict.fromkeys(letters[500:], outcome)
+    expected = dict.fromkeys(letters[: MANY // 2], "changed_since") | dict.fromkeys(letters[MANY // 2 :], outcome)
     for status, answer in answers:
         assert (status, {item["id"]: item["outcome"] for item in answer["items"]}) == (200, expected)
     assert sorted(answer["already_applied"] for _, answer in answers) == [False, True]
-    gone = range(500) if verb == "dismiss" else range(500, 1000)
+    gone = range(MANY // 2) if verb == "dismiss" else range(MANY // 2, MANY)
     assert sorted(event.id for event in await replicas.outgoing(QUEUE)) == sorted(f"e{number}" for number in gone)

@@ -50,7 +50,7 @@ async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_s
     kit = await make_kit(replicas=0, routes=EVERYWHERE, call_deadline=3.0)
     async with notifier(kit) as victim:
         await kit.publish(created("H0"))
-        await ended(kit, 3, within=40)  # every client is imported and connected
+        await ended(kit, 3, within=120)  # every client is imported and connected
         await kit.sandbox.fault("telegram", mode="lost_response", count=1, delay_s=20)  # arrived, nobody will know
         await kit.sandbox.fault("slack", mode="timeout", count=1, delay_s=20)  # never arrived
         await kit.sandbox.fault("mail", mode="slow", count=1, delay_s=20)  # arrived, the answer comes too late

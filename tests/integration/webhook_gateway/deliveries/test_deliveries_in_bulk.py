@@ -16,6 +16,7 @@ from common.ids import new_id, order_number
 from common.messaging import topology
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body, watched
+from tests.support.bulk import MANY
 
 WHY = {"reason": "читаем это теперь"}
 FILTER = {
@@ -64,27 +65,26 @@ async def undecided(gateway: Gateway) -> list[str]:
         cursor = f"&cursor={page['next_cursor']}"
 
 
-async def test_a_thousand_are_replayed_as_planned_and_what_others_decided_is_left_alone(
-    start: Start, amqp_url: str
-) -> None:
+async def test_many_are_replayed_as_planned_and_what_others_decided_is_left_alone(start: Start, amqp_url: str) -> None:
     async with start() as one, start("gw-2") as other, watched(amqp_url, topology.ORCHESTRATOR_INTAKE) as arrived:
-        await quarantined(amqp_url, 1000)
+        await quarantined(amqp_url, MANY)
 
         async def all_there() -> list[str]:
             ids = await undecided(one)
-            return ids if len(ids) == 1000 else []
+            return ids if len(ids) == MANY else []
 
-        ids = await eventually(all_there, within=120, what="a thousand in quarantine")
+        ids = await eventually(all_there, within=120, what="all in quarantine")
         status, planned = await one.change(
-            "/admin/v1/deliveries/replay", {**WHY, "filter": FILTER, "limit": 1000, "dry_run": True}
+            "/admin/v1/deliveries/replay", {**WHY, "filter": FILTER, "limit": MANY, "dry_run": True}
         )
-        assert (status, planned["matched"], planned["more"]) == (200, 1000, False)
-        assert Counter(item["outcome"] for item in planned["items"]) == {"replayed": 1000}
-        assert len(await undecided(one)) == 1000
+        assert (status, planned["matched"], planned["more"]) == (200, MANY, False)
+        assert Counter(item["outcome"] for item in planned["items"]) == {"replayed": MANY}
+        assert len(await undecided(one)) == MANY
 
-        dismissed, sent, mended = ids[:200], ids[200:400], ids[400:500]
+        fifth, half = MANY // 5, MANY // 2
+        dismissed, sent, mended = ids[:fifth], ids[fifth : 2 * fifth], ids[2 * fifth : half]
         _, done = await other.change("/admin/v1/deliveries/dismiss", {**WHY, "ids": dismissed})
-        assert Counter(item["outcome"] for item in done["items"]) == {"dismissed": 200}
+        assert Counter(item["outcome"] for item in done["items"]) == {"dismissed": fifth}
         await other.change("/admin/v1/deliveries/replay", {**WHY, "ids": sent})
         for delivery in mended:
             body = {**WHY, "body": hook_body(order=delivery)}
@@ -103,13 +103,13 @@ async def test_a_thousand_are_replayed_as_planned_and_what_others_decided_is_lef
 
         answers = await asyncio.gather(apply(one), apply(other))
         outcomes = {item["id"]: item["outcome"] for item in answers[0]["items"]}
-        assert outcomes == dict.fromkeys(ids[:500], "changed_since") | dict.fromkeys(ids[500:], "replayed")
+        assert outcomes == dict.fromkeys(ids[:half], "changed_since") | dict.fromkeys(ids[half:], "replayed")
         assert answers[0]["items"] == answers[1]["items"]
-        hooks = [IntakeMessage.from_envelope(event) for event in await arrived(200 + 100 + 500)]
+        hooks = [IntakeMessage.from_envelope(event) for event in await arrived(MANY - fifth)]
         origins = Counter((hook.reason or "").removeprefix("replay:") for hook in hooks)
-        assert origins == Counter(ids[200:])
+        assert origins == Counter(ids[fifth:])
         assert await undecided(other) == []
-        assert await audited(one) == {"delivery.dismiss": 200, "delivery.replay": 800}
+        assert await audited(one) == {"delivery.dismiss": fifth, "delivery.replay": MANY - fifth}
 
 
 async def audited(gateway: Gateway) -> Counter[str]:

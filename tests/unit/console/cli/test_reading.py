@@ -42,6 +42,12 @@ def test_a_list_is_read_page_by_page_and_says_how_many_match(services: Services,
     ]
 
 
+def test_a_filter_may_be_called_as_the_service_that_is_asked(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/incidents", pages([{"id": 5, "state": "open"}]))
+    assert ordersctl("incident", "list", "--service", "tips", "-o", "name").out.split() == ["5"]
+    assert services.calls[-1].query["service"] == "tips"
+
+
 def test_a_value_that_a_filter_cannot_have_is_wrong_usage_and_asks_nobody(
     services: Services, ordersctl: Ordersctl
 ) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+import aiohttp
 import pytest
 
 from console.client.audit import audited
@@ -113,3 +114,13 @@ async def test_a_service_that_is_away_is_said_and_no_export_is_made_without_it(
     assert (sent["actor"], sent["order"], sent["from"]) == ("anna", "N", "2026-11-29T10:00:00+03:00")
     await browser.get("/audit/export?form=csv")
     assert browser.status == 502
+
+
+async def test_an_export_that_breaks_off_does_not_look_whole(browser: Browser, services: Services) -> None:
+    page = {"items": [record("10:00", f"x{number}") for number in range(200)], "next_cursor": "more"}
+    services.answers["GET /admin/v1/audit"] = lambda query: (
+        (200, page) if "cursor" not in query else (503, {"code": "unavailable", "detail": "the database is away"})
+    )
+    await browser.sign_in("token-viewer")
+    with pytest.raises(aiohttp.ClientError):
+        await browser.get("/audit/export?form=csv")

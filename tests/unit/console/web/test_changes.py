@@ -237,6 +237,7 @@ async def test_a_correction_says_only_what_is_otherwise(browser: Browser, servic
 async def test_goods_go_back_by_rows_and_money_by_a_sum(browser: Browser, services: Services) -> None:
     await browser.sign_in("token-operator")
     assert await sent(browser, services, "refund") == {}
+    assert '<p class="text">Milk · 2</p>' in await browser.get("/change/order/refund?ids=N")
     told = await sent(browser, services, "refund", **{"field.positions.0.quantity": "1"})
     assert told == {"positions": [{"id": "milk", "quantity": "1"}]}
     assert await sent(browser, services, "refund", **{"field.tips": "1"}) == {"tips": True}

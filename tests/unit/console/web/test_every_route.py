@@ -28,7 +28,7 @@ FILLED = {"noun": "workflow", "verb": "retry", "name": "7", "filename": "console
 PHONE = "+79990001122"
 LEDGER = dict.fromkeys(("received", "confirmed", "spooled", "quarantined", "refused", "difference"), 0)
 STATED: dict[str, Any] = {
-    "GET /admin/v1/ledger": (200, LEDGER),
+    "GET /admin/v1/ledger": (200, {**LEDGER, "by_source": [], "refused_for": []}),
     "GET /admin/v1/coverage": (200, {"covered": True, "missing": []}),
 }
 """What services answer that is no list."""
@@ -95,7 +95,7 @@ async def test_no_page_is_shown_and_no_form_taken_before_signing_in(everything: 
             sealed = (
                 path.startswith("/calendar/") and stranger.status == 404
             )  # nobody guesses the seal of a calendar's link
-            assert sealed or stranger.path == "/sign-in" or path.startswith("/static"), path
+            assert sealed or stranger.path == "/sign-in" or path.startswith(("/static", "/sign-in/")), path
         for path in everything.of("POST"):
             await stranger.get("/sign-in")
             await stranger.post(path)
@@ -122,6 +122,7 @@ async def test_every_answer_has_every_header_and_every_error_a_way_back(everythi
             continue
         async with browser.session.request(method, browser.url + path, allow_redirects=False) as answer:
             page = await answer.text()
+            assert answer.status < 500, path
             for name, value in HEADERS.items():
                 assert answer.headers.get(name) == value or (name == "Cache-Control" and "/static" in path), (
                     path,

@@ -61,3 +61,15 @@ async def test_what_does_not_fit_into_a_browser_is_said(browser: Browser) -> Non
     await browser.get("/workflows")
     page = await browser.post("/views", noun="workflow", name="view 3", **{"filter.state": "stopped"})
     assert views(page)["view 3"] == "/workflows?state=stopped", "another one of the same name takes its place"
+
+
+async def test_a_filter_may_have_any_name(browser: Browser, services: Services) -> None:
+    group = {"value": "tips", "count": 3, "open": 1, "critical": 0, "last_seen_at": "2026-11-29T10:00:00Z"}
+    services.answers["GET /admin/v1/incident-groups"] = (200, {"by": "service", "count": 3, "items": [group]})
+    await browser.sign_in("token-operator")
+    page = await browser.get("/incidents?service=tips&by=service")
+    assert browser.status == 200
+    assert 'href="/incidents?service=tips&amp;by=service">tips</a>' in page
+    asked = {line: query for line, query, _ in services.calls if "incident" in line}
+    assert asked["GET /admin/v1/incident-groups"] == {"by": "service", "service": "tips"}
+    assert asked["GET /admin/v1/incidents"]["service"] == "tips"

@@ -117,6 +117,8 @@ def known(services: Services) -> Services:
         {"id": "r2", "amount": 300, "currency": "RUB", "state_name": "PENDING"},
         {"id": "r3", "amount": 100, "currency": "RUB", "state_name": "ERROR"},
     ]
+    payment = {"payment_id": "p-1", "captured": 17000, "currency": "RUB"}
+    services.answers["GET /admin/v1/payments"] = (200, {"items": [payment], "next_cursor": None})
     workflow = {"id": 7, "kind": "order_life", "state_name": "crashed", "error": None}
     services.answers["GET /orders/v1/orders/N"] = order
     services.answers["GET /admin/v1/orders/N/timeline"] = (200, {"items": TIMELINE, "next_cursor": None})
@@ -136,6 +138,7 @@ async def test_an_order_is_looked_at_moment_by_moment(browser: Browser, known: S
     assert "What is otherwise than at the beginning" in page
     assert "RUB\u00a05.00" in page, "what went back"
     assert "under way: RUB\u00a03.00" in page
+    assert "RUB\u00a0170.00 · <code>p-1</code>" in page, "what was captured"
     assert "/change/workflow/retry?ids=7" in page
     assert '<pre class="said">Оплачен</pre>' in page
     page = await browser.get("/o/N?step=0&only=messages")

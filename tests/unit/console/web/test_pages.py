@@ -12,7 +12,7 @@ from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
 from tests.support.console_words import english
-from tests.unit.console.web.factories import EVIL, INCIDENT, ORDER, Services
+from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, Services
 
 SCREENS = {
     "Now": "/",
@@ -189,6 +189,20 @@ async def test_an_order_of_which_hardly_anything_is_known_is_shown(browser: Brow
     await browser.sign_in("token-viewer")
     await browser.get("/o/N")
     assert browser.status == 200
+
+
+async def test_an_endangered_order_of_which_hardly_anything_is_known_is_shown(
+    browser: Browser, services: Services
+) -> None:
+    bare = {**ENDANGERED, **dict.fromkeys(name for name, given in ENDANGERED.items() if given == EVIL), "customer": {}}
+    bare |= {"id": "x", "state": "new", "category": "back_end", "basket": [], "body": None, "mended": None}
+    bare |= {"faults": [], "duplicates": [], "called_at": None, "answer": None}
+    services.answers["GET /admin/v1/endangered-orders/x"] = (200, bare)
+    services.answers["GET /admin/v1/endangered-orders"] = (200, {"items": [bare], "next_cursor": None})
+    await browser.sign_in("token-operator")
+    for address in ("/e/x", "/endangered"):
+        await browser.get(address)
+        assert browser.status == 200, address
 
 
 async def test_the_filter_of_an_address_survives_signing_in(browser: Browser) -> None:

@@ -233,6 +233,19 @@ def test_plain_http_is_for_this_machine_only(settings: ConsoleSettings) -> None:
         ConsoleSettings(**{**given, "session_key": SecretStr("short")})
 
 
+def test_settings_of_a_provider_are_whole(settings: ConsoleSettings) -> None:
+    issuer = "https://sso.example.com"
+    whole = {"oidc_issuer": issuer, "oidc_client_id": "console", "public_url": "https://console.example.com"}
+    given = settings.model_dump()
+    assert ConsoleSettings(**{**given, **whole}).oidc_issuer == issuer, "as it is written, without a slash more"
+    for missing in ("oidc_client_id", "public_url"):
+        with pytest.raises(ValidationError, match="oidc_issuer needs"):
+            ConsoleSettings(**{**given, **whole, missing: None})
+    for wrong in ("http://sso.example.com", "sso.example.com", "ftp://127.0.0.1", ""):
+        with pytest.raises(ValidationError, match="must be an https address"):
+            ConsoleSettings(**{**given, **whole, "oidc_issuer": wrong})
+
+
 async def test_with_all_services_away_the_token_is_not_called_wrong(settings: ConsoleSettings) -> None:
     nobody = AnyHttpUrl("http://127.0.0.1:9")
     away = settings.model_copy(

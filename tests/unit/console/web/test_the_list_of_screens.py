@@ -12,6 +12,7 @@ import typer
 
 from console.cli.app import application
 from console.client.acts import ACTS
+from console.client.things import THINGS
 from console.web.screens import NAVIGATION
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
@@ -56,7 +57,8 @@ async def test_every_screen_of_the_list_is_there_and_offers_what_the_list_says(
                 missing.append((screen, act))
     assert missing == []
     addresses = {address.strip("`") for _, address, _, _ in listed}
-    assert {screen.path for screen in NAVIGATION} <= addresses
+    short = {thing.address for thing in THINGS.values() if thing.address is not None}
+    assert {*short, *(screen.path for screen in NAVIGATION)} <= addresses
 
 
 def test_every_command_of_the_list_is_there_and_no_other() -> None:

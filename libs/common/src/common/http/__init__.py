@@ -11,10 +11,12 @@ from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.fields import Moment, PlainDecimal
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
+from common.http.identity_provider import LEEWAY_S, IdentityProvider, ProviderUnavailable, UntrustedTokenError
 from common.http.openapi import openapi_document
 from common.http.pages import Page, PageQuery, Select, decode_cursor, encode_cursor, listed, page_of, stamped_cursor
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
+from common.http.provider_tokens import ProviderTokens
 from common.http.routes import Answer, Reply, Request, Route
 from common.http.server import HttpServer
 from common.http.spellings import other_spellings
@@ -25,6 +27,7 @@ __all__ = [
     "CONTACT",
     "CONTENT",
     "INTERNAL",
+    "LEEWAY_S",
     "NAME",
     "OPERATOR",
     "TIMEOUT_HEADER",
@@ -45,6 +48,7 @@ __all__ = [
     "DoneElsewhere",
     "HttpServer",
     "IdempotencyKeyReused",
+    "IdentityProvider",
     "InvalidCursor",
     "Moment",
     "NotDone",
@@ -53,6 +57,8 @@ __all__ = [
     "PlainDecimal",
     "Principal",
     "Problem",
+    "ProviderTokens",
+    "ProviderUnavailable",
     "Reply",
     "Request",
     "Route",
@@ -61,6 +67,7 @@ __all__ = [
     "TokenBook",
     "UnknownParameter",
     "UnsupportedMediaType",
+    "UntrustedTokenError",
     "UuidText",
     "audit",
     "audit_routes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ INTERNAL = frozenset({"internal"})
 _LADDER = ("viewer", "operator", "admin")
 ROLES = frozenset({*_LADDER, "internal", "website", "website_manager", "marketplace"})
 
+_DOTS_OF_JWT = 2
 _OF_WEBSITES = frozenset({"website", "website_manager"})
 _WEBSITE = re.compile(r"website(?::[a-z0-9][a-z0-9_-]{0,31})?")
 
@@ -54,6 +55,10 @@ class Principal:
     def has(self, role: str) -> bool:
         """Say whether this caller meets a demand for the role (an admin is an operator too)."""
         return self.role in satisfying((role,))
+
+
+FromElsewhere = Callable[[str], Awaitable[Principal | None]]
+"""Says whose a token is that stands in no file, None for nobody's. Raises ``Unavailable`` when that cannot be known now."""
 
 
 class _Entry(BaseModel):
@@ -102,6 +107,7 @@ class TokenBook:
     def __init__(self, entries: Iterable[tuple[str, str, str]] = (), *, clock: Clock | None = None) -> None:
         """Take (name, token, role) triples. Raises ``ConfigurationError`` on an empty or doubled token or a strange role."""
         self._clock = clock or SystemClock()
+        self._elsewhere: FromElsewhere | None = None
         self._entries = _checked(_Entry(name=name, token=SecretStr(token), role=role) for name, token, role in entries)
 
     @classmethod
@@ -150,11 +156,7 @@ class TokenBook:
 
     def authenticate(self, token: str) -> Principal | None:
         """Return who the token belongs to, or ``None``: nobody, or it has expired or was revoked. Looks at every entry, always."""
-        digest = _digest(token)
-        found: _Known | None = None
-        for known in self._entries:
-            if hmac.compare_digest(known.digest, digest):
-                found = known
+        found = self._known(token)
         if found is None or found.revoked or (found.expires_at is not None and found.expires_at <= self._clock.now()):
             return None
         return found.principal
@@ -163,8 +165,34 @@ class TokenBook:
         """Return who an ``Authorization: Bearer …`` header belongs to, or ``None``."""
         if authorization is None:
             return None
-        scheme, _, token = authorization.partition(" ")
-        return self.authenticate(token.strip()) if scheme.lower() == "bearer" else None
+        token = _bearer(authorization)
+        return self.authenticate(token) if token is not None else None
+
+    def trust(self, elsewhere: FromElsewhere) -> None:
+        """Have ``elsewhere`` asked about signed tokens (JWT) that the file does not name. One that it names is as it says: also revoked."""
+        self._elsewhere = elsewhere
+
+    async def whose(self, authorization: str | None) -> Principal | None:
+        """Return who a header belongs to, by the file or by who is trusted besides. Raises ``Unavailable`` if that cannot be known now."""
+        token = _bearer(authorization) if authorization is not None else None
+        if token is None:
+            return None
+        if self._elsewhere is None or token.count(".") != _DOTS_OF_JWT or self._known(token) is not None:
+            return self.authenticate(token)
+        return await self._elsewhere(token)
+
+    def _known(self, token: str) -> _Known | None:
+        digest = _digest(token)
+        found: _Known | None = None
+        for known in self._entries:
+            if hmac.compare_digest(known.digest, digest):
+                found = known
+        return found
+
+
+def _bearer(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:

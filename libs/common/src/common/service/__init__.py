@@ -6,12 +6,13 @@ from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
 from common.service.files import ReadFile, watch_files
+from common.service.identity_provider import accepted_tokens, trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
-from common.service.settings import ProcessSettings, ServiceSettings, load_settings, required
+from common.service.settings import Issuer, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
 from common.service.verdicts import Verdict, keep_verdict, verdict_routes
@@ -21,6 +22,7 @@ __all__ = [
     "Application",
     "Erase",
     "Erased",
+    "Issuer",
     "Lifecycle",
     "PeriodicJob",
     "PlatformRetention",
@@ -34,6 +36,7 @@ __all__ = [
     "TableSizes",
     "TextPlace",
     "Verdict",
+    "accepted_tokens",
     "add_act",
     "dead_letter_routes",
     "erase_dead_letters",
@@ -47,6 +50,7 @@ __all__ = [
     "run_service",
     "running",
     "service_cli",
+    "trust_provider",
     "verdict_routes",
     "watch_files",
 ]

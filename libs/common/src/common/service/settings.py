@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from common.errors import ConfigurationError
@@ -17,6 +18,18 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 def _hostname() -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "unknown"
+
+
+def _issuer(value: str) -> str:
+    parts = urlsplit(value)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and local)):
+        raise ValueError("must be an https address, or on a loopback one")
+    return value
+
+
+Issuer = Annotated[str, AfterValidator(_issuer)]
+"""An OpenID provider's own name, an address. It is compared letter by letter, so a slash at its end counts."""
 
 
 class ProcessSettings(BaseSettings):
@@ -43,6 +56,28 @@ class ServiceSettings(ProcessSettings):
     postgres_dsn: SecretStr | None = None
     amqp_url: SecretStr | None = None
     tokens_file: Path
+    oidc_issuer: Issuer | None = Field(
+        None,
+        description="whose access tokens are believed beside the file's: the `issuer` of an OpenID provider, as it writes it",
+    )
+    oidc_audience: str | None = Field(
+        None, min_length=1, description="what an access token for the suite names as its audience"
+    )
+    oidc_roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(
+        default={}, description="which group gives which role; without a group of these a token is nobody's"
+    )
+    oidc_groups_claim: str = Field(
+        "groups", min_length=1, description="the claim of the groups; a dot leads into another claim"
+    )
+    oidc_name_claim: str = Field(
+        "preferred_username", min_length=1, description="the claim of the name that the audit shows"
+    )
+
+    @model_validator(mode="after")
+    def _a_provider_is_whole(self) -> Self:
+        if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
+            raise ValueError("oidc_issuer needs oidc_audience and oidc_roles")
+        return self
 
 
 def load_settings(cls: type[SettingsT]) -> SettingsT:

@@ -30,7 +30,7 @@ class TestDatabases:
     async def empty(self, label: str = "empty") -> AsyncIterator[str]:
         """Give the address of an empty database; drop it afterwards, whoever is connected."""
         name = _unique(label)
-        await self._execute(f'CREATE DATABASE "{name}"')
+        await self._execute(f'CREATE DATABASE "{name}"', copying=True)
         try:
             yield self.dsn_of(name)
         finally:

@@ -9,8 +9,17 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import aio_pika
 import aiohttp
+from aio_pika.exceptions import AMQPException
 from yarl import URL
+
+from common.messaging.topology import QUEUES
+from common.testing.waiting import eventually
+
+_SUITES_QUEUES = [name for spec in QUEUES for name in (spec.name, spec.dead)]
+"""Each before the queue of its dead letters."""
+_LET_GO_WITHIN_S = 10.0
 
 
 class TestRabbit:
@@ -26,10 +35,39 @@ class TestRabbit:
         }
         base = str(address.with_user(None)).rstrip("/")
         self._api = base if base.endswith("/api") else f"{base}/api"
+        self._spare: list[str] = []
 
     @asynccontextmanager
     async def virtual_host(self) -> AsyncIterator[str]:
         """Give the AMQP address of an empty virtual host; delete it, queues and all, afterwards."""
+        name = await self._make()
+        try:
+            yield self._address(name)
+        finally:
+            await self._delete(name)
+
+    @asynccontextmanager
+    async def virtual_host_of_the_suite(self) -> AsyncIterator[str]:
+        """Give the AMQP address of a virtual host that holds no message and that nobody is connected to; nobody else gets it meanwhile.
+
+        It is empty, or the suite's queues are in it already: making and deleting them costs the broker more than most tests do, so
+        a host that holds just these is emptied afterwards and given again, until ``close``. Any other is deleted.
+        """
+        name = self._spare.pop() if self._spare else await self._make()
+        try:
+            yield self._address(name)
+        finally:
+            if await self._emptied(name):
+                self._spare.append(name)
+            else:
+                await self._delete(name)
+
+    async def close(self) -> None:
+        """Delete the virtual hosts that were kept to be given again."""
+        while self._spare:
+            await self._delete(self._spare.pop())
+
+    async def _make(self) -> str:
         name = f"test-{uuid4().hex[:12]}"
         user = self._amqp_url.user or "guest"
         await self._call("PUT", f"vhosts/{name}")
@@ -38,10 +76,33 @@ class TestRabbit:
             f"permissions/{name}/{quote(user, safe='')}",
             {"configure": ".*", "write": ".*", "read": ".*"},
         )
+        return name
+
+    async def _delete(self, name: str) -> None:
+        await self._call("DELETE", f"vhosts/{name}")
+
+    def _address(self, name: str) -> str:
+        return str(self._amqp_url.with_path(f"/{name}"))
+
+    async def _emptied(self, name: str) -> bool:
+        """Empty the suite's queues; False when something else is in the host, or when somebody does not let go of it."""
+        found = await self._call("GET", f"queues/{name}?disable_stats=true")
+        if {queue["name"] for queue in found} != set(_SUITES_QUEUES):
+            return False
+
+        async def nobody_connected() -> bool:
+            return not await self.connections(name)
+
         try:
-            yield str(self._amqp_url.with_path(f"/{name}"))
-        finally:
-            await self._call("DELETE", f"vhosts/{name}")
+            await eventually(nobody_connected, within=_LET_GO_WITHIN_S)
+            connection = await aio_pika.connect(self._address(name))
+            async with connection:
+                channel = await connection.channel()
+                for queue in _SUITES_QUEUES:
+                    await _empty(channel, queue)
+        except (AssertionError, AMQPException, OSError):
+            return False
+        return True
 
     async def connections(self, vhost: str) -> list[dict[str, Any]]:
         """Return the open connections of a virtual host, as the broker describes them."""
@@ -71,6 +132,18 @@ class TestRabbit:
                 answer.raise_for_status()
                 return await answer.json(content_type=None) if method == "GET" else None
         return None
+
+
+async def _empty(channel: aio_pika.abc.AbstractChannel, name: str) -> None:
+    """Purge a queue once its last consumer is gone: what that one had not acknowledged is back in the queue then."""
+
+    async def unread() -> list[aio_pika.abc.AbstractQueue]:
+        queue = await channel.declare_queue(name, passive=True)
+        return [] if queue.declaration_result.consumer_count else [queue]
+
+    [queue] = await eventually(unread, within=_LET_GO_WITHIN_S)
+    if queue.declaration_result.message_count:
+        await queue.purge()
 
 
 def vhost_of(amqp_url: str) -> str:

@@ -54,6 +54,8 @@ def _thing(noun: str, about: str, *, shown: bool = True, more: str | None = None
 NOUNS: dict[str, Noun] = {
     "status": Noun(about="Is each service ready, and what needs a person", more="overview:build_status", alone=True),
     "whoami": Noun(about="Who am I here, and what may I do", more="overview:build_whoami", alone=True),
+    "login": Noun(about="Sign in with the profile's OpenID provider", more="login:build_login", alone=True),
+    "logout": Noun(about="Forget that", more="login:build_logout", alone=True),
     "find": Noun(about="Find by whatever a person has", more="find:build_find", alone=True),
     "order": _thing("order", "Orders", more="orders:build"),
     "workflow": _thing("workflow", "Workflows: stop, resume, retry"),

@@ -56,11 +56,17 @@ def _row(profile: Profile, *, used: bool) -> dict[str, Any]:
         "name": profile.name,
         "used": used,
         "production": profile.production,
-        "token": " ".join(next(iter(profile.token.items()), ("suite.json" if profile.literal else "none",))),
+        "token": " ".join(next(iter(profile.token.items()), (_otherwise(profile),))),
         "origin": str(profile.origin),
         "services": dict(profile.services),
         "console": profile.console,
     }
+
+
+def _otherwise(profile: Profile) -> str:
+    if profile.literal:
+        return "suite.json"
+    return f"login {profile.oidc['issuer']}" if profile.oidc else "none"
 
 
 def build(app: typer.Typer) -> None:

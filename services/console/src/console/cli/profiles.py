@@ -9,7 +9,7 @@ They stand in ``ordersctl/config.toml`` of the user's configuration directory; t
     token = { keyring = "anna" }
 
 ``url`` has a place for the service, or ``services`` names each. ``token`` is one of ``keyring`` (an account), ``command``, ``file``
-and ``env``.
+and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ KEYRING = "ordersctl"
 """The service under which tokens are kept in the keyring."""
 _LOCAL = {"local": "operator", "local-viewer": "viewer", "local-admin": "admin"}
 _SOURCES = ("keyring", "command", "file", "env")
-_KNOWN = {"url", "services", "console", "production", "token"}
+_KNOWN = {"url", "services", "console", "production", "token", "oidc"}
+_OIDC = {"issuer", "client_id", "scope"}
 _COMMAND_TIMEOUT_S = 60
 
 
@@ -46,6 +47,7 @@ class Profile:
     literal: str | None = field(default=None, repr=False)
     console: str | None = None
     production: bool = False
+    oidc: Mapping[str, str] = field(default_factory=dict)
 
     def read_token(self) -> str:
         """Return the token. ``EndedError`` (no right) says where it was looked for; the token itself is in no message."""
@@ -54,6 +56,14 @@ class Profile:
         for source, where in self.token.items():
             if found := _READ[source](where):
                 return found
+        if self.oidc:
+            from console.cli.login import token_of
+
+            if found := token_of(self):
+                return found
+            raise EndedError(
+                f"profile {self.name}: nobody is signed in: `ordersctl login -p {self.name}`", Exit.NO_RIGHT
+            )
         asked = (
             ", ".join(f"{source} {where}" for source, where in self.token.items())
             or "none is named: name one, or log in"
@@ -137,6 +147,9 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
     token = table.get("token", {})
     if not isinstance(token, dict) or len(token) > 1 or not token.keys() <= set(_SOURCES):
         raise wrong(f"token: one of {', '.join(_SOURCES)}")
+    oidc = table.get("oidc", {})
+    if not isinstance(oidc, dict) or not oidc.keys() <= _OIDC or (oidc and not {"issuer", "client_id"} <= oidc.keys()):
+        raise wrong("oidc: issuer and client_id, and scope if need be")
     return Profile(
         name=name,
         services=services,
@@ -144,6 +157,7 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         token={source: str(where) for source, where in token.items()},
         console=table.get("console"),
         production=table.get("production") is True,
+        oidc={name: str(text) for name, text in oidc.items()},
     )
 
 

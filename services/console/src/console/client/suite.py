@@ -62,7 +62,7 @@ class Suite:
     token: str
     _answers: dict[tuple[str, str], tuple[str, Any]] = field(default_factory=dict)
 
-    async def get(self, service: str, path: str, **query: Any) -> Any:
+    async def get(self, service: str, path: str, /, **query: Any) -> Any:
         """Return what an address answers. ``path`` is filled already (``filled``); None in ``query`` is left out."""
         parameters = {name: _word(value) for name, value in query.items() if value is not None}
         asked = f"{path}?{sorted(parameters.items())}"
@@ -77,14 +77,14 @@ class Suite:
             self._answers[service, asked] = (fresh, answer)
         return answer
 
-    async def page(self, service: str, path: str, **query: Any) -> Page:
+    async def page(self, service: str, path: str, /, **query: Any) -> Page:
         """Return one page of a list. What is no list in pages is one page."""
         answer = await self.get(service, path, **query)
         items = answer if isinstance(answer, list) else answer.get("items", [])
         said: Mapping[str, Any] = {} if isinstance(answer, list) else answer
         return Page(items, said.get("next_cursor"), said.get("count"), said.get("count_exact", True))
 
-    async def walk(self, service: str, path: str, *, at_most: int, **query: Any) -> AsyncIterator[Mapping[str, Any]]:
+    async def walk(self, service: str, path: str, /, *, at_most: int, **query: Any) -> AsyncIterator[Mapping[str, Any]]:
         """Yield items, page by page, until there are no more or ``at_most`` have been seen."""
         cursor, left = None, at_most
         while left > 0:

@@ -36,7 +36,7 @@ class Thing:
     moving: frozenset[str] = frozenset()
     bad: frozenset[str] = frozenset()
 
-    async def page(self, suite: Suite, **query: Any) -> Page:
+    async def page(self, suite: Suite, /, **query: Any) -> Page:
         """Return a page of the list."""
         return await suite.page(self.service, self.list, **query)
 

@@ -29,6 +29,7 @@ from console.web.order import routes as order
 from console.web.pages import Console
 from console.web.people import People
 from console.web.proof import routes as proof
+from console.web.provider import Provider
 from console.web.refund import routes as refund
 from console.web.runbook import routes as runbook
 from console.web.sessions import Sessions
@@ -66,7 +67,8 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     )
     news = News(every=settings.poll_seconds)
     metrics.count_lists(lambda: news.pollers)
-    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of)
+    provider = Provider(session, settings) if settings.oidc_issuer is not None else None
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of, provider=provider)
     views = SavedViews(settings)
     app = build_app(
         service=NAME,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from multidict import MultiDict, MultiDictProxy
 from yarl import URL
 
-from common.http import Request, Route
+from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
 from console.client.acts import Act
 from console.client.suite import RefusedError, UnreachableError
@@ -28,11 +30,13 @@ from console.web import filters
 from console.web.language import language_of, words
 from console.web.links import LINKS, address_of, link_of
 from console.web.people import NotSignedInError, People, Person
+from console.web.provider import NotLetInError, Provider
 from console.web.screens import NAVIGATION
-from console.web.sessions import FORM_TOKEN, ForgedFormError, Sessions, StaleFormError
+from console.web.sessions import FORM_TOKEN, ForgedFormError, Sessions, StaleFormError, TooLargeError
 from console.web.settings import ConsoleSettings
 
 _log = get_logger()
+_RENEWED_BEFORE_S = 60.0
 _FOLDER = Path(__file__).parent
 Form = MultiDictProxy[Any]
 OURS = re.compile(r"/(?![/\\])[^\s\\]*")
@@ -58,6 +62,8 @@ class Visit:
     path: Mapping[str, str] = field(default_factory=dict)
     away: bool = False
     """Nobody could be asked whose session it is."""
+    cookies: SimpleCookie = field(default_factory=SimpleCookie)
+    """What the answer sets, whatever else it is."""
 
     @property
     def person(self) -> Person:
@@ -92,6 +98,7 @@ class Visit:
             form_token=self.session.get(FORM_TOKEN, ""),
             zone=self.console.settings.time_zone,
             environment_name=self.console.settings.environment,
+            provider=self.console.settings.oidc_name if self.console.provider is not None else None,
             navigation=NAVIGATION,
             **values,
         )
@@ -131,6 +138,7 @@ class Console:
     sessions: Sessions
     command_of: Callable[[URL], str | None]
     """What an address shows, as a command for a terminal."""
+    provider: Provider | None = None
     _environments: dict[str, Environment] = field(default_factory=dict)
 
     def environment(self, language: str) -> Environment:
@@ -162,6 +170,10 @@ class Console:
             if answered is None:
                 raise
             response = answered
+        if not response.prepared:
+            for name, cookie in visit.cookies.items():
+                if name not in response.cookies:
+                    response.cookies[name] = cookie
         return response
 
     async def _answer(self, visit: Visit, handler: Handler, *, public: bool) -> web.StreamResponse:
@@ -189,6 +201,8 @@ class Console:
 
     async def _recognise(self, visit: Visit, *, public: bool) -> None:
         """Find out who it is. Raises ``NotSignedInError`` and ``UnreachableError``; never for what is ``public``."""
+        if self.provider is not None:
+            await self._renew(visit, self.provider)
         token = self.sessions.token_of(visit.session)
         if token is None:
             if not public:
@@ -203,6 +217,22 @@ class Console:
             visit.away = True
             if not public:
                 raise
+
+    async def _renew(self, visit: Visit, provider: Provider) -> None:
+        """Have a provider's token renewed before it ends. While that fails the session goes on with what it has, as long as that lasts."""
+        renewal = self.sessions.renewal_of(visit.session)
+        if renewal is None or renewal[0] - time.time() > _RENEWED_BEFORE_S:
+            return
+        carrier = web.Response()
+        try:
+            new = await provider.renewed(renewal[1])
+            await self.sessions.renew(
+                visit.raw, carrier, visit.session, token=new.access, until=new.until, refresh=new.refresh
+            )
+        except (NotLetInError, ProviderUnavailable, TooLargeError) as error:
+            _log.warning("console_session_not_renewed", error=type(error).__name__)
+            return
+        visit.cookies.update(carrier.cookies)
 
     async def _failed(self, visit: Visit, error: Exception) -> web.Response | None:
         """Return the page of an error that people can do something about."""

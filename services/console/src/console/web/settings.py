@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.service import ProcessSettings
+from common.service import Issuer, ProcessSettings
 
 
 class ConsoleSettings(ProcessSettings):
@@ -38,6 +38,27 @@ class ConsoleSettings(ProcessSettings):
         "ru", description="for who has chosen none and whose browser asks for neither"
     )
     poll_seconds: float = Field(2.0, gt=0, le=60, description="how often a list that people look at is read for news")
+
+    oidc_issuer: Issuer | None = Field(
+        None, description="the OpenID provider that people may sign in with, by its `issuer`"
+    )
+    oidc_client_id: str | None = Field(None, min_length=1, description="what the provider knows the console as")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="none for a public client, which PKCE alone protects"
+    )
+    oidc_scopes: str = Field(
+        "openid profile", description="what is asked for; it must lead to the groups in the access token"
+    )
+    oidc_resource: str | None = Field(
+        None, description="the `resource` that access tokens are asked for, where a provider needs one"
+    )
+    oidc_name: str = Field("OpenID", min_length=1, max_length=60, description="what people call the provider")
+
+    @model_validator(mode="after")
+    def _a_provider_is_whole(self) -> Self:
+        if self.oidc_issuer is not None and (self.oidc_client_id is None or self.public_url is None):
+            raise ValueError("oidc_issuer needs oidc_client_id and public_url, which the provider leads back to")
+        return self
 
     @field_validator("time_zone")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,15 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from common.http import Route
-from console.client.audit import audited, merged, part
+from common.telemetry import get_logger
+from console.client.audit import Record, audited, merged, part
+from console.client.suite import RefusedError, UnreachableError
 from console.web.audit.exporting import csv_line, json_line
 from console.web.audit.targets import address_of_target
 from console.web.headers import HEADERS
 from console.web.pages import Console, NotUnderstoodError, Visit
 
+_log = get_logger()
 _SHOWN = 100
 _EXACT = ("actor", "order", "action", "target")
 _TYPES = {"csv": "text/csv", "json": "application/json"}
@@ -61,16 +64,27 @@ async def _export(visit: Visit) -> web.StreamResponse:
         )
         response.content_type, response.charset = _TYPES[form], "utf-8"
         await response.prepare(visit.raw)
-        await response.write((csv_line(None) if form == "csv" else "[").encode())
-        record, leading = first, True
-        while record is not None:
-            line = csv_line(record) if form == "csv" else json_line(record, first=leading)
-            await response.write(line.encode())
-            record, leading = await anext(records, None), False
-        if form == "json":
-            await response.write(b"\n]\n")
-        await response.write_eof()
+        try:
+            await _write(response, form, first, records)
+        except (RefusedError, UnreachableError) as error:
+            _log.warning("console_export_broken_off", service=error.service)
+            if visit.raw.transport is not None:
+                visit.raw.transport.abort()  # half a file must not look like a whole one
     return response
+
+
+async def _write(
+    response: web.StreamResponse, form: str, first: Record | None, records: AsyncGenerator[Record, None]
+) -> None:
+    await response.write((csv_line(None) if form == "csv" else "[").encode())
+    record, leading = first, True
+    while record is not None:
+        line = csv_line(record) if form == "csv" else json_line(record, first=leading)
+        await response.write(line.encode())
+        record, leading = await anext(records, None), False
+    if form == "json":
+        await response.write(b"\n]\n")
+    await response.write_eof()
 
 
 def _asked(visit: Visit, wanted: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from common.money import to_decimal_string
@@ -12,9 +12,9 @@ _SUMS = {"price": "price", "discountPrice": "discount_price"}
 
 
 def prefilled(act: str, order: Mapping[str, Any], currency: str | None) -> dict[str, str]:
-    """Return texts by the names of inputs."""
+    """Return texts by the names of inputs; ``says.`` before the name of a row is what a person reads over it."""
     if act == "order refund":
-        return {f"field.positions.{row}.id": str(each["id"]) for row, each in enumerate(order.get("positions") or ())}
+        return {name: text for row, each in enumerate(order.get("positions") or ()) for name, text in _goods(row, each)}
     if act != "order correct":
         return {}
     found: dict[str, Any] = {
@@ -33,3 +33,8 @@ def prefilled(act: str, order: Mapping[str, Any], currency: str | None) -> dict[
             if currency and isinstance(each.get(of), int)
         }
     return {name: str(text) for name, text in found.items() if text not in (None, "")}
+
+
+def _goods(row: int, position: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield f"field.positions.{row}.id", str(position["id"])
+    yield f"says.field.positions.{row}", f"{position.get('name') or position['id']} · {position.get('quantity')}"

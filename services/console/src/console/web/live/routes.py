@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 from aiohttp_sse import sse_response
+from multidict import CIMultiDict
 
 from common.http import Route
 from console.client.operations import SERVICES
@@ -40,7 +41,7 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
     wanted = chosen(thing, visit.raw.query)
     top = visit.raw.query.get("top", "")
     address = list_path(noun) + f"?{urlencode({**({'service': service} if service else {}), **wanted})}"
-    async with sse_response(visit.raw, headers=HEADERS) as response:
+    async with sse_response(visit.raw, headers=_headers(visit)) as response:
         person = visit.person
         async with aclosing(news.watch(person.suite, thing, wanted, role=person.role)) as changes:
             told = 0
@@ -67,6 +68,14 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
                 following.cancel()
                 await asyncio.wait({following})
     return response
+
+
+def _headers(visit: Visit) -> CIMultiDict[str]:
+    """Return the stream's headers; they are the whole of its answer before the first news."""
+    headers = CIMultiDict(HEADERS)
+    for cookie in visit.cookies.values():
+        headers.add("Set-Cookie", cookie.OutputString())
+    return headers
 
 
 async def _still(visit: Visit) -> bool:

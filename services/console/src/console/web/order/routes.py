@@ -52,8 +52,11 @@ async def _order(visit: Visit) -> web.StreamResponse:
     number, query = visit.path["name"], visit.raw.rel_url.query
     suite = visit.person.suite
     at = query.get("at") or None
-    timeline, sums, *read = await asyncio.gather(
-        _timeline(suite, number), _sums(suite, number), *(_beside(suite, noun, by, number) for noun, by in _BESIDE)
+    timeline, sums, payments, *read = await asyncio.gather(
+        _timeline(suite, number),
+        _sums(suite, number),
+        _payments(suite, number),
+        *(_beside(suite, noun, by, number) for noun, by in _BESIDE),
     )
     lived = moments(timeline or ())
     if (step := query.get("step")) is not None:
@@ -76,6 +79,7 @@ async def _order(visit: Visit) -> web.StreamResponse:
         only=only,
         words_of=lambda line: words_of(line, beside["message"] or ()),
         sums=sums,
+        payments=payments,
         refunds=_refunded(beside["refund"]),
         beside=beside,
         things=THINGS,
@@ -135,6 +139,14 @@ async def _sums(suite: Suite, number: str) -> Mapping[str, Any] | None:
     except (RefusedError, UnreachableError):
         return None
     return found
+
+
+async def _payments(suite: Suite, number: str) -> Sequence[Mapping[str, Any]] | None:
+    """Return the payments that refunds were asked of, with what was captured; None where the service could not say."""
+    try:
+        return (await suite.page("refunds", "/admin/v1/payments", order=number)).items
+    except (RefusedError, UnreachableError):
+        return None
 
 
 async def _beside(suite: Suite, noun: str, by: str, number: str) -> Sequence[Mapping[str, Any]] | None:

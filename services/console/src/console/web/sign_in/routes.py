@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from common.http import Route
+from common.http import ProviderUnavailable, Route
+from common.telemetry import get_logger
 from console.web.language import COOKIE, LANGUAGES
 from console.web.pages import OURS, Console, Visit, redirect
+from console.web.provider import CALLBACK, NotLetInError
 from console.web.sessions import FORM_TOKEN
-from console.web.sign_in.tokens import AWAY, Refusal, enter
+from console.web.sign_in.tokens import AWAY, NOT_BEGUN, PROVIDER_AWAY, REFUSED, Refusal, enter, enter_from_provider
 
+_log = get_logger()
 _YEAR_S = 365 * 24 * 3600
 
 
@@ -28,9 +31,49 @@ def routes(console: Console) -> list[Route]:
         refusal = await enter(console, visit, response, str(visit.form.get("token", "")))
         return response if refusal is None else await _form(visit, refusal, status=refusal.status)
 
+    async def begin(visit: Visit) -> web.StreamResponse:
+        """Lead to the provider. A link and no form: the policy of our pages lets no form end at another site."""
+        if console.provider is None:
+            raise web.HTTPNotFound
+        try:
+            begun = await console.provider.begin(to=_ours(visit.raw.query.get("to", "")))
+        except ProviderUnavailable:
+            return await _form(visit, PROVIDER_AWAY, status=PROVIDER_AWAY.status)
+        response = redirect(begun.address)
+        await console.sessions.keep_begun(visit.raw, response, visit.session, begun.kept)
+        return response
+
+    async def callback(visit: Visit) -> web.StreamResponse:
+        """Take who comes back from the provider."""
+        if console.provider is None:
+            raise web.HTTPNotFound
+        begun = console.sessions.begun(visit.session)
+        try:
+            tokens, to = await console.provider.finish(visit.raw.query, begun)
+        except NotLetInError as error:
+            _log.warning("console_sign_in_refused", reason=str(error))
+            refusal = NOT_BEGUN if str(error) in ("not begun here", "state") else REFUSED
+        except ProviderUnavailable:
+            refusal = PROVIDER_AWAY
+        else:
+            response = redirect(_ours(to))
+            unwelcome = await enter_from_provider(console, visit, response, tokens)
+            if unwelcome is None:
+                return response
+            refusal = unwelcome
+        shown = await _form(visit, refusal, status=refusal.status)
+        if begun is not None and FORM_TOKEN in visit.session:
+            await console.sessions.keep_begun(visit.raw, shown, visit.session, None)
+        return shown
+
     async def sign_out(visit: Visit) -> web.StreamResponse:
-        """Forget the session."""
-        response = redirect("/sign-in")
+        """Forget the session; who came from a provider goes on to its own place for that, if it has one."""
+        farewell = None
+        if console.provider is not None and console.sessions.of_provider(visit.session):
+            farewell = await console.provider.farewell()
+        visit.cookies.clear()
+        visit.signed_in = None
+        response = redirect("/sign-in") if farewell is None else visit.page("sign_in/out.html", farewell=farewell)
         await console.sessions.end(visit.raw, response)
         return response
 
@@ -44,7 +87,7 @@ def routes(console: Console) -> list[Route]:
             )
         return response
 
-    async def _form(visit: Visit, refusal: Refusal | None, *, status: int) -> web.StreamResponse:
+    async def _form(visit: Visit, refusal: Refusal | None, *, status: int) -> web.Response:
         to = _ours(str(visit.form.get("to", visit.raw.query.get("to", ""))))
         response = web.Response(status=status, content_type="text/html", charset="utf-8")
         if FORM_TOKEN not in visit.session or (console.sessions.token_of(visit.session) and not visit.away):
@@ -57,6 +100,8 @@ def routes(console: Console) -> list[Route]:
     return [
         console.get("/sign-in", form, summary="Sign in", public=True),
         console.post("/sign-in", sign_in, summary="Sign in with a token", public=True),
+        console.get("/sign-in/provider", begin, summary="Sign in with the provider", public=True),
+        console.get(CALLBACK, callback, summary="Come back from the provider", public=True),
         console.post("/sign-out", sign_out, summary="Sign out", public=True),
         console.post("/language", language, summary="Choose the language", public=True),
     ]

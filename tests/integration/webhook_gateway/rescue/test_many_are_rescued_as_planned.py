@@ -1,4 +1,4 @@
-"""A thousand endangered orders resubmitted, reported and closed by a filter with a plan, while others decide about half of them."""
+"""Many endangered orders resubmitted, reported and closed by a filter with a plan, while others decide about half of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from common.contracts.intake import IntakeMessage
 from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
+from tests.support.bulk import MANY
 
-MANY = 1000
 PATH = "/admin/v1/endangered-orders"
 REPORT = {
     "cause": "мы обновляли приём заказов и не предусмотрели, что этаж бывает цокольным",
@@ -33,7 +33,7 @@ def order(number: int) -> dict[str, Any]:
 
 
 async def refused(gateway: Gateway) -> list[str]:
-    """Have a thousand orders refused; return their ids, the oldest first."""
+    """Have many orders refused; return their ids, the oldest first."""
 
     async def send(numbers: range) -> None:
         for number in numbers:
@@ -45,7 +45,7 @@ async def refused(gateway: Gateway) -> list[str]:
     async def all_there() -> bool:
         return bool((await gateway.get(f"{PATH}?count=true&limit=1"))["count"] == MANY)
 
-    await eventually(all_there, within=60, what="a thousand endangered orders")
+    await eventually(all_there, within=60, what="the endangered orders")
     _, preview = await gateway.change(
         PATH + "/close", {"reason": "who", "filter": {"state": "open"}, "limit": MANY, "dry_run": True}
     )
@@ -65,7 +65,7 @@ def tally(answer: Any) -> Counter[str]:
         ("close", {"outcome": "own_test"}, "closed", ("resubmit", "resubmitted")),
     ],
 )
-async def test_a_thousand_endangered_orders_are_done_as_planned_and_half_left_alone(
+async def test_many_endangered_orders_are_done_as_planned_and_half_left_alone(
     start: Start,
     arrived: Callable[[int], Awaitable[list[IntakeMessage]]],
     verb: str,

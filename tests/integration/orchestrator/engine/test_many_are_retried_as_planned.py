@@ -1,4 +1,4 @@
-"""A thousand crashed workflows are retried by a filter with a plan: those that have changed since are left alone and said to be."""
+"""Many crashed workflows are retried by a filter with a plan: those that have changed since are left alone and said to be."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from orchestrator.orders.hooks import append_hooks
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.bulk import MANY
 
-MANY = 1000
 RETRY, SKIP = "/admin/v1/workflows/retry", "/admin/v1/workflow-events/skip"
 
 

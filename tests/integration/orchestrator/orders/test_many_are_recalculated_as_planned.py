@@ -1,4 +1,4 @@
-"""A thousand orders' states are derived again by a filter with a plan: those that have changed since are left alone and said to be."""
+"""Many orders' states are derived again by a filter with a plan: those that have changed since are left alone and said to be."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator.orders.hooks import append_hooks
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.bulk import MANY
 
-MANY = 1000
 GOODS = [{"id": "a", "quantity": 1, "price": "10.00"}]
 PATH = "/admin/v1/orders/recalculate"
 WHY = {"reason": "the rule was mended"}
