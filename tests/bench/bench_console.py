@@ -42,7 +42,7 @@ _PAGES = {
     "Incidents": "/incidents",
     "Intake": "/intake",
     "Refunds": "/refunds",
-    "Audit": "/list/audit",
+    "Audit": "/audit",
     "Nothing lost": "/proof",
 }
 _NETWORKS = {  # Chromium's own presets: bytes a second, milliseconds
