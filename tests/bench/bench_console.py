@@ -42,10 +42,10 @@ _PAGES = {
     "Incidents": "/incidents",
     "Intake": "/intake",
     "Refunds": "/refunds",
-    "Audit": "/list/audit",
+    "Audit": "/audit",
     "Nothing lost": "/proof",
 }
-_NETWORKS = {  # Chromium's own presets: bytes a second, milliseconds
+_NETWORKS: dict[str, dict[str, float]] = {  # Chromium's own presets: bytes a second, milliseconds
     "Slow 4G": {"downloadThroughput": 180_000, "uploadThroughput": 84_375, "latency": 562.5},
     "3G": {"downloadThroughput": 50_000, "uploadThroughput": 50_000, "latency": 2000},
 }
