@@ -15,7 +15,7 @@ from common.testing import eventually
 from console.client.suite import Page, Suite
 from console.client.things import THINGS
 from console.web.live.news import News
-from console.web.live.seen import seen_of, unseen
+from console.web.seen import seen_of, unseen
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
 

@@ -17,9 +17,9 @@ from console.client.suite import Page
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
 from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, is_time, read_page
 from console.web.lists.views import SavedViews
-from console.web.live.seen import seen_of
 from console.web.pages import Console, Visit
 from console.web.screens import LISTS, list_path
+from console.web.seen import seen_of
 
 _SHOWN = 50
 _BY_FIELD = {"limit": ((ACTS["limits lift"], "id"),)}

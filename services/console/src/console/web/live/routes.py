@@ -18,10 +18,10 @@ from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.lists.filtering import chosen
 from console.web.live.news import News
-from console.web.live.seen import unseen
 from console.web.pages import Console, Visit
 from console.web.people import NotSignedInError
 from console.web.screens import list_path
+from console.web.seen import unseen
 
 _LOOK_S = 1.0
 _MOST_STREAMS_S = 3600.0

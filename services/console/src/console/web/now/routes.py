@@ -6,9 +6,9 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.acts import ACTS
-from console.web.live.seen import seen_of
 from console.web.now.gather import DANGERS, gather
 from console.web.pages import Console, Visit
+from console.web.seen import seen_of
 
 
 def routes(console: Console) -> list[Route]:
