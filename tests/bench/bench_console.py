@@ -121,7 +121,7 @@ async def looking(suite: dict[str, Any], browser: Browser) -> None:
 @asynccontextmanager
 async def _stream(browser: Browser) -> AsyncIterator[None]:
     timeout = aiohttp.ClientTimeout(total=None)
-    async with browser.session.get(browser.url + "/live/order?top=N1", timeout=timeout) as answer:
+    async with browser.session.get(browser.url + "/live/order?seen=", timeout=timeout) as answer:
         if answer.status != 200:
             sys.exit(f"/live/order: {answer.status}")
         yield
