@@ -198,7 +198,7 @@ def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: S
 def test_status_counts_exactly_what_the_command_beside_it_lists(services: Services, ordersctl: Ordersctl) -> None:
     services.on("GET /readyz", {"ready": True, "checks": {}})
     services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
-    services.on("GET /admin/v1/dead-letters", pages([{"id": 1}, {"id": 2}]))
+    services.on("GET /admin/v1/dead-letters", pages([{"id": 1, "dead_at": "2026"}, {"id": 2, "dead_at": "2026"}]))
     ended = ordersctl("status", "-o", "json")
     letters = [row for row in ended.json["needed"] if row["count"] == 2]
     assert (ended.code, len(letters)) == (1, 4)

@@ -75,9 +75,9 @@ async def test_what_a_plan_had_no_room_for_is_said_when_it_is_done(browser: Brow
     services.answers[RETRY] = (200, {**planned({"id": "7", "outcome": "retried"}), "matched": 5, "more": True})
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
     await browser.sign_in("token-operator")
-    await browser.get("/change/workflow/retry?all=1&state=crashed")
+    await browser.get("/change/workflow/retry?all=1&filter.state=crashed")
     page = await browser.post("/change/workflow/retry", **{"filter.state": "crashed", "reason": "for a test"})
-    assert services.calls[-1][1]["limit"] == 1000
+    assert [body["limit"] for line, body, _ in services.calls if line == RETRY] == [1000]
     assert "more are left for a next plan" in await browser.post("/apply", plan=hidden(page, "plan"))
 
 
