@@ -48,7 +48,7 @@ async def test_a_storm_is_taken_in_three_presses_on_a_phone(client: Client, chro
     trouble = Trouble(client)
     stormy = [await trouble.incident("critical") for _ in range(12)]
     phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
-    async with signed_in(chromium, client, "operator", "/incidents?state=open&kind=alert", **phone) as page:
+    async with signed_in(chromium, client, "operator", "/incidents?state=open&kind=problem.alert", **phone) as page:
         await page.get_by_role(
             "button", name=re.compile(r"^(ack|acknowledge|mine).*all that match", re.IGNORECASE)
         ).tap()
