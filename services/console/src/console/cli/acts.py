@@ -65,6 +65,8 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
             raise EndedError("name some, or choose by --filter name=value" if act.many else "name one")
         service = await find_service(at, names, service) if find_service else act.service
         why = reason_for(at, why)
+        if chosen is not None and limit is None:
+            limit = operation.most_at_once
         wish = Wish(act=act.name, service=service, reason=why, ids=names, filter=chosen, fields=fields, limit=limit)
         try:
             return await change(at, wish, manner)
@@ -88,7 +90,13 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
         pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
         found.append(parameter("filter", pairs, None))
     if operation.takes("limit"):
-        at_most = Annotated[int | None, typer.Option(min=1, help="at most so many of those that match")]
+        at_most = Annotated[
+            int | None,
+            typer.Option(
+                min=1,
+                help="at most so many of those that match (else as many as one plan takes)",
+            ),
+        ]
         found.append(parameter("limit", at_most, None))
     return found
 
