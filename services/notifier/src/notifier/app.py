@@ -205,6 +205,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             combine_above=settings.combine_above,
             storm_above=settings.storm_above,
             directory=directory,
+            links=links,
         )
         dispatcher = Dispatcher(
             deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare
