@@ -42,10 +42,10 @@ _PAGES = {
     "Incidents": "/incidents",
     "Intake": "/intake",
     "Refunds": "/refunds",
-    "Audit": "/list/audit",
+    "Audit": "/audit",
     "Nothing lost": "/proof",
 }
-_NETWORKS = {  # Chromium's own presets: bytes a second, milliseconds
+_NETWORKS: dict[str, dict[str, float]] = {  # Chromium's own presets: bytes a second, milliseconds
     "Slow 4G": {"downloadThroughput": 180_000, "uploadThroughput": 84_375, "latency": 562.5},
     "3G": {"downloadThroughput": 50_000, "uploadThroughput": 50_000, "latency": 2000},
 }
@@ -121,7 +121,7 @@ async def looking(suite: dict[str, Any], browser: Browser) -> None:
 @asynccontextmanager
 async def _stream(browser: Browser) -> AsyncIterator[None]:
     timeout = aiohttp.ClientTimeout(total=None)
-    async with browser.session.get(browser.url + "/live/order?top=N1", timeout=timeout) as answer:
+    async with browser.session.get(browser.url + "/live/order?seen=", timeout=timeout) as answer:
         if answer.status != 200:
             sys.exit(f"/live/order: {answer.status}")
         yield

@@ -197,7 +197,7 @@ def _text(act: Act, name: str, value: Any) -> str:
         return "1" if value else ""
     if kind == "money":
         return f"{value / 100:.2f}"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list, bool)) else str(value)
 
 
 ELSEWHERE = {

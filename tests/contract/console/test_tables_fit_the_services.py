@@ -24,7 +24,7 @@ def lines(service: str) -> set[str]:
     return {f"{method} {path}" for owner, method, path in operations() if owner == service}
 
 
-@pytest.mark.parametrize("act", ACTS.values(), ids=str)
+@pytest.mark.parametrize("act", ACTS.values(), ids=lambda act: f"{act.noun} {act.verb}")
 def test_every_act_is_an_operation_of_its_service(act: Act) -> None:
     offered = act.operation
     assert offered.role in ("operator", "admin")

@@ -71,7 +71,7 @@ def leads_to_a_list_or_screen(page: str) -> None:
     assert parts.path in {*lists, *(screen.path for screen in NAVIGATION)}, page
     if query:
         service = query.pop("service", None)
-        assert chosen(thing_of(lists[parts.path], service), query) == query, page
+        assert chosen(thing_of(lists[parts.path], service), query, zone="UTC") == query, page
 
 
 def test_a_person_chooses_environment_and_replica_and_the_first_row_follows(dashboard: dict[str, Any]) -> None:

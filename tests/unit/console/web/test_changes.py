@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+import aiohttp
 import pytest
 
 from console.client.acts import ACTS
@@ -312,3 +313,50 @@ async def test_a_part_of_an_address_leaves_the_rest_as_it_is(browser: Browser, s
     with pytest.raises(IndexError):  # nothing was asked of the service
         await sent(browser, services, "correct", order=at, **both)
     assert browser.status == 400
+
+
+async def test_a_result_is_shown_though_its_effect_cannot_be_read(browser: Browser, services: Services) -> None:
+    services.answers[RETRY] = (200, planned({"id": "7", "outcome": "retried", "notices": ["Workflow 7 goes on"]}))
+    services.answers["GET /admin/v1/workflows/7"] = (503, {"code": "unavailable", "detail": "the database is away"})
+    await browser.sign_in("token-operator")
+    await browser.get("/change/workflow/retry?ids=7")
+    plan = hidden(await browser.post("/change/workflow/retry", ids="7", reason="for a test"), "plan")
+    page = await browser.post("/apply", plan=plan)
+    assert browser.status == 200
+    assert all(text in page for text in ("Workflow 7 goes on", "not known yet", "Look again", 'hx-trigger="load'))
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
+    page = await browser.post("/watch", done=hidden(page, "done"))
+    assert "1 finished" in page
+
+
+async def test_a_switch_stays_on_when_its_share_is_changed(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/flags/tips"] = (200, {"name": "tips", "enabled": True, "share": 500, "version": 3})
+    services.answers["PUT /admin/v1/flags/tips"] = (200, {"name": "tips"})
+    await browser.sign_in("token-admin")
+    page = await browser.get("/change/flag/set?ids=tips")
+    assert '<option value="true" selected>' in page
+    assert 'name="field.share" value="500"' in page
+    asked = {"ids": "tips", "reason": "for a test", "field.share": "700"}
+    for decision, sent in (("true", True), ("false", False)):
+        await browser.post("/change/flag/set", **asked, **{"field.enabled": decision})
+        body = services.calls[-1][1]
+        assert (body["enabled"], body["share"]) == (sent, 700)
+    services.calls.clear()
+    for nothing in ("", "maybe"):
+        await browser.post("/change/flag/set", **asked, **{"field.enabled": nothing})
+        assert browser.status == 400, "neither is decided by leaving it out"
+    assert not any(line.startswith("PUT") for line, _, _ in services.calls)
+
+
+async def test_several_orders_are_not_refunded_by_one_sum(browser: Browser, services: Services) -> None:
+    await browser.sign_in("token-admin")
+    assert "A sum is for one order" in await browser.get("/change/order/refund?ids=N1&ids=N2")
+    async with browser.session.get(browser.url + "/change/order/refund?ids=N1") as answer:
+        assert "A sum is for one order" not in await answer.text()
+    data = aiohttp.FormData([("form_token", hidden(browser.page, "form_token")), ("ids", "N1"), ("ids", "N2")])
+    data.add_field("reason", "for a test")
+    address = browser.url + "/change/order/refund"
+    async with browser.session.post(address, data=data, headers={"Origin": browser.url}) as answer:
+        assert answer.status == 400
+        assert "A sum is for one order" in await answer.text()
+    assert not any(line.startswith("POST") for line, _, _ in services.calls)

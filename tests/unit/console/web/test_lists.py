@@ -73,3 +73,46 @@ async def test_a_filter_may_have_any_name(browser: Browser, services: Services) 
     asked = {line: query for line, query, _ in services.calls if "incident" in line}
     assert asked["GET /admin/v1/incident-groups"] == {"by": "service", "service": "tips"}
     assert asked["GET /admin/v1/incidents"]["service"] == "tips"
+
+
+async def test_times_of_a_filter_are_filled_in_by_the_clock_of_the_console(
+    browser: Browser, services: Services
+) -> None:
+    await browser.sign_in("token-operator")
+    page = await browser.get("/intake?from=2026-11-29T10:00&to=2026-11-29T09:00:00Z")
+    asked = next(query for line, query, _ in services.calls if line == "GET /admin/v1/deliveries" and "from" in query)
+    assert (asked["from"], asked["to"]) == ("2026-11-29T10:00:00+03:00", "2026-11-29T09:00:00Z")
+    for name, shown in (("from", "2026-11-29T10:00"), ("to", "2026-11-29T12:00")):
+        assert f'name="{name}" type="datetime-local" value="{shown}"' in page
+    assert "--from=2026-11-29T10:00:00+03:00" in html.unescape(page)
+    await browser.get("/intake?from=yesterday")
+    assert ("GET /admin/v1/deliveries", "yesterday") in [(line, query.get("from")) for line, query, _ in services.calls]
+
+
+async def test_all_that_match_needs_a_filter_unless_the_service_does_everything(
+    browser: Browser, services: Services
+) -> None:
+    rows = {"items": [{"id": 7, "number": "N", "state_name": "crashed"}], "count": 2, "next_cursor": None}
+    services.answers |= {"GET /admin/v1/workflows": (200, rows), "GET /admin/v1/orders": (200, rows)}
+    services.answers["POST /admin/v1/orders/recalculate"] = (
+        200,
+        {"plan": None, "matched": 0, "more": False, "items": []},
+    )
+    await browser.sign_in("token-admin")
+    assert "all that match" not in await browser.get("/workflows")
+    assert "retry: all that match" in await browser.get("/workflows?state=crashed")
+    page = await browser.get("/orders")
+    assert re.findall(r'formaction="([^"]*)" name="all"', page) == ["/change/order/recalculate"]
+    await browser.get("/change/order/recalculate?all=1")
+    await browser.post("/change/order/recalculate", all="1", reason="for a test")
+    assert services.calls[-1][1] == {"reason": "for a test", "dry_run": True, "all": True}
+
+
+async def test_a_limit_is_lifted_from_its_list(browser: Browser, services: Services) -> None:
+    limit = {"id": "a" * 64, "kind": "phone", "value": "+7 999 •••", "refused": 3}
+    services.answers["GET /admin/v1/order-limits"] = (200, {"items": [limit], "count": 1, "next_cursor": None})
+    await browser.sign_in("token-admin")
+    page = await browser.get("/list/limit")
+    address = f"/change/limits/lift?field.id={'a' * 64}"
+    assert f'href="{address}"' in page
+    assert f'value="{"a" * 64}"' in await browser.get(address)

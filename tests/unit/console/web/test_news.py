@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from contextlib import aclosing
+from urllib.parse import parse_qs
 
 import aiohttp
+import pytest
 
 from common.testing import eventually
-from console.client.suite import Suite
+from console.client.suite import Page, Suite
 from console.client.things import THINGS
-from console.web.live.news import News, new_above
+from console.web.live.news import News
+from console.web.seen import seen_of, unseen
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
 
@@ -90,8 +95,9 @@ async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: S
     services.answers[LIST] = listed(1)
     await browser.sign_in("token-viewer")
     page = await browser.get("/incidents")
-    assert "/live/incident?top=1" in page
-    async with browser.session.get(browser.url + "/live/incident?top=1") as stream:
+    address = re.search(r'hx-sse:connect="(/live/incident[^"]*)"', page)
+    assert address
+    async with browser.session.get(browser.url + html.unescape(address[1])) as stream:
         services.answers[LIST] = listed(4, 3, 1)
         async for line in stream.content:
             if b"new" in line:
@@ -99,9 +105,31 @@ async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: S
                 break
 
 
-def test_what_is_above_the_newest_of_the_page_is_new() -> None:
-    assert new_above(["5", "4", "3"], "4") == 1
-    assert new_above(["5", "4", "3"], "5") == 0
-    assert new_above(["5", "4", "3"], "1") == 3
-    assert new_above(["5"], "") == 1
-    assert new_above([], "") == 0
+async def test_later_pages_and_the_first_screen_tell_only_what_is_new(browser: Browser, services: Services) -> None:
+    services.answers[LIST] = (200, {"items": [{"id": 1}], "next_cursor": "more"})
+    await browser.sign_in("token-viewer")
+    assert "hx-sse:connect" not in await browser.get("/incidents?cursor=later")
+    seen = html.escape(seen_of(THINGS["incident"], Page([{"id": 1}], "more")))
+    assert f'hx-sse:connect="/live/incident?state=open&amp;severity=critical&amp;{seen}"' in await browser.get("/")
+
+
+@pytest.mark.parametrize(
+    ("seen", "cut_off", "names", "new"),
+    [
+        ("543", False, "543", 0),
+        ("543", True, "76543", 2),
+        ("543", True, "432", 0),  # 5 was acknowledged and 2 moved up from the next page
+        ("543", True, "6432", 1),
+        ("135", True, "1235", 1),  # by when it ends, not by when it came
+        ("135", False, "1357", 1),
+        ("135", True, "1357", 0),
+        ("543", True, "876", 3),
+        ("", False, "5", 1),
+        ("", False, "", 0),
+        ("543", True, "", 0),
+    ],
+)
+def test_new_is_what_was_not_seen_however_the_list_is_ordered(seen: str, cut_off: bool, names: str, new: int) -> None:
+    page = Page([{"id": int(name)} for name in seen], "more" if cut_off else None)
+    address = parse_qs(seen_of(THINGS["incident"], page), keep_blank_values=True)
+    assert unseen(list(names), address["seen"][0], more=address["more"] == ["1"]) == new

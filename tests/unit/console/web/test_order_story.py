@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -149,3 +150,26 @@ async def test_an_order_is_looked_at_moment_by_moment(browser: Browser, known: S
     assert 'href="/o/N?at=2026-11-29T11%3A00%3A00%2B00%3A00&amp;only=messages"' in page
     await browser.get("/o/N?step=9")
     assert browser.status == 400
+
+
+async def test_a_long_timeline_keeps_its_newest_lines_and_its_beginning(browser: Browser, known: Services) -> None:
+    lines = [{**line("hook.received", "webhook-gateway"), "summary": f"hook {number:04}"} for number in range(700)]
+    lines[0] = line("order.created", hook_time=CREATED)
+    lines[1] = line("order.paid", hook_time=PAID)
+
+    def timeline(query: Any) -> tuple[int, Any]:
+        start, limit = int(query.get("cursor", 0)), int(query["limit"])
+        after = start + limit
+        return 200, {"items": lines[start:after], "next_cursor": str(after) if after < len(lines) else None}
+
+    known.answers["GET /admin/v1/orders/N/timeline"] = timeline
+    known.answers["GET /admin/v1/payments"] = (503, {"code": "unavailable", "detail": "refunds are away"})
+    await browser.sign_in("token-operator")
+    page = await browser.get("/o/N")
+    assert re.findall(r"hook (\d{4})", page) == [f"{number:04}" for number in range(200, 700)]
+    assert "The newest 500 lines are shown; 200 older ones are not." in page
+    assert 'max="1" value="1"' in page, "the moments are all of them"
+    assert re.search(r"<dt>captured</dt><dd>not known</dd>", page)
+    page = await browser.get("/o/N?only=transitions")
+    assert "order created" in page
+    assert "older ones" not in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -272,3 +273,43 @@ async def test_no_english_word_is_left_on_a_russian_page(browser: Browser, hosti
         if found := english(page, but=EVIL) - {"EVIL"}:
             left[address] = found
     assert left == {}
+
+
+async def test_now_shows_customers_who_wait_and_what_nobody_can_say(browser: Browser, services: Services) -> None:
+    waiting = {"items": [{"id": "E1", "state": "mended"}], "count": 1, "next_cursor": None}
+    services.answers["GET /admin/v1/endangered-orders"] = lambda query: (
+        (200, waiting) if query.get("state") == "open" else (200, {"items": [], "next_cursor": None, "count": 0})
+    )
+    ends = {"external_id": "H123", "number": "N1", "cancels_at": "2026-11-30T10:00:00Z"}
+    services.answers["GET /admin/v1/countdowns"] = (200, {"items": [ends], "count": 1, "next_cursor": None})
+    services.answers["GET /admin/v1/unarrived-orders"] = (200, {"items": [{"number": "N2"}], "next_cursor": None})
+    services.answers["GET /admin/v1/on-call"] = (200, {"on_duty": None, "backup": None, "until": None, "next": None})
+    await browser.sign_in("token-operator")
+    page = await browser.get("/")
+    assert all(f'href="{address}"' in page for address in ("/e/E1", "/o/N1", "/o/N2"))
+    assert "would reach a person is not known" in page
+    assert re.search(r'href="/change/duty/override\?field.person=operator&field.place=on_duty&field.starts_at=20', page)
+    services.answers["GET /admin/v1/coverage"] = (200, {"covered": True, "missing": []})
+    assert "would reach a person" not in await browser.get("/")
+
+
+async def test_an_outside_number_may_stand_in_an_address_and_a_name_may_not(
+    browser: Browser, services: Services
+) -> None:
+    services.answers["GET /admin/v1/orders"] = lambda query: (
+        200,
+        {"items": [{"number": "EVIL"}] if query.get("q") == "H123" else [], "next_cursor": None},
+    )
+    services.answers["GET /orders/v1/orders/EVIL"] = (200, ORDER)
+    await browser.sign_in("token-operator")
+    await browser.get("/find?q=H123")
+    assert (browser.status, browser.path) == (200, "/o/EVIL")
+    for private in ("Anna", "Anna Orlova", "a1@example.com", "8 916 123-45-67", "89161234567", "Иванов7", "Lenina 5"):
+        assert "does not belong into an address" in await browser.get(f"/find?q={quote(private)}"), private
+
+
+async def test_a_trace_says_how_far_it_was_looked_for(browser: Browser) -> None:
+    await browser.sign_in("token-operator")
+    await browser.get("/find")
+    assert "looked for in the last 200 hooks only" in await browser.post("/find", q="0af7651916cd43dd8448eb211c80319c")
+    assert "hooks only" not in await browser.post("/find", q="H123")

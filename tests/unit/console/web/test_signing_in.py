@@ -60,7 +60,7 @@ async def test_a_withdrawn_token_ends_its_sessions_at_the_next_page(
 
 async def test_a_stream_of_news_ends_with_the_session(browser: Browser, services: Services) -> None:
     await browser.sign_in("token-operator")
-    async with browser.session.get(browser.url + "/live/workflow?top=1") as stream:
+    async with browser.session.get(browser.url + "/live/workflow?seen=") as stream:
         assert stream.status == 200
         services.withdrawn.add("token-operator")
         await stream.content.read()
@@ -74,8 +74,8 @@ async def test_a_withdrawn_viewers_news_end_while_another_looks_on(browser: Brow
     async with browsing(browser.url) as second:
         await second.sign_in(other)
         async with (
-            browser.session.get(browser.url + "/live/workflow?top=0") as kept,
-            second.session.get(browser.url + "/live/workflow?top=0") as ended,
+            browser.session.get(browser.url + "/live/workflow?seen=") as kept,
+            second.session.get(browser.url + "/live/workflow?seen=") as ended,
         ):
             assert await kept.content.readline()
             services.withdrawn.add(other)

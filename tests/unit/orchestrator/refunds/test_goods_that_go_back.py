@@ -13,8 +13,8 @@ from common.clock import SystemClock
 from common.errors import Unprocessable
 from common.reading import Line
 from orchestrator.engine.model import REFUND_REQUEST, Claim, WorkflowEvent
-from orchestrator.refunds.follow import REFUND_REQUESTED, FollowRefund, KnownRefund
-from orchestrator.refunds.model import GoodsPart, goods_of
+from orchestrator.refunds.follow import REFUND_REQUESTED, FollowRefund
+from orchestrator.refunds.model import GoodsPart, KnownRefund, goods_of
 
 LINES = [
     Line(id="a", quantity=Decimal(2), total_price=100),

@@ -48,10 +48,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found, orders first, and the services that could not be asked."""
+    """What was found, orders first, and the services that could not be asked.
+
+    ``looked_through``: in how many of the last hooks a trace was looked for; None where it was no trace.
+    """
 
     found: tuple[Found, ...]
     silent: tuple[str, ...] = ()
+    looked_through: int | None = None
 
 
 async def find(suite: Suite, words: str) -> Findings:
@@ -70,7 +74,11 @@ async def find(suite: Suite, words: str) -> Findings:
         for one in answer:
             found.setdefault((one.thing.noun, one.name), one)
     order = list(THINGS)
-    return Findings(tuple(sorted(found.values(), key=lambda one: order.index(one.thing.noun))), tuple(sorted(silent)))
+    return Findings(
+        tuple(sorted(found.values(), key=lambda one: order.index(one.thing.noun))),
+        tuple(sorted(silent)),
+        _RECENT if trace else None,
+    )
 
 
 def _queries(words: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from common.http import HttpServer, TokenBook, build_app, new_session
@@ -68,7 +69,8 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     news = News(every=settings.poll_seconds)
     metrics.count_lists(lambda: news.pollers)
     provider = Provider(session, settings) if settings.oidc_issuer is not None else None
-    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of, provider=provider)
+    commands = partial(command_of, zone=settings.time_zone)
+    console = Console(settings, People(session, settings.urls), Sessions(settings), commands, provider=provider)
     views = SavedViews(settings)
     app = build_app(
         service=NAME,

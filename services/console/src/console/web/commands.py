@@ -25,8 +25,8 @@ _NOUNS = {path: noun for noun, path in LISTS.items()}
 _SHORT = {thing.address.removesuffix("{id}"): thing.noun for thing in THINGS.values() if thing.address}
 
 
-def command_of(url: URL) -> str | None:
-    """Return the command of an address of ours; None where a terminal shows nothing alike."""
+def command_of(url: URL, *, zone: str = "UTC") -> str | None:
+    """Return the command of an address of ours, whose times are in ``zone``; None where a terminal shows nothing alike."""
     path, service = url.raw_path, url.query.get("service")
     service = service if service in SERVICES else None
     if path in _SCREENS:
@@ -36,7 +36,7 @@ def command_of(url: URL) -> str | None:
     if noun in THINGS or noun in EVERYWHERE:
         of_whom = service if noun in EVERYWHERE else None
         thing = thing_of(noun, of_whom or "orchestrator")
-        return of_list(noun, chosen(thing, url.query), service=of_whom)
+        return of_list(noun, chosen(thing, url.query, zone=zone), service=of_whom)
     if (one := _OTHER_ONE.fullmatch(path)) and (one[1] in THINGS or one[1] in EVERYWHERE):
         return of_one(one[1], unquote(one[2]), service=service if one[1] in EVERYWHERE else None)
     start, _, name = path.rpartition("/")

@@ -27,7 +27,10 @@ _MONEY = frozenset({"amount"})
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """How a field is filled in. ``kind``: choice, tick, money, number, moment, json, text or line; with a ``structure`` parts or rows."""
+    """How a field is filled in; with a ``structure`` in parts or rows.
+
+    ``kind``: choice, decision (yes or no, and neither before it is made), tick, money, number, moment, json, text or line.
+    """
 
     field: Field
     kind: str
@@ -55,7 +58,7 @@ def _kind(field: Field) -> str:
     if field.choices:
         return "choice"
     if field.type == "boolean":
-        return "tick"
+        return "decision" if field.required else "tick"
     if field.type == "integer":
         return "money" if field.name in _MONEY else "number"
     if field.type in ("object", "array"):
@@ -73,7 +76,7 @@ def filled_in(act: Act, form: Form, *, currency: str | None, zone: str, words: C
     for each in inputs(act):
         try:
             found = _given(each, texts, currency=currency, zone=zone)
-        except (ValueError, InvalidOperation):
+        except (ValueError, KeyError, InvalidOperation):
             field = words(label(each.field.name))
             raise NotUnderstoodError(words(_COMPLAINTS[each.kind], field=field)) from None
         if found is not None:
@@ -93,7 +96,7 @@ def _given(each: Input, texts: Mapping[str, str], *, currency: str | None, zone:
         return _in_parts(each, each.structure, texts, zone=zone)
     given = texts.get(each.name, "").strip()
     if each.kind == "tick":
-        return bool(given) if given or each.field.required else None
+        return bool(given) or None
     return _value(each.kind, given, currency=currency, zone=zone) if given else None
 
 
@@ -134,6 +137,8 @@ def _value(kind: str, given: str, *, currency: str | None, zone: str) -> Any:
         if not minor.is_finite() or minor != minor.to_integral_value():
             raise ValueError(given)
         return int(minor)
+    if kind == "decision":
+        return {"true": True, "false": False}[given]
     if kind == "number":
         return int(given)
     if kind == "json":
@@ -154,6 +159,7 @@ _COMPLAINTS = {
     "rows": _("%(field)s does not fit"),
     "money": _("%(field)s is no sum of money"),
     "number": _("%(field)s is no whole number"),
+    "decision": _("%(field)s is neither yes nor no"),
     "json": _("%(field)s is no JSON"),
     "moment": _("%(field)s is no time"),
 }

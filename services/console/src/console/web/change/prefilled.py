@@ -8,6 +8,14 @@ from typing import Any
 from common.money import to_decimal_string
 from console.client.things import value
 
+
+def standing(act: str, thing: Mapping[str, Any]) -> dict[str, str]:
+    """Return texts by the names of inputs for what is set as a whole: what is left as it stands is sent as it stands."""
+    if act != "flag set":
+        return {}
+    return {"field.enabled": str(thing["enabled"]).lower(), "field.share": str(thing["share"])}
+
+
 _SUMS = {"price": "price", "discountPrice": "discount_price"}
 
 

@@ -18,13 +18,14 @@ from common.http import Route
 from console.client.acts import Act
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, version_of, watch
 from console.client.commands import of_wish
-from console.client.suite import RefusedError
+from console.client.suite import RefusedError, UnreachableError
 from console.client.things import THINGS
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
-from console.web.change.prefilled import prefilled
+from console.web.change.prefilled import prefilled, standing
 from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
 from console.web.change.structure import expanded, names_of
 from console.web.filters import currency_of
+from console.web.lists.filtering import ALL
 from console.web.pages import Console, NotUnderstoodError, Visit
 
 _MOST_AT_ONCE = 200
@@ -46,8 +47,25 @@ async def _fill_in(visit: Visit) -> web.StreamResponse:
     ids, chosen = chosen_of(query.getall("ids", []), query, everything=query.get("all") == "1")
     seen = await _version(visit, act, ids)  # read first: what stands in the form is of this version, or newer
     before = await _before(visit, act, ids)
-    given = {**seen, **before, **_of_address(act, query)}
-    return await show_form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=None)
+    given = {**seen, **before, **await _standing(visit, act, ids), **_of_address(act, query)}
+    problem = _not_for_many(visit, act, ids)
+    return await show_form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=problem)
+
+
+def _not_for_many(visit: Visit, act: Act, ids: tuple[str, ...]) -> NotUnderstoodError | None:
+    """Return what is wrong with an act on several: one sum and one choice of goods belong to one order."""
+    if act.name != "order refund" or len(ids) < 2:
+        return None
+    return NotUnderstoodError(visit.words("A sum is for one order: choose one"))
+
+
+async def _standing(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, str]:
+    if act.name != "flag set" or len(ids) != 1 or visit.refusal(act):
+        return {}
+    try:
+        return standing(act.name, await THINGS[act.noun].read(visit.person.suite, ids[0]))
+    except RefusedError:
+        return {}
 
 
 def _of_address(act: Act, query: Mapping[str, str]) -> dict[str, str]:
@@ -109,19 +127,24 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
     if act.named and not ids and chosen is None:
         raise NotUnderstoodError(visit.words("Nothing is chosen"))
     seen = str(visit.form.get("version", ""))
+    if (problem := _not_for_many(visit, act, ids)) is not None:
+        raise problem
+    fields = filled_in(
+        act,
+        visit.form,
+        currency=await currency_asked(visit, act, ids),
+        zone=visit.console.settings.time_zone,
+        words=visit.words,
+    )
+    if chosen == {} and act.operation.takes(ALL):
+        fields, chosen = {**fields, ALL: True}, None
     return Wish(
         act=act.name,
         reason=reason,
         service=act.service,
         ids=ids,
         filter=chosen,
-        fields=filled_in(
-            act,
-            visit.form,
-            currency=await currency_asked(visit, act, ids),
-            zone=visit.console.settings.time_zone,
-            words=visit.words,
-        ),
+        fields=fields,
         limit=_MOST_AT_ONCE if chosen is not None else None,
         version=int(seen) if act.compared and len(ids) == 1 and seen.isdecimal() else None,
     )
@@ -155,14 +178,19 @@ async def _watch(visit: Visit) -> web.StreamResponse:
     return visit.page("change/done.html", **values)
 
 
-async def _look(visit: Visit, done: Done) -> tuple[Counter[str], bool] | None:
-    """Return how many are in which state and whether anything still moves; None where the answer is all there is to see."""
+async def _look(visit: Visit, done: Done) -> tuple[Counter[str] | None, bool] | None:
+    """Return how many are in which state and whether anything still moves; None where the answer is all there is to see.
+
+    What cannot be read now has no states and may still move: what was done is shown all the same.
+    """
     thing = THINGS.get(done.plan.wish.found().settled or "")
     try:
         async for states in watch(visit.person.suite, done, deadline=0):
             return states, any(thing.moves(state) for state in states) if thing else False
     except UnprovableError:
         return None
+    except (RefusedError, UnreachableError):
+        return None, True
     return None
 
 

@@ -19,6 +19,9 @@ _OF_THINGS = (
     re.compile(r"[A-Z]{2,20}-[0-9]{1,12}", re.IGNORECASE),  # a ticket
     re.compile(r"[0-9]{1,9}"),  # an incident, a workflow
     re.compile(r"[0-9a-f]{32}"),  # a trace
+    re.compile(
+        r"(?=.*[A-Z])(?=.*[0-9])[A-Z0-9._:-]{2,64}", re.IGNORECASE | re.ASCII
+    ),  # an outside number: names have no digits
 )
 
 

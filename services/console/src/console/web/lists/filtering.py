@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from console.client.acts import ACTS, Act, act_of
 from console.client.operations import Field, Operation, operation
@@ -12,6 +14,8 @@ from console.client.things import EVERYWHERE, Thing
 
 PRIVATE = frozenset({"q", "phone", "email", "name", "address", "ip"})
 """Never in an address: what finds a customer is sent in a form (Find)."""
+ALL = "all"
+"""The field of an operation that may be done to everything there is."""
 _OF_PAGES = frozenset({"limit", "cursor", "count"})
 
 
@@ -25,10 +29,25 @@ def filters(thing: Thing) -> tuple[Field, ...]:
     return tuple(field for field in list_operation(thing).query if field.name not in PRIVATE | _OF_PAGES)
 
 
-def chosen(thing: Thing, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the filters of an address that the list knows and that say something."""
-    known = {field.name for field in filters(thing)}
-    return {name: text.strip() for name, text in given.items() if name in known and text.strip()}
+def chosen(thing: Thing, given: Mapping[str, str], *, zone: str) -> dict[str, str]:
+    """Return the filters of an address that the list knows and that say something; times without a zone are in ``zone``."""
+    known = {field.name: field for field in filters(thing)}
+    found = {name: text.strip() for name, text in given.items() if name in known and text.strip()}
+    return {name: _moment(text, zone) if is_time(known[name]) else text for name, text in found.items()}
+
+
+def is_time(field: Field) -> bool:
+    """Tell whether a filter is a time."""
+    return field.rules.get("format") == "date-time"
+
+
+def _moment(text: str, zone: str) -> str:
+    """Return a time as services take it; what is none stays as it is, for the service to say so."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return text if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)).isoformat()
+    except (ValueError, OverflowError):
+        return text
 
 
 async def read_page(suite: Suite, thing: Thing, wanted: Mapping[str, Any], **paging: Any) -> Page:
@@ -54,5 +73,10 @@ def creating(noun: str) -> tuple[Act, ...]:
 
 
 def covers(act: Act, filter_names: frozenset[str]) -> bool:
-    """Tell whether an act can be done to all that a filter matches: it works by a plan and knows each of the filter's fields."""
-    return act.by_plan is not None and filter_names <= {field.name for field in act.by_plan.filter}
+    """Tell whether an act can be done to all that a filter matches: it works by a plan and knows each of the filter's fields.
+
+    Without a filter only what the service does to all there are.
+    """
+    if act.by_plan is None or not filter_names:
+        return act.by_plan is not None and act.by_plan.takes(ALL)
+    return filter_names <= {field.name for field in act.by_plan.filter}

@@ -11,15 +11,19 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from common.http import Route
+from console.client.acts import ACTS
 from console.client.operations import SERVICES
 from console.client.suite import Page
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
-from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, read_page
+from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, is_time, read_page
 from console.web.lists.views import SavedViews
 from console.web.pages import Console, Visit
 from console.web.screens import LISTS, list_path
+from console.web.seen import seen_of
 
 _SHOWN = 50
+_BY_FIELD = {"limit": ((ACTS["limits lift"], "id"),)}
+"""Acts on a row that name it in a field, not in their path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ async def _other_list(views: SavedViews, visit: Visit) -> web.StreamResponse:
 async def _list(views: SavedViews, noun: str, around: Around | None, visit: Visit) -> web.StreamResponse:
     thing = _thing(visit, noun)
     query = visit.raw.query
-    wanted = chosen(thing, query)
+    wanted = chosen(thing, query, zone=visit.console.settings.time_zone)
     page = await read_page(visit.person.suite, thing, wanted, limit=_SHOWN, cursor=query.get("cursor"), count=True)
     of_service = {"service": thing.service} if noun in EVERYWHERE else {}
     where = list_path(noun)
@@ -82,19 +86,22 @@ async def _list(views: SavedViews, noun: str, around: Around | None, visit: Visi
         of_service=of_service,
         services=SERVICES if noun in EVERYWHERE else (),
         filters=filters(thing),
+        is_time=is_time,
         views=(await views.of(visit.raw, visit.person.name)).get(noun, {}),
         here_now=urlencode({**of_service, **wanted}),
         acts=acts_of(noun, thing.service),
         creating=creating(noun),
+        by_field=_BY_FIELD.get(noun, ()),
         covers=partial(covers, filter_names=frozenset(wanted)),
         next_page=f"{where}?{urlencode(following)}" if page.next_cursor else None,
         first_page=None if query.get("cursor") is None else f"{where}?{urlencode({**of_service, **wanted})}",
-        news=f"/live/{noun}?{urlencode({**of_service, **wanted, 'top': _top(thing, page.items)})}",
+        news=None if query.get("cursor") else _news(thing, {**of_service, **wanted}, page),
     )
 
 
-def _top(thing: Thing, items: Any) -> str:
-    return str(items[0].get(thing.id, "")) if items else ""
+def _news(thing: Thing, asked: Mapping[str, str], page: Page) -> str:
+    """Return the address of the first page's news; what comes is not on the later ones."""
+    return f"/live/{thing.noun}?{urlencode(asked)}{'&' if asked else ''}{seen_of(thing, page)}"
 
 
 async def _other_one(visit: Visit) -> web.StreamResponse:

@@ -86,8 +86,3 @@ class News:
             self._views.pop(key, None)
             for queue in view.queues:
                 queue.put_nowait(None)
-
-
-def new_above(names: Sequence[str], top: str) -> int:
-    """Return how many stand above what was the newest when the page was made; all, when it is not on the first page any more."""
-    return names.index(top) if top in names else len(names)

@@ -17,10 +17,11 @@ from console.client.suite import UnreachableError
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
 from console.web.lists.filtering import chosen
-from console.web.live.news import News, new_above
+from console.web.live.news import News
 from console.web.pages import Console, Visit
 from console.web.people import NotSignedInError
 from console.web.screens import list_path
+from console.web.seen import unseen
 
 _LOOK_S = 1.0
 _MOST_STREAMS_S = 3600.0
@@ -38,8 +39,8 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
     if noun in EVERYWHERE and service is None:
         raise web.HTTPNotFound
     thing = thing_of(noun, service)
-    wanted = chosen(thing, visit.raw.query)
-    top = visit.raw.query.get("top", "")
+    wanted = chosen(thing, visit.raw.query, zone=visit.console.settings.time_zone)
+    seen, more = visit.raw.query.get("seen", ""), visit.raw.query.get("more") == "1"
     address = list_path(noun) + f"?{urlencode({**({'service': service} if service else {}), **wanted})}"
     async with sse_response(visit.raw, headers=_headers(visit)) as response:
         person = visit.person
@@ -58,7 +59,7 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
                         if names is None:
                             break
                         following = asyncio.ensure_future(anext(changes, None))
-                        fresh = new_above(names, top)
+                        fresh = unseen(names, seen, more=more)
                         if fresh != told:
                             told = fresh
                             await response.send(visit.fragment("live/news.html", fresh=fresh, address=address))

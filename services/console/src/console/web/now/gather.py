@@ -38,11 +38,12 @@ class Danger:
         return list_path(self.noun) + (f"?{urlencode(shown)}" if shown else "")
 
 
+_CRITICAL = {"state": "open", "severity": "critical"}
 DANGERS = (
     Danger("The marketplace will cancel these orders", "countdown", {"state": "running"}),
-    Danger("Open critical incidents", "incident", {"state": "open", "severity": "critical"}),
+    Danger("Open critical incidents", "incident", _CRITICAL),
     Danger("Acknowledged orders that did not arrive", "unarrived"),
-    Danger("Customers who wait: endangered orders", "endangered", {"state": "new"}),
+    Danger("Customers who wait: endangered orders", "endangered", {"state": "open"}),
     Danger("Crashed workflows", "workflow", {"state": "crashed"}),
     Danger("Refunds that failed", "refund", {"state": "ERROR"}),
     Danger("Refunds of which nobody knows", "refund", {"state": "UNKNOWN"}),
@@ -64,12 +65,20 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """The whole picture. ``ready``: by service the checks that fail, empty when it can work, None when it does not answer."""
+    """The whole picture. ``ready``: by service the checks that fail, empty when it can work, None when it does not answer.
+
+    ``missing``: what keeps a critical problem from reaching a person, None when that is not known.
+    """
 
     found: Sequence[Found]
     on_call: Mapping[str, Any] | None
     missing: Sequence[Any] | None
     ready: Mapping[str, Sequence[str] | None]
+
+    @property
+    def critical(self) -> Found:
+        """Incidents that are open and critical: those whose news the page tells."""
+        return next(each for each in self.found if each.danger.filter == _CRITICAL)
 
     @property
     def troubles(self) -> list[Found]:

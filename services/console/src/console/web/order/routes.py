@@ -22,6 +22,7 @@ from console.web.pages import Console, NotUnderstoodError, Visit, redirect
 
 _NUMBER = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE)
 _MOST_LINES = 500
+_MOST_READ = 10_000
 _MOST_BESIDE = 200
 _BESIDE = (
     ("workflow", "order_number"),
@@ -66,6 +67,7 @@ async def _order(visit: Visit) -> web.StreamResponse:
     then, before = await asyncio.gather(_read(suite, number, at), _before(suite, number, lived, at))
     beside = dict(zip((noun for noun, _ in _BESIDE), read, strict=True))
     only = query.get("only") or None
+    chosen = of_sort(timeline or (), only)
     return visit.page(
         "order/order.html",
         number=number,
@@ -74,7 +76,9 @@ async def _order(visit: Visit) -> web.StreamResponse:
         place=place(lived, at),
         moments=lived,
         differences=None if before is None else changed(before["positions"] or (), then["positions"] or ()),
-        timeline=None if timeline is None else of_sort(timeline, only),
+        timeline=None if timeline is None else chosen[-_MOST_LINES:],
+        cut=max(len(chosen) - _MOST_LINES, 0),
+        unread=_MOST_READ if len(timeline or ()) >= _MOST_READ else None,
         sorts=counted(timeline or ()),
         only=only,
         words_of=lambda line: words_of(line, beside["message"] or ()),
@@ -126,7 +130,7 @@ def _refunded(refunds: Sequence[Mapping[str, Any]] | None) -> Mapping[str, int]:
 async def _timeline(suite: Suite, number: str) -> Sequence[Mapping[str, Any]] | None:
     path = filled("/admin/v1/orders/{number}/timeline", number=number)
     try:
-        return [line async for line in suite.walk("orchestrator", path, at_most=_MOST_LINES)]
+        return [line async for line in suite.walk("orchestrator", path, at_most=_MOST_READ)]
     except (RefusedError, UnreachableError):
         return None
 
