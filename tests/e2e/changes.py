@@ -243,7 +243,14 @@ def _of_orders() -> Iterator[Case]:
     order: dict[str, Any] = {"make": Trouble.order}
     event, moment = {"event_id"}, {"workflow.updated_at"}
     yield Case(act="order recalculate", **order, seen="paid", repeatable=True)
-    yield Case(act="order refund", **order, fields={"amount": 8500}, known_later={"business_key"}, proof=_refunded)
+    yield Case(
+        act="order refund",
+        **order,
+        fields={"amount": 8500},
+        known_later={"business_key"},
+        seen="SUCCESS",
+        proof=_refunded,
+    )
     yield Case(act="order reissue", **order, proof=_reissued)
     yield Case(act="order cancel", **order, known_later=event, seen="cancelled")
     yield Case(act="order deliver", **order, known_later=event, seen="delivered")
@@ -255,19 +262,20 @@ def _of_orders() -> Iterator[Case]:
         seen="created",
         proof=_one(ORCHESTRATOR, "/orders/v1/orders/{}", lambda order: order["comment"] == "to the back door"),
     )
-    yield Case(act="order enter-event", fields=_event, known_later={"delivery_id"}, proof=_entered)
+    yield Case(act="order enter-event", fields=_event, known_later={"delivery_id"}, seen="created", proof=_entered)
     yield Case(act="parked give-up", make=Trouble.parked, proof=_gone("/admin/v1/parked-orders", "order_number"))
     yield Case(act="workflow stop", make=Trouble.running, known_later=moment, seen="stopped")
     yield Case(act="workflow resume", make=Trouble.stopped, known_later=moment, seen="waiting")
     yield Case(act="workflow retry", make=Trouble.crashed, known_later=moment, seen="crashed")
     appended = {"appended.recorded_at", *moment}
-    yield Case(act="event reprocess", make=Trouble.done_event, known_later=appended, proof=_events(done=2))
+    yield Case(act="event reprocess", make=Trouble.done_event, known_later=appended, seen="done", proof=_events(done=2))
     yield Case(act="event skip", make=Trouble.failed_event, proof=_events(done=1, skipped=1))
     yield Case(
         act="event mend",
         make=Trouble.failed_event,
         fields=_good_change,
         known_later={"event.failure.ended_at", *appended},
+        seen="done",
         proof=_events(done=2, mended=1),
     )
     yield Case(
@@ -310,7 +318,14 @@ def _of_intake() -> Iterator[Case]:
     basket: dict[str, Any] = {"make": Trouble.endangered}
     yield Case(act="intake replay", make=Trouble.delivery, known_later={"detail"})  # names the new delivery
     yield Case(act="intake dismiss", make=Trouble.quarantined, proof=_decided)
-    yield Case(act="intake mend", make=Trouble.quarantined, fields=_hook, known_later={"delivery_id"}, proof=_entered)
+    yield Case(
+        act="intake mend",
+        make=Trouble.quarantined,
+        fields=_hook,
+        known_later={"delivery_id"},
+        seen="created",
+        proof=_entered,
+    )
     yield Case(act="endangered mend", **basket, fields=_basket, seen="mended")
     yield Case(act="endangered own-test", **basket, proof=_one(GATEWAY, "/admin/v1/endangered-orders/{}", _own_test))
     yield Case(act="endangered resubmit", make=Trouble.resubmittable, seen="resubmitted")
@@ -340,7 +355,7 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="duty undo", make=_override)
     yield Case(act="duty confirm")
     test = {"destination": "pickers-42", "text": "can you read this?"}
-    yield Case(act="message test", fields=test, known_later={"notice_id"}, proof=_told)
+    yield Case(act="message test", fields=test, known_later={"notice_id"}, seen="sent", proof=_told)
     yield Case(act="instruction set", make=_kind, fields={"text": "Call the shop."}, known_later={"after.updated_at"})
     made = {"defect.id", "defect.created_at"}
     yield Case(act="known-defect add", fields=_defect_match, known_later=made)

@@ -144,6 +144,110 @@ def test_a_sum_is_sent_in_minor_units_with_the_version_that_was_looked_at(
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"amount": 8500}, "amount 85.00 RUB"),
+        ({"amount": None}, "amount everything left of the captured sum"),
+        ({"amount": None, "positions": [{"id": "milk", "quantity": "2"}]}, "positions 2 of milk"),
+        ({"amount": None, "tips": 500}, "tips 5.00 RUB"),
+    ],
+)
+def test_a_refund_is_agreed_to_as_a_sum_with_its_goods(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], told: str
+) -> None:
+    services.on("GET /orders/v1/orders/A1", {"version": 3, "totals": {"currency": "RUB"}})
+    services.on(REFUND, {"tips": 0, "positions": [], **asked, "number": "A1", "currency": "RUB"})
+    monkeypatch.setattr("console.cli.commands.Context.interactive", True)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    ended = ordersctl("order", "refund", "A1", "-r", "half was spoilt")
+    assert ended.code == 1
+    assert told in ended.remarks
+    assert "8500" not in ended.remarks
+
+
+def test_a_state_that_was_asked_for_is_no_failure(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("POST /admin/v1/workflows/stop", bulk({1: "stopped"}))
+    states(services, w1=["stopped"])
+    assert ordersctl("workflow", "stop", "1", "-r", "to look", "-y", "--wait").code == 0
+    states(services, w1=["crashed"])
+    assert ordersctl("workflow", "stop", "1", "-r", "to look", "-y", "--wait").code == 1
+
+
+def test_resubmitting_a_reported_order_is_seen_by_its_number(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("POST /admin/v1/endangered-orders/resubmit", bulk({1: "resubmitted"}))
+    services.on("GET /admin/v1/endangered-orders/1", {"state": "reported", "number": None})
+    resubmit = ("endangered", "resubmit", "1", "-r", "mended", "-y", "--wait", "--timeout", "0")
+    assert ordersctl(*resubmit).code == 4
+    services.on("GET /admin/v1/endangered-orders/1", {"state": "reported", "number": "W-1"})
+    assert ordersctl(*resubmit).code == 0
+
+
+@pytest.mark.parametrize(("state", "code"), [("SUCCESS", 0), ("ERROR", 1), ("SENDING", 4), (None, 4), ("no", 1)])
+def test_a_refund_of_an_order_is_watched_until_the_money_moved(
+    services: Services, ordersctl: Ordersctl, state: str | None, code: int
+) -> None:
+    services.on("GET /orders/v1/orders/A1", {"version": 3})
+    services.on(REFUND, {"number": "A1", "business_key": "A1:2", "amount": 5, "currency": "RUB"})
+    kept = {"business_key": "A1:2", "rejected": "no" if state == "no" else None, "state": state}
+    others = {"business_key": "A1:1", "rejected": None, "state": "SUCCESS"}
+    services.on("GET /admin/v1/orders/A1/refunds", {"items": [others, kept]})
+    ended = ordersctl("order", "refund", "A1", "-r", "half was spoilt", "-y", "--wait", "--timeout", "0")
+    assert ended.code == code, ended.remarks
+
+
+@pytest.mark.parametrize(("state", "code"), [("done", 0), ("failed", 1), ("new", 4)])
+def test_an_event_that_goes_again_is_watched_to_its_end(
+    services: Services, ordersctl: Ordersctl, state: str, code: int
+) -> None:
+    services.on("GET /admin/v1/workflows/5", {"version": 3})
+    appended = {"id": "5-3", "workflow_id": 5, "state_name": "new"}
+    services.on("POST /admin/v1/workflow-events/5-2/reprocess", {"appended": appended})
+
+    def events(call: Call) -> tuple[int, Any]:
+        assert call.query["workflow_id"] == "5"
+        if "cursor" not in call.query:
+            return 200, {"items": [{"id": "5-2", "state_name": "done"}], "next_cursor": "more"}
+        return 200, {"items": [{**appended, "state_name": state}], "next_cursor": None}
+
+    services.on("GET /admin/v1/workflow-events", events)
+    ended = ordersctl("event", "reprocess", "5-2", "-r", "once more", "-y", "--wait", "--timeout", "0")
+    assert ended.code == code, ended.remarks
+
+
+@pytest.mark.parametrize(("state", "code"), [("sent", 0), ("failed", 1), ("pending", 4)])
+def test_a_test_message_is_watched_until_it_is_sent(
+    services: Services, ordersctl: Ordersctl, state: str, code: int
+) -> None:
+    services.on("POST /admin/v1/test-message", lambda call: (202, {"notice_id": None if call.key is None else "n"}))
+    services.on("GET /admin/v1/notifications/n", {"deliveries": [{"state": state}]})
+    message = ("message", "test", "--destination", "pickers", "-r", "a try", "-y", "--wait", "--timeout", "0")
+    ended = ordersctl(*message)
+    assert ended.code == code, ended.remarks
+
+
+def test_an_entered_order_is_watched_until_it_is_there(services: Services, ordersctl: Ordersctl) -> None:
+    said = {"number": "N1", "delivery_id": "d", "event": "order.created"}
+    services.on("POST /admin/v1/events", lambda _: (200, said))
+    enter = ("order", "enter-event", "--source", "sbermarket", "--event-type", "order.created", "--payload", "{}")
+    manner = ("-r", "by hand", "-y", "--wait", "--timeout", "0")
+    assert ordersctl(*enter, *manner).code == 4
+    services.on("GET /orders/v1/orders/N1", {"status": "created"})
+    ended = ordersctl(*enter, *manner)
+    assert (ended.code, "seen: 1 created" in ended.remarks) == (0, True)
+    said["event"] = "order.paid"
+    ended = ordersctl(*enter, *manner)
+    assert (ended.code, "what was answered is all" in ended.remarks) == (0, True)
+
+
+def test_what_a_plan_had_no_room_for_is_said_and_is_in_the_exit_code(services: Services, ordersctl: Ordersctl) -> None:
+    item = {"id": 1, "version": 1, "outcome": "retried"}
+    services.on(RETRY, {"plan": DIGEST, "matched": 5, "more": True, "items": [item]})
+    ended = ordersctl("workflow", "retry", "-f", "state=crashed", "-r", "once more", "-y")
+    assert (ended.code, "4 more match and are left" in ended.remarks) == (7, True)
+    assert [call.body["limit"] for call in services.calls] == [1000, 1000]
+
+
 def test_one_that_is_refused_does_not_hold_up_the_others(services: Services, ordersctl: Ordersctl) -> None:
     for name, status in (("1", 200), ("2", 409), ("3", 200)):
         services.on(

@@ -59,6 +59,22 @@ def test_a_table_on_a_terminal_has_sums_times_and_escaped_texts(
     assert not steers(said)
 
 
+def test_sums_of_the_parts_of_a_thing_have_its_currency(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    out = Output(color=False)
+    out.thing(
+        {"totals": {"currency": "RUB", "sum_to_pay": 9900}, "positions": [{"id": "m", "price": 8500, "quantity": "2"}]}
+    )
+    out.thing({"currency": "JPY", "reserved": 5, "left": 7, "total_discount_price": 3, "refunds": 2})
+    said = capsys.readouterr().out
+    for written in ("99.00 RUB", "price=85.00 RUB", "quantity=2", "5 JPY", "7 JPY", "3 JPY"):
+        assert written in said
+    assert "2 JPY" not in said
+
+
 def test_json_and_yaml_read_back_as_what_was_shown() -> None:
     shown = [{"text": EVIL.replace("\ud800", ""), "числа": [1, None, True]}]
     assert json.loads(as_json(shown)) == json.loads(as_json(shown, indent=2)) == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def checks(services: Services) -> None:
 def test_all_checks_are_one_verdict_and_change_nothing(services: Services, ordersctl: Ordersctl) -> None:
     checks(services)
     ended = ordersctl("check", "all", "-o", "json")
-    assert (ended.code, [row["verdict"] for row in ended.json]) == (0, ["holds", "holds", "holds"])
+    assert (ended.code, [row["verdict"] for row in ended.json]) == (0, ["holds"] * 4)
     assert all(call.body["dry_run"] is True for call in services.calls if call.line.startswith("POST"))
 
 
@@ -149,6 +150,7 @@ def test_all_checks_are_one_verdict_and_change_nothing(services: Services, order
         ("POST /admin/v1/reconciliation", {**RECONCILED, "registers": {"trust": "unavailable"}}, "refunds"),
         ("POST /admin/v1/reconciliation", {**RECONCILED, "unanswered": 1}, "refunds"),
         ("GET /admin/v1/differences", {"items": [{}], "count": 1}, "refunds"),
+        ("GET /admin/v1/dead-letters", {"items": [{}], "count": 1}, "dead-letters"),
     ],
 )
 def test_one_thing_that_differs_makes_the_verdict(
@@ -191,6 +193,30 @@ def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: S
     assert ended.code == 1
     assert [row["count"] for row in ended.json["needed"] if row["what"] == "crashed workflows"] == [3]
     assert ended.json["missing"] == [{"what": "people", "detail": "phone of oleg"}]
+
+
+def test_status_counts_exactly_what_the_command_beside_it_lists(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /readyz", {"ready": True, "checks": {}})
+    services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
+    services.on("GET /admin/v1/dead-letters", pages([{"id": 1, "dead_at": "2026"}, {"id": 2, "dead_at": "2026"}]))
+    ended = ordersctl("status", "-o", "json")
+    letters = [row for row in ended.json["needed"] if row["count"] == 2]
+    assert (ended.code, len(letters)) == (1, 4)
+    counted = {json.dumps([call.line, call.query], sort_keys=True) for call in services.calls}
+    services.calls.clear()
+    for row in ended.json["needed"]:
+        assert ordersctl(*shlex.split(row["look"])[1:], "-o", "json").code == 0, row
+    for call in services.calls:
+        asked = {name: held for name, held in call.query.items() if name != "cursor"} | {"limit": "1", "count": "true"}
+        assert json.dumps([call.line, asked], sort_keys=True) in counted
+
+
+def test_tail_shows_both_copies_of_one_message(services: Services, ordersctl: Ordersctl) -> None:
+    copy = {"notice_id": "n", "kind": "order.paid", "state": "sent", "created_at": "2026-11-29T10:00:00Z"}
+    looks = iter([[], [{**copy, "delivery_id": 2}, {**copy, "delivery_id": 1}]])
+    services.on("GET /admin/v1/notifications", lambda _: (200, {"items": next(looks, []), "next_cursor": None}))
+    ended = ordersctl("tail", "--only", "message", "--every", "0.2", "--for", "0.5", "-o", "jsonl")
+    assert [json.loads(line)["item"]["delivery_id"] for line in ended.out.splitlines()] == [2, 1]
 
 
 def test_tail_shows_each_thing_once_and_only_what_came_since(services: Services, ordersctl: Ordersctl) -> None:

@@ -56,6 +56,30 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
     assert "Seen:" in page
     assert "1 crashed" in page
     assert 'hx-trigger="load' not in page
+    assert 'class="failed"' in page
+    assert 'class="proved"' not in page
+
+
+async def test_a_refund_is_shown_as_a_sum_before_it_is_agreed_to(browser: Browser, services: Services) -> None:
+    services.answers["GET /orders/v1/orders/A1"] = (200, {"number": "A1", "version": 3, "totals": {"currency": "RUB"}})
+    said = {"number": "A1", "amount": 8500, "currency": "RUB", "positions": [], "tips": 0}
+    services.answers["POST /admin/v1/orders/A1/refund"] = lambda _: (202, said)
+    await browser.sign_in("token-operator")
+    await browser.get("/change/order/refund?ids=A1")
+    for amount, told in ((8500, "RUB\u00a085.00"), (None, "everything left of the captured sum")):
+        said["amount"] = amount
+        page = await browser.post("/change/order/refund", ids="A1", reason="half was spoilt")
+        assert told in page.partition("<details open")[2]
+
+
+async def test_what_a_plan_had_no_room_for_is_said_when_it_is_done(browser: Browser, services: Services) -> None:
+    services.answers[RETRY] = (200, {**planned({"id": "7", "outcome": "retried"}), "matched": 5, "more": True})
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
+    await browser.sign_in("token-operator")
+    await browser.get("/change/workflow/retry?all=1&filter.state=crashed")
+    page = await browser.post("/change/workflow/retry", all="1", reason="for a test", **{"filter.state": "crashed"})
+    assert [body["limit"] for line, body, _ in services.calls if line == RETRY] == [1000]
+    assert "more are left for a next plan" in await browser.post("/apply", plan=hidden(page, "plan"))
 
 
 async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Services) -> None:

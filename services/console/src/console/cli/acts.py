@@ -74,6 +74,8 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
             fields["address"], version = await _address(at, names, fields["address"], version)
         service = await find_service(at, names, service) if find_service else act.service
         why = reason_for(at, why)
+        if chosen is not None and limit is None:
+            limit = operation.most_at_once
         wish = Wish(
             act=act.name,
             service=service,
@@ -106,7 +108,13 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
         pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
         found.append(parameter("filter", pairs, None))
     if operation.takes("limit"):
-        at_most = Annotated[int | None, typer.Option(min=1, help="at most so many of those that match")]
+        at_most = Annotated[
+            int | None,
+            typer.Option(
+                min=1,
+                help="at most so many of those that match (else as many as one plan takes)",
+            ),
+        ]
         found.append(parameter("limit", at_most, None))
     return found
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
-from console.cli.output import Columns, as_json
+from console.cli.output import Columns, as_json, readable
 from console.cli.profiles import directory
-from console.client.things import THINGS
+from console.client.money import amount_told
 
 if TYPE_CHECKING:
     from console.client.change import Done, Item, Plan, Wish
@@ -83,13 +83,16 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
     if at.out.for_programs:
         at.out.thing({"already_applied": done.already_applied, "items": [_shown(item) for item in done.items]})
     else:
-        at.out.rows([_shown(item) for item in done.items], _columns(done.items))
+        at.out.rows([_shown(item, told=True) for item in done.items], _columns(done.items))
         if done.shown and not done.items:
             at.out.note(_words(done.shown))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
     at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
+    if done.plan.more:
+        at.out.note(f"{done.plan.matched - len(done.plan.items)} more match and are left: repeat it for the next ones")
+        code = Exit.PARTLY if code is Exit.DONE else code
     return await _wait(at, done, manner, code) if manner.wait and code in (Exit.DONE, Exit.PARTLY) else code
 
 
@@ -97,22 +100,23 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     from console.client.change import UnprovableError, watch
 
     last: Counter[str] = Counter()
-    thing = THINGS.get(done.plan.wish.found().settled or "")
+    act = done.plan.wish.found()
+    sight = act.sight
     try:
         with at.out.progress("watching") as progress:
             async for last in watch(at.suite, done, deadline=manner.timeout):
-                moving = sum(count for state, count in last.items() if thing and thing.moves(state))
+                moving = sum(count for state, count in last.items() if sight and sight.moves(state))
                 progress(last.total() - moving, last.total())
     except UnprovableError:
         at.out.note("what was answered is all of its effect")
         return code
     at.out.note(f"seen: {_counted(last)}")
-    if thing is None:
+    if sight is None:
         return code
-    if any(thing.moves(state) for state in last):
+    if any(sight.moves(state) for state in last):
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
-    if bad := sum(count for state, count in last.items() if state in thing.bad):
+    if bad := sum(count for state, count in last.items() if act.failed(state)):
         return Exit.REFUSED if bad == sum(last.values()) and code is Exit.DONE else Exit.PARTLY
     return code
 
@@ -125,7 +129,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
         for item in plan.items:
             out.note("  " + _sentence(item))
     else:
-        out.rows([_shown(item) for item in plan.items], _columns(plan.items))
+        out.rows([_shown(item, told=True) for item in plan.items], _columns(plan.items))
     out.note(
         f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
@@ -133,7 +137,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
         out.note(_words(plan.shown))
     if plan.more:
         out.note(
-            f"{plan.matched} match; this plan has the first {len(plan.items)}: raise --limit, or repeat it afterwards"
+            f"{plan.matched} match; this plan has the first {len(plan.items)}: repeat it afterwards for the others"
         )
 
 
@@ -189,20 +193,21 @@ def _code(items: tuple[Item, ...], left_alone: frozenset[str]) -> Exit:
     return Exit.NOT_FOUND if all(item.outcome == "not_found" for item in items) else Exit.REFUSED
 
 
-def _shown(item: Item) -> Mapping[str, Any]:
+def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
+    """Return an item as it is shown; ``told``: to people, who are told what an open amount means."""
     shown = asdict(item)
-    own = shown.pop("shown")
+    own = amount_told(shown.pop("shown")) if told else shown.pop("shown")
     shown["notices"] = list(item.notices)
     return {**own, **shown}
 
 
 def _columns(items: tuple[Item, ...]) -> Columns:
-    """The columns of the outcome, and what the service says of its own about such items, if that is a word."""
+    """The columns of the outcome, and what the service says of its own about such items, if that is a word or the chosen goods."""
     own = {
         name
         for item in items
-        for name, held in item.shown.items()
-        if isinstance(held, str | int | float) and name != "number"
+        for name, held in amount_told(item.shown).items()
+        if (isinstance(held, str | int | float) and name != "number") or (name == "positions" and held)
     }
     return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
 
@@ -217,9 +222,14 @@ def _sentence(item: Item) -> str:
 
 
 def _words(shown: Mapping[str, Any]) -> str:
-    """What the service says in words and figures of its own."""
-    words = {name: held for name, held in shown.items() if isinstance(held, str | int) and not isinstance(held, bool)}
-    return ", ".join(f"{name} {held}" for name, held in words.items())
+    """What the service says in words, figures and sums of its own, and the goods that were chosen."""
+    told = amount_told(shown)
+    words = [name for name, held in told.items() if isinstance(held, str | int) and not isinstance(held, bool)]
+    said = [f"{name} {readable(told, name)}" for name in words]
+    goods = told.get("positions")
+    if isinstance(goods, list) and goods:
+        said.append("positions " + ", ".join(f"{each.get('quantity')} of {each.get('id')}" for each in goods))
+    return ", ".join(said)
 
 
 def _counted(outcomes: Counter[str]) -> str:

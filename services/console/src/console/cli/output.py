@@ -17,15 +17,12 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from common.money import to_decimal_string
+from console.client.money import currency_of, sum_of
 from console.client.things import value
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_SUMS = frozenset(
-    {"amount", "cost", "tips", "price", "total_price", "discount_price", "captured", "refunded", "held_amount"}
-)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 # Control characters, what turns the direction of writing, and halves of characters, which no terminal can show.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
@@ -189,7 +186,7 @@ class Output:
         for column in self._chosen(columns):
             table.add_column(Text(column), overflow="fold", no_wrap=column == columns.name)
         for item in items:
-            table.add_row(*(Text(printable(_read(item, column))) for column in self._chosen(columns)))
+            table.add_row(*(Text(printable(readable(item, column))) for column in self._chosen(columns)))
         self.console.print(table, soft_wrap=False)
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
@@ -198,7 +195,7 @@ class Output:
 
         grid = Table.grid(padding=(0, 2))
         for name in shown:
-            grid.add_row(Text(printable(name), style="bold"), Text(printable(_read(item, name), lines=True)))
+            grid.add_row(Text(printable(name), style="bold"), Text(printable(readable(item, name), lines=True)))
         self.console.print(grid, soft_wrap=False)
 
     def _lines(self, lines: Iterable[str]) -> None:
@@ -219,22 +216,23 @@ def _raw(held: Any) -> str:
     return as_json(held)
 
 
-def _read(item: Mapping[str, Any], path: str) -> str:
-    """Return a value as a person reads it: sums with their currency, times of the person's zone."""
-    held = value(item, path)
-    last = path.rpartition(".")[2]
-    currency = item.get("currency") or value(item, "totals.currency")
-    if isinstance(held, int) and not isinstance(held, bool) and last in _SUMS and isinstance(currency, str):
-        try:
-            return f"{to_decimal_string(held, currency)} {currency}"
-        except ValueError:  # a currency of another release
-            return f"{held} {currency}"
+def readable(item: Mapping[str, Any], path: str, currency: Any = None) -> str:
+    """Return a value as a person reads it: sums with their currency, times of the person's zone.
+
+    ``currency``: of what the item is a part of, unless the item, or a part of it on the path, says its own.
+    """
+    held: Any = item
+    for part in path.split("."):
+        currency = currency_of(held) or currency
+        held = held.get(part) if isinstance(held, Mapping) else None
+    if (sum_ := sum_of(path.rpartition(".")[2], held, currency)) is not None:
+        return sum_
     if isinstance(held, bool):
         return "yes" if held else "no"
     if isinstance(held, str) and _MOMENT.fullmatch(held):
         return moment(held)
     if isinstance(held, list):
-        return "\n".join(_line(each) for each in held)
+        return "\n".join(_line(each, currency) for each in held)
     return "" if held is None else held if isinstance(held, str) else as_json(held)
 
 
@@ -246,7 +244,8 @@ def moment(written: str) -> str:
         return written
 
 
-def _line(held: Any) -> str:
+def _line(held: Any, currency: Any) -> str:
     if isinstance(held, Mapping):
-        return "  ".join(f"{name}={_read(held, name)}" for name, each in held.items() if each not in (None, [], {}, ""))
+        shown = (name for name, each in held.items() if each not in (None, [], {}, ""))
+        return "  ".join(f"{name}={readable(held, name, currency)}" for name in shown)
     return held if isinstance(held, str) else as_json(held)

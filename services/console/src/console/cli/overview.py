@@ -10,30 +10,27 @@ from console.cli.commands import Context, add
 from console.cli.exits import Exit
 from console.cli.output import Columns
 from console.client.operations import SERVICES
-from console.client.things import THINGS
+from console.client.things import services_with, thing_of
 
 if TYPE_CHECKING:
     from console.client.models.notifier import CoverageView
 
 _SERVICES = Columns(("service", "state", "checks", "url"), name="service")
 _NEEDED = Columns(("what", "count", "look"), name="what")
-# What needs a person, the most dangerous first: its words, the kind of thing, what chooses it, and the command that lists it.
-_NEEDS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
-    ("orders that the marketplace will cancel", "countdown", {"state": "running"}, "intake countdowns --state running"),
-    (
-        "critical incidents that nobody took",
-        "incident",
-        {"state": "open", "severity": "critical"},
-        "incident list --state open",
-    ),
-    ("endangered orders to be dealt with", "endangered", {"state": "open"}, "endangered list --state open"),
-    ("crashed workflows", "workflow", {"state": "crashed"}, "workflow list --state crashed"),
-    ("refunds in error", "refund", {"state": "ERROR"}, "refund list --state ERROR"),
-    ("refunds whose fate is unknown", "refund", {"state": "UNKNOWN"}, "refund list --state UNKNOWN"),
-    ("differences with payment systems", "difference", {"open": True}, "difference list --open"),
-    ("quarantined hooks", "intake", {"outcome": "quarantined", "undecided": True}, "intake list --undecided"),
-    ("orders acknowledged that have not arrived", "unarrived", {}, "intake unarrived"),
+_Need = tuple[str, str, dict[str, str]]
+_NEEDS: tuple[_Need, ...] = (
+    ("orders that the marketplace will cancel", "countdown", {"state": "running"}),
+    ("critical incidents that nobody took", "incident", {"state": "open", "severity": "critical"}),
+    ("endangered orders to be dealt with", "endangered", {"state": "open"}),
+    ("crashed workflows", "workflow", {"state": "crashed"}),
+    ("refunds in error", "refund", {"state": "ERROR"}),
+    ("refunds whose fate is unknown", "refund", {"state": "UNKNOWN"}),
+    ("differences with payment systems", "difference", {"open": "true"}),
+    ("quarantined hooks", "intake", {"outcome": "quarantined", "undecided": "true"}),
+    ("orders acknowledged that have not arrived", "unarrived", {}),
 )
+"""What needs a person, the most dangerous first: its words, the kind of thing, and what chooses it."""
+_DEAD_LETTERS: _Need = ("dead letters that nobody decided about", "dead-letter", {"open": "true"})
 
 
 async def status(at: Context) -> Exit | None:
@@ -41,7 +38,10 @@ async def status(at: Context) -> Exit | None:
     import asyncio
 
     services = await asyncio.gather(*(_service(at, service) for service in SERVICES))
-    needed = await asyncio.gather(*(_needed(at, *need) for need in _NEEDS))
+    needed = await asyncio.gather(
+        *(_needed(at, *need) for need in _NEEDS),
+        *(_needed(at, *_DEAD_LETTERS, holder) for holder in services_with("dead-letter")),
+    )
     coverage = await _coverage(at)
     answered = [item for item in needed if item["count"] not in ("0", 0)]
     missing = coverage["missing"] if coverage else []
@@ -74,11 +74,16 @@ async def _service(at: Context, service: str) -> dict[str, Any]:
         return {**said, "state": "unreachable", "checks": str(error)}
 
 
-async def _needed(at: Context, what: str, noun: str, query: dict[str, Any], look: str) -> dict[str, Any]:
+async def _needed(
+    at: Context, what: str, noun: str, query: dict[str, str], service: str | None = None
+) -> dict[str, Any]:
+    from console.client.commands import of_list
     from console.client.suite import RefusedError, UnreachableError
 
+    look = of_list(noun, query, service=service)
+    what += f" ({service})" if service else ""
     try:
-        page = await THINGS[noun].page(at.suite, **query, limit=1, count=True)
+        page = await thing_of(noun, service).page(at.suite, **query, limit=1, count=True)
     except UnreachableError:
         return {"what": what, "count": "unknown", "look": look}
     except RefusedError as error:
@@ -86,7 +91,7 @@ async def _needed(at: Context, what: str, noun: str, query: dict[str, Any], look
             raise
         return {"what": what, "count": "unknown", "look": look}
     count = page.count if page.count is not None else len(page.items)
-    return {"what": what, "count": count if page.exact else f"{count}+", "look": f"ordersctl {look}"}
+    return {"what": what, "count": count if page.exact else f"{count}+", "look": look}
 
 
 async def _coverage(at: Context) -> CoverageView | None:

@@ -1,4 +1,4 @@
-"""``tail``: everything that happens, live, one line each, until Ctrl-C."""
+"""``tail``: what happens, live, one line each, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "endangered": ("received_at", ("state", "outcome")),
     "incident": ("last_seen_at", ("version", "state")),
     "ticket": ("created_at", ("state", "assignee")),
-    "message": ("created_at", ("state",)),
+    "message": ("created_at", ("delivery_id", "state")),
 }
 _SAYS = {
     "intake": ("source", "event", "outcome", "number", "reason"),
@@ -45,10 +45,6 @@ _SAYS = {
     "dead-letter": ("service", "id", "state", "subject", "reason"),
     "audit": ("service", "actor", "action", "target", "reason"),
 }
-
-_ONLY = typer.Option(
-    help=f"kinds, by commas: {', '.join(_SAYS)}; each look at {' and '.join(_AUDITED)} is in the audit"
-)
 
 
 @dataclass
@@ -95,7 +91,7 @@ async def tail(
     every: Annotated[float, typer.Option(min=0.2, max=60, help="seconds between looks")] = 1.0,
     seconds: Annotated[float, typer.Option("--for", min=0, help="end after so many seconds; 0: never")] = 0,
 ) -> Exit | None:
-    """Show everything that happens from now on, one line each: hooks, orders, refunds, incidents, messages, what people do."""
+    """Show what happens from now on, one line each: hooks, workflows, refunds, incidents, messages, what people do; more if asked for."""
     import asyncio
 
     kinds = (
@@ -105,6 +101,8 @@ async def tail(
     )
     if strangers := set(kinds) - set(_SAYS):
         raise EndedError(f"--only: no {', '.join(sorted(strangers))}; there are {', '.join(_SAYS)}")
+    if only is None:
+        at.out.note(f"without {' and '.join(_AUDITED)}, of which the audit notes each look: --only has them")
     followed = [each for kind in kinds for each in _lists(kind)]
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds if seconds else None

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from console.client.effects import APPENDED, ARRIVED, MESSAGE, REFUND, Effect
 from console.client.operations import Operation, operation
+from console.client.things import THINGS, Thing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +20,9 @@ class Act:
     ``key``: the place in the path of ``one`` that names the thing. ``fixed``: fields that the act itself fills.
     ``version_at``: where the version stands that the operation compares with, where that is not the thing's own; of a list the newest.
     ``settled``: the noun whose state shows the effect; None where the answer is the effect. ``until``: the states in which the effect
-    is there, where the thing may still be as it was when the service has answered; ``newer``: it is there with the next version.
+    is there, where the thing may still be as it was when the service has answered; ``newer``: it is there with the next version;
+    ``fills``: or with this field, whatever the state. ``aims``: states that the act asks for, however bad they are else.
+    ``effect``: where it is seen that happens to another thing, which the answer names.
     """
 
     noun: str
@@ -32,6 +36,18 @@ class Act:
     settled: str | None = None
     until: frozenset[str] = frozenset()
     newer: bool = False
+    fills: str | None = None
+    aims: frozenset[str] = frozenset()
+    effect: Effect | None = None
+
+    @property
+    def sight(self) -> Thing | Effect | None:
+        """What shows the effect; None where the answer is all of it."""
+        return self.effect or THINGS.get(self.settled or "")
+
+    def failed(self, state: str) -> bool:
+        """Tell whether a person is needed for what is in this state after the act. What the act asks for is never bad."""
+        return self.sight is not None and state in self.sight.bad - self.aims
 
     @property
     def name(self) -> str:
@@ -75,7 +91,7 @@ def _acts() -> tuple[Act, ...]:
     of_endangered: dict[str, Any] = {"noun": "endangered", "service": intake}
     return (
         Act(**of_order, verb="recalculate", many="POST /admin/v1/orders/recalculate", settled="order"),
-        Act(**of_order, verb="refund", one="POST /admin/v1/orders/{number}/refund"),
+        Act(**of_order, verb="refund", one="POST /admin/v1/orders/{number}/refund", effect=REFUND),
         Act(
             **of_order,
             verb="reissue",
@@ -93,15 +109,22 @@ def _acts() -> tuple[Act, ...]:
             for verb, state in (("cancel", "cancelled"), ("deliver", "delivered"))
         ),
         Act(**of_order, verb="correct", one="POST /admin/v1/orders/{number}/correct", settled="order", newer=True),
-        Act(noun="order", verb="enter-event", service=intake, one="POST /admin/v1/events"),
+        Act(noun="order", verb="enter-event", service=intake, one="POST /admin/v1/events", effect=ARRIVED),
         Act(noun="parked", verb="give-up", service=orders, many="POST /admin/v1/parked-orders/give-up"),
         *(
-            Act(noun="workflow", verb=verb, service=orders, many=f"POST /admin/v1/workflows/{verb}", settled="workflow")
+            Act(
+                noun="workflow",
+                verb=verb,
+                service=orders,
+                many=f"POST /admin/v1/workflows/{verb}",
+                settled="workflow",
+                aims=frozenset({"stopped"}) if verb == "stop" else frozenset(),
+            )
             for verb in ("stop", "resume", "retry")
         ),
-        Act(**of_event, verb="reprocess", one="POST /admin/v1/workflow-events/{id}/reprocess"),
+        Act(**of_event, verb="reprocess", one="POST /admin/v1/workflow-events/{id}/reprocess", effect=APPENDED),
         Act(noun="event", verb="skip", service=orders, many="POST /admin/v1/workflow-events/skip"),
-        Act(**of_event, verb="mend", one="POST /admin/v1/workflow-events/{id}/mend"),
+        Act(**of_event, verb="mend", one="POST /admin/v1/workflow-events/{id}/mend", effect=APPENDED),
         Act(noun="refund", verb="restart", service=refunds, many="POST /admin/v1/refunds/restart", settled="refund"),
         Act(noun="refund", verb="check", service=refunds, one="POST /admin/v1/refunds/{id}/check", settled="refund"),
         Act(noun="refund", verb="close", service=refunds, one="POST /admin/v1/refunds/{id}/close", settled="refund"),
@@ -113,7 +136,7 @@ def _acts() -> tuple[Act, ...]:
             Act(noun="intake", verb=verb, service=intake, many=f"POST /admin/v1/deliveries/{verb}")
             for verb in ("replay", "dismiss")
         ),
-        Act(noun="intake", verb="mend", service=intake, one="POST /admin/v1/deliveries/{id}/replay"),
+        Act(noun="intake", verb="mend", service=intake, one="POST /admin/v1/deliveries/{id}/replay", effect=ARRIVED),
         Act(**of_endangered, verb="mend", one="POST /admin/v1/endangered-orders/{id}/mend", settled="endangered"),
         Act(**of_endangered, verb="call", one="POST /admin/v1/endangered-orders/{id}/call"),
         Act(**of_endangered, verb="own-test", one="POST /admin/v1/endangered-orders/{id}/own-test"),
@@ -124,6 +147,7 @@ def _acts() -> tuple[Act, ...]:
                 many=f"POST /admin/v1/endangered-orders/{verb}",
                 settled="endangered",
                 until=frozenset({state, "closed"}),
+                fills="number" if verb == "resubmit" else None,  # one that was reported stays reported
             )
             for verb, state in (("resubmit", "resubmitted"), ("report", "reported"), ("close", "closed"))
         ),
@@ -149,7 +173,7 @@ def _acts() -> tuple[Act, ...]:
         Act(noun="duty", verb="undo", service=notices, one="DELETE /admin/v1/roster/overrides/{id}"),
         Act(noun="duty", verb="confirm", service=notices, one="POST /admin/v1/roster/handovers/confirm"),
         Act(noun="flag", verb="set", service=orders, one="PUT /admin/v1/flags/{name}", key="name"),
-        Act(noun="message", verb="test", service=notices, one="POST /admin/v1/test-message"),
+        Act(noun="message", verb="test", service=notices, one="POST /admin/v1/test-message", effect=MESSAGE),
         Act(noun="instruction", verb="set", service=notices, one="PUT /admin/v1/instructions/{kind}", key="kind"),
         Act(noun="known-defect", verb="add", service=notices, one="POST /admin/v1/known-defects"),
         Act(noun="known-defect", verb="end", service=notices, one="DELETE /admin/v1/known-defects/{id}"),

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from console.client.acts import Act, act_of
+from console.client.effects import Effect
 from console.client.suite import RefusedError, Suite, filled
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
@@ -174,25 +175,31 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     ``deadline`` in seconds. The last value is the proof. Raises ``UnprovableError`` when the act's answer is all its effect.
     """
     act = done.plan.wish.found()
-    thing = THINGS.get(act.settled or "")
-    if thing is None or thing.one is None:
-        raise UnprovableError(act.name)
+    sight = act.sight
     left_alone = {item.id for item in done.left_alone}
-    names = [item.id for item in done.items if item.id not in left_alone]
+    changed = [item for item in done.items if item.id not in left_alone]
+    if sight is None or (isinstance(sight, Effect) and not all(sight.named_in(item.shown) for item in changed)):
+        raise UnprovableError(act.name)
     planned = {item.id: item.version for item in done.plan.items}
     suite = suite.without_customers()
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
     settled: dict[str, str] = {}
     while True:
-        for name in names:
-            if name not in settled or thing.moves(settled[name]):
-                settled[name] = _seen(act, thing, await thing.read(suite, name), planned.get(name))
+        for item in changed:
+            if item.id not in settled or sight.moves(settled[item.id]):
+                settled[item.id] = await _state(suite, act, sight, item, planned.get(item.id))
         yield Counter(settled.values())
-        moves = any(thing.moves(state) for state in settled.values())
+        moves = any(sight.moves(state) for state in settled.values())
         if not moves or loop.time() >= until:
             return
         await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _state(suite: Suite, act: Act, sight: Thing | Effect, item: Item, planned: int | None) -> str:
+    if isinstance(sight, Effect):
+        return await sight.look(suite, item.shown)
+    return _seen(act, sight, await sight.read(suite, item.id), planned)
 
 
 def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None) -> str:
@@ -201,8 +208,10 @@ def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None)
     if thing.noun == "workflow" and state == "running" and not found.get("pending"):
         return "waiting"
     there = (not act.until or state in act.until) and not (act.newer and found.get("version") == planned)
-    if there or thing.noun != "order":
-        return state if there else ON_ITS_WAY
+    if there or (act.fills is not None and found.get(act.fills) is not None):
+        return state
+    if thing.noun != "order":
+        return ON_ITS_WAY
     return str(found["aggregate_state"]) if found["aggregate_state"] in thing.bad else ON_ITS_WAY
 
 

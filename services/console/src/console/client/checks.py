@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.client.operations import SERVICES, operations
 from console.client.suite import RefusedError, UnreachableError
-from console.client.things import THINGS
+from console.client.things import THINGS, services_with, thing_of
 
 if TYPE_CHECKING:
     from console.client.models.orchestrator import OrdersRecalculated
@@ -62,7 +62,25 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> list[str]:
     return wrong
 
 
-CHECKS: dict[str, Checker] = {"ledger": _ledger, "orders": _orders, "refunds": _refunds}
+async def _dead_letters(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+    """No message that a service could not read waits for somebody's decision."""
+    holders = services_with("dead-letter")
+    pages = await asyncio.gather(
+        *(thing_of("dead-letter", holder).page(suite, open=True, limit=1, count=True) for holder in holders)
+    )
+    return [
+        f"{page.count or len(page.items)} dead letters of {holder} are open (dead-letter list --service={holder} --open)"
+        for holder, page in zip(holders, pages, strict=True)
+        if page.count or page.items
+    ]
+
+
+CHECKS: dict[str, Checker] = {
+    "ledger": _ledger,
+    "orders": _orders,
+    "refunds": _refunds,
+    "dead-letters": _dead_letters,
+}
 """By name. Each asks services for what they rehearse or count, and changes nothing; it needs an operator."""
 
 

@@ -58,6 +58,11 @@ class Operation:
         """Tell whether the body has a field of this name."""
         return any(field.name == name for field in self.body)
 
+    @property
+    def most_at_once(self) -> int | None:
+        """The most things that one plan of a bulk change takes; None where it says no limit."""
+        return next((field.rules.get("maximum") for field in self.body if field.name == "limit"), None)
+
 
 @cache
 def operations() -> Mapping[tuple[str, str, str], Operation]:

@@ -16,37 +16,10 @@ from markupsafe import Markup, escape
 
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
+from console.client.money import amount_told, currency_of
 from console.client.things import ON_ITS_WAY
 from console.web.screens import TITLES
 
-MONEY = frozenset(
-    {
-        *(
-            "amount",
-            "cost",
-            "price",
-            "discount_price",
-            "total_price",
-            "total_discount_price",
-            "held_amount",
-            "sum",
-            "captured",
-        ),
-        *(
-            "refunded",
-            "reserved",
-            "left",
-            "sum_to_pay",
-            "tips_amount",
-            "minor",
-            "total",
-            "tips",
-            "captured_amount",
-            "refunded_amount",
-        ),
-    }
-)
-"""Names under which the services write sums in minor units."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _BAD = frozenset(
     {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "ERROR"}
@@ -158,14 +131,6 @@ def basket(items: object) -> str:
     )
 
 
-def currency_of(item: object) -> Any:
-    """Return the currency that the sums of an item are in: its own, or that of its totals."""
-    if not isinstance(item, Mapping):
-        return None
-    totals = item.get("totals")
-    return item.get("currency") or (totals.get("currency") if isinstance(totals, Mapping) else None)
-
-
 Translate = Callable[[str], str]
 
 
@@ -219,4 +184,5 @@ def writers(
         "basket": basket,
         "as_json": as_json,
         "currency_of": currency_of,
+        "amount_told": lambda shown: amount_told(shown, translate=translate),
     }

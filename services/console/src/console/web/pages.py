@@ -24,6 +24,7 @@ from yarl import URL
 from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
 from console.client.acts import Act
+from console.client.money import MONEY
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
 from console.web import filters
@@ -306,7 +307,7 @@ def _environment(language: str, zone: str) -> Environment:
     )
     found.globals.update(
         value=value,
-        MONEY=filters.MONEY,
+        MONEY=MONEY,
         LINKS=LINKS,
         link_of=link_of,
         address_of=address_of,

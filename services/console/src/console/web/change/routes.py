@@ -18,17 +18,15 @@ from common.http import Route
 from console.client.acts import Act
 from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, version_of, watch
 from console.client.commands import of_wish
+from console.client.money import currency_of
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import THINGS
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
 from console.web.change.prefilled import prefilled, standing
 from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
 from console.web.change.structure import expanded, names_of
-from console.web.filters import currency_of
 from console.web.lists.filtering import ALL
 from console.web.pages import Console, NotUnderstoodError, Visit
-
-_MOST_AT_ONCE = 200
 
 
 def routes(console: Console) -> list[Route]:
@@ -145,7 +143,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         ids=ids,
         filter=chosen,
         fields=fields,
-        limit=_MOST_AT_ONCE if chosen is not None else None,
+        limit=act.operation.most_at_once if chosen is not None else None,
         version=int(seen) if act.compared and len(ids) == 1 and seen.isdecimal() else None,
     )
 
@@ -178,19 +176,20 @@ async def _watch(visit: Visit) -> web.StreamResponse:
     return visit.page("change/done.html", **values)
 
 
-async def _look(visit: Visit, done: Done) -> tuple[Counter[str] | None, bool] | None:
-    """Return how many are in which state and whether anything still moves; None where the answer is all there is to see.
+async def _look(visit: Visit, done: Done) -> tuple[Counter[str] | None, bool, bool] | None:
+    """Return how many are in which state, whether anything still moves, and whether a person is needed; None where the answer is all.
 
     What cannot be read now has no states and may still move: what was done is shown all the same.
     """
-    thing = THINGS.get(done.plan.wish.found().settled or "")
+    act = done.plan.wish.found()
+    sight = act.sight
     try:
         async for states in watch(visit.person.suite, done, deadline=0):
-            return states, any(thing.moves(state) for state in states) if thing else False
+            return states, any(sight.moves(state) for state in states if sight), any(map(act.failed, states))
     except UnprovableError:
         return None
     except (RefusedError, UnreachableError):
-        return None, True
+        return None, True, False
     return None
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from aiohttp import web
 
 from console.client.acts import Act, act_of
+from console.client.money import currency_of
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.forms import BEFORE, inputs
 from console.web.change.structure import rows_of
-from console.web.filters import currency_of
 from console.web.lists.filtering import PRIVATE
 from console.web.pages import NotUnderstoodError, Visit, names
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from console.client.operations import operation
 from console.client.suite import Page, Suite
+from console.client.things import services_with, thing_of
 from console.web.asking import or_none, page_or_none
 from console.web.screens import list_path
 
@@ -25,6 +26,7 @@ class Question:
     title: str
     noun: str
     filter: Mapping[str, str] = field(default_factory=dict)
+    service: str | None = None
 
 
 QUESTIONS = (
@@ -32,6 +34,7 @@ QUESTIONS = (
     Question("Quarantined hooks that nobody decided about", "intake", {"outcome": "quarantined", "undecided": "true"}),
     Question("Crashed workflows", "workflow", {"state": "crashed"}),
     Question("Customers who wait: endangered orders", "endangered", {"state": "open"}),
+    *(Question("Dead letters", "dead-letter", {"open": "true"}, service) for service in services_with("dead-letter")),
 )
 PAID_ONCE = (
     Question("Money that went out twice", "difference", {"open": "true", "kind": "paid_twice"}),
@@ -52,7 +55,9 @@ class Answer:
     @property
     def address(self) -> str:
         """The list of them."""
-        return list_path(self.question.noun) + (f"?{urlencode(self.question.filter)}" if self.question.filter else "")
+        service = {"service": self.question.service} if self.question.service else {}
+        chosen = {**service, **self.question.filter}
+        return list_path(self.question.noun) + (f"?{urlencode(chosen)}" if chosen else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +118,5 @@ async def _day(suite: Suite, start: datetime) -> Day:
 
 
 async def _answer(suite: Suite, question: Question) -> Answer:
-    return Answer(question, await page_or_none(suite, question.noun, **question.filter, limit=1, count=True))
+    thing = thing_of(question.noun, question.service)
+    return Answer(question, await or_none(thing.page(suite, **question.filter, limit=1, count=True)))
