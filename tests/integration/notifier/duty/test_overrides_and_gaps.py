@@ -108,6 +108,28 @@ async def test_a_problem_of_a_shift_that_no_longer_exists_ends(kit: Kit) -> None
     await problems(kit, ("resolved", "Vera"))
 
 
+async def test_a_problem_of_an_override_ends_with_it_where_there_is_no_plan(kit: Kit) -> None:
+    status, made = await override(kit, "vera", timedelta(hours=1), timedelta(hours=9))  # who has no phone
+    assert status == 200
+
+    async def told() -> set[str]:
+        rows = await kit.fetch("SELECT state FROM incidents WHERE kind = 'problem.roster' AND summary LIKE '%Vera%'")
+        return {row["state"] for row in rows}  # two where the week changes hands within it
+
+    async def opened() -> bool:
+        return await told() == {"open"}
+
+    await eventually(opened, within=30)
+    path = f"{OVERRIDES}/{made['items'][0]['id']}"
+    assert (await kit.call("DELETE", path, body={"reason": "named the wrong person"}))[0] == 200
+
+    async def over() -> bool:
+        rows = await kit.fetch("SELECT state FROM incidents WHERE kind = 'problem.roster'")
+        return {row["state"] for row in rows} == {"resolved"}  # the gaps around it too
+
+    await eventually(over, within=30)
+
+
 async def test_a_mistaken_override_is_taken_back_and_nobody_is_phoned_for_it(kit: Kit) -> None:
     await put_roster(kit, "oleg", "anna", first_week=(monday().date() - timedelta(weeks=2)).isoformat())
     assert await on_call(kit) == ["oleg", "anna"]

@@ -138,20 +138,32 @@ async def test_routes_are_read_again_and_a_broken_file_keeps_the_former_ones(mak
         return True
 
     await eventually(lambda: told(PICKERS, 1), within=20)
-    other = {"destinations": {"all": {"channel": "telegram", "address": str(STORE)}}, "routes": ONE_CHAT["routes"]}
+    other: dict[str, Any] = {
+        "destinations": {"all": {"channel": "telegram", "address": str(STORE)}},
+        "routes": ONE_CHAT["routes"],
+    }
     replaced(file, json.dumps(other))
     await broken(kit, "routes", 0)
 
-    async def read_by_both() -> bool:
+    async def read_by_both(text: str) -> bool:
         for application in kit.applications:
             url = f"{application.url}/admin/v1/routes/dry-run"
             body = {"kind": "problem.any", "severity": "critical"}
             headers = {"Authorization": "Bearer operator-token"}
             async with kit.sandbox.session.post(url, json=body, headers=headers) as answer:
-                assert str(STORE) in await answer.text()
+                assert text in await answer.text()
         return True
 
-    await eventually(read_by_both, within=20)
+    await eventually(lambda: read_by_both(str(STORE)), within=20)
     await kit.publish(a_problem("p:2"))
     await eventually(lambda: told(STORE, 1), within=20)
     assert await told(PICKERS, 1)
+
+    # A fallback of the next file holds too, without a restart.
+    await kit.sandbox.control("PUT", f"/sandbox/telegram/chats/{STORE}", {"state": "blocked"})
+    destinations = {**other["destinations"], "pickers": {"channel": "telegram", "address": str(PICKERS)}}
+    destinations["all"] = {**destinations["all"], "fallback": "pickers"}
+    replaced(file, json.dumps({"destinations": destinations, "routes": [{"name": "renamed", "to": ["all"]}]}))
+    await eventually(lambda: read_by_both("renamed"), within=20)
+    await kit.publish(a_problem("p:3"))
+    await eventually(lambda: told(PICKERS, 2), within=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -54,3 +55,14 @@ def test_a_whole_chain_has_no_hole() -> None:
 )
 def test_each_missing_link_of_the_chain_is_named(change: dict[str, Any], missing: set[str]) -> None:
     assert {hole.what for hole in holes(**{**WHOLE, **change})} == missing
+
+
+def test_every_kind_that_may_be_critical_must_be_routed() -> None:
+    some = Route(
+        name="some", match={"kind": ("problem.a*", "workflow.*", "problem.refund.d*", "problem.[!r]*")}, to=("chat",)
+    )
+    [hole] = holes(**{**WHOLE, "routes": Routes(destinations={"chat": CHAT}, routes=(some,))})
+    assert hole.what == "routes"
+    assert set(re.findall(r"problem\.[\w.]+", hole.detail)) == {
+        *("problem.refund.unanswered", "problem.refund.error", "problem.refund.reversed", "problem.roster"),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from notifier.messages.incident_notices import render_problem
 from notifier.messages.problem_words import INSTRUCTIONS, PHRASES, SUMMARIES, in_our_words, phrase
 from notifier.messages.words import Language, Words, languages
 from orchestrator.orders.model import IncidentKind
+from refunds.payments.model import DoesNotFit, Payment, fit
+from refunds.refunds import settle
 
 _ENDS = re.compile(r"(problem_over|resolve_incident)\(\w")
 _PLACES = {"problem_over": 1, "_arrived": 2}
@@ -178,6 +181,37 @@ def test_the_end_of_a_problem_and_a_refusal_are_told_in_russian() -> None:
         occurred_at=NOW,
     )
     assert in_our_words(rejection_fact(event), words).details == {"why": "3 больше остатка 2 позиции milk"}
+
+
+@pytest.mark.parametrize(
+    ("captured", "reserved", "amount", "currency", "russian"),
+    [
+        (0, 0, 5, "RUB", "ничего не было списано: платёж нужно отменить, а не возвращать"),
+        (9, 5, 7, "RUB", "7 больше остатка 4: списано 9"),
+        (9, 9, 7, "RUB", "всё списанное (9) возвращено или в пути"),
+        (9, 0, 7, "USD", "валюта платежа RUB, возврата USD"),
+    ],
+)
+def test_why_a_refund_does_not_fit_is_told_in_russian(
+    captured: int, reserved: int, amount: int, currency: str, russian: str
+) -> None:
+    payment = Payment(payment_id="p", gateway="trust", currency="RUB", captured=captured, reserved=reserved)
+    refused = fit(payment, amount=amount, currency=currency)
+    assert isinstance(refused, DoesNotFit)
+    assert phrase(str(refused), Words("ru")) == russian
+
+
+def test_what_settling_says_is_told_in_russian() -> None:
+    said = [
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(settle)))
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "detail"
+    ]
+    assert len(said) == 2
+    assert {phrase(text, Words("ru")) for node in said for text in _texts(node.value)} == {
+        "ничего не было списано: платёж отменён вместо возврата",
+        "списано 7 7, возвращено, в пути или улажено иначе 7",
+    }
 
 
 def test_all_words_of_one_language_are_of_that_language() -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from notifier.duty.escalation import Duty, Policy
+from notifier.incidents.kinds import KINDS
 from notifier.people.model import Directory
 from notifier.routing.model import Labels, Routes
 
 What: TypeAlias = Literal["routes", "channels", "people", "roster", "call_provider", "escalation"]
 WHAT: tuple[What, ...] = get_args(What)
-_KINDS = ("problem.alert", "problem.any", "workflow.crashed")
-"""Kinds of critical problems; `problem.any` stands for what a service raises."""
+_KINDS = (*(name for name, kind in KINDS.items() if kind.severity in {"critical", "its own"}), "problem.any")
+"""Kinds of problems that are or may be critical; `problem.any` stands for one that a service raises and this release does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +55,24 @@ def holes(
 
 
 def _of_routes(routes: Routes, environment: str, channels: Collection[str]) -> list[Hole]:
-    found: dict[str, Hole] = {}
-    for kind in _KINDS:
-        chosen = routes.choose(Labels(environment=environment, kind=kind, severity="critical"))
-        if not chosen:
-            found[kind] = Hole("routes", f"no route takes a critical {kind} of the environment {environment}")
-        elif not any(each.destination.channel in channels for each in chosen):
-            names = ", ".join(each.destination.name for each in chosen)
-            found[kind] = Hole("channels", f"a critical {kind} goes to {names}, and none of their channels can send")
-        for each in chosen:
-            if each.destination.invented:
-                name = each.destination.name
-                found[name] = Hole(
-                    "routes", f"the destination {name} is an invented chat: the routes file is an example"
-                )
-    return list(found.values())
+    chosen = {kind: routes.choose(Labels(environment=environment, kind=kind, severity="critical")) for kind in _KINDS}
+    found = []
+    if unrouted := [kind for kind in _KINDS if not chosen[kind]]:
+        detail = f"no route takes a critical {', '.join(unrouted)} of the environment {environment}"
+        found.append(Hole("routes", detail))
+    unsent: dict[str, list[str]] = {}
+    invented: dict[str, None] = {}
+    for kind, places in chosen.items():
+        invented |= {each.destination.name: None for each in places if each.destination.invented}
+        if places and not any(each.destination.channel in channels for each in places):
+            unsent.setdefault(", ".join(each.destination.name for each in places), []).append(kind)
+    for names, kinds in unsent.items():
+        detail = f"a critical {', '.join(kinds)} goes to {names}, and none of their channels can send"
+        found.append(Hole("channels", detail))
+    for name in invented:
+        detail = f"the destination {name} is an invented chat: the routes file is an example"
+        found.append(Hole("routes", detail))
+    return found
 
 
 def _of_duty(duty: Duty, directory: Directory) -> list[Hole]:

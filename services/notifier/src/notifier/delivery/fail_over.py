@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from common.postgres import Connection, Database, Record
@@ -50,30 +51,33 @@ class FailOver:
     def __init__(self, *, database: Database, routes: Routes, patience: timedelta) -> None:
         self._database = database
         self._patience = patience
-        self._chains = {name: chain for name in routes.destinations if (chain := routes.fallbacks(name))}
+        self._routes = routes
 
     async def __call__(self) -> int:
         """Fail over what failed, or is critical and was not sent in time; returns how many notices were sent elsewhere.
 
         Each delivery once; other replicas skip what is locked.
         """
-        if not self._chains:
+        routes = self._routes  # as the file has them now
+        chains = {name: chain for name in routes.destinations if (chain := routes.fallbacks(name))}
+        if not chains:
             return 0
         failed_over = 0
         async with self._database.transaction() as connection:
-            for stuck in await connection.fetch(_STUCK, list(self._chains), self._patience, _AT_A_TIME):
-                following = self._following(stuck)
+            for stuck in await connection.fetch(_STUCK, list(chains), self._patience, _AT_A_TIME):
+                following = _following(stuck, chains)
                 if following is not None:
                     await _send_to(connection, stuck, following)
                     failed_over += 1
                 await connection.execute(_LEAVE, stuck["id"])
         return failed_over
 
-    def _following(self, stuck: Record) -> Destination | None:
-        """Return whom to notify instead; None when the problem is over or everybody knows."""
-        known = {(chat, topic or None) for chat, topic in zip(stuck["lanes"], stuck["topics"], strict=True)}
-        chain = () if stuck["over"] else self._chains[stuck["destination"]]
-        return next((each for each in chain if (each.chat, each.topic) not in known), None)
+
+def _following(stuck: Record, chains: Mapping[str, Sequence[Destination]]) -> Destination | None:
+    """Return whom to notify instead; None when the problem is over or everybody knows."""
+    known = {(chat, topic or None) for chat, topic in zip(stuck["lanes"], stuck["topics"], strict=True)}
+    chain = () if stuck["over"] else chains[stuck["destination"]]
+    return next((each for each in chain if (each.chat, each.topic) not in known), None)
 
 
 async def _send_to(connection: Connection, stuck: Record, destination: Destination) -> None:

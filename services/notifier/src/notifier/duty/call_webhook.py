@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from aiohttp import ClientConnectorError, ClientError, ClientSession
+from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientSession
 
 from common.http import new_session
 from notifier.duty.model import CallOutcome, CallRequest, Placed, TryLater, Unreachable
@@ -14,7 +14,8 @@ from notifier.duty.model import CallOutcome, CallRequest, Placed, TryLater, Unre
 class CallWebhook:
     """One call provider; never raises for what it says.
 
-    2xx is placed; 408, 425, 429 and 5xx may work later under the same key; another 4xx never will.
+    2xx is placed, whatever its body: asked again, a provider that does not keep the key would ring again. 408, 425, 429 and 5xx may work
+    later under the same key; another 4xx never will.
     """
 
     def __init__(self, *, url: str, token: str | None) -> None:
@@ -30,14 +31,14 @@ class CallWebhook:
         body = {"phone": request.phone, "text": request.text}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
+        placed = False
         try:
             async with (
                 asyncio.timeout(deadline),
                 self._session.post(self._url, json=body, headers=headers) as answer,
             ):
-                if answer.status < 300:
-                    said = await answer.json(content_type=None)
-                    return Placed(str(said.get("call_id", "")) if isinstance(said, Mapping) else "")
+                if placed := answer.status < 300:
+                    return Placed(await _call_id(answer))
                 if answer.status in {408, 425, 429} or answer.status >= 500:
                     return TryLater(
                         f"the robot answered {answer.status}", retry_after(answer.headers.get("Retry-After"))
@@ -46,14 +47,23 @@ class CallWebhook:
         except ClientConnectorError:
             return TryLater("no connection to the robot")
         except TimeoutError:
-            return TryLater(f"no answer within {deadline:.1f} s")
-        except (ClientError, OSError, ValueError):
+            return Placed("") if placed else TryLater(f"no answer within {deadline:.1f} s")
+        except (ClientError, OSError):
             return TryLater("the robot's answer could not be read")
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+async def _call_id(answer: ClientResponse) -> str:
+    """Return the provider's id of a placed call; empty when its answer tells none or does not come to its end."""
+    try:
+        said = await answer.json(content_type=None)
+    except (ClientError, OSError, ValueError, RecursionError):
+        return ""
+    return str(said.get("call_id", "")) if isinstance(said, Mapping) else ""
 
 
 def retry_after(value: str | None) -> float | None:

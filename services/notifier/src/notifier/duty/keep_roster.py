@@ -60,7 +60,7 @@ class KeepRoster:
             plan, now = await rosters.plan(), await rosters.now()
             found = await rosters.shifts(since=now - _BEHIND, until=now + _AHEAD)
             if plan is None and all(shift.on_duty is None for shift in found):
-                return False  # no roster yet: that nobody is on it is said elsewhere
+                found = ()  # no roster yet: that nobody is on it is said elsewhere; what was said of former shifts ends
             plan = plan or NO_PLAN
             notified = await self._announce(rosters, plan, found, now)
             notified |= await self._give_back(rosters, found, now)

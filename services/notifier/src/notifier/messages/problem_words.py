@@ -91,7 +91,10 @@ PHRASES: tuple[tuple[str, Said], ...] = (
     (r"changed, (.*)", {"ru": "изменён, {0}"}),
     (r"we have (.*), the gateway (.*) of (\S*)", {"ru": "у нас {0}, у шлюза {1} по платежу {2}"}),
     (r"(.*) of payment (\S*), (\S*)", {"ru": "{0} по платежу {1}, {2}"}),
-    (r"(.*) are captured, (\S*) refunded or on their way", {"ru": "списано {0}, возвращено или в пути {1}"}),
+    (
+        r"(.*) are captured, (\S*) refunded, on their way or settled outside",
+        {"ru": "списано {0}, возвращено, в пути или улажено иначе {1}"},
+    ),
     (r"we have (\S+), the gateway has nothing", {"ru": "у нас {0}, у шлюза возврата нет"}),
     (r"the gateway has (\S+), we have (\S+)", {"ru": "у шлюза {0}, у нас {1}"}),
     (
@@ -110,7 +113,17 @@ PHRASES: tuple[tuple[str, Said], ...] = (
     (r"business key (\S+) was just used for another payment", {"ru": "ключ {0} только что занят другим платежом"}),
     (r"business key (\S+) stands for refund (\S+).*", {"ru": "под ключом {0} уже есть другой возврат, {1}"}),
     (r"no definite answer for too long", {"ru": "слишком долго нет определённого ответа"}),
-    (r"nothing was captured: .*", {"ru": "ничего не было списано: платёж отменён вместо возврата"}),
+    (
+        r"nothing was captured: the payment was cancelled instead of refunded",
+        {"ru": "ничего не было списано: платёж отменён вместо возврата"},
+    ),
+    (
+        r"nothing was captured: the payment is to be cancelled, not refunded",
+        {"ru": "ничего не было списано: платёж нужно отменить, а не возвращать"},
+    ),
+    (r"(\S+) is more than the (\S+) left of the captured (\S+)", {"ru": "{0} больше остатка {1}: списано {2}"}),
+    (r"all of the captured (\S+) is refunded or on its way", {"ru": "всё списанное ({0}) возвращено или в пути"}),
+    (r"the payment is in (\S+), the refund in (\S+)", {"ru": "валюта платежа {0}, возврата {1}"}),
     (r"An older event arrived late and explains it", {"ru": "Пришло более раннее событие и всё объяснило"}),
     (r"The order has a contact now, or has ended", {"ru": "У заказа есть контакт, или он завершён"}),
     (r"The refunds service has answered", {"ru": "Сервис возвратов ответил"}),

@@ -28,27 +28,30 @@ _PAID = frozenset({RefundState.PENDING, RefundState.SUCCESS})
 _MOST_CALLS = 12
 
 
-async def update_problems(store: RefundStore, refund: Refund, *, now: datetime) -> None:
-    """Raise and resolve the problems that belong to the state which the refund has just come into, in the caller's transaction.
+async def update_problems(store: RefundStore, refund: Refund, *, before: RefundState, now: datetime) -> None:
+    """Raise and resolve the problems of the state which the refund has just come into from ``before``, in the caller's transaction.
 
     RS_ERROR: a problem of this attempt, once, however often the attempt comes there; the one of an earlier attempt is over, so that a
-    refund has one at a time. A good end, and closing: whatever was raised is over. REVERSED: a problem of its own. What people closed and
-    the gateway pays after all is a difference, whoever learned of it.
+    refund has one at a time. A good end, and closing: whatever was raised is over. REVERSED: a problem of its own, over when
+    the refund leaves that state, and raised anew when it comes back. What people closed and the gateway pays after all is a difference,
+    whoever learned of it.
     """
     if refund.state is RefundState.REVERSED:
-        await _raise(store, refund, fingerprint=f"refund-reversed:{refund.id}", now=now)
+        await _raise(store, refund, fingerprint=_reversal(refund), time=str(refund.version), now=now)
     elif refund.state is RefundState.ERROR:
         await _close(store, refund, before_attempt=refund.attempt, now=now)
         if await store.open_problem(refund, now=now):
             await _raise(store, refund, fingerprint=refund.fingerprint, now=now)
     elif refund.state in _ENDS_WELL:
         await _close(store, refund, before_attempt=refund.attempt + 1, now=now)
+    if before is RefundState.REVERSED:
+        await _end(store, refund, fingerprint=_reversal(refund), time=str(refund.version), now=now)
     if refund.settled is not None and refund.state in _PAID:
         attempt = await store.attempt(refund)
         await raise_difference(store, paid_after_close(refund, gateway=attempt.gateway), now=now)
 
 
-async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: datetime) -> None:
+async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: datetime, time: str = "") -> None:
     calls = await store.calls(refund.id, limit=_MOST_CALLS)
     kept = "proven not to have gone out" if refund.reserved == 0 else "may have gone out; counted as spent"
     kind = f"refund.{refund.state.name.lower()}"
@@ -79,21 +82,29 @@ async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: d
             order_number=refund.order_number,
             occurred_at=now,
         ),
-        event_id=derived_id("refund-problem", fingerprint),
+        event_id=derived_id("refund-problem", fingerprint, time),
         now=now,
     )
 
 
 async def _close(store: RefundStore, refund: Refund, *, before_attempt: int, now: datetime) -> None:
     for attempt in await store.close_problems(refund.id, before_attempt=before_attempt, now=now):
-        resolved = ProblemResolvedV1(
-            fingerprint=f"refund:{refund.id}:{attempt}",
-            summary=f"Refund {refund.id} is in {_name(refund.state)}, attempt {refund.attempt}",
-            service="refunds",
-            occurred_at=now,
-        )
-        event_id = derived_id("refund-problem-over", refund.id, str(attempt))
-        await store.publish_about(refund, resolved, event_id=event_id, now=now)
+        await _end(store, refund, fingerprint=f"refund:{refund.id}:{attempt}", now=now)
+
+
+async def _end(store: RefundStore, refund: Refund, *, fingerprint: str, now: datetime, time: str = "") -> None:
+    resolved = ProblemResolvedV1(
+        fingerprint=fingerprint,
+        summary=f"Refund {refund.id} is in {_name(refund.state)}, attempt {refund.attempt}",
+        service="refunds",
+        occurred_at=now,
+    )
+    event_id = derived_id("refund-problem-over", fingerprint, time)
+    await store.publish_about(refund, resolved, event_id=event_id, now=now)
+
+
+def _reversal(refund: Refund) -> str:
+    return f"refund-reversed:{refund.id}"
 
 
 def _listed(calls: Sequence[GatewayCall]) -> str:

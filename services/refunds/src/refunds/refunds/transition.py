@@ -68,7 +68,7 @@ async def move(
             traceparent=after.traceparent,
             now=now,
         )
-    await update_problems(store, after, now=now)
+    await update_problems(store, after, before=refund.state, now=now)
     return after
 
 
