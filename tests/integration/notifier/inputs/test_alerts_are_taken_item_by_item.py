@@ -225,6 +225,23 @@ async def test_one_bad_alert_harms_no_other_and_a_person_hears_of_it(make_kit: M
     await ended(kit, 3)
 
 
+async def test_a_loss_after_somebody_took_the_first_is_told_again_once(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    first, second = notification("first"), notification("second")
+    for body in (first, first, notification("before it was taken")):
+        [incident] = (await post(kit, body))["incidents"]
+    assert (await kit.call("POST", f"/admin/v1/incidents/{incident}/ack", body={"reason": "looking"}))[0] == 200
+    before = await kit.fetch("SELECT id FROM notices WHERE kind = 'problem.alerts_not_taken'")
+    for body in (first, second, second):
+        assert (await post(kit, body))["incidents"] == [incident]
+    told = await kit.fetch(
+        "SELECT incident_id FROM notices WHERE kind = 'problem.alerts_not_taken' AND document IS NOT NULL "
+        "AND id <> ALL($1)",
+        [row["id"] for row in before],
+    )
+    assert [row["incident_id"] for row in told] == [incident]
+
+
 async def test_what_fits_of_a_broken_or_too_large_notification_is_taken(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT)
     thousand = notification(
