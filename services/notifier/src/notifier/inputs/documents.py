@@ -14,6 +14,7 @@ _NEXT = re.compile(r"\s*([,\]])")
 # An alert begins so in what Alertmanager and those who speak its format write.
 _BEGINNING = re.compile(r'\{\s*"(?:status|labels|annotations|startsAt|fingerprint)"\s*:')
 _SHOWN = 1000
+_MOST_SPENT = 4  # times a body's length that are read in vain
 _MOST_BROKEN = 200  # places of one body from which it is read on
 
 
@@ -65,7 +66,7 @@ def salvaged(content: bytes) -> tuple[list[Any], Sequence[str], bool]:
     if place is None:
         return documents, (rest,), False
     broken: list[str] = []
-    tries, closed = 0, False
+    tries, spent, closed = 0, 0, False
     while True:
         start = rest.find("{", place)
         if start < 0:
@@ -75,9 +76,12 @@ def salvaged(content: bytes) -> tuple[list[Any], Sequence[str], bool]:
         _keep(broken, rest[place:start])
         try:
             alert, end = _DECODER.raw_decode(rest, start)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             tries += 1
-            following = None if tries > _MOST_BROKEN else _BEGINNING.search(rest, start + 1)
+            spent += getattr(error, "pos", start) - start
+            following = (
+                None if tries > _MOST_BROKEN or spent > _MOST_SPENT * len(rest) else _BEGINNING.search(rest, start + 1)
+            )
             place = len(rest) if following is None else following.start()
             broken.append(rest[start:place])
             closed = False
