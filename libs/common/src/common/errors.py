@@ -65,6 +65,18 @@ class Conflict(SuiteError):
     code = "conflict"
 
 
+class ChangedSince(Conflict):
+    """The thing is not at the version that the caller looked at: look again, decide again."""
+
+    code = "changed_since"
+
+    @classmethod
+    def require(cls, what: str, *, at: int, expected: int | None) -> None:
+        """Raise it unless the caller looked at this version; ``expected`` None: the caller does not mind."""
+        if expected not in (None, at):
+            raise cls(f"{what} is at version {at}, not {expected}: look at it again")
+
+
 class Unprocessable(SuiteError):
     """The request is well formed and its values do not fit."""
 

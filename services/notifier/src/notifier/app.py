@@ -100,11 +100,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     people = CurrentPeople(directory=directory, name=str(settings.people_file))
     if settings.people_file is not None:
         people.read(_read(settings.people_file, "people"))
-    words, environment, links = (
-        Words(settings.language),
-        settings.environment,
-        Links(settings.console_url, settings.tracker_page if settings.outside_tracker else None, settings.sentry_url),
-    )
+    words, environment = Words(settings.language), settings.environment
+    tickets_at = settings.tracker_page if settings.outside_tracker else None
+    links = Links(settings.console_url, tickets_at, settings.sentry_url)
     registry = new_registry()
     tokens = await accepted_tokens(lifecycle, registry, settings)
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
@@ -205,6 +203,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             combine_above=settings.combine_above,
             storm_above=settings.storm_above,
             directory=directory,
+            links=links,
         )
         dispatcher = Dispatcher(
             deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare

@@ -186,6 +186,15 @@ async def test_an_answer_repeated_under_its_key_is_masked_or_noted_as_the_first(
     assert [row[:3] for row in await shop.read()] == [("customer_data.read", "olga", "/sales")] * 2
 
 
+async def test_what_is_asked_for_masked_or_has_not_changed_leaves_no_record(demo: Demo, shop: Shop) -> None:
+    masked_list = await demo.call("GET", "/sales", token="t-operator", headers={"Customer-Data": "masked"})
+    assert [item["customer"] for item in masked_list.json()["items"]] == [HIDDEN, None, HIDDEN]
+    assert await shop.read() == []
+    tag = (await demo.call("GET", "/sales/1", token="t-operator")).headers["ETag"]
+    again = await demo.call("GET", "/sales/1", token="t-operator", headers={"If-None-Match": tag})
+    assert (again.status, len(await shop.read())) == (304, 1)
+
+
 async def test_what_cannot_be_recorded_is_not_shown_whole(shop: Shop, serve: Serve) -> None:
     without = await serve(shop.routes())
     assert (await without.call("GET", "/sales/1", token="t-admin")).json()["customer"] == HIDDEN

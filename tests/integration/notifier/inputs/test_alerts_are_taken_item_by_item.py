@@ -209,20 +209,37 @@ async def test_one_bad_alert_harms_no_other_and_a_person_hears_of_it(make_kit: M
     nul = one_alert("Nul", annotations={"summary": "a\0b \ud800 +7 916 123-45-67"})
     empty = one_alert("Null") | {"annotations": None, "labels": None, "fingerprint": "fp-Null"}
     answer = await post(kit, notification(one_alert("Good"), nul, empty, "Bad of +7 916 123-45-67", True))
-    assert (len(answer["incidents"]), answer.get("not_taken", 0)) == (4, 2)
+    assert (len(answer["incidents"]), answer.get("not_taken", 0)) == (3, 3)
     rows = await kit.fetch("SELECT fingerprint, summary, severity FROM incidents ORDER BY id")
     assert [(row["fingerprint"].split(":")[1], row["summary"], row["severity"]) for row in rows] == [
-        ("alertmanager", "Не принято от alertmanager: 2", "critical"),
+        ("alertmanager", "Не принято от alertmanager: 3", "critical"),
         ("fp-Good", "Good fires", "critical"),
         ("fp-Nul", "a\ufffdb \ufffd [masked]", "critical"),
-        ("fp-Null", "alert", "warning"),
     ]
     status, page = await kit.call("GET", "/admin/v1/unread-alerts")
-    assert (status, [(item["parts"], item["text"]) for item in page["items"]]) == (
+    assert (status, [(item["parts"], item["text"].split("\n")[1:]) for item in page["items"]]) == (
         200,
-        [(2, "Bad of [masked]\ntrue")],
+        [(3, ["Bad of [masked]", "true"])],
     )
-    await ended(kit, 4)
+    assert "fp-Null" in page["items"][0]["text"]
+    await ended(kit, 3)
+
+
+async def test_a_loss_after_somebody_took_the_first_is_told_again_once(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    first, second = notification("first"), notification("second")
+    for body in (first, first, notification("before it was taken")):
+        [incident] = (await post(kit, body))["incidents"]
+    assert (await kit.call("POST", f"/admin/v1/incidents/{incident}/ack", body={"reason": "looking"}))[0] == 200
+    before = await kit.fetch("SELECT id FROM notices WHERE kind = 'problem.alerts_not_taken'")
+    for body in (first, second, second):
+        assert (await post(kit, body))["incidents"] == [incident]
+    told = await kit.fetch(
+        "SELECT incident_id FROM notices WHERE kind = 'problem.alerts_not_taken' AND document IS NOT NULL "
+        "AND id <> ALL($1)",
+        [row["id"] for row in before],
+    )
+    assert [row["incident_id"] for row in told] == [incident]
 
 
 async def test_what_fits_of_a_broken_or_too_large_notification_is_taken(make_kit: MakeKit) -> None:

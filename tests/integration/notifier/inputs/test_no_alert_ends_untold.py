@@ -47,6 +47,9 @@ SHAPES: Sequence[Callable[[dict[str, Any]], Any]] = (
     json.dumps,
     lambda labels: [{"name": name, "value": value} for name, value in labels.items()],
     lambda labels: [[name, value] for name, value in labels.items()],
+    lambda labels: [{name: value} for name, value in labels.items()],
+    lambda labels: ",".join(f"{name}={json.dumps(str(value))}" for name, value in labels.items()),
+    lambda labels: [f"{name}={value}" for name, value in labels.items()],
 )
 
 
@@ -190,6 +193,14 @@ WRAPPED: dict[str, Callable[[bytes], bytes | tuple[bytes, dict[str, str]]]] = {
     "a number of 5000 digits beside it": lambda body: body.replace(b"[", b'[{"status": ' + b"9" * 5000 + b"}, ", 1),
     "nested 50,000 deep beside it": lambda body: body.replace(b"[", b"[" + b"[" * 50_000 + b"]" * 50_000 + b", ", 1),
     "another that is cut off": lambda body: body[: body.rindex(b"]")] + b', {"status": "firing", "labels": {"sev',
+    "a line break in a text": lambda body: body.replace(b"Found fires", b"Found\n\tfires"),
+    "several documents": lambda body: b'{"alerts": []}\n' + body + b"\n" + body,
+    "a key twice": lambda body: body[:-1] + b', "alerts": []}',
+    "a form's field twice": lambda body: (b"payload=%7B%22alerts%22%3A%5B%5D%7D&payload=" + quote(body).encode(), FORM),
+    "behind a document that is broken": lambda body: b'{"alerts": [{"status": x}]}\n' + body,
+    "notifications in a list": lambda body: b"[" + body + b", " + body + b"]",
+    "alerts under names": lambda body: json.dumps({"alerts": {"a": json.loads(body)["alerts"][0], "b": 7}}).encode(),
+    "an alert in an alert": lambda body: json.dumps([{"alert": json.loads(body)["alerts"][0]}]).encode(),
     "a list alone": lambda body: json.dumps(json.loads(body)["alerts"]).encode(),
     "an alert alone": lambda body: json.dumps(json.loads(body)["alerts"][0]).encode(),
     "an alert as text": lambda body: json.dumps([json.dumps(json.loads(body)["alerts"][0])]).encode(),

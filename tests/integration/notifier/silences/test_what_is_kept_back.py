@@ -11,6 +11,7 @@ from typing import Any
 from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
+from tests.integration.notifier.people import put_roster, settings_for
 
 INHIBITING: dict[str, Any] = {
     **ONE_CHAT,
@@ -87,6 +88,25 @@ async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_ki
     )
     status, page = await kit.call("GET", "/admin/v1/audit", role="viewer")
     assert [item["action"] for item in page["items"]] == ["silence.end", "silence.add"]
+
+
+async def test_nobody_is_phoned_for_what_is_silenced_until_that_is_over(make_kit: MakeKit, tmp_path: Path) -> None:
+    chain = [{"after": 0.2, "act": "call", "whom": "on_duty"}]
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings_for(tmp_path, escalation=chain))
+    await put_roster(kit, "oleg", "anna")
+    await silence(kit, match={"store_id": ["17"]})
+    for fingerprint, store in (("p:1", "17"), ("p:2", "18")):
+        await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
+
+    async def called(*expected: int) -> bool:
+        rows = await kit.fetch("SELECT DISTINCT incident_id FROM calls WHERE incident_id IS NOT NULL ORDER BY 1")
+        assert [row["incident_id"] for row in rows] == list(expected)
+        return True
+
+    await eventually(lambda: called(2), within=20)
+    assert await kit.fetch("SELECT FROM escalations WHERE incident_id = 1") == []
+    assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
+    await eventually(lambda: called(1, 2), within=20)
 
 
 async def test_a_dry_run_says_what_a_silence_would_cover_and_would_have_muted(make_kit: MakeKit) -> None:

@@ -122,8 +122,12 @@ async def test_what_people_decide_about_hooks_stands_in_the_timeline_with_name_a
         for _ in range(2):
             assert (await gateway.send(hook_body(positions="none")))[0] == 200
         replayed, dismissed = await gateway.deliveries(2)
-        mended = {"body": hook_body(), **WHY}
-        assert (await gateway.change(f"/admin/v1/deliveries/{replayed['id']}/replay", mended))[0] == 200
+        path = f"/admin/v1/deliveries/{replayed['id']}"
+        seen = (await gateway.get(path, role="operator"))["version"]
+        mended = {"body": hook_body(), "expected_version": seen, **WHY}
+        assert (await gateway.change(f"{path}/replay", mended))[0] == 200
+        status, problem = await gateway.change(f"{path}/replay", mended)
+        assert (status, problem["code"]) == (409, "changed_since")
         path = f"/admin/v1/deliveries/{dismissed['id']}/dismiss"
         both = await asyncio.gather(gateway.change(path, WHY), gateway.change(path, WHY))
         assert sorted(status for status, _ in both) == [200, 409]

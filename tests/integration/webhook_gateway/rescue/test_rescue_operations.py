@@ -335,10 +335,13 @@ async def test_a_mended_body_is_kept_beside_the_original_and_resubmitted_later(s
         mended = order(422)
         assert (await gateway.change(path + "/mend", {"reason": "проба", "body": mended, "dry_run": True}))[0] == 200
         assert (await one(gateway, item["id"]))["state"] == "new"
-        assert await gateway.change(path + "/mend", {"reason": "число словом", "body": mended}) == (
+        seen = {"reason": "число словом", "expected_version": item["version"]}
+        assert await gateway.change(path + "/mend", {**seen, "body": mended}) == (
             200,
             {"id": item["id"], "state": "mended", "outcome": None, "dry_run": False},
         )
+        status, problem = await gateway.change(path + "/mend", {**seen, "body": order(422, comment="второй")})
+        assert (status, problem["code"]) == (409, "changed_since")
         now = await one(gateway, item["id"])
         assert (json.loads(now["body"]), json.loads(now["mended"]), now["state"]) == (broken, mended, "mended")
         status, done = await gateway.change(path + "/resubmit", {"reason": "исправлено"})

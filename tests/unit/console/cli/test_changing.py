@@ -235,9 +235,10 @@ def test_an_entered_order_is_watched_until_it_is_there(services: Services, order
     services.on("GET /orders/v1/orders/N1", {"status": "created"})
     ended = ordersctl(*enter, *manner)
     assert (ended.code, "seen: 1 created" in ended.remarks) == (0, True)
-    said["event"] = "order.paid"
-    ended = ordersctl(*enter, *manner)
-    assert (ended.code, "what was answered is all" in ended.remarks) == (0, True)
+    for unseen in ({"event": "order.paid"}, {"event": "order.created", "number": ""}):
+        said |= unseen
+        ended = ordersctl(*enter, *manner)
+        assert (ended.code, "what was answered is all" in ended.remarks) == (0, True)
 
 
 def test_what_a_plan_had_no_room_for_is_said_and_is_in_the_exit_code(services: Services, ordersctl: Ordersctl) -> None:
@@ -305,3 +306,33 @@ def test_what_a_service_says_of_an_item_cannot_steer_the_terminal(services: Serv
         ended = ordersctl("workflow", "retry", "1", "-r", "why", "-y", "-o", form)
         assert "\x1b" not in ended.out + ended.remarks
     assert json.loads(ordersctl("workflow", "retry", "1", "-r", "w", "--dry-run", "-o", "json").out)
+
+
+def test_a_house_alone_is_completed_from_the_address_of_the_version_that_was_read(
+    services: Services, ordersctl: Ordersctl
+) -> None:
+    parts = {"city": "Москва", "street": "Тверская", "house": "1", "flat": "5"}
+    order = {"version": 3, "address": {"text": "Москва", "parts": parts}}
+    services.on("GET /orders/v1/orders/A1", order)
+    correct = "POST /admin/v1/orders/A1/correct"
+    services.on(correct, {"version": 3})
+    house = ["order", "correct", "A1", "--address-house", "3", "-r", "it is the next one", "--dry-run"]
+    assert ordersctl(*house).code == 0
+    body = services.calls[-1].body
+    assert (body["address"], body["expected_version"]) == ({**parts, "house": "3"}, 3)
+    assert ordersctl(*house, "--expected-version", "2").code == 0
+    assert services.calls[-1].body["expected_version"] == 2
+    services.on("GET /orders/v1/orders/A1", {**order, "address": {"text": "за рынком", "parts": {}}})
+    ended = ordersctl(*house)
+    assert (ended.code, "in words" in ended.remarks) == (2, True)
+
+
+def test_a_mended_body_is_for_the_version_that_was_looked_at(services: Services, ordersctl: Ordersctl) -> None:
+    mend = "POST /admin/v1/deliveries/d1/replay"
+    services.on("GET /admin/v1/deliveries/d1", {"version": 2})
+    services.on(mend, {"code": "changed_since", "detail": "look at it again"}, 409)
+    words = ["intake", "mend", "d1", "--body", "{}", "-r", "a comma was missing", "-y"]
+    assert ordersctl(*words, "--expected-version", "1").code == 1
+    assert services.calls[-1].body["expected_version"] == 1
+    assert ordersctl(*words).code == 1
+    assert services.calls[-1].body["expected_version"] == 2

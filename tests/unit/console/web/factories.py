@@ -24,6 +24,9 @@ class Services:
     url: str = ""
     answers: dict[str, tuple[int, Any] | Callable[[Any], tuple[int, Any]]] = field(default_factory=dict)
     calls: list[tuple[str, Any, str | None]] = field(default_factory=list)
+    readers: list[tuple[str, str, str | None]] = field(
+        default_factory=list
+    )  # line, token, how customers' data are wanted
     withdrawn: set[str] = field(default_factory=set)
     open: dict[str, str] = field(default_factory=dict)
 
@@ -36,6 +39,7 @@ class Services:
             return web.json_response({"ready": True, "checks": {}})
         if line in self.open:
             return web.Response(text=self.open[line])
+        self.readers.append((line, token, request.headers.get("Customer-Data")))
         if role not in RANKS or token in self.withdrawn:
             return web.json_response({"code": "unauthorized", "detail": "who is this"}, status=401)
         if line == "GET /admin/v1/whoami":

@@ -218,9 +218,9 @@ ORDER = {
 }
 
 
-async def sent(browser: Browser, services: Services, act: str, **changed: str) -> Any:
+async def sent(browser: Browser, services: Services, act: str, *, order: Any = ORDER, **changed: str) -> Any:
     """Send the form of an act on an order as it stands, but for what is filled in; returns what the service was asked."""
-    services.answers["GET /orders/v1/orders/N"] = (200, ORDER)
+    services.answers["GET /orders/v1/orders/N"] = (200, order)
     services.answers[f"POST /admin/v1/orders/N/{act}"] = (200, {"outcome": "done"})
     page = await browser.get(f"/change/order/{act}?ids=N")
     stands = {html.unescape(name): html.unescape(text) for name, text in _STANDS.findall(page) if name != "form_token"}
@@ -294,6 +294,49 @@ async def test_labels_and_weeks_are_filled_in_part_by_part(browser: Browser, ser
         assert browser.status == 400
     page = await browser.post("/change/order/enter-event", reason="for a test", **{"field.payload": "[{"})
     assert "source is missing" in page
+
+
+async def test_an_old_form_changes_nothing_that_is_otherwise_than_it_showed(
+    browser: Browser, services: Services
+) -> None:
+    correct, mend = "POST /admin/v1/orders/N/correct", "POST /admin/v1/endangered-orders/E/mend"
+    stale = {"code": "changed_since", "detail": "look at it again"}
+    services.answers["GET /orders/v1/orders/N"] = (200, ORDER)
+    services.answers[correct] = services.answers[mend] = lambda body: (
+        (200, {"outcome": "done"}) if body["expected_version"] > 4 else (409, stale)
+    )
+    await browser.sign_in("token-operator")
+    shown = hidden(await browser.get("/change/order/correct?ids=N"), "version")
+    services.answers["GET /orders/v1/orders/N"] = (200, {**ORDER, "version": 5})  # a hook came
+    changed = {"ids": "N", "reason": "for a test", "field.comment": "ring twice"}
+    page = await browser.post("/change/order/correct", version=shown, **changed)
+    assert (browser.status, hidden(page, "version")) == (409, "4")
+    assert 'name="plan"' not in page
+    shown = hidden(await browser.get("/change/order/correct?ids=N"), "version")
+    plan = json.loads(hidden(await browser.post("/change/order/correct", version=shown, **changed), "plan"))
+    assert (plan["wish"]["version"], plan["items"][0]["version"]) == (5, 5)
+    body = {"ids": "E", "reason": "for a test", "field.body": "{}", "version": "4"}
+    await browser.post("/change/endangered/mend", **body)
+    assert browser.status == 409
+
+
+async def test_a_part_of_an_address_leaves_the_rest_as_it_is(browser: Browser, services: Services) -> None:
+    parts = {"country": "Россия", "city": "Москва", "street": "Тверская", "house": "1", "flat": "5"}
+    await browser.sign_in("token-operator")
+    at = {**ORDER, "address": {"text": "Москва, Тверская, д. 1, кв. 5", "parts": parts}}
+    assert await sent(browser, services, "correct", order=at) == {}
+    told = await sent(browser, services, "correct", order=at, **{"field.address.house": "3"})
+    assert told == {"address": {**parts, "house": "3"}}
+    told = await sent(browser, services, "correct", order=at, **{"field.address.flat": "7"})
+    assert told == {"address": {"flat": "7"}}  # more of the same place, whose words stay
+    told = await sent(browser, services, "correct", order=at, **{"field.address.flat": ""})
+    assert told == {"address": {name: text for name, text in parts.items() if name != "flat"}}
+    told = await sent(browser, services, "correct", order=at, **{"field.address": "Тверь"})
+    assert told == {"address": "Тверь"}
+    both = {"field.address": "Тверь", "field.address.house": "3"}
+    with pytest.raises(IndexError):  # nothing was asked of the service
+        await sent(browser, services, "correct", order=at, **both)
+    assert browser.status == 400
 
 
 async def test_a_result_is_shown_though_its_effect_cannot_be_read(browser: Browser, services: Services) -> None:

@@ -66,6 +66,31 @@ async def test_a_token_that_may_not_read_ends_the_news(services: Services) -> No
             assert [names async for names in changes] == []
 
 
+async def test_a_list_is_read_masked_and_as_one_who_still_looks(services: Services) -> None:
+    orders, line = THINGS["order"], "GET /admin/v1/orders"
+    services.answers[line] = (200, {"items": [{"number": "N"}], "next_cursor": None})
+    news = News(every=0.01)
+    async with aiohttp.ClientSession() as session:
+        urls = {"orchestrator": services.url}
+        first, second = (
+            news.watch(Suite(session, urls, token), orders, {}, role="operator")
+            for token in ("token-operator", "token-operator-2")
+        )
+        assert (await anext(first), await anext(second)) == (["N"], ["N"])
+        await first.aclose()
+        services.readers.clear()
+        services.answers[line] = (200, {"items": [{"number": "M"}], "next_cursor": None})
+        assert await anext(second) == ["M"]
+        assert set(services.readers[-1:]) == {(line, "token-operator-2", "masked")}
+        third = news.watch(Suite(session, urls, "token-operator"), orders, {}, role="operator")
+        assert await anext(third) == ["M"]
+        services.withdrawn.add("token-operator-2")  # hers is the end, not everybody's
+        assert await anext(second, None) is None
+        services.answers[line] = (200, {"items": [{"number": "L"}], "next_cursor": None})
+        assert await anext(third) == ["L"]
+        await third.aclose()
+
+
 async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: Services) -> None:
     services.answers[LIST] = listed(1)
     await browser.sign_in("token-viewer")

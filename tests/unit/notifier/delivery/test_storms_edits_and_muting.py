@@ -47,6 +47,7 @@ from notifier.messages.digest_notices import render_digest
 from notifier.messages.document import Button, Document, Page, Span, text_of
 from notifier.messages.incident_notices import STATUS_LINE_ROOM, IncidentNow, status_line
 from notifier.messages.layout import slack, telegram
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels, fits, literal
@@ -278,7 +279,12 @@ def test_a_digest_counts_by_kind_and_names_the_gravest() -> None:
         over=False,
         environment="production",
         words=Words("en"),
+        links=Links("https://console.example.org/"),
     )
+    assert [span.link for line in document.flatten() for span in line if span.link is not None] == [
+        "https://console.example.org/i/5",
+        "https://console.example.org/incidents?state=open",
+    ]
     assert [text_of(line) for line in document.flatten()] == [
         "🌪 [production] A storm of problems: 52",
         "🔴 2 · 🟠 50 · ✋ Taken: 0 · ✅ Resolved: 10",
@@ -288,7 +294,7 @@ def test_a_digest_counts_by_kind_and_names_the_gravest() -> None:
         "• problem.a: 2 (open: 2)",
         "The gravest that are open:",
         "• #5 stuck · N1",
-        "All: GET /admin/v1/incidents?state=open",
+        "All: open",
     ]
 
 

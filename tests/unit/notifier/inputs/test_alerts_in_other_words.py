@@ -78,6 +78,8 @@ def test_a_severity_that_nobody_knows_is_shown_and_one_beside_it_counts() -> Non
         ({"environment": " Production"}, "production"),
         ({"env": "production"}, "production"),
         ({"environment": "staging"}, "testing"),
+        ({"environment": "прод"}, "production"),
+        ({"env": "Тест"}, "testing"),
         ({"environment": "eu-west"}, "production"),
         ({}, None),
     ],
@@ -176,7 +178,7 @@ def test_what_its_sender_left_out_is_counted_in_whatever_it_is_written() -> None
 
 def test_of_endless_parts_the_first_are_read_and_the_rest_is_counted() -> None:
     read_of = read_notification(b'{"alerts": [' + b"{}," * 200_000 + b"{}]}", now=NOW)
-    assert (len(read_of.alerts), read_of.lost) == (20_000, 180_001)
+    assert (len(read_of.unread), read_of.lost) == (20_000, 180_001)
 
 
 def test_alerts_of_different_labels_under_one_fingerprint_are_told_apart() -> None:

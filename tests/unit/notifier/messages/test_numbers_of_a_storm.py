@@ -13,6 +13,7 @@ from notifier.delivery.model import ChatQueue, Digest
 from notifier.delivery.next_message import NextMessage
 from notifier.messages.channels import CHANNELS
 from notifier.messages.document import text_of
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -43,13 +44,16 @@ def named_in(pages: Any) -> list[str]:
     return [name for page in pages for line in page.lines for name in text_of(line).split(", ")]
 
 
+LINKS = Links("https://console.orders.example.org")
+
+
 @pytest.mark.parametrize("channel", sorted(CHANNELS))
 @settings(max_examples=25)
 @given(numbers=NUMBERS, kinds=st.lists(SUMMARIES, max_size=12, unique=True), summary=SUMMARIES)
 def test_every_number_is_named_and_everything_fits(
     channel: str, numbers: list[str], kinds: list[str], summary: str
 ) -> None:
-    chooser = NextMessage(channel=channel, words=Words("ru"), combine_above=3, storm_above=20)
+    chooser = NextMessage(channel=channel, words=Words("ru"), combine_above=3, storm_above=20, links=LINKS)
     chat = ChatQueue(key="c", address="c", now=NOW, waiting=(), windows={}, limits=())
     layout = CHANNELS[channel].layout
     lists, rest = chooser.lists(list(enumerate(numbers)))

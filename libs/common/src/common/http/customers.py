@@ -19,6 +19,8 @@ from common.postgres import Database
 from common.telemetry import mask_all, mask_contact, mask_name
 
 READ = "customer_data.read"
+HEADER = "Customer-Data"
+"""With the value ``masked`` a caller asks for what viewers see, whoever it is; nothing is recorded."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -104,19 +106,28 @@ class CustomerReads:
         """Without a database nothing can be recorded, and everybody gets the answer masked."""
         self._database = database
 
-    async def shown(self, request: Request[Any, Any], answer: ModelT) -> ModelT:
-        """Return what the caller may see of an answer. An answer without customers' data is returned as it is, and leaves no record.
+    def shown(self, request: Request[Any, Any], answer: ModelT) -> tuple[ModelT, int]:
+        """Return what the caller may see of an answer, and how many things with customers' data in them it shows whole to a person.
 
-        Services of the suite get it whole. A person's whole reading leaves one audit record a request: who, what address, how many things
-        with customers' data in them. It is committed before the answer goes out; when it cannot be, nothing is shown.
+        Services of the suite get it whole. Whoever asks for it masked (``HEADER``) gets it so.
         """
         if request.principal.has("internal"):  # a service is no person
-            return answer
+            return answer, 0
         for_viewers = masked(answer)
         if for_viewers == answer:
-            return answer
-        if self._database is None or not request.principal.has("operator"):
-            return for_viewers
+            return answer, 0
+        wanted_masked = request.raw.headers.get(HEADER, "").strip().lower() == "masked"
+        if self._database is None or wanted_masked or not request.principal.has("operator"):
+            return for_viewers, 0
+        return answer, _things(answer, for_viewers)
+
+    async def record(self, request: Request[Any, Any], count: int) -> None:
+        """Commit the one audit record of a request whose answer shows customers' data: who, what address, how many things.
+
+        To be called before the answer goes out; when it cannot be recorded, nothing is shown. An answer 304 shows nothing.
+        """
+        if self._database is None:
+            return
         async with self._database.transaction() as connection:
             await audit.record(
                 connection,
@@ -125,10 +136,9 @@ class CustomerReads:
                 target=request.raw.path,
                 reason=f"{request.raw.method} {request.route.path}",
                 before=None,
-                after={"count": _things(answer, for_viewers)},
+                after={"count": count},
                 request_id=request.request_id,
             )
-        return answer
 
 
 def _things(whole: BaseModel, for_viewers: BaseModel) -> int:

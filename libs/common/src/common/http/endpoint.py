@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Union, get_args, get_origin
 
 import orjson
@@ -69,13 +70,19 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
             answer = await _counted(answer, request)
         if isinstance(answer, Page):
             answer = stamped(answer, service, raw.path)
+        seen = 0
         if personal:
             if isinstance(answer, Reply) and answer.body is not None:
-                answer = replace(answer, body=await customers.shown(request, answer.body))
+                body_shown, seen = customers.shown(request, answer.body)
+                answer = replace(answer, body=body_shown)
             elif isinstance(answer, BaseModel):
-                answer = await customers.shown(request, answer)
+                answer, seen = customers.shown(request, answer)
         response = render(answer, status=route.status)
-        return conditional(raw, response) if route.tagged else response
+        if route.tagged:
+            response = conditional(raw, response)
+        if seen and response.status != HTTPStatus.NOT_MODIFIED:
+            await customers.record(request, seen)
+        return response
 
     return endpoint
 

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from common.reading.model import MAJOR_PARTS
 from console.cli.changing import Manner, change, reason_for
 from console.cli.commands import Context, add, parameter
 from console.cli.exits import EndedError, Exit
 from console.cli.fields import given_fields, minor_units, options, read, read_filter
 from console.client.acts import Act
 from console.client.operations import Operation
-from console.client.parts import PARTS
+from console.client.parts import PARTS, address_said
 from console.client.things import THINGS, value
 
 MANNER = (
@@ -47,6 +48,9 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     offered = options((field for field in operation.fields if field.name not in hidden), sums=_SUMS, parts=parts)
     whose = Annotated[str | None, typer.Option(help="whose, where several have it")]
     more = [parameter("service", whose, None)] if find_service else []
+    if act.compared:
+        says = "the version that was looked at; what has changed since is left alone"
+        more.append(parameter("expected_version", Annotated[int | None, typer.Option(min=0, help=says)], None))
     more += [*_targets(act, operation), *offered, REASON, *MANNER]
 
     async def run(at: Context, **given: Any) -> Exit | None:
@@ -60,14 +64,28 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         service = given.pop("service", None)
         chosen = read_filter(pairs, operation.filter)
         why = given.pop("reason")
+        version = given.pop("expected_version", None)
         fields = await _fields(at, operation, given, names)
         if act.named and not _chosen(act, names, chosen, fields):
             raise EndedError("name some, or choose by --filter name=value" if act.many else "name one")
+        if version is not None and len(names) != 1:
+            raise EndedError("--expected-version: of one")
+        if any(name.startswith("field_address__") and held is not None for name, held in given.items()):
+            fields["address"], version = await _address(at, names, fields["address"], version)
         service = await find_service(at, names, service) if find_service else act.service
         why = reason_for(at, why)
         if chosen is not None and limit is None:
             limit = operation.most_at_once
-        wish = Wish(act=act.name, service=service, reason=why, ids=names, filter=chosen, fields=fields, limit=limit)
+        wish = Wish(
+            act=act.name,
+            service=service,
+            reason=why,
+            ids=names,
+            filter=chosen,
+            fields=fields,
+            limit=limit,
+            version=version,
+        )
         try:
             return await change(at, wish, manner)
         except RefusedError as error:
@@ -121,6 +139,19 @@ async def _fields(
     if missing:
         raise EndedError(f"needed: {', '.join(missing)}")
     return found
+
+
+async def _address(
+    at: Context, names: tuple[str, ...], said: Mapping[str, str], version: int | None
+) -> tuple[dict[str, str], int]:
+    """Return what makes the order's address one with the parts that were said, and the version of the order that this is right for."""
+    if len(names) != 1:
+        raise EndedError("parts of an address are for one order")
+    order = await THINGS["order"].read(at.suite, names[0])
+    known = value(order, "address.parts") or {}
+    if not known and value(order, "address.text") and said.keys() & set(MAJOR_PARTS):
+        raise EndedError(f"the address of order {names[0]} was said in words: say the whole of it with --address")
+    return address_said(known, {**known, **said}), order["version"] if version is None else version
 
 
 async def _currency(at: Context, names: tuple[str, ...]) -> str:

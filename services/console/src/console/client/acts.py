@@ -73,6 +73,11 @@ class Act:
         return found
 
     @property
+    def compared(self) -> bool:
+        """Tell whether it is done to one thing, and only if that is as it was seen."""
+        return self.many is None and self.named and self.operation.takes("expected_version")
+
+    @property
     def named(self) -> bool:
         """Tell whether it is done to a thing that exists already."""
         return self.many is not None or "{" in (self.one or "")

@@ -28,7 +28,10 @@ class UnprovableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a person wants done: the act, to which things (names, or a filter), what she filled in, and why."""
+    """What a person wants done: the act, to which things (names, or a filter), what she filled in, and why.
+
+    ``version``: of the one thing, as she saw it; when it is at another one, it is left alone. None: she saw it when it is rehearsed.
+    """
 
     act: str
     reason: str
@@ -37,6 +40,7 @@ class Wish:
     filter: Mapping[str, Any] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
+    version: int | None = None
 
     def found(self) -> Act:
         """Return the act itself."""
@@ -177,6 +181,7 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     if sight is None or (isinstance(sight, Effect) and not all(sight.named_in(item.shown) for item in changed)):
         raise UnprovableError(act.name)
     planned = {item.id: item.version for item in done.plan.items}
+    suite = suite.without_customers()
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
     settled: dict[str, str] = {}
@@ -244,7 +249,8 @@ async def _one(
     operation = act.operation
     body: dict[str, Any] = {**act.fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
     if operation.takes("expected_version"):
-        version = version if version is not None else await _version(suite, act, name)
+        version = version if version is not None else wish.version
+        version = version if version is not None else await version_of(suite, act, name)
         if version is not None:
             body["expected_version"] = version
     shown, repeated = await _send(suite, wish, filled(operation.path, **{act.key: name}), body, key)
@@ -258,8 +264,9 @@ async def _one(
     return item, repeated
 
 
-async def _version(suite: Suite, act: Act, name: str) -> int | None:
-    """Return the version that the plan is made for, so that what changes afterwards is not changed by surprise."""
+async def version_of(suite: Suite, act: Act, name: str) -> int | None:
+    """Return the version that an act on a thing is compared with, so that what changes afterwards is not changed by surprise."""
+    suite = suite.without_customers()
     if act.version_at is not None:
         said = await suite.get(
             act.service, filled(act.version_at, **{act.key: name, "workflow": name.partition("-")[0]})

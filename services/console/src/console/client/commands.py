@@ -52,6 +52,8 @@ def of_wish(wish: Wish, *, currency: str | None = None) -> str:
         words += [word for name, given in wish.filter.items() for word in ("--filter", f"{name}={given}")]
     if wish.limit is not None:
         words += ["--limit", str(wish.limit)]
+    if wish.version is not None:
+        words += ["--expected-version", str(wish.version)]
     if act.noun in EVERYWHERE:
         words += ["--service", wish.service]
     return shlex.join([*words, *_options({**filled, "reason": wish.reason}), *_names(wish.ids)])

@@ -42,7 +42,7 @@ class Effect:
 
     def named_in(self, answer: Mapping[str, Any]) -> bool:
         """Tell whether an answer names where its effect is seen."""
-        return all(value(answer, where) is not None for where in self.places.values()) and all(
+        return all(value(answer, where) for where in self.places.values()) and all(
             value(answer, where) == said for where, said in self.only.items()
         )
 

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from common.reading.model import MINOR_PARTS
+
 PARTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("order correct", "customer"): ("name", "phone", "email"),
     ("order correct", "address"): (
-        *("postcode", "region", "city", "street", "house", "building"),
+        *("postcode", "country", "region", "city", "street", "house", "building"),
         *("entrance", "floor", "flat", "intercom", "comment"),
     ),
 }
 """By act and field."""
+
+
+def address_said(known: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the parts to send for an address of ``known`` parts to be one of ``wanted`` parts, and nothing of it to be lost.
+
+    The service takes parts that make another place for the whole address, and those that say more of the same place as an addition.
+    """
+    changed = {name: text for name, text in wanted.items() if known.get(name) != text}
+    addition = changed and changed.keys() <= set(MINOR_PARTS) and known.keys() <= wanted.keys()
+    return changed if addition else dict(wanted)

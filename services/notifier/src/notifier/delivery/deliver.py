@@ -21,6 +21,7 @@ from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
 from notifier.delivery.record import Outcomes
 from notifier.messages.channels import CHANNELS
 from notifier.messages.digest_notices import MOST_WORST
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from notifier.people.model import Directory
@@ -53,6 +54,7 @@ class Deliver:
         combine_above: int = 3,
         storm_above: int = 20,
         directory: Directory | None = None,
+        links: Links | None = None,
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,6 +71,7 @@ class Deliver:
             storm_above=storm_above,
             environment=environment,
             directory=directory,
+            links=links,
         )
         self._journal = DeliveryJournal(channel=channel, words=words)
         self._outcomes = Outcomes(

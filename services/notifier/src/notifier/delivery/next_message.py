@@ -30,6 +30,7 @@ from notifier.messages.channels import CHANNELS, ChannelRules
 from notifier.messages.digest_notices import MOST_WORST, part_numbers, render_digest, render_list
 from notifier.messages.document import Document, Keyboard, Page
 from notifier.messages.incident_notices import STATUS_LINE_ROOM, keyboard_of, status_line
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 
@@ -64,6 +65,7 @@ class NextMessage:
         storm_above: int,
         environment: str = "production",
         directory: Directory | None = None,
+        links: Links | None = None,
     ) -> None:
         self._channel = channel
         self._rules = CHANNELS[channel]
@@ -73,6 +75,7 @@ class NextMessage:
         self._storm_above = storm_above
         self._environment = environment
         self._directory = directory or Directory()
+        self._links = links or Links()
 
     def storms(self, chat: ChatQueue) -> list[int | None]:
         """Return the topics of the chat in which more problems wait than anybody can read, or where a digest is open."""
@@ -202,6 +205,7 @@ class NextMessage:
                 over=digest.closing,
                 environment=self._environment,
                 words=self._words,
+                links=self._links,
                 most_kinds=most_kinds,
             )
             pages = self._layout.pages(document)

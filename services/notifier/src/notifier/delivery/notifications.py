@@ -123,8 +123,12 @@ UPDATE incidents AS i SET muted = m.why
 FROM unnest($1::bigint[], $2::text[]) AS m (id, why)
 WHERE i.id = m.id AND i.muted IS DISTINCT FROM m.why
 """
+# Others each time: those that stay muted must not stand before those that do not.
 _MUTED = """
-SELECT * FROM incidents WHERE muted IS NOT NULL AND state = 'open' ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+SELECT * FROM incidents
+WHERE id = ANY(ARRAY(SELECT id FROM incidents WHERE muted IS NOT NULL AND state = 'open' ORDER BY random() LIMIT $1))
+  AND muted IS NOT NULL AND state = 'open'
+ORDER BY id FOR UPDATE SKIP LOCKED
 """
 # Also of an incident that was closed: the same end comes from several Alertmanagers, and reports older than it may still be on their way.
 _REMEMBER_OVER = """

@@ -15,17 +15,23 @@ from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
 from notifier.incidents.store import incident_of
 
+# Of whom nobody is told (silenced, or explained by another) nobody is phoned: the chain waits until that is over. What mutes an open
+# incident is looked at again all the time (``Problems.unmute``); an acknowledged one's time runs on, and it waits when it is open again.
 # The incidents are locked before the rows that refer to them, as everywhere; one that somebody acts on gets its timer a round later.
 _START = """
 INSERT INTO escalations (incident_id, due_at)
 SELECT i.id, CASE WHEN i.state = 'acknowledged' THEN i.ack_until ELSE now() + $1::interval END
 FROM incidents AS i
-WHERE i.severity = 'critical' AND i.state <> 'resolved' AND NOT EXISTS (SELECT FROM escalations AS e WHERE e.incident_id = i.id)
+WHERE i.severity = 'critical' AND i.state <> 'resolved' AND NOT (i.state = 'open' AND i.muted IS NOT NULL)
+  AND NOT EXISTS (SELECT FROM escalations AS e WHERE e.incident_id = i.id)
 ORDER BY i.id LIMIT 1000 FOR KEY SHARE OF i SKIP LOCKED
 ON CONFLICT (incident_id) DO NOTHING
 """
-_DUE = "SELECT incident_id FROM escalations WHERE due_at <= now() ORDER BY due_at LIMIT $1"
-_LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE SKIP LOCKED"
+_DUE = """
+SELECT e.incident_id FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id
+WHERE e.due_at <= now() AND NOT (i.state = 'open' AND i.muted IS NOT NULL) ORDER BY e.due_at LIMIT $1
+"""
+_LOCK = "SELECT * FROM incidents WHERE id = $1 AND NOT (state = 'open' AND muted IS NOT NULL) FOR UPDATE SKIP LOCKED"
 _TIMER = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1 AND due_at <= clock_timestamp()"
 _REOPEN = "UPDATE incidents SET state = 'open', ack_until = NULL, version = version + 1 WHERE id = $1"
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', $2, $3)"
@@ -41,7 +47,10 @@ WHERE i.id = $1 AND c.occasion LIKE $2 AND c.created_at > coalesce(i.acknowledge
 """
 _DROP = "DELETE FROM escalations WHERE incident_id = $1"
 _SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident_id = $1"
-_OVERDUE = "SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM escalations WHERE due_at < now()"
+_OVERDUE = """
+SELECT coalesce(extract(epoch FROM now() - min(e.due_at)), 0)::float8
+FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id WHERE e.due_at < now() AND NOT (i.state = 'open' AND i.muted IS NOT NULL)
+"""
 
 
 class TimerStore:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from notifier.inputs.body import count_beginnings
-from notifier.inputs.lenient import json_of, moment_of, text_of, texts_of
+from notifier.inputs.documents import documents_of, salvaged
+from notifier.inputs.lenient import labels_of, moment_of, opened, text_of, texts_of
 
 _OVER = frozenset({"resolved", "ok", "normal", "inactive", "closed", "recovered"})
 _LONGEST_FINGERPRINT = 200
+_LONGEST_TEXT = 20_000
 # Which some senders write beside the labels instead of among them.
 _BESIDE = ("alertname", "severity", "priority", "level", "environment", "env", "service")
+_TEXTS = ("summary", "message", "description", "title")
+_NAMES = ("name", "alert")
+_OWN = frozenset({"labels", "annotations", "status", "startsAt", "fingerprint", *_BESIDE, *_TEXTS})
 _MOST_LEFT_OUT = 10**9
 _MOST = 20_000  # parts of a notification that are read; more are only counted
-_LIST = re.compile(rb'"alerts"\s*:\s*\[')
-_NEXT = re.compile(r"\s*([,\]])")
+_DEEPEST = 5
+_NOTHING: Mapping[str, Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,49 +64,88 @@ def read_notification(content: bytes, *, now: datetime, cut_off: int = 0) -> Not
 
     Of a body that is cut or broken every whole alert before the break is read.
     """
-    whole = True
+    broken: Sequence[str] = ()
     try:
-        document: Any = json_of(content)
+        documents, readable = documents_of(content), True
     except ValueError:
-        document, whole = _whole_alerts(content)
-    items, common, truncated, readable = _items(document)
+        documents, broken, readable = salvaged(content)
+        readable = readable or any(_is_notification(document) for document in documents)
+    else:
+        documents = [opened(document) for document in documents]
+        readable = any(_is_notification(document) for document in documents)
+    if not readable:
+        return Notification(unread=(content[:_LONGEST_TEXT].decode("utf-8", "replace"),), lost=cut_off, readable=False)
     alerts: list[Alert] = []
     unread: list[str] = []
-    for item in map(_opened, items[:_MOST]):
-        if isinstance(item, Mapping):
-            alerts.append(_alert(item, common, now=now))
+    lost = 0
+    for place, (item, common) in enumerate(each for document in documents for each in _parts(document, _NOTHING, 0)):
+        if place >= _MOST:
+            lost += 1
+        elif (alert := _alert(item, common, now=now) if isinstance(item, Mapping) else None) is not None:
+            alerts.append(alert)
         else:
             unread.append(text_of(item))
-    if not readable:
-        unread.append(content[:20_000].decode("utf-8", "replace"))
-    lost = truncated + cut_off
-    if readable and not whole:
-        lost = max(count_beginnings(content) - len(items) + cut_off, 1)
-    lost += max(len(items) - _MOST, 0)
-    sender = text_of(document.get("externalURL"))[:_LONGEST_FINGERPRINT] if isinstance(document, Mapping) else ""
+    if broken:
+        lost += max(count_beginnings(content) + cut_off - len(alerts) - len(unread) - lost - len(broken), 0)
+    else:
+        lost += cut_off
+    unread += [part[:_LONGEST_TEXT] for part in broken]
+    lost += sum(_count(each.get("truncatedAlerts")) for each in documents if isinstance(each, Mapping))
+    senders = (text_of(each.get("externalURL")) for each in documents if isinstance(each, Mapping))
     return Notification(
-        alerts=tuple(alerts), unread=tuple(unread), lost=lost, readable=readable and whole, sender=sender
+        alerts=tuple(alerts),
+        unread=tuple(unread),
+        lost=lost,
+        readable=not broken,
+        sender=next(filter(None, senders), "")[:_LONGEST_FINGERPRINT],
     )
 
 
-def _items(document: Any) -> tuple[Sequence[Any], dict[str, dict[str, str]], int, bool]:
-    """Return items, what they have in common, how many their sender left out, and whether this is a notification at all."""
-    if isinstance(document, list):
-        return document, {}, 0, True
-    if not isinstance(document, Mapping):
-        return (), {}, 0, False
-    alerts = document.get("alerts")
-    if isinstance(alerts, Mapping):
-        alerts = [alerts]
-    if not isinstance(alerts, list):
-        alone = isinstance(document.get("labels"), Mapping) or isinstance(document.get("annotations"), Mapping)
-        return ([document], {}, 0, True) if alone else ((), {}, 0, False)
-    common = {
-        "labels": texts_of(document.get("commonLabels")),
+def _is_notification(document: Any) -> bool:
+    """Whether a document holds alerts, or is one."""
+    return isinstance(document, list) or (
+        isinstance(document, Mapping)
+        and (
+            isinstance(opened(document.get("alerts")), list | Mapping)
+            or isinstance(document.get("alert"), Mapping)
+            or any(isinstance(document.get(each), Mapping) for each in ("labels", "annotations"))
+            or bool(labels_of(document.get("labels")))
+        )
+    )
+
+
+def _parts(
+    value: Any, common: Mapping[str, Mapping[str, str]], depth: int
+) -> Iterator[tuple[Any, Mapping[str, Mapping[str, str]]]]:
+    """Give the alerts of a value, whatever they are wrapped in, with what each has in common with others; also what is no alert."""
+    value = opened(value)
+    inner: Any = None
+    if depth < _DEEPEST and isinstance(value, list) and (value or depth == 0):
+        inner = value
+    elif depth < _DEEPEST and isinstance(value, Mapping):
+        alerts = opened(value.get("alerts"))
+        if isinstance(alerts, list | Mapping):
+            common = _in_common(value)
+            # Several under their names, or one alone.
+            inner = list(alerts.values()) if isinstance(alerts, Mapping) and not _OWN & alerts.keys() else alerts
+            inner = inner if isinstance(inner, list) else [inner]
+        elif isinstance(value.get("alert"), Mapping):
+            inner = [{**{name: each for name, each in value.items() if name != "alert"}, **value["alert"]}]
+        elif not _OWN & value.keys() and any(_is_notification(each) for each in value.values()):
+            inner = list(value.values())
+    if inner is None:
+        yield value, common
+        return
+    for each in inner:
+        yield from _parts(each, common, depth + 1)
+
+
+def _in_common(document: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {
+        "labels": labels_of(document.get("commonLabels")),
         "annotations": texts_of(document.get("commonAnnotations")),
-        "status": {"status": text_of(document.get("status"))},
+        "status": {"status": _status(document)},
     }
-    return alerts, common, _count(document.get("truncatedAlerts")), True
 
 
 def _count(value: Any) -> int:
@@ -117,11 +160,19 @@ def _digest(named: Any) -> str:
     return hashlib.blake2b(json.dumps(named).encode(), digest_size=8).hexdigest()
 
 
-def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, now: datetime) -> Alert:
-    labels = {**common.get("labels", {}), **texts_of(item.get("labels"))}
-    labels |= {name: text for name in _BESIDE if name not in labels and (text := _plain(item.get(name)))}
-    annotations = {**common.get("annotations", {}), **texts_of(item.get("annotations"))}
-    status = text_of(item.get("status")) or common.get("status", {}).get("status", "")
+def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, now: datetime) -> Alert | None:
+    """Return the alert that an item is; None when it says nothing, or its labels cannot be read: nobody knows how grave it is."""
+    own, said = labels_of(item.get("labels")), opened(item.get("labels"))
+    if said and not own and not isinstance(said, Mapping):
+        return None
+    beside = {name: text for name in _BESIDE if name not in own and (text := _plain(item.get(name)))}
+    name = next(filter(None, (_plain(item.get(each)) for each in _NAMES)), "")
+    if name:
+        beside.setdefault("alertname", name)
+    texts = _annotations(item)
+    status = _status(item) or common.get("status", {}).get("status", "")
+    labels = {**beside, **common.get("labels", {}), **own}
+    annotations = {**common.get("annotations", {}), **texts}
     bare = text_of(item.get("fingerprint")).strip()
     if 1 <= len(bare) <= _LONGEST_FINGERPRINT:
         fingerprint = f"{bare}:{_digest(sorted(labels.items()))}"
@@ -129,10 +180,13 @@ def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, 
         fingerprint = _digest([sorted(labels.items()), bare] if labels or bare else sorted(annotations.items()))
         bare = ""
     begins = moment_of(item.get("startsAt"), now=now)
+    over = status.strip().casefold() in _OVER if status.strip() else _has_ended(item, begins, now=now)
+    if not (own or beside or texts or (over and bare)):
+        return None
     return Alert(
         fingerprint=fingerprint,
         bare=bare or None,
-        over=status.strip().casefold() in _OVER if status.strip() else _has_ended(item, begins, now=now),
+        over=over,
         labels=labels,
         annotations=annotations,
         begins=begins,
@@ -147,38 +201,22 @@ def _has_ended(item: Mapping[str, Any], begins: datetime | None, *, now: datetim
     return ends is not None and (begins or ends) <= ends <= now
 
 
-def _opened(item: Any) -> Any:
-    """Return an alert that came as text as what it says."""
-    if not isinstance(item, str) or not item.lstrip().startswith("{"):
-        return item
-    try:
-        return json.loads(item)
-    except (ValueError, RecursionError):
-        return item
+def _status(item: Mapping[str, Any]) -> str:
+    """Return whether it fires, in the sender's word; Alertmanager's own interface says it as an object."""
+    status = item.get("status")
+    return text_of(status.get("state") if isinstance(status, Mapping) else status) or text_of(item.get("state"))
+
+
+def _annotations(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return an alert's texts: annotations of whatever form, and what stands beside them."""
+    said = opened(item.get("annotations"))
+    found = texts_of(said)
+    if said and not isinstance(said, Mapping) and len(found) < (len(said) if isinstance(said, list) else 1):
+        lines = said if isinstance(said, list) and all(isinstance(each, str) for each in said) else [said]
+        found.setdefault("message", "\n".join(map(text_of, lines)))
+    beside = {name: text for name in _TEXTS if name not in found and (text := _plain(item.get(name)))}
+    return {**beside, **found}
 
 
 def _plain(value: Any) -> str:
     return text_of(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _whole_alerts(content: bytes) -> tuple[dict[str, Any] | None, bool]:
-    """Return the alerts that stand whole in a body that cannot be read as one, and whether all do; None when there is no list of them."""
-    found = _LIST.search(content)
-    if found is None:
-        return None, False
-    text = content[found.end() :].decode("utf-8", "replace")
-    decoder, alerts, missed = json.JSONDecoder(), [], False
-    place = text.find("{")
-    while place >= 0:
-        try:
-            alert, end = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
-            # Not whole, but what follows may be. An alert begins with its status in what Alertmanager writes.
-            missed, place = True, text.find('{"status"', place + 1)
-            continue
-        alerts.append(alert)
-        following = _NEXT.match(text, end)
-        if following is None or following[1] == "]":
-            return {"alerts": alerts}, not missed and following is not None
-        place = text.find("{", following.end())
-    return {"alerts": alerts}, False

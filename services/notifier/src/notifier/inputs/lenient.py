@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from notifier.incidents.model import RANK, Severity
+from notifier.inputs.documents import documents_of, value_of
 
 SEVERITIES: Mapping[str, Severity] = {
     **dict.fromkeys(
@@ -20,6 +20,14 @@ SEVERITIES: Mapping[str, Severity] = {
     **dict.fromkeys(
         ("критично", "критический", "критическая", "критичный", "авария", "высокий", "высокая"), "critical"
     ),
+    **dict.fromkeys(
+        ("критическое", "критичная", "критичное", "аварийный", "аварийная", "аварийное", "высокое", "срочно"),
+        "critical",
+    ),
+    **dict.fromkeys(
+        ("чрезвычайный", "чрезвычайная", "чрезвычайное", "катастрофа", "блокер", "блокирующий"), "critical"
+    ),
+    **dict.fromkeys(("катастрофический", "катастрофическая", "блокирующая"), "critical"),
     **dict.fromkeys(("warning", "warn", "error", "err", "minor", "medium", "moderate", "average"), "warning"),
     **dict.fromkeys(("noncritical", "notcritical", "noncrit", "предупреждение", "средний", "средняя"), "warning"),
     **dict.fromkeys(("info", "informational", "information", "none", "low", "lowest", "debug", "notice", "ok"), "info"),
@@ -31,6 +39,8 @@ TESTING = "testing"
 ENVIRONMENTS: Mapping[str, str] = {
     **dict.fromkeys(("production", "prod", "prd", "live"), PRODUCTION),
     **dict.fromkeys(("testing", "test", "tst", "staging", "stage", "stg", "development", "develop", "dev"), TESTING),
+    **dict.fromkeys(("прод", "продакшен", "продакшн", "боевой", "боевая"), PRODUCTION),
+    **dict.fromkeys(("тест", "тестовый", "тестовая", "стейдж", "стейджинг", "разработка"), TESTING),
     **dict.fromkeys(("qa", "uat", "sandbox", "local", "preprod", "preview"), TESTING),
 }
 """What other systems call an environment; ``NOTIFIER_ENVIRONMENTS`` adds to it."""
@@ -41,6 +51,9 @@ _APART = re.compile(r"[\W_]+")
 _NUMBERED = re.compile(r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _NUMBER = re.compile(r"\d{9,19}(\.\d+)?")
+_NAMED = r"\s*([^\W\d][\w.\-/]*)\s*="
+_ASSIGNED = re.compile(_NAMED + r'\s*(?:("(?:[^"\\]|\\.)*")|([^,"]*))\s*(?:,|$)', re.DOTALL)
+_ONE_ASSIGNED = re.compile(_NAMED + r'\s*"?(.*?)"?\s*', re.DOTALL)
 _LATEST = 10**11  # seconds since 1970 that can be meant
 
 
@@ -90,28 +103,12 @@ def spelled(word: str) -> str:
 
 
 def json_of(content: bytes) -> Any:
-    """Return a body's JSON value, whatever its charset and also as a form's field or as a string in itself. Raises ``ValueError``."""
-    found = _parsed(content)
-    if isinstance(found, str):
-        return _parsed(found.encode("utf-8", "replace"))
-    return found
+    """Return a body's JSON value, whatever its charset and also as a form's field or as a string in itself. Raises ``ValueError``.
 
-
-def _parsed(content: bytes) -> Any:
-    for charset in ("utf-8-sig", json.detect_encoding(content)):
-        try:
-            return json.loads(content.decode(charset, "replace"))
-        except (ValueError, RecursionError):
-            continue
-    if content.lstrip()[:1] not in (b"{", b"["):
-        for values in parse_qs(content.decode("utf-8", "replace"), max_num_fields=100).values():
-            try:
-                found = json.loads(values[0])
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(found, dict | list):
-                return found
-    raise ValueError("the body is no JSON")
+    Of several values none is returned: none of them is dropped in silence.
+    """
+    [found] = documents_of(content)  # ValueError, too, of several
+    return value_of(found) if isinstance(found, str) else found
 
 
 def clean(text: str) -> str:
@@ -138,25 +135,69 @@ def text_of(value: Any) -> str:
 def texts_of(value: Any) -> dict[str, str]:
     """Return a JSON object's values as texts; of anything else nothing. Empty ones are left out.
 
-    An object may come as its own text, or as a list of pairs (``[name, value]``, ``{"name": …, "value": …}``).
+    An object may come as its own text, in several parts, or as a list of pairs (``[name, value]``, ``{"name": …, "value": …}``).
     """
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
+    value = opened(value)
     if isinstance(value, list):
-        value = dict(pair for pair in map(_pair, value) if pair is not None)
+        value = {name: each for part in value for name, each in (_pairs(part) or {}).items()}
     if not isinstance(value, Mapping):
         return {}
     return {clean(str(name)): text for name, each in value.items() if (text := text_of(each))}
 
 
-def _pair(value: Any) -> tuple[str, Any] | None:
+def labels_of(value: Any) -> dict[str, str]:
+    """Return labels, also of ``name=value`` with commas between or in a list; nothing when any part of them is something else."""
+    value = opened(value)
+    found: dict[str, Any] = {}
+    for part in value if isinstance(value, list) else [value]:
+        pairs = _pairs(part)
+        if isinstance(part, str):
+            one = None if part is value else _ONE_ASSIGNED.fullmatch(part)
+            pairs = _assigned(part) if one is None else {one[1]: one[2]}
+        if pairs is None:
+            return {}
+        found |= pairs
+    return texts_of(found)
+
+
+def opened(value: Any) -> Any:
+    """Return an object or a list that came as text as what it says."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return value_of(value)
+    except ValueError:
+        return value
+
+
+def _pairs(value: Any) -> Mapping[str, Any] | None:
+    """Return what one part of an object says; None when it is no part of one."""
     if isinstance(value, Mapping):
         name = value.get("name", value.get("key"))
-        return (name, value.get("value")) if isinstance(name, str) else None
-    return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) else None
+        return {name: value["value"]} if isinstance(name, str) and "value" in value else value
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+        return {value[0]: value[1]}
+    return None
+
+
+def _assigned(text: str) -> dict[str, str] | None:
+    """Return the pairs of ``name=value, name="value"``, in braces or without; None when it is anything else."""
+    inner = text.strip().removeprefix("{").removesuffix("}").strip().rstrip(",")
+    found, place = {}, 0
+    while place < len(inner):
+        pair = _ASSIGNED.match(inner, place)
+        if pair is None:
+            return None
+        found[pair[1]] = pair[3].strip() if pair[2] is None else text_of(_quoted(pair[2]))
+        place = pair.end()
+    return found or None
+
+
+def _quoted(text: str) -> Any:
+    try:
+        return value_of(text)
+    except ValueError:  # a backslash that means itself
+        return text[1:-1]
 
 
 def moment_of(value: Any, *, now: datetime) -> datetime | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from notifier.inputs.lenient import clean, moment_of, text_of
+from notifier.inputs.lenient import clean, moment_of, text_of, texts_of
 
 _BASKETS = ("basket", "cart")
 _POSITIONS = ("positions", "items")
@@ -155,13 +155,7 @@ def _request(event: Mapping[str, Any]) -> str | None:
 
 
 def _tags(event: Mapping[str, Any]) -> dict[str, str]:
-    tags = event.get("tags")
-    if isinstance(tags, Mapping):
-        return {clean(str(name)): clean(str(value)) for name, value in tags.items()}
-    if not isinstance(tags, list):
-        return {}
-    pairs = (tag for tag in tags if isinstance(tag, list | tuple) and len(tag) == 2)
-    return {clean(str(name)): clean(str(value)) for name, value in pairs}
+    return texts_of(event.get("tags"))
 
 
 def _basket(event: Mapping[str, Any]) -> LostBasket | None:

@@ -24,8 +24,9 @@ _KEEP = """
 INSERT INTO unread_alerts AS u (sender, digest, reason, parts, text, first_at, last_at)
 VALUES ($1, $2, $3, $4, $5, $6, $6)
 ON CONFLICT (sender, digest) DO UPDATE SET seen = u.seen + 1, last_at = excluded.last_at
-RETURNING id
+RETURNING id, seen = 1 AS new
 """
+_IS_TAKEN = "SELECT EXISTS (SELECT FROM incidents WHERE fingerprint = $1 AND state = 'acknowledged')"
 _LIST = "SELECT * FROM unread_alerts WHERE $1::bigint IS NULL OR id < $1 ORDER BY id DESC LIMIT $2"
 
 
@@ -40,10 +41,14 @@ async def keep_unread(
     now: datetime,
     words: Words,
 ) -> Report:
-    """Keep what was not taken (contacts masked, at most 20,000 characters) and return the report that tells a person of it."""
+    """Keep what was not taken (contacts masked, at most 20,000 characters) and return the report that tells a person of it.
+
+    Whoever took the problem knows what was kept until then: what is new since is told again.
+    """
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     text = scrub_text("\n".join(clean(part) for part in parts)[:_LONGEST])
-    kept = await connection.fetchval(_KEEP, sender, digest, reason, count, text, now)
+    kept = await connection.fetchrow(_KEEP, sender, digest, reason, count, text, now)
+    assert kept is not None  # noqa: S101 - INSERT … ON CONFLICT DO UPDATE … RETURNING always gives a row
     fact = ProblemFact(
         kind=KIND,
         severity="critical",  # one of them may have been
@@ -51,10 +56,11 @@ async def keep_unread(
         summary=words["unread.summary"].format(count=count, sender=sender),
         service="notifier",
         occurred_at=now,
-        details={"why": words.label(f"unread.{reason}"), "unread": str(kept)},
+        details={"why": words.label(f"unread.{reason}"), "unread": str(kept["id"])},
         what_to_do=words["unread.do"],
     )
-    return Report(fact=fact, event_id=digest)
+    taken = kept["new"] and await connection.fetchval(_IS_TAKEN, fact.fingerprint)
+    return Report(fact=fact, event_id=digest, always=bool(taken))
 
 
 def select_unread(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from notifier.messages.document import Document, Line, Section, bold, code, plain, shorten
+from notifier.messages.document import Document, Line, Section, Span, bold, code, plain, shorten
+from notifier.messages.links import Links
 from notifier.messages.words import Words
 
 _LONGEST_SUMMARY = 120
@@ -29,10 +30,12 @@ def render_digest(
     over: bool,
     environment: str,
     words: Words,
+    links: Links,
     most_kinds: int = 8,
 ) -> Document:
     """Return the digest. ``tally``: rows of kind, severity, state and count; ``worst``: rows of id, kind, summary, order_number;
-    ``orders``: numbers of orders that still have a problem; ``listed``: how many others stand in how many lists.
+    ``orders``: numbers of orders that still have a problem; ``listed``: how many others stand in how many lists. Without an
+    address in ``links`` the list is named as an admin address.
     """
     total = sum(row["count"] for row in tally)
     by_severity = {name: _sum(tally, severity=name) for name in ("critical", "warning", "info")}
@@ -57,14 +60,19 @@ def render_digest(
         Section(heading=(bold(f"{words['digest.kinds']}:"),), lines=tuple(lines), bullets=True),
     ]
     if worst:
-        gravest = tuple(_problem(row) for row in worst[:MOST_WORST])
+        gravest = tuple(_problem(row, links) for row in worst[:MOST_WORST])
         sections.append(Section(heading=(bold(f"{words['digest.worst']}:"),), lines=gravest, bullets=True))
     numbers, lists = listed
     if orders or numbers:
         elsewhere = ((plain(words["digest.listed"].format(count=numbers, lists=lists)),),) if numbers else ()
         heading = (bold(f"{words['orders']}: {len(orders) + numbers}"),)
         sections.append(Section(heading=heading, lines=(*_lines(orders), *elsewhere)))
-    sections.append(Section(lines=((plain(f"{words['digest.all']}: "), code("GET /admin/v1/incidents?state=open")),)))
+    every = (
+        code("GET /admin/v1/incidents?state=open")
+        if links.base is None
+        else Span(words["digest.open"], link=links.incidents())
+    )
+    sections.append(Section(lines=((plain(f"{words['digest.all']}: "), every),)))
     return Document(title=(bold(f"🌪 [{environment}] {title}: {total}"),), sections=tuple(sections))
 
 
@@ -102,8 +110,9 @@ def _lines(numbers: Sequence[str]) -> tuple[Line, ...]:
     return tuple((plain(", ".join(numbers[start : start + _A_LINE])),) for start in range(0, len(numbers), _A_LINE))
 
 
-def _problem(row: Mapping[str, Any]) -> Line:
-    line: Line = (plain(f"#{row['id']} {shorten(row['summary'], _LONGEST_SUMMARY)}"),)
+def _problem(row: Mapping[str, Any], links: Links) -> Line:
+    number = Span(f"#{row['id']}", link=links.page("i", row["id"]))
+    line: Line = (number, plain(f" {shorten(row['summary'], _LONGEST_SUMMARY)}"))
     return (*line, plain(" · "), code(row["order_number"])) if row["order_number"] else line
 
 

@@ -39,6 +39,10 @@ class Links:
         """Return the address of a page."""
         return None if self.base is None else f"{self.base.rstrip('/')}/{page}/{quote(str(name), safe='')}"
 
+    def incidents(self) -> str | None:
+        """Return the address of the list of incidents that are open."""
+        return None if self.base is None else f"{self.base.rstrip('/')}/incidents?state=open"
+
     def ticket(self, key: str) -> str | None:
         """Return where a ticket is read: in the outside tracker, or on its page."""
         return self.page("t", key) if self.tracker is None else self.tracker.replace("{}", quote(key, safe=""))

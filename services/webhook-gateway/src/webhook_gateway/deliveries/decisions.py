@@ -11,13 +11,15 @@ from webhook_gateway.hooks.model import Outcome
 
 # Locked first and read afterwards: a statement that had to wait for a lock still sees the other tables as they were before it waited.
 _LOCK = "SELECT FROM deliveries WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR NO KEY UPDATE"
-_VERSIONS = """
-SELECT d.delivery_id::text AS id,
-       1 + (SELECT count(*) FROM delivery_replays AS r WHERE r.delivery_id = d.delivery_id)
-         + (SELECT count(*) FROM delivery_dismissals AS k WHERE k.delivery_id = d.delivery_id)
-         + (d.erased_at IS NOT NULL)::integer AS version
-FROM deliveries AS d WHERE d.delivery_id = ANY ($1::uuid[])
+VERSION = """
+1 + (SELECT count(*) FROM delivery_replays AS r WHERE r.delivery_id = d.delivery_id)
+  + (SELECT count(*) FROM delivery_dismissals AS k WHERE k.delivery_id = d.delivery_id)
+  + (d.erased_at IS NOT NULL)::integer
 """
+"""The version of a delivery ``d``: every decision makes another one."""
+_VERSIONS = f"""
+SELECT d.delivery_id::text AS id, {VERSION} AS version FROM deliveries AS d WHERE d.delivery_id = ANY ($1::uuid[])
+"""  # noqa: S608 - a constant
 _HOLD = "SELECT outcome, erased_at FROM deliveries WHERE delivery_id = $1 FOR NO KEY UPDATE"
 _DECIDED = """
 SELECT CASE WHEN k.delivery_id IS NOT NULL THEN 'dismissed by ' || k.actor ELSE 'replayed by ' || r.actor END

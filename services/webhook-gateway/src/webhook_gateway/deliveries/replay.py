@@ -9,7 +9,7 @@ from datetime import datetime
 import orjson
 
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
-from common.errors import NotFound, Unprocessable
+from common.errors import ChangedSince, NotFound, Unprocessable
 from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
@@ -27,13 +27,23 @@ from webhook_gateway.rescue.take_in import DEFAULT_CURRENCY
 
 
 async def replay(
-    change: Change, delivery_id: uuid.UUID, *, mended: object | None, now: datetime, replica: str
+    change: Change,
+    delivery_id: uuid.UUID,
+    *,
+    mended: object | None,
+    expected_version: int | None = None,
+    now: datetime,
+    replica: str,
 ) -> Resent:
     """Publish a kept delivery as a new one, so that consumers do not take it for a repeat, and note it in the order's timeline.
 
     It keeps the time of its origin, mended or not: what has come since stands, and nothing is carried out twice. Raises
-    ``NotFound``, or ``Unprocessable`` when the body still cannot be used.
+    ``NotFound``, ``ChangedSince`` when it is not at ``expected_version``, or ``Unprocessable`` when the body still cannot be used.
     """
+    if expected_version is not None:
+        held = await decisions.lock(change.connection, [str(delivery_id)])
+        at = held.get(str(delivery_id), expected_version)  # of one that there is not nothing else is said
+        ChangedSince.require(f"delivery {delivery_id}", at=at, expected=expected_version)
     await decisions.need_sendable(change.connection, delivery_id, mended=mended is not None)
     stored = await find_delivery(change.connection, delivery_id)
     if stored is None:

@@ -174,7 +174,12 @@ class DeliveryRoutes:
         return await self._changes.carry_out(
             request,
             lambda change: replay(
-                change, delivery_id, mended=request.body.body, now=self._clock.now(), replica=self._replica
+                change,
+                delivery_id,
+                mended=request.body.body,
+                expected_version=request.body.expected_version,
+                now=self._clock.now(),
+                replica=self._replica,
             ),
         )
 

@@ -11,7 +11,7 @@ from common.errors import InvalidInput
 from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
-from webhook_gateway.rescue.views import Fault
+from webhook_gateway.rescue.views import ExpectedVersion, Fault
 
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
@@ -74,11 +74,12 @@ class DeliveryItem(BaseModel):
 class Delivery(DeliveryItem):
     """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked.
 
-    `faults`: what the suite cannot read of it, as it reads today.
+    `faults`: what the suite cannot read of it, as it reads today. `version` grows with each decision about it.
 
     Viewers see customers' data masked in `body` and `headers`, and no `body_base64`. `erased_at`: when the customer in it was erased.
     """
 
+    version: int
     recorded_at: datetime
     event_id: str
     digest: str | None
@@ -94,6 +95,7 @@ class Replay(AdminChange):
     """Send a delivery again. `body`, if given, replaces what was kept."""
 
     body: dict[str, Any] | None = None
+    expected_version: ExpectedVersion = None
 
 
 class Resent(BaseModel):

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import orjson
 
-from common.errors import FieldError, Unprocessable
+from common.errors import ChangedSince, FieldError, Unprocessable
 from common.http import Change
 from common.service import add_act
 from webhook_gateway.hooks.model import SERVICE
@@ -22,14 +22,22 @@ CurrencyOf = Callable[[str], str]
 
 
 async def mend(
-    change: Change, store: EndangeredStore, endangered_id: str, *, body: object, currency_of: CurrencyOf, now: datetime
+    change: Change,
+    store: EndangeredStore,
+    endangered_id: str,
+    *,
+    body: object,
+    expected_version: int | None,
+    currency_of: CurrencyOf,
+    now: datetime,
 ) -> Rescued:
     """Keep a mended body beside the original, to be resubmitted later.
 
-    Raises ``NotFound``, ``Conflict`` when it is a real order already or closed, ``Unprocessable`` with the fields at fault when it
-    still could not become one.
+    Raises ``NotFound``, ``ChangedSince`` when it is not at ``expected_version``, ``Conflict`` when it is a real order already or closed,
+    ``Unprocessable`` with the fields at fault when it still could not become one.
     """
     found = await store.lock(change.connection, endangered_id)
+    ChangedSince.require(f"endangered order {endangered_id}", at=found.version, expected=expected_version)
     raw, state = mended(found, body, currency=currency_of(found.order.source))
     await store.save_mended(change.connection, endangered_id, body=raw, state=state, at=now)
     await change.record(

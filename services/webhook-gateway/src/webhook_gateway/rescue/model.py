@@ -104,13 +104,14 @@ class LostOrder:
 class LockedOrder:
     """An endangered order, held by the transaction of a person who works on it. ``body`` is the mended one where there is one.
 
-    ``reported``: a report covers it that was not given up.
+    ``reported``: a report covers it that was not given up. ``version`` grows with each change.
     """
 
     order: LostOrder
     state: State
     body: bytes
     reported: bool = False
+    version: int = 1
 
     @property
     def number(self) -> str:

@@ -214,6 +214,7 @@ class RescueRoutes:
                 self._store,
                 _id(request),
                 body=request.body.body,
+                expected_version=request.body.expected_version,
                 currency_of=self._currency_of,
                 now=self._clock.now(),
             ),

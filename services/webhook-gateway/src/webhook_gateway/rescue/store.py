@@ -18,7 +18,7 @@ _LOST = (
 )  # fmt: skip
 _ORDER = """
 SELECT id::text AS id, received_at, status, category, customer, address, basket, number, source, external_id, network, anonymous, state,
-       report_id IS NOT NULL
+       version, report_id IS NOT NULL
        OR EXISTS (SELECT FROM endangered_reports AS r WHERE r.endangered_id = endangered_orders.id AND r.state <> 'failed') AS reported,
        coalesce(mended_body, body) AS body
 FROM endangered_orders
@@ -82,7 +82,11 @@ class EndangeredStore:
         if row is None:
             raise NotFound("no such endangered order")
         return LockedOrder(
-            order=self._lost(row), state=state_of(row["state"]), body=row["body"], reported=row["reported"]
+            order=self._lost(row),
+            state=state_of(row["state"]),
+            body=row["body"],
+            reported=row["reported"],
+            version=row["version"],
         )
 
     async def lock_all(self, connection: Connection, ids: Sequence[str]) -> Mapping[str, int]:

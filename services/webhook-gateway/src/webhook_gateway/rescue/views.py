@@ -12,6 +12,15 @@ from webhook_gateway.rescue.model import Duplicate
 
 CategoryName = Literal["front_end", "back_end", "banned", "manager_bypass_broken", "key_reused", "customer_network"]
 
+ExpectedVersion = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        lt=2**63,
+        description="the version that the body was made of; at another one it is left alone (409 `changed_since`)",
+    ),
+]
+
 
 def _is_none(value: object) -> bool:
     return value is None
@@ -152,6 +161,7 @@ class Mend(AdminChange):
     """A mended body, kept beside the original."""
 
     body: dict[str, Any]
+    expected_version: ExpectedVersion = None
 
 
 class Close(AdminChange):

@@ -461,6 +461,7 @@ class Delivery(TypedDict):
     size: int
     traceparent: str | None
     erased_at: str | None
+    version: int
     recorded_at: str
     event_id: str
     digest: str | None

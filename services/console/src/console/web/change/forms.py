@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from common.money import exponent
 from console.client.acts import Act
 from console.client.operations import Field
+from console.client.parts import address_said
 from console.web.change.structure import STRUCTURES, Structure, names_of, read
 from console.web.filters import label
 from console.web.pages import Form, NotUnderstoodError
@@ -92,19 +93,33 @@ def _given(each: Input, texts: Mapping[str, str], *, currency: str | None, zone:
     if before and all(texts.get(name, "") == texts.get(f"{BEFORE}{name}", "") for name in names):
         return None
     if each.structure is not None:
-        if each.structure.text and each.name in before and _same(each.name, texts):
-            texts = {name: text for name, text in texts.items() if name != each.name}
-        return read(
-            each.name, each.structure, texts, lambda text: str(_value("moment", text, currency=None, zone=zone))
-        )
+        return _in_parts(each, each.structure, texts, zone=zone)
     given = texts.get(each.name, "").strip()
     if each.kind == "tick":
         return bool(given) or None
     return _value(each.kind, given, currency=currency, zone=zone) if given else None
 
 
+def _in_parts(each: Input, structure: Structure, texts: Mapping[str, str], *, zone: str) -> Any:
+    """Return the text where that is otherwise, else what the parts say. Raises ``ValueError`` where both are."""
+    parts = [name for name in names_of(each.name, structure, texts) if name != each.name]
+    if structure.text and f"{BEFORE}{each.name}" in texts:
+        if _same(each.name, texts):
+            texts = {name: text for name, text in texts.items() if name != each.name}
+        elif all(_same(name, texts) for name in parts):
+            return texts.get(each.name, "").strip() or None
+        else:
+            raise ValueError(each.name)
+    found = read(each.name, structure, texts, lambda text: str(_value("moment", text, currency=None, zone=zone)))
+    if each.field.name == "address" and isinstance(found, dict):
+        stood = {name: texts.get(f"{BEFORE}{name}") for name in parts}
+        known = {name.removeprefix(f"{each.name}."): text for name, text in stood.items() if text}
+        return address_said(known, found)
+    return found
+
+
 def _same(name: str, texts: Mapping[str, str]) -> bool:
-    return texts.get(name) == texts.get(f"{BEFORE}{name}")
+    return texts.get(name, "") == texts.get(f"{BEFORE}{name}", "")
 
 
 def _unix(text: str) -> str:

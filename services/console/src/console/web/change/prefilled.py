@@ -30,6 +30,7 @@ def prefilled(act: str, order: Mapping[str, Any], currency: str | None) -> dict[
         "field.comment": order.get("comment"),
         "field.address": value(order, "address.text"),
         "field.delivery_window": value(order, "delivery_window.text"),
+        **{f"field.address.{part}": text for part, text in (value(order, "address.parts") or {}).items()},
         **{f"field.customer.{part}": value(order, f"customer.{part}") for part in ("name", "phone", "email")},
     }
     for row, each in enumerate(order.get("positions") or ()):

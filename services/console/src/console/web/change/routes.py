@@ -16,7 +16,7 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.acts import Act
-from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, watch
+from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, version_of, watch
 from console.client.commands import of_wish
 from console.client.money import currency_of
 from console.client.suite import RefusedError, UnreachableError
@@ -43,8 +43,9 @@ async def _fill_in(visit: Visit) -> web.StreamResponse:
     act = act_asked(visit)
     query = visit.raw.query
     ids, chosen = chosen_of(query.getall("ids", []), query, everything=query.get("all") == "1")
+    seen = await _version(visit, act, ids)  # read first: what stands in the form is of this version, or newer
     before = await _before(visit, act, ids)
-    given = {**before, **await _standing(visit, act, ids), **_of_address(act, query)}
+    given = {**seen, **before, **await _standing(visit, act, ids), **_of_address(act, query)}
     problem = _not_for_many(visit, act, ids)
     return await show_form(visit, act, ids=ids, chosen=chosen, given=given, before=before, problem=problem)
 
@@ -74,6 +75,17 @@ def _of_address(act: Act, query: Mapping[str, str]) -> dict[str, str]:
         if each.structure is not None and each.name in found:
             found |= expanded(each.name, each.structure, found.pop(each.name))
     return found
+
+
+async def _version(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, str]:
+    """Return what the form carries so that nothing is changed that is otherwise than it shows."""
+    if not act.compared or len(ids) != 1 or visit.refusal(act):
+        return {}
+    try:
+        found = await version_of(visit.person.suite, act, ids[0])
+    except RefusedError:
+        return {}
+    return {} if found is None else {"version": str(found)}
 
 
 async def _before(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, str]:
@@ -112,6 +124,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         raise NotUnderstoodError(visit.words("Say why, in a few words: it stands in the audit log"))
     if act.named and not ids and chosen is None:
         raise NotUnderstoodError(visit.words("Nothing is chosen"))
+    seen = str(visit.form.get("version", ""))
     if (problem := _not_for_many(visit, act, ids)) is not None:
         raise problem
     fields = filled_in(
@@ -131,6 +144,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         filter=chosen,
         fields=fields,
         limit=act.operation.most_at_once if chosen is not None else None,
+        version=int(seen) if act.compared and len(ids) == 1 and seen.isdecimal() else None,
     )
 
 

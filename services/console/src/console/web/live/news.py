@@ -17,10 +17,13 @@ _READ = 50
 
 @dataclass(slots=True)
 class _View:
-    """A list that somebody looks at. ``names`` are what its first page holds; each watcher has a queue, None in it is the end."""
+    """A list that somebody looks at. ``names`` are what its first page holds; each watcher has a queue, None in it is the end.
+
+    It is read as one of those who look now, and customers' data masked: nobody reads them there.
+    """
 
     names: Sequence[str] | None = None
-    queues: set[asyncio.Queue[Sequence[str] | None]] = field(default_factory=set)
+    queues: dict[asyncio.Queue[Sequence[str] | None], Suite] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
 
@@ -43,16 +46,16 @@ class News:
         key = (thing.noun, thing.service, tuple(sorted(wanted.items())), role)
         view = self._views.setdefault(key, _View())
         queue: asyncio.Queue[Sequence[str] | None] = asyncio.Queue()
-        view.queues.add(queue)
+        view.queues[queue] = suite.without_customers()
         if view.names is not None:
             queue.put_nowait(view.names)
         if view.task is None:
-            view.task = asyncio.create_task(self._read(key, view, suite, thing, wanted), name="console news")
+            view.task = asyncio.create_task(self._read(key, view, thing, wanted), name="console news")
         try:
             while (names := await queue.get()) is not None:
                 yield names
         finally:
-            view.queues.discard(queue)
+            view.queues.pop(queue, None)
             if not view.queues:
                 view.task.cancel()
 
@@ -62,19 +65,23 @@ class News:
             if view.task is not None:
                 view.task.cancel()
 
-    async def _read(self, key: Hashable, view: _View, suite: Suite, thing: Thing, wanted: Mapping[str, Any]) -> None:
+    async def _read(self, key: Hashable, view: _View, thing: Thing, wanted: Mapping[str, Any]) -> None:
         try:
-            while True:
-                with suppress(UnreachableError):  # it comes back; meanwhile the page says so whenever it is loaded
-                    page = await read_page(suite, thing, wanted, limit=_READ)
-                    names = [str(value(item, thing.id)) for item in page.items]
-                    if names != view.names:
-                        view.names = names
-                        for queue in view.queues:
-                            queue.put_nowait(names)
+            while view.queues:
+                reader, suite = next(iter(view.queues.items()))
+                try:
+                    with suppress(UnreachableError):  # it comes back; meanwhile the page says so whenever it is loaded
+                        page = await read_page(suite, thing, wanted, limit=_READ)
+                        names = [str(value(item, thing.id)) for item in page.items]
+                        if names != view.names:
+                            view.names = names
+                            for queue in view.queues:
+                                queue.put_nowait(names)
+                except RefusedError:  # hers is the end; whoever else looks may read it still
+                    view.queues.pop(reader, None)
+                    reader.put_nowait(None)
+                    continue
                 await asyncio.sleep(self._every)
-        except RefusedError:
-            return
         finally:
             self._views.pop(key, None)
             for queue in view.queues:

@@ -71,6 +71,7 @@ async def _mend(visit: Visit) -> web.StreamResponse:
         "workflow/mend.html",
         name=name,
         event=event,
+        version=item.get("version"),
         act=ACTS["event mend"],
         lines=None if kept is None or body is None else marked(body, kept["faults"]),
         text="" if body is None else pretty(body),
