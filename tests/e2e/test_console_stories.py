@@ -56,7 +56,7 @@ async def test_a_storm_is_taken_in_three_presses_on_a_phone(client: Client, chro
         await page.get_by_role("button", name="What would happen?").tap()
         await page.get_by_role("button", name="Do exactly this").tap()
         await expect(page.locator("#watched")).to_contain_text(
-            re.compile(r"Seen: \d+ acknowledged"), timeout=PATIENCE_MS
+            re.compile(r"Seen:\s+\d+ acknowledged"), timeout=PATIENCE_MS
         )
     for incident in stormy:
         assert (await client.get("notifier", f"/admin/v1/incidents/{incident}"))["state"] == "acknowledged"
