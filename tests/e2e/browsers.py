@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -38,7 +39,7 @@ async def signed_in(
     page.on("console", lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None)
     await page.goto(client.suite.url("console") + address)
     await sign_in(page, client.suite.token(role))
-    await page.wait_for_url(f"**{address}")
+    await page.wait_for_url(lambda url: urlsplit(url).path == urlsplit(address).path)
     yield page
     await context.close()
     assert complaints == []

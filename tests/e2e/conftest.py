@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
+from playwright.async_api import Browser
 
 from suite_local.story import PATIENT
 from suite_local.testing import free_ports
+from tests.e2e.browsers import open_chromium
 from tests.support.suite_client import Client, RunningSuite, environment_for
 
 _SOON = {"REFUNDS_RETRY_BASE": "0.1", "REFUNDS_POLL_BASE": "0.1"}
@@ -34,3 +36,10 @@ async def client(suite: RunningSuite) -> AsyncIterator[Client]:
     """A client of that suite."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield Client(suite, session)
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """Debian's own."""
+    async with open_chromium() as browser:
+        yield browser

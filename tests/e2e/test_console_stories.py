@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from playwright.async_api import Browser, expect
 
-from tests.e2e.browsers import PATIENCE_MS, change, open_chromium, rehearse, signed_in
+from tests.e2e.browsers import PATIENCE_MS, change, rehearse, signed_in
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import Trouble
 from tests.support.suite_client import Client
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """Debian's own."""
-    async with open_chromium() as browser:
-        yield browser
 
 
 async def test_an_endangered_order_is_mended_and_resubmitted(client: Client, chromium: Browser) -> None:
@@ -50,6 +42,24 @@ async def test_of_two_who_press_at_once_the_second_is_told_so(client: Client, ch
         await expect(second.locator("main")).to_contain_text("carried out before; nothing happened twice")
     audit = await Operator(client).audit(f"workflow:{workflow}")
     assert audit.count(("operator", "workflow.stop")) + audit.count(("admin", "workflow.stop")) == 1
+
+
+async def test_a_storm_is_taken_in_three_presses_on_a_phone(client: Client, chromium: Browser) -> None:
+    trouble = Trouble(client)
+    stormy = [await trouble.incident("critical") for _ in range(12)]
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+    async with signed_in(chromium, client, "operator", "/incidents?state=open&kind=problem.alert", **phone) as page:
+        await page.get_by_role(
+            "button", name=re.compile(r"^(ack|acknowledge|mine).*all that match", re.IGNORECASE)
+        ).tap()
+        await page.fill("#reason", "one cause, I look at it")
+        await page.get_by_role("button", name="What would happen?").tap()
+        await page.get_by_role("button", name="Do exactly this").tap()
+        await expect(page.locator("#watched")).to_contain_text(
+            re.compile(r"Seen:\s+\d+ acknowledged"), timeout=PATIENCE_MS
+        )
+    for incident in stormy:
+        assert (await client.get("notifier", f"/admin/v1/incidents/{incident}"))["state"] == "acknowledged"
 
 
 async def test_the_pictures_in_the_readme_are_of_these_screens(client: Client, chromium: Browser) -> None:

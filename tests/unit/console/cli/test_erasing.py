@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ def erased(call: Call) -> tuple[int, Any]:
 
 
 def test_a_customer_is_erased_in_all_services_after_a_rehearsal_in_each(
-    services: Services, ordersctl: Ordersctl
+    services: Services, ordersctl: Ordersctl, tmp_path: Path
 ) -> None:
     services.on(ERASE, erased)
     ended = ordersctl("customer", "erase", "--phone", "+79990001122", "-r", "she asked", "-y", "-o", "json")
@@ -32,6 +34,10 @@ def test_a_customer_is_erased_in_all_services_after_a_rehearsal_in_each(
     services.calls.clear()
     rehearsed = ordersctl("customer", "erase", "--email", "a@b.example", "-r", "she asked", "--dry-run", "-o", "json")
     assert (rehearsed.code, [call.body["dry_run"] for call in services.calls]) == (0, [True] * 4)
+    services.calls.clear()
+    (kept := tmp_path / "plans.json").write_text(json.dumps(rehearsed.json), encoding="utf-8")
+    assert ordersctl("apply", str(kept), "-y").code == 0
+    assert [(call.body["dry_run"], call.body["email"]) for call in services.calls] == [(False, "a@b.example")] * 4
     services.calls.clear()
     one = ordersctl("customer", "erase", "--order-number", "A1", "--service", "notifier", "-r", "she asked", "-y")
     assert (one.code, len(services.calls)) == (0, 2)

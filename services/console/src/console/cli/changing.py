@@ -50,7 +50,7 @@ async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
         plan = await rehearse(at.suite, wish, progress=progress)
     if manner.dry_run:
         if at.out.for_programs:
-            at.out.thing(_file(at, plan))
+            at.out.thing(plan_file(at, plan))
         else:
             show_plan(at, plan)
         return _code(plan.items, frozenset())
@@ -141,7 +141,8 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
         )
 
 
-def _file(at: Context, plan: Plan) -> dict[str, Any]:
+def plan_file(at: Context, plan: Plan) -> dict[str, Any]:
+    """Return what ``--dry-run -o json`` prints and ``ordersctl apply`` reads."""
     return {"ordersctl_plan": _FILE_FORM, "profile": at.profile.name, **plan.to_json()}
 
 
@@ -150,7 +151,7 @@ def keep(at: Context, plan: Plan) -> Path:
     directory().mkdir(parents=True, exist_ok=True)
     file = directory() / f"plan-{plan.key}.json"
     file.touch(mode=0o600)
-    file.write_text(as_json(_file(at, plan), indent=1), encoding="utf-8")
+    file.write_text(as_json(plan_file(at, plan), indent=1), encoding="utf-8")
     return file
 
 

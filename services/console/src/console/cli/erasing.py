@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.cli.acts import MANNER, REASON, manner_of
-from console.cli.changing import ask, reason_for
+from console.cli.changing import ask, plan_file, reason_for
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns
@@ -51,6 +51,13 @@ async def erase(
     except UnreachableError:
         at.out.note("Nothing was erased anywhere: what is not rehearsed in every service is done in none.")
         raise
+    if manner.dry_run and at.out.for_programs:
+        files = [plan_file(at, plan) for plan in plans]
+        if len(files) == 1:
+            at.out.thing(files[0])
+        else:
+            at.out.rows(files, _COLUMNS)
+        return None
     if manner.dry_run:
         _show(at, plans)
         return None

@@ -59,13 +59,16 @@ async def apply(
     plan: Annotated[str, typer.Argument(help="the file of `--dry-run -o json`, or - for stdin")],
     **given: Any,
 ) -> Exit | None:
-    """Do exactly what a kept plan says. Applied again it does nothing twice; what has changed since is left alone (7)."""
+    """Do exactly what a kept plan says, or a list of them. Applied again it does nothing twice; what has changed is left alone (7)."""
     manner = manner_of(given)
-    kept = kept_plan(at, read_json(f"@{plan}", "plan"))
+    read = read_json(f"@{plan}", "plan")
+    kept = [kept_plan(at, each) for each in (read if isinstance(read, list) else [read])]
     if manner.dry_run:
-        show_plan(at, kept)
+        for each in kept:
+            show_plan(at, each)
         return None
-    return await carry_out(at, kept, manner)
+    codes = [await carry_out(at, each, manner) for each in kept]
+    return codes[0] if len(set(codes)) == 1 else Exit.PARTLY
 
 
 def build_api(app: typer.Typer) -> None:

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const rows = () => [...document.querySelectorAll("[data-row]")];
+  // What can be done, not the ways from view to view (.ways).
+  const ACTS = ".acts:not(.ways) a.button, .acts:not(.ways) button:not([disabled])";
   let current = -1;
 
   function go(step) {
@@ -18,8 +20,8 @@
     j: () => go(1),
     k: () => go(-1),
     x: () => rows()[current]?.querySelector("input[type=checkbox]")?.click(),
-    e: () => (rows()[current]?.querySelector(".acts a.button") ?? document.querySelector(".acts a.button, .acts button:not([disabled])"))?.focus(),
-    ".": () => document.querySelector(".acts a.button, .acts button:not([disabled])")?.focus(),
+    e: () => (rows()[current]?.querySelector(".acts a.button") ?? document.querySelector(ACTS))?.focus(),
+    ".": () => document.querySelector(ACTS)?.focus(),
     "/": () => {
       const box = document.querySelector("input[type=search]");
       if (box) box.focus();

@@ -1,0 +1,112 @@
+"""Every screen of the console, with something in every list, for whoever uses it: two languages, two themes, phone and desk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Page, ViewportSize
+
+from console.client.acts import ACTS
+from console.client.things import EVERYWHERE, THINGS, thing_of, value
+from console.web.change.forms import inputs
+from console.web.links import address_of
+from console.web.screens import NAVIGATION, list_path
+from tests.e2e.browsers import open_chromium, signed_in, violations
+from tests.e2e.trouble import Trouble, at_once
+from tests.support.suite_client import Client
+
+_OTHER = ("/keys", "/more", "/runbook/notifier-down", "/nowhere", "/o/nobody", "/find?q=nobody")
+_BY_THEME = ("color-contrast", "link-in-text-block")
+_BY_WIDTH = (*_BY_THEME, "target-size", "scrollable-region-focusable")
+_DESK: ViewportSize = {"width": 1200, "height": 800}
+_PHONE: ViewportSize = {"width": 360, "height": 740}
+_ROLES: dict[Literal["ru", "en"], str] = {"ru": "viewer", "en": "operator"}
+"""A viewer sees every act as well: disabled, with the role that it needs."""
+_EMPTY = {"stock-movement", "unread-alert", "unarrived", "countdown"}
+"""Lists that hold something only while something is broken that other tests break."""
+
+
+@pytest.mark.timeout(600)
+async def test_every_screen_with_something_on_it_is_open_to_everybody(client: Client) -> None:
+    trouble = Trouble(client)
+    makers = {name: getattr(trouble, name) for name in _TROUBLES}
+    made = await at_once({**makers, "dead letter": lambda: trouble.dead_letter("orchestrator")})
+    addresses = [*_menu(), *await _things(client), *_forms(made)]
+    async with open_chromium() as chromium:
+        found = await asyncio.gather(*(_look(chromium, client, language, addresses) for language in _ROLES))
+    assert [each for one in found for each in one] == []
+
+
+_TROUBLES = (
+    *("new_order", "crashed", "stopped", "failed_event", "parked", "quarantined", "endangered", "resubmittable"),
+    *("banned_phone", "paid_refund", "strange_refund", "incident", "ticket", "silence", "known_defect", "order"),
+)
+
+
+def _menu() -> Iterator[str]:
+    yield from (screen.path for screen in NAVIGATION)
+    yield from _OTHER
+
+
+async def _things(client: Client) -> Sequence[str]:
+    """The list of each kind of thing that has one of its kind, and the page of the first."""
+    addresses: list[str] = []
+    for noun in (*THINGS, *EVERYWHERE):
+        service = "orchestrator" if noun in EVERYWHERE else None
+        thing = thing_of(noun, service)
+        page = await client.get(thing.service, thing.list, role="operator")
+        items = page["items"] if isinstance(page, dict) else page
+        assert items or noun in _EMPTY, noun
+        addresses.append(list_path(noun))
+        if items and (one := address_of(noun, value(items[0], thing.id), service=service)):
+            addresses.append(one)
+    return addresses
+
+
+def _forms(made: dict[str, str]) -> Iterator[str]:
+    """Forms with every kind of input between them, and one that is chosen for many."""
+    seen: set[str] = set()
+    for act in ACTS.values():
+        kinds = {each.kind for each in inputs(act)}
+        if kinds - seen:
+            seen |= kinds
+            yield f"/change/{act.noun}/{act.verb}" + (f"?ids={made['new_order']}" if act.named else "")
+    yield "/change/workflow/retry?all=1&filter.state=crashed"
+
+
+async def _look(chromium: Any, client: Client, language: Literal["ru", "en"], addresses: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    async with signed_in(
+        chromium, client, _ROLES[language], locale=language, color_scheme="light", viewport=_DESK
+    ) as page:
+        for address in addresses:
+            await page.goto(client.suite.url("console") + address, wait_until="domcontentloaded")
+            assert await page.locator("html").get_attribute("lang") == language
+            found += [f"{language} {address}: {said}" for said in await _complaints(page)]
+    return found
+
+
+async def _complaints(page: Page) -> list[str]:
+    """What stands against a page in light and dark, at the desk and on the phone."""
+    found = await violations(page)
+    await page.emulate_media(color_scheme="dark")
+    found += [f"dark: {said}" for said in await violations(page, *_BY_THEME)]
+    await page.set_viewport_size(_PHONE)
+    found += [f"phone, dark: {said}" for said in await violations(page)]
+    found += [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
+    await page.emulate_media(color_scheme="light")
+    found += [f"phone, light: {said}" for said in await violations(page, *_BY_WIDTH)]
+    await page.set_viewport_size(_DESK)
+    return found
+
+
+_TOO_WIDE_OR_SMALL = """() => [
+  ...(document.documentElement.scrollWidth > innerWidth ? ["wider than the screen"] : []),
+  ...[...document.querySelectorAll("button, .button, nav a, summary, select")]
+    .filter(each => each.checkVisibility() && each.getBoundingClientRect().height < 44)
+    .map(each => "lower than 44 px: " + each.outerHTML.slice(0, 200)),
+]"""
+"""Every press fits under a thumb, in one column."""
