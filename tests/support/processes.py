@@ -77,7 +77,7 @@ class Program:
             except (aiohttp.ClientError, OSError):
                 return False
 
-        await eventually(probe, within=60, every=0.1, what=f"{self.url} ready")
+        await eventually(probe, within=120, every=0.1, what=f"{self.url} ready")
 
     async def metric(self, name: str) -> float:
         """Read one series of /metrics, labels and all."""

@@ -62,7 +62,7 @@ async def apply(
     """Do exactly what a kept plan says, or a list of them. Applied again it does nothing twice; what has changed is left alone (7)."""
     manner = manner_of(given)
     read = read_json(f"@{plan}", "plan")
-    kept = [kept_plan(at, each) for each in (read if isinstance(read, list) else [read])]
+    kept = [kept_plan(at, each) for each in (read if isinstance(read, list) and read else [read])]
     if manner.dry_run:
         for each in kept:
             show_plan(at, each)
