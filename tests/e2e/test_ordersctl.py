@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,9 @@ import pytest
 from common.testing import eventually
 from tests.e2e.operations import Operator
 from tests.support.suite_client import POSITIONS, TOTAL, Client
+from tests.support.terminal import Ended
 
 _CUSTOMER = {"name": "Лев Мышкин", "phone": "+79161239876", "email": "lev@customer.example"}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    remarks: str
-
-    @property
-    def json(self) -> Any:
-        """The result."""
-        assert self.out, self.remarks
-        return json.loads(self.out)
 
 
 class Ordersctl:
