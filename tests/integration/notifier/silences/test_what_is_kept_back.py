@@ -98,15 +98,20 @@ async def test_nobody_is_phoned_for_what_is_silenced_until_that_is_over(make_kit
     for fingerprint, store in (("p:1", "17"), ("p:2", "18")):
         await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
 
-    async def called(*expected: int) -> bool:
-        rows = await kit.fetch("SELECT DISTINCT incident_id FROM calls WHERE incident_id IS NOT NULL ORDER BY 1")
-        assert [row["incident_id"] for row in rows] == list(expected)
+    async def called(*expected: str) -> bool:
+        rows = await kit.fetch(
+            "SELECT DISTINCT i.fingerprint FROM calls c JOIN incidents i ON i.id = c.incident_id ORDER BY 1"
+        )
+        assert [row["fingerprint"] for row in rows] == list(expected)
         return True
 
-    await eventually(lambda: called(2), within=20)
-    assert await kit.fetch("SELECT FROM escalations WHERE incident_id = 1") == []
+    await eventually(lambda: called("p:2"), within=20)
+    waiting = await kit.fetch(
+        "SELECT FROM escalations e JOIN incidents i ON i.id = e.incident_id WHERE i.fingerprint = 'p:1'"
+    )
+    assert waiting == []
     assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
-    await eventually(lambda: called(1, 2), within=20)
+    await eventually(lambda: called("p:1", "p:2"), within=20)
 
 
 async def test_a_dry_run_says_what_a_silence_would_cover_and_would_have_muted(make_kit: MakeKit) -> None:

@@ -60,6 +60,24 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
     assert 'class="proved"' not in page
 
 
+async def test_what_is_refused_is_neither_offered_nor_watched(browser: Browser, services: Services) -> None:
+    refused = {"id": "8", "version": 1, "outcome": "refused", "code": "illegal_transition", "detail": "it is finished"}
+    services.answers[RETRY] = (200, planned(refused))
+    await browser.sign_in("token-operator")
+    await browser.get("/change/workflow/retry?ids=8")
+    page = await browser.post("/change/workflow/retry", ids="8", reason="for a test")
+    assert "disabled" in page
+    assert "The service refuses all of it" in page
+    services.answers[RETRY] = (200, planned({"id": "7", "version": 3, "outcome": "retried"}, refused))
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
+    page = await browser.post("/change/workflow/retry", ids="7 8", reason="for a test")
+    assert "disabled" not in page
+    page = await browser.post("/apply", plan=hidden(page, "plan"))
+    assert "1 finished" in page
+    assert "Still moving" not in page
+    assert "it is finished" in page
+
+
 async def test_a_refund_is_shown_as_a_sum_before_it_is_agreed_to(browser: Browser, services: Services) -> None:
     services.answers["GET /orders/v1/orders/A1"] = (200, {"number": "A1", "version": 3, "totals": {"currency": "RUB"}})
     said = {"number": "A1", "amount": 8500, "currency": "RUB", "positions": [], "tips": 0}

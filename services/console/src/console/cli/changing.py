@@ -64,7 +64,7 @@ async def carry_out(at: Context, plan: Plan, manner: Manner) -> Exit:
 
     if not manner.yes:
         show_plan(at, plan, aside=True)
-        if plan.items or plan.shown:
+        if plan.doable or plan.shown:
             ask(at)
     try:
         with at.out.progress("applying") as progress:

@@ -75,6 +75,11 @@ class Plan:
     key: str
     shown: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def doable(self) -> bool:
+        """Tell whether anything of it would be done: not all of it is refused."""
+        return any(item.code is None for item in self.items)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept between rehearsing and applying."""
         return asdict(self)
@@ -111,6 +116,11 @@ class Done:
         """Return what came out otherwise than planned."""
         planned = {item.id: item.outcome for item in self.plan.items}
         return tuple(item for item in self.items if planned.get(item.id) != item.outcome)
+
+    @property
+    def refused(self) -> tuple[Item, ...]:
+        """Return what the service would not do, as the plan said or not."""
+        return tuple(item for item in self.items if item.code is not None)
 
 
 Progress = Callable[[int, int], None]
@@ -176,8 +186,8 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     """
     act = done.plan.wish.found()
     sight = act.sight
-    left_alone = {item.id for item in done.left_alone}
-    changed = [item for item in done.items if item.id not in left_alone]
+    untouched = {item.id for item in (*done.left_alone, *done.refused)}
+    changed = [item for item in done.items if item.id not in untouched]
     if sight is None or (isinstance(sight, Effect) and not all(sight.named_in(item.shown) for item in changed)):
         raise UnprovableError(act.name)
     planned = {item.id: item.version for item in done.plan.items}
