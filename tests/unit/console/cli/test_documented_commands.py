@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ def named(page: str) -> Iterator[list[str]]:
     """The words after each ``ordersctl`` in code, one list an alternative of ``retry|resume``."""
     for code in re.findall(r"```.*?```|`[^`]+`", page, re.S):
         for words in COMMAND.findall(" ".join(code.split()) if not code.startswith("```") else code):
-            split = shlex.split(words.split(" > ")[0].split(" | ")[0])
+            split = words.partition(" > ")[0].split()
             for verb in split[1].split("|") if len(split) > 1 else [None]:
                 yield split if verb is None else [split[0], verb, *split[2:]]
 
@@ -68,3 +67,16 @@ NO_COMMAND = {
     "GET /admin/v1/audit",
 }
 """What has no command of its own."""
+
+
+def options_without_words(command: Any, before: str = "") -> Iterator[str]:
+    """Every option whose help says nothing, by its command."""
+    for name, each in command.commands.items():
+        if hasattr(each, "commands"):
+            yield from options_without_words(each, f"{before}{name} ")
+        else:
+            yield from (f"{before}{name} {option.opts[0]}" for option in each.params if option.param_type_name == "option" and not option.help)
+
+
+def test_every_option_says_what_it_means(ordersctl: Any) -> None:
+    assert list(options_without_words(ordersctl)) == []
