@@ -53,7 +53,7 @@ _MEANINGS: Mapping[str, str] = {
     "over": "only those that are over, or only the others",
     "parked_after": "waiting since later than this",
     "parked_before": "waiting since earlier than this",
-    "patch": "what to replace in each message",
+    "patch": "what to change in what each carries; null takes a field away",
     "payload": "the body, as the marketplace should have sent it",
     "payment": "the payment's id at its payment system",
     "payment_id": "the payment's id at its payment system",
