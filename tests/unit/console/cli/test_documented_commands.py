@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[4]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("services/*/README.md"), *ROOT.glob("deploy/**/*.md")]
 )
-COMMAND = re.compile(r"(?:^|[\s`(/])ordersctl ((?:[a-z-]|--)[^`\n#|]*(?:\|[a-z-]+)*)", re.M)
+COMMAND = re.compile(r"(?:^|[\s`(/])ordersctl ((?:[a-z-]|--)[^`\n#|]*(?:\|[a-z-]+)*)", re.MULTILINE)
 
 
 def named(page: str) -> Iterator[list[str]]:
     """The words after each ``ordersctl`` in code, one list an alternative of ``retry|resume``."""
-    for code in re.findall(r"```.*?```|`[^`]+`", page, re.S):
+    for code in re.findall(r"```.*?```|`[^`]+`", page, re.DOTALL):
         for words in COMMAND.findall(" ".join(code.split()) if not code.startswith("```") else code):
             split = words.partition(" > ")[0].split()
             for verb in split[1].split("|") if len(split) > 1 else [None]:
@@ -75,7 +75,8 @@ def options_without_words(command: Any, before: str = "") -> Iterator[str]:
         if hasattr(each, "commands"):
             yield from options_without_words(each, f"{before}{name} ")
         else:
-            yield from (f"{before}{name} {option.opts[0]}" for option in each.params if option.param_type_name == "option" and not option.help)
+            options = [option for option in each.params if option.param_type_name == "option"]
+            yield from (f"{before}{name} {option.opts[0]}" for option in options if not option.help)
 
 
 def test_every_option_says_what_it_means(ordersctl: Any) -> None:

@@ -32,7 +32,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 def options(
     command: str, fields: Iterable[Field], *, sums: Sequence[str] = (), parts: Mapping[str, Sequence[str]] = _NO_PARTS
 ) -> list[inspect.Parameter]:
-    """Return an option of a command for each field. ``sums``: fields that are money, written as decimals; ``parts``: what objects consist of."""
+    """Return an option of a command for each field. ``sums``: money, written as decimals; ``parts``: what objects consist of."""
     offered = [field for field in fields if field.name not in _PAGING]
     inner = (
         Field(f"{field.name}{_PART}{part}", "string", required=False, rules={})
@@ -60,7 +60,9 @@ def given_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 def _option(command: str, field: Field, sums: Sequence[str], has_parts: bool) -> inspect.Parameter:
     name = "--" + field.name.replace(_PART, "-").replace("_", "-")
     whole, _, part = field.name.rpartition(_PART)
-    said = [field.rules.get("description") or meaning(command, part) if whole in ("", "match") else f"the {whole}'s {part}"]
+    said = [
+        field.rules.get("description") or meaning(command, part) if whole in ("", "match") else f"the {whole}'s {part}"
+    ]
     if field.name in sums:
         said.insert(0, "a sum such as 10.50, in the order's currency")
     elif field.rules.get("format") == "date-time":

@@ -16,7 +16,11 @@ from console.client.things import THINGS, Thing
 
 LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="at most so many")]
 _LARGEST_PAGE = 200
-_SINGULAR = {"endangered": "endangered order", "intake": "delivery, its body too", "message": "message, and where each copy went"}
+_SINGULAR = {
+    "endangered": "endangered order",
+    "intake": "delivery, its body too",
+    "message": "message, and where each copy went",
+}
 
 
 def columns_of(thing: Thing) -> Columns:
