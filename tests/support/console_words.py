@@ -112,7 +112,7 @@ def _of_tables() -> Iterator[str]:
             description = str(each.field.rules.get("description", ""))
             if re.search("[a-z]", re.sub("`[^`]*`", "", description)):
                 yield description
-    words |= {*OUTCOMES, *NOTICES, *SORTS, *_of_answers(), *_of_happenings()}
+    words |= {"chat_limit", "asked_to_wait", *OUTCOMES, *NOTICES, *SORTS, *_of_answers(), *_of_happenings()}
     words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
     yield from (f"error {code}" for code in _codes())
