@@ -21,6 +21,7 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
+    platform_queues,
     required,
     watch_files,
 )
@@ -46,6 +47,7 @@ from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
 from webhook_gateway.durable.spool import Spool
+from webhook_gateway.durable.spool_states import SpoolStates
 from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
@@ -139,6 +141,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     await spool.open()
     lifecycle.on_stop(spool.close)
+    spools = SpoolStates(database=database, spool=spool, replica=settings.replica, clock=clock)
+    every(lifecycle, _GAUGES_EVERY_S, spools.note, name="spool-noted", last_round=True, after=recordable)
     broker = Broker(amqp_url, name=f"{SERVICE}.{settings.replica}")
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     publisher = broker.publisher
@@ -369,6 +373,13 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             countdowns=CountdownRoutes(countdowns),
             database=database,
             erasures=erase.places(digests, endangered),
+            queues=(
+                spools.waiting,
+                partial(rounds.orders_waiting, unarrived, endangered),
+                *platform_queues(
+                    database, broker, (topology.RECORDER, topology.GATEWAY_ORDERS), outbox_late_after=120.0
+                ),
+            ),
             committed=outbox_relay.wake,
         ),
         health=lifecycle.health,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
-from common.service import Lifecycle
+from common.service import Lifecycle, WaitingQueue, queue
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
@@ -33,6 +34,22 @@ async def watch(
     await watch.step()
     await refusals.settle_disowned()
     metrics.unarrived(*await unarrived.count())
+
+
+async def orders_waiting(unarrived: UnarrivedOrders, endangered: EndangeredStore) -> Sequence[WaitingQueue]:
+    """Read orders on their way to the orchestrator, endangered ones that wait for a person, and reports that wait for the mail server."""
+    count, oldest = await unarrived.count()
+    by_category, open_since, unsent, unsent_since = await endangered.waiting()
+    known = sum(number for category, number in by_category.items() if category != "anonymous")
+    return [
+        queue("unarrived_orders", count, _age(oldest), late_after=300.0),
+        queue("endangered_orders", known, _age(open_since), late_after=3600.0),
+        queue("endangered_reports", unsent, _age(unsent_since), late_after=900.0),
+    ]
+
+
+def _age(since: datetime | None) -> float | None:
+    return None if since is None else (datetime.now(UTC) - since).total_seconds()
 
 
 async def show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> None:

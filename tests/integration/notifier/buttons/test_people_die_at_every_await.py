@@ -31,6 +31,7 @@ from notifier.messages.incident_notices import data_of
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
+from notifier.recipes.begin import BeginRecipe
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
@@ -79,7 +80,7 @@ class PressesWithCrashPoints(WithCrashPoints):
     def effects(self, connection: Connection, press: ButtonAction, principal: Principal) -> ActionEffects:
         """Return effects that die."""
         real = self._real.effects(connection, press, principal)
-        for name in ("incident_store", "notifications"):
+        for name in ("incident_store", "notifications", "recipes"):
             setattr(real, name, WithCrashPoints(getattr(real, name), self._crash_point))
         mortal: Any = WithCrashPoints(real, self._crash_point)
         return mortal  # type: ignore[no-any-return]  # it passes for what it wraps
@@ -114,6 +115,7 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
     actions = ButtonActionStore(database)
     handle = HandleButtonAction(
         act=ACT,
+        begin=BeginRecipe(ACT),
         directory=PEOPLE,
         words=WORDS,
         environment="testing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +11,9 @@ from common.reading.model import MAJOR_PARTS
 from console.cli.changing import Manner, change, reason_for
 from console.cli.commands import Context, add, parameter
 from console.cli.exits import EndedError, Exit
-from console.cli.fields import given_fields, minor_units, options, read, read_filter
+from console.cli.fields import argument, given_fields, minor_units, options, read, read_filter
 from console.client.acts import Act
-from console.client.operations import Operation
+from console.client.operations import Field, Operation
 from console.client.parts import PARTS, address_said
 from console.client.things import THINGS, value
 
@@ -65,7 +65,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         chosen = read_filter(pairs, operation.filter)
         why = given.pop("reason")
         version = given.pop("expected_version", None)
-        fields = await _fields(at, operation, given, names)
+        fields = await _fields(at, act.asked, given, names)
         if act.named and not _chosen(act, names, chosen, fields):
             raise EndedError("name some, or choose by --filter name=value" if act.many else "name one")
         if version is not None and len(names) != 1:
@@ -103,6 +103,8 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
         metavar = (thing.id if thing else act.key).upper()
         names = Annotated[list[str] | None, typer.Argument(metavar=f"[{metavar}]...", show_default=False)]
         found.append(parameter("names", names, None))
+    if act.place is not None:
+        found.append(argument(act.place))
     if operation.filter:
         says = "instead of names: " + ", ".join(field.name for field in operation.filter)
         pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
@@ -125,9 +127,9 @@ def _chosen(act: Act, names: tuple[str, ...], chosen: Mapping[str, Any] | None, 
 
 
 async def _fields(
-    at: Context, operation: Operation, given: Mapping[str, Any], names: tuple[str, ...]
+    at: Context, asked: Sequence[Field], given: Mapping[str, Any], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    known = {field.name: field for field in operation.fields}
+    known = {field.name: field for field in asked}
     filled = given_fields(given)
     found: dict[str, Any] = {}
     for name, written in filled.items():
