@@ -17,6 +17,7 @@ CREATE TABLE tips_shadow (
     CHECK (compared >= differed + failed)
 );
 CREATE INDEX tips_shadow_last ON tips_shadow (last_at) INCLUDE (compared, differed, failed);
+CREATE INDEX tips_shadow_first ON tips_shadow (first_at);
 CREATE INDEX tips_shadow_differed ON tips_shadow (differed_at) WHERE differed > 0;
 
 -- migrate:down
