@@ -91,7 +91,7 @@ def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> 
         offered = operation(service, f"POST /admin/v1/{things}/{{id}}/{name.partition('_')[0]}")
         assert offered.role == OFFERS[name].role
         assert offered.takes("dry_run")
-    assert {state for state in RECIPE.moving | RECIPE.bad} <= set(get_args(get_type_hints(notifier.RecipeRun)["state"]))
+    assert set(RECIPE.moving | RECIPE.bad) <= set(get_args(get_type_hints(notifier.RecipeRun)["state"]))
 
 
 def answer_of(service: str, path: str) -> Any:

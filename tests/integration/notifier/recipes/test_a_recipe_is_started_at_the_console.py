@@ -168,7 +168,12 @@ async def test_what_cannot_be_started_says_why_and_leaves_nothing(
 async def press(kit: Kit, data: str, *, user: str, replica: int = 0) -> None:
     """Press a button in Telegram."""
     number = next(PRESSES)
-    query = {"id": f"query-{number}", "from": {"id": telegram_id(user)}, "message": {"chat": {"id": -100}}, "data": data}
+    query = {
+        "id": f"query-{number}",
+        "from": {"id": telegram_id(user)},
+        "message": {"chat": {"id": -100}},
+        "data": data,
+    }
     headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
     url = kit.applications[replica].url + "/telegram/webhook"
     body = {"update_id": number, "callback_query": query}
@@ -233,13 +238,13 @@ async def test_a_start_begins_once_whenever_its_process_dies(
 
     async def starting(incident: int, crash_point: CrashPoint) -> str:
         class Begin(BeginRecipe):
-            async def __call__(self, requests: Any, incident_store: Any, notifications: Any, *more: Any, **named: Any) -> None:
+            async def __call__(
+                self, requests: Any, incident_store: Any, notifications: Any, *more: Any, **named: Any
+            ) -> None:
                 parts = (WithCrashPoints(part, crash_point) for part in (requests, incident_store, notifications))
                 await super().__call__(*parts, *more, **named)
 
-        begin = StartRecipe(
-            database=database, http=http, begin=Begin(act), directory=people, words=words, deadline=5.0
-        )
+        begin = StartRecipe(database=database, http=http, begin=Begin(act), directory=people, words=words, deadline=5.0)
         async with database.transaction() as connection:
             _, before = await begin(Change(connection, asked), incident, "retry_workflow", request_id="request")
             await crash_point.point()

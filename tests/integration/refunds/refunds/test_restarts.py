@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.integration.refunds.factories import RefundsClient, Start, in_error_after_declines, in_error_although_paid
+from tests.support.alert_thresholds import alert_after
 
 
 async def _restart(service: RefundsClient, refund: dict[str, Any], **changes: Any) -> tuple[int, dict[str, Any]]:

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from common.contracts.intake import IntakeMessage
 from common.testing import CuttingProxy, eventually, proxied
-from tests.support.alert_thresholds import alert_after
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
+from tests.support.alert_thresholds import alert_after
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source="sbermarket"}'

@@ -199,7 +199,9 @@ def test_status_says_what_waits_and_is_not_well_when_that_is_late(services: Serv
     services.on("GET /readyz", {"ready": True, "checks": {}})
     services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
     queue = {"name": "outbox", "replica": None, "waiting": 2, "oldest_seconds": 9.0, "state": "waiting"}
-    services.on("GET /admin/v1/queues", {"items": [queue, {**queue, "name": "calls", "state": "empty"}], "complete": True})
+    services.on(
+        "GET /admin/v1/queues", {"items": [queue, {**queue, "name": "calls", "state": "empty"}], "complete": True}
+    )
     ended = ordersctl("status", "-o", "json")
     assert (ended.code, ended.json["queues"]) == (0, [{"service": service, **queue} for service in SERVICES])
     services.on("GET /admin/v1/queues", {"items": [{**queue, "state": "late"}], "complete": False})

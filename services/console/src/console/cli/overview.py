@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from console.client.models.notifier import CoverageView
 
 _SERVICES = Columns(("service", "state", "checks", "url"), name="service")
-_QUEUES = Columns(("service", "name", "replica", "waiting", "oldest_seconds", "state"), ("late_after_seconds", "as_of"), name="name")
+_QUEUES = Columns(
+    ("service", "name", "replica", "waiting", "oldest_seconds", "state"), ("late_after_seconds", "as_of"), name="name"
+)
 _NEEDED = Columns(("what", "count", "look"), name="what")
 _Need = tuple[str, str, dict[str, str]]
 _NEEDS: tuple[_Need, ...] = (

@@ -12,7 +12,6 @@ from console.client.effects import APPENDED, ARRIVED, MESSAGE, RECIPE, REFUND, E
 from console.client.operations import Field, Operation, operation
 from console.client.things import THINGS, Thing
 
-
 RECIPES = ("retry_workflow", "restart_refund")
 """The recipes that incidents may offer."""
 

@@ -82,7 +82,7 @@ class NotificationReads:
         self._database = database
 
     async def incident(self, incident_id: int, *, limit: int) -> dict[str, Any] | None:
-        """Return one incident with the last lines of its history, its newest notices, its calls, timer and recipes; None if there is none."""
+        """Return one incident with the last lines of its history, its newest notices, its calls, timer and recipes, or None."""
         found = await self._fetch(_INCIDENT, incident_id)
         if not found:
             return None

@@ -14,7 +14,7 @@ from notifier.incidents.model import CallUnderWay, Incident, IncidentState
 from notifier.incidents.views import GroupQuery, IncidentConditions
 
 _READ = "SELECT * FROM incidents WHERE id = $1"
-_LOCK = f"{_READ} FOR UPDATE"  # noqa: S608 - a constant
+_LOCK = f"{_READ} FOR UPDATE"
 # What matters to whoever takes or closes it: being reported again does not.
 _LOCK_MANY = """
 SELECT id, concat_ws('/', state, severity, acknowledged_by, extract(epoch FROM ack_until)) AS version

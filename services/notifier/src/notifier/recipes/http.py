@@ -23,7 +23,9 @@ class HttpRecipes:
 
     async def run(self, recipe: Recipe, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
         """Carry a recipe out with somebody's own token; the same ``key`` acts once."""
-        return await self._call(recipe, recipe.body(reason), token=token, headers={"Idempotency-Key": key}, deadline=deadline)
+        return await self._call(
+            recipe, recipe.body(reason), token=token, headers={"Idempotency-Key": key}, deadline=deadline
+        )
 
     async def rehearse(self, recipe: Recipe, *, token: str, reason: str, deadline: float) -> RecipeOutcome:
         """Ask what would come of it; nothing is done."""

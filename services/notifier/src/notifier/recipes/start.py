@@ -50,7 +50,14 @@ class StartRecipe:
     """
 
     def __init__(
-        self, *, database: Database, http: HttpRecipes, begin: BeginRecipe, directory: Directory, words: Words, deadline: float
+        self,
+        *,
+        database: Database,
+        http: HttpRecipes,
+        begin: BeginRecipe,
+        directory: Directory,
+        words: Words,
+        deadline: float,
     ) -> None:
         self._database = database
         self._http = http
@@ -76,7 +83,9 @@ class StartRecipe:
             raise Unavailable(outcome.reason, retry_after=5.0)
         return outcome.said
 
-    async def __call__(self, change: Change, incident_id: int, name: str, *, request_id: str) -> tuple[RecipeRequest, bool]:
+    async def __call__(
+        self, change: Change, incident_id: int, name: str, *, request_id: str
+    ) -> tuple[RecipeRequest, bool]:
         """Start it; returns the request that is carried out, and whether it was under way before."""
         incident_store = IncidentStore(change.connection, principal=change.principal, request_id=request_id)
         requests = RecipeRequests(change.connection)

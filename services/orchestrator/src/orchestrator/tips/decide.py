@@ -195,7 +195,7 @@ class TipsCaller:
         return (await self.store.read([order.number])).get(order.number, order)
 
 
-def _compared(amount: int, hold: bool, explained: Explained) -> Compared:  # noqa: FBT001 - the two that are compared, in their order
+def _compared(amount: int, hold: bool, explained: Explained) -> Compared:
     if (amount, hold) == (explained.amount, explained.need_hold):
         return Compared(result=Shadow.MATCH)
     of_sum = amount != explained.amount
