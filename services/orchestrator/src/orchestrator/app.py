@@ -18,6 +18,7 @@ from common.resilience import CircuitBreaker
 from common.service import (
     Application,
     Lifecycle,
+    LookAtQueues,
     PlatformRetention,
     ProposeAutomation,
     TableSizes,
@@ -98,7 +99,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         wakeup.notify()
         relay.wake()
 
-    queues = (
+    queues: tuple[LookAtQueues, ...] = (
         *platform_queues(database, broker, _QUEUES, outbox_late_after=60.0),
         partial(orders_waiting, database),
     )

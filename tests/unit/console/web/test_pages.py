@@ -346,6 +346,7 @@ async def test_now_shows_what_waits_in_each_service_and_since_when(browser: Brow
 async def test_tips_show_how_well_the_service_agrees(browser: Browser, services: Services) -> None:
     none: dict[str, object] = {"since": "2026-11-22T10:00:00Z", "first_at": None, "rules": [], "differences": []}
     counts = {"compared": 4, "agreed": 4, "differed": 0, "failed": 0}
+    services.answers["GET /admin/v1/flags"] = (200, {"items": []})
     services.answers["GET /admin/v1/tips/shadow"] = (200, {**none, **dict.fromkeys(counts, 0)})
     await browser.sign_in("token-viewer")
     assert "Nothing was compared" in await browser.get("/tips")

@@ -34,4 +34,4 @@ async def waiting_in(suite: Suite, service: str) -> Waiting | None:
         return None
     items: Sequence[Mapping[str, Any]] = said["items"]
     queues = [queue for queue in items if queue["state"] != "empty"]
-    return Waiting(queues=queues, empty=len(items) - len(queues), complete=said["complete"])
+    return Waiting(queues=queues, empty=len(items) - len(queues), complete=said.get("complete", True))
