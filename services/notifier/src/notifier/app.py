@@ -21,7 +21,6 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
-    platform_queues,
     required,
     watch_files,
 )
@@ -48,7 +47,7 @@ from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
 from notifier.duty.roster_store import Handovers
 from notifier.duty.timer_store import TimerStore
-from notifier.gauges import notifier_waiting, show_backlog, show_queues
+from notifier.gauges import queues_of, show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
@@ -59,7 +58,6 @@ from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.providers import configured, open_call_provider, open_channels, open_tracker, secret
-from notifier.recipes.begin import BeginRecipe
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
@@ -167,10 +165,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         recipes=recipes,
         acknowledge=acknowledge,
         database=database,
-        queues=(
-            *platform_queues(database, broker, QUEUES, outbox_late_after=120.0),
-            partial(notifier_waiting, NotificationReads(database), timers, follow_ups),
-        ),
+        queues=queues_of(database, broker, QUEUES, timers, follow_ups),
         refused=metrics.alert_refused,
         wake=wake,
     )
@@ -249,14 +244,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     # Buttons and recipes
     actions = ButtonActionStore(database)
-    handle = HandleButtonAction(
-        act=act,
-        begin=BeginRecipe(act),
-        directory=directory,
-        words=words,
-        environment=environment,
-        routes=table,
-    )
+    handle = HandleButtonAction(act=act, directory=directory, words=words, environment=environment, routes=table)
     carry_out = CarryOutButtonActions(
         actions=actions, handle=handle, failure_text=words["answer.failed"], metrics=people_metrics
     )

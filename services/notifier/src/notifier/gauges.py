@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from common.service import WaitingQueue, queue
+from common.messaging import Broker
+from common.messaging.topology import QueueSpec
+from common.postgres import Database
+from common.service import LookAtQueues, WaitingQueue, platform_queues, queue
 from notifier.delivery.reads import NotificationReads
 from notifier.duty.timer_store import TimerStore
 from notifier.messages.channels import CHANNELS
@@ -33,6 +37,14 @@ async def show_backlog(timers: TimerStore, follow_ups: FollowUpStore, metrics: P
     backlog = await follow_ups.backlog()
     metrics.unfollowed.set(backlog.oldest)
     metrics.untracked.set(backlog.tickets)
+
+
+def queues_of(
+    database: Database, broker: Broker, specs: Sequence[QueueSpec], timers: TimerStore, follow_ups: FollowUpStore
+) -> Sequence[LookAtQueues]:
+    """Return the reads of everything that waits."""
+    own = partial(notifier_waiting, NotificationReads(database), timers, follow_ups)
+    return (*platform_queues(database, broker, specs, outbox_late_after=120.0), own)
 
 
 async def notifier_waiting(

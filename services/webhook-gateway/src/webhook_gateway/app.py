@@ -21,7 +21,6 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
-    platform_queues,
     required,
     watch_files,
 )
@@ -163,14 +162,12 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     if settings.record:
         lifecycle.supervise("recorder", partial(_after, recordable, recorder.run), stop=recorder.stop)
-    dead_letters = recorder.dead_letter_collector
-    lifecycle.supervise("dead-letters", partial(_after, recordable, dead_letters.run), stop=dead_letters.stop)
+    dead = recorder.dead_letter_collector
+    lifecycle.supervise("dead-letters", partial(_after, recordable, dead.run), stop=dead.stop)
     arrivals = make_arrivals(amqp_url, database=database, metrics=messaging, after_commit=outbox_relay.wake)
     lifecycle.supervise("arrivals", partial(_after, recordable, arrivals.run), stop=arrivals.stop)
-    dead_arrivals = arrivals.dead_letter_collector
-    lifecycle.supervise(
-        "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
-    )
+    dead = arrivals.dead_letter_collector
+    lifecycle.supervise("arrivals-dead-letters", partial(_after, recordable, dead.run), stop=dead.stop)
     keep = timedelta(days=settings.retention_days)
     retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
     show_retention = partial(retention_job, retention, clock, delivery_metrics)
@@ -313,9 +310,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     reports_kept = ReportQueue(database, endangered)
     every(lifecycle, _SETTLE_EVERY_S, SettleSecondTries(database), name="second-tries", after=recordable)
     every(lifecycle, _SETTLE_EVERY_S, SettleLateOrders(database, clock=clock), name="late-orders", after=recordable)
-    keep_endangered = timedelta(days=settings.endangered_retention_days)
-    endangered_retention = EndangeredRetention(database, keep=keep_endangered, clock=clock)
-    every(lifecycle, settings.upkeep_every, endangered_retention, name="endangered-retention", after=recordable)
+    old = EndangeredRetention(database, keep=timedelta(days=settings.endangered_retention_days), clock=clock)
+    every(lifecycle, settings.upkeep_every, old, name="endangered-retention", after=recordable)
     mail_due = None
     mail_server = settings.mail_server()
     if mail_server is not None:
@@ -347,9 +343,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         currency_of=lambda source: sites.named(source).currency,
     )
 
-    deliveries = DeliveryRoutes(
-        changes, DeliverySearch(database, digests), unarrived, ledger, clock=clock, replica=settings.replica
-    )
+    search = DeliverySearch(database, digests)
+    deliveries = DeliveryRoutes(changes, search, unarrived, ledger, clock=clock, replica=settings.replica)
     app = build_app(
         service=SERVICE,
         description=DESCRIPTION,
@@ -373,13 +368,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             countdowns=CountdownRoutes(countdowns),
             database=database,
             erasures=erase.places(digests, endangered),
-            queues=(
-                spools.waiting,
-                partial(rounds.orders_waiting, unarrived, endangered),
-                *platform_queues(
-                    database, broker, (topology.RECORDER, topology.GATEWAY_ORDERS), outbox_late_after=120.0
-                ),
-            ),
+            queues=rounds.queues(database, broker, spools, unarrived, endangered),
             committed=outbox_relay.wake,
         ),
         health=lifecycle.health,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
-from common.service import Lifecycle, WaitingQueue, queue
+from common.messaging import Broker
+from common.messaging.topology import GATEWAY_ORDERS, RECORDER
+from common.postgres import Database
+from common.service import Lifecycle, LookAtQueues, WaitingQueue, platform_queues, queue
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.durable.spool_states import SpoolStates
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.store import RefusalStore
@@ -34,6 +39,14 @@ async def watch(
     await watch.step()
     await refusals.settle_disowned()
     metrics.unarrived(*await unarrived.count())
+
+
+def queues(
+    database: Database, broker: Broker, spools: SpoolStates, unarrived: UnarrivedOrders, endangered: EndangeredStore
+) -> Sequence[LookAtQueues]:
+    """Return the reads of everything that waits."""
+    own = (spools.waiting, partial(orders_waiting, unarrived, endangered))
+    return (*own, *platform_queues(database, broker, (RECORDER, GATEWAY_ORDERS), outbox_late_after=120.0))
 
 
 async def orders_waiting(unarrived: UnarrivedOrders, endangered: EndangeredStore) -> Sequence[WaitingQueue]:

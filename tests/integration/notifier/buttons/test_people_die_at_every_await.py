@@ -31,7 +31,6 @@ from notifier.messages.incident_notices import data_of
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.file import read_people
-from notifier.recipes.begin import BeginRecipe
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
@@ -115,7 +114,6 @@ async def test_a_press_is_carried_out_once_whenever_its_process_dies(kit: Kit, d
     actions = ButtonActionStore(database)
     handle = HandleButtonAction(
         act=ACT,
-        begin=BeginRecipe(ACT),
         directory=PEOPLE,
         words=WORDS,
         environment="testing",

@@ -343,18 +343,9 @@ async def test_shadow_mode_compares_both_and_the_own_rules_win_a_quarrel(make_wo
     status, said = await world.api.call("GET", "/admin/v1/tips/shadow", role="viewer")
     assert (status, [said[name] for name in ("compared", "agreed", "differed", "failed")]) == (200, [2, 1, 1, 0])
     assert [(each["decision"], each["rule"], each["orders"]) for each in said["rules"]] == [("tips", "sum", 1)]
-    [difference] = said["differences"]
-    del difference["differed_at"]
-    assert difference == {
-        "order_number": number,
-        "decision": "tips",
-        "rule": "sum",
-        "own_amount": 1000,
-        "service_amount": 1001,
-        "own_hold": False,
-        "service_hold": False,
-        "currency": "RUB",
-    }
+    [found] = said["differences"]
+    assert (found["order_number"], found["rule"]) == (number, "sum")
+    assert (found["own_amount"], found["service_amount"], found["currency"]) == (1000, 1001, "RUB")
     later = await world.api.call("GET", "/admin/v1/tips/shadow?since=2099-01-01T00:00:00Z", role="viewer")
     assert [later[1][name] for name in ("compared", "rules", "differences")] == [0, [], []]
 

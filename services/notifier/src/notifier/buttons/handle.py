@@ -33,14 +33,13 @@ class HandleButtonAction:
         self,
         *,
         act: ActOnIncident,
-        begin: BeginRecipe,
         directory: Directory,
         words: Words,
         environment: str,
         routes: Routes,
     ) -> None:
         self._act = act
-        self._begin = begin
+        self._begin = BeginRecipe(act)
         self._directory = directory
         self._words = words
         self._environment = environment
