@@ -86,7 +86,10 @@ def test_what_every_service_has_is_there_where_it_is_said_to_be() -> None:
 
 def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> None:
     assert set(RECIPES) == set(get_args(RecipeName)) == set(OFFERS)
-    lines = {"retry_workflow": ("orchestrator", "workflows"), "restart_refund": ("refunds", "refunds")}
+    lines: dict[RecipeName, tuple[str, str]] = {
+        "retry_workflow": ("orchestrator", "workflows"),
+        "restart_refund": ("refunds", "refunds"),
+    }
     for name, (service, things) in lines.items():
         offered = operation(service, f"POST /admin/v1/{things}/{{id}}/{name.partition('_')[0]}")
         assert offered.role == OFFERS[name].role

@@ -241,7 +241,8 @@ async def test_a_start_begins_once_whenever_its_process_dies(
             async def __call__(
                 self, requests: Any, incident_store: Any, notifications: Any, *more: Any, **named: Any
             ) -> None:
-                parts = (WithCrashPoints(part, crash_point) for part in (requests, incident_store, notifications))
+                real = (requests, incident_store, notifications)
+                parts: list[Any] = [WithCrashPoints(part, crash_point) for part in real]
                 await super().__call__(*parts, *more, **named)
 
         begin = StartRecipe(database=database, http=http, begin=Begin(act), directory=people, words=words, deadline=5.0)

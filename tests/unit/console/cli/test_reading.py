@@ -210,7 +210,7 @@ def test_status_says_what_waits_and_is_not_well_when_that_is_late(services: Serv
 
 
 def test_shadow_mode_says_whether_both_decide_alike(services: Services, ordersctl: Ordersctl) -> None:
-    said = {"since": "2026-11-22T10:00:00Z", "first_at": None, "rules": [], "differences": []}
+    said: dict[str, Any] = {"since": "2026-11-22T10:00:00Z", "first_at": None, "rules": [], "differences": []}
     counts = {"compared": 4, "agreed": 4, "differed": 0, "failed": 0}
     services.on("GET /admin/v1/tips/shadow", {**said, **counts})
     ended = ordersctl("tips", "shadow", "--since", "2026-11-22T10:00:00Z")

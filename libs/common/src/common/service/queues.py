@@ -100,14 +100,19 @@ def platform_queues(
     )
 
 
+async def read_queues(looks: Sequence[LookAtQueues]) -> WaitingQueues:
+    """Read all of them at once; they come in one order. What cannot be read is left out, and said to be missing."""
+    found = await asyncio.gather(*map(_look, looks))
+    items = [each for some in found if some is not None for each in some]
+    return WaitingQueues(items=items, complete=None not in found)
+
+
 def queue_routes(looks: Sequence[LookAtQueues]) -> list[Route]:
     """Return ``GET /admin/v1/queues``."""
 
     async def read(_request: Request[None, None]) -> WaitingQueues:
-        """Answer all of them, in one order."""
-        found = await asyncio.gather(*map(_look, looks))
-        items = [each for some in found if some is not None for each in some]
-        return WaitingQueues(items=items, complete=None not in found)
+        """Answer all of them."""
+        return await read_queues(looks)
 
     return [
         Route(
