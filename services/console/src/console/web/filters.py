@@ -215,7 +215,6 @@ def writers(
     return {
         "as_time": as_time,
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
-        "lasting": lambda span: format_timedelta(span, locale=language, threshold=1.2),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
         "as_input": lambda value: as_input(value, zone=zone),
