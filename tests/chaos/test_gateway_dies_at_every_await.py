@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import aiohttp
 import pytest
 
 from common.ids import order_number
+from common.messaging import topology
 from common.testing import eventually, proxied
 from tests.support import hot_path
 from tests.support.processes import Program, created, read, send, stand
@@ -33,6 +36,24 @@ BROKER = {
     "webhook_gateway.durable.keep_safe KeepSafe._by_broker: self._publisher.publish_raw": "encoded, not sent; or confirmed",
     "common.messaging.publisher Publisher.publish_raw: confirmed": "handed to the writer, not on the wire; or confirmed",
     f"common.messaging.confirms {hot_path.WRITE}": "before and after the frames are given to the connection",
+}
+BATCHES = {
+    "webhook_gateway.durable.keep_safe KeepSafe._by_broker: self._batches.publish": "encoded, not sent; or confirmed",
+    "webhook_gateway.durable.batches HookBatches.publish: self._publish_alone #2": "none was in flight: at once, alone",
+    "webhook_gateway.durable.batches HookBatches._publish_alone: self._publisher.publish_raw": "the same; or confirmed",
+    "webhook_gateway.durable.batches HookBatches.publish: hook.confirmed": "gathered, not sent; or its batch is confirmed",
+    "webhook_gateway.durable.batches HookBatches._send: self._outcome": "taken from those that wait; or confirmed for all",
+    "webhook_gateway.durable.batches HookBatches._outcome: self._publish_together": "the same",
+    "webhook_gateway.durable.batches HookBatches._publish_together: self._publisher.publish_raw": "packed; or confirmed",
+}
+LARGE_BESIDE_BATCHES = {
+    "webhook_gateway.durable.batches HookBatches.publish: self._publish_alone": "a large hook: at once, alone",
+}
+BATCH_OF_ONE = {
+    "webhook_gateway.durable.batches HookBatches._outcome: self._publish_alone": "one hook alone waited for the next message",
+}
+BATCH_RETURNED = {
+    "webhook_gateway.durable.batches HookBatches.publish: self._publish_alone #3": "no queue took the batch: hook by hook",
 }
 SPOOL_FIRST_HOOK = {
     "webhook_gateway.durable.keep_safe KeepSafe.__call__: self._by_spool": "the broker has just failed: second path",
@@ -66,6 +87,10 @@ REFUSED = {
 TABLE = {
     **ALWAYS,
     **BROKER,
+    **BATCHES,
+    **LARGE_BESIDE_BATCHES,
+    **BATCH_OF_ONE,
+    **BATCH_RETURNED,
     **SPOOL_FIRST_HOOK,
     **SPOOL,
     **SPOOL_FULL,
@@ -85,6 +110,7 @@ NOT_ON_THE_WAY = {
     "webhook_gateway.hooks.request": set[str](),
     "webhook_gateway.hooks.accept": set[str](),
     "webhook_gateway.durable.keep_safe": {"KeepSafe.check"},
+    "webhook_gateway.durable.batches": {"HookBatches.publish_all", "HookBatches._publish_or_part"},
     "common.messaging.publisher": {
         "Publisher.wait_ready",
         "Publisher.using",
@@ -148,6 +174,36 @@ class Crashes:
         assert await send(self.session, self.gateway, body(order), path=path) == wanted, (name, when)
         return order
 
+    async def among_many(
+        self, name: str, when: str, *, most: int = 12, before: Callable[[], Awaitable[object]]
+    ) -> list[str]:
+        """Kill at a place while hooks are taken that arrive together, start again, repeat all; return the orders' ids.
+
+        Whether they gather depends on when they arrive, so they are sent until it died. ``before`` is called each time.
+        """
+        self.tried += 1
+        self.place.write_text(f"{name} {when}")
+        orders: list[str] = []
+        for attempt in range(40):
+            await before()
+            together = [f"M{self.tried}-{attempt}-{number}" for number in range(1 + attempt % most)]
+            orders += together
+            answers = await asyncio.gather(*(send(self.session, self.gateway, created(order)) for order in together))
+            for order, answer in zip(together, answers, strict=True):
+                assert answer in ((None, None), (200, self._answer(order))), (name, when, answer)
+            if (None, None) in answers:
+                break
+        assert await self.gateway.died() == -9, f"never came by {name} {when}"
+        self.place.unlink()
+        await self.gateway.start()
+        again = await asyncio.gather(*(send(self.session, self.gateway, created(order)) for order in together))
+        assert again == [(200, self._answer(order)) for order in together], (name, when)
+        return orders
+
+    @staticmethod
+    def _answer(order: str) -> dict[str, str]:
+        return {"status": "created", "number": order_number("sbermarket", order)}
+
     async def settled(self, orders: Sequence[str]) -> None:
         """Every order is at the orchestrator once, under its one number, and in the ledger; the spool is empty."""
 
@@ -169,8 +225,15 @@ class Crashes:
             return True
 
         await eventually(known, within=60, every=0.3, what="every order")
-        _, page = await read(self.session, self.orchestrator, "/admin/v1/orders", limit="200")
-        assert sorted(item["external_id"] for item in page["items"]) == sorted(orders)
+        found: list[str] = []
+        query = {"limit": "200"}
+        while True:
+            _, page = await read(self.session, self.orchestrator, "/admin/v1/orders", **query)
+            found += [item["external_id"] for item in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        assert sorted(found) == sorted(orders)
 
 
 @asynccontextmanager
@@ -205,6 +268,24 @@ async def broker_ready(gateway: Program, *, closed: bool = True) -> None:
     await eventually(probe, within=60, what="the broker lane")
 
 
+async def nowhere_to_go(gateway: Program, amqp_url: str) -> None:
+    """Unbind the queues: the broker returns what comes next, and the gateway binds them again."""
+    await broker_ready(gateway)
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        for spec in (topology.RECORDER, topology.ORCHESTRATOR_INTAKE):
+            queue = await channel.get_queue(spec.name)
+            for pattern in spec.patterns:
+                await queue.unbind(spec.exchange, pattern)
+
+
+async def in_batches(crashes: Crashes, chosen: Sequence[tuple[str, str]]) -> list[str]:
+    orders: list[str] = []
+    for name, when in chosen:
+        orders += await crashes.among_many(name, when, before=lambda: broker_ready(crashes.gateway))
+    return orders
+
+
 async def by_the_broker(crashes: Crashes, chosen: Sequence[tuple[str, str]]) -> None:
     orders = []
     for name, when in chosen:
@@ -227,6 +308,28 @@ async def test_it_dies_at_every_await_while_the_broker_confirms(
 ) -> None:
     async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url) as crashes:
         await by_the_broker(crashes, places(ALWAYS, BROKER))
+
+
+async def test_it_dies_right_before_and_right_after_the_confirmed_publish_of_a_batch(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url, BATCH_HOOKS="true") as crashes:
+        await crashes.settled(await in_batches(crashes, places(BATCHES)[-2:]))
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
+async def test_it_dies_at_every_await_while_hooks_travel_together(
+    tmp_path: Path, database_for: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    async with crashing(tmp_path, database_for, amqp_url, gateway_amqp=amqp_url, BATCH_HOOKS="true") as crashes:
+        orders = await in_batches(crashes, places(BATCHES, BATCH_OF_ONE))
+        for name, when in places(LARGE_BESIDE_BATCHES):
+            await broker_ready(crashes.gateway)
+            orders.append(await crashes.at(name, when, body=lambda order: created(order, comment="z" * 40_000)))
+        for name, when in places(BATCH_RETURNED):
+            orders += await crashes.among_many(name, when, before=lambda: nowhere_to_go(crashes.gateway, amqp_url))
+        await crashes.settled(orders)
 
 
 @pytest.mark.chaos

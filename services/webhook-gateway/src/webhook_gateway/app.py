@@ -42,6 +42,7 @@ from webhook_gateway.deliveries.retention import Retention, retention_job
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
@@ -144,10 +145,16 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     publisher = broker.publisher
     durability_metrics.watch_broker(lambda: publisher.ready)
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
+    batches = HookBatches(publisher, metrics=durability_metrics) if settings.batch_hooks else None
     outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
     lifecycle.supervise("outbox-relay", partial(_after, recordable, outbox_relay.run), stop=outbox_relay.stop)
     spool_relay = RelaySpool(
-        publisher=publisher, spool=spool, breaker=breaker, metrics=durability_metrics, monotonic=monotonic
+        publisher=publisher,
+        spool=spool,
+        breaker=breaker,
+        metrics=durability_metrics,
+        monotonic=monotonic,
+        batches=batches,
     )
     lifecycle.supervise("spool-relay", spool_relay.run, stop=spool_relay.stop)
 
@@ -245,6 +252,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         monotonic=monotonic,
         deadline=settings.confirm_deadline,
         disown=refusals.disown,
+        batches=batches,
     )
     lifecycle.health.add_check("lanes", keep_safe.check)
     hooks = HookRoutes(
