@@ -53,9 +53,10 @@ class Consumer:
     a message is acknowledged only after that commit. A message may be a batch: each of its events is an event like any other, and it is
     acknowledged when every one of them has taken effect or is a dead letter of its own. Events reach the handler in the order of the
     queue; redeliveries, and events that had to wait, may come later than their neighbours, and several replicas share a queue, so order
-    across messages is the handler's business. What is taken in together and fails is rolled back and carried out one event at a time. An event that fails because something is
-    away (retryable) is tried for ever, without holding up its batch; one that fails for another reason is tried ``max_attempts`` times,
-    counted in the database, and then becomes a dead letter with a raised problem. Nothing that a message contains ends ``run``.
+    across messages is the handler's business. What is taken in together and fails is rolled back and carried out one event at a time. An
+    event that fails because something is away (retryable) is tried for ever, without holding up its batch; one that fails for another
+    reason is tried ``max_attempts`` times, counted in the database, and then becomes a dead letter with a raised problem. Nothing that a
+    message contains ends ``run``.
     """
 
     def __init__(
