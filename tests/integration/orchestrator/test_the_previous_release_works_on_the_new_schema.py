@@ -86,7 +86,7 @@ async def test_the_previous_release_works_during_and_after_this_one_s_migrations
         await connection.close()
 
 
-async def test_hooks_that_travel_together_are_kept_whole_by_the_previous_release_and_replayed_by_this_one(
+async def test_a_batch_that_the_previous_release_cannot_read_is_replayed_by_this_one(
     databases: TestDatabases, amqp_url: str, tmp_path: Path
 ) -> None:
     old_code = tmp_path / "old"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -147,7 +146,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
     batches = HookBatches(publisher, metrics=durability_metrics) if settings.batch_hooks else None
     outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
-    lifecycle.supervise("outbox-relay", partial(_after, recordable, outbox_relay.run), stop=outbox_relay.stop)
+    lifecycle.supervise("outbox-relay", partial(rounds.after, recordable, outbox_relay.run), stop=outbox_relay.stop)
     spool_relay = RelaySpool(
         publisher=publisher,
         spool=spool,
@@ -165,14 +164,14 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
     if settings.record:
-        lifecycle.supervise("recorder", partial(_after, recordable, recorder.run), stop=recorder.stop)
+        lifecycle.supervise("recorder", partial(rounds.after, recordable, recorder.run), stop=recorder.stop)
     dead_letters = recorder.dead_letter_collector
-    lifecycle.supervise("dead-letters", partial(_after, recordable, dead_letters.run), stop=dead_letters.stop)
+    lifecycle.supervise("dead-letters", partial(rounds.after, recordable, dead_letters.run), stop=dead_letters.stop)
     arrivals = make_arrivals(amqp_url, database=database, metrics=messaging, after_commit=outbox_relay.wake)
-    lifecycle.supervise("arrivals", partial(_after, recordable, arrivals.run), stop=arrivals.stop)
+    lifecycle.supervise("arrivals", partial(rounds.after, recordable, arrivals.run), stop=arrivals.stop)
     dead_arrivals = arrivals.dead_letter_collector
     lifecycle.supervise(
-        "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
+        "arrivals-dead-letters", partial(rounds.after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
     )
     keep = timedelta(days=settings.retention_days)
     retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
@@ -396,11 +395,6 @@ async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
     """Wait for PostgreSQL and judge its schema."""
     await require_schema(database, PACKAGE)
     recordable.set()
-
-
-async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
-    await event.wait()
-    await run()
 
 
 async def migrate_database(settings: Settings) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from common.service import Lifecycle
 from webhook_gateway.countdowns.watch import WatchAnswers
@@ -50,3 +51,9 @@ def start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
     """Start the countdown of an ``order.created`` that did not prove its source."""
     created = None if refused.claim is None else refused.claim.external_id
     watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
+
+
+async def after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
+    """Run something for good once the event has come."""
+    await event.wait()
+    await run()

@@ -152,7 +152,7 @@ async def test_the_handler_gets_no_more_events_at_once_than_a_batch_has_however_
     assert sum(sizes) == 200
 
 
-async def test_what_fails_inside_a_batch_becomes_letters_of_single_events_and_is_replayed_alone(
+async def test_what_fails_inside_a_batch_becomes_single_letters_that_are_replayed_alone(
     broker: Broker, database: Database, make_consumer: MakeConsumer, metrics: MessagingMetrics
 ) -> None:
     mended = False
@@ -199,7 +199,7 @@ async def test_what_fails_inside_a_batch_becomes_letters_of_single_events_and_is
     assert await rows(database, "SELECT attempts FROM delivery_failures") == []
 
 
-async def test_a_batch_whose_acknowledgement_is_lost_again_and_again_has_each_effect_and_letter_once(
+async def test_a_batch_whose_acknowledgements_are_lost_has_each_effect_and_letter_once(
     broker: Broker, database: Database, make_consumer: MakeConsumer, amqp_url: str
 ) -> None:
     """The link to the broker is cut after each commit, also of a dead letter: the whole batch comes again."""
@@ -235,7 +235,7 @@ async def test_a_batch_whose_acknowledgement_is_lost_again_and_again_has_each_ef
 
 
 @pytest.mark.parametrize("commits", [1, 2, 3])
-async def test_a_consumer_that_dies_in_the_middle_of_a_batch_leaves_the_rest_to_the_next_one(
+async def test_a_consumer_that_dies_in_a_batch_leaves_the_rest_to_the_next_one(
     commits: int, broker: Broker, database: Database, make_consumer: MakeConsumer
 ) -> None:
     """It is taken apart because of one poisoned event, and ends after so many of its transactions; none was acknowledged."""
@@ -273,7 +273,7 @@ async def test_a_consumer_that_dies_in_the_middle_of_a_batch_leaves_the_rest_to_
         await eventually(kept, what="the letter")
 
 
-async def test_a_batch_that_the_broker_gave_up_is_taken_apart_into_letters_that_replay_alone(
+async def test_a_batch_that_the_broker_gave_up_is_taken_apart_into_single_letters(
     broker: Broker, database: Database, make_consumer: MakeConsumer, metrics: MessagingMetrics, amqp_url: str
 ) -> None:
     """It is rejected, which leads where its delivery limit leads; one event of it had taken effect before."""
@@ -307,7 +307,7 @@ async def test_a_batch_that_the_broker_gave_up_is_taken_apart_into_letters_that_
         await effects_are(database, "a", "b", "c")
 
 
-async def test_a_whole_batch_among_the_dead_letters_of_a_release_that_could_not_read_it_is_replayed(
+async def test_a_whole_batch_that_an_older_release_kept_as_a_letter_is_replayed(
     broker: Broker, database: Database, make_consumer: MakeConsumer, metrics: MessagingMetrics
 ) -> None:
     """Its letter is the batch, undecodable; the outbox sends it as it sends any event, under the name of a single one."""

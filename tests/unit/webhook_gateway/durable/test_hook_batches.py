@@ -176,7 +176,7 @@ async def test_a_hook_alone_in_its_message_that_is_refused_is_not_tried_twice() 
     assert (len(stand.broker.messages), stand.ends) == (2, dict.fromkeys(hooks(0, 2), "publish_refused"))
 
 
-async def test_when_the_broker_is_lost_every_hook_of_the_batch_learns_it_and_the_next_goes_on() -> None:
+async def test_when_the_broker_is_lost_every_hook_of_the_batch_learns_it() -> None:
     stand = Stand()
     await stand.arrive(*hooks(0, 1))
     await stand.arrive(*hooks(1, 5))
