@@ -10,7 +10,7 @@ from time import monotonic
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, build_app
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
-from common.postgres import Database, migrate, require_schema
+from common.postgres import Database, migrate
 from common.resilience import CircuitBreaker
 from common.service import (
     Application,
@@ -124,7 +124,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     await database.open()
     lifecycle.on_stop(database.close)
     recordable = asyncio.Event()
-    await_schema = partial(_await_schema, database, recordable)
+    await_schema = partial(rounds.await_schema, database, PACKAGE, recordable)
     try:
         await asyncio.wait_for(await_schema(), _SCHEMA_PATIENCE_S)
     except TimeoutError:
@@ -389,12 +389,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)
     return Application(server=server, lifecycle=lifecycle)
-
-
-async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
-    """Wait for PostgreSQL and judge its schema."""
-    await require_schema(database, PACKAGE)
-    recordable.set()
 
 
 async def migrate_database(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from common.postgres import Database, require_schema
 from common.service import Lifecycle
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
@@ -57,3 +58,9 @@ async def after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> Non
     """Run something for good once the event has come."""
     await event.wait()
     await run()
+
+
+async def await_schema(database: Database, package: str, recordable: asyncio.Event) -> None:
+    """Wait for PostgreSQL, judge its schema, and say that there is one to write to."""
+    await require_schema(database, package)
+    recordable.set()
