@@ -48,6 +48,7 @@ LARGE_BESIDE_BATCHES = {
 BATCH_OF_ONE = {
     "webhook_gateway.durable.batches HookBatches._outcome: self._publish_alone": "one hook alone waited for the next message",
 }
+# Not played: for that somebody has to take the queues from the exchange. Each hook goes then as one that goes alone.
 BATCH_RETURNED = {
     "webhook_gateway.durable.batches HookBatches.publish: self._publish_alone #3": "no queue took the batch: hook by hook",
 }
