@@ -308,8 +308,21 @@ async def test_an_outside_number_may_stand_in_an_address_and_a_name_may_not(
         assert "does not belong into an address" in await browser.get(f"/find?q={quote(private)}"), private
 
 
-async def test_a_trace_says_how_far_it_was_looked_for(browser: Browser) -> None:
+async def test_a_trace_finds_its_hook_its_workflow_and_its_message(browser: Browser, services: Services) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    for line, item in {
+        "GET /admin/v1/deliveries": {"id": "D1", "outcome": "confirmed"},
+        "GET /admin/v1/workflow-events": {"id": "5-2", "workflow_id": 5},
+        "GET /admin/v1/notifications": {"notice_id": "M1", "state": "sent"},
+    }.items():
+        services.answers[line] = lambda query, item=item: (
+            200,
+            {"items": [item] if query.get("trace") == trace else [], "next_cursor": None},
+        )
+    services.answers["GET /admin/v1/workflows/5"] = (200, {"id": 5, "state_name": "running"})
     await browser.sign_in("token-operator")
     await browser.get("/find")
-    assert "looked for in the last 200 hooks only" in await browser.post("/find", q="0af7651916cd43dd8448eb211c80319c")
-    assert "hooks only" not in await browser.post("/find", q="H123")
+    for asked in (trace, f"00-{trace.upper()}-00f067aa0ba902b7-01"):
+        page = await browser.post("/find", q=asked)
+        assert all(f'href="{address}"' in page for address in ("/d/D1", "/w/5", "/m/M1")), asked
+    assert "Nothing has this name" in await browser.post("/find", q="f" * 32)
