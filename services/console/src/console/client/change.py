@@ -31,6 +31,7 @@ class Wish:
     """What a person wants done: the act, to which things (names, or a filter), what she filled in, and why.
 
     ``version``: of the one thing, as she saw it; when it is at another one, it is left alone. None: she saw it when it is rehearsed.
+    ``limit``: at most so many of those that match. ``after``: only those that no plan has that this one comes after.
     """
 
     act: str
@@ -41,6 +42,7 @@ class Wish:
     fields: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     version: int | None = None
+    after: str | None = None
 
     def found(self) -> Act:
         """Return the act itself."""
@@ -79,6 +81,11 @@ class Plan:
     def doable(self) -> bool:
         """Tell whether anything of it would be done: not all of it is refused."""
         return any(item.code is None for item in self.items)
+
+    @property
+    def next_ones(self) -> Wish | None:
+        """Return the wish for those that match and had no room in it; None where all had."""
+        return replace(self.wish, after=self.digest) if self.more and self.digest is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept between rehearsing and applying."""
@@ -148,6 +155,52 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
         if progress is not None:
             progress(len(items), len(names))
     return Plan(wish=wish, items=tuple(items), matched=len(items), key=key)
+
+
+async def rehearse_all(suite: Suite, wish: Wish, *, progress: Progress | None = None) -> tuple[Plan, ...]:
+    """Rehearse plan after plan until all that match are in one, each of them once; ``limit`` bounds them all together.
+
+    What begins to match meanwhile may be in the last plan or in none. Nothing happens; ``RefusedError`` when it may not be done at all.
+    """
+    most = wish.found().operation.most_at_once
+    if wish.filter is None or most is None:
+        return (await rehearse(suite, wish, progress=progress),)
+    plans: list[Plan] = []
+    seen: set[str] = set()
+    following: Wish | None = wish
+    while following is not None and (wish.limit is None or len(seen) < wish.limit):
+        room = most if wish.limit is None else min(most, wish.limit - len(seen))
+        plan = await rehearse(suite, replace(following, limit=room))
+        news = {item.id for item in plan.items} - seen
+        if plans and not news:
+            break
+        plans.append(plan)
+        seen |= news
+        following = plan.next_ones
+        if progress is not None:
+            progress(len(seen), max(len(seen), plans[0].matched))
+    return tuple(plans)
+
+
+def whole(plans: Sequence[Plan]) -> Plan:
+    """Return plans that came one after the other as one to be looked at. It cannot be applied: each of them is."""
+    items = tuple(item for plan in plans for item in plan.items)
+    return replace(plans[0], items=items, more=plans[-1].more, matched=len(items) + _left(plans[-1]))
+
+
+def whole_of(done: Sequence[Done]) -> Done:
+    """Return what was done of plans that came one after the other as one."""
+    items = tuple(item for each in done for item in each.items)
+    return replace(
+        done[0],
+        plan=whole([each.plan for each in done]),
+        items=items,
+        already_applied=all(each.already_applied for each in done),
+    )
+
+
+def _left(plan: Plan) -> int:
+    return max(0, plan.matched - len(plan.items))
 
 
 async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -> Done:
@@ -233,6 +286,8 @@ def _bulk_body(wish: Wish, *, dry_run: bool) -> dict[str, Any]:
         body["filter"] = dict(wish.filter)
     if wish.limit is not None:
         body["limit"] = wish.limit
+    if wish.after is not None:
+        body["after"] = wish.after
     return body
 
 
