@@ -425,6 +425,24 @@ def test_a_house_alone_is_completed_from_the_address_of_the_version_that_was_rea
     assert (ended.code, "in words" in ended.remarks) == (2, True)
 
 
+@pytest.mark.parametrize("code", ["changed_since", "stale_version", "version_mismatch"])
+def test_what_changed_since_is_left_alone_by_one_word_whichever_service_says_it(
+    services: Services, ordersctl: Ordersctl, code: str
+) -> None:
+    problem = {"code": code, "detail": "it is at another version"}
+    services.on("GET /orders/v1/orders/A1", {"version": 3})
+    services.on("POST /admin/v1/orders/A1/deliver", lambda call: (200 if call.body["dry_run"] else 409, problem))
+    ended = ordersctl("order", "deliver", "A1", "-r", "she has it", "-y", "-o", "json")
+    assert (ended.code, [item["outcome"] for item in ended.json["items"]]) == (1, ["changed_since"])
+    services.on("POST /admin/v1/orders/A1/deliver", problem, 409)
+    ended = ordersctl("order", "deliver", "A1", "-r", "she has it", "-y")
+    assert (ended.code, "(changed_since)" in ended.remarks) == (1, True)
+    refused = {"id": 1, "version": 2, "outcome": "refused", **problem}
+    services.on(RETRY, {"plan": DIGEST, "matched": 1, "more": False, "items": [refused]})
+    ended = ordersctl("workflow", "retry", "1", "-r", "once more", "-y", "-o", "json")
+    assert (ended.code, [item["outcome"] for item in ended.json["items"]]) == (1, ["changed_since"])
+
+
 def test_a_mended_body_is_for_the_version_that_was_looked_at(services: Services, ordersctl: Ordersctl) -> None:
     mend = "POST /admin/v1/deliveries/d1/replay"
     services.on("GET /admin/v1/deliveries/d1", {"version": 2})

@@ -15,7 +15,7 @@ from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.effects import Effect
-from console.client.suite import RefusedError, Suite, filled
+from console.client.suite import CHANGED_SINCE, RefusedError, Suite, filled, one_word
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
@@ -223,7 +223,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
             key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
             item, repeated = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
         except RefusedError as error:
-            item = replace(planned, outcome="refused", detail=error.detail, code=error.code, notices=())
+            outcome = CHANGED_SINCE if error.code == CHANGED_SINCE else "refused"
+            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=())
             repeated = False
         done.append(item)
         all_repeated = all_repeated and repeated
@@ -350,11 +351,12 @@ def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _item(said: Mapping[str, Any]) -> Item:
     own = ("id", "version", "outcome", "code", "detail", "notices")
+    code = None if said.get("code") is None else one_word(said["code"])
     return Item(
         id=str(said["id"]),
         version=said.get("version"),
-        outcome=str(said["outcome"]),
-        code=said.get("code"),
+        outcome=CHANGED_SINCE if code == CHANGED_SINCE else str(said["outcome"]),
+        code=code,
         detail=said.get("detail"),
         notices=tuple(said.get("notices") or ()),
         shown={name: value for name, value in said.items() if name not in own},
