@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import secrets
 from collections import deque
@@ -23,6 +24,14 @@ STREET = "Потайной переулок"
 ADDRESS = {"full_address": f"{STREET}, 77, кв. 5"}
 SECRETS = (PHONE, "Незванова", "evpraksia", STREET)
 MOST = 150
+SHOWN_WHOLE = {
+    "/admin/v1/deliveries/{id}",
+    "/admin/v1/endangered-orders",
+    "/admin/v1/endangered-orders/{id}",
+    "/admin/v1/orders",
+    "/orders/v1/orders/{number}",
+}
+"""Where an operator reads the customer of this test; nowhere does she who asks for it masked."""
 SAME = re.compile(r"^(/[a-z-]*)/?.*$")
 MOST_OF_A_KIND = 6
 
@@ -46,6 +55,41 @@ async def go_everywhere(browser: Browser, first: list[str]) -> dict[str, str]:
             if kinds[kind] <= MOST_OF_A_KIND:
                 waiting.append(link)
     return seen
+
+
+Reads = dict[tuple[str, str], list[str]]
+"""Of each service and path: the addresses of it that were read."""
+
+
+async def reads_with_customers(client: Client, number: str) -> Reads:
+    """Every read of the services that may hold customers' data, with names of things that there are."""
+    found: Reads = {}
+    for service in ("webhook-gateway", "orchestrator", "refunds", "notifier"):
+        document = await client.get(service, "/openapi.json")
+        paths = sorted(
+            path
+            for path, methods in document["paths"].items()
+            if any(each["name"] == "Customer-Data" for each in methods.get("get", {}).get("parameters", ()))
+        )
+        names: dict[str, list[str]] = {}
+        for path in sorted(paths, key=lambda each: each.count("{")):  # lists first: they name the others
+            if "{" not in path:
+                listed = await client.get(service, path)
+                items = listed.get("items", []) if isinstance(listed, dict) else listed
+                names[path] = [str(item[key]) for item in items[:5] for key in ("id", "number", "key") if key in item]
+                found[service, path] = [path]
+            else:
+                known = [number] if "{number}" in path else names.get(path.partition("/{")[0], [])
+                found[service, path] = [re.sub(r"\{\w+\}", name, path) for name in known]
+    return found
+
+
+async def read_text(client: Client, service: str, path: str, **headers: str) -> str:
+    """What an operator gets; nothing where there is nothing of this name."""
+    sent = {"Authorization": f"Bearer {client.suite.token('operator')}", **headers}
+    async with client.session.get(client.suite.url(service) + path, headers=sent) as answer:
+        assert answer.status in (200, 404), (path, answer.status)
+        return json.dumps(await answer.json(), ensure_ascii=False)
 
 
 async def test_no_page_of_a_viewer_holds_a_customer(client: Client) -> None:
@@ -74,6 +118,14 @@ async def test_no_page_of_a_viewer_holds_a_customer(client: Client) -> None:
         return bool(known["items"] and endangered["items"])
 
     await eventually(arrived, within=60, what="both orders are known")
+    whole: set[str] = set()
+    for (service, path), addresses in (await reads_with_customers(client, number)).items():
+        for address in addresses:
+            masked = await read_text(client, service, address, **{"Customer-Data": "masked"})
+            assert [secret for secret in SECRETS if secret in masked] == [], address
+            if any(secret in await read_text(client, service, address) for secret in SECRETS):
+                whole.add(path)
+    assert whole >= SHOWN_WHOLE
     first = [f"/o/{number}", *(screen.path for screen in NAVIGATION)]
     url = client.suite.url("console")
     async with browsing(url) as operator:
