@@ -63,7 +63,7 @@ async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
 async def carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
     """Apply plans of one act that were rehearsed now or earlier, one after the other.
 
-    Ctrl-C lets the plan under way end, and says how far it got and how to go on; pressed again it ends at once.
+    Ctrl-C lets the plan under way end where others follow, and says how far it got and how to go on; pressed again it ends at once.
     """
     from console.client.change import whole, whole_of
 
@@ -74,7 +74,7 @@ async def carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
             ask(at)
     done: list[Done] = []
     try:
-        with at.out.progress("applying") as progress, interruptible() as stopped:
+        with at.out.progress("applying") as progress, interruptible(between=len(plans) > 1) as stopped:
             for each in plans:
                 if stopped():
                     break
@@ -210,20 +210,20 @@ def keep(at: Context, plans: Sequence[Plan]) -> Path:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Give what tells whether Ctrl-C was pressed: the first one is only noted, the next does what it always does."""
-    pressed = False
+def interruptible(*, between: bool) -> Iterator[Callable[[], bool]]:
+    """Give what tells whether Ctrl-C was pressed. ``between``: the first one is only noted, any other does what it always does."""
+    pressed = 0
 
     def note(number: int, frame: Any) -> None:
-        """Note the first, hand the next on."""
+        """Count it, and hand it on unless it is the first of those that are only noted."""
         nonlocal pressed
-        if pressed and callable(usual):
+        pressed += 1
+        if callable(usual) and not (between and pressed == 1):
             usual(number, frame)
-        pressed = True
 
     usual = signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: pressed
+        yield lambda: pressed > 0
     finally:
         signal.signal(signal.SIGINT, usual)
 
