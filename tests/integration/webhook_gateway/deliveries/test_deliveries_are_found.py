@@ -79,7 +79,8 @@ async def test_a_delivery_is_found_by_its_trace_however_old_it_is(start: Start) 
 
 
 _TRACED = """
-INSERT INTO deliveries (delivery_id, received_at, type, event_id, source, event, outcome, lane, replica, body_form, body, headers, traceparent)
+INSERT INTO deliveries (delivery_id, received_at, type, event_id, source, event, outcome, lane, replica, body_form, body, headers,
+                        traceparent)
 SELECT gen_random_uuid(), now() - interval '1 minute' * n, 'intake.hook.received.v1', 'e', 'sbermarket', 'order.created', 'confirmed',
        'broker', 'gw-0', 'envelope', '', '{}', '00-' || lpad(to_hex(n), 32, '0') || '-00f067aa0ba902b7-01'
 FROM generate_series(1, $1) AS n

@@ -116,9 +116,13 @@ def test_the_shell_is_answered_without_a_command_being_run(
 
 
 def test_for_tab_nothing_is_imported_but_its_table() -> None:
-    code = "import sys; before = {*sys.modules}; from console.cli.app import main; main(['workflow', '']);" + (
-        "print(*sorted({*sys.modules} - before))"
-    )
+    code = """if True:
+        import sys
+        before = {*sys.modules}
+        from console.cli.app import main
+        main(["workflow", ""])
+        print(*{*sys.modules} - before)
+    """
     environment = {**os.environ, COMPLETE: "1"}
     said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     *offered, imported = said.stdout.splitlines()

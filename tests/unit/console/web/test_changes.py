@@ -115,7 +115,7 @@ async def test_what_a_plan_had_no_room_for_is_done_by_the_next_one(browser: Brow
         (1000, "digest", "second"),
     ]
     assert all(body["filter"] == {"state": "crashed"} and body["reason"] == "for a test" for body in sent)
-    assert "no plan" in await browser.post("/next", done="{}")
+    assert "does not hold a plan" in await browser.post("/next", done="{}")
 
 
 async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Services) -> None:

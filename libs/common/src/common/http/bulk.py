@@ -119,7 +119,9 @@ class BulkAnswer(BaseModel):
     plan: str = Field(
         description="of a dry run: names exactly these items in these versions; send it to have them done"
     )
-    matched: int = Field(description=f"how many match, of `after` a plan the next ones; at most {MOST_MATCHED} are counted")
+    matched: int = Field(
+        description=f"how many match, of `after` a plan the next ones; at most {MOST_MATCHED} are counted"
+    )
     more: bool = Field(description="more match than `limit`: a dry run `after` this plan has the next ones")
     already_applied: bool = Field(default=False, description="this plan was carried out before: what it answered then")
     items: list[BulkItem]
@@ -210,7 +212,9 @@ class Bulk(Generic[KeyT]):
         if asked.after is not None:
             known = await ids_before(connection, asked.after, operation=self.operation)
             if known is None:
-                raise PlanUnknown("there is no such plan of this operation, or it has expired: begin with the first ones")
+                raise PlanUnknown(
+                    "there is no such plan of this operation, or it has expired: begin with the first ones"
+                )
             before = known
         found = await self.find(connection, asked.filter, None, most + len(before))
         return [key for key in found if key not in before][:most]
@@ -283,7 +287,9 @@ def _filter_of(plan: Plan, asked: BulkChange[Any, Any]) -> BulkFilter | None:
     Raises ``PlanDiffers`` when the request says anything else than its plan.
     """
     said = _selection(asked)
-    silent = {name for name in _CHOICE if said.get(name) is None} if asked.ids is None and asked.filter is None else set()
+    silent = (
+        {name for name in _CHOICE if said.get(name) is None} if asked.ids is None and asked.filter is None else set()
+    )
     if any(value != plan.selection.get(name) for name, value in said.items() if name not in silent):
         raise PlanDiffers("this request names other items or parameters than its plan: leave them out, or preview anew")
     try:

@@ -38,8 +38,8 @@ async def resubmit(
 ) -> Resubmitted:
     """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value).
 
-    Raises as ``mend`` does (``ChangedSince`` when it is not at ``expected_version``), and ``LikelyDuplicates`` when there are any, unless ``despite_duplicates``, or this is only a ``preview``,
-    which names them.
+    Raises as ``mend`` does (``ChangedSince`` when it is not at ``expected_version``), and ``LikelyDuplicates`` when there are any, unless
+    ``despite_duplicates``, or this is only a ``preview``, which names them.
     """
     found = await store.lock(change.connection, endangered_id)
     ChangedSince.require(f"endangered order {endangered_id}", at=found.version, expected=expected_version)
