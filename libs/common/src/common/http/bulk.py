@@ -286,7 +286,7 @@ def _filter_of(plan: Plan, asked: BulkChange[Any, Any]) -> BulkFilter | None:
 
     Raises ``PlanDiffers`` when the request says anything else than its plan.
     """
-    said = _selection(asked)
+    said = {"after": None, **_selection(asked)}
     silent = (
         {name for name in _CHOICE if said.get(name) is None} if asked.ids is None and asked.filter is None else set()
     )
