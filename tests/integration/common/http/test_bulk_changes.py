@@ -191,7 +191,8 @@ async def test_a_plan_names_each_item_and_is_carried_out_by_another_replica(worl
 async def test_plan_after_plan_goes_once_through_all_that_match(world: World) -> None:
     await world.sql("UPDATE parcels SET state = 'lost' WHERE id = 2")  # refused, and matches for ever
     asked: dict[str, Any] = {"filter": {"town": "Omsk"}, "limit": 2}  # as those do that are sent
-    rounds, after = [], {}
+    rounds: list[tuple[int, bool, dict[int, str]]] = []
+    after: dict[str, str] = {}
     while True:
         preview = (await world.send(**asked, **after, dry_run=True)).json()
         if not preview["items"]:

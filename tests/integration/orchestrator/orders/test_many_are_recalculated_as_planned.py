@@ -62,7 +62,8 @@ async def test_more_than_one_plan_takes_are_gone_through_once_by_the_tools(start
     await filled(dsn, MORE)  # all of which match for ever, whatever is done to them
     api = await start()
     suite = Suite(api.session, {"orchestrator": api.url}, TOKENS["operator"])
-    wish = Wish(act="order recalculate", service="orchestrator", filter={"source": "sbermarket"}, **WHY)
+    chosen = {"source": "sbermarket"}
+    wish = Wish(act="order recalculate", service="orchestrator", filter=chosen, reason=WHY["reason"])
     plans = await rehearse_all(suite, wish)
     assert [(plan.matched, len(plan.items), plan.more) for plan in plans] == [(MORE, 1000, True), (50, 50, False)]
     done = [await apply(suite, plan) for plan in plans]

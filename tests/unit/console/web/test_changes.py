@@ -12,21 +12,7 @@ import pytest
 
 from console.client.acts import ACTS
 from tests.support.console_browser import Browser
-from tests.unit.console.web.factories import Services
-
-RETRY = "POST /admin/v1/workflows/retry"
-
-
-def planned(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What a service answers to a bulk change."""
-    return {"dry_run": True, "plan": "digest", "matched": len(items), "more": False, "items": list(items), **more}
-
-
-def hidden(page: str, name: str) -> str:
-    """What a page carries in a hidden field."""
-    found = re.search(f'name="{name}" value="([^"]*)"', page)
-    assert found, page
-    return html.unescape(found[1])
+from tests.unit.console.web.factories import RETRY, Services, hidden, planned
 
 
 async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browser: Browser, services: Services) -> None:
@@ -88,34 +74,6 @@ async def test_a_refund_is_shown_as_a_sum_before_it_is_agreed_to(browser: Browse
         said["amount"] = amount
         page = await browser.post("/change/order/refund", ids="A1", reason="half was spoilt")
         assert told in page.partition("<details open")[2]
-
-
-async def test_what_a_plan_had_no_room_for_is_done_by_the_next_one(browser: Browser, services: Services) -> None:
-    first = {**planned({"id": "7", "outcome": "retried"}), "matched": 5, "more": True}
-    second = {**planned({"id": "8", "outcome": "retried"}), "plan": "second"}
-    services.answers[RETRY] = lambda body: (200, second if body.get("after") == "digest" else first)
-    for name in ("7", "8"):
-        services.answers[f"GET /admin/v1/workflows/{name}"] = (
-            200,
-            {"id": int(name), "state_name": "finished", "pending": 0},
-        )
-    await browser.sign_in("token-operator")
-    await browser.get("/change/workflow/retry?all=1&filter.state=crashed")
-    page = await browser.post("/change/workflow/retry", all="1", reason="for a test", **{"filter.state": "crashed"})
-    page = await browser.post("/apply", plan=hidden(page, "plan"))
-    assert "4 more match and were in no plan" in page
-    page = await browser.post("/next", done=hidden(page, "done"))
-    page = await browser.post("/apply", plan=hidden(page, "plan"))
-    assert "Do the next ones" not in page
-    sent = [body for line, body, _ in services.calls if line == RETRY]
-    assert [(body["limit"], body.get("after"), body.get("plan")) for body in sent] == [
-        (1000, None, None),
-        (1000, None, "digest"),
-        (1000, "digest", None),
-        (1000, "digest", "second"),
-    ]
-    assert all(body["filter"] == {"state": "crashed"} and body["reason"] == "for a test" for body in sent)
-    assert "does not hold a plan" in await browser.post("/next", done="{}")
 
 
 async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Services) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -310,15 +312,13 @@ async def test_an_outside_number_may_stand_in_an_address_and_a_name_may_not(
 
 async def test_a_trace_finds_its_hook_its_workflow_and_its_message(browser: Browser, services: Services) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
-    for line, item in {
-        "GET /admin/v1/deliveries": {"id": "D1", "outcome": "confirmed"},
-        "GET /admin/v1/workflow-events": {"id": "5-2", "workflow_id": 5},
-        "GET /admin/v1/notifications": {"notice_id": "M1", "state": "sent"},
-    }.items():
-        services.answers[line] = lambda query, item=item: (
-            200,
-            {"items": [item] if query.get("trace") == trace else [], "next_cursor": None},
-        )
+
+    def of_trace(**item: Any) -> Callable[[Any], tuple[int, Any]]:
+        return lambda query: (200, {"items": [item] if query.get("trace") == trace else [], "next_cursor": None})
+
+    services.answers["GET /admin/v1/deliveries"] = of_trace(id="D1", outcome="confirmed")
+    services.answers["GET /admin/v1/workflow-events"] = of_trace(id="5-2", workflow_id=5)
+    services.answers["GET /admin/v1/notifications"] = of_trace(notice_id="M1", state="sent")
     services.answers["GET /admin/v1/workflows/5"] = (200, {"id": 5, "state_name": "running"})
     await browser.sign_in("token-operator")
     await browser.get("/find")
