@@ -318,11 +318,11 @@ async def test_a_trace_finds_its_hook_its_workflow_and_its_message(browser: Brow
 
     services.answers["GET /admin/v1/deliveries"] = of_trace(id="D1", outcome="confirmed")
     services.answers["GET /admin/v1/workflow-events"] = of_trace(id="5-2", workflow_id=5)
-    services.answers["GET /admin/v1/notifications"] = of_trace(notice_id="M1", state="sent")
+    services.answers["GET /admin/v1/notifications"] = of_trace(notice_id="told-1", state="sent")
     services.answers["GET /admin/v1/workflows/5"] = (200, {"id": 5, "state_name": "running"})
     await browser.sign_in("token-operator")
     await browser.get("/find")
     for asked in (trace, f"00-{trace.upper()}-00f067aa0ba902b7-01"):
         page = await browser.post("/find", q=asked)
-        assert all(f'href="{address}"' in page for address in ("/d/D1", "/w/5", "/m/M1")), asked
+        assert all(f'href="{address}"' in page for address in ("/d/D1", "/w/5", "/m/told-1")), asked
     assert "Nothing has this name" in await browser.post("/find", q="f" * 32)
