@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -387,18 +385,3 @@ def hostile_answers() -> dict[str, tuple[int, Any]]:
         },
     }
     return {line: (200, answer) for line, answer in one_by_one.items()}
-
-
-RETRY = "POST /admin/v1/workflows/retry"
-
-
-def planned(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What a service answers to a bulk change."""
-    return {"dry_run": True, "plan": "digest", "matched": len(items), "more": False, "items": list(items), **more}
-
-
-def hidden(page: str, name: str) -> str:
-    """What a page carries in a hidden field."""
-    found = re.search(f'name="{name}" value="([^"]*)"', page)
-    assert found, page
-    return html.unescape(found[1])

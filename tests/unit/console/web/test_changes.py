@@ -12,7 +12,8 @@ import pytest
 
 from console.client.acts import ACTS
 from tests.support.console_browser import Browser
-from tests.unit.console.web.factories import RETRY, Services, hidden, planned
+from tests.support.console_plans import RETRY, hidden, planned
+from tests.unit.console.web.factories import Services
 
 
 async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browser: Browser, services: Services) -> None:

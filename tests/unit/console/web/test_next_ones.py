@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.support.console_browser import Browser
-from tests.unit.console.web.factories import RETRY, Services, hidden, planned
+from tests.support.console_plans import RETRY, hidden, planned
+from tests.unit.console.web.factories import Services
 
 
 async def test_what_a_plan_had_no_room_for_is_done_by_the_next_one(browser: Browser, services: Services) -> None:
