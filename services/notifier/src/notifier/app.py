@@ -49,6 +49,7 @@ from notifier.duty.roster_store import Handovers
 from notifier.duty.timer_store import TimerStore
 from notifier.gauges import show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
+from notifier.incidents.look_again import LookAgain
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.inputs.watchdog import Watchdog
@@ -76,7 +77,7 @@ from notifier.tickets.tracker_store import TrackerStore
 from notifier.worker import Workers
 
 _SWEEP_SECONDS = 1.0
-_UNMUTE_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 2.0
 _GAUGES_SECONDS = 5.0
 _ROSTER_SECONDS = 5.0
 _PEOPLE_SECONDS = 2.0
@@ -86,7 +87,6 @@ _SIZES_SECONDS = 60.0
 _BUTTONS_SECONDS = 3600.0
 _REPEATED_SECONDS = 3600.0
 _BUTTONS_KEPT = timedelta(days=7)
-_UNMUTED_AT_A_TIME = 100
 _log = get_logger()
 
 
@@ -236,6 +236,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             metrics=people_metrics,
             deadline=settings.call_deadline,
             pause=timedelta(seconds=settings.call_pause),
+            look_up=partial(people.look, database),
         )
         workers.start("calls", place_calls)
 
@@ -325,7 +326,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())
     workers.sweep("storms", _SWEEP_SECONDS, lambda: any_queue.close_quiet_digests(settings.storm_quiet))
     workers.sweep("leases", _SWEEP_SECONDS, any_queue.expire, counter=metrics.expired)
-    workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, database))
+    look_again = LookAgain(problems=problems, database=database, clock=SystemClock())
+    workers.sweep("unmute", _LOOK_AGAIN_SECONDS, look_again)
     fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
     retention = Retention(
@@ -393,7 +395,3 @@ def _read(path: Path, what: str) -> bytes:
     except OSError as error:
         raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
 
-
-async def _unmute(problems: Problems, database: Database) -> int:
-    async with database.transaction() as connection:
-        return await problems.unmute(NotificationStore(connection), limit=_UNMUTED_AT_A_TIME)

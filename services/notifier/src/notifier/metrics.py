@@ -56,7 +56,7 @@ _KINDS = (
     "test",
 )
 _CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent", "unclear")
-_STEPS = ("remind", "call", "nobody", "reopen")
+_STEPS = ("remind", "call", "nobody", "reopen", "held")
 _CALL_OUTCOMES = ("placed", "unreachable", "later")
 _BUTTON_OUTCOMES = (
     "done",

@@ -114,6 +114,52 @@ async def test_nobody_is_phoned_for_what_is_silenced_until_that_is_over(make_kit
     await eventually(lambda: called("p:1", "p:2"), within=20)
 
 
+async def test_whom_people_were_told_of_before_the_silence_nobody_is_phoned_for(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    chain = [{"after": 0.1, "act": "remind", "whom": "on_duty"}, {"after": 3, "act": "call", "whom": "on_duty"}]
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings_for(tmp_path, escalation=chain))
+    await put_roster(kit, "oleg", "anna")
+    for fingerprint, store in (("p:1", "17"), ("p:2", "18"), ("p:3", "19")):
+        await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
+    await ended(kit, 3)
+    await silence(kit, match={"store_id": ["17"]})
+    took = await kit.call("POST", "/admin/v1/incidents/3/resolve", body={"reason": "told, silenced later, over"})
+    assert took[0] == 200
+
+    async def acts(incident: int) -> list[str]:
+        story = (await kit.call("GET", f"/admin/v1/incidents/{incident}"))[1]
+        return [f"{line['act']} {line['text']}" for line in story["history"] if line["act"] in {"held", "called"}]
+
+    async def held_and_called() -> bool:
+        assert [act.partition(" until ")[0] for act in await acts(1)] == ["held silenced by silence 1"]
+        assert await acts(2) == ["called oleg"]
+        return True
+
+    await eventually(held_and_called, within=40)
+    assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
+
+    async def goes_on() -> bool:
+        assert (await acts(1))[1:] == ["called oleg"]
+        return True
+
+    await eventually(goes_on, within=60)
+    end = ProblemResolvedV1(
+        fingerprint="p:1", summary="gone", service="orchestrator", occurred_at=NOW + timedelta(hours=1)
+    )
+    await kit.publish(end)
+    lines = await eventually(lambda: sent_about(kit, 1, "resolved"))
+    assert all(state != "not_told" for state in lines)
+
+
+async def sent_about(kit: Kit, incident: int, transition: str) -> list[str]:
+    """The states of an incident's notices of a kind, once there are any."""
+    page = (await kit.call("GET", f"/admin/v1/notifications?incident={incident}"))[1]
+    found = [item["state"] for item in page["items"] if item["transition"].startswith(transition)]
+    assert found
+    return found
+
+
 async def test_a_dry_run_says_what_a_silence_would_cover_and_would_have_muted(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT)
     await kit.publish(created(), a_problem(), a_problem("p:2", kind="other"))

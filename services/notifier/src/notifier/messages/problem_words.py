@@ -153,6 +153,8 @@ PHRASES: tuple[tuple[str, Said], ...] = (
         r"О заказах этого письма сообщено другим письмом, или они закрыты",
         {"en": "The orders of this mail were reported by another, or closed"},
     ),
+    (r"silenced by silence (\d+) until (\S+)", {"ru": "тишина {0} до {1}"}),
+    (r"silenced by maintenance (\d+) until (\S+)", {"ru": "обслуживание {0} до {1}"}),
     (r"order\.created arrived", {"ru": "пришёл order.created"}),
     (r"it will never be created", {"ru": "заказ так и не будет создан"}),
     (r"(.+) lets the workflow go on", {"ru": "{0}: обработка продолжена"}),

@@ -114,6 +114,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "history.called": "Called",
         "history.call_answered": "Answered the call",
         "history.call_failed": "Could not be reached",
+        "history.held": "Calls and reminders are held back",
         "history.failover": "Told by another channel",
         "history.silenced": "{who}: silence for an hour",
         "history.recipe_asked": "{who}: is about to carry out a recipe",

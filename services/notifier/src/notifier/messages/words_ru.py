@@ -114,6 +114,7 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "history.called": "Позвонили",
         "history.call_answered": "Ответил(а) на звонок",
         "history.call_failed": "Не дозвонились",
+        "history.held": "Звонки и напоминания придержаны",
         "history.failover": "Сообщено другим каналом",
         "history.silenced": "{who}: тишина на час",
         "history.recipe_asked": "{who}: собирается выполнить рецепт",
