@@ -36,7 +36,6 @@ from notifier.coverage.check import CheckCoverage, ShowCoverage
 from notifier.delivery.deliver import Deliver, Dispatcher
 from notifier.delivery.fail_over import FailOver
 from notifier.delivery.heartbeat import Beat, pinger
-from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
@@ -394,4 +393,3 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
-

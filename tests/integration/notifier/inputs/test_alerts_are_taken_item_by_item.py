@@ -46,7 +46,9 @@ async def test_an_alert_opens_again_when_it_fires_clearly_after_its_end(make_kit
     for said in (notification(firing), another):  # within two minutes it may be older than the end
         assert (await post(kit, said))["incidents"] == []
     newer = {**firing, "startsAt": stamp(-20)}
-    assert (await post(kit, notification(newer)))["incidents"] == [3]  # it began anew, whatever the clocks say of the end
+    assert (await post(kit, notification(newer)))["incidents"] == [
+        3
+    ]  # it began anew, whatever the clocks say of the end
     assert (await post(kit, notification({**newer, "status": "resolved", "endsAt": stamp(0)})))["incidents"] == [3]
     await ended(kit, 6)
     told = await kit.fetch("SELECT subject, transition FROM notices WHERE document IS NOT NULL ORDER BY created_at, id")
@@ -73,7 +75,9 @@ async def test_what_fires_too_soon_after_its_end_opens_when_no_other_end_comes(m
         assert await looks[0]() == 0  # its time has not come
         assert sum(await asyncio.gather(*(look() for look in looks[1:]))) == 1
         assert await looks[1]() == 0
-    rows = await kit.fetch("SELECT details ->> 'alert' AS name, occurrences FROM incidents WHERE state = 'open' ORDER BY id")
+    rows = await kit.fetch(
+        "SELECT details ->> 'alert' AS name, occurrences FROM incidents WHERE state = 'open' ORDER BY id"
+    )
     assert [tuple(row.values()) for row in rows] == [("Open", 1), ("Lasts", 1)]
     await ended(kit, 12)  # five began and ended; one began anew, and one lasts
 

@@ -45,7 +45,8 @@ WHERE c.person = $1 AND c.id <> $2 AND c.state = 'waiting' AND i.state = 'open' 
 """
 _WAITING = """
 SELECT i.* FROM incidents AS i
-WHERE i.state = 'open' AND EXISTS (SELECT FROM calls AS c WHERE c.incident_id = i.id AND c.person = $1 AND c.state IN ('waiting', 'calling'))
+WHERE i.state = 'open'
+  AND EXISTS (SELECT FROM calls AS c WHERE c.incident_id = i.id AND c.person = $1 AND c.state IN ('waiting', 'calling'))
 """
 _HOLD = "UPDATE calls SET state = 'waiting', not_before = clock_timestamp() + $2::interval, lease_until = NULL WHERE id = $1"
 # Under another number it is another call, with a key of its own: the provider must not answer with the former one.

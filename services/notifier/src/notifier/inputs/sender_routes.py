@@ -24,7 +24,7 @@ WHERE $1::bigint IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2
 
 
 class AlertSender(BaseModel):
-    """An Alertmanager (replicas of it are one), by environment and cluster, and when its Watchdog came last. `incident_id`: of its silence."""
+    """An Alertmanager (its replicas are one), by environment and cluster; when its Watchdog came last, and the incident of its silence."""
 
     id: int
     name: str
@@ -49,9 +49,7 @@ class SenderRoutes:
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
             return _LIST, [None if after is None else after[0], limit]
 
-        return await listed(
-            self._database, request.query, select, key={"id": int}, item=lambda row: AlertSender(**row)
-        )
+        return await listed(self._database, request.query, select, key={"id": int}, item=lambda row: AlertSender(**row))
 
     async def give_up(self, request: Request[AdminChange, None]) -> Answer:
         """Expect nothing from one any more; the problem of its silence is over."""

@@ -113,7 +113,9 @@ class Watchdog:
             known = {sender.fingerprint for sender in senders}
             for fingerprint, since in open_since.items():
                 if fingerprint not in known:
-                    entries.append(over(fingerprint, actor="notifier", at=now))  # given up, or the first of all has come
+                    entries.append(
+                        over(fingerprint, actor="notifier", at=now)
+                    )  # given up, or the first of all has come
                 elif (seen := heard.get(fingerprint)) is not None and seen > since:
                     entries.append(over(fingerprint, actor="notifier", at=seen))
             if entries:
@@ -126,7 +128,9 @@ class Watchdog:
         """Return who is expected, and since when which silence is open, with all these problems locked."""
         for locked in (False, True):
             senders = await senders_known(notifications.connection)
-            open_since = {row["fingerprint"]: row["first_seen_at"] for row in await notifications.connection.fetch(_OPEN)}
+            open_since = {
+                row["fingerprint"]: row["first_seen_at"] for row in await notifications.connection.fetch(_OPEN)
+            }
             if not locked:
                 await notifications.lock([*(sender.fingerprint for sender in senders), *open_since])
         return senders, open_since

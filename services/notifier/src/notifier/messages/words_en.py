@@ -253,6 +253,8 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "times": "Times",
         "people": "People",
         "network": "Network",
+        "path": "Address",
+        "bytes": "Bytes",
         "letter": "Dead letter",
         "letters": "Such ones undecided",
         "hour": "Hour",

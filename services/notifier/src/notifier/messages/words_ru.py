@@ -253,6 +253,8 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "times": "Раз",
         "people": "Люди",
         "network": "Сеть",
+        "path": "Адрес",
+        "bytes": "Байт",
         "letter": "Отложенное событие",
         "letters": "Таких не решено",
         "hour": "Час",

@@ -18,7 +18,15 @@ from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED
-from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, GoodsPart, NoPayment, RefundRequest, goods_of, worth_of
+from orchestrator.refunds.model import (
+    EVENT_FIELDS,
+    AskedBefore,
+    GoodsPart,
+    NoPayment,
+    RefundRequest,
+    goods_of,
+    worth_of,
+)
 from orchestrator.refunds.store import (
     add_requests,
     asked_before,
