@@ -14,6 +14,7 @@ from notifier.messages.channels import CHANNELS
 
 TABLES = (
     *PLATFORM_TABLES,
+    "alert_senders",
     "calls",
     "deliveries",
     "digests",

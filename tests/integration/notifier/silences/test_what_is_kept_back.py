@@ -8,8 +8,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from common.contracts.alerts import ProblemResolvedV1
+from common.postgres import Database
 from common.testing import eventually
+from notifier.duty.escalation import Policy, Step
+from notifier.duty.fire_timers import FireTimers
+from notifier.duty.timer_store import TimerStore
+from notifier.messages.words import Words
+from notifier.metrics import PeopleMetrics
+from notifier.people.model import Directory, Person
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 from tests.integration.notifier.people import put_roster, settings_for
 
@@ -114,42 +123,94 @@ async def test_nobody_is_phoned_for_what_is_silenced_until_that_is_over(make_kit
     await eventually(lambda: called("p:1", "p:2"), within=20)
 
 
-async def test_whom_people_were_told_of_before_the_silence_nobody_is_phoned_for(
+async def history(kit: Kit, incident: int, *acts: str) -> list[str]:
+    """What the history says of these acts, without the end of a silence."""
+    story = (await kit.call("GET", f"/admin/v1/incidents/{incident}"))[1]
+    lines = [f"{line['act']}: {line['text'].partition(' until ')[0]}" for line in story["history"]]
+    return [line for line in lines if line.partition(":")[0] in acts]
+
+
+async def test_a_silence_holds_the_calls_about_what_people_were_told_before_it(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
-    chain = [{"after": 0.1, "act": "remind", "whom": "on_duty"}, {"after": 3, "act": "call", "whom": "on_duty"}]
-    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings_for(tmp_path, escalation=chain))
+    chain = [{"after": 0.1, "act": "call", "whom": "on_duty"}]
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings_for(tmp_path, escalation=chain, escalation_rounds=1))
     await put_roster(kit, "oleg", "anna")
-    for fingerprint, store in (("p:1", "17"), ("p:2", "18"), ("p:3", "19")):
+    await kit.sandbox.fault("calls", mode="error")  # so that the calls wait
+    for fingerprint, store in (("p:1", "17"), ("p:2", "18")):
         await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
-    await ended(kit, 3)
+    await ended(kit, 2)
+
+    async def both_wait() -> bool:
+        return len(await kit.fetch("SELECT FROM calls WHERE attempts > 0")) == 2
+
+    await eventually(both_wait)
     await silence(kit, match={"store_id": ["17"]})
-    took = await kit.call("POST", "/admin/v1/incidents/3/resolve", body={"reason": "told, silenced later, over"})
-    assert took[0] == 200
+    await kit.sandbox.heal("calls")
 
-    async def acts(incident: int) -> list[str]:
-        story = (await kit.call("GET", f"/admin/v1/incidents/{incident}"))[1]
-        return [f"{line['act']} {line['text']}" for line in story["history"] if line["act"] in {"held", "called"}]
-
-    async def held_and_called() -> bool:
-        assert [act.partition(" until ")[0] for act in await acts(1)] == ["held silenced by silence 1"]
-        assert await acts(2) == ["called oleg"]
+    async def one_is_called() -> bool:
+        assert await history(kit, 1, "held", "called") == ["held: silenced by silence 1"]
+        assert await history(kit, 2, "held", "called") == ["called: oleg"]
         return True
 
-    await eventually(held_and_called, within=40)
+    await eventually(one_is_called, within=60)
+    [call] = await kit.fetch("SELECT state FROM calls WHERE incident_id = 1")
+    assert call == {"state": "waiting"}  # nor does the call about the other one stand for it
     assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
 
     async def goes_on() -> bool:
-        assert (await acts(1))[1:] == ["called oleg"]
+        assert (await history(kit, 1, "held", "called"))[1:] == ["called: oleg"]
         return True
 
     await eventually(goes_on, within=60)
-    end = ProblemResolvedV1(
-        fingerprint="p:1", summary="gone", service="orchestrator", occurred_at=NOW + timedelta(hours=1)
+    await kit.publish(
+        ProblemResolvedV1(
+            fingerprint="p:1", summary="gone", service="orchestrator", occurred_at=NOW + timedelta(hours=1)
+        )
     )
-    await kit.publish(end)
-    lines = await eventually(lambda: sent_about(kit, 1, "resolved"))
-    assert all(state != "not_told" for state in lines)
+    assert "not_told" not in await eventually(lambda: sent_about(kit, 1, "resolved"))
+
+
+async def test_the_chain_of_what_was_told_and_silenced_later_goes_on_where_it_was(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    kit = await make_kit(routes=ONE_CHAT, **settings_for(tmp_path, escalation=[]))  # the test has the chain in its hand
+    await put_roster(kit, "oleg", "anna")
+    await kit.publish(a_problem(severity="critical"))
+    await ended(kit, 1)
+    await silence(kit)
+    steps = tuple(Step(after=timedelta(0), act=act, whom="on_duty") for act in ("remind", "call"))
+    database = Database(kit.dsn, application_name="test")
+    await database.open()
+    try:
+        fire = FireTimers(
+            timers=TimerStore(database),
+            policy=Policy(steps=steps),
+            directory=Directory(people={"oleg": Person(id="oleg", name="Oleg", role="operator", phone="+79990000001")}),
+            words=Words("ru"),
+            metrics=PeopleMetrics(CollectorRegistry()),
+        )
+
+        async def held_twice() -> bool:
+            await fire()
+            [timer] = await kit.fetch("SELECT step, round FROM escalations")
+            assert timer == {"step": 0, "round": 0}
+            due.update(row["due_at"] for row in await kit.fetch("SELECT due_at FROM escalations WHERE due_at > now()"))
+            return len(due) == 2
+
+        due: set[datetime] = set()
+        await eventually(held_twice, within=60)
+        assert await history(kit, 1, "held", "reminded", "called") == ["held: silenced by silence 1"]  # once
+        assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
+
+        async def goes_on() -> bool:
+            await fire()
+            return bool(await kit.fetch("SELECT FROM calls"))
+
+        await eventually(goes_on, within=60)
+    finally:
+        await database.close()
+    assert await history(kit, 1, "held", "reminded") == ["held: silenced by silence 1", "reminded: Oleg"]
 
 
 async def sent_about(kit: Kit, incident: int, transition: str) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 NO_PHONE = "the directory has no phone of this person"
 """Stored: why a call failed."""
-HELD_FOR = timedelta(seconds=15)
+HELD_FOR = timedelta(seconds=5)
 """How long what a silence holds is left alone before it is looked at again."""
 
 

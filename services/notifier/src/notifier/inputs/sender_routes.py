@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -15,12 +15,7 @@ from common.http import OPERATOR, VIEWER, AdminChange, Answer, Changes, Page, Pa
 from common.postgres import Database
 from notifier.incidents.problems import Problems
 from notifier.inputs.give_up_sender import OnlySender, SenderGivenUp, give_up_sender
-
-_LIST = """
-SELECT s.id, s.name, s.environment, s.seen_at, i.id AS incident_id, CASE WHEN i.id IS NULL THEN 'heard' ELSE 'silent' END AS state
-FROM alert_senders AS s LEFT JOIN incidents AS i ON i.fingerprint = 'alerts_silent:' || s.name AND i.state <> 'resolved'
-WHERE $1::bigint IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2
-"""
+from notifier.inputs.watchdog import select_senders
 
 
 class AlertSender(BaseModel):
@@ -45,11 +40,9 @@ class SenderRoutes:
 
     async def senders(self, request: Request[None, PageQuery]) -> Page[AlertSender]:
         """Answer the senders, oldest first."""
-
-        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
-            return _LIST, [None if after is None else after[0], limit]
-
-        return await listed(self._database, request.query, select, key={"id": int}, item=lambda row: AlertSender(**row))
+        return await listed(
+            self._database, request.query, select_senders, key={"id": int}, item=lambda row: AlertSender(**row)
+        )
 
     async def give_up(self, request: Request[AdminChange, None]) -> Answer:
         """Expect nothing from one any more; the problem of its silence is over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from common.clock import Clock
@@ -34,6 +35,12 @@ SELECT name, environment, $3 FROM unnest($1::text[], $2::text[]) AS new (name, e
 ON CONFLICT (name) DO UPDATE SET seen_at = greatest(s.seen_at, excluded.seen_at), environment = excluded.environment
 """
 _OPEN = f"SELECT fingerprint, first_seen_at FROM incidents WHERE fingerprint LIKE '{_FINGERPRINTS}%' AND state <> 'resolved'"  # noqa: S608
+
+_LIST = """
+SELECT s.id, s.name, s.environment, s.seen_at, i.id AS incident_id, CASE WHEN i.id IS NULL THEN 'heard' ELSE 'silent' END AS state
+FROM alert_senders AS s LEFT JOIN incidents AS i ON i.fingerprint = 'alerts_silent:' || s.name AND i.state <> 'resolved'
+WHERE $1::bigint IS NULL OR s.id > $1 ORDER BY s.id LIMIT $2
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +162,11 @@ async def senders_known(connection: Connection) -> list[AlertSender]:
     """Return whose alert is expected, oldest first: everybody's from whom it ever came; an unnamed one's while it came from nobody."""
     rows = await connection.fetch("SELECT name, environment, seen_at FROM alert_senders ORDER BY id")
     return [AlertSender(**row) for row in rows] or [AlertSender(name=_UNNAMED)]
+
+
+def select_senders(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of the senders, oldest first, behind the position (id), and its values."""
+    return _LIST, [None if after is None else after[0], limit]
 
 
 async def senders_silent(connection: Connection) -> list[str]:
