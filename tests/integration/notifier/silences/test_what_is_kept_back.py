@@ -8,17 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from common.contracts.alerts import ProblemResolvedV1
-from common.postgres import Database
 from common.testing import eventually
-from notifier.duty.escalation import Policy, Step
-from notifier.duty.fire_timers import FireTimers
-from notifier.duty.timer_store import TimerStore
-from notifier.messages.words import Words
-from notifier.metrics import PeopleMetrics
-from notifier.people.model import Directory, Person
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 from tests.integration.notifier.people import put_roster, settings_for
 
@@ -174,43 +165,34 @@ async def test_a_silence_holds_the_calls_about_what_people_were_told_before_it(
 async def test_the_chain_of_what_was_told_and_silenced_later_goes_on_where_it_was(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:
-    kit = await make_kit(routes=ONE_CHAT, **settings_for(tmp_path, escalation=[]))  # the test has the chain in its hand
-    await put_roster(kit, "oleg", "anna")
+    chain = [{"after": 0.1, "act": act, "whom": "on_duty"} for act in ("remind", "call")]
+    settings = settings_for(tmp_path, escalation=chain, escalation_rounds=1, ack_lasts=0.5)
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings)
     await kit.publish(a_problem(severity="critical"))
-    await ended(kit, 1)
+
+    async def nobody_is_on_duty() -> bool:
+        return await kit.fetch("SELECT due_at FROM escalations") == [{"due_at": None}]
+
+    await eventually(nobody_is_on_duty, within=60)
+    await put_roster(kit, "oleg", "anna")
     await silence(kit)
-    steps = tuple(Step(after=timedelta(0), act=act, whom="on_duty") for act in ("remind", "call"))
-    database = Database(kit.dsn, application_name="test")
-    await database.open()
-    try:
-        fire = FireTimers(
-            timers=TimerStore(database),
-            policy=Policy(steps=steps),
-            directory=Directory(people={"oleg": Person(id="oleg", name="Oleg", role="operator", phone="+79990000001")}),
-            words=Words("ru"),
-            metrics=PeopleMetrics(CollectorRegistry()),
-        )
+    assert (await kit.call("POST", "/admin/v1/incidents/1/ack", body={"reason": "mine"}))[0] == 200
 
-        async def held_twice() -> bool:
-            await fire()
-            [timer] = await kit.fetch("SELECT step, round FROM escalations")
-            assert timer == {"step": 0, "round": 0}
-            due.update(row["due_at"] for row in await kit.fetch("SELECT due_at FROM escalations WHERE due_at > now()"))
-            return len(due) == 2
+    async def held() -> bool:
+        acts = await history(kit, 1, "ack_expired", "held", "reminded", "called")
+        assert [act.partition(":")[0] for act in acts] == ["reminded", "ack_expired", "held"]
+        assert await sent_about(kit, 1, "ack_expired") == ["not_told"]
+        return True
 
-        due: set[datetime] = set()
-        await eventually(held_twice, within=60)
-        assert await history(kit, 1, "held", "reminded", "called") == ["held: silenced by silence 1"]  # once
-        assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
+    await eventually(held, within=60)
+    assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
 
-        async def goes_on() -> bool:
-            await fire()
-            return bool(await kit.fetch("SELECT FROM calls"))
+    async def goes_on() -> bool:
+        acts = await history(kit, 1, "held", "reminded", "called")
+        assert acts[1:] == ["held: silenced by silence 1", "reminded: Oleg (@oleg)", "called: oleg"]
+        return True
 
-        await eventually(goes_on, within=60)
-    finally:
-        await database.close()
-    assert await history(kit, 1, "held", "reminded") == ["held: silenced by silence 1", "reminded: Oleg"]
+    await eventually(goes_on, within=60)
 
 
 async def sent_about(kit: Kit, incident: int, transition: str) -> list[str]:
