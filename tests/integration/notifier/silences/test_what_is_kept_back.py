@@ -65,6 +65,11 @@ async def test_nobody_is_notified_of_a_silenced_problem_and_the_log_says_why(mak
     )
     newest, _ = await why_not(kit, 1, count=2)
     assert newest.startswith("resolved not_told: nobody was told of the problem (silenced")
+    await kit.publish(a_problem("p:3"))
+    await why_not(kit, 3)
+    assert (await kit.call("POST", "/admin/v1/incidents/3/resolve", body={"reason": "by hand"}))[0] == 200
+    newest, _ = await why_not(kit, 3, count=2)
+    assert newest.startswith("resolved not_told: nobody was told of the problem (silenced")
     assert len(await kit.texts(PICKERS)) == 2
 
 

@@ -262,7 +262,7 @@ def _closes(line: HistoryLine) -> bool:
 
 def _kept_back(line: HistoryLine) -> str | None:
     """Return why nobody hears of it, or None. What a person did is told where the problem was, in a silence too: somebody waits for it."""
-    return line.muted or (line.silenced if line.act in _CALLS_FOR_SOMEBODY else None)
+    return line.incident.muted or (line.silenced if line.act in _CALLS_FOR_SOMEBODY else None)
 
 
 def _still_matters(line: HistoryLine) -> bool:

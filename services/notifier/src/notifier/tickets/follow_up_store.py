@@ -104,7 +104,6 @@ class FollowUpBatch:
                 origin=row["origin"],
                 ticket_id=row["ticket_id"],
                 summons=row["summons"],
-                muted=row["muted"],
                 silenced=why,
             )
             for row, why in zip(rows, silenced, strict=True)

@@ -80,8 +80,6 @@ class HistoryLine:
     ticket_id: int | None
     summons: bool = False
     """Whether the incident only summons somebody to the ticket: its end is not the ticket's."""
-    muted: str | None = None
-    """Why nobody was notified of the incident yet."""
     silenced: str | None = None
     """The silence that covers it now, told or not."""
 
