@@ -31,6 +31,20 @@ class Shipped:
     people: Document
     on_duty: str | None
 
+    @property
+    def _in_production(self) -> bool:
+        return self.environment["NOTIFIER_ENVIRONMENT"] == "production"
+
+    @property
+    def route(self) -> str:
+        """What brings problems of this environment to the people on duty."""
+        return "problems in production" if self._in_production else "problems elsewhere"
+
+    @property
+    def chat(self) -> str:
+        """Where they are told."""
+        return "on-call-production" if self._in_production else "on-call-testing"
+
     def without_setting(self, name: str) -> Shipped:
         return replace(self, environment={key: text for key, text in self.environment.items() if key != name})
 
@@ -107,7 +121,6 @@ def test_what_is_shipped_covers_every_critical_problem(
     assert missing(made(), monkeypatch) == ()
 
 
-ROUTE = "problems in production"
 TAKEN_AWAY: dict[str, tuple[Callable[[Shipped], Shipped], set[str]]] = {
     "the people of a shift": (Shipped.without_roster, {"roster: nobody is on duty now"}),
     "the one on duty": (
@@ -122,16 +135,16 @@ TAKEN_AWAY: dict[str, tuple[Callable[[Shipped], Shipped], set[str]]] = {
         },
     ),
     "the route of problems": (
-        lambda at: at.without_route(ROUTE),
-        {"routes: no route takes a critical roster.handover of the environment production"},
+        lambda at: at.without_route(at.route),
+        {"routes: no route takes a critical roster.handover of the environment {environment}"},
     ),
     "the chat of the people on duty": (
-        lambda at: at.without_chat("on-call-production"),
-        {"routes: no route takes a critical roster.handover of the environment production"},
+        lambda at: at.without_chat(at.chat),
+        {"routes: no route takes a critical roster.handover of the environment {environment}"},
     ),
     "Telegram's token": (
         lambda at: at.without_setting("NOTIFIER_TELEGRAM_TOKEN"),
-        {"channels: a critical roster.handover goes to on-call-production, and none of their channels can send"},
+        {"channels: a critical roster.handover goes to {chat}, and none of their channels can send"},
     ),
     "the call provider": (
         lambda at: at.without_setting("NOTIFIER_CALL_URL"),
@@ -150,7 +163,10 @@ def test_whatever_is_taken_away_is_said(
     what: str, made: Callable[[], Shipped], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_away, said = TAKEN_AWAY[what]
-    assert {f"{hole.what}: {hole.detail}" for hole in missing(take_away(made()), monkeypatch)} == said
+    whole = made()
+    names = {"environment": whole.environment["NOTIFIER_ENVIRONMENT"], "chat": whole.chat}
+    found = {f"{hole.what}: {hole.detail}" for hole in missing(take_away(whole), monkeypatch)}
+    assert found == {each.format(**names) for each in said}
 
 
 @pytest.mark.parametrize("made", [compose, kubernetes])
@@ -158,15 +174,15 @@ def test_each_route_person_and_chat_is_needed_or_another_stands_in(
     made: Callable[[], Shipped], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = made()
+    chats = [name for name in whole.routes["destinations"] if name not in {"pickers", "store"}]  # of orders
     without = {
         **{f"route {each['name']}": whole.without_route(each["name"]) for each in whole.routes["routes"]},
-        **{f"chat {name}": whole.without_chat(name) for name in ("orders-notifications", "on-call-testing")},
-        **{f"chat {name}": whole.without_chat(name) for name in ("on-call-production", "heartbeat", "oleg")},
+        **{f"chat {name}": whole.without_chat(name) for name in chats},
         **{f"person {each['id']}": whole.without_person(each["id"]) for each in whole.people["people"]},
     }
     needed = {name for name, left in without.items() if missing(left, monkeypatch)}
-    assert needed == {f"route {ROUTE}", "chat on-call-production", "person oleg"}
-    both = whole.without_route(ROUTE).without_route("problems in Slack")
+    assert needed == {f"route {whole.route}", f"chat {whole.chat}", "person oleg"}
+    both = whole.without_route(whole.route).without_route("problems in Slack")
     [hole] = missing(both, monkeypatch)
     assert "problem.alert," in hole.detail
     assert "problem.refund.error" in hole.detail

@@ -146,7 +146,9 @@ async def test_a_changed_number_rings_in_the_same_round_and_under_a_key_of_its_o
     await kit.publish(crashed())
 
     async def tried() -> str:
-        [call] = (await kit.call("GET", "/admin/v1/incidents/1"))[1]["calls"]
+        status, story = await kit.call("GET", "/admin/v1/incidents/1")
+        assert status == 200, story
+        [call] = story["calls"]
         assert call["attempts"] > 0
         return str(call["id"])
 

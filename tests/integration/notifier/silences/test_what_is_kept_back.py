@@ -76,7 +76,9 @@ async def test_nobody_is_notified_of_a_silenced_problem_and_the_log_says_why(mak
 async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT, replicas=2)
     await silence(kit, match={"store_id": ["17"], "severity": ["!info"]}, purpose="maintenance")
-    await kit.publish(a_problem(store_id="17"), a_problem("p:2", store_id="18"))
+    await kit.publish(a_problem(store_id="17"))
+    await why_not(kit, 1)
+    await kit.publish(a_problem("p:2", store_id="18"))
     await ended(kit, 1)
     status, ends = await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"})
     assert (status, ends["id"]) == (200, 1)
@@ -135,7 +137,7 @@ async def test_a_silence_holds_the_calls_about_what_people_were_told_before_it(
     await kit.sandbox.fault("calls", mode="error")  # so that the calls wait
     for fingerprint, store in (("p:1", "17"), ("p:2", "18")):
         await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
-    await ended(kit, 2)
+    await ended(kit, 3)  # the handover, too
 
     async def both_wait() -> bool:
         return len(await kit.fetch("SELECT FROM calls WHERE attempts > 0")) == 2

@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[4]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PRODUCERS = Producers(ROOT)
-PASSED_ON = {"notifier/inputs/events.py", "notifier/delivery/notifications.py"}
+PASSED_ON = {"notifier/inputs/events.py", "notifier/delivery/notifications.py", "notifier/incidents/doubtful.py"}
 """Where a problem is built whose kind comes from elsewhere: of an event, or of what was stored."""
 
 

@@ -79,7 +79,8 @@ WITH new AS (
                                         WHERE r.fingerprint = new.fingerprint AND r.at >= new.occurred_at
                                           AND (r.began_at < new.occurred_at) IS NOT TRUE
                                           AND (greatest(r.at, CASE WHEN r.sender <> new.sender THEN r.seen_at END)
-                                               >= new.seen_at - interval '2 minutes') IS NOT FALSE)
+                                               >= new.seen_at - CASE WHEN r.began_at IS NULL THEN interval '30 seconds'
+                                                                     ELSE interval '2 minutes' END) IS NOT FALSE)
 ), before AS (
     SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
 ), kept AS (
@@ -247,8 +248,9 @@ class NotificationStore:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
         None: the problem was reported as over before, at a later moment than this report's; it is not opened. What began after that
-        one had begun is another problem. A sender that says clearly after the end (two minutes: clocks differ, replicas lag) that the
-        problem lasts is believed; another sender two minutes after that end was heard of, however old it was then.
+        one had begun is another problem. A sender that says clearly after the end that the problem lasts is believed; another sender
+        so long after that end was heard of, however old it was then. Clearly is two minutes, for replicas lag, and half a minute where
+        no end says when the problem had begun: nothing repeats an older beginning then.
         """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(
@@ -296,9 +298,7 @@ class NotificationStore:
     async def settle(
         self, ends: Sequence[tuple[str, str, str, datetime, str | None, datetime | None, datetime | None]]
     ) -> list[Kept | None]:
-        """Resolve live incidents, each fingerprint once, of (fingerprint, actor, summary, at, sender, seen at, began at).
-
-        Returns what they were.
+        """Resolve live incidents of (fingerprint, actor, summary, at, sender, seen at, began at), each once; returns what they were.
 
         None: there is none, it was reported again after ``at``, or this very end has come before. The end is remembered: reports of
         the problem that are older and still on their way in (another replica's, another Alertmanager's) open nothing.

@@ -198,7 +198,7 @@ class IngestAlerts:
                 event_id=event_id,
                 sender=arrival.sender,
                 seen_at=now,
-                began_at=alert.begins,
+                began_at=begins,
             )
         fact = problem_of(alert, fingerprint, now=now, vocabulary=self._vocabulary, words=self._words)
         fact = replace(fact, sender=None if alert.fingerprint in arrival.ended else arrival.sender)
