@@ -240,6 +240,9 @@ async def test_what_no_gateway_answered_is_written_for_the_gateways_without_body
         assert answer.status == 404
     for path in ("/alerts/v1/alertmanager/", "/telegram/webhook", "/notifications/v1/yookassa"):
         assert (await request(edge.url, "POST", path, b"", length=65 * 1024**2))[0] == 413
+    for stranger in ("/alerts/v1/other", "/alerts/v1/alertmanager/x"):
+        async with client.post(stranger, data=b"{}") as answer:
+            assert answer.status == 404
     async with client.post("/alerts/v1/sentry", data=b"{}") as answer:
         assert answer.status == 503  # the notifier is away: whoever calls tries again
 

@@ -148,9 +148,8 @@ async def test_a_changed_number_rings_in_the_same_round_and_under_a_key_of_its_o
     async def tried() -> str:
         status, story = await kit.call("GET", "/admin/v1/incidents/1")
         assert status == 200, story
-        [call] = story["calls"]
-        assert call["attempts"] > 0
-        return str(call["id"])
+        assert [call["attempts"] > 0 for call in story["calls"]] == [True]
+        return str(story["calls"][0]["id"])
 
     first = await eventually(tried, within=40)
     await give_number(kit, "oleg", "+79990000777")

@@ -107,7 +107,6 @@ async def test_what_nginx_refuses_of_other_services_callers_is_told_once_an_addr
         ),
         line(at=at + 3600, path="/alerts/v1/alertmanager", status=499, upstream_status="", client="198.51.100.7"),
         line(at=at, path="/alerts/v1/alertmanager", status=502, upstream_status="502"),  # its caller tries again
-        line(at=at, path="/alerts/v1/other", status=404, upstream_status=""),  # a stranger
         line(at=at, path="/notifications/v1/yookassa", status=408, upstream_status=""),
     ]
     more = [*refusals[:2], line(at=at, path="/telegram/webhook", status=400, upstream_status="")]
