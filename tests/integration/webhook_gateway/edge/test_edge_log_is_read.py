@@ -95,7 +95,7 @@ async def test_orders_that_ended_at_nginx_are_endangered_and_everything_is_count
         assert await gateway.metric("gateway_edge_lines_unreadable_total") == 1.0
 
 
-async def test_what_nginx_refuses_of_other_services_callers_is_told_once_an_address_and_hour(
+async def test_what_nginx_refuses_of_other_callers_is_told_once_an_address_and_hour(
     start: Start, tmp_path: Path, amqp_url: str
 ) -> None:
     (tmp_path / "edge").mkdir()

@@ -61,6 +61,8 @@ def _document(fact: ProblemFact) -> dict[str, Any]:
 
 
 def _fact(document: dict[str, Any]) -> ProblemFact:
-    times = {name: None if (at := document[name]) is None else datetime.fromisoformat(at) for name in _TIMES}
+    times: dict[str, Any] = {
+        name: None if (at := document[name]) is None else datetime.fromisoformat(at) for name in _TIMES
+    }
     rest = {name: held for name, held in document.items() if name not in {"kind", "responsible", *_TIMES}}
     return ProblemFact(kind=document["kind"], responsible=tuple(document["responsible"]), **times, **rest)

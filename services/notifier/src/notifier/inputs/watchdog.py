@@ -34,7 +34,7 @@ INSERT INTO alert_senders AS s (name, environment, seen_at)
 SELECT name, environment, $3 FROM unnest($1::text[], $2::text[]) AS new (name, environment)
 ON CONFLICT (name) DO UPDATE SET seen_at = greatest(s.seen_at, excluded.seen_at), environment = excluded.environment
 """
-_OPEN = f"SELECT fingerprint, first_seen_at FROM incidents WHERE fingerprint LIKE '{_FINGERPRINTS}%' AND state <> 'resolved'"  # noqa: S608
+_OPEN = f"SELECT fingerprint, first_seen_at FROM incidents WHERE fingerprint LIKE '{_FINGERPRINTS}%' AND state <> 'resolved'"  # noqa: S608 - a constant of ours
 
 _LIST = """
 SELECT s.id, s.name, s.environment, s.seen_at, i.id AS incident_id, CASE WHEN i.id IS NULL THEN 'heard' ELSE 'silent' END AS state
