@@ -109,7 +109,7 @@ async def test_what_nginx_refuses_of_other_callers_is_told_once_an_address_and_h
         line(at=at, path="/alerts/v1/alertmanager", status=502, upstream_status="502"),  # its caller tries again
         line(at=at, path="/notifications/v1/yookassa", status=408, upstream_status=""),
     ]
-    more = [*refusals[:2], line(at=at, path="/telegram/webhook", status=400, upstream_status="")]
+    more = [line(at=at, path="/telegram/webhook", status=400, upstream_status=""), *refusals[:2]]
     async with watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
         # Another replica, or the same one after its death, tells nothing twice.
         for name, lines, count in (("intake-1.log", refusals, 3), ("intake-2.log", more, 4)):
