@@ -126,6 +126,12 @@ async def _lifted(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
     return said["id"] not in [item["id"] for item in page["items"]]
 
 
+async def _retried(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
+    """The orchestrator names the person, once."""
+    page = await trouble.client.get(ORCHESTRATOR, "/admin/v1/audit", target=f"workflow:{said['target']}", limit=50)
+    return [(item["action"], item["actor"] != "notifier") for item in page["items"]] == [("workflow.retry", True)]
+
+
 async def _told(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
     texts = [str(entry["request"].get("text", "")) for entry in await trouble.client.chat_log("telegram")]
     return any("can you read this?" in text for text in texts)
@@ -342,6 +348,14 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="incident ack", **alert, seen="acknowledged")
     yield Case(act="incident resolve", **alert, seen="resolved")
     yield Case(act="incident comment", **alert)
+    yield Case(
+        act="incident recipe",
+        make=Trouble.crash_told,
+        fields={"name": "retry_workflow"},
+        known_later={"would"},
+        seen="done",
+        proof=_retried,
+    )
     yield Case(act="ticket open", fields={"summary": "The customer waits", "text": "since noon"}, known_later={"id"})
     yield Case(act="ticket comment", **ticket, fields={"text": "called her"}, known_later={"id"})
     yield Case(act="ticket assign", **ticket, fields={"assignee": "anna"}, proof=_ticket(assignee="anna"))

@@ -176,6 +176,8 @@ async def audited(client: Client, case: Case, reason: str) -> int:
 
 
 def _option(act: Act, name: str, value: Any) -> list[str]:
+    if act.place is not None and name == act.place.name:
+        return [str(value)]
     option = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [option if value else f"--no-{option[2:]}"]

@@ -76,7 +76,7 @@ NOUNS: dict[str, Noun] = {
     "alert-sender": _thing("alert-sender", "From whom alerts come: who is silent, who was given up", shown=False),
     "duty": Noun(about="Who answers now and in the weeks to come", acts="duty", more="duty:build"),
     "flag": Noun(about="Switches", acts="flag", more="views:build_flag"),
-    "tips": Noun(about="Why the tips of an order are what they are", more="views:build_tips"),
+    "tips": Noun(about="Why tips are what they are, and whether the service decides as we do", more="views:build_tips"),
     "stock-movement": Noun(about="Goods that left a store's balance", listed="stock-movement"),
     "dead-letter": Noun(about="Messages that a consumer gave up on", more="everywhere:build_dead_letters"),
     "limits": Noun(about="Who may not order just now", listed="limit", acts="limits"),

@@ -8,16 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.client.effects import APPENDED, ARRIVED, MESSAGE, REFUND, Effect
-from console.client.operations import Operation, operation
+from console.client.effects import APPENDED, ARRIVED, MESSAGE, RECIPE, REFUND, Effect
+from console.client.operations import Field, Operation, operation
 from console.client.things import THINGS, Thing
+
+RECIPES = ("retry_workflow", "restart_refund")
+"""The recipes that incidents may offer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """Something a person does. At least one of ``one`` and ``many`` is set; ``many`` is preferred, for it works by a plan.
 
-    ``key``: the place in the path of ``one`` that names the thing. ``fixed``: fields that the act itself fills.
+    ``key``: the place in the path of ``one`` that names the thing; ``place``: another one in it, which a person fills in.
+    ``fixed``: fields that the act itself fills.
     ``version_at``: where the version stands that the operation compares with, where that is not the thing's own; of a list the newest.
     ``settled``: the noun whose state shows the effect; None where the answer is the effect. ``until``: the states in which the effect
     is there, where the thing may still be as it was when the service has answered; ``newer``: it is there with the next version;
@@ -31,6 +35,7 @@ class Act:
     one: str | None = None
     many: str | None = None
     key: str = "id"
+    place: Field | None = None
     fixed: dict[str, Any] = field(default_factory=dict)
     version_at: str | None = None
     settled: str | None = None
@@ -48,6 +53,11 @@ class Act:
     def failed(self, state: str) -> bool:
         """Tell whether a person is needed for what is in this state after the act. What the act asks for is never bad."""
         return self.sight is not None and state in self.sight.bad - self.aims
+
+    @property
+    def asked(self) -> tuple[Field, ...]:
+        """What a person fills in besides the reason."""
+        return (*(() if self.place is None else (self.place,)), *self.operation.fields)
 
     @property
     def name(self) -> str:
@@ -161,6 +171,14 @@ def _acts() -> tuple[Act, ...]:
             settled="incident",
         ),
         Act(noun="incident", verb="comment", service=notices, one="POST /admin/v1/incidents/{id}/comment"),
+        Act(
+            noun="incident",
+            verb="recipe",
+            service=notices,
+            one="POST /admin/v1/incidents/{id}/recipes/{name}",
+            place=Field("name", "string", required=True, rules={"enum": RECIPES}),
+            effect=RECIPE,
+        ),
         Act(noun="ticket", verb="open", service=notices, one="POST /admin/v1/tickets"),
         Act(**of_ticket, verb="comment", one="POST /admin/v1/tickets/{key}/comments"),
         *(

@@ -257,13 +257,16 @@ async def _one(
 ) -> tuple[Item, bool]:
     act = wish.found()
     operation = act.operation
-    body: dict[str, Any] = {**act.fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
+    fields, places = dict(wish.fields), {act.key: name}
+    if act.place is not None:
+        places[act.place.name] = fields.pop(act.place.name)
+    body: dict[str, Any] = {**act.fixed, **fields, "reason": wish.reason, "dry_run": dry_run}
     if operation.takes("expected_version"):
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
         if version is not None:
             body["expected_version"] = version
-    shown, repeated = await _send(suite, wish, filled(operation.path, **{act.key: name}), body, key)
+    shown, repeated = await _send(suite, wish, filled(operation.path, **places), body, key)
     item = Item(
         id=name,
         version=version,

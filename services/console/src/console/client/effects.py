@@ -69,7 +69,7 @@ class Effect:
         for name, word in self.words.items():
             if found.get(name) is not None:
                 return word
-        return str(found.get(self.state) or ON_ITS_WAY)
+        return str(value(found, self.state) or ON_ITS_WAY)
 
     def _is_it(self, item: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
         return self.match is None or value(item, self.match[0]) == value(answer, self.match[1])
@@ -106,6 +106,17 @@ ARRIVED = Effect(
     only={"event": "order.created"},
 )
 """The order that a hook makes. Of a hook about an order that there is already the answer is all that can be seen."""
+RECIPE = Effect(
+    service="notifier",
+    path="/admin/v1/incidents/{id}",
+    places={"id": "id"},
+    of="recipes",
+    match=("name", "name"),
+    state="last.state",
+    moving=frozenset({"asked", "confirmed", "running"}),
+    bad=frozenset({"failed"}),
+)
+"""What became of the recipe of an incident."""
 MESSAGE = Effect(
     service="notifier",
     path="/admin/v1/notifications/{notice_id}",

@@ -53,7 +53,7 @@ _HOLD = "UPDATE escalations SET due_at = clock_timestamp() + $2::interval WHERE 
 _DROP = "DELETE FROM escalations WHERE incident_id = $1"
 _SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident_id = $1"
 _OVERDUE = """
-SELECT coalesce(extract(epoch FROM now() - min(e.due_at)), 0)::float8
+SELECT count(*) AS timers, coalesce(extract(epoch FROM now() - min(e.due_at)), 0)::float8 AS oldest
 FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id WHERE e.due_at < now() AND NOT (i.state = 'open' AND i.muted IS NOT NULL)
 """
 
@@ -93,11 +93,11 @@ class TimerStore:
             silenced = await silenced_by(NotificationStore(connection), row)
             yield DueTimer(connection=connection, incident=incident_of(row), now=now, silenced=silenced, **timer)
 
-    async def overdue(self) -> float:
-        """Return for how many seconds the oldest due timer has been waiting."""
+    async def overdue(self) -> tuple[int, float]:
+        """Return how many due timers wait, and for how many seconds the oldest has."""
         async with self._database.acquire() as connection:
-            seconds: float = await connection.fetchval(_OVERDUE)
-        return seconds
+            row = await connection.fetchrow(_OVERDUE)
+        return (0, 0.0) if row is None else (row["timers"], row["oldest"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
