@@ -12,6 +12,7 @@ from playwright.async_api import Browser, expect
 from common.testing import eventually
 from tests.e2e.browsers import PATIENCE_MS, change, signed_in, violations
 from tests.e2e.operations import Operator
+from tests.e2e.trouble import Trouble
 from tests.support.suite_client import POSITIONS, Client, hook
 
 
@@ -160,3 +161,25 @@ async def test_keys_alone_lead_from_find_to_an_order_and_its_acts(client: Client
         await page.keyboard.press(".")
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/change/order/recalculate?ids=*")
+
+
+async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, chromium: Browser) -> None:
+    incident = await Trouble(client).crash_told()
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+    async with signed_in(chromium, client, "operator", f"/i/{incident}", **phone) as page:
+        assert await violations(page) == []
+        await change(page, "Retry the workflow", "the hook was looked at")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 done", timeout=PATIENCE_MS)
+        await page.goto(client.suite.url("console") + f"/i/{incident}")
+        await expect(page.locator("main")).to_contain_text("done oleg")
+        for address, said in (
+            ("/", "What waits in the services"),
+            ("/tips", "Does the service decide as the own rules do?"),
+        ):
+            await page.goto(client.suite.url("console") + address)
+            await expect(page.locator("main")).to_contain_text(said)
+            await expect(page.locator("main")).not_to_contain_text("Not known")
+            assert await violations(page) == []
+    story = await client.get("notifier", f"/admin/v1/incidents/{incident}")
+    assert (story["state"], story["resolved_by"]) == ("resolved", "oleg")
+    assert await Operator(client).audit(f"workflow:{story['recipes'][0]['target']}") == [("operator", "workflow.retry")]

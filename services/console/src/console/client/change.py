@@ -15,7 +15,7 @@ from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.effects import Effect
-from console.client.suite import RefusedError, Suite, filled
+from console.client.suite import CHANGED_SINCE, RefusedError, Suite, filled, one_word
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
@@ -31,6 +31,7 @@ class Wish:
     """What a person wants done: the act, to which things (names, or a filter), what she filled in, and why.
 
     ``version``: of the one thing, as she saw it; when it is at another one, it is left alone. None: she saw it when it is rehearsed.
+    ``limit``: at most so many of those that match. ``after``: only those that no plan has that this one comes after.
     """
 
     act: str
@@ -41,6 +42,7 @@ class Wish:
     fields: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     version: int | None = None
+    after: str | None = None
 
     def found(self) -> Act:
         """Return the act itself."""
@@ -79,6 +81,11 @@ class Plan:
     def doable(self) -> bool:
         """Tell whether anything of it would be done: not all of it is refused."""
         return any(item.code is None for item in self.items)
+
+    @property
+    def next_ones(self) -> Wish | None:
+        """Return the wish for those that match and had no room in it; None where all had."""
+        return replace(self.wish, after=self.digest) if self.more and self.digest is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept between rehearsing and applying."""
@@ -150,6 +157,52 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
     return Plan(wish=wish, items=tuple(items), matched=len(items), key=key)
 
 
+async def rehearse_all(suite: Suite, wish: Wish, *, progress: Progress | None = None) -> tuple[Plan, ...]:
+    """Rehearse plan after plan until all that match are in one, each of them once; ``limit`` bounds them all together.
+
+    What begins to match meanwhile may be in the last plan or in none. Nothing happens; ``RefusedError`` when it may not be done at all.
+    """
+    most = wish.found().operation.most_at_once
+    if wish.filter is None or most is None:
+        return (await rehearse(suite, wish, progress=progress),)
+    plans: list[Plan] = []
+    seen: set[str] = set()
+    following: Wish | None = wish
+    while following is not None and (wish.limit is None or len(seen) < wish.limit):
+        room = most if wish.limit is None else min(most, wish.limit - len(seen))
+        plan = await rehearse(suite, replace(following, limit=room))
+        news = {item.id for item in plan.items} - seen
+        if plans and not news:
+            break
+        plans.append(plan)
+        seen |= news
+        following = plan.next_ones
+        if progress is not None:
+            progress(len(seen), max(len(seen), plans[0].matched))
+    return tuple(plans)
+
+
+def whole(plans: Sequence[Plan]) -> Plan:
+    """Return plans that came one after the other as one to be looked at. It cannot be applied: each of them is."""
+    items = tuple(item for plan in plans for item in plan.items)
+    return replace(plans[0], items=items, more=plans[-1].more, matched=len(items) + _left(plans[-1]))
+
+
+def whole_of(done: Sequence[Done]) -> Done:
+    """Return what was done of plans that came one after the other as one."""
+    items = tuple(item for each in done for item in each.items)
+    return replace(
+        done[0],
+        plan=whole([each.plan for each in done]),
+        items=items,
+        already_applied=all(each.already_applied for each in done),
+    )
+
+
+def _left(plan: Plan) -> int:
+    return max(0, plan.matched - len(plan.items))
+
+
 async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -> Done:
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
@@ -170,7 +223,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
             key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
             item, repeated = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
         except RefusedError as error:
-            item = replace(planned, outcome="refused", detail=error.detail, code=error.code, notices=())
+            outcome = CHANGED_SINCE if error.code == CHANGED_SINCE else "refused"
+            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=())
             repeated = False
         done.append(item)
         all_repeated = all_repeated and repeated
@@ -233,6 +287,8 @@ def _bulk_body(wish: Wish, *, dry_run: bool) -> dict[str, Any]:
         body["filter"] = dict(wish.filter)
     if wish.limit is not None:
         body["limit"] = wish.limit
+    if wish.after is not None:
+        body["after"] = wish.after
     return body
 
 
@@ -298,11 +354,12 @@ def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _item(said: Mapping[str, Any]) -> Item:
     own = ("id", "version", "outcome", "code", "detail", "notices")
+    code = None if said.get("code") is None else one_word(said["code"])
     return Item(
         id=str(said["id"]),
         version=said.get("version"),
-        outcome=str(said["outcome"]),
-        code=said.get("code"),
+        outcome=CHANGED_SINCE if code == CHANGED_SINCE else str(said["outcome"]),
+        code=code,
         detail=said.get("detail"),
         notices=tuple(said.get("notices") or ()),
         shown={name: value for name, value in said.items() if name not in own},
