@@ -193,6 +193,7 @@ def _acts() -> tuple[Act, ...]:
         Act(noun="flag", verb="set", service=orders, one="PUT /admin/v1/flags/{name}", key="name"),
         Act(noun="message", verb="test", service=notices, one="POST /admin/v1/test-message", effect=MESSAGE),
         Act(noun="instruction", verb="set", service=notices, one="PUT /admin/v1/instructions/{kind}", key="kind"),
+        Act(noun="alert-sender", verb="give-up", service=notices, one="POST /admin/v1/alert-senders/{id}/give-up"),
         Act(noun="known-defect", verb="add", service=notices, one="POST /admin/v1/known-defects"),
         Act(noun="known-defect", verb="end", service=notices, one="DELETE /admin/v1/known-defects/{id}"),
         Act(noun="check", verb="refunds", service=refunds, one="POST /admin/v1/reconciliation"),
