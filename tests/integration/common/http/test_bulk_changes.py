@@ -120,12 +120,14 @@ class World:
         self.depots = depots
         self.demos = demos
 
-    async def send(self, *, replica: int = 0, key: str | None = None, what: str = "send", **body: Any) -> Answer:
+    async def send(
+        self, *, replica: int = 0, key: str | None = None, what: str = "send", who: str = "operator", **body: Any
+    ) -> Answer:
         headers = {} if key is None else {"Idempotency-Key": key}
         return await self.demos[replica].call(
             "POST",
             f"/admin/v1/parcels/{what}",
-            token="t-operator",
+            token=f"t-{who}",
             json={"reason": "the truck is here", **body},
             headers=headers,
         )
@@ -247,6 +249,29 @@ async def test_two_replicas_that_carry_out_one_plan_at_once_do_it_once(world: Wo
     assert answers[1] == {**answers[0], "already_applied": True}
     assert await world.sql("SELECT DISTINCT weight, version FROM parcels") == [(7, 2)]
     assert len(await world.audited()) == 8
+
+
+async def test_of_two_people_with_the_same_plan_the_second_is_told_who_was_first(world: World) -> None:
+    await world.sql("UPDATE parcels SET state = 'lost' WHERE id = 2")
+    plans = [(await world.send(ids=[1, 2, 99], dry_run=True, who=who)).json()["plan"] for who in ("operator", "admin")]
+    assert plans[0] == plans[1]
+    world.depots[0].go_on = asyncio.Event()
+    first = asyncio.create_task(world.send(plan=plans[0], key="hers"))
+    await world.depots[0].reached.wait()
+    second = asyncio.create_task(world.send(replica=1, plan=plans[1], key="his", who="admin"))
+    await eventually(world.somebody_waits)
+    world.depots[0].go_on.set()
+    mine, others = (await first).json(), (await second).json()
+    assert outcomes(await first) == {1: "sent", 2: "refused", 99: "not_found"}
+    assert others["already_applied"] is False
+    assert others["items"][1:] == mine["items"][1:]
+    left = others["items"][0]
+    assert (left["version"], left["outcome"], left["notices"]) == (2, "changed_since", [])
+    assert left["detail"].startswith("olga did the same at 20")
+    again = [await world.send(plan=plans[0], who=who) for who in ("operator", "admin")]
+    assert again[0].json() == {**mine, "already_applied": True}
+    assert again[1].json() == others
+    assert await world.audited() == ["parcel:1"]
 
 
 async def test_a_plan_whose_first_try_failed_can_be_carried_out(world: World) -> None:

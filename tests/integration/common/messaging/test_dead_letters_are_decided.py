@@ -17,6 +17,7 @@ from common.contracts.journal import JournalEntryV1
 from common.health import Health
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
+from common.messaging.consumer import Handler
 from common.messaging.dead_letters import store_dead_letter
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
@@ -335,6 +336,63 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
     await dying.close()
     assert await replicas.sql("SELECT event_id FROM effects") == ["e1"]
     assert dying.dies is False
+
+
+async def test_what_became_of_a_message_that_was_sent_again_is_shown(
+    replicas: Replicas, broker: Broker, metrics: MessagingMetrics, amqp_url: str
+) -> None:
+    database = replicas.database
+    good, bad, poor, open_, away = await replicas.dead(
+        *(entry(name) for name in ("good", "bad", "poor", "open", "away"))
+    )
+    consumer = consumer_of(amqp_url, database, metrics, handle=gives_up_on("bad", "poor"))
+    relay = OutboxRelay(database, broker.publisher, metrics=metrics)
+    for letter in (good, bad):
+        assert (await replicas.decide(f"{letter}/replay"))[0] == 200
+    assert (await replicas.decide(f"{poor}/mend", data={**(entry("poor").data or {}), "actor": "good"}))[0] == 200
+    assert (await replicas.decide(f"{away}/dismiss"))[0] == 200
+    letters = (good, bad, poor, open_, away)
+    assert await became(replicas, *letters) == ["on_its_way"] * 3 + [None] * 2
+    tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(relay.run())]
+
+    async def ended() -> bool:
+        return await became(replicas, *letters) == ["handled", "dead_again", "handled", None, None]
+
+    await eventually(ended, within=60, what="what became of them")
+    await relay.stop()
+    await consumer.stop()
+    await asyncio.gather(*tasks)
+    [again] = [item["id"] for item in (await replicas.ask("GET", "dead-letters?open=true"))[1]["items"]][:1]
+    assert (again > away, await became(replicas, again)) == (True, [None])
+
+
+async def became(replicas: Replicas, *letters: int) -> list[str | None]:
+    """What the letters say of it."""
+    return [(await replicas.ask("GET", f"dead-letters/{letter}", who="viewer"))[1]["became"] for letter in letters]
+
+
+def gives_up_on(*names: str) -> Handler:
+    """A handler that cannot carry out some events, unless somebody good has written them."""
+
+    async def handle(_connection: Connection, events: Sequence[Envelope]) -> None:
+        if any(event.id in names and (event.data or {}).get("actor") != "good" for event in events):
+            raise ValueError("not this one")
+
+    return handle
+
+
+def consumer_of(amqp_url: str, database: Database, metrics: MessagingMetrics, *, handle: Handler) -> Consumer:
+    """A consumer that is named as its queue, as those of the services are."""
+    return Consumer(
+        amqp_url,
+        ORCHESTRATOR_JOURNAL,
+        database=database,
+        name=QUEUE,
+        service="test",
+        handler=handle,
+        metrics=metrics,
+        max_attempts=2,
+    )
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,9 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
         at.out.rows([_shown(item, told=True) for item in done.items], _columns(done.items))
         if done.shown and not done.items:
             at.out.note(_words(done.shown))
+    for item in done.items:
+        if "changed_by" in item.shown:
+            at.out.note(_who_changed(item))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
@@ -108,7 +111,7 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
                 moving = sum(count for state, count in last.items() if sight and sight.moves(state))
                 progress(last.total() - moving, last.total())
     except UnprovableError:
-        at.out.note("what was answered is all of its effect")
+        at.out.note("the answer does not say where its effect is seen")
         return code
     at.out.note(f"seen: {_counted(last)}")
     if sight is None:
@@ -220,6 +223,14 @@ def _sentence(item: Item) -> str:
     own = _words(item.shown)
     said += f" ({own})" if own else ""
     return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+
+
+def _who_changed(item: Item) -> str:
+    """Say of what was left alone who has changed it since the plan."""
+    said = item.shown
+    if said["changed_by"] is None:
+        return f"{item.id}: left alone: it has changed since the plan, by no person"
+    return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({said['change']} at {said['changed_at']})"
 
 
 def _words(shown: Mapping[str, Any]) -> str:

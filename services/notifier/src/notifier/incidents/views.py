@@ -153,9 +153,10 @@ class IncidentChange(AdminChange):
 
 
 class IncidentChanged(BaseModel):
-    """What the act did, or would do."""
+    """What the act did, or would do; `version` is the one that it was done to."""
 
     id: int
+    version: int
     before: str
     after: str
     dry_run: bool

@@ -85,12 +85,13 @@ class WorkflowsQuery(PageQuery, WorkflowConditions):
 
 
 class WorkflowEventsQuery(PageQuery):
-    """Which events: all, of a workflow, in a state, or both.
+    """Which events: all, of a workflow, of an order, in a state; all that is given has to hold.
 
     `state` is a number or a name: new 1, done 2, failed 3, skipped 4, superseded 5, mended 6.
     """
 
     workflow_id: int | None = Field(default=None, ge=1, lt=2**63)
+    order_number: str | None = Field(default=None, min_length=1, max_length=255)
     state: str | None = Field(default=None, max_length=16)
 
     @field_validator("state")
@@ -215,7 +216,9 @@ class WorkflowRoutes:
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
             """Return the statement of a page and its values."""
-            return self.search.events(query.workflow_id, state=state, after=after, limit=limit)
+            return self.search.events(
+                query.workflow_id, order_number=query.order_number, state=state, after=after, limit=limit
+            )
 
         key = {"workflow_id": int, "seq": int}
         return await listed(self.search.database, query, select, key=key, item=workflow_event_view)
