@@ -19,7 +19,8 @@ class Act:
     """Something a person does. At least one of ``one`` and ``many`` is set; ``many`` is preferred, for it works by a plan.
 
     ``key``: the place in the path of ``one`` that names the thing. ``fixed``: fields that the act itself fills.
-    ``version_at``: where the version stands that the operation compares with, where that is not the thing's own; of a list the newest.
+    ``version_at``: where the version stands (as ``version_in``) that the operation compares with, where that is not the thing's own; of a
+    list the newest, of those that say of which thing they are that of the thing.
     ``settled``: the noun whose state shows the effect. ``until``: the states in which the effect
     is there, where the thing may still be as it was when the service has answered; ``newer``: it is there with the next version;
     ``fills``: or with this field, whatever the state. ``aims``: states that the act asks for, however bad they are else.
@@ -34,6 +35,7 @@ class Act:
     key: str = "id"
     fixed: dict[str, Any] = field(default_factory=dict)
     version_at: str | None = None
+    version_in: str = "version"
     settled: str | None = None
     until: frozenset[str] = frozenset()
     newer: bool = False
@@ -215,7 +217,14 @@ def _acts() -> tuple[Act, ...]:
         ),
         Act(**of_silence, verb="add", one="POST /admin/v1/silences", effect=effects.SILENCED),
         Act(**of_silence, verb="end", one="DELETE /admin/v1/silences/{id}", effect=effects.SILENCE_ENDED),
-        Act(**of_duty, verb="override", one="POST /admin/v1/roster/overrides", effect=effects.IN_THE_ROSTER),
+        Act(
+            **of_duty,
+            verb="override",
+            one="POST /admin/v1/roster/overrides",
+            version_at="/admin/v1/roster",
+            version_in="revision",
+            effect=effects.IN_THE_ROSTER,
+        ),
         Act(**of_duty, verb="undo", one="DELETE /admin/v1/roster/overrides/{id}", effect=effects.TAKEN_BACK),
         Act(**of_duty, verb="confirm", one="POST /admin/v1/roster/handovers/confirm", effect=effects.CONFIRMED),
         Act(noun="flag", verb="set", service=orders, one="PUT /admin/v1/flags/{name}", key="name", effect=effects.FLAG),
@@ -226,6 +235,7 @@ def _acts() -> tuple[Act, ...]:
             service=notices,
             one="PUT /admin/v1/instructions/{kind}",
             key="kind",
+            version_at="/admin/v1/instructions",
             effect=effects.INSTRUCTION,
         ),
         Act(**of_defect, verb="add", one="POST /admin/v1/known-defects", effect=effects.KNOWN),

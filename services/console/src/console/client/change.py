@@ -201,7 +201,7 @@ def _has_changed(error: RefusedError) -> bool:
 
 async def _by_whom(suite: Suite, plan: Plan, items: Sequence[Item]) -> tuple[Item, ...]:
     """Say of what has changed since the plan who did it; of very many, of the first ones."""
-    changed = [item.id for item in items if item.outcome == CHANGED and item.id][:_MOST_ASKED_WHO]
+    changed = [item.id for item in items if item.outcome == CHANGED][:_MOST_ASKED_WHO]
     if plan.at is None or not changed:
         return tuple(items)
     act = plan.wish.found()
@@ -308,7 +308,8 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
         said = await suite.get(
             act.service, filled(act.version_at, **{act.key: name, "workflow": name.partition("-")[0]})
         )
-        return max((int(item["version"]) for item in said.get("items", [said])), default=0)
+        items = [item for item in said["items"] if item.get(act.key, name) == name] if "items" in said else [said]
+        return max((int(item[act.version_in]) for item in items), default=0)
     thing = THINGS.get(act.noun)
     if thing is None or thing.one is None:
         return None

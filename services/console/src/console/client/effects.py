@@ -54,6 +54,8 @@ class Effect:
     def named_in(self, said: Found) -> bool:
         """Tell whether it is said where the effect is seen."""
         named = [bool(value(said, where)) for where in self.places.values()]
+        if self.over is not None:
+            named.append(value(said, self.over[1]) is not None)  # another release does not say it
         return any(named) if self.again else all(named)
 
     async def look(self, suite: Suite, said: Found) -> str:

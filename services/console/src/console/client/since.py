@@ -16,30 +16,35 @@ _AUDITED_AS = {
     "event": "workflow",
     "parked": "order",
     "intake": "delivery",
-    "duty": "roster_override",
+    "duty": "roster",  # also of each override: roster_override
+    "limits": "order_limit",
 }
-"""How the audit calls what is called otherwise here."""
+"""What the audit calls what is called otherwise here."""
+_LAST = 50
 
 
 async def last_change(suite: Suite, act: Act, name: str, *, since: str) -> Mapping[str, Any]:
-    """Return who did what to the thing of an act last, at or after a moment.
+    """Return who did what last, at or after a moment, to the thing of an act, or to any such thing where the act is done to none.
 
     ``changed_by`` is None where no person did: a hook came, or the suite went on by itself. Nothing at all where that cannot be read.
     """
+    kind = _AUDITED_AS.get(act.noun, act.noun.replace("-", "_"))
     try:
-        target = await _target(suite, act, name)
-        page = await suite.page(act.service, EVERYWHERE["audit"][0], target=target, limit=1, **{"from": since})
+        target = await _target(suite, act, kind, name) if name else None
+        page = await suite.page(act.service, EVERYWHERE["audit"][0], target=target, limit=_LAST, **{"from": since})
     except (RefusedError, UnreachableError):
         return {}
-    if not page.items:
+    record = next((each for each in page.items if str(each["target"]).startswith(target or kind)), None)
+    if record is None:
         return {"changed_by": None}
-    record = page.items[0]
     return {"changed_by": record["actor"], "changed_at": record["at"], "change": record["action"]}
 
 
-async def _target(suite: Suite, act: Act, name: str) -> str:
+async def _target(suite: Suite, act: Act, kind: str, name: str) -> str:
     if act.noun == "ticket":
         name = str((await THINGS["ticket"].read(suite, name))["id"])
-    if act.noun == "event":
+    elif act.noun == "event":
         name = name.partition("-")[0]
-    return f"{_AUDITED_AS.get(act.noun, act.noun.replace('-', '_'))}:{name}"
+    elif act.noun == "duty":
+        kind = "roster_override"
+    return f"{kind}:{name}"
