@@ -138,6 +138,7 @@ class HoleView(TypedDict):
 
 class IncidentChanged(TypedDict):
     id: int
+    version: int
     before: str
     after: str
     dry_run: bool
@@ -407,6 +408,7 @@ class TicketOpened(TypedDict):
 
 class TicketView(TypedDict):
     id: int
+    version: int
     key: str | None
     queue: str
     state: str
@@ -489,6 +491,7 @@ class WholeLetter(TypedDict):
     data: Any
     body_base64: str | None
     mended: Any
+    became: Literal['on_its_way', 'handled', 'dead_again'] | None
 
 
 class NotifierDutyViewsPersonView(TypedDict):
@@ -654,6 +657,7 @@ class PlanBody(TypedDict):
 
 class RosterView(TypedDict):
     version: int
+    revision: int
     plan: PlanBody | None
     overrides: list[OverrideView]
     shifts: list[ShiftView]
