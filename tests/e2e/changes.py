@@ -388,7 +388,7 @@ def _of_every_service() -> Iterator[Case]:
         letter: dict[str, Any] = {"service": service, "make": make}
         yield Case(act="dead-letter replay", **letter, seen="dead_again", proof=_letter(service, "replayed"))
         yield Case(act="dead-letter dismiss", **letter, seen="dismissed", proof=_letter(service, "dismissed"))
-        mended = {"fields": _READABLE[service], "seen": "handled", "proof": _letter(service, "mended")}
+        mended: dict[str, Any] = {"fields": _READABLE[service], "seen": "handled", "proof": _letter(service, "mended")}
         yield Case(act="dead-letter mend", **letter, **mended)
         yield Case(act="customer erase", service=service, fields=_an_order, role="admin", seen="erased")
 

@@ -12,12 +12,13 @@ from playwright.async_api import Browser, expect
 from common.testing import eventually
 from tests.e2e.browsers import PATIENCE_MS, change, rehearse, signed_in, violations
 from tests.e2e.operations import Operator
+from tests.e2e.trouble import Trouble
 from tests.support.suite_client import POSITIONS, Client, hook
 
 
 async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client: Client, chromium: Browser) -> None:
     operator = Operator(client)
-    number = await operator.paid_order("console")
+    number = await Trouble(client).new_order()
     order = await operator.unreadable_change(number)
     crashed = await operator.workflow(number, "order_life", "crashed")
 

@@ -57,6 +57,7 @@ def test_a_delivery_is_watched_until_its_order_has_its_event(
 ) -> None:
     said = {"number": "N1", "delivery_id": "d", "event": "order.paid"}
     services.on("POST /admin/v1/events", lambda _: (200, said))
+    services.on("GET /admin/v1/deliveries/d0", {"version": 1})
     services.on("POST /admin/v1/deliveries/d0/replay", lambda _: (200, said))
     other = {"state_name": "done", "attributes": {"delivery_id": "d0"}}
     seen: list[dict[str, Any]] = [other]

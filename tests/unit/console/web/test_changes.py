@@ -290,6 +290,7 @@ async def test_goods_go_back_by_rows_and_money_by_a_sum(browser: Browser, servic
 async def test_labels_and_weeks_are_filled_in_part_by_part(browser: Browser, services: Services) -> None:
     services.answers["POST /admin/v1/silences"] = (200, {"id": None})
     services.answers["POST /admin/v1/roster/overrides"] = (200, {"items": []})
+    services.answers["GET /admin/v1/roster"] = (200, {"version": 1, "revision": 7, "overrides": []})
     await browser.sign_in("token-operator")
     page = await browser.get('/change/silence/add?field.match={"kind":["order.*","stock"],"colour":"red"}')
     assert 'name="field.match.kind" value="order.*, stock"' in page
@@ -303,7 +304,7 @@ async def test_labels_and_weeks_are_filled_in_part_by_part(browser: Browser, ser
     await browser.post("/change/duty/override", reason="for a test", **swap)
     bodies = [body for line, body, _ in services.calls if line.startswith("POST")]
     assert bodies[0]["match"] == {"kind": ["order.*", "stock"], "severity": ["!critical"]}
-    assert bodies[1]["swap"] == ["2026-11-30", "2026-12-07"]
+    assert (bodies[1]["swap"], bodies[1]["expected_version"]) == (["2026-11-30", "2026-12-07"], 7)
     for wrong, said in (
         ({"field.swap.one": "2026-11-30"}, "swap does not fit"),
         ({"field.starts_at": "soon"}, "starts at is no time"),

@@ -308,7 +308,10 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
         said = await suite.get(
             act.service, filled(act.version_at, **{act.key: name, "workflow": name.partition("-")[0]})
         )
-        items = [item for item in said["items"] if item.get(act.key, name) == name] if "items" in said else [said]
+        if "items" not in said:
+            at = said.get(act.version_in)  # another release may not say it
+            return at if isinstance(at, int) else None
+        items = [item for item in said["items"] if item.get(act.key, name) == name]
         return max((int(item[act.version_in]) for item in items), default=0)
     thing = THINGS.get(act.noun)
     if thing is None or thing.one is None:
