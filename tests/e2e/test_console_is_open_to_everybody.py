@@ -85,20 +85,22 @@ async def _look(chromium: Any, client: Client, language: Literal["ru", "en"], ad
         for address in addresses:
             await page.goto(client.suite.url("console") + address, wait_until="domcontentloaded")
             assert await page.locator("html").get_attribute("lang") == language
-            found += [f"{language} {address}: {said}" for said in await _complaints(page)]
+            found += [f"{language} {address}: {said}" for said in await _complaints(page, colours=language == "en")]
     return found
 
 
-async def _complaints(page: Page) -> list[str]:
-    """What stands against a page in light and dark, at the desk and on the phone."""
+async def _complaints(page: Page, *, colours: bool) -> list[str]:
+    """What stands against a page in light at the desk and in dark on the phone; of ``colours`` also the other way round."""
     found = await violations(page)
     await page.emulate_media(color_scheme="dark")
-    found += [f"dark: {said}" for said in await violations(page, *_BY_THEME)]
+    if colours:  # no language changes them
+        found += [f"dark: {said}" for said in await violations(page, *_BY_THEME)]
     await page.set_viewport_size(_PHONE)
     found += [f"phone, dark: {said}" for said in await violations(page)]
     found += [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
     await page.emulate_media(color_scheme="light")
-    found += [f"phone, light: {said}" for said in await violations(page, *_BY_WIDTH)]
+    if colours:
+        found += [f"phone, light: {said}" for said in await violations(page, *_BY_WIDTH)]
     await page.set_viewport_size(_DESK)
     return found
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import re
 import secrets
-from collections import deque
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 import aiohttp
 
 from common.testing import eventually
-from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION
-from tests.support.console_browser import Browser, browsing
+from tests.support.console_browser import browsing
+from tests.support.console_walk import SAME, go_everywhere
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 PHONE = "9161234577"
@@ -22,30 +20,6 @@ CUSTOMER = {"name": "Евпраксия Незванова", "phone": f"+7{PHONE
 STREET = "Потайной переулок"
 ADDRESS = {"full_address": f"{STREET}, 77, кв. 5"}
 SECRETS = (PHONE, "Незванова", "evpraksia", STREET)
-MOST = 150
-SAME = re.compile(r"^(/[a-z-]*)/?.*$")
-MOST_OF_A_KIND = 6
-
-
-async def go_everywhere(browser: Browser, first: list[str]) -> dict[str, str]:
-    """Follow links of the console, the first of each kind of page; return what the pages were."""
-    seen: dict[str, str] = {}
-    waiting, known, kinds = deque(first), set(first), dict[str, int]()
-    while waiting and len(seen) < MOST:
-        address = waiting.popleft()
-        page = seen[address] = await browser.get(address)
-        assert browser.status < 500, address
-        assert {name: browser.headers.get(name) for name in HEADERS} == HEADERS, address
-        for found in re.findall(r'href="(/[^"]*)"', page):
-            link = html.unescape(found)
-            kind = SAME.sub(r"\1", link)
-            if link in known or link.startswith(("/static", "/sign-", "/calendar")):
-                continue
-            known.add(link)
-            kinds[kind] = kinds.get(kind, 0) + 1
-            if kinds[kind] <= MOST_OF_A_KIND:
-                waiting.append(link)
-    return seen
 
 
 async def test_no_page_of_a_viewer_holds_a_customer(client: Client) -> None:

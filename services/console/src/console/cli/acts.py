@@ -14,7 +14,7 @@ from console.cli.exits import EndedError, Exit
 from console.cli.fields import given_fields, minor_units, options, read, read_filter
 from console.client.acts import Act
 from console.client.operations import Operation
-from console.client.parts import PARTS, address_said
+from console.client.parts import LISTED, PARTS, address_said
 from console.client.things import THINGS, value
 
 MANNER = (
@@ -45,7 +45,9 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     operation = act.operation
     hidden = _NOT_OFFERED.get(act.name, ())
     parts = {field: names for (name, field), names in PARTS.items() if name == act.name}
-    offered = options((field for field in operation.fields if field.name not in hidden), sums=_SUMS, parts=parts)
+    offered = options(
+        act.name, (field for field in operation.fields if field.name not in hidden), sums=_SUMS, parts=parts
+    )
     whose = Annotated[str | None, typer.Option(help="whose, where several have it")]
     more = [parameter("service", whose, None)] if find_service else []
     if act.compared:
@@ -65,7 +67,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         chosen = read_filter(pairs, operation.filter)
         why = given.pop("reason")
         version = given.pop("expected_version", None)
-        fields = await _fields(at, operation, given, names)
+        fields = await _fields(at, act, given, names)
         if act.named and not _chosen(act, names, chosen, fields):
             raise EndedError("name some, or choose by --filter name=value" if act.many else "name one")
         if version is not None and len(names) != 1:
@@ -101,7 +103,7 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
     if act.named:
         thing = THINGS.get(act.noun)
         metavar = (thing.id if thing else act.key).upper()
-        names = Annotated[list[str] | None, typer.Argument(metavar=f"[{metavar}]...", show_default=False)]
+        names = Annotated[list[str] | None, typer.Argument(metavar=metavar, show_default=False)]
         found.append(parameter("names", names, None))
     if operation.filter:
         says = "instead of names: " + ", ".join(field.name for field in operation.filter)
@@ -124,15 +126,15 @@ def _chosen(act: Act, names: tuple[str, ...], chosen: Mapping[str, Any] | None, 
     return bool(names or chosen or (act.many and fields.get("all")))
 
 
-async def _fields(
-    at: Context, operation: Operation, given: Mapping[str, Any], names: tuple[str, ...]
-) -> dict[str, Any]:
-    known = {field.name: field for field in operation.fields}
+async def _fields(at: Context, act: Act, given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    known = {field.name: field for field in act.operation.fields}
     filled = given_fields(given)
     found: dict[str, Any] = {}
     for name, written in filled.items():
         if name in _SUMS and known[name].type == "integer":
             found[name] = minor_units(written, await _currency(at, names), f"--{name}")
+        elif (act.name, name) in LISTED and not isinstance(written, str):
+            found[name] = {part: [each.strip() for each in text.split(",")] for part, text in written.items()}
         else:
             found[name] = read(known[name], written)
     missing = [f"--{name.replace('_', '-')}" for name, field in known.items() if field.required and name not in found]

@@ -72,7 +72,7 @@ def add_everywhere(app: typer.Typer, noun: str, verb: str) -> None:
             at.out.note(f"{name} does not answer: what it has is not here", style="red")
         return (Exit.PARTLY if len(silent) < len(services_with(path)) else Exit.UNREACHABLE) if silent else None
 
-    add(app, verb, run, more=options(first.query), about=f"{first.summary}, of all services")
+    add(app, verb, run, more=options(f"{noun} {verb}", first.query), about=f"{first.summary}, of all services")
 
 
 async def service_of(at: Context, names: tuple[str, ...], service: str | None) -> str:

@@ -17,6 +17,7 @@ import typer
 from common.money import exponent
 from console.cli.commands import parameter
 from console.cli.exits import EndedError
+from console.cli.meanings import meaning
 from console.client.operations import Field
 
 _PREFIX = "field_"  # so that a field may have any name, and none hides an option that all commands have
@@ -29,16 +30,16 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def options(
-    fields: Iterable[Field], *, sums: Sequence[str] = (), parts: Mapping[str, Sequence[str]] = _NO_PARTS
+    command: str, fields: Iterable[Field], *, sums: Sequence[str] = (), parts: Mapping[str, Sequence[str]] = _NO_PARTS
 ) -> list[inspect.Parameter]:
-    """Return an option for each field. ``sums``: fields that are money, written as decimals; ``parts``: what objects consist of."""
+    """Return an option of a command for each field. ``sums``: money, written as decimals; ``parts``: what objects consist of."""
     offered = [field for field in fields if field.name not in _PAGING]
     inner = (
         Field(f"{field.name}{_PART}{part}", "string", required=False, rules={})
         for field in offered
         for part in parts.get(field.name, ())
     )
-    return [_option(field, sums) for field in (*offered, *inner)]
+    return [_option(command, field, sums, field.name in parts) for field in (*offered, *inner)]
 
 
 def given_fields(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,19 +57,21 @@ def given_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _option(field: Field, sums: Sequence[str]) -> inspect.Parameter:
+def _option(command: str, field: Field, sums: Sequence[str], has_parts: bool) -> inspect.Parameter:
     name = "--" + field.name.replace(_PART, "-").replace("_", "-")
-    says = field.rules.get("description", "")
+    whole, _, part = field.name.rpartition(_PART)
+    said = [
+        field.rules.get("description") or meaning(command, part) if whole in ("", "match") else f"the {whole}'s {part}"
+    ]
     if field.name in sums:
-        says = f"a sum such as 10.50, in the order's currency {says}".strip()
+        said.insert(0, "a sum such as 10.50, in the order's currency")
     elif field.rules.get("format") == "date-time":
-        says = f"a time, or +2h, -1d, now {says}".strip()
+        said.append("a time such as 2026-01-31T10:00, or +2h, -1d, now")
     elif field.type in ("object", "array"):
-        says = f"JSON, @file or @- for stdin {says}".strip()
+        said.append("JSON, @file or @- for stdin" + (", or in parts as below" if has_parts else ""))
     elif field.choices:
-        says = f"{says} [{'|'.join(field.choices)}]".strip()
-    if field.required:
-        says = f"{says} (needed)".strip()
+        said.append("one of " + ", ".join(field.choices))
+    says = "; ".join(filter(None, said)).replace("[", "\\[") + (" (needed)" if field.required else "")
     if field.type == "boolean":
         return parameter(
             _PREFIX + field.name, Annotated[bool | None, typer.Option(f"{name}/--no-{name[2:]}", help=says)], None

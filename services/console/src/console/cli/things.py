@@ -16,6 +16,11 @@ from console.client.things import THINGS, Thing
 
 LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="at most so many")]
 _LARGEST_PAGE = 200
+_SINGULAR = {
+    "endangered": "endangered order",
+    "intake": "delivery, its body too",
+    "message": "message, and where each copy went",
+}
 
 
 def columns_of(thing: Thing) -> Columns:
@@ -40,7 +45,7 @@ def add_list(app: typer.Typer, noun: str, verb: str = "list") -> None:
             at.out.note(f"{matched} match, {len(items)} shown")
         return None
 
-    add(app, verb, run, more=options(listed.query), about=listed.summary)
+    add(app, verb, run, more=options(f"{noun} {verb}", listed.query), about=listed.summary)
 
 
 async def listing(
@@ -72,4 +77,4 @@ def add_show(app: typer.Typer, noun: str) -> None:
         return None
 
     name = parameter("name", Annotated[str, typer.Argument(metavar=thing.id.upper())])
-    add(app, "show", run, more=[name], about=f"Show one {noun}, whole")
+    add(app, "show", run, more=[name], about=f"Show one {_SINGULAR.get(noun, noun)}, whole")

@@ -6,14 +6,20 @@ from collections.abc import Mapping
 
 from common.reading.model import MINOR_PARTS
 
+TRAITS = ("alert", "kind", "service", "severity", "source", "store_id", "order_number", "fingerprint")
+"""What a silence or a known defect is recognised by."""
 PARTS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("order correct", "customer"): ("name", "phone", "email"),
     ("order correct", "address"): (
         *("postcode", "country", "region", "city", "street", "house", "building"),
         *("entrance", "floor", "flat", "intercom", "comment"),
     ),
+    ("silence add", "match"): TRAITS,
+    ("known-defect add", "match"): TRAITS,
 }
 """By act and field."""
+LISTED = frozenset({("silence add", "match"), ("known-defect add", "match")})
+"""Of which each part holds several values, with commas between."""
 
 
 def address_said(known: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from console.client.parts import PARTS
+from console.client.parts import PARTS, TRAITS
 
 _ROW = re.compile(r"(.+)\.(\d{1,4})\.([^.]+)")
 _BLANK_ROWS = 2
@@ -36,9 +36,7 @@ class Structure:
         return "moment" if part in self.moments else "day" if part in self.days else "line"
 
 
-_TRAITS = Structure(
-    parts=("kind", "service", "severity", "source", "store_id", "alert", "order_number", "fingerprint"), listed=True
-)
+_TRAITS = Structure(parts=TRAITS, listed=True)
 STRUCTURES: Mapping[tuple[str, str], Structure] = {
     ("order correct", "customer"): Structure(parts=PARTS["order correct", "customer"]),
     ("order correct", "address"): Structure(parts=PARTS["order correct", "address"], text=True),
