@@ -220,10 +220,10 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     sight = act.sight
     untouched = {item.id for item in (*done.left_alone, *done.refused)}
     changed = [item for item in done.items if item.id not in untouched]
-    said = {item.id: said_of(item.id, item.shown, wish.fields) for item in changed}
+    planned = {item.id: item.version for item in done.plan.items}
+    said = {item.id: said_of(item.id, item.shown, wish.fields, looked_at=planned.get(item.id)) for item in changed}
     if sight is None or (isinstance(sight, Effect) and not all(map(sight.named_in, said.values()))):
         raise UnprovableError(act.name)
-    planned = {item.id: item.version for item in done.plan.items}
     suite = suite.without_customers()
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
@@ -284,10 +284,10 @@ async def _one(
     act = wish.found()
     operation = act.operation
     body: dict[str, Any] = {**act.fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
-    if operation.takes("expected_version"):
+    if operation.takes("expected_version") or act.proved_by_version:
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
-        if version is not None:
+        if version is not None and operation.takes("expected_version"):
             body["expected_version"] = version
     sent = await _send(suite, wish, filled(operation.path, **{act.key: name}), body, key)
     shown = sent.answer

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LIST = 10_000
 _REASON = "is anything left: rehearsed, nothing is changed"
+LOOKED_AT = "looked_at"
 Found = Mapping[str, Any]
 
 
@@ -55,7 +56,7 @@ class Effect:
         """Tell whether it is said where the effect is seen."""
         named = [bool(value(said, where)) for where in self.places.values()]
         if self.over is not None:
-            named.append(value(said, self.over[1]) is not None)  # another release does not say it
+            named.append(value(said, self.over[1]) is not None)
         return any(named) if self.again else all(named)
 
     async def look(self, suite: Suite, said: Found) -> str:
@@ -104,9 +105,9 @@ class Effect:
         return str("left" if left[count] else self.seen)
 
 
-def said_of(thing: str, answer: Found, filled_in: Found) -> Found:
-    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event."""
-    return {**filled_in, **answer, "thing": thing, "part_of": thing.partition("-")[0]}
+def said_of(thing: str, answer: Found, filled_in: Found, *, looked_at: int | None) -> Found:
+    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event, ``looked_at`` the version of the rehearsal."""
+    return {**filled_in, **answer, "thing": thing, "part_of": thing.partition("-")[0], LOOKED_AT: looked_at}
 
 
 _EVENTS: dict[str, Any] = {
@@ -195,10 +196,10 @@ COMMENTED = Effect(
     service="notifier",
     path="/admin/v1/incidents/{thing}",
     places={"thing": "thing"},
-    over=("version", "version"),
+    over=("version", LOOKED_AT),
     seen="commented",
 )
-"""The incident after the version that the comment was made to."""
+"""The incident at a later version than the one that was rehearsed."""
 OPENED = Effect(service="notifier", path="/admin/v1/tickets/{id}", places={"id": "id"}, words={"key": "opened"})
 """The ticket, once the tracker has given it a key."""
 

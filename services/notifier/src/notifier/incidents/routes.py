@@ -95,11 +95,7 @@ class IncidentRoutes:
             take_over=request.body.take_over,
         )
         return models.IncidentChanged(
-            id=incident_id,
-            version=incident.version,
-            before=incident.state.value,
-            after=state.value,
-            dry_run=change.dry_run,
+            id=incident_id, before=incident.state.value, after=state.value, dry_run=change.dry_run
         )
 
     def routes(self) -> list[Route]:

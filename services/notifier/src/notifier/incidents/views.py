@@ -153,10 +153,9 @@ class IncidentChange(AdminChange):
 
 
 class IncidentChanged(BaseModel):
-    """What the act did, or would do; `version` is the one that it was done to."""
+    """What the act did, or would do."""
 
     id: int
-    version: int
     before: str
     after: str
     dry_run: bool

@@ -138,7 +138,6 @@ class HoleView(TypedDict):
 
 class IncidentChanged(TypedDict):
     id: int
-    version: int
     before: str
     after: str
     dry_run: bool
