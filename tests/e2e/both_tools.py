@@ -13,7 +13,7 @@ from typing import Any
 from common.testing import eventually
 from console.client.acts import Act
 from console.web.change.forms import inputs
-from tests.e2e.changes import Case
+from tests.e2e.case import Case
 from tests.support.console_browser import Browser
 from tests.support.suite_client import Client
 from tests.support.terminal import Ended, Terminal
@@ -90,6 +90,8 @@ class Change:
 
 
 def _option(act: Act, name: str, value: Any) -> list[str]:
+    if act.place is not None and name == act.place.name:
+        return [str(value)]
     option = f"--{name.replace('_', '-')}"
     if isinstance(value, bool):
         return [option if value else f"--no-{option[2:]}"]

@@ -4,56 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from common.testing import eventually
-from console.client.acts import Act, act_of
+from tests.e2e.case import Case, Fields, Proof
 from tests.e2e.trouble import CUSTOMER, GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
 from tests.support.suite_client import POSITIONS
-
-Fields = Mapping[str, Any]
-Maker = Callable[[Trouble], Awaitable[str]]
-Proof = Callable[[Trouble, str, Mapping[str, Any]], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A change. ``make`` brings about one thing for it, None where it is done to nothing that exists.
-
-    ``fields``: what is filled in, or how that follows from the thing. ``known_later``: what the service can only say once it is done
-    (ids and times of what comes into being), by dotted name. ``seen``: the state in which it ends when it is watched. ``proof``: reads of
-    the service itself whether it took effect.
-    """
-
-    act: str
-    make: Maker | None = None
-    fields: Fields | Callable[[Trouble, str], Awaitable[Fields]] = field(default_factory=dict)
-    known_later: Set[str] = frozenset()
-    seen: str
-    proof: Proof | None = None
-    repeatable: bool = False
-    service: str | None = None
-    role: str = "operator"
-
-    @property
-    def versioned(self) -> bool:
-        """Whether what changed since the rehearsal is left alone by its version."""
-        return self.found.operation.takes("expected_version")
-
-    def __str__(self) -> str:
-        return f"{self.act} of {self.service}" if self.service else self.act
-
-    @property
-    def found(self) -> Act:
-        """The act."""
-        return act_of(self.act, self.service)
-
-    async def filled_in(self, trouble: Trouble, name: str) -> Fields:
-        """What is filled in for a thing."""
-        return self.fields if isinstance(self.fields, Mapping) else await self.fields(trouble, name)
 
 
 def _one(service: str, path: str, holds: Callable[[Mapping[str, Any]], bool]) -> Proof:
@@ -124,6 +82,12 @@ async def _entered(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
 async def _lifted(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
     page = await trouble.client.get(GATEWAY, "/admin/v1/order-limits", limit=200)
     return said["id"] not in [item["id"] for item in page["items"]]
+
+
+async def _retried(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
+    """The orchestrator names the person, once."""
+    page = await trouble.client.get(ORCHESTRATOR, "/admin/v1/audit", target=f"workflow:{said['target']}", limit=50)
+    return [(item["action"], item["actor"] != "notifier") for item in page["items"]] == [("workflow.retry", True)]
 
 
 async def _told(trouble: Trouble, _: str, said: Mapping[str, Any]) -> bool:
@@ -355,6 +319,14 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="incident ack", **alert, seen="acknowledged")
     yield Case(act="incident resolve", **alert, seen="resolved")
     yield Case(act="incident comment", **alert, seen="commented")
+    yield Case(
+        act="incident recipe",
+        make=Trouble.crash_told,
+        fields={"name": "retry_workflow"},
+        known_later={"would"},
+        seen="done",
+        proof=_retried,
+    )
     request = {"summary": "The customer waits", "text": "since noon"}
     yield Case(act="ticket open", fields=request, known_later={"id", "key"}, seen="opened")
     yield Case(act="ticket comment", **ticket, fields={"text": "called her"}, known_later={"id"}, seen="commented")

@@ -15,7 +15,8 @@ from console.client.acts import ACTS
 from console.client.operations import SERVICES, Operation, operations
 from console.web.filters import label
 from tests.e2e.both_tools import Change
-from tests.e2e.changes import CHANGES, Case
+from tests.e2e.case import Case
+from tests.e2e.changes import CHANGES
 from tests.e2e.trouble import Trouble
 from tests.support.console_browser import Browser
 from tests.support.suite_client import Client

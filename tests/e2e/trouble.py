@@ -191,6 +191,18 @@ class Trouble:
         assert status == 200, said
         return str(said["incidents"][0])
 
+    async def crash_told(self) -> str:
+        """The incident of a workflow that met a hook which nobody can read."""
+        fingerprint = f"workflow:{await self.crashed()}"
+
+        async def there() -> str | None:
+            page = await self.client.get(NOTIFIER, "/admin/v1/incidents", kind="workflow.crashed", limit=200)
+            return next((str(item["id"]) for item in page["items"] if item["fingerprint"] == fingerprint), None)
+
+        found = await eventually(there, within=60, what="the incident of a crash")
+        assert found is not None
+        return found
+
     async def ticket(self) -> str:
         """A ticket of the support."""
         made = await self._notifier("/admin/v1/tickets", summary="The customer waits")

@@ -15,7 +15,7 @@ from markupsafe import escape
 
 import console.web
 from console.client import models
-from console.client.acts import ACTS, act_of
+from console.client.acts import ACTS, RECIPES, act_of
 from console.client.acts import Act as ActOfPeople
 from console.client.checks import CHECKS
 from console.client.things import EVERYWHERE, THINGS, thing_of
@@ -28,6 +28,7 @@ from console.web.order.story import SORTS
 from console.web.proof.gather import PAID_ONCE, QUESTIONS
 from console.web.screens import NAVIGATION, TITLES
 from notifier.incidents.kinds import KINDS
+from notifier.incidents.offers import OFFERS
 from orchestrator.orders.transitions import Act
 from refunds.refunds.states import RefundState
 
@@ -112,6 +113,7 @@ def _of_tables() -> Iterator[str]:
             description = str(each.field.rules.get("description", ""))
             if re.search("[a-z]", re.sub("`[^`]*`", "", description)):
                 yield description
+    yield from (text for offer in OFFERS.values() for text in (offer.label, offer.does))
     words |= {*SORTS, *_of_answers(), *_of_happenings()}
     words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
@@ -141,7 +143,9 @@ def _of_happenings() -> Iterator[str]:
     yield from (f"order.{act.value}" for act in Act)
     yield from (f"refund.{state.name.lower()}" for state in RefundState)
     yield from KINDS
+    yield from (each for recipe in RECIPES for each in (recipe, "recipes"))
     for text in _sources():
+        yield from re.findall(r'\bqueue\(f?"([a-z_]+)[".]', text)
         yield from re.findall(r'kind="((?:hook|ticket|chat_message|endangered_order)\.[a-z_]+)"', text)
 
 

@@ -9,10 +9,14 @@ from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints,
 
 import pytest
 
-from console.client.acts import ACTS, Act
+from console.client.acts import ACTS, RECIPES, Act
+from console.client.effects import RECIPE
+from console.client.models import notifier
 from console.client.operations import operation, operations
 from console.client.things import EVERYWHERE, THINGS, Thing
 from console.web.filters import STATES
+from notifier.incidents.model import RecipeName
+from notifier.incidents.offers import OFFERS
 from orchestrator.engine.model import WorkflowState
 from refunds.refunds.states import RefundState
 from tests.contract.surface.observed import stored
@@ -78,6 +82,19 @@ def test_what_every_service_has_is_there_where_it_is_said_to_be() -> None:
         for service in owners:
             item = answer_of(service, path)
             assert [column for column in columns if not has(item, [column])] == []
+
+
+def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> None:
+    assert set(RECIPES) == set(get_args(RecipeName)) == set(OFFERS)
+    lines: dict[RecipeName, tuple[str, str]] = {
+        "retry_workflow": ("orchestrator", "workflows"),
+        "restart_refund": ("refunds", "refunds"),
+    }
+    for name, (service, things) in lines.items():
+        offered = operation(service, f"POST /admin/v1/{things}/{{id}}/{name.partition('_')[0]}")
+        assert offered.role == OFFERS[name].role
+        assert offered.takes("dry_run")
+    assert set(RECIPE.moving | RECIPE.bad) <= set(get_args(get_type_hints(notifier.RecipeRun)["state"]))
 
 
 def answer_of(service: str, path: str) -> Any:

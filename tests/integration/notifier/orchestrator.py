@@ -15,15 +15,27 @@ from common.testing import eventually
 
 @dataclass
 class Orchestrator:
-    """The address that retries a workflow: notes who asks with which key, and keeps a retry waiting while it is held."""
+    """The address that retries a workflow: notes who asks with which key and why, and keeps a retry waiting while it is held.
+
+    ``refuses``: the status with which it refuses everything.
+    """
 
     url: str = ""
     asked: dict[int, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    reasons: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    rehearsed: list[tuple[int, str, str]] = field(default_factory=list)
     held: dict[int, asyncio.Event] = field(default_factory=dict)
+    refuses: int | None = None
 
     async def retry(self, request: web.Request) -> web.Response:
         """Retry a workflow; under the same key that is one retry."""
-        workflow = int(request.match_info["id"])
+        workflow, body = int(request.match_info["id"]), await request.json()
+        if self.refuses is not None:
+            return web.json_response({"code": "conflict", "detail": "it has not crashed"}, status=self.refuses)
+        if body.get("dry_run"):
+            self.rehearsed.append((workflow, request.headers["Authorization"], body["reason"]))
+            return web.json_response({"dry_run": True, "after": {"state_name": "running"}})
+        self.reasons[workflow].add(body["reason"])
         self.asked[workflow].add((request.headers["Authorization"], request.headers["Idempotency-Key"]))
         if (gate := self.held.get(workflow)) is not None:
             await gate.wait()

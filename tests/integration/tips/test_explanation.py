@@ -38,3 +38,12 @@ async def test_the_explanation_goes_rule_by_rule(start: Start) -> None:
         "hold_until": 86_400.0,
     }
     assert (await service.call("GET", "/admin/v1/explain?order_id=NOBODY", role="viewer"))[0] == 404
+
+
+async def test_nothing_waits_in_a_service_that_answers_at_once(start: Start) -> None:
+    service = await start()
+    status, body = await service.call("GET", "/admin/v1/queues", role="viewer")
+    assert (status, [(each["name"], each["waiting"], each["state"]) for each in body["items"]]) == (
+        200,
+        [("requests", 0, "empty")],
+    )

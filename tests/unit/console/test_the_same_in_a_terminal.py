@@ -61,8 +61,8 @@ def test_every_change_has_its_command(program: Any) -> None:
     acts = [*ACTS.values(), *(act_of(f"dead-letter {verb}", "refunds") for verb in ("replay", "mend", "dismiss"))]
     for act in acts:
         values: dict[str, Any] = {"string": "-x y", "integer": 5, "boolean": True, "object": {"a": [1]}, "array": ["a"]}
-        fields = {field.name: values.get(field.type, "x") for field in act.operation.fields if field.name != "numbers"}
-        fields |= {field.name: field.choices[0] for field in act.operation.fields if field.choices}
+        fields = {field.name: values.get(field.type, "x") for field in act.asked if field.name != "numbers"}
+        fields |= {field.name: field.choices[0] for field in act.asked if field.choices}
         ids = ("7", "-8") if act.named else ()
         wish = Wish(act=act.name, service=act.service, reason="it's time", ids=ids, fields=fields)
         read = understood(program, of_wish(wish, currency="RUB"))
@@ -103,6 +103,8 @@ def test_sums_are_written_as_people_do_and_filters_as_they_were_seen(program: An
         ("/one/dead-letter/9?service=refunds", "ordersctl dead-letter show --service=refunds 9"),
         ("/duty", "ordersctl duty weeks"),
         ("/", "ordersctl status"),
+        ("/tips", "ordersctl tips shadow"),
+        ("/tips?order=-N", "ordersctl tips explain -- -N"),
         ("/find", None),
         ("/change/workflow/retry?ids=5", None),
         ("/runbook/notifier-down", None),

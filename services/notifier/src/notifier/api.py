@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.clock import SystemClock
 from common.http import Changes, Route, TokenBook, audit_routes, describe, other_spellings
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes
+from common.service import LookAtQueues, dead_letter_routes, erasure_routes, queue_routes, repeated_acts_routes
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
@@ -34,6 +34,10 @@ from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.people.routes import PeopleRoutes
 from notifier.providers import configured
+from notifier.recipes.begin import BeginRecipe
+from notifier.recipes.http import HttpRecipes
+from notifier.recipes.routes import RecipeRoutes
+from notifier.recipes.start import StartRecipe
 from notifier.routing.model import Routes
 from notifier.routing.trial import RouteTrials
 from notifier.settings import NotifierSettings
@@ -78,8 +82,10 @@ def routes_of(
     people: CurrentPeople,
     problems: Problems,
     act: ActOnIncident,
+    recipes: HttpRecipes,
     acknowledge: AcknowledgeFromComment,
     database: Database,
+    queues: Sequence[LookAtQueues],
     refused: Callable[[str, bool], None],
     wake: Callable[[], None],
 ) -> list[Route]:
@@ -137,6 +143,14 @@ def routes_of(
         refusals=refusals,
         wake=wake,
     )
+    start_recipe = StartRecipe(
+        database=database,
+        http=recipes,
+        begin=BeginRecipe(act),
+        directory=directory,
+        words=words,
+        deadline=settings.call_deadline,
+    )
     calendar = OnCallCalendar(database=database, directory=directory, words=words, clock=clock)
     by_others = [*inputs.routes(), *buttons.routes(), *calls.routes(), *calendar.routes()]
     return [
@@ -146,10 +160,12 @@ def routes_of(
         *trials.routes(),
         test_message,
         *acts,
+        *RecipeRoutes(database=database, start=start_recipe, wake=wake).routes(),
         *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
         *dead_letter_routes(database, service=NAME, after_commit=wake),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database, apart=ATTENTION),
+        *queue_routes(queues),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
         *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),
@@ -191,8 +207,10 @@ def openapi() -> dict[str, Any]:
         people=CurrentPeople(directory=directory, name=""),
         problems=problems,
         act=act,
+        recipes=HttpRecipes(orchestrator_url=None, refunds_url=None),
         acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=()),
         database=database,
+        queues=(),
         refused=lambda _sender, _genuine: None,
         wake=lambda: None,
     )

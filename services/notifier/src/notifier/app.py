@@ -47,7 +47,7 @@ from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
 from notifier.duty.roster_store import Handovers
 from notifier.duty.timer_store import TimerStore
-from notifier.gauges import show_backlog, show_queues
+from notifier.gauges import queues_of, show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
@@ -140,6 +140,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     watch_files(lifecycle, registry, watched)
     act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
     acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
+    timers, follow_ups = TimerStore(database), FollowUpStore(database, outside=settings.outside_tracker)
+    recipes = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
+    lifecycle.on_stop(recipes.close, name="recipes-http")
     coverage = CheckCoverage(
         database=database,
         routes=table,
@@ -159,8 +162,10 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         people=people,
         problems=problems,
         act=act,
+        recipes=recipes,
         acknowledge=acknowledge,
         database=database,
+        queues=queues_of(database, broker, QUEUES, timers, follow_ups),
         refused=metrics.alert_refused,
         wake=wake,
     )
@@ -212,7 +217,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
 
     # Tickets, timers, calls
-    follow_ups = FollowUpStore(database, outside=settings.outside_tracker)
     follow_up = FollowUp(
         follow_ups=follow_ups,
         problems=problems,
@@ -223,7 +227,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         queues=Queues(teams=settings.team_queues, development=settings.development_queue),
     )
     workers.start("follow-up", follow_up)
-    timers = TimerStore(database)
     fire = FireTimers(timers=timers, policy=settings.policy, directory=directory, words=words, metrics=people_metrics)
     workers.start("timers", fire)
     if (provider := open_call_provider(settings)) is not None:
@@ -261,11 +264,9 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
                 register = partial(telegram.register, url=url, secret=webhook_secret)
                 every(lifecycle, _WEBHOOK_SECONDS, register, name="telegram-webhook")
     workers.start("button-answers", AnswerButtonActions(actions=actions, answer=answers), wakes=False)
-    http = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
-    lifecycle.on_stop(http.close, name="recipes")
     run_recipes = RunRecipes(
         store=RecipeStore(database, problems=problems),
-        http=http,
+        http=recipes,
         directory=directory,
         words=words,
         metrics=people_metrics,

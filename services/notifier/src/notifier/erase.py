@@ -61,6 +61,15 @@ PLACES: Mapping[str, Erase] = {
             of_order=f"t.ticket_id IN (SELECT t.id FROM tickets AS t WHERE t.order_number = $1 OR {_OF_INCIDENT})",  # noqa: S608 - constants
         ),
     ),
+    "recipe_requests": partial(
+        erase_texts,
+        place=TextPlace(
+            table="recipe_requests",
+            columns=("reason", "result"),
+            of_order=_OF_INCIDENT,
+            among="t.ended_at IS NOT NULL",  # until then it is said again, the same, to the service
+        ),
+    ),
     "dead_letters": erase_dead_letters,
 }
 """By kind, in the order in which they are asked."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.clock import Clock, SystemClock
 from common.http import Changes, Route, audit_routes, describe
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
+from common.service import (
+    LookAtQueues,
+    dead_letter_routes,
+    erasure_routes,
+    queue_routes,
+    repeated_acts_routes,
+    verdict_routes,
+)
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.model import ORDER_LIFE
@@ -39,7 +46,9 @@ UNION ALL SELECT 'workflow:' || id FROM workflow WHERE order_number = {order}
 """
 
 
-def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> list[Route]:
+def routes(
+    database: Database, *, clock: Clock, queues: Sequence[LookAtQueues], notify: Callable[[], None]
+) -> list[Route]:
     """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay."""
     changes = Changes(database, committed=notify)
     return [
@@ -56,10 +65,11 @@ def routes(database: Database, *, clock: Clock, notify: Callable[[], None]) -> l
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *verdict_routes(database),
+        *queue_routes(queues),
     ]
 
 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document without opening anything."""
-    described = routes(Database("", application_name=NAME), clock=SystemClock(), notify=lambda: None)
+    described = routes(Database("", application_name=NAME), clock=SystemClock(), queues=(), notify=lambda: None)
     return describe(service=NAME, description=DESCRIPTION, routes=described)

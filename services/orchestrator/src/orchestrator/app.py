@@ -18,11 +18,13 @@ from common.resilience import CircuitBreaker
 from common.service import (
     Application,
     Lifecycle,
+    LookAtQueues,
     PlatformRetention,
     ProposeAutomation,
     TableSizes,
     accepted_tokens,
     every,
+    platform_queues,
     required,
     watch_files,
 )
@@ -45,6 +47,7 @@ from orchestrator.orders.hooks import append_hooks, event_id_of
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.measure import Measure
 from orchestrator.orders.parked import raise_overdue
+from orchestrator.orders.queues import orders_waiting
 from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund
@@ -96,10 +99,14 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         wakeup.notify()
         relay.wake()
 
+    queues: tuple[LookAtQueues, ...] = (
+        *platform_queues(database, broker, _QUEUES, outbox_late_after=60.0),
+        partial(orders_waiting, database),
+    )
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
-        routes=routes(database, clock=clock, notify=notify),
+        routes=routes(database, clock=clock, queues=queues, notify=notify),
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,

@@ -27,6 +27,7 @@ TABLES = (
     "set_aside_event",
     "stock_movements",
     "timeline",
+    "tips_shadow",
     "workflow",
     "workflow_event",
     "workflow_ready",

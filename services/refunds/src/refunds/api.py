@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from common.clock import Clock
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
+from common.service import (
+    LookAtQueues,
+    dead_letter_routes,
+    erasure_routes,
+    queue_routes,
+    repeated_acts_routes,
+    verdict_routes,
+)
 from refunds import erase
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.calls import GatewayCalls
@@ -47,6 +54,7 @@ def routes(
     clock: Clock,
     *,
     gateways: GatewayRoutes,
+    queues: Sequence[LookAtQueues],
     committed: Callable[[], None],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing. ``committed`` wakes whoever works on what a request has changed."""
@@ -60,5 +68,6 @@ def routes(
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *verdict_routes(database),
+        *queue_routes(queues),
         *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
     ]

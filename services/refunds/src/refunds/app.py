@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
@@ -20,12 +20,14 @@ from common.postgres import Database, require_schema
 from common.service import (
     Application,
     Lifecycle,
+    LookAtQueues,
     PlatformRetention,
     ProposeAutomation,
     ReadyGate,
     TableSizes,
     accepted_tokens,
     every,
+    platform_queues,
     required,
     watch_files,
 )
@@ -53,6 +55,7 @@ from refunds.refunds.consumers import RefundConsumers, attempt_key
 from refunds.refunds.evidence import FindEvidence
 from refunds.refunds.metrics import RefundMetrics
 from refunds.refunds.queries import RefundQueue, count_unfinished
+from refunds.refunds.queues import refunds_waiting
 from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import SERVICE
@@ -96,7 +99,13 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         new_session(total=settings.gateway_deadline, limit=settings.gateway_connections, service=NAME)
     )
     parts = _Parts(
-        settings, database, gateways_of(settings, session), registry, clock or SystemClock(), wake_relay=relay.wake
+        settings,
+        database,
+        gateways_of(settings, session),
+        registry,
+        clock or SystemClock(),
+        queues=platform_queues(database, broker, QUEUES, outbox_late_after=120.0),
+        wake_relay=relay.wake,
     )
     app = build_app(
         service=NAME,
@@ -156,7 +165,7 @@ def openapi() -> dict[str, Any]:
     """Return the OpenAPI document; opens and reads nothing."""
     database = Database("postgresql://", application_name=NAME)
     settings = RefundsSettings.model_construct()
-    parts = _Parts(settings, database, {}, new_registry(), SystemClock(), wake_relay=lambda: None)
+    parts = _Parts(settings, database, {}, new_registry(), SystemClock(), queues=(), wake_relay=lambda: None)
     return describe(service=NAME, description=DESCRIPTION, routes=parts.routes)
 
 
@@ -192,6 +201,7 @@ class _Parts:
         registry: CollectorRegistry,
         clock: Clock,
         *,
+        queues: Sequence[LookAtQueues],
         wake_relay: Callable[[], None],
     ) -> None:
         self._database = database
@@ -239,6 +249,7 @@ class _Parts:
             self._reconciliation_metrics,
             clock,
             gateways=settings.routes,
+            queues=(*queues, partial(refunds_waiting, database)),
             committed=self.committed,
         )
 

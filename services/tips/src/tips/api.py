@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from common.errors import InvalidInput, Unavailable
 from common.http import INTERNAL, VIEWER, Request, Route, audit_routes
+from common.service import WaitingQueue, queue, queue_routes
 from tips.decide import TipsDecisions
 from tips.errors import Contended, OrderNotFinished, Overloaded, TooLate, UnknownOrder
 from tips.explanation import ExplanationView
@@ -99,7 +100,12 @@ class TipsApi:
                 tags=("admin",),
             ),
             *audit_routes(None),  # nothing here is changed by a person
+            *queue_routes([self._waiting]),
         ]
+
+    async def _waiting(self) -> list[WaitingQueue]:
+        """Read the only queue there is, in the memory of this replica; nobody waits in it for longer than a moment."""
+        return [queue("requests", self._admission.waiting, None)]
 
     async def _set_tips_sum(self, request: Request[SetTipsSumBody, None]) -> Empty:
         number, headers = request.body.order_id, request.raw.headers

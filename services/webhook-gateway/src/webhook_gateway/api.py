@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from common.http import Changes, Route, audit_routes
 from common.postgres import Database
-from common.service import Erase, dead_letter_routes, erasure_routes, repeated_acts_routes, verdict_routes
+from common.service import (
+    Erase,
+    LookAtQueues,
+    dead_letter_routes,
+    erasure_routes,
+    queue_routes,
+    repeated_acts_routes,
+    verdict_routes,
+)
 from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.consumers import known_as
@@ -38,6 +46,7 @@ def routes(
     countdowns: CountdownRoutes,
     database: Database,
     erasures: Mapping[str, Erase],
+    queues: Sequence[LookAtQueues],
     committed: Callable[[], None],
 ) -> list[Route]:
     """Return all of them. ``committed`` is called when a dead letter was put back into the outbox."""
@@ -50,6 +59,7 @@ def routes(
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *verdict_routes(database),
+        *queue_routes(queues),
         *rescue.routes(),
         *bans.routes(),
         *countdowns.routes(),

@@ -46,6 +46,7 @@ from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
 from webhook_gateway.durable.spool import Spool
+from webhook_gateway.durable.spool_states import SpoolStates
 from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
@@ -139,6 +140,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     await spool.open()
     lifecycle.on_stop(spool.close)
+    spools = SpoolStates(database=database, spool=spool, replica=settings.replica, clock=clock)
+    every(lifecycle, _GAUGES_EVERY_S, spools.note, name="spool-noted", last_round=True, after=recordable)
     broker = Broker(amqp_url, name=f"{SERVICE}.{settings.replica}")
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     publisher = broker.publisher
@@ -159,14 +162,12 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     )
     if settings.record:
         lifecycle.supervise("recorder", partial(_after, recordable, recorder.run), stop=recorder.stop)
-    dead_letters = recorder.dead_letter_collector
-    lifecycle.supervise("dead-letters", partial(_after, recordable, dead_letters.run), stop=dead_letters.stop)
+    dead = recorder.dead_letter_collector
+    lifecycle.supervise("dead-letters", partial(_after, recordable, dead.run), stop=dead.stop)
     arrivals = make_arrivals(amqp_url, database=database, metrics=messaging, after_commit=outbox_relay.wake)
     lifecycle.supervise("arrivals", partial(_after, recordable, arrivals.run), stop=arrivals.stop)
-    dead_arrivals = arrivals.dead_letter_collector
-    lifecycle.supervise(
-        "arrivals-dead-letters", partial(_after, recordable, dead_arrivals.run), stop=dead_arrivals.stop
-    )
+    dead = arrivals.dead_letter_collector
+    lifecycle.supervise("arrivals-dead-letters", partial(_after, recordable, dead.run), stop=dead.stop)
     keep = timedelta(days=settings.retention_days)
     retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
     show_retention = partial(retention_job, retention, clock, delivery_metrics)
@@ -309,9 +310,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     reports_kept = ReportQueue(database, endangered)
     every(lifecycle, _SETTLE_EVERY_S, SettleSecondTries(database), name="second-tries", after=recordable)
     every(lifecycle, _SETTLE_EVERY_S, SettleLateOrders(database, clock=clock), name="late-orders", after=recordable)
-    keep_endangered = timedelta(days=settings.endangered_retention_days)
-    endangered_retention = EndangeredRetention(database, keep=keep_endangered, clock=clock)
-    every(lifecycle, settings.upkeep_every, endangered_retention, name="endangered-retention", after=recordable)
+    old = EndangeredRetention(database, keep=timedelta(days=settings.endangered_retention_days), clock=clock)
+    every(lifecycle, settings.upkeep_every, old, name="endangered-retention", after=recordable)
     mail_due = None
     mail_server = settings.mail_server()
     if mail_server is not None:
@@ -343,9 +343,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         currency_of=lambda source: sites.named(source).currency,
     )
 
-    deliveries = DeliveryRoutes(
-        changes, DeliverySearch(database, digests), unarrived, ledger, clock=clock, replica=settings.replica
-    )
+    search = DeliverySearch(database, digests)
+    deliveries = DeliveryRoutes(changes, search, unarrived, ledger, clock=clock, replica=settings.replica)
     app = build_app(
         service=SERVICE,
         description=DESCRIPTION,
@@ -369,6 +368,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
             countdowns=CountdownRoutes(countdowns),
             database=database,
             erasures=erase.places(digests, endangered),
+            queues=rounds.queues(database, broker, spools, unarrived, endangered),
             committed=outbox_relay.wake,
         ),
         health=lifecycle.health,

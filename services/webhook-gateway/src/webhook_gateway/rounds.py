@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
-from common.service import Lifecycle
+from common.messaging import Broker
+from common.messaging.topology import GATEWAY_ORDERS, RECORDER
+from common.postgres import Database
+from common.service import Lifecycle, LookAtQueues, WaitingQueue, platform_queues, queue
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.durable.spool_states import SpoolStates
 from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.store import RefusalStore
@@ -33,6 +39,30 @@ async def watch(
     await watch.step()
     await refusals.settle_disowned()
     metrics.unarrived(*await unarrived.count())
+
+
+def queues(
+    database: Database, broker: Broker, spools: SpoolStates, unarrived: UnarrivedOrders, endangered: EndangeredStore
+) -> Sequence[LookAtQueues]:
+    """Return the reads of everything that waits."""
+    own = (spools.waiting, partial(orders_waiting, unarrived, endangered))
+    return (*own, *platform_queues(database, broker, (RECORDER, GATEWAY_ORDERS), outbox_late_after=120.0))
+
+
+async def orders_waiting(unarrived: UnarrivedOrders, endangered: EndangeredStore) -> Sequence[WaitingQueue]:
+    """Read orders on their way to the orchestrator, endangered ones that wait for a person, and reports that wait for the mail server."""
+    count, oldest = await unarrived.count()
+    by_category, open_since, unsent, unsent_since = await endangered.waiting()
+    known = sum(number for category, number in by_category.items() if category != "anonymous")
+    return [
+        queue("unarrived_orders", count, _age(oldest), late_after=300.0),
+        queue("endangered_orders", known, _age(open_since), late_after=3600.0),
+        queue("endangered_reports", unsent, _age(unsent_since), late_after=900.0),
+    ]
+
+
+def _age(since: datetime | None) -> float | None:
+    return None if since is None else (datetime.now(UTC) - since).total_seconds()
 
 
 async def show_endangered(store: EndangeredStore, metrics: RescueMetrics) -> None:

@@ -79,7 +79,7 @@ class PressesWithCrashPoints(WithCrashPoints):
     def effects(self, connection: Connection, press: ButtonAction, principal: Principal) -> ActionEffects:
         """Return effects that die."""
         real = self._real.effects(connection, press, principal)
-        for name in ("incident_store", "notifications"):
+        for name in ("incident_store", "notifications", "recipes"):
             setattr(real, name, WithCrashPoints(getattr(real, name), self._crash_point))
         mortal: Any = WithCrashPoints(real, self._crash_point)
         return mortal  # type: ignore[no-any-return]  # it passes for what it wraps

@@ -15,6 +15,7 @@ from common.postgres import Database
 from common.testing import eventually
 from notifier.buttons.store import ButtonAction, ButtonActionStore
 from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.model import Recipe
 from notifier.incidents.problems import Problems, Report
 from notifier.inputs.events import workflow_fact
 from notifier.messages.words import Words
@@ -179,12 +180,12 @@ async def test_a_press_while_its_recipe_ends_finds_it_and_no_deadlock(make_kit: 
         assert incident is not None
         store = RecipeStore(database, problems=problems)
         pressed = ButtonAction(id=1, channel="telegram", who="1", data="", address="-100", traceparent=None)
-        asking: dict[str, Any] = {"incident_id": incident, "recipe": "retry_workflow", "target": "1", "version": None}
+        asking: dict[str, Any] = {"incident_id": incident, "recipe": Recipe(name="retry_workflow", target="1")}
         asking |= {"person": "oleg", "channel": "telegram", "lasts": timedelta(minutes=5)}
         async with database.transaction() as connection:
             effects = ButtonActionStore(database).effects(connection, pressed, Principal(name="oleg", role="operator"))
-            request, _ = await effects.ask(**asking)
-            await effects.decide(request.id, state="confirmed", traceparent=None)
+            request, _ = await effects.recipes.ask(**asking)
+            await effects.recipes.confirm(request.id, traceparent=None, reason=None)
         running = await store.claim(lease=timedelta(seconds=30))
         assert running is not None
         async with database.transaction() as connection:
@@ -200,7 +201,7 @@ async def test_a_press_while_its_recipe_ends_finds_it_and_no_deadlock(make_kit: 
                 return bool(row["count"])
 
             await eventually(waits, what="the recipe's end waits for the press")
-            found, new = await effects.ask(**asking)
+            found, new = await effects.recipes.ask(**asking)
             assert (found.id, new) == (request.id, False)
         assert await ending == "done"
     assert await kit.fetch("SELECT state FROM incidents") == [{"state": "resolved"}]

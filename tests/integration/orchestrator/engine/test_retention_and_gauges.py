@@ -20,6 +20,7 @@ from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.measure import Measure
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.alert_thresholds import alert_after
 
 NOW = datetime.now(UTC)
 
@@ -78,8 +79,8 @@ async def test_only_events_of_workflows_that_finished_long_ago_go(pool: Database
     for name, state, days, pending in _WORKFLOWS:
         await database.execute(_FILL, name, state, NOW - timedelta(days=days), pending)
     retention = retention_of(pool, timedelta(days=90), NOW)
-    assert await retention() == Pruned(events=3, timeline=0)
-    assert await retention() == Pruned(events=0, timeline=0)
+    assert await retention() == Pruned(events=3, timeline=0, comparisons=0)
+    assert await retention() == Pruned(events=0, timeline=0, comparisons=0)
     rows = await database.fetch(
         "SELECT order_number, pruned_seq, (SELECT count(*) FROM workflow_event WHERE workflow_id = w.id) FROM workflow AS w"
     )
@@ -271,3 +272,41 @@ async def test_a_snapshot_that_somebody_else_holds_is_seen(
         held = registry.get_sample_value("database_oldest_snapshot_seconds")
     assert held is not None
     assert held > 0.04
+
+
+async def test_what_waits_is_told_as_it_is_measured(start: Any, gateway: Any, database: Any, pool: Database) -> None:
+    api = await start()
+    await gateway.send(gateway.hook("EARLY", "order.paid", minute=2, positions=[gateway.position("a")]))
+    await all_taken(database, 1)
+
+    async def told() -> dict[str, Any]:
+        said = await api.call("GET", "/admin/v1/queues", role="viewer")
+        found = {each["name"]: each for each in said[1]["items"]}
+        assert (said[0], said[1]["complete"], found["parked_orders"]["waiting"]) == (200, True, 1)
+        return found
+
+    found = await eventually(told, within=60)
+    registry = new_registry()
+    await Measure(pool, OrchestratorMetrics(registry)).work()
+    assert registry.get_sample_value("order_parked") == 1
+    oldest = registry.get_sample_value("order_parked_oldest_seconds")
+    assert oldest is not None
+    assert 0 <= found["parked_orders"]["oldest_seconds"] <= oldest
+    assert {name: each["late_after_seconds"] for name, each in found.items()} == {
+        "workflows": alert_after("orchestrator", "workflow_oldest_ready_seconds"),
+        "calls": alert_after("orchestrator", "workflow_calls_oldest_ready_seconds"),
+        "parked_orders": alert_after("orchestrator", "order_parked_oldest_seconds"),
+        "messages.orchestrator.intake": None,
+        "messages.orchestrator.journal": None,
+        "messages.orchestrator.refunds": None,
+        "outbox": alert_after("orchestrator", "outbox_oldest_seconds"),
+        "dead_letters": 0.0,
+    }
+
+
+async def test_comparisons_of_tips_go_with_the_timeline(pool: Database, database: Any) -> None:
+    for number, days in (("OLD", 500), ("YOUNG", 1)):
+        at = NOW - timedelta(days=days)
+        await database.execute("INSERT INTO tips_shadow VALUES ($1, $2, $2, 1, 0, 0)", number, at)
+    assert await retention_of(pool, timedelta(days=90), NOW)() == Pruned(events=0, timeline=0, comparisons=1)
+    assert [row["number"] for row in await database.fetch("SELECT number FROM tips_shadow")] == ["YOUNG"]

@@ -340,6 +340,14 @@ async def test_shadow_mode_compares_both_and_the_own_rules_win_a_quarrel(make_wo
     assert await world.iterated(number) == (1000, "old", "mismatch", 10000)
     results = [await world.metric(f'tips_shadow_total{{result="{name}"}}') for name in ("match", "mismatch", "error")]
     assert results == [1, 1, 0]
+    status, said = await world.api.call("GET", "/admin/v1/tips/shadow", role="viewer")
+    assert (status, [said[name] for name in ("compared", "agreed", "differed", "failed")]) == (200, [2, 1, 1, 0])
+    assert [(each["decision"], each["rule"], each["orders"]) for each in said["rules"]] == [("tips", "sum", 1)]
+    [found] = said["differences"]
+    assert (found["order_number"], found["rule"]) == (number, "sum")
+    assert (found["own_amount"], found["service_amount"], found["currency"]) == (1000, 1001, "RUB")
+    later = await world.api.call("GET", "/admin/v1/tips/shadow?since=2099-01-01T00:00:00Z", role="viewer")
+    assert [later[1][name] for name in ("compared", "rules", "differences")] == [0, [], []]
 
 
 async def test_tips_are_zeroed_for_good_in_the_places_of_m17(make_world: Any, listener: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.integration.refunds.factories import RefundsClient, Start, in_error_after_declines, in_error_although_paid
+from tests.support.alert_thresholds import alert_after
 
 
 async def _restart(service: RefundsClient, refund: dict[str, Any], **changes: Any) -> tuple[int, dict[str, Any]]:
@@ -18,6 +19,7 @@ async def _restart(service: RefundsClient, refund: dict[str, Any], **changes: An
 async def test_a_declined_refund_is_given_up_with_one_problem_and_restarted_with_a_new_key(start: Start) -> None:
     service = await start(declines=2)
     refund = await in_error_after_declines(service)
+    await told_to_wait(service)
     problem = await service.event("notifier.alerts", "alerts.problem.raised.v1", kind="refund.error")
     assert (problem["fingerprint"], problem["severity"], problem["order_number"]) == (
         f"refund:{refund['id']}:2",
@@ -50,6 +52,27 @@ async def test_a_declined_refund_is_given_up_with_one_problem_and_restarted_with
     assert [(one["actor"], one["action"], one["before"]["state"], one["after"]["state"]) for one in log["items"]] == [
         ("test-operator", "refund.restart", 7, 2)
     ]
+
+
+async def told_to_wait(service: RefundsClient) -> None:
+    """The refund waits for a person, and what waits is late when the alerts say so."""
+    status, said = await service.call("GET", "/admin/v1/queues", role="viewer")
+    found = {each["name"]: each for each in said["items"]}
+    assert (status, said["complete"]) == (200, True)
+    assert {name: each["waiting"] for name, each in found.items() if name.startswith("refunds.")} == {
+        "refunds.create": 0,
+        "refunds.sending": 0,
+        "refunds.pending": 0,
+        "refunds.unknown": 0,
+        "refunds.error": 1,
+        "refunds.declined": 0,
+    }
+    assert (found["refunds.error"]["state"], found["dead_letters"]["state"]) == ("late", "empty")
+    assert {name: each["late_after_seconds"] for name, each in found.items() if each["late_after_seconds"]} == {
+        "refunds.pending": alert_after("refunds", "refunds_oldest_seconds", "PENDING"),
+        "refunds.unknown": alert_after("refunds", "refunds_oldest_seconds", "UNKNOWN"),
+        "outbox": alert_after("refunds", "outbox_oldest_seconds"),
+    }
 
 
 async def test_a_refund_that_was_paid_in_fact_is_adopted_and_nothing_is_sent(start: Start) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from pydantic import SecretStr
 
 from common.contracts.intake import IntakeMessage
 from common.testing import CuttingProxy, eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
+from tests.support.alert_thresholds import alert_after
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source="sbermarket"}'
@@ -55,6 +57,54 @@ async def test_a_cut_broker_sends_hooks_to_the_spool_and_they_follow_in_order(
         await spooled_all_gone(gateway)
         kept = await gateway.deliveries(25)
         assert [item["outcome"] for item in kept].count("spooled") == 20 + confirmed_late
+
+
+async def test_what_waits_in_a_spool_is_told_by_every_replica(start: Start, amqp_url: str) -> None:
+    async with start("gw-2") as other:
+        async with behind(amqp_url) as (proxy, url), start("gw-1", ready=False, amqp_url=url) as gateway:
+            proxy.refuse()
+            assert await orders(gateway, range(3)) == [200] * 3
+            own = await spool_of(gateway, "gw-1", 3)
+            assert (own["as_of"], own["late_after_seconds"]) == (
+                None,
+                alert_after("webhook-gateway", "gateway_spool_oldest_seconds"),
+            )
+            noted = await spool_of(other, "gw-1", 3)
+            assert noted["as_of"] is not None
+            assert noted["oldest_seconds"] > 0
+            # What the broker holds cannot be told by the replica that has none.
+            said = {each["name"]: each["state"] for each in await queues_of(gateway)}
+            assert (said["messages.webhook-gateway.recorder"], said["outbox"]) == ("unknown", "empty")
+        gone = await spool_of(other, "gw-1", 3)  # its volume still holds them
+        assert gone["state"] == "waiting"
+        late = {each["name"]: each["late_after_seconds"] for each in await queues_of(other)}
+        assert late == {
+            "spool": late["spool"],
+            "unarrived_orders": alert_after("webhook-gateway", "gateway_orders_unarrived_oldest_seconds"),
+            "endangered_orders": alert_after("webhook-gateway", "gateway_endangered_oldest_seconds"),
+            "endangered_reports": alert_after("webhook-gateway", "gateway_endangered_reports_oldest_seconds"),
+            "messages.webhook-gateway.recorder": None,
+            "messages.webhook-gateway.orders": None,
+            "outbox": alert_after("webhook-gateway", "outbox_oldest_seconds"),
+            "dead_letters": 0.0,
+        }
+
+
+async def queues_of(gateway: Gateway) -> list[dict[str, Any]]:
+    """What waits, as a replica says it."""
+    found: list[dict[str, Any]] = (await gateway.get("/admin/v1/queues"))["items"]
+    return found
+
+
+async def spool_of(gateway: Gateway, replica: str, records: int) -> dict[str, Any]:
+    """Wait until a replica says that the spool of another, or its own, holds so many."""
+
+    async def told() -> dict[str, Any]:
+        spools = {each["replica"]: each for each in await queues_of(gateway) if each["name"] == "spool"}
+        assert spools[replica]["waiting"] == records
+        return spools[replica]
+
+    return await eventually(told, within=60)
 
 
 async def test_a_broker_that_hangs_costs_nobody_an_answer(start: Start, amqp_url: str, arrived: Arrived) -> None:

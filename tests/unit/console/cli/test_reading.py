@@ -195,6 +195,33 @@ def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: S
     assert ended.json["missing"] == [{"what": "people", "detail": "phone of oleg"}]
 
 
+def test_status_says_what_waits_and_is_not_well_when_that_is_late(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /readyz", {"ready": True, "checks": {}})
+    services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
+    queue = {"name": "outbox", "replica": None, "waiting": 2, "oldest_seconds": 9.0, "state": "waiting"}
+    services.on(
+        "GET /admin/v1/queues", {"items": [queue, {**queue, "name": "calls", "state": "empty"}], "complete": True}
+    )
+    ended = ordersctl("status", "-o", "json")
+    assert (ended.code, ended.json["queues"]) == (0, [{"service": service, **queue} for service in SERVICES])
+    services.on("GET /admin/v1/queues", {"items": [{**queue, "state": "late"}], "complete": False})
+    ended = ordersctl("status", "-o", "json")
+    assert (ended.code, ended.json["queues_unknown"]) == (1, list(SERVICES))
+
+
+def test_shadow_mode_says_whether_both_decide_alike(services: Services, ordersctl: Ordersctl) -> None:
+    said: dict[str, Any] = {"since": "2026-11-22T10:00:00Z", "first_at": None, "rules": [], "differences": []}
+    counts = {"compared": 4, "agreed": 4, "differed": 0, "failed": 0}
+    services.on("GET /admin/v1/tips/shadow", {**said, **counts})
+    ended = ordersctl("tips", "shadow", "--since", "2026-11-22T10:00:00Z")
+    assert (ended.code, "compared 4  agreed 4  differed 0  failed 0" in ended.remarks) == (0, True)
+    assert services.calls[-1].query == {"since": "2026-11-22T10:00:00+00:00"}
+    rule = {"decision": "tips", "rule": "cap", "orders": 1, "last_at": "2026-11-23T10:00:00Z"}
+    services.on("GET /admin/v1/tips/shadow", {**said, **counts, "agreed": 3, "differed": 1, "rules": [rule]})
+    ended = ordersctl("tips", "shadow", "-o", "json")
+    assert (ended.code, ended.json["rules"]) == (1, [rule])
+
+
 def test_status_counts_exactly_what_the_command_beside_it_lists(services: Services, ordersctl: Ordersctl) -> None:
     services.on("GET /readyz", {"ready": True, "checks": {}})
     services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})

@@ -137,6 +137,59 @@ INCIDENT = {
     ],
     "calls": [{"created_at": "2026-11-29T10:00:00Z", **evil(("person", "state", "occasion", "progress", "reason"))}],
     "timers": [{"step": 1, "round": 1, "due_at": "2026-11-29T10:00:00Z"}],
+    "recipes": [
+        {
+            **evil(("label", "does", "role", "target")),
+            "name": "retry_workflow",
+            "last": {
+                **evil(("person", "state", "result")),
+                "asked_at": "2026-11-29T10:00:00Z",
+                "ended_at": None,
+            },
+        },
+        {**evil(("name", "label", "does", "role", "target")), "last": None},
+    ],
+}
+QUEUES = {
+    "items": [
+        {
+            **evil(("name", "replica", "state")),
+            "waiting": 2,
+            "oldest_seconds": 400.0,
+            "late_after_seconds": 300.0,
+            "as_of": "2026-11-29T10:00:00Z",
+        },
+        {
+            "name": f"messages.{EVIL}",
+            "replica": None,
+            "state": "unknown",
+            "waiting": None,
+            "oldest_seconds": None,
+            "late_after_seconds": None,
+            "as_of": None,
+        },
+    ],
+    "complete": False,
+}
+SHADOW = {
+    "since": "2026-11-22T10:00:00Z",
+    "first_at": "2026-11-29T10:00:00Z",
+    "compared": 3,
+    "agreed": 1,
+    "differed": 1,
+    "failed": 1,
+    "rules": [{**evil(("decision", "rule")), "orders": 1, "last_at": "2026-11-29T10:00:00Z"}],
+    "differences": [
+        {
+            **evil(("order_number", "decision", "rule")),
+            "differed_at": "2026-11-29T10:00:00Z",
+            "own_amount": 100,
+            "service_amount": 200,
+            "own_hold": True,
+            "service_hold": False,
+            "currency": "RUB",
+        }
+    ],
 }
 MESSAGE = {
     **evil(("kind", "severity", "transition", "state", "reason", "destination", "channel", "route", "text")),
@@ -312,6 +365,8 @@ def hostile_answers() -> dict[str, tuple[int, Any]]:
         "GET /admin/v1/arrivals": {"acknowledged": 3, "arrived": 1, "given_up": 1, "waiting": 1},
         "GET /admin/v1/told-orders": {"orders": 4, "told": 1, "waiting": 1, "nobody": 1, "failed": 1},
         "GET /admin/v1/verdicts": {"items": [{"at": AT, "found": 1, "looked": 2, **evil(("name", "detail"))}]},
+        "GET /admin/v1/queues": QUEUES,
+        "GET /admin/v1/tips/shadow": SHADOW,
         "GET /admin/v1/countdowns": {
             "items": [{**evil(("source", "external_id", "number", "state", "reason")), "status": 500, "cancels_at": AT}]
         },

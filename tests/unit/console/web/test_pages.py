@@ -13,7 +13,7 @@ from console.web.headers import HEADERS
 from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
 from tests.support.console_words import english
-from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, Services
+from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, SHADOW, Services
 
 SCREENS = {
     "Now": "/",
@@ -313,3 +313,48 @@ async def test_a_trace_says_how_far_it_was_looked_for(browser: Browser) -> None:
     await browser.get("/find")
     assert "looked for in the last 200 hooks only" in await browser.post("/find", q="0af7651916cd43dd8448eb211c80319c")
     assert "hooks only" not in await browser.post("/find", q="H123")
+
+
+def a_queue(name: str, state: str, **more: object) -> dict[str, object]:
+    """A queue as a service tells it."""
+    return {"name": name, "state": state, "replica": None, "waiting": 0, "oldest_seconds": None, "as_of": None, **more}
+
+
+async def test_now_shows_what_waits_in_each_service_and_since_when(browser: Browser, services: Services) -> None:
+    late = a_queue("outbox", "late", waiting=12, oldest_seconds=300.0)
+    spool = a_queue("spool", "waiting", replica="gw-2", waiting=3, oldest_seconds=5.0, as_of="2026-11-29T10:00:00Z")
+    asked = a_queue("messages.orchestrator.intake", "unknown", waiting=None)
+    said = {"items": [late, spool, asked, a_queue("calls", "empty")], "complete": True}
+    services.answers["GET /admin/v1/queues"] = (200, said)
+    await browser.sign_in("token-viewer")
+    page = await browser.get("/")
+    rows = [
+        " ".join(re.sub(r"<[^>]+>", " ", row).split())
+        for row in re.findall(r"<tr>(.*?)</tr>", page.partition("What waits in the services")[2], re.DOTALL)
+    ]
+    assert "orchestrator outbox 12 5 minutes ▲ late" in rows
+    assert "orchestrator messages orchestrator.intake ? — ▲ unknown" in rows
+    assert any(row.startswith("webhook-gateway spool · gw-2 3 5 seconds · as of ") for row in rows)
+    assert not any("calls" in row for row in rows)
+    services.answers["GET /admin/v1/queues"] = (200, {"items": [a_queue("calls", "empty")], "complete": True})
+    assert "1 queue, empty" in await browser.get("/")
+    services.answers["GET /admin/v1/queues"] = (503, {"code": "unavailable", "detail": "no"})
+    page = await browser.get("/")
+    assert (page.count("Not known: the service does not answer"), "all empty" in page) == (5, False)
+
+
+async def test_tips_show_how_well_the_service_agrees(browser: Browser, services: Services) -> None:
+    none: dict[str, object] = {"since": "2026-11-22T10:00:00Z", "first_at": None, "rules": [], "differences": []}
+    counts = {"compared": 4, "agreed": 4, "differed": 0, "failed": 0}
+    services.answers["GET /admin/v1/flags"] = (200, {"items": []})
+    services.answers["GET /admin/v1/tips/shadow"] = (200, {**none, **dict.fromkeys(counts, 0)})
+    await browser.sign_in("token-viewer")
+    assert "Nothing was compared" in await browser.get("/tips")
+    services.answers["GET /admin/v1/tips/shadow"] = (200, {**none, **counts})
+    page = await browser.get("/tips")
+    assert ("they agree" in page, "4 orders compared" in page) == (True, True)
+    services.answers["GET /admin/v1/tips/shadow"] = (200, {**SHADOW, "rules": SHADOW["rules"]})
+    page = await browser.get("/tips")
+    assert ("1 order differs" in page, "RUB\N{NO-BREAK SPACE}2.00" in page, "they agree" in page) == (True, True, False)
+    del services.answers["GET /admin/v1/tips/shadow"]
+    assert "the service does not answer" in await browser.get("/tips")

@@ -22,6 +22,7 @@ from common.messaging.publisher import Publisher
 
 _log = structlog.get_logger(__name__)
 _LOOK_AGAIN_S = 5.0
+_ASK_S = 2.0
 
 
 class Broker:
@@ -39,6 +40,7 @@ class Broker:
         self._stopping = asyncio.Event()
         self._wakeup = asyncio.Event()
         self._reason = "not connected yet"
+        self._link: BrokerConnection | None = None
 
     async def run(self) -> None:
         """Keep the connection until ``stop``. Never raises because the broker is away or refuses us: ``check`` raises the reason."""
@@ -59,7 +61,11 @@ class Broker:
                     with translate_connection_errors():
                         channel = await link.channel.get_underlay_channel()
                     async with self.publisher.using(channel):
-                        await self._serve(link)
+                        self._link = link
+                        try:
+                            await self._serve(link)
+                        finally:
+                            self._link = None
                     self._reason = "connection lost"
             except StoppedError:
                 return
@@ -85,6 +91,20 @@ class Broker:
         """Readiness: raises ``Unavailable`` with the reason while nothing can be published."""
         if not self.publisher.ready:
             raise Unavailable(f"RabbitMQ: {self._reason}")
+
+    async def depth(self, queue: topology.QueueSpec) -> int:
+        """Return how many messages of a queue no consumer has taken. Raises ``Unavailable`` when the broker does not say within 2 s."""
+        link = self._link
+        if link is None or link.lost:
+            raise Unavailable(f"RabbitMQ: {self._reason}")
+        try:
+            with translate_connection_errors():
+                # On a channel of its own, which the broker closes if there is no such queue.
+                async with asyncio.timeout(_ASK_S), link.connection.channel(publisher_confirms=False) as side:
+                    found = await side.declare_queue(queue.name, passive=True)
+                    return found.declaration_result.message_count or 0
+        except CONNECTION_ERRORS as error:
+            raise Unavailable(f"RabbitMQ: {reason_of(error)}") from None
 
     async def _serve(self, link: BrokerConnection) -> None:
         """Return when the link is lost or is to stop; meanwhile mend the topology where something turned out unroutable."""

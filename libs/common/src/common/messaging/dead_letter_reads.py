@@ -20,6 +20,10 @@ replayed_by AS decided_by, CASE WHEN decision IS DISTINCT FROM 'dismissed' THEN 
 CASE WHEN decision IS DISTINCT FROM 'dismissed' THEN replayed_by END AS replayed_by, erased_at
 """
 _ONE = f"SELECT {_COLUMNS}, body, mended FROM dead_letters WHERE id = $1"  # noqa: S608 - constants
+_COUNT_OPEN = """
+SELECT count(*) AS letters, coalesce(extract(epoch FROM now() - min(dead_at)), 0)::float8 AS oldest
+FROM dead_letters WHERE replayed_at IS NULL
+"""
 
 # Once the inbox may have forgotten it, nobody can tell what was handled from what is on its way.
 _BECAME = """
@@ -68,6 +72,12 @@ def select(
         f"SELECT {_COLUMNS} FROM dead_letters WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ${len(values)}"  # noqa: S608 - constants and placeholders
     )
     return statement, values
+
+
+async def count_open(connection: Connection) -> tuple[int, float]:
+    """Return how many nobody has decided about, and the age of the oldest in seconds, 0 when none."""
+    row = await connection.fetchrow(_COUNT_OPEN)
+    return (0, 0.0) if row is None else (row["letters"], row["oldest"])
 
 
 async def find(connection: Connection, letter_id: int) -> Record:

@@ -73,6 +73,12 @@ async def add_raw(connection: Connection, *, exchange: str, routing_key: str, bo
     await connection.execute(_ADD, [exchange], [routing_key], [body])
 
 
+async def backlog(connection: Connection) -> tuple[int, float]:
+    """Return how many events wait to be published (counted up to 100,000), and the age of the oldest in seconds, 0 when none."""
+    row = await connection.fetchrow(_BACKLOG, _BACKLOG_LIMIT)
+    return (0, 0.0) if row is None else (row["pending"], row["oldest"])
+
+
 class OutboxRelay:
     """Publishes what is in the outbox: at least once, in the order of ids, until the broker has confirmed it.
 
@@ -227,10 +233,9 @@ class OutboxRelay:
         if now < self._measure_at:
             return
         self._measure_at = now + _MEASURE_EVERY_S
-        backlog = await connection.fetchrow(_BACKLOG, _BACKLOG_LIMIT)
-        if backlog is not None:
-            self._metrics.outbox_pending.set(backlog["pending"])
-            self._metrics.outbox_oldest.set(backlog["oldest"])
+        pending, oldest = await backlog(connection)
+        self._metrics.outbox_pending.set(pending)
+        self._metrics.outbox_oldest.set(oldest)
 
     def _on_notify(self, *_: object) -> None:
         self._work.set()

@@ -9,6 +9,7 @@ from common.service.files import ReadFile, watch_files
 from common.service.identity_provider import accepted_tokens, trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
+from common.service.queues import LookAtQueues, WaitingQueue, platform_queues, queue, queue_routes
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
@@ -24,6 +25,7 @@ __all__ = [
     "Erased",
     "Issuer",
     "Lifecycle",
+    "LookAtQueues",
     "PeriodicJob",
     "PlatformRetention",
     "ProcessSettings",
@@ -36,6 +38,7 @@ __all__ = [
     "TableSizes",
     "TextPlace",
     "Verdict",
+    "WaitingQueue",
     "accepted_tokens",
     "add_act",
     "dead_letter_routes",
@@ -45,6 +48,9 @@ __all__ = [
     "every",
     "keep_verdict",
     "load_settings",
+    "platform_queues",
+    "queue",
+    "queue_routes",
     "repeated_acts_routes",
     "required",
     "run_service",

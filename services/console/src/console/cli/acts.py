@@ -11,7 +11,7 @@ from common.reading.model import MAJOR_PARTS
 from console.cli.changing import Manner, change, reason_for
 from console.cli.commands import Context, add, parameter
 from console.cli.exits import EndedError, Exit
-from console.cli.fields import given_fields, minor_units, options, read, read_filter
+from console.cli.fields import argument, given_fields, minor_units, options, read, read_filter
 from console.client.acts import Act
 from console.client.operations import Operation
 from console.client.parts import LISTED, PARTS, address_said
@@ -105,6 +105,8 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
         metavar = (thing.id if thing else act.key).upper()
         names = Annotated[list[str] | None, typer.Argument(metavar=metavar, show_default=False)]
         found.append(parameter("names", names, None))
+    if act.place is not None:
+        found.append(argument(act.place))
     if operation.filter:
         says = "instead of names: " + ", ".join(field.name for field in operation.filter)
         pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
@@ -127,7 +129,7 @@ def _chosen(act: Act, names: tuple[str, ...], chosen: Mapping[str, Any] | None, 
 
 
 async def _fields(at: Context, act: Act, given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    known = {field.name: field for field in act.operation.fields}
+    known = {field.name: field for field in act.asked}
     filled = given_fields(given)
     found: dict[str, Any] = {}
     for name, written in filled.items():

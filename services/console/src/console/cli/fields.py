@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -76,13 +76,20 @@ def _option(command: str, field: Field, sums: Sequence[str], has_parts: bool) ->
         return parameter(
             _PREFIX + field.name, Annotated[bool | None, typer.Option(f"{name}/--no-{name[2:]}", help=says)], None
         )
-    choices = field.choices
-
-    def complete(incomplete: str) -> list[str]:
-        return [choice for choice in choices if choice.startswith(incomplete)]
-
-    option = typer.Option(name, help=says, show_default=False, autocompletion=complete if choices else None)
+    completed = _completed(field) if field.choices else None
+    option = typer.Option(name, help=says, show_default=False, autocompletion=completed)
     return parameter(_PREFIX + field.name, Annotated[str | None, option], None)
+
+
+def argument(field: Field) -> inspect.Parameter:
+    """Return a word behind the names for a field that has only these choices."""
+    says = f"[{'|'.join(field.choices)}]"
+    word = typer.Argument(metavar=field.name.upper(), help=says, show_default=False, autocompletion=_completed(field))
+    return parameter(_PREFIX + field.name, Annotated[str, word])
+
+
+def _completed(field: Field) -> Callable[[str], list[str]]:
+    return lambda incomplete: [choice for choice in field.choices if choice.startswith(incomplete)]
 
 
 def read(field: Field, written: Any) -> Any:

@@ -75,7 +75,7 @@ NOUNS: dict[str, Noun] = {
     "unread-alert": Noun(about="Alerts that could not be taken", listed="unread-alert"),
     "duty": Noun(about="Who answers now and in the weeks to come", acts="duty", more="duty:build"),
     "flag": Noun(about="Switches", acts="flag", more="views:build_flag"),
-    "tips": Noun(about="Why the tips of an order are what they are", more="views:build_tips"),
+    "tips": Noun(about="Why tips are what they are, and whether the service decides as we do", more="views:build_tips"),
     "stock-movement": Noun(about="Goods that left a store's balance", listed="stock-movement"),
     "dead-letter": Noun(about="Messages that a consumer gave up on", more="everywhere:build_dead_letters"),
     "limits": Noun(about="Who may not order just now", listed="limit", acts="limits"),

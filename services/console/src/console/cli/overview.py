@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from console.client.models.notifier import CoverageView
 
 _SERVICES = Columns(("service", "state", "checks", "url"), name="service")
+_QUEUES = Columns(
+    ("service", "name", "replica", "waiting", "oldest_seconds", "state"), ("late_after_seconds", "as_of"), name="name"
+)
 _NEEDED = Columns(("what", "count", "look"), name="what")
 _Need = tuple[str, str, dict[str, str]]
 _NEEDS: tuple[_Need, ...] = (
@@ -34,10 +37,20 @@ _DEAD_LETTERS: _Need = ("dead letters that nobody decided about", "dead-letter",
 
 
 async def status(at: Context) -> Exit | None:
-    """Say whether each service is ready, what needs a person, and what is missing for one to be told. 1: not all is well."""
+    """Say whether each service is ready, what waits in it, what needs a person, and what is missing for one to be told.
+
+    1: not all is well.
+    """
     import asyncio
 
+    from console.client.queues import waiting_in
+
     services = await asyncio.gather(*(_service(at, service) for service in SERVICES))
+    waiting = dict(zip(SERVICES, await asyncio.gather(*(waiting_in(at.suite, each) for each in SERVICES)), strict=True))
+    queues = [
+        {"service": service, **queue} for service, held in waiting.items() if held is not None for queue in held.queues
+    ]
+    unknown = [service for service, held in waiting.items() if held is None or not held.complete]
     needed = await asyncio.gather(
         *(_needed(at, *need) for need in _NEEDS),
         *(_needed(at, *_DEAD_LETTERS, holder) for holder in services_with("dead-letter")),
@@ -46,9 +59,21 @@ async def status(at: Context) -> Exit | None:
     answered = [item for item in needed if item["count"] not in ("0", 0)]
     missing = coverage["missing"] if coverage else []
     if at.out.for_programs:
-        at.out.thing({"services": list(services), "needed": list(needed), "missing": missing if coverage else None})
+        at.out.thing(
+            {
+                "services": list(services),
+                "queues": queues,
+                "queues_unknown": unknown,
+                "needed": list(needed),
+                "missing": missing if coverage else None,
+            }
+        )
     else:
         at.out.rows(list(services), _SERVICES)
+        if queues:
+            at.out.rows(queues, _QUEUES)
+        for service in unknown:
+            at.out.note(f"what waits in {service} is not known", style="yellow")
         if answered:
             at.out.rows(answered, _NEEDED)
         for hole in missing:
@@ -57,7 +82,8 @@ async def status(at: Context) -> Exit | None:
             at.out.note("nothing needs a person")
     if any(service["state"] == "unreachable" for service in services):
         return Exit.UNREACHABLE
-    well = all(service["state"] == "ready" for service in services) and not answered and not missing
+    late = any(queue["state"] == "late" for queue in queues)
+    well = all(service["state"] == "ready" for service in services) and not answered and not missing and not late
     return Exit.DONE if well else Exit.REFUSED
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +21,21 @@ _ID = Annotated[str, typer.Argument(metavar="ID")]
 _HISTORY = Columns(("at", "before_name", "after_name", "attempt", "happened", "actor", "detail"), name="at")
 _SOURCES = Columns(
     ("source", "received", "refused", "quarantined", "last_at", "last_event", "last_outcome"), name="source"
+)
+_RULES = Columns(("decision", "rule", "orders", "last_at"), name="rule")
+_DIFFERENCES = Columns(
+    (
+        "differed_at",
+        "order_number",
+        "decision",
+        "rule",
+        "own_amount",
+        "service_amount",
+        "own_hold",
+        "service_hold",
+        "currency",
+    ),
+    name="order_number",
 )
 _STEPS = Columns(("decision", "rule", "outcome", "detail", "source"), name="rule")
 
@@ -71,6 +87,24 @@ async def explain(at: Context, *, number: Annotated[str, typer.Argument(metavar=
     return None
 
 
+async def shadow(
+    at: Context, *, since: Annotated[str | None, typer.Option(help="from when on: a time, or -1d; else a week")] = None
+) -> Exit | None:
+    """Say how well the tips service agrees with the own rules, where shadow mode compares them. 1: they differ."""
+    from console.cli.fields import read_moment
+
+    moment = None if since is None else read_moment(since, "--since")
+    said: Mapping[str, Any] = await at.suite.get("orchestrator", "/admin/v1/tips/shadow", since=moment)
+    if at.out.for_programs:
+        at.out.thing(said)
+    else:
+        counted = "  ".join(f"{name} {said[name]}" for name in ("compared", "agreed", "differed", "failed"))
+        at.out.note(f"{counted}  since {said['since']}, the first at {said['first_at'] or '-'}")
+        at.out.rows(said["rules"], _RULES)
+        at.out.rows(said["differences"], _DIFFERENCES)
+    return Exit.REFUSED if said["differed"] else None
+
+
 def build_refund(app: typer.Typer) -> None:
     """Add what only refunds have."""
     add(app, "evidence", evidence)
@@ -90,5 +124,6 @@ def build_flag(app: typer.Typer) -> None:
 
 
 def build_tips(app: typer.Typer) -> None:
-    """Add ``explain``."""
+    """Add ``explain`` and ``shadow``."""
     add(app, "explain", explain)
+    add(app, "shadow", shadow)

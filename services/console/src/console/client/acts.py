@@ -10,15 +10,19 @@ from typing import Any
 
 from console.client import effects
 from console.client.effects import Effect, of_erasure, of_letter
-from console.client.operations import Operation, operation
+from console.client.operations import Field, Operation, operation
 from console.client.things import THINGS, Thing
+
+RECIPES = ("retry_workflow", "restart_refund")
+"""The recipes that incidents may offer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
     """Something a person does. At least one of ``one`` and ``many`` is set; ``many`` is preferred, for it works by a plan.
 
-    ``key``: the place in the path of ``one`` that names the thing. ``fixed``: fields that the act itself fills.
+    ``key``: the place in the path of ``one`` that names the thing; ``place``: another one in it, which a person fills in.
+    ``fixed``: fields that the act itself fills.
     ``version_at``: where the version stands (as ``version_in``) that the operation compares with, where that is not the thing's own; of a
     list the newest, of those that say of which thing they are that of the thing.
     ``settled``: the noun whose state shows the effect. ``until``: the states in which the effect
@@ -33,6 +37,7 @@ class Act:
     one: str | None = None
     many: str | None = None
     key: str = "id"
+    place: Field | None = None
     fixed: dict[str, Any] = field(default_factory=dict)
     version_at: str | None = None
     version_in: str = "version"
@@ -51,6 +56,11 @@ class Act:
     def failed(self, state: str) -> bool:
         """Tell whether a person is needed for what is in this state after the act. What the act asks for is never bad."""
         return self.sight is not None and state in self.sight.bad - self.aims
+
+    @property
+    def asked(self) -> tuple[Field, ...]:
+        """What a person fills in besides the reason."""
+        return (*(() if self.place is None else (self.place,)), *self.operation.fields)
 
     @property
     def name(self) -> str:
@@ -208,6 +218,14 @@ def _acts() -> tuple[Act, ...]:
             service=notices,
             one="POST /admin/v1/incidents/{id}/comment",
             effect=effects.COMMENTED,
+        ),
+        Act(
+            noun="incident",
+            verb="recipe",
+            service=notices,
+            one="POST /admin/v1/incidents/{id}/recipes/{name}",
+            place=Field("name", "string", required=True, rules={"enum": RECIPES}),
+            effect=effects.RECIPE,
         ),
         Act(noun="ticket", verb="open", service=notices, one="POST /admin/v1/tickets", effect=effects.OPENED),
         Act(

@@ -283,13 +283,16 @@ async def _one(
 ) -> tuple[Item, Sent]:
     act = wish.found()
     operation = act.operation
-    body: dict[str, Any] = {**act.fixed, **wish.fields, "reason": wish.reason, "dry_run": dry_run}
+    fields, places = dict(wish.fields), {act.key: name}
+    if act.place is not None:
+        places[act.place.name] = fields.pop(act.place.name)
+    body: dict[str, Any] = {**act.fixed, **fields, "reason": wish.reason, "dry_run": dry_run}
     if operation.takes("expected_version") or act.proved_by_version:
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
         if version is not None and operation.takes("expected_version"):
             body["expected_version"] = version
-    sent = await _send(suite, wish, filled(operation.path, **{act.key: name}), body, key)
+    sent = await _send(suite, wish, filled(operation.path, **places), body, key)
     shown = sent.answer
     item = Item(
         id=name,

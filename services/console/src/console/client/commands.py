@@ -45,8 +45,10 @@ def of_wish(wish: Wish, *, currency: str | None = None) -> str:
     act = wish.found()
     if act.name in _OWN:
         return _OWN[act.name]
-    known = {field.name: field for field in act.operation.fields}
+    known = {field.name: field for field in act.asked}
+    place = "" if act.place is None else act.place.name
     filled = {name: _written(known[name], given, currency) for name, given in wish.fields.items() if name in known}
+    names = (*wish.ids, *([str(filled.pop(place))] if place in filled else []))
     words = [_PROGRAM, act.noun, act.verb]
     if wish.filter is not None:
         words += [word for name, given in wish.filter.items() for word in ("--filter", f"{name}={given}")]
@@ -56,7 +58,7 @@ def of_wish(wish: Wish, *, currency: str | None = None) -> str:
         words += ["--expected-version", str(wish.version)]
     if act.noun in EVERYWHERE:
         words += ["--service", wish.service]
-    return shlex.join([*words, *_options({**filled, "reason": wish.reason}), *_names(wish.ids)])
+    return shlex.join([*words, *_options({**filled, "reason": wish.reason}), *_names(names)])
 
 
 def _names(names: tuple[str, ...]) -> list[str]:

@@ -182,6 +182,17 @@ CALLED = Effect(
     words={"called_at": "called"},
 )
 LIFTED = Effect(service="webhook-gateway", path="/admin/v1/order-limits", pages=True, match=("id", "id"), gone="lifted")
+RECIPE = Effect(
+    service="notifier",
+    path="/admin/v1/incidents/{id}",
+    places={"id": "id"},
+    of="recipes",
+    match=("name", "name"),
+    state="last.state",
+    moving=frozenset({"asked", "confirmed", "running"}),
+    bad=frozenset({"failed"}),
+)
+"""What became of the recipe of an incident."""
 MESSAGE = Effect(
     service="notifier",
     path="/admin/v1/notifications/{notice_id}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from urllib.parse import unquote
 
 from yarl import URL
@@ -18,6 +19,7 @@ _SCREENS = {
     "/duty": "ordersctl duty weeks",
     "/proof": "ordersctl check all",
     "/audit": "ordersctl audit",
+    "/tips": "ordersctl tips shadow",
 }
 _OTHER_LIST = re.compile(r"/list/([^/]+)")
 _OTHER_ONE = re.compile(r"/one/([^/]+)/([^/]+)")
@@ -29,6 +31,8 @@ def command_of(url: URL, *, zone: str = "UTC") -> str | None:
     """Return the command of an address of ours, whose times are in ``zone``; None where a terminal shows nothing alike."""
     path, service = url.raw_path, url.query.get("service")
     service = service if service in SERVICES else None
+    if path == "/tips" and (order := url.query.get("order")):
+        return shlex.join(["ordersctl", "tips", "explain", *(["--"] if order.startswith("-") else []), order])
     if path in _SCREENS:
         return _SCREENS[path]
     listed = _OTHER_LIST.fullmatch(path)

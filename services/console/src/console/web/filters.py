@@ -39,7 +39,7 @@ _WARN = frozenset(
             "dead",
             "not_told",
         ),
-        *("urgent", "parked", "attention", "escalated"),
+        *("urgent", "parked", "attention", "escalated", "late"),
     }
 )
 _GOOD = frozenset(
@@ -94,6 +94,11 @@ def ago(value: datetime, now: datetime, *, language: str) -> str:
     return format_timedelta(
         timedelta(seconds=round((value - now).total_seconds())), add_direction=True, locale=language, threshold=1.2
     )
+
+
+def lasting(seconds: float, *, language: str) -> str:
+    """Write how long something lasts."""
+    return format_timedelta(timedelta(seconds=round(seconds)), locale=language, threshold=1.2)
 
 
 def money(minor: object, currency: object, *, language: str) -> str:
@@ -171,6 +176,7 @@ def writers(
         "as_time": as_time,
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
+        "lasting": lambda seconds: lasting(seconds, language=language),
         "as_input": lambda value: as_input(value, zone=zone),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),

@@ -15,7 +15,8 @@ from notifier.incidents.model import IncidentState, TakenAlready
 from notifier.messages.incident_notices import ButtonData, question_buttons, read_data, render_question
 from notifier.messages.words import Words
 from notifier.people.model import Directory, Person
-from notifier.recipes.model import RecipeRequest
+from notifier.recipes.begin import BeginRecipe
+from notifier.recipes.model import RecipeRequest, named
 from notifier.routing.model import Chosen, Destination, Routes
 
 _QUESTION_LASTS = timedelta(minutes=5)
@@ -38,6 +39,7 @@ class HandleButtonAction:
         routes: Routes,
     ) -> None:
         self._act = act
+        self._begin = BeginRecipe(act)
         self._directory = directory
         self._words = words
         self._environment = environment
@@ -116,14 +118,8 @@ class HandleButtonAction:
             return "no_recipe", self._words["answer.no_recipe"]
         if incident.state is IncidentState.RESOLVED:
             return "over", self._words["answer.over"]
-        request, new = await effects.ask(
-            incident_id=incident_id,
-            recipe=recipe.name,
-            target=recipe.target,
-            version=recipe.version,
-            person=person.id,
-            channel=action.channel,
-            lasts=_QUESTION_LASTS,
+        request, new = await effects.recipes.ask(
+            incident_id=incident_id, recipe=recipe, person=person.id, channel=action.channel, lasts=_QUESTION_LASTS
         )
         if request.person != person.id:
             return "taken", self._words["recipe.open"].format(who=self._directory.name_of(request.person))
@@ -164,7 +160,7 @@ class HandleButtonAction:
     async def _decide(
         self, effects: ActionEffects, action: ButtonAction, person: Person, pressed: ButtonData
     ) -> tuple[str, str]:
-        request = await effects.request(pressed.number)
+        request = await effects.recipes.find(pressed.number)
         if request is None:
             return "unknown_button", self._words["answer.unknown_button"]
         if request.person != person.id:
@@ -174,20 +170,16 @@ class HandleButtonAction:
         if request.state != "asked":
             return "over", self._words["recipe.over"]
         if pressed.act == "no":
-            await effects.decide(request.id, state="declined", traceparent=action.traceparent)
+            await effects.recipes.decline(request.id, traceparent=action.traceparent)
             return "done", self._words["recipe.declined"]
-        # Whoever runs the recipe has the incident: nobody is phoned about what is being mended.
-        await self._act(
+        await self._begin(
+            effects.recipes,
             effects.incident_store,
             effects.notifications,
-            incident_id=request.incident_id,
-            act="ack",
-            actor=person.id,
-            text=self._named(request),
-            dry_run=False,
-            take_over=True,
+            request,
+            named=self._named(request),
+            traceparent=action.traceparent,
         )
-        await effects.decide(request.id, state="confirmed", traceparent=action.traceparent)
         return "done", self._words["recipe.began"].format(recipe=self._named(request))
 
     async def _handover(self, effects: ActionEffects, person: Person, handover_id: int) -> tuple[str, str]:
@@ -199,4 +191,4 @@ class HandleButtonAction:
         return "done", self._words["answer.handover"]
 
     def _named(self, request: RecipeRequest) -> str:
-        return self._words[f"recipe.{request.recipe}"].format(target=request.target)
+        return named(request, self._words)

@@ -13,8 +13,7 @@ from notifier.delivery.notifications import NotificationStore
 from notifier.duty.confirm_handover import confirm_own
 from notifier.incidents.model import Incident
 from notifier.incidents.store import IncidentStore
-from notifier.recipes.model import RecipeRequest
-from notifier.recipes.store import request_of
+from notifier.recipes.requests import RecipeRequests
 from notifier.silences.store import silence
 
 _KEEP = """
@@ -34,30 +33,6 @@ RETURNING id, channel, outside_id, reply_to, answer, received_at, outcome
 """
 _ANSWERED = "UPDATE presses SET answered = true WHERE id = $1"
 _FORGET = "DELETE FROM presses WHERE answered AND received_at < now() - $1::interval"
-_EXPIRE = """
-UPDATE recipe_requests SET state = 'expired', ended_at = clock_timestamp()
-WHERE incident_id = $1 AND recipe = $2 AND state = 'asked' AND expires_at <= clock_timestamp()
-"""
-_ASK = """
-INSERT INTO recipe_requests (incident_id, recipe, target, version, person, channel, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7::interval)
-ON CONFLICT (incident_id, recipe) WHERE state IN ('asked', 'confirmed', 'running') DO NOTHING RETURNING *
-"""
-_OPEN_REQUEST = """
-SELECT * FROM recipe_requests WHERE incident_id = $1 AND recipe = $2 AND state IN ('asked', 'confirmed', 'running')
-"""
-_LOCK_INCIDENT = """
-SELECT FROM incidents WHERE id = (SELECT incident_id FROM recipe_requests WHERE id = $1) FOR UPDATE
-"""
-_REQUEST = """
-SELECT *, CASE WHEN state = 'asked' AND expires_at <= clock_timestamp() THEN 'expired' ELSE state END AS state_now
-FROM recipe_requests WHERE id = $1 FOR UPDATE
-"""
-_DECIDE = """
-UPDATE recipe_requests SET state = $2, not_before = clock_timestamp(), traceparent = $3,
-    ended_at = CASE WHEN $2 = 'declined' THEN clock_timestamp() END
-WHERE id = $1 AND state = 'asked'
-"""
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 _HOLD = "UPDATE escalations SET due_at = greatest(due_at, clock_timestamp() + $2::interval) WHERE incident_id = $1 AND due_at IS NOT NULL"
 
@@ -158,37 +133,7 @@ class ActionEffects:
         self.connection = connection
         self.incident_store = IncidentStore(connection, principal=principal, request_id=request_id)
         self.notifications = NotificationStore(connection)
-
-    async def ask(
-        self,
-        *,
-        incident_id: int,
-        recipe: str,
-        target: str,
-        version: int | None,
-        person: str,
-        channel: str,
-        lasts: timedelta,
-    ) -> tuple[RecipeRequest, bool]:
-        """Keep that somebody wants a recipe; returns the open request and whether it is new. One an incident and recipe is open.
-
-        To be called under the incident's lock: without it no open request begins or ends.
-        """
-        await self.connection.execute(_EXPIRE, incident_id, recipe)
-        row = await self.connection.fetchrow(_ASK, incident_id, recipe, target, version, person, channel, lasts)
-        if row is not None:
-            return request_of(row), True
-        return request_of(await self.connection.fetchrow(_OPEN_REQUEST, incident_id, recipe)), False
-
-    async def request(self, request_id: int) -> RecipeRequest | None:
-        """Lock and return a request, after its incident; one whose time is over is ``expired``."""
-        await self.connection.execute(_LOCK_INCIDENT, request_id)
-        row = await self.connection.fetchrow(_REQUEST, request_id)
-        return None if row is None else request_of({**dict(row), "state": row["state_now"]})
-
-    async def decide(self, request_id: int, *, state: str, traceparent: str | None) -> None:
-        """Confirm or decline a request."""
-        await self.connection.execute(_DECIDE, request_id, state, traceparent)
+        self.recipes = RecipeRequests(connection)
 
     async def silence(self, incident: Incident, *, person: str, lasts: timedelta, reason: str) -> None:
         """Keep quiet about the incident's problem for a while: no notices, and the chain waits. Pressed again, nothing more."""

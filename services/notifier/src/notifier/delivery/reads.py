@@ -42,6 +42,11 @@ _CALLS = """
 SELECT id::text AS id, person, occasion, state, attempts, reason, outside_id, progress, progress_at, created_at, claimed_at, ended_at
 FROM calls WHERE incident_id = $1 ORDER BY created_at, id LIMIT $2
 """
+_RECIPES = """
+SELECT DISTINCT ON (recipe) recipe, person, result, asked_at, ended_at,
+    CASE WHEN state = 'asked' AND expires_at <= now() THEN 'expired' ELSE state END AS state
+FROM recipe_requests WHERE incident_id = $1 ORDER BY recipe, id DESC
+"""
 _TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
@@ -77,7 +82,7 @@ class NotificationReads:
         self._database = database
 
     async def incident(self, incident_id: int, *, limit: int) -> dict[str, Any] | None:
-        """Return one incident with the last lines of its history, its newest notices, its calls and its timer; None if there is none."""
+        """Return one incident with the last lines of its history, its newest notices, its calls, timer and recipes, or None."""
         found = await self._fetch(_INCIDENT, incident_id)
         if not found:
             return None
@@ -88,6 +93,7 @@ class NotificationReads:
             "notices": await self._fetch(statement, *values),
             "calls": await self._fetch(_CALLS, incident_id, limit),
             "timers": await self._fetch(_TIMERS, incident_id),
+            "recipes": await self._fetch(_RECIPES, incident_id),
         }
 
     async def told(self, since: datetime, until: datetime) -> dict[str, Any]:

@@ -48,7 +48,7 @@ WHERE i.id = $1 AND c.occasion LIKE $2 AND c.created_at > coalesce(i.acknowledge
 _DROP = "DELETE FROM escalations WHERE incident_id = $1"
 _SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident_id = $1"
 _OVERDUE = """
-SELECT coalesce(extract(epoch FROM now() - min(e.due_at)), 0)::float8
+SELECT count(*) AS timers, coalesce(extract(epoch FROM now() - min(e.due_at)), 0)::float8 AS oldest
 FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id WHERE e.due_at < now() AND NOT (i.state = 'open' AND i.muted IS NOT NULL)
 """
 
@@ -87,11 +87,11 @@ class TimerStore:
             now = await connection.fetchval("SELECT clock_timestamp()")
             yield DueTimer(connection=connection, incident=incident_of(row), now=now, **timer)
 
-    async def overdue(self) -> float:
-        """Return for how many seconds the oldest due timer has been waiting."""
+    async def overdue(self) -> tuple[int, float]:
+        """Return how many due timers wait, and for how many seconds the oldest has."""
         async with self._database.acquire() as connection:
-            seconds: float = await connection.fetchval(_OVERDUE)
-        return seconds
+            row = await connection.fetchrow(_OVERDUE)
+        return (0, 0.0) if row is None else (row["timers"], row["oldest"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from common.errors import Conflict, NotFound
 from common.http import BULK_ERRORS, OPERATOR, VIEWER, Answer, BulkAnswer, Change, Changes, Page, Request, Route, listed
 from common.postgres import Database
-from notifier.delivery.notifications import NotificationStore
+from notifier.delivery.notifications import NotificationStore, problem_of
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.routes import notification_of
 from notifier.incidents import views as models
@@ -17,6 +17,7 @@ from notifier.incidents.act import Act, ActOnIncident, patiently
 from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.kinds import runbook_page
 from notifier.incidents.model import CallUnderWay
+from notifier.incidents.offers import offers_of
 from notifier.incidents.store import IncidentStore, select_groups, select_incidents
 
 _ADMIN = ("admin",)
@@ -65,6 +66,7 @@ class IncidentRoutes:
             {
                 **row,
                 "runbook": runbook_page(row["kind"], service=row["service"]),
+                "recipes": offers_of(problem_of(row), row["recipes"]),
                 "notices": list(map(notification_of, row["notices"])),
             }
         )

@@ -13,7 +13,8 @@ from notifier.delivery.notifications import problem_of
 from notifier.incidents.model import CallUnderWay, Incident, IncidentState
 from notifier.incidents.views import GroupQuery, IncidentConditions
 
-_LOCK = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
+_READ = "SELECT * FROM incidents WHERE id = $1"
+_LOCK = f"{_READ} FOR UPDATE"
 # What matters to whoever takes or closes it: being reported again does not.
 _LOCK_MANY = """
 SELECT id, concat_ws('/', state, severity, acknowledged_by, extract(epoch FROM ack_until)) AS version
@@ -103,6 +104,14 @@ class IncidentStore:
             after=after,
             request_id=self._request_id,
         )
+
+
+async def read_incident(connection: Connection, incident_id: int) -> Incident:
+    """Return an incident as it is now, locking nothing. Raises ``NotFound``."""
+    row = await connection.fetchrow(_READ, incident_id)
+    if row is None:
+        raise NotFound("no such incident")
+    return incident_of(row)
 
 
 def select_incidents(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
 from notifier.delivery.views import Notification
+from notifier.incidents.model import RecipeName
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -136,10 +137,32 @@ class TimerView(BaseModel):
     due_at: datetime | None
 
 
+class RecipeRun(BaseModel):
+    """A request for a recipe. `asked`: whoever asked has not confirmed it; `expired`: never did."""
+
+    person: str
+    state: Literal["asked", "confirmed", "running", "done", "failed", "declined", "expired"]
+    result: str | None = Field(description="what was done, and why it was not")
+    asked_at: datetime
+    ended_at: datetime | None
+
+
+class RecipeOffer(BaseModel):
+    """A standard operation that mends a problem of this kind: `POST /admin/v1/incidents/{id}/recipes/{name}`."""
+
+    name: RecipeName
+    label: str
+    does: str = Field(description="what will happen")
+    role: Literal["operator", "admin"] = Field(description="the least that may")
+    target: str = Field(description="the workflow or the refund")
+    last: RecipeRun | None = Field(description="the last request for it")
+
+
 class IncidentStory(IncidentView):
     """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
 
     runbook: str | None = Field(None, description="the page of the runbook of its kind")
+    recipes: list[RecipeOffer] = Field(description="what a person can have done about it")
     history: list[HistoryLine]
     notices: list[Notification]
     calls: list[CallView]

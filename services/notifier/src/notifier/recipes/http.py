@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientResponse, ClientSession
 
 from common.http import new_session
 from notifier.duty.model import TryLater
-from notifier.incidents.model import Recipe, RecipeName
-from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest
+from notifier.incidents.model import Recipe
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused
 
 
 class HttpRecipes:
@@ -21,25 +21,37 @@ class HttpRecipes:
         self._urls = {"retry_workflow": orchestrator_url, "restart_refund": refunds_url}
         self._session: ClientSession | None = None
 
-    async def run(self, request: RecipeRequest, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
+    async def run(self, recipe: Recipe, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
         """Carry a recipe out with somebody's own token; the same ``key`` acts once."""
-        base = self._urls.get(request.recipe)
+        return await self._call(
+            recipe, recipe.body(reason), token=token, headers={"Idempotency-Key": key}, deadline=deadline
+        )
+
+    async def rehearse(self, recipe: Recipe, *, token: str, reason: str, deadline: float) -> RecipeOutcome:
+        """Ask what would come of it; nothing is done."""
+        body = {**recipe.body(reason), "dry_run": True}
+        return await self._call(recipe, body, token=token, headers={}, deadline=deadline)
+
+    async def _call(
+        self, recipe: Recipe, body: Mapping[str, object], *, token: str, headers: Mapping[str, str], deadline: float
+    ) -> RecipeOutcome:
+        base = self._urls.get(recipe.name)
         if base is None:
             return RecipeRefused("the service's address is not configured")
-        recipe = Recipe(name=cast("RecipeName", request.recipe), target=request.target, version=request.version)
-        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
         if self._session is None:
             self._session = new_session(service="notifier")
         try:
             async with (
                 asyncio.timeout(deadline),
                 self._session.post(
-                    base.rstrip("/") + recipe.path, json=dict(recipe.body(reason)), headers=headers
+                    base.rstrip("/") + recipe.path,
+                    json=dict(body),
+                    headers={"Authorization": f"Bearer {token}", **headers},
                 ) as answer,
             ):
                 if answer.status < 300:
-                    return RecipeDone()
-                detail = await _detail(answer)
+                    return RecipeDone(_outcome(await _json(answer)))
+                detail = _detail(answer.status, await _json(answer))
                 if answer.status in {408, 425, 429} or answer.status >= 500:
                     return TryLater(detail)
                 return RecipeRefused(detail)
@@ -52,12 +64,22 @@ class HttpRecipes:
             await self._session.close()
 
 
-async def _detail(answer: Any) -> str:
-    """The service's own sentence (RFC 9457), which holds no customer's data."""
+async def _json(answer: ClientResponse) -> Mapping[str, Any]:
+    """The answer's object; an empty one where it is none."""
     try:
         body = await answer.json(content_type=None)
-    except (ValueError, ClientError):
-        body = None
-    if isinstance(body, Mapping) and isinstance(body.get("detail"), str):
-        return f"{answer.status} {body['detail'][:200]}"
-    return f"{answer.status}"
+    except ValueError:
+        return {}
+    return body if isinstance(body, Mapping) else {}
+
+
+def _detail(status: int, body: Mapping[str, Any]) -> str:
+    """The service's own sentence (RFC 9457), which holds no customer's data."""
+    detail = body.get("detail")
+    return f"{status} {detail[:200]}" if isinstance(detail, str) else str(status)
+
+
+def _outcome(body: Mapping[str, Any]) -> str | None:
+    after = body.get("after")
+    outcome = body.get("outcome") or (after.get("state_name") if isinstance(after, Mapping) else None)
+    return outcome if isinstance(outcome, str) else None

@@ -10,7 +10,7 @@ from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
 from notifier.recipes.http import HttpRecipes
-from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused, RecipeRequest, named
 from notifier.recipes.store import RecipeStore
 
 _log = get_logger()
@@ -43,22 +43,23 @@ class RunRecipes:
         request = await self._store.claim(lease=timedelta(seconds=self._deadline) + _MARGIN)
         if request is None:
             return False
-        named = self._words[f"recipe.{request.recipe}"].format(target=request.target)
-        outcome = await self._run(request, named)
-        text = named if isinstance(outcome, RecipeDone) else f"{named}: {outcome.reason}"
+        what = named(request, self._words)
+        outcome = await self._run(request, what)
+        text = what if isinstance(outcome, RecipeDone) else f"{what}: {outcome.reason}"
         state = await self._store.record(request, outcome, text=text, give_up_after=_GIVE_UP_AFTER)
         self._metrics.recipes.labels(request.recipe, state).inc()
         _log.info("recipe_run", recipe=request.recipe, incident_id=str(request.incident_id), outcome=state)
         return True
 
-    async def _run(self, request: RecipeRequest, named: str) -> RecipeOutcome:
+    async def _run(self, request: RecipeRequest, what: str) -> RecipeOutcome:
         person = self._directory.person(request.person)
         if person is None or person.token is None:
             return RecipeRefused(self._words["recipe.no_token"].format(who=self._directory.name_of(request.person)))
+        why = "" if request.reason is None else f": {request.reason}"
         return await self._http.run(
-            request,
+            request.wanted,
             token=person.token,
-            reason=f"{person.id}: {named} (incident {request.incident_id})",
+            reason=f"{person.id}: {what} (incident {request.incident_id}){why}",
             key=derived_id("notifier.recipe", str(request.id)),
             deadline=self._deadline,
         )

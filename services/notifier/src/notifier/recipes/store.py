@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from common.ids import derived_id
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import TryLater
 from notifier.incidents.problems import Problems, Resolution
-from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest
+from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest, request_of
 
 _CLAIM = """
 UPDATE recipe_requests SET state = 'running', attempts = attempts + 1, began_at = coalesce(began_at, clock_timestamp()),
@@ -76,8 +75,3 @@ class RecipeStore:
                 )
                 await self._problems.ingest(notifications, [over])
         return state
-
-
-def request_of(row: Any) -> RecipeRequest:
-    """Read a request's row."""
-    return RecipeRequest(**{field: row[field] for field in RecipeRequest.__slots__})

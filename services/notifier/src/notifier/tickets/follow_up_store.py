@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from common.postgres import Connection, Database
@@ -30,7 +31,10 @@ ORDER BY h.id LIMIT $1
 """
 _BACKLOG = """
 SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM incident_history WHERE NOT told) AS oldest,
-       (SELECT count(*) FROM tickets WHERE outside IN ('pending', 'creating')) AS tickets
+       (SELECT count(*) FROM incident_history WHERE NOT told) AS lines,
+       (SELECT count(*) FROM tickets WHERE outside IN ('pending', 'creating')) AS tickets,
+       (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 FROM tickets
+         WHERE outside IN ('pending', 'creating')) AS tickets_oldest
 """
 _NEEDLESS_SUMMONS = """
 SELECT i.fingerprint FROM incidents AS i JOIN tickets AS t ON t.summons_id = i.id
@@ -43,6 +47,16 @@ UPDATE tickets AS t SET state = 'closed', closed_at = now()
 WHERE t.id = ANY($1::bigint[]) AND t.state <> 'closed'
   AND EXISTS (SELECT FROM incidents AS i WHERE i.id = t.incident_id AND i.state = 'resolved')
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Lines of incidents not followed up, and tickets that the outside tracker does not have; the oldest of each in seconds."""
+
+    lines: int
+    oldest: float
+    tickets: int
+    tickets_oldest: float
 
 
 class FollowUpStore:
@@ -62,11 +76,12 @@ class FollowUpStore:
             now = await connection.fetchval("SELECT clock_timestamp()")
             yield FollowUpBatch(connection, now=now, outside=self._outside)
 
-    async def backlog(self) -> tuple[float, int]:
-        """Return the age (seconds) of the oldest line not followed up, and how many tickets the outside tracker does not have."""
+    async def backlog(self) -> Backlog:
+        """Return what is not followed up, and which tickets the outside tracker does not have."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(_BACKLOG)
-        return (0.0, 0) if row is None else (row["oldest"], row["tickets"])
+        assert row is not None  # noqa: S101 - it has no condition
+        return Backlog(**dict(row))
 
 
 class FollowUpBatch:

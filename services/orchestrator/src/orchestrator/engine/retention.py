@@ -48,6 +48,11 @@ WITH gone AS (
     )) RETURNING 1
 ) SELECT count(*) FROM gone
 """
+_FORGET_SHADOW = """
+WITH gone AS (
+    DELETE FROM tips_shadow WHERE ctid = ANY (ARRAY(SELECT ctid FROM tips_shadow WHERE last_at < $1 LIMIT $2)) RETURNING 1
+) SELECT count(*) FROM gone
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class Pruned:
 
     events: int
     timeline: int
+    comparisons: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +80,9 @@ class Retention:
         pruned = Pruned(
             events=await self._events(now - self.keep_events),
             timeline=await self._batches(partial(_forget, _FORGET_TIMELINE, before=now - self.keep_timeline)),
+            comparisons=await self._batches(partial(_forget, _FORGET_SHADOW, before=now - self.keep_timeline)),
         )
-        if pruned.events or pruned.timeline:
+        if any(asdict(pruned).values()):
             _log.info("rows_pruned", **asdict(pruned))
         self.metrics.pruned.inc(pruned.events)
         return pruned

@@ -8,19 +8,13 @@ from common.postgres import Database
 from orchestrator.engine.model import KINDS, WorkflowState
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.model import Status
+from orchestrator.orders.queues import read_waiting
 
 _GAUGES = """
-SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at <= now()) AS ready,
-       (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
-         WHERE owner IS NULL AND lane = 0 AND ready_at <= now()) AS oldest_ready,
-       (SELECT coalesce(extract(epoch FROM now() - min(ready_at)), 0)::float8 FROM workflow_ready
-         WHERE owner IS NULL AND lane = 1 AND ready_at <= now()) AS calls_oldest_ready,
-       (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at > now()) AS sleeping,
+SELECT (SELECT count(*) FROM workflow_ready WHERE owner IS NULL AND ready_at > now()) AS sleeping,
        (SELECT count(*) FROM workflow WHERE state = 2) AS stopped,
        (SELECT count(*) FROM workflow WHERE state = 4)
            + (SELECT count(*) FROM workflow WHERE failed_events > 0 AND state NOT IN (2, 4)) AS crashed,
-       (SELECT count(*) FROM parked_order) AS parked,
-       (SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM parked_order) AS parked_oldest,
        greatest(
            (SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float8 FROM pg_stat_activity
              WHERE datname = current_database() AND backend_type = 'client backend'
@@ -55,20 +49,18 @@ class Measure:
     async def work(self) -> None:
         """Set the gauges of workflows and orders."""
         async with self._database.acquire() as connection:
+            waiting = await read_waiting(connection)
             row = await connection.fetchrow(_GAUGES)
             recent = {item["status"]: item["many"] for item in await connection.fetch(_RECENT)}
         metrics = self._metrics
+        metrics.ready.set(waiting["steps"] + waiting["calls"])
+        metrics.oldest_ready.set(waiting["steps_oldest"])
+        metrics.calls_oldest_ready.set(waiting["calls_oldest"])
+        metrics.parked.set(waiting["parked"])
+        metrics.parked_oldest.set(waiting["parked_oldest"])
         if row is not None:
-            for gauge in (
-                "ready",
-                "oldest_ready",
-                "calls_oldest_ready",
-                "sleeping",
-                "parked",
-                "parked_oldest",
-                "oldest_snapshot",
-            ):
-                getattr(metrics, gauge).set(row[gauge])
+            metrics.sleeping.set(row["sleeping"])
+            metrics.oldest_snapshot.set(row["oldest_snapshot"])
             for state in ("stopped", "crashed"):
                 metrics.workflows.labels(state).set(row[state])
         for status in Status:

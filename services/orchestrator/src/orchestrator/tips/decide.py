@@ -19,8 +19,10 @@ from orchestrator.tips.feedback import FeedbackClient
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import (
     Arm,
+    Compared,
     Contended,
     ExperimentFailed,
+    Explained,
     FeedbackSilent,
     Reason,
     Shadow,
@@ -36,12 +38,16 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """The order after an iteration, who decided, why not the service, and whether the order changed meanwhile: look again soon."""
+    """The order after an iteration, who decided, why not the service, and whether the order changed meanwhile: look again soon.
+
+    ``compared``: what comparing both found, None outside shadow mode.
+    """
 
     order: TipsOrder
     decided_by: str
     fallback: Reason | None
     again: bool
+    compared: Compared | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,8 @@ class TipsCaller:
             by_service = False
         else:
             by_service = True
-        if await self._compare(after) is Shadow.MISMATCH and by_service:
+        compared = await self._compare(after)
+        if compared is not None and compared.result is Shadow.MISMATCH and by_service:
             reason, by_service = Reason.MISMATCH, False
             after, hold = await self._old(after)
         if reason is not None:
@@ -103,7 +110,7 @@ class TipsCaller:
         elif hold:
             again = True
         decided_by = "service" if by_service else "old"
-        return Decided(order=after, decided_by=decided_by, fallback=reason, again=again)
+        return Decided(order=after, decided_by=decided_by, fallback=reason, again=again, compared=compared)
 
     async def _ask(self, order: TipsOrder, trigger: Trigger) -> tuple[TipsOrder, bool]:
         """The service's way. What it says it did is looked at, for an answer alone pays nobody."""
@@ -163,7 +170,7 @@ class TipsCaller:
             order = await self._read(order)
         raise Contended(f"order {order.number} changed under each of {_ATTEMPTS} attempts")
 
-    async def _compare(self, order: TipsOrder) -> Shadow | None:
+    async def _compare(self, order: TipsOrder) -> Compared | None:
         """Work out what each path would do with the order as it is, and count whether they agree. Nothing is written."""
         try:
             if self.service is None or not await self.experiment.shadows(order.number):
@@ -174,16 +181,33 @@ class TipsCaller:
             explained = await self.service.explain(order.number)
             feedback = await self.feedback.find(order.number)
         except (TipsFailed, FeedbackSilent):
-            result = Shadow.ERROR
+            compared = Compared(result=Shadow.ERROR)
         else:
             rules = self.rules.of(order)
-            own = (tips_sum(order, feedback, rules), need_hold(order, feedback, rules, now=self.clock.now()))
-            result = Shadow.MATCH if own == (explained.amount, explained.need_hold) else Shadow.MISMATCH
-        self.metrics.shadows.labels(result.value).inc()
-        return result
+            now = self.clock.now()
+            compared = _compared(
+                tips_sum(order, feedback, rules), need_hold(order, feedback, rules, now=now), explained
+            )
+        self.metrics.shadows.labels(compared.result.value).inc()
+        return compared
 
     async def _read(self, order: TipsOrder) -> TipsOrder:
         return (await self.store.read([order.number])).get(order.number, order)
+
+
+def _compared(amount: int, hold: bool, explained: Explained) -> Compared:
+    if (amount, hold) == (explained.amount, explained.need_hold):
+        return Compared(result=Shadow.MATCH)
+    of_sum = amount != explained.amount
+    return Compared(
+        result=Shadow.MISMATCH,
+        decision="tips" if of_sum else "hold",
+        rule=explained.amount_rule if of_sum else explained.hold_rule,
+        own_amount=amount,
+        service_amount=explained.amount,
+        own_hold=hold,
+        service_hold=explained.need_hold,
+    )
 
 
 def _require_evidence(order: TipsOrder, due: datetime | None) -> None:

@@ -68,6 +68,30 @@ class Written:
     marks: frozenset[str]
 
 
+class Shadow(StrEnum):
+    """What a comparison of both paths found."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A comparison of the tips service with the own rules. But for ``result`` all is None unless the two differ.
+
+    ``decision``: ``tips`` when the sums differ, ``hold`` when the holds alone do; ``rule``: what decided that at the service.
+    """
+
+    result: Shadow
+    decision: str | None = None
+    rule: str | None = None
+    own_amount: int | None = None
+    service_amount: int | None = None
+    own_hold: bool | None = None
+    service_hold: bool | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transactions:
     """What an iteration of ``update_transactions`` worked out, in minor units. ``next_check_at`` None: nothing is left to check."""
@@ -81,6 +105,7 @@ class Transactions:
     fallback: str | None
     computed_at: datetime
     next_check_at: datetime | None
+    compared: Compared | None = None
 
 
 class Arm(StrEnum):
@@ -103,14 +128,6 @@ class Reason(StrEnum):
     ANSWER = "answer"
     NOT_SET = "not_set"
     MISMATCH = "mismatch"
-
-
-class Shadow(StrEnum):
-    """What a comparison of both paths found."""
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    ERROR = "error"
 
 
 class ExperimentFailed(Exception):
@@ -142,7 +159,9 @@ class Contended(SuiteError):
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What the service would do, had it been asked: the sum, and the hold."""
+    """What the service would do, had it been asked: the sum, and the hold; and the rule by which it decides each, where it says so."""
 
     amount: int
     need_hold: bool
+    amount_rule: str | None = None
+    hold_rule: str | None = None

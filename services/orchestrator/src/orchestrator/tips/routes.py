@@ -14,6 +14,7 @@ from common.postgres import Database
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.tips.flags import FlagChange, Flags, FlagView, flag, flags, set_flag
 from orchestrator.tips.recheck import FeedbackTaken, recheck_tips
+from orchestrator.tips.shadow import ShadowAgreement, ShadowQuery, agreement
 from orchestrator.tips.store import TipsStore
 from orchestrator.tips.zero import TipsZeroed, zero_order_tips
 
@@ -71,6 +72,13 @@ class TipsRoutes:
                 TransactionsView,
                 errors=(NotFound,),
             ),
+            admin_read(
+                "tips/shadow",
+                self._shadow,
+                "How well the tips service agrees with the own rules, by order and rule",
+                ShadowAgreement,
+                query=ShadowQuery,
+            ),
             admin_read("flags", self._flags, "All switches", Flags),
             admin_read("flags/{name}", self._flag, "One switch", FlagView, errors=(NotFound,)),
             admin_change(
@@ -111,6 +119,9 @@ class TipsRoutes:
         if row is None:
             raise NotFound(f"nothing was worked out for an order {number} yet")
         return TransactionsView.model_validate({**row})
+
+    async def _shadow(self, request: Request[None, ShadowQuery]) -> ShadowAgreement:
+        return await agreement(self._database, self._clock, request.query)
 
     async def _flags(self, _request: Request[None, None]) -> Flags:
         return await flags(self._database)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import aiohttp
-from pydantic import BaseModel, StrictBool, ValidationError
+from pydantic import BaseModel, Field, StrictBool, ValidationError
 
 from common.http import timeout_header
 from orchestrator.tips.metrics import TipsMetrics
@@ -25,13 +26,28 @@ class _Hold(BaseModel):
     need_hold_tips: StrictBool
 
 
+class _Step(BaseModel):
+    rule: Annotated[str, Field(max_length=100)]
+    outcome: str
+
+
 class _Target(BaseModel):
     amount: int
+    steps: list[_Step] = []
+
+
+class _ExplainedHold(_Hold):
+    steps: list[_Step] = []
 
 
 class _Explanation(BaseModel):
     tips: _Target
-    hold: _Hold
+    hold: _ExplainedHold
+
+
+def _deciding(steps: Sequence[_Step]) -> str | None:
+    """Return the last rule that did not just let the next one speak."""
+    return next((step.rule for step in reversed(steps) if step.outcome != "pass"), None)
 
 
 class TipsClient:
@@ -83,7 +99,12 @@ class TipsClient:
         answer = await self._call(
             "explain", "GET", "/admin/v1/explain", _Explanation, params={"order_id": number}, token=self._explain_token
         )
-        return Explained(answer.tips.amount, answer.hold.need_hold_tips)
+        return Explained(
+            answer.tips.amount,
+            answer.hold.need_hold_tips,
+            amount_rule=_deciding(answer.tips.steps),
+            hold_rule=_deciding(answer.hold.steps),
+        )
 
     async def _call(
         self,

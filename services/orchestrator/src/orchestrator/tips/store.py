@@ -50,6 +50,9 @@ _PLAIN = (
     "number", "version", "finished_at", "payment_method", "zone", "tariff", "refunded", "zeroed", "currency", "cost", "given_back",
     "next_check_at",
 )  # fmt: skip
+_TRANSACTION_COLUMNS = (
+    "number", "sum_to_pay", "refunded", "tips", "currency", "decided_by", "fallback", "computed_at", "next_check_at",
+)  # fmt: skip
 
 
 class TipsStore:
@@ -126,7 +129,7 @@ async def write_transactions(connection: Connection, rows: Sequence[Transactions
     """Write what was worked out, in the caller's transaction. Rows are locked in the order of the numbers."""
     if rows:
         rows = sorted(rows, key=lambda row: row.number)
-        await connection.execute(_WRITE_TRANSACTIONS, *columns(rows, *Transactions.__dataclass_fields__))
+        await connection.execute(_WRITE_TRANSACTIONS, *columns(rows, *_TRANSACTION_COLUMNS))
 
 
 def _order(row: Record) -> TipsOrder:

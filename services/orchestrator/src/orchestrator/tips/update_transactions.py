@@ -28,6 +28,7 @@ from orchestrator.tips.messages import transactions_entry
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import Contended, FeedbackSilent, TipsOrder, Transactions
 from orchestrator.tips.own_rules import RulesByPlace, next_check, sum_to_pay
+from orchestrator.tips.shadow import add_comparisons
 from orchestrator.tips.store import TipsStore, write_transactions
 
 FEEDBACK_CHANGED = "feedback.changed"
@@ -118,6 +119,7 @@ class UpdateTransactions:
             fallback=None if decided is None or decided.fallback is None else decided.fallback.value,
             computed_at=now,
             next_check_at=again,
+            compared=None if decided is None else decided.compared,
         )
         self._metrics.iterations.labels(row.decided_by).inc()
         news = order.worked_out != (row.sum_to_pay, row.tips) or row.fallback is not None
@@ -132,7 +134,11 @@ class UpdateTransactions:
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write what the iterations worked out."""
-        await write_transactions(connection, [effect for _, effect in effects_of(outcomes, Transactions)])
+        rows = [effect for _, effect in effects_of(outcomes, Transactions)]
+        await write_transactions(connection, rows)
+        await add_comparisons(
+            connection, [(row.number, row.computed_at, row.compared) for row in rows if row.compared is not None]
+        )
         return []
 
     def _delay_of(self, claim: Claim, order: TipsOrder, now: datetime) -> float:

@@ -32,6 +32,11 @@ class Admission:
         self._working = 0
         self._queue: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a place."""
+        return sum(not place.done() for place in self._queue)
+
     async def run(
         self, operation: str, work: Callable[..., Awaitable[T]], number: str, *, headers: Mapping[str, str]
     ) -> T:

@@ -25,6 +25,7 @@ TABLES = (
     "source_hours",
     "source_notices",
     "source_refusals",
+    "spools",
     "website_arrivals",
     "order_contents",
     "order_limits",

@@ -71,6 +71,7 @@ _OLD = {
     "counting_runs": "counted_until < $1::timestamptz - interval '1 day'"
     " AND EXISTS (SELECT FROM counting_runs AS n WHERE n.replica = t.replica AND n.began_at > t.began_at)",
     "disowned_deliveries": "received_at < $1",
+    "spools": "records = 0 AND seen_at < $1",
     "delivery_dismissals": "dismissed_at < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = t.delivery_id)",
     "delivery_replays": "replayed_at < $1 AND NOT EXISTS (SELECT FROM deliveries AS d WHERE d.delivery_id = t.delivery_id)",
 }

@@ -14,7 +14,7 @@ from typing import Any
 from common.telemetry import get_logger
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.model import SpoolRecord, SpoolUnavailable
-from webhook_gateway.durable.spool_file import SpoolFile, cost
+from webhook_gateway.durable.spool_file import SpoolFile, SpoolState, cost
 
 _log = get_logger()
 _GROUP = 500
@@ -74,6 +74,11 @@ class Spool:
             self._commands.put(None)
             await asyncio.to_thread(thread.join)
         self._file.close()
+
+    @property
+    def state(self) -> SpoolState:
+        """What the spool holds, as of the last thing that was done to it."""
+        return self._file.state
 
     async def append(self, routing_key: str, body: bytes) -> None:
         """Return when the record is synced. Raises ``SpoolUnavailable`` when it is full or the disk fails or hangs.

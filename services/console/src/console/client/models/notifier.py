@@ -296,6 +296,23 @@ RotationItem: TypeAlias = str
 Backup: TypeAlias = str
 
 
+class RecipeRun(TypedDict):
+    person: str
+    state: Literal['asked', 'confirmed', 'running', 'done', 'failed', 'declined', 'expired']
+    result: str | None
+    asked_at: str
+    ended_at: str | None
+
+
+class RecipeStarted(TypedDict):
+    outcome: Literal['started', 'under_way']
+    id: int
+    name: str
+    target: str
+    would: NotRequired[str | None]
+    dry_run: bool
+
+
 class RepeatedAct(TypedDict):
     action: str
     reason: str
@@ -459,6 +476,21 @@ class UnreadAlert(TypedDict):
     last_at: str
 
 
+class WaitingQueue(TypedDict):
+    name: str
+    replica: NotRequired[str | None]
+    waiting: int | None
+    oldest_seconds: NotRequired[float | None]
+    late_after_seconds: NotRequired[float | None]
+    as_of: NotRequired[str | None]
+    state: Literal['unknown', 'empty', 'waiting', 'late']
+
+
+class WaitingQueues(TypedDict):
+    items: list[WaitingQueue]
+    complete: bool
+
+
 class WeekBody(TypedDict):
     on_duty: str | None
     backup: NotRequired[str | None]
@@ -528,41 +560,6 @@ class CoverageView(TypedDict):
 class DefectKept(TypedDict):
     defect: DefectView
     dry_run: bool
-
-
-class IncidentStory(TypedDict):
-    id: int
-    fingerprint: str
-    kind: str
-    severity: str
-    state: str
-    summary: str
-    details: dict[str, Any]
-    service: str
-    environment: str
-    order_number: str | None
-    source: str | None
-    store_id: str | None
-    zone: str | None
-    link: str | None
-    instruction: str | None
-    responsible: list[str]
-    muted: str | None
-    occurrences: int
-    first_seen_at: str
-    last_seen_at: str
-    opened_at: str
-    acknowledged_at: str | None
-    acknowledged_by: str | None
-    ack_until: str | None
-    resolved_at: str | None
-    resolved_by: str | None
-    version: int
-    runbook: NotRequired[str | None]
-    history: list[HistoryLine]
-    notices: list[Notification]
-    calls: list[CallView]
-    timers: list[TimerView]
 
 
 class InstructionChanged(TypedDict):
@@ -654,6 +651,15 @@ class PlanBody(TypedDict):
     starts: NotRequired[str]
 
 
+class RecipeOffer(TypedDict):
+    name: Literal['retry_workflow', 'restart_refund']
+    label: str
+    does: str
+    role: Literal['operator', 'admin']
+    target: str
+    last: RecipeRun | None
+
+
 class RosterView(TypedDict):
     version: int
     revision: int
@@ -667,3 +673,39 @@ class RosterView(TypedDict):
 class RouteAnswer(TypedDict):
     targets: list[RouteTarget]
     past: NotRequired[PastAnswer | None]
+
+
+class IncidentStory(TypedDict):
+    id: int
+    fingerprint: str
+    kind: str
+    severity: str
+    state: str
+    summary: str
+    details: dict[str, Any]
+    service: str
+    environment: str
+    order_number: str | None
+    source: str | None
+    store_id: str | None
+    zone: str | None
+    link: str | None
+    instruction: str | None
+    responsible: list[str]
+    muted: str | None
+    occurrences: int
+    first_seen_at: str
+    last_seen_at: str
+    opened_at: str
+    acknowledged_at: str | None
+    acknowledged_by: str | None
+    ack_until: str | None
+    resolved_at: str | None
+    resolved_by: str | None
+    version: int
+    runbook: NotRequired[str | None]
+    recipes: list[RecipeOffer]
+    history: list[HistoryLine]
+    notices: list[Notification]
+    calls: list[CallView]
+    timers: list[TimerView]

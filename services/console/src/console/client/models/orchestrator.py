@@ -284,6 +284,25 @@ class Replayed(TypedDict):
     replayed: bool
 
 
+class RuleDiffered(TypedDict):
+    decision: str
+    rule: str | None
+    orders: int
+    last_at: str
+
+
+class ShadowDifference(TypedDict):
+    order_number: str
+    differed_at: str
+    decision: str
+    rule: str | None
+    own_amount: int
+    service_amount: int
+    own_hold: bool
+    service_hold: bool
+    currency: str | None
+
+
 class StockMovement(TypedDict):
     id: int
     number: str
@@ -351,6 +370,21 @@ class Verdict(TypedDict):
 
 class Verdicts(TypedDict):
     items: list[Verdict]
+
+
+class WaitingQueue(TypedDict):
+    name: str
+    replica: NotRequired[str | None]
+    waiting: int | None
+    oldest_seconds: NotRequired[float | None]
+    late_after_seconds: NotRequired[float | None]
+    as_of: NotRequired[str | None]
+    state: Literal['unknown', 'empty', 'waiting', 'late']
+
+
+class WaitingQueues(TypedDict):
+    items: list[WaitingQueue]
+    complete: bool
 
 
 class Whoami(TypedDict):
@@ -591,6 +625,17 @@ class PageWorkflowView(TypedDict):
     next_cursor: str | None
     count: NotRequired[int | None]
     count_exact: NotRequired[bool | None]
+
+
+class ShadowAgreement(TypedDict):
+    since: str
+    first_at: str | None
+    compared: int
+    agreed: int
+    differed: int
+    failed: int
+    rules: list[RuleDiffered]
+    differences: list[ShadowDifference]
 
 
 class WorkflowChanged(TypedDict):

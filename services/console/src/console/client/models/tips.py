@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class AuditRecord(TypedDict):
@@ -79,6 +79,21 @@ class TipsView(TypedDict):
     amount: int
     write: str
     steps: list[StepView]
+
+
+class WaitingQueue(TypedDict):
+    name: str
+    replica: NotRequired[str | None]
+    waiting: int | None
+    oldest_seconds: NotRequired[float | None]
+    late_after_seconds: NotRequired[float | None]
+    as_of: NotRequired[str | None]
+    state: Literal['unknown', 'empty', 'waiting', 'late']
+
+
+class WaitingQueues(TypedDict):
+    items: list[WaitingQueue]
+    complete: bool
 
 
 class Whoami(TypedDict):

@@ -367,6 +367,21 @@ class Verdicts(TypedDict):
     items: list[Verdict]
 
 
+class WaitingQueue(TypedDict):
+    name: str
+    replica: NotRequired[str | None]
+    waiting: int | None
+    oldest_seconds: NotRequired[float | None]
+    late_after_seconds: NotRequired[float | None]
+    as_of: NotRequired[str | None]
+    state: Literal['unknown', 'empty', 'waiting', 'late']
+
+
+class WaitingQueues(TypedDict):
+    items: list[WaitingQueue]
+    complete: bool
+
+
 class Whoami(TypedDict):
     name: str
     role: str

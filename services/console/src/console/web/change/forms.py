@@ -44,7 +44,7 @@ class Input:
 
 def inputs(act: Act) -> tuple[Input, ...]:
     """Return what an act asks for besides a reason."""
-    fields = (field for field in act.operation.fields if field.name not in act.fixed)
+    fields = (field for field in act.asked if field.name not in act.fixed)
     return tuple(_input(field, STRUCTURES.get((act.name, field.name))) for field in fields)
 
 

@@ -21,6 +21,8 @@ from console.web.runbook.routes import runbook_html
 
 _RUNBOOK = re.compile(r"(?:.*/)?(?:docs/)?runbooks?/(?:ru/)?([A-Za-z0-9_-]+)(?:\.md)?(?:#.*)?")
 _GROUPS = "/admin/v1/incident-groups"
+_TARGETS = {"retry_workflow": "workflow", "restart_refund": "refund"}
+"""What kind of thing a recipe is done to."""
 
 
 def routes(console: Console) -> list[Route]:
@@ -67,6 +69,8 @@ async def _incident(visit: Visit) -> web.StreamResponse:
         order=order,
         runbook=_runbook(item, visit.language),
         acts=acts_of("incident"),
+        run_recipe=ACTS["incident recipe"],
+        targets=_TARGETS,
         add_silence=ACTS["silence add"],
         open_ticket=ACTS["ticket open"],
     )

@@ -57,14 +57,14 @@ async def read_page(suite: Suite, thing: Thing, wanted: Mapping[str, Any], **pag
 
 
 def acts_of(noun: str, service: str | None = None) -> tuple[Act, ...]:
-    """Return what can be done to things of a kind that exist."""
+    """Return what can be done to any thing of a kind that exists: not what only some of them offer."""
     if noun in EVERYWHERE:
         return (
             tuple(act_of(f"{noun} {verb}", service) for verb in ("replay", "mend", "dismiss"))
             if noun == "dead-letter"
             else ()
         )
-    return tuple(act for act in ACTS.values() if act.noun == noun and act.named)
+    return tuple(act for act in ACTS.values() if act.noun == noun and act.named and act.place is None)
 
 
 def creating(noun: str) -> tuple[Act, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from console.client.operations import SERVICES
+from console.client.queues import Waiting, waiting_in
 from console.client.suite import Page, RefusedError, Suite, UnreachableError
 from console.client.things import Thing, thing_of
 from console.web.screens import list_path
@@ -67,13 +68,15 @@ class Found:
 class Now:
     """The whole picture. ``ready``: by service the checks that fail, empty when it can work, None when it does not answer.
 
-    ``missing``: what keeps a critical problem from reaching a person, None when that is not known.
+    ``missing``: what keeps a critical problem from reaching a person, None when that is not known. ``queues``: by service what waits in
+    it, None when it does not say.
     """
 
     found: Sequence[Found]
     on_call: Mapping[str, Any] | None
     missing: Sequence[Any] | None
     ready: Mapping[str, Sequence[str] | None]
+    queues: Mapping[str, Waiting | None]
 
     @property
     def critical(self) -> Found:
@@ -88,14 +91,16 @@ class Now:
 
 async def gather(suite: Suite) -> Now:
     """Ask everything at once."""
-    found, on_call, coverage, ready = await asyncio.gather(
+    found, on_call, coverage, ready, queues = await asyncio.gather(
         asyncio.gather(*(_find(suite, danger) for danger in DANGERS)),
         _or_none(suite, "notifier", "/admin/v1/on-call"),
         _or_none(suite, "notifier", "/admin/v1/coverage"),
         asyncio.gather(*(_ready(suite, service) for service in SERVICES)),
+        asyncio.gather(*(waiting_in(suite, service) for service in SERVICES)),
     )
     missing = None if coverage is None else coverage["missing"]
-    return Now(found, on_call, missing, dict(zip(SERVICES, ready, strict=True)))
+    by_service = dict(zip(SERVICES, queues, strict=True))
+    return Now(found, on_call, missing, dict(zip(SERVICES, ready, strict=True)), by_service)
 
 
 async def _find(suite: Suite, danger: Danger) -> Found:

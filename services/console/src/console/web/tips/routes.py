@@ -1,4 +1,4 @@
-"""The switches of the tips service, and its rules applied to one order."""
+"""The switches of the tips service, how well it agrees with the own rules, and its rules applied to one order."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from common.http import Route
 from console.client.acts import ACTS
 from console.client.suite import RefusedError
 from console.client.things import THINGS
+from console.web.asking import or_none
 from console.web.pages import Console, Visit
 
 
 def routes(console: Console) -> list[Route]:
     """Return the route of tips."""
-    return [console.get("/tips", _tips, summary="Switches, and one order explained")]
+    return [console.get("/tips", _tips, summary="Switches, agreement of shadow mode, and one order explained")]
 
 
 async def _tips(visit: Visit) -> web.StreamResponse:
@@ -31,6 +32,7 @@ async def _tips(visit: Visit) -> web.StreamResponse:
             problem = error
     return visit.page(
         "tips/tips.html",
+        shadow=await or_none(suite.get("orchestrator", "/admin/v1/tips/shadow")),
         flags=(await THINGS["flag"].page(suite)).items,
         set_flag=ACTS["flag set"],
         number=number,

@@ -1,0 +1,72 @@
+"""An incident's recipes by HTTP (`/admin/v1/incidents/{id}/recipes/{name}`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from common.errors import Conflict, NotFound, Unavailable
+from common.http import OPERATOR, Answer, Change, Changes, Request, Route
+from common.postgres import Database
+from notifier.incidents.act import patiently
+from notifier.incidents.model import CallUnderWay, TakenAlready
+from notifier.recipes.start import NoKeyOfHerOwn, NoSuchRecipe, RecipeNotPossible, StartRecipe
+from notifier.recipes.views import RecipeStarted, StartRecipeBody
+
+_CALL_SECONDS = 8.0
+
+
+class RecipeRoutes:
+    """The handler; ``routes`` is the table of it."""
+
+    def __init__(self, *, database: Database, start: StartRecipe, wake: Callable[[], None]) -> None:
+        self._changes = Changes(database, committed=wake)
+        self._start = start
+
+    async def start(self, request: Request[StartRecipeBody, None]) -> Answer:
+        """Start a recipe, once for an Idempotency-Key. A dry run asks the service that would carry it out, before any transaction."""
+        incident_id, name = request.path_int("id"), request.path["name"]
+        would = None
+        if request.body.dry_run:
+            would = await self._start.rehearse(
+                incident_id, name, principal=request.principal, reason=request.body.reason
+            )
+
+        async def work(change: Change) -> RecipeStarted:
+            asked, before = await self._start(change, incident_id, name, request_id=request.request_id)
+            return RecipeStarted(
+                outcome="under_way" if before else "started",
+                id=incident_id,
+                name=asked.recipe,
+                target=asked.target,
+                would=would,
+                dry_run=change.dry_run,
+            )
+
+        return await patiently(lambda: self._changes.carry_out(request, work), seconds=_CALL_SECONDS)
+
+    def routes(self) -> list[Route]:
+        """Return the table of admin routes."""
+        return [
+            Route(
+                method="POST",
+                path="/admin/v1/incidents/{id}/recipes/{name}",
+                handler=self.start,
+                summary="Carry out a recipe of an incident: another service does it, in the person's name",
+                description="The same as the recipe's button in a chat. What came of it stands in the incident.",
+                request=StartRecipeBody,
+                response=RecipeStarted,
+                errors=(
+                    NotFound,
+                    NoSuchRecipe,
+                    Conflict,
+                    TakenAlready,
+                    NoKeyOfHerOwn,
+                    RecipeNotPossible,
+                    CallUnderWay,
+                    Unavailable,
+                ),
+                roles=OPERATOR,
+                tags=("admin",),
+                idempotent=True,
+            )
+        ]
