@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ _NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 # One delivery in three names its customer, as `created` and `changed` do; an order has three deliveries.
 _FILL = """
 INSERT INTO deliveries (delivery_id, received_at, type, event_id, source, event, number, external_id, outcome, lane, replica, body_form,
-                        body, headers, people)
+                        body, headers, people, traceparent)
 SELECT gen_random_uuid(), $1::timestamptz - g * $2::interval, 'intake.hook.received.v1', 'e' || g, 'sbermarket',
        CASE g % 3 WHEN 0 THEN 'order.created' WHEN 1 THEN 'order.paid' ELSE 'order.delivered' END,
        'N' || g / 3, 'H' || g / 3, CASE WHEN g % 1000 = 0 THEN 'quarantined' ELSE 'confirmed' END, 'broker', 'gw-1', 'envelope',
@@ -38,7 +39,7 @@ SELECT gen_random_uuid(), $1::timestamptz - g * $2::interval, 'intake.hook.recei
        CASE WHEN g % 3 = 0 THEN ARRAY[
            hashint8extended(g, 1), hashint8extended(g, 2),
            ($3::bigint[])[1 + (random() * random() * $5)::integer], ($4::bigint[])[1 + (random() * $6)::integer]
-       ] ELSE '{}' END
+       ] ELSE '{}' END, '00-' || md5(g::text) || '-00f067aa0ba902b7-01'
 FROM generate_series($7::bigint, $8::bigint) AS g
 """
 _KNOWN = "UPDATE deliveries SET people = $2, number = $3, external_id = 'KNOWN' WHERE external_id = $1 AND event = 'order.created'"
@@ -86,6 +87,7 @@ SEARCHED: Mapping[str, dict[str, Any]] = {
     "a name that nobody has": {"q": "никто"},
     "common name on a day": {"q": f"имя0 {(_NOW - timedelta(days=40)):%Y-%m-%d}"},
     "time": {"q": f"{(_NOW - timedelta(days=40)):%Y-%m-%dT%H:%M}"},
+    "trace": {"trace": hashlib.md5(str(DELIVERIES // 2).encode(), usedforsecurity=False).hexdigest()},
     "quarantined, undecided": {"undecided": True, "outcome": "quarantined"},
 }
 

@@ -35,8 +35,9 @@ _FILL = (
     SELECT 'N' || n, 'document', 3, 1, 1 FROM generate_series(1, $1, 5000) AS n
     """,
     """
-    INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, received_at)
-    SELECT id, s, 'order.paid', id || ':' || s, '{"body_form": "payload"}', '{}', now()
+    INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, received_at, traceparent)
+    SELECT id, s, 'order.paid', id || ':' || s, '{"body_form": "payload"}', '{}', now(),
+           '00-' || lpad(to_hex(id), 32, '0') || '-00f067aa0ba902b7-01'
     FROM workflow, generate_series(1, 2) AS s WHERE $1 > 0 AND s <= last_seq
     """,
     """

@@ -57,7 +57,9 @@ _NAMES = frozenset(
     }
 )
 _IN_ENGLISH = re.compile(
-    r'<(\w+)[^>]* (?:lang="en"|translate="no")[^>]*>.*?</\1>|<(code|pre|kbd|script)\b.*?</\2>', re.DOTALL
+    r'<(\w+)[^>]* (?:lang="en"|translate="no")[^>]*>.*?</\1>|<(code|pre|kbd|script)\b.*?</\2>'
+    r'|<article class="runbook".*?</article>',  # which name programs and alerts; its test holds them to both languages
+    re.DOTALL,
 )
 _SPOKEN = re.compile(r'(?:aria-label|title|alt)="([^"]*)"')
 _TAG = re.compile("<[^>]*>")

@@ -51,6 +51,12 @@ class WatchedDatabase(Database):
         self.plans.clear()
         return found
 
+    def index_conditions(self) -> set[str]:
+        """Return what every index was asked for; forget all plans."""
+        found = {node["Index Cond"] for plan in self.plans for node in _nodes(plan["Plan"]) if "Index Cond" in node}
+        self.plans.clear()
+        return found
+
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan

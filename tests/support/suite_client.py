@@ -85,6 +85,13 @@ class Client:
             assert answer.status == 200, (path, answer.status, body)
             return body
 
+    async def text(self, service: str, path: str, *, role: str = "operator", **headers: str) -> str:
+        """GET and return the text as it came; anything but 200 and 404 is an ``AssertionError``."""
+        sent = {"Authorization": f"Bearer {self.suite.token(role)}", **headers}
+        async with self._session.get(self.suite.url(service) + path, headers=sent) as answer:
+            assert answer.status in (200, 404), (path, answer.status)
+            return await answer.text()
+
     async def put(self, service: str, path: str, body: object) -> Any:
         """PUT without a token (the sandbox's controls)."""
         async with self._session.put(self.suite.url(service) + path, json=body) as answer:

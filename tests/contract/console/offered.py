@@ -1,4 +1,4 @@
-"""What the console keeps of a service's OpenAPI document: its operations, and the types of its answers."""
+"""What the console keeps of a service's OpenAPI document: its operations, the types of its answers, and what Tab offers."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def store(documents: Mapping[str, Mapping[str, Any]]) -> None:
     _OPERATIONS.write_text(json.dumps(kept, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     for package, document in documents.items():
         _types_file(package).write_text(types_of(package, document), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "tests.contract.console.tab"], check=True, timeout=60)  # of what is kept now
 
 
 def _types_file(package: str) -> Path:

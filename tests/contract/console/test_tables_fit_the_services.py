@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
+from console.cli.tab import TABLE
 from console.client.acts import ACTS, RECIPES, Act
 from console.client.effects import RECIPE
 from console.client.models import notifier
@@ -19,6 +21,7 @@ from notifier.incidents.model import RecipeName
 from notifier.incidents.offers import OFFERS
 from orchestrator.engine.model import WorkflowState
 from refunds.refunds.states import RefundState
+from tests.contract.console.tab import table
 from tests.contract.surface.observed import stored
 
 NAMES_OF_PLACES = ("{id}", "{number}", "{key}", "{name}")
@@ -82,6 +85,10 @@ def test_what_every_service_has_is_there_where_it_is_said_to_be() -> None:
         for service in owners:
             item = answer_of(service, path)
             assert [column for column in columns if not has(item, [column])] == []
+
+
+def test_tab_offers_what_the_commands_take() -> None:
+    assert Path(TABLE).read_text(encoding="utf-8") == table(), "python -m tests.contract.console.tab"
 
 
 def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> None:

@@ -130,6 +130,8 @@ def searches(database: WatchedDatabase, orders: int) -> list[Callable[[], Awaita
         lambda: workflows.workflow(5, events=50),
         lambda: workflows.groups(limit=200),
         *(lambda pair=pair: page(workflows.events(pair[0], state=pair[1], after=None, limit=51)) for pair in of_events),
+        lambda: page(workflows.events(None, state=None, trace=f"{5:032x}", after=None, limit=51)),
+        lambda: page(workflows.events(None, state=3, trace="f" * 32, after=(5, 1), limit=51)),
         lambda: page(workflows.events(None, state=1, after=(orders // 2, 1), limit=51)),
         lambda: page(workflows.events(None, state=None, after=(orders // 2, 1), limit=51)),
         lambda: orders_.order("N9"),

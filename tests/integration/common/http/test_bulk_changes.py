@@ -190,6 +190,43 @@ async def test_a_plan_names_each_item_and_is_carried_out_by_another_replica(worl
     assert await world.audited() == ["parcel:1", "parcel:2", "parcel:3"]
 
 
+async def test_plan_after_plan_goes_once_through_all_that_match(world: World) -> None:
+    await world.sql("UPDATE parcels SET state = 'lost' WHERE id = 2")  # refused, and matches for ever
+    asked: dict[str, Any] = {"filter": {"town": "Omsk"}, "limit": 2}  # as those do that are sent
+    rounds: list[tuple[int, bool, dict[int, str]]] = []
+    after: dict[str, Any] = {}
+    while True:
+        preview = (await world.send(**asked, **after, dry_run=True)).json()
+        if not preview["items"]:
+            break
+        done = await world.send(replica=len(rounds) % 2, **asked, **after, plan=preview["plan"])
+        rounds.append((preview["matched"], preview["more"], outcomes(done)))
+        if len(rounds) == 1:
+            await world.sql("UPDATE parcels SET version = version + 1, state = 'open' WHERE id IN (1, 2)")
+        after = {"after": preview["plan"]}
+    first = (5, True, {1: "sent", 2: "refused"})
+    assert rounds == [first, (3, True, {3: "sent", 4: "sent"}), (1, False, {5: "sent"})]
+    assert await world.sent() == [3, 4, 5]
+    # Named alone a plan says itself what it came after; a request that says otherwise is refused.
+    repeated = await world.send(plan=preview["plan"])
+    assert (repeated.status, repeated.json()["items"]) == (200, [])
+    assert (await world.send(**asked, plan=preview["plan"])).json()["code"] == "plan_differs"
+
+
+async def test_a_chain_of_plans_that_has_lost_one_is_not_gone_on_with(world: World) -> None:
+    asked: dict[str, Any] = {"filter": {"town": "Omsk"}, "limit": 1, "dry_run": True}
+    first = (await world.send(**asked)).json()["plan"]
+    second = (await world.send(**asked, after=first)).json()["plan"]
+    assert (await world.send(**asked, after=second)).json()["items"][0]["id"] == 3
+    of_others: list[dict[str, Any]] = [{"after": "f" * 64}, {"after": second, "what": "return"}]
+    for unknown in of_others:
+        refused = await world.send(**asked, **unknown)
+        assert (refused.status, refused.json()["code"]) == (409, "plan_unknown")
+    assert (await world.send(ids=[1], after=first, dry_run=True)).status == 422
+    await world.sql("DELETE FROM bulk_plans WHERE plan = $1", first)
+    assert (await world.send(**asked, after=second)).json()["code"] == "plan_unknown"
+
+
 async def test_what_changed_since_the_plan_is_left_alone_and_newcomers_too(world: World) -> None:
     plan = (await world.send(filter={"town": "Omsk"}, dry_run=True)).json()["plan"]
     await world.sql("UPDATE parcels SET version = version + 1 WHERE id = 2")  # changed

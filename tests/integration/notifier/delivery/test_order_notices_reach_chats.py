@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from common.contracts.orders import OrderChangedV1, OrderDifference, Position, PositionChange, WorkflowCrashedV1
 from common.testing import eventually
+from notifier.delivery.reads import select_notifications
 from tests.integration.notifier.factories import NOW, PICKERS, STORE, TRACE, MakeKit, an_order, created, enveloped
+from tests.support.plans import WatchedDatabase
 
 NEW_ORDER = (
     "<b>🆕 Новый заказ H123</b>\n"
@@ -46,6 +49,32 @@ async def test_a_new_order_is_sent_to_pickers_and_store_with_its_trace(make_kit:
 
     rows = await eventually(promised)
     assert [(len(row["message_ids"]), row["attempts"]) for row in rows] == [(1, 1), (1, 1)]
+    for trace, count in ((TRACE.split("-")[1], 2), ("f" * 32, 0)):
+        _, page = await kit.call("GET", f"/admin/v1/notifications?trace={trace}&state=sent")
+        assert [item["order_number"] for item in page["items"]] == [an_order().number] * count
+
+
+_TRACED = """
+INSERT INTO notices (id, subject, transition, sequence, kind, severity, event_id, occurred_at, traceparent)
+SELECT gen_random_uuid(), 'test:' || n, 'test', n, 'test', 'info', n, now(), '00-' || lpad(to_hex(n), 32, '0') || '-00f067aa0ba902b7-01'
+FROM generate_series(1, $1) AS n
+"""
+
+
+async def test_a_trace_is_looked_up_in_an_index(database_for: Callable[[str], Awaitable[str]]) -> None:
+    database = WatchedDatabase(await database_for("notifier"))
+    await database.open()
+    async with database.acquire() as connection:
+        await connection.execute(_TRACED, 5000)
+        await connection.execute("ANALYZE notices")
+    database.plans.clear()
+    for trace, rows in ((f"{7:032x}", 1), ("f" * 32, 0)):
+        statement, values = select_notifications(trace=trace, limit=51)
+        for _ in range(7):  # past five executions there may be one plan for all values
+            async with database.acquire() as connection:
+                assert len(await connection.fetch(statement, *values)) == rows
+    assert any("substr(traceparent, 4, 32)" in condition for condition in database.index_conditions())
+    await database.close()
 
 
 async def test_a_change_follows_its_order_and_what_is_not_sent_is_kept_with_the_reason(

@@ -6,13 +6,18 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+from console.client.change import Wish, apply, rehearse_all
+from console.client.suite import Suite
 from orchestrator.orders.hooks import append_hooks
+from tests.integration.orchestrator.conftest import TOKENS
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.big_database import filled
 from tests.support.bulk import MANY
 
 GOODS = [{"id": "a", "quantity": 1, "price": "10.00"}]
 PATH = "/admin/v1/orders/recalculate"
 WHY = {"reason": "the rule was mended"}
+MORE = 1050
 
 
 async def happened(gateway: Any, database: Any, kind: str, numbers: range, *, minute: int) -> None:
@@ -51,3 +56,18 @@ async def test_a_plan_derives_what_it_showed_and_leaves_alone_what_has_changed(
     assert sorted(answer["already_applied"] for _, answer in answers) == [False, True]
     status, page = await api.call("GET", "/admin/v1/audit?action=order.recalculate&count=true&limit=1")
     assert (status, page["count"]) == (200, MANY // 2)
+
+
+async def test_more_than_one_plan_takes_are_gone_through_once_by_the_tools(start: Any, dsn: str) -> None:
+    await filled(dsn, MORE)  # all of which match for ever, whatever is done to them
+    api = await start()
+    suite = Suite(api.session, {"orchestrator": api.url}, TOKENS["operator"])
+    chosen = {"source": "sbermarket"}
+    wish = Wish(act="order recalculate", service="orchestrator", filter=chosen, reason=WHY["reason"])
+    plans = await rehearse_all(suite, wish)
+    assert [(plan.matched, len(plan.items), plan.more) for plan in plans] == [(MORE, 1000, True), (50, 50, False)]
+    done = [await apply(suite, plan) for plan in plans]
+    numbers = [item.id for each in done for item in each.items if item.outcome == "recalculated"]
+    assert sorted(numbers) == sorted(f"N{n}" for n in range(1, MORE + 1))
+    status, page = await api.call("GET", "/admin/v1/audit?action=order.recalculate&count=true&limit=1")
+    assert (status, page["count"]) == (200, MORE)

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from common.ids import new_id, order_number
 from common.postgres import Database
-from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
+from tests.integration.webhook_gateway.conftest import TOKEN, Gateway, Start, bearer, hook_body
+from tests.support.plans import WatchedDatabase
 from webhook_gateway.deliveries.digest_old import DigestOld
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.search import DeliverySearch
@@ -60,6 +61,49 @@ async def test_a_delivery_is_found_by_every_thing_that_a_person_knows(start: Sta
         assert await found(gateway, external_id="H1", event="order.paid") == ["H1"]
         async with gateway.session.get(gateway.url + DELIVERIES, params={"q": " "}, headers=bearer("viewer")) as answer:
             assert (answer.status, (await answer.json())["fields"][0]["field"]) == (400, "q")
+
+
+async def test_a_delivery_is_found_by_its_trace_however_old_it_is(start: Start) -> None:
+    trace = new_id().replace("-", "")
+    async with start() as gateway:
+        headers = {**TOKEN, "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+        await gateway.send(hook_body(order="H1"), headers=headers)
+        for number in range(3):
+            await gateway.send(hook_body(order=f"L{number}"))
+        await gateway.deliveries(4)
+        assert (await found(gateway, trace=trace), await found(gateway, trace="f" * 32)) == (["H1"], [])
+        async with gateway.session.get(
+            gateway.url + DELIVERIES, params={"trace": trace[:8]}, headers=bearer("viewer")
+        ) as answer:
+            assert (answer.status, (await answer.json())["fields"][0]["field"]) == (400, "trace")
+
+
+_TRACED = """
+INSERT INTO deliveries (delivery_id, received_at, type, event_id, source, event, outcome, lane, replica, body_form, body, headers,
+                        traceparent)
+SELECT gen_random_uuid(), now() - interval '1 minute' * n, 'intake.hook.received.v1', 'e', 'sbermarket', 'order.created', 'confirmed',
+       'broker', 'gw-0', 'envelope', '', '{}', '00-' || lpad(to_hex(n), 32, '0') || '-00f067aa0ba902b7-01'
+FROM generate_series(1, $1) AS n
+"""
+
+
+async def test_a_trace_is_looked_up_in_an_index(database_for: Callable[[str], Awaitable[str]]) -> None:
+    database = WatchedDatabase(await database_for("webhook_gateway"))
+    await database.open()
+    search = DeliverySearch(database, PeopleDigests([b"key"]))
+    async with database.acquire() as connection:
+        await connection.execute(_TRACED, 5000)
+        await connection.execute("ANALYZE deliveries")
+    database.plans.clear()
+    for trace, rows in ((f"{7:032x}", 1), ("f" * 32, 0)):
+        statement, values = search.select(DeliveryFilter(trace=trace), after=None, limit=51)
+        for _ in range(7):  # past five executions there may be one plan for all values
+            async with database.acquire() as connection:
+                assert len(await connection.fetch(statement, *values)) == rows
+    conditions = database.index_conditions()
+    assert conditions
+    assert all("substr(traceparent, 4, 32)" in condition for condition in conditions), conditions
+    await database.close()
 
 
 async def test_deliveries_of_an_old_key_are_found_while_it_stands_behind_the_new_one(start: Start) -> None:

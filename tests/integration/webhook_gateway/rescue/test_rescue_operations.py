@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -344,11 +345,32 @@ async def test_a_mended_body_is_kept_beside_the_original_and_resubmitted_later(s
         assert (status, problem["code"]) == (409, "changed_since")
         now = await one(gateway, item["id"])
         assert (json.loads(now["body"]), json.loads(now["mended"]), now["state"]) == (broken, mended, "mended")
+        stale = {**seen, "body": order(422, comment="второй")}
+        for dry_run in (True, False):
+            status, problem = await gateway.change(path + "/resubmit", {**stale, "dry_run": dry_run})
+            assert (status, problem["code"]) == (409, "changed_since")
         status, done = await gateway.change(path + "/resubmit", {"reason": "исправлено"})
         assert (status, done["number"], done["state"]) == (200, order_number("website", "W-422"), "resubmitted")
         [hook] = await arrived(1)
         assert json.loads(hook.body) == mended
         assert (await gateway.get(f"{PATH}?state=open"))["items"] == []
+
+
+async def test_of_two_who_mend_and_resubmit_at_once_one_is_told_to_look_again(start: Start, arrived: Arrived) -> None:
+    async with start() as gateway:
+        await gateway.send(order(422, positions=[]), path=ORDERS, headers=bearer("website"))
+        [item] = (await endangered(gateway, 1)).values()
+        path = f"{PATH}/{item['id']}/resubmit"
+        bodies = [order(422, comment=comment) for comment in ("первый", "второй")]
+        seen = {"reason": "исправлено", "expected_version": item["version"]}
+        answers = await asyncio.gather(*(gateway.change(path, {**seen, "body": body}) for body in bodies))
+        assert sorted(status for status, _ in answers) == [200, 409]
+        [code] = [said["code"] for status, said in answers if status == 409]
+        assert code == "changed_since"
+        [hook] = await arrived(1)
+        won = next(body for body, (status, _) in zip(bodies, answers, strict=True) if status == 200)
+        assert json.loads(hook.body) == won
+        assert json.loads((await one(gateway, item["id"]))["mended"]) == won
 
 
 async def test_an_order_that_the_website_sends_again_is_endangered_no_more(

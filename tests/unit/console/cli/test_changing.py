@@ -197,14 +197,6 @@ def test_a_refund_of_an_order_is_watched_until_the_money_moved(
     assert ended.code == code, ended.remarks
 
 
-def test_what_a_plan_had_no_room_for_is_said_and_is_in_the_exit_code(services: Services, ordersctl: Ordersctl) -> None:
-    item = {"id": 1, "version": 1, "outcome": "retried"}
-    services.on(RETRY, {"plan": DIGEST, "matched": 5, "more": True, "items": [item]})
-    ended = ordersctl("workflow", "retry", "-f", "state=crashed", "-r", "once more", "-y")
-    assert (ended.code, "4 more match and are left" in ended.remarks) == (7, True)
-    assert [call.body["limit"] for call in services.calls] == [1000, 1000]
-
-
 def test_one_that_is_refused_does_not_hold_up_the_others(services: Services, ordersctl: Ordersctl) -> None:
     for name, status in (("1", 200), ("2", 409), ("3", 200)):
         services.on(
@@ -309,6 +301,24 @@ def test_a_house_alone_is_completed_from_the_address_of_the_version_that_was_rea
     services.on("GET /orders/v1/orders/A1", {**order, "address": {"text": "за рынком", "parts": {}}})
     ended = ordersctl(*house)
     assert (ended.code, "in words" in ended.remarks) == (2, True)
+
+
+@pytest.mark.parametrize("code", ["changed_since", "stale_version", "version_mismatch"])
+def test_what_changed_since_is_left_alone_by_one_word_whichever_service_says_it(
+    services: Services, ordersctl: Ordersctl, code: str
+) -> None:
+    problem = {"code": code, "detail": "it is at another version"}
+    services.on("GET /orders/v1/orders/A1", {"version": 3})
+    services.on("POST /admin/v1/orders/A1/deliver", lambda call: (200 if call.body["dry_run"] else 409, problem))
+    ended = ordersctl("order", "deliver", "A1", "-r", "she has it", "-y", "-o", "json")
+    assert (ended.code, [item["outcome"] for item in ended.json["items"]]) == (1, ["changed_since"])
+    services.on("POST /admin/v1/orders/A1/deliver", problem, 409)
+    ended = ordersctl("order", "deliver", "A1", "-r", "she has it", "-y")
+    assert (ended.code, "(changed_since)" in ended.remarks) == (1, True)
+    refused = {"id": 1, "version": 2, "outcome": "refused", **problem}
+    services.on(RETRY, {"plan": DIGEST, "matched": 1, "more": False, "items": [refused]})
+    ended = ordersctl("workflow", "retry", "1", "-r", "once more", "-y", "-o", "json")
+    assert (ended.code, [item["outcome"] for item in ended.json["items"]]) == (1, ["changed_since"])
 
 
 def test_a_mended_body_is_for_the_version_that_was_looked_at(services: Services, ordersctl: Ordersctl) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 
 import pytest
 import typer
 
-from console.cli.completion import candidates
+from console.cli.app import COMPLETE, main
 from console.cli.nouns import NOUNS
+from console.cli.tab import candidates
 from console.client.acts import ACTS
 from console.client.things import THINGS
 from tests.unit.console.cli.conftest import Ordersctl
@@ -106,11 +110,24 @@ def test_tab_offers_what_could_follow(profile: object, words: list[str], offered
 def test_the_shell_is_answered_without_a_command_being_run(
     profile: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from console.cli.app import COMPLETE, main
-
     monkeypatch.setenv(COMPLETE, "1")
     main(["workflow", "sto"])
     assert capsys.readouterr().out == "stop\n"
+
+
+def test_for_tab_nothing_is_imported_but_its_table() -> None:
+    code = """if True:
+        import sys
+        before = {*sys.modules}
+        from console.cli.app import main
+        main(["workflow", ""])
+        print(*{*sys.modules} - before)
+    """
+    environment = {**os.environ, COMPLETE: "1"}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    *offered, imported = said.stdout.splitlines()
+    assert offered == ["list", "show", "stop", "resume", "retry", "--help"]
+    assert set(imported.split()) - {"__future__"} == {"console", "console.cli", "console.cli.app", "console.cli.tab"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

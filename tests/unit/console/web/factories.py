@@ -286,7 +286,20 @@ WORKFLOW = {
             "received_at": AT,
             "recorded_at": AT,
             "failure": FAILURE,
-        }
+        },
+        {
+            "id": "5-1",
+            "workflow_id": 5,
+            "seq": 1,
+            "type": EVIL,
+            "event_id": EVIL,
+            "state": 2,
+            "state_name": "done",
+            "attributes": {},
+            "received_at": AT,
+            "recorded_at": AT,
+            "failure": None,
+        },
     ],
     "acts": [{"at": AT, **evil(("actor", "role", "action", "reason")), "before": None, "after": EVIL}],
 }

@@ -12,21 +12,8 @@ import pytest
 
 from console.client.acts import ACTS
 from tests.support.console_browser import Browser
+from tests.support.console_plans import RETRY, hidden, planned
 from tests.unit.console.web.factories import Services
-
-RETRY = "POST /admin/v1/workflows/retry"
-
-
-def planned(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What a service answers to a bulk change."""
-    return {"dry_run": True, "plan": "digest", "matched": len(items), "more": False, "items": list(items), **more}
-
-
-def hidden(page: str, name: str) -> str:
-    """What a page carries in a hidden field."""
-    found = re.search(f'name="{name}" value="([^"]*)"', page)
-    assert found, page
-    return html.unescape(found[1])
 
 
 async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browser: Browser, services: Services) -> None:
@@ -88,16 +75,6 @@ async def test_a_refund_is_shown_as_a_sum_before_it_is_agreed_to(browser: Browse
         said["amount"] = amount
         page = await browser.post("/change/order/refund", ids="A1", reason="half was spoilt")
         assert told in page.partition("<details open")[2]
-
-
-async def test_what_a_plan_had_no_room_for_is_said_when_it_is_done(browser: Browser, services: Services) -> None:
-    services.answers[RETRY] = (200, {**planned({"id": "7", "outcome": "retried"}), "matched": 5, "more": True})
-    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
-    await browser.sign_in("token-operator")
-    await browser.get("/change/workflow/retry?all=1&filter.state=crashed")
-    page = await browser.post("/change/workflow/retry", all="1", reason="for a test", **{"filter.state": "crashed"})
-    assert [body["limit"] for line, body, _ in services.calls if line == RETRY] == [1000]
-    assert "more are left for a next plan" in await browser.post("/apply", plan=hidden(page, "plan"))
 
 
 async def test_a_plan_sent_twice_carries_one_key(browser: Browser, services: Services) -> None:

@@ -64,7 +64,7 @@ async def everything(settings: ConsoleSettings, services: Services) -> AsyncIter
 
 async def test_no_form_of_any_route_is_taken_from_elsewhere(everything: Everything) -> None:
     browser, forms = everything.browser, everything.of("POST")
-    assert {"/sign-in", "/sign-out", "/language", "/again", "/find", "/apply", "/watch"} <= set(forms)
+    assert {"/sign-in", "/sign-out", "/language", "/again", "/find", "/apply", "/watch", "/next"} <= set(forms)
     genuine = browser.page
     for path in forms:
         everything.services.calls.clear()

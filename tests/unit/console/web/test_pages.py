@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -308,11 +310,22 @@ async def test_an_outside_number_may_stand_in_an_address_and_a_name_may_not(
         assert "does not belong into an address" in await browser.get(f"/find?q={quote(private)}"), private
 
 
-async def test_a_trace_says_how_far_it_was_looked_for(browser: Browser) -> None:
+async def test_a_trace_finds_its_hook_its_workflow_and_its_message(browser: Browser, services: Services) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+
+    def of_trace(**item: Any) -> Callable[[Any], tuple[int, Any]]:
+        return lambda query: (200, {"items": [item] if query.get("trace") == trace else [], "next_cursor": None})
+
+    services.answers["GET /admin/v1/deliveries"] = of_trace(id="D1", outcome="confirmed")
+    services.answers["GET /admin/v1/workflow-events"] = of_trace(id="5-2", workflow_id=5)
+    services.answers["GET /admin/v1/notifications"] = of_trace(notice_id="told-1", state="sent")
+    services.answers["GET /admin/v1/workflows/5"] = (200, {"id": 5, "state_name": "running"})
     await browser.sign_in("token-operator")
     await browser.get("/find")
-    assert "looked for in the last 200 hooks only" in await browser.post("/find", q="0af7651916cd43dd8448eb211c80319c")
-    assert "hooks only" not in await browser.post("/find", q="H123")
+    for asked in (trace, f"00-{trace.upper()}-00f067aa0ba902b7-01"):
+        page = await browser.post("/find", q=asked)
+        assert all(f'href="{address}"' in page for address in ("/d/D1", "/w/5", "/m/told-1")), asked
+    assert "Nothing has this name" in await browser.post("/find", q="f" * 32)
 
 
 def a_queue(name: str, state: str, **more: object) -> dict[str, object]:

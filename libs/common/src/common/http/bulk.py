@@ -14,15 +14,16 @@ from common.errors import Conflict, NotFound
 from common.http.audit import AdminChange
 from common.http.changes import Change, Changes, Done, NotDone
 from common.http.customers import marked_fields, masked
-from common.http.plans import Plan, items_left, lock_plan, mark_applied, store_plan
+from common.http.plans import Plan, ids_before, items_left, lock_plan, mark_applied, store_plan
 from common.http.routes import Answer, Request
 from common.postgres import Connection, Database
 
 MOST_ITEMS = 1000
 MOST_MATCHED = 10_000
 
+_DIGEST = "^[0-9a-f]{64}$"
 _OF_ONE_REQUEST = {"reason", "dry_run", "plan", "limit"}
-_CHOICE = ("ids", "filter")
+_CHOICE = ("ids", "filter", "after")
 _LEFT_ALONE = ("refused", "not_found")
 
 
@@ -72,9 +73,14 @@ class BulkChange(AdminChange, Generic[IdT, FilterT]):
     ids: list[IdT] | None = Field(default=None, min_length=1, max_length=MOST_ITEMS)
     filter: FilterT | None = None
     limit: int = Field(default=100, ge=1, le=MOST_ITEMS, description="at most so many of those that match the filter")
+    after: str | None = Field(
+        default=None,
+        pattern=_DIGEST,
+        description="`plan` of a dry run by this filter: only those that stand neither in it nor in one that it came after",
+    )
     plan: str | None = Field(
         default=None,
-        pattern="^[0-9a-f]{64}$",
+        pattern=_DIGEST,
         description="`plan` of a dry run: do exactly that, and leave alone what has changed since",
     )
 
@@ -83,6 +89,12 @@ class BulkChange(AdminChange, Generic[IdT, FilterT]):
         given = (self.ids is not None) + (self.filter is not None)
         if given != 1 and not (given == 0 and self.plan is not None):
             raise ValueError("say which: by ids or by a filter, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _next_ones(self) -> Self:
+        if self.after is not None and self.filter is None and self.plan is None:
+            raise ValueError("`after` goes with a filter")
         return self
 
 
@@ -107,8 +119,10 @@ class BulkAnswer(BaseModel):
     plan: str = Field(
         description="of a dry run: names exactly these items in these versions; send it to have them done"
     )
-    matched: int = Field(description=f"how many match; at most {MOST_MATCHED} are counted")
-    more: bool = Field(description="more match than `limit`")
+    matched: int = Field(
+        description=f"how many match, of `after` a plan the next ones; at most {MOST_MATCHED} are counted"
+    )
+    more: bool = Field(description="more match than `limit`: a dry run `after` this plan has the next ones")
     already_applied: bool = Field(
         default=False, description="the same person carried this plan out before: what it answered then"
     )
@@ -158,6 +172,8 @@ class Bulk(Generic[KeyT]):
         - A plan is carried out once: another request with it, at any replica, waits for the first. The same person's answers what that
           one did (``already_applied``); to anybody else, whose plan happens to be the same, what was done has changed since, and the
           detail says by whom and when. When the first fails, the plan is free again.
+        - A dry run ``after`` a plan has the next ones that match: whatever became of the items of that plan, and of those that it came
+          after itself, none is there again. So everything that matches is gone through once, however much it is.
         - A plan that is unknown, expired or another operation's raises ``PlanUnknown``; a request that says something else than its plan
           (other ids, filter or parameters) ``PlanDiffers``.
         """
@@ -191,7 +207,20 @@ class Bulk(Generic[KeyT]):
                 return [item["id"] for item in items if item["outcome"] not in _LEFT_ALONE]
             if asked.ids is not None:
                 return list(dict.fromkeys(asked.ids))
-            return await self.find(connection, asked.filter, None, asked.limit)
+            return await self._matching(connection, asked, asked.limit)
+
+    async def _matching(self, connection: Connection, asked: BulkChange[Any, Any], most: int) -> list[KeyT]:
+        """Return what matches, in one order, without what was in the plans that it comes ``after``. Raises ``PlanUnknown``."""
+        before: frozenset[Any] = frozenset()
+        if asked.after is not None:
+            known = await ids_before(connection, asked.after, operation=self.operation)
+            if known is None:
+                raise PlanUnknown(
+                    "there is no such plan of this operation, or it has expired: begin with the first ones"
+                )
+            before = known
+        found = await self.find(connection, asked.filter, None, most + len(before))
+        return [key for key in found if key not in before][:most]
 
     async def _anew(self, change: Change, asked: BulkChange[Any, Any]) -> tuple[Plan, BulkAnswer]:
         connection = change.connection
@@ -200,7 +229,7 @@ class Bulk(Generic[KeyT]):
             matched, more = len(chosen), False
             versions = await self.lock(connection, chosen)
         else:
-            found = await self.find(connection, asked.filter, None, MOST_MATCHED)
+            found = await self._matching(connection, asked, MOST_MATCHED)
             chosen, matched, more = list(found[: asked.limit]), len(found), len(found) > asked.limit
             versions = await self.lock(connection, chosen)
             # Until they were locked, others could change them.
@@ -253,7 +282,10 @@ class Bulk(Generic[KeyT]):
 
 def _selection(asked: BulkChange[Any, Any]) -> dict[str, Any]:
     """What a plan is of: how the items were chosen, and the operation's own parameters. What names a customer is masked: plans are kept."""
-    return masked(asked).model_dump(mode="json", exclude=_OF_ONE_REQUEST)
+    said = masked(asked).model_dump(mode="json", exclude=_OF_ONE_REQUEST)
+    if said["after"] is None:  # which the release before does not know
+        del said["after"]
+    return said
 
 
 def _filter_of(plan: Plan, asked: BulkChange[Any, Any]) -> BulkFilter | None:
@@ -261,8 +293,10 @@ def _filter_of(plan: Plan, asked: BulkChange[Any, Any]) -> BulkFilter | None:
 
     Raises ``PlanDiffers`` when the request says anything else than its plan.
     """
-    said = _selection(asked)
-    silent = {name for name in _CHOICE if said[name] is None} if asked.ids is None and asked.filter is None else set()
+    said = {"after": None, **_selection(asked)}
+    silent = (
+        {name for name in _CHOICE if said.get(name) is None} if asked.ids is None and asked.filter is None else set()
+    )
     if any(value != plan.selection.get(name) for name, value in said.items() if name not in silent):
         raise PlanDiffers("this request names other items or parameters than its plan: leave them out, or preview anew")
     try:

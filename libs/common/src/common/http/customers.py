@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, GetJsonSchemaHandler
 
 from common.http import audit
-from common.http.routes import Request
+from common.http.routes import Request, Route, responses_of
 from common.postgres import Database
 from common.telemetry import mask_all, mask_contact, mask_name
 
@@ -97,6 +97,11 @@ def holds_customers_data(annotation: Any, seen: frozenset[type] = frozenset()) -
     if get_origin(annotation) is Annotated and _marker(get_args(annotation)[1:]) is not None:
         return True
     return any(holds_customers_data(part, seen) for part in get_args(annotation))
+
+
+def shows_customers(route: Route) -> bool:
+    """Say whether an answer of this route has customers' data, masked for viewers and for whoever asks so (``HEADER``)."""
+    return not route.raw and route.roles is not None and any(map(holds_customers_data, responses_of(route).values()))
 
 
 class CustomerReads:

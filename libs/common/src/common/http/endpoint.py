@@ -14,11 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from common.errors import FieldError, Forbidden, InvalidInput, NotFound, Unauthorized, Unprocessable
 from common.http.auth import Principal, TokenBook, satisfying
-from common.http.customers import CustomerReads, holds_customers_data
+from common.http.customers import CustomerReads, shows_customers
 from common.http.etags import conditional
 from common.http.pages import Page, PageQuery, stamped, unstamped, walked, with_count
 from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
-from common.http.routes import Answer, Reply, Request, Route, responses_of
+from common.http.routes import Answer, Reply, Request, Route
 from common.telemetry import current_request_id
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -31,7 +31,7 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
     demanded = satisfying(route.roles) if route.roles is not None else None
     lists = _list_fields(route.query)
     known = _fields(route.query) if route.strict else None
-    personal = demanded is not None and any(map(holds_customers_data, responses_of(route).values()))
+    personal = shows_customers(route)
     handler: Any = route.handler
     has_parameters = "{" in route.path
 

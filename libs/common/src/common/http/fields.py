@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -29,6 +29,9 @@ def _no_parts(value: Any) -> Any:
 
 Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """A moment with a zone, as UTC; one that UTC cannot name does not fit."""
+
+TraceId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="a trace: its 32 hexadecimal digits")]
+"""The part of a ``traceparent`` that all of one trace have in common: ``substr(traceparent, 4, 32)``, as the indexes have it."""
 
 PlainDecimal = Annotated[Decimal, BeforeValidator(_no_parts)]
 """A decimal from a number or a string. pydantic also builds one from a list of three (sign, digits, exponent), or fails to with a bare

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized, Unprocessable
+from common.http.customers import HEADER as CUSTOMER_DATA_HEADER
+from common.http.customers import shows_customers
 from common.http.deadline import TIMEOUT_HEADER
 from common.http.idempotency import IdempotencyKeyReused
 from common.http.problems import Problem, UnknownParameter, UnsupportedMediaType, status_of
@@ -96,6 +98,16 @@ def _operation(
                 "required": False,
                 "description": "an `ETag` of this address; 304 when the answer is still the same",
                 "schema": {"type": "string"},
+            }
+        )
+    if shows_customers(route):
+        parameters.append(
+            {
+                "name": CUSTOMER_DATA_HEADER,
+                "in": "header",
+                "required": False,
+                "description": "`masked`: customers' data as viewers see them, whoever asks; no reading of them is recorded",
+                "schema": {"type": "string", "enum": ["masked"]},
             }
         )
     if route.timed:

@@ -32,6 +32,14 @@ FOR UPDATE
 _LEFT = """
 SELECT items::text FROM bulk_plans WHERE plan = $1 AND operation = $2 AND expires_at > now() AND applied_at IS NULL
 """
+_CHAIN = """
+WITH RECURSIVE chain AS (
+    SELECT selection ->> 'after' AS after, items FROM bulk_plans WHERE plan = $1 AND operation = $2 AND expires_at > now()
+    UNION ALL
+    SELECT p.selection ->> 'after', p.items FROM chain AS c JOIN bulk_plans AS p ON p.plan = c.after AND p.operation = $2
+)
+SELECT after, (SELECT jsonb_agg(i -> 'id') FROM jsonb_array_elements(items) AS i)::text AS ids FROM chain
+"""
 _APPLIED = "UPDATE bulk_plans SET applied_at = clock_timestamp(), answer = $2::text::jsonb WHERE plan = $1"
 _FORGET = """
 DELETE FROM bulk_plans WHERE plan IN (
@@ -91,6 +99,14 @@ async def items_left(connection: Connection, digest: str, *, operation: str) -> 
     """Return the items of a plan of this operation that nobody has carried out yet; none where there is no such plan. Locks nothing."""
     items = await connection.fetchval(_LEFT, digest, operation)
     return [] if items is None else orjson.loads(items)
+
+
+async def ids_before(connection: Connection, digest: str, *, operation: str) -> frozenset[int | str] | None:
+    """Return the ids of the items of a plan of this operation and of those that it came after; None where one of them is gone."""
+    rows = await connection.fetch(_CHAIN, digest, operation)
+    if not any(row["after"] is None for row in rows):
+        return None
+    return frozenset(key for row in rows if row["ids"] is not None for key in orjson.loads(row["ids"]))
 
 
 async def mark_applied(connection: Connection, digest: str, answer: dict[str, Any], *, by: str) -> None:

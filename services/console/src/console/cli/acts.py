@@ -76,8 +76,6 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
             fields["address"], version = await _address(at, names, fields["address"], version)
         service = await find_service(at, names, service) if find_service else act.service
         why = reason_for(at, why)
-        if chosen is not None and limit is None:
-            limit = operation.most_at_once
         wish = Wish(
             act=act.name,
             service=service,
@@ -116,7 +114,7 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
             int | None,
             typer.Option(
                 min=1,
-                help="at most so many of those that match (else as many as one plan takes)",
+                help="at most so many of those that match (else all, a plan after the other)",
             ),
         ]
         found.append(parameter("limit", at_most, None))

@@ -1,25 +1,25 @@
-"""``ordersctl``: what the program does with its arguments. Only the noun that is asked for is built."""
+"""``ordersctl``: what the program does with its arguments. Only the noun that is asked for is built; for Tab nothing is."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from console.cli.nouns import NOUNS
-
+TYPE_CHECKING = False  # of ours: typing itself costs more than Tab does
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     import typer
 
 COMPLETE = "_ORDERSCTL_COMPLETE"
 """The variable by which a shell asks what could follow the words that it gives as arguments."""
 
 
-def application(nouns: Iterable[str] = tuple(NOUNS)) -> typer.Typer:
-    """Return the commands, those of ``nouns`` whole and the others by name only."""
+def application(nouns: Iterable[str] | None = None) -> typer.Typer:
+    """Return the commands, those of ``nouns`` (None: of all) whole and the others by name only."""
     import typer
 
+    from console.cli.nouns import NOUNS
     from console.cli.root import nothing, root
 
     app = typer.Typer(
@@ -29,7 +29,7 @@ def application(nouns: Iterable[str] = tuple(NOUNS)) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
-    whole = frozenset(nouns)
+    whole = frozenset(NOUNS if nouns is None else nouns)
     for name, noun in NOUNS.items():
         if noun.alone and name in whole:
             noun.build(app)
@@ -47,10 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``ordersctl`` and exit with its code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if COMPLETE in os.environ:
-        from console.cli.completion import candidates
+        from console.cli.tab import candidates
 
         sys.stdout.writelines(f"{word}\n" for word in candidates(given))
         return
+    from console.cli.nouns import NOUNS
+
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file of this interpreter's own
     noun = next((word for word in given if word in NOUNS), None)
     application([noun] if noun else [])(args=given, prog_name="ordersctl")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +17,11 @@ from console.cli.profiles import directory
 from console.client.money import amount_told
 
 if TYPE_CHECKING:
-    from console.client.change import Done, Item, Plan, Wish
+    from console.client.change import Done, Item, Plan, Progress, Wish
 
 _NOTHING_DONE = frozenset({"refused", "not_found", "changed_since"})
 _FILE_FORM = 1
+_MOST_ASIDE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,39 +46,76 @@ def reason_for(at: Context, reason: str | None) -> str:
 
 
 async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
-    """Rehearse, ask, apply, and with ``wait`` watch."""
-    from console.client.change import rehearse
+    """Rehearse all of it, ask once, apply plan after plan, and with ``wait`` watch."""
+    from console.client.change import rehearse_all, whole
 
     with at.out.progress("rehearsing") as progress:
-        plan = await rehearse(at.suite, wish, progress=progress)
+        plans = await rehearse_all(at.suite, wish, progress=progress)
     if manner.dry_run:
         if at.out.for_programs:
-            at.out.thing(plan_file(at, plan))
+            show_files(at, plans)
         else:
-            show_plan(at, plan)
-        return _code(plan.items, frozenset())
-    return await carry_out(at, plan, manner)
+            show_plan(at, whole(plans), plans=len(plans))
+        return _code(whole(plans).items, frozenset())
+    return await carry_out(at, plans, manner)
 
 
-async def carry_out(at: Context, plan: Plan, manner: Manner) -> Exit:
-    """Apply a plan that was rehearsed now or earlier."""
-    from console.client.change import apply
-    from console.client.suite import UnreachableError
+async def carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
+    """Apply plans of one act that were rehearsed now or earlier, one after the other.
 
+    Ctrl-C lets the plan under way end where others follow, and says how far it got and how to go on; pressed again it ends at once.
+    """
+    from console.client.change import whole, whole_of
+
+    plan = whole(plans)
     if not manner.yes:
-        show_plan(at, plan, aside=True)
+        show_plan(at, plan, aside=True, plans=len(plans))
         if plan.doable or plan.shown:
             ask(at)
+    done: list[Done] = []
     try:
-        with at.out.progress("applying") as progress:
-            done = await apply(at.suite, plan, progress=progress)
-    except UnreachableError:
-        kept = keep(at, plan)
-        at.out.note(
-            f"How much of it was done is not known. This finishes it, and does nothing twice: ordersctl apply {kept}"
-        )
+        with at.out.progress("applying") as progress, interruptible(between=len(plans) > 1) as stopped:
+            for each in plans:
+                if stopped():
+                    break
+                done.append(await _applied(at, each, done, progress, of=len(plan.items)))
+    except BaseException as error:
+        _say_how_far(at, plans, done, unknown=not isinstance(error, Exception) or _is_silence(error))
         raise
-    return await prove(at, done, manner)
+    code = await prove(at, whole_of(done), manner) if done else Exit.INTERRUPTED
+    if len(done) < len(plans):
+        _say_how_far(at, plans, done, unknown=False)
+        return Exit.INTERRUPTED
+    return code
+
+
+async def _applied(at: Context, plan: Plan, before: Sequence[Done], progress: Progress, *, of: int) -> Done:
+    from console.client.change import apply
+
+    ended = sum(len(each.items) for each in before)
+    progress(ended, of)
+    done = await apply(at.suite, plan, progress=lambda count, _: progress(ended + count, of))
+    progress(ended + len(done.items), of)
+    return done
+
+
+def _is_silence(error: Exception) -> bool:
+    from console.client.suite import UnreachableError
+
+    return isinstance(error, UnreachableError)
+
+
+def _say_how_far(at: Context, plans: Sequence[Plan], done: Sequence[Done], *, unknown: bool) -> None:
+    """Say what was done of several plans, and keep those that may not be, for they can be applied again."""
+    if done:
+        counted = Counter(item.outcome for each in done for item in each.items)
+        at.out.note(f"{len(done)} of {len(plans)} plans were applied: {_counted(counted)}")
+    left = plans[len(done) :]
+    if unknown:
+        at.out.note("How much was done of the plan under way is not known.")
+    elif len(plans) == 1:
+        return
+    at.out.note(f"This finishes it, and does nothing twice: ordersctl apply {keep(at, left)}")
 
 
 async def prove(at: Context, done: Done, manner: Manner) -> Exit:
@@ -94,7 +134,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
     at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
     if done.plan.more:
-        at.out.note(f"{done.plan.matched - len(done.plan.items)} more match and are left: repeat it for the next ones")
+        at.out.note(f"{done.plan.matched - len(done.plan.items)} more match and are left")
         code = Exit.PARTLY if code is Exit.DONE else code
     return await _wait(at, done, manner, code) if manner.wait and code in (Exit.DONE, Exit.PARTLY) else code
 
@@ -124,13 +164,18 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     return code
 
 
-def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
-    """Show what would happen, item by item; ``aside``: on stderr, for the result is still to come."""
+def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -> None:
+    """Show what would happen, item by item; ``aside``: the first ones on stderr, for the result is still to come.
+
+    ``plans``: how many it is made of.
+    """
     wish = plan.wish
     out = at.out
     if aside:
-        for item in plan.items:
+        for item in plan.items[:_MOST_ASIDE]:
             out.note("  " + _sentence(item))
+        if len(plan.items) > _MOST_ASIDE:
+            out.note(f"  and {len(plan.items) - _MOST_ASIDE} others: --dry-run shows each")
     else:
         out.rows([_shown(item, told=True) for item in plan.items], _columns(plan.items))
     out.note(
@@ -138,10 +183,19 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False) -> None:
     )
     if plan.shown and not plan.items:
         out.note(_words(plan.shown))
+    if plans > 1:
+        out.note(f"{len(plan.items)} items in {plans} plans, which are applied one after the other")
     if plan.more:
-        out.note(
-            f"{plan.matched} match; this plan has the first {len(plan.items)}: repeat it afterwards for the others"
-        )
+        out.note(f"{plan.matched} match: {plan.matched - len(plan.items)} are in no plan")
+
+
+def show_files(at: Context, plans: Sequence[Plan]) -> None:
+    """Print what ``ordersctl apply`` reads: one plan, or a list of them."""
+    files = [plan_file(at, plan) for plan in plans]
+    if len(files) == 1:
+        at.out.thing(files[0])
+    else:
+        at.out.rows(files, Columns(("key",), name="key"))
 
 
 def plan_file(at: Context, plan: Plan) -> dict[str, Any]:
@@ -149,13 +203,32 @@ def plan_file(at: Context, plan: Plan) -> dict[str, Any]:
     return {"ordersctl_plan": _FILE_FORM, "profile": at.profile.name, **plan.to_json()}
 
 
-def keep(at: Context, plan: Plan) -> Path:
-    """Write a plan where only its owner can read it, and return where."""
+def keep(at: Context, plans: Sequence[Plan]) -> Path:
+    """Write plans where only their owner can read them, and return where."""
     directory().mkdir(parents=True, exist_ok=True)
-    file = directory() / f"plan-{plan.key}.json"
+    file = directory() / f"plan-{plans[0].key}.json"
     file.touch(mode=0o600)
-    file.write_text(as_json(plan_file(at, plan), indent=1), encoding="utf-8")
+    file.write_text(as_json([plan_file(at, plan) for plan in plans], indent=1), encoding="utf-8")
     return file
+
+
+@contextmanager
+def interruptible(*, between: bool) -> Iterator[Callable[[], bool]]:
+    """Give what tells whether Ctrl-C was pressed. ``between``: the first one is only noted, any other does what it always does."""
+    pressed = 0
+
+    def note(number: int, frame: Any) -> None:
+        """Count it, and hand it on unless it is the first of those that are only noted."""
+        nonlocal pressed
+        pressed += 1
+        if callable(usual) and not (between and pressed == 1):
+            usual(number, frame)
+
+    usual = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed > 0
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def kept_plan(at: Context, kept: Any) -> Plan:

@@ -18,7 +18,6 @@ from console.cli.profiles import Profile, chosen
 if TYPE_CHECKING:
     from console.client.suite import Suite
 
-_INTERRUPTED = 130
 _Option = tuple[str, Any, Any]
 _COMMON: tuple[_Option, ...] = (
     (
@@ -114,7 +113,7 @@ def execute(
     try:
         return call(out, profile, given) or Exit.DONE
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return Exit.INTERRUPTED
     except Exception as error:
         said = told(error)
         if said is None:

@@ -20,6 +20,7 @@ class Exit(IntEnum):
     NO_RIGHT = 5
     UNREACHABLE = 6
     PARTLY = 7
+    INTERRUPTED = 130
 
 
 class EndedError(Exception):

@@ -37,8 +37,6 @@ async def find(at: Context, *, words: Annotated[list[str], typer.Argument(metava
         at.out.note(f"{service} does not answer: what it knows is not here", style="red")
     if findings.silent:
         return Exit.UNREACHABLE if not findings.found else Exit.PARTLY
-    if findings.looked_through is not None:
-        at.out.note(f"a trace is looked for in the last {findings.looked_through} hooks only")
     if not findings.found:
         at.out.note("nothing found")
         return Exit.NOT_FOUND

@@ -1,4 +1,4 @@
-"""What the commands are about: each noun once, and which functions make its commands. Light, for Tab reads it."""
+"""What the commands are about: each noun once, and which functions make its commands."""
 
 from __future__ import annotations
 

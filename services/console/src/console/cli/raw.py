@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -67,7 +68,8 @@ async def apply(
         for each in kept:
             show_plan(at, each)
         return None
-    codes = [await carry_out(at, each, manner) for each in kept]
+    alike = groupby(kept, lambda each: (each.wish.act, each.wish.service))
+    codes = [await carry_out(at, tuple(plans), manner) for _, plans in alike]
     return codes[0] if len(set(codes)) == 1 else Exit.PARTLY
 
 

@@ -11,20 +11,17 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from http import HTTPStatus
 from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.effects import Effect, said_of
-from console.client.since import last_change
-from console.client.suite import RefusedError, Sent, Suite, filled
+from console.client.since import has_changed, last_change
+from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled, one_word
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
 _OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied")
 _MOST_ASKED_WHO = 25
-CHANGED = "changed_since"
-_NOT_OF_THE_THING = frozenset({"idempotency_key_reused"})
 
 
 class UnprovableError(Exception):
@@ -36,6 +33,7 @@ class Wish:
     """What a person wants done: the act, to which things (names, or a filter), what she filled in, and why.
 
     ``version``: of the one thing, as she saw it; when it is at another one, it is left alone. None: she saw it when it is rehearsed.
+    ``limit``: at most so many of those that match. ``after``: only those that no plan has that this one comes after.
     """
 
     act: str
@@ -46,6 +44,7 @@ class Wish:
     fields: Mapping[str, Any] = field(default_factory=dict)
     limit: int | None = None
     version: int | None = None
+    after: str | None = None
 
     def found(self) -> Act:
         """Return the act itself."""
@@ -85,6 +84,11 @@ class Plan:
     def doable(self) -> bool:
         """Tell whether anything of it would be done: not all of it is refused."""
         return any(item.code is None for item in self.items)
+
+    @property
+    def next_ones(self) -> Wish | None:
+        """Return the wish for those that match and had no room in it; None where all had."""
+        return replace(self.wish, after=self.digest) if self.more and self.digest is not None else None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept between rehearsing and applying."""
@@ -161,6 +165,52 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
     return Plan(wish=wish, items=tuple(items), matched=len(items), key=key, at=at)
 
 
+async def rehearse_all(suite: Suite, wish: Wish, *, progress: Progress | None = None) -> tuple[Plan, ...]:
+    """Rehearse plan after plan until all that match are in one, each of them once; ``limit`` bounds them all together.
+
+    What begins to match meanwhile may be in the last plan or in none. Nothing happens; ``RefusedError`` when it may not be done at all.
+    """
+    most = wish.found().operation.most_at_once
+    if wish.filter is None or most is None:
+        return (await rehearse(suite, wish, progress=progress),)
+    plans: list[Plan] = []
+    seen: set[str] = set()
+    following: Wish | None = wish
+    while following is not None and (wish.limit is None or len(seen) < wish.limit):
+        room = most if wish.limit is None else min(most, wish.limit - len(seen))
+        plan = await rehearse(suite, replace(following, limit=room))
+        news = {item.id for item in plan.items} - seen
+        if plans and not news:
+            break
+        plans.append(plan)
+        seen |= news
+        following = plan.next_ones
+        if progress is not None:
+            progress(len(seen), max(len(seen), plans[0].matched))
+    return tuple(plans)
+
+
+def whole(plans: Sequence[Plan]) -> Plan:
+    """Return plans that came one after the other as one to be looked at. It cannot be applied: each of them is."""
+    items = tuple(item for plan in plans for item in plan.items)
+    return replace(plans[0], items=items, more=plans[-1].more, matched=len(items) + _left(plans[-1]))
+
+
+def whole_of(done: Sequence[Done]) -> Done:
+    """Return what was done of plans that came one after the other as one."""
+    items = tuple(item for each in done for item in each.items)
+    return replace(
+        done[0],
+        plan=whole([each.plan for each in done]),
+        items=items,
+        already_applied=all(each.already_applied for each in done),
+    )
+
+
+def _left(plan: Plan) -> int:
+    return max(0, plan.matched - len(plan.items))
+
+
 async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -> Done:
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
@@ -184,7 +234,7 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
             item, sent = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
             all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
-            outcome = CHANGED if _has_changed(error) else "refused"
+            outcome = CHANGED_SINCE if has_changed(error) else "refused"
             item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), shown={})
             all_repeated = False
         done.append(item)
@@ -194,14 +244,9 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
     return Done(plan=plan, items=by_whom, already_applied=all_repeated and bool(done))
 
 
-def _has_changed(error: RefusedError) -> bool:
-    """Tell why what a rehearsal has just done is refused now: a thing is not as it was, or there is none any more."""
-    return error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) and error.code not in _NOT_OF_THE_THING
-
-
 async def _by_whom(suite: Suite, plan: Plan, items: Sequence[Item]) -> tuple[Item, ...]:
     """Say of what has changed since the plan who did it; of very many, of the first ones."""
-    changed = [item.id for item in items if item.outcome == CHANGED][:_MOST_ASKED_WHO]
+    changed = [item.id for item in items if item.outcome == CHANGED_SINCE][:_MOST_ASKED_WHO]
     if plan.at is None or not changed:
         return tuple(items)
     act = plan.wish.found()
@@ -264,6 +309,8 @@ def _bulk_body(wish: Wish, *, dry_run: bool) -> dict[str, Any]:
         body["filter"] = dict(wish.filter)
     if wish.limit is not None:
         body["limit"] = wish.limit
+    if wish.after is not None:
+        body["after"] = wish.after
     return body
 
 
@@ -329,11 +376,12 @@ def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _item(said: Mapping[str, Any]) -> Item:
     own = ("id", "version", "outcome", "code", "detail", "notices")
+    code = None if said.get("code") is None else one_word(said["code"])
     return Item(
         id=str(said["id"]),
         version=said.get("version"),
-        outcome=str(said["outcome"]),
-        code=said.get("code"),
+        outcome=CHANGED_SINCE if code == CHANGED_SINCE else str(said["outcome"]),
+        code=code,
         detail=said.get("detail"),
         notices=tuple(said.get("notices") or ()),
         shown={name: value for name, value in said.items() if name not in own},

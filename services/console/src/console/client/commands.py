@@ -52,7 +52,7 @@ def of_wish(wish: Wish, *, currency: str | None = None) -> str:
     words = [_PROGRAM, act.noun, act.verb]
     if wish.filter is not None:
         words += [word for name, given in wish.filter.items() for word in ("--filter", f"{name}={given}")]
-    if wish.limit is not None:
+    if wish.limit is not None and wish.after is None:
         words += ["--limit", str(wish.limit)]
     if wish.version is not None:
         words += ["--expected-version", str(wish.version)]

@@ -20,6 +20,7 @@ _TICKET = re.compile(r"[A-Z]{2,}-\d+")
 _NUMBER = re.compile(r"\d{1,18}")
 _TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
 _EACH = 5
+_OF_TRACES = ("intake", "message")
 # What a list is asked for when a person has only words: the query that the kind knows.
 _BY_WORDS = {
     "order": "q",
@@ -30,7 +31,6 @@ _BY_WORDS = {
     "ticket": "order",
     "workflow": "order_number",
 }
-_RECENT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found, orders first, and the services that could not be asked.
-
-    ``looked_through``: in how many of the last hooks a trace was looked for; None where it was no trace.
-    """
+    """What was found, orders first, and the services that could not be asked."""
 
     found: tuple[Found, ...]
     silent: tuple[str, ...] = ()
-    looked_through: int | None = None
 
 
 async def find(suite: Suite, words: str) -> Findings:
@@ -64,7 +60,7 @@ async def find(suite: Suite, words: str) -> Findings:
     asked = [_list(suite, noun, query) for noun, query in _queries(words)]
     asked += [_read(suite, noun, words) for noun in _named(words)]
     if trace := _TRACE.fullmatch(words.lower()):
-        asked.append(_traced(suite, trace[1]))
+        asked += [*(_list(suite, noun, {"trace": trace[1]}) for noun in _OF_TRACES), _workflows(suite, trace[1])]
     found: dict[tuple[str, str], Found] = {}
     silent = set()
     for answer in await asyncio.gather(*asked):
@@ -77,7 +73,6 @@ async def find(suite: Suite, words: str) -> Findings:
     return Findings(
         tuple(sorted(found.values(), key=lambda one: order.index(one.thing.noun))),
         tuple(sorted(silent)),
-        _RECENT if trace else None,
     )
 
 
@@ -119,14 +114,18 @@ async def _read(suite: Suite, noun: str, name: str) -> list[Found] | Unreachable
         return _nothing(error)
 
 
-async def _traced(suite: Suite, trace: str) -> list[Found] | UnreachableError:
-    """No list is kept by trace: the last deliveries are looked through."""
-    thing = THINGS["intake"]
-    try:
-        page = await thing.page(suite, limit=_RECENT)
-    except (RefusedError, UnreachableError) as error:
-        return _nothing(error)
-    return [Found(thing, item) for item in page.items if trace in str(item.get("traceparent"))][:_EACH]
+async def _workflows(suite: Suite, trace: str) -> list[Found] | UnreachableError:
+    """Events have no page of their own: what is found are their workflows."""
+    events = await _list(suite, "event", {"trace": trace})
+    if isinstance(events, UnreachableError):
+        return events
+    found: list[Found] = []
+    for name in dict.fromkeys(str(event.item["workflow_id"]) for event in events):
+        workflow = await _read(suite, "workflow", name)
+        if isinstance(workflow, UnreachableError):
+            return workflow
+        found += workflow
+    return found
 
 
 def _nothing(error: RefusedError | UnreachableError) -> list[Found] | UnreachableError:

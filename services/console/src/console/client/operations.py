@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 SERVICES = ("webhook-gateway", "orchestrator", "tips", "refunds", "notifier")
-OF_A_CHANGE = ("dry_run", "reason", "plan", "ids", "filter", "limit", "expected_version")
+OF_A_CHANGE = ("dry_run", "reason", "plan", "after", "ids", "filter", "limit", "expected_version")
 """Fields that every change has in common: a person is never asked for them as for the others."""
 _METHODS = ("get", "post", "put", "delete")
 _PAGES = ("/admin/v1/", "/orders/v1/", "/refunds/v1/", "/tips/v1/")

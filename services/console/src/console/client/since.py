@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from console.client.suite import RefusedError, UnreachableError
@@ -21,6 +22,12 @@ _AUDITED_AS = {
 }
 """What the audit calls what is called otherwise here."""
 _LAST = 50
+_NOT_OF_THE_THING = frozenset({"idempotency_key_reused"})
+
+
+def has_changed(error: RefusedError) -> bool:
+    """Tell why what a rehearsal has just done is refused now: a thing is not as it was, or there is none any more."""
+    return error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT) and error.code not in _NOT_OF_THE_THING
 
 
 async def last_change(suite: Suite, act: Act, name: str, *, since: str) -> Mapping[str, Any]:

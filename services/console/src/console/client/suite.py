@@ -21,14 +21,26 @@ _TIMEOUT_S = 15.0
 _CONNECT_S = 3.0
 _LARGEST_PAGE = 200
 _KEPT_ANSWERS = 500
+CHANGED_SINCE = "changed_since"
+"""The code and the outcome of what was left alone, for it is no longer as it was looked at."""
+_ONE_WORD = {"stale_version": CHANGED_SINCE, "version_mismatch": CHANGED_SINCE}
+"""Codes of services by other words than most say the same."""
+
+
+def one_word(code: str) -> str:
+    """Return the code by which both tools know what a service says."""
+    return _ONE_WORD.get(code, code)
 
 
 class RefusedError(Exception):
-    """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault; ``said`` is the whole of it."""
+    """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault; ``said`` is the whole of it.
+
+    What is no longer as it was looked at has the code ``CHANGED_SINCE``, whichever service says it.
+    """
 
     def __init__(self, service: str, status: int, problem: Mapping[str, Any]) -> None:
         self.service, self.status = service, status
-        self.code = str(problem.get("code") or f"http_{status}")
+        self.code = one_word(str(problem.get("code") or f"http_{status}"))
         self.detail = str(problem.get("detail") or problem.get("title") or status)
         self.fields: Sequence[Mapping[str, Any]] = problem.get("fields") or ()
         self.request_id = problem.get("request_id")

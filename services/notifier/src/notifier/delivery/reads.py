@@ -17,12 +17,14 @@ SELECT n.id::text AS notice_id, n.subject, n.transition, n.kind, n.severity, n.o
        coalesce(d.state, 'not_told') AS state, coalesce(d.reason, n.reason) AS reason
 FROM notices AS n
 LEFT JOIN deliveries AS d ON d.notice_id = n.id
-WHERE ($1::bigint IS NULL OR n.incident_id = $1) AND ($2::text IS NULL OR n.order_number = $2)
-  AND ($3::text IS NULL OR coalesce(d.state, 'not_told') = $3)
-  AND ($4::uuid IS NULL OR (n.id, coalesce(d.id, 0)) < ($4, $5)) AND ($7::uuid IS NULL OR n.id = $7)
-ORDER BY n.id DESC, coalesce(d.id, 0) DESC
-LIMIT $6
 """
+_WANTED = {
+    "incident": "n.incident_id = {}::bigint",
+    "order": "n.order_number = {}::text",
+    "state": "coalesce(d.state, 'not_told') = {}::text",
+    "notice": "n.id = {}::uuid",
+    "trace": "substr(n.traceparent, 4, 32) = {}::text",
+}
 # Ids of notices grow with time, so the key itself finds a period.
 _TOLD = """
 SELECT count(*) AS orders, count(*) FILTER (WHERE sent) AS told, count(*) FILTER (WHERE waiting AND NOT sent) AS waiting,
@@ -60,19 +62,20 @@ _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolv
 
 
 def select_notifications(
-    *,
-    incident: int | None = None,
-    order: str | None = None,
-    state: str | None = None,
-    notice: UUID | None = None,
-    before: tuple[Any, ...] | None = None,
-    limit: int,
+    *, before: tuple[Any, ...] | None = None, limit: int, **wanted: int | str | UUID | None
 ) -> tuple[str, Sequence[Any]]:
-    """Return the statement of notices with their deliveries, newest first, and its values.
+    """Return the statement of notices with their deliveries, newest first, and its values. ``wanted``: of ``_WANTED``; None is any.
 
-    A notice that was sent to nobody has one row without a delivery.
+    A notice that was sent to nobody has one row without a delivery. There are only the conditions asked for: one plan for all would fit
+    none.
     """
-    return _NOTIFICATIONS, (incident, order, state, *(before or (None, None)), limit, notice)
+    given = {name: value for name, value in wanted.items() if value is not None}
+    conditions = [_WANTED[name].format(f"${place}") for place, name in enumerate(given, 1)]
+    values = [*given.values(), *(before or ()), limit]
+    if before is not None:
+        conditions.append(f"(n.id, coalesce(d.id, 0)) < (${len(values) - 2}::uuid, ${len(values) - 1}::bigint)")
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{_NOTIFICATIONS} {where} ORDER BY n.id DESC, coalesce(d.id, 0) DESC LIMIT ${len(values)}", values
 
 
 class NotificationReads:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.http import AdminChange, Moment, PageQuery
+from common.http import AdminChange, Moment, PageQuery, TraceId
 
 _Name = Annotated[str | None, Field(max_length=200)]
 _BIGINT = 2**63 - 1
@@ -19,6 +19,7 @@ class NotificationQuery(PageQuery):
     incident: Annotated[int | None, Field(ge=1, le=_BIGINT, description="an incident's id")] = None
     order: Annotated[str | None, Field(max_length=200, description="an order's number")] = None
     state: Literal["pending", "sending", "sent", "failed", "unknown", "dropped", "not_told"] | None = None
+    trace: TraceId | None = None
 
 
 class Notification(BaseModel):

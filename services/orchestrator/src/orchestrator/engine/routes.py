@@ -22,6 +22,7 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    TraceId,
     listed,
 )
 from orchestrator.engine.admin import admin_change, admin_read
@@ -85,7 +86,7 @@ class WorkflowsQuery(PageQuery, WorkflowConditions):
 
 
 class WorkflowEventsQuery(PageQuery):
-    """Which events: all, of a workflow, of an order, in a state; all that is given has to hold.
+    """Which events: all that is given has to hold.
 
     `state` is a number or a name: new 1, done 2, failed 3, skipped 4, superseded 5, mended 6.
     """
@@ -93,6 +94,7 @@ class WorkflowEventsQuery(PageQuery):
     workflow_id: int | None = Field(default=None, ge=1, lt=2**63)
     order_number: str | None = Field(default=None, min_length=1, max_length=255)
     state: str | None = Field(default=None, max_length=16)
+    trace: TraceId | None = None
 
     @field_validator("state")
     @classmethod
@@ -217,7 +219,12 @@ class WorkflowRoutes:
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
             """Return the statement of a page and its values."""
             return self.search.events(
-                query.workflow_id, order_number=query.order_number, state=state, after=after, limit=limit
+                query.workflow_id,
+                order_number=query.order_number,
+                state=state,
+                trace=query.trace,
+                after=after,
+                limit=limit,
             )
 
         key = {"workflow_id": int, "seq": int}

@@ -47,6 +47,11 @@ GROUP BY 1, 2, 3, 4 ORDER BY workflows DESC, w.kind, error LIMIT $1
 """  # noqa: S608 - a constant of ours
 """Workflows that stand still, by what they have in common."""
 _SET_ASIDE = "SELECT s.workflow_id FROM set_aside_event AS s WHERE s.state"
+# The array is made first, so that no plan looks for the trace along all events in their order.
+_OF_TRACE = """
+w.id = ANY(ARRAY(SELECT t.workflow_id FROM workflow_event AS t WHERE substr(t.traceparent, 4, 32) = {0}))
+AND substr(e.traceparent, 4, 32) = {0}
+"""
 _ACTS = """
 SELECT at, actor, role, action, reason, before, after FROM audit_log
 WHERE target = $1 ORDER BY id DESC LIMIT $2
@@ -112,6 +117,7 @@ class WorkflowSearch:
         *,
         order_number: str | None = None,
         state: int | None,
+        trace: str | None = None,
         after: tuple[Any, ...] | None,
         limit: int,
     ) -> tuple[str, list[Any]]:
@@ -140,6 +146,8 @@ class WorkflowSearch:
             filters.add(f"(a.state = 1 OR e.seq > w.done_seq AND NOT ({stands_before}))")
         elif state is not None:
             filters.add(f"a.state = {state:d}")
+        if trace is not None:
+            filters.add(_OF_TRACE, trace)
         if after is not None:
             filters.add("e.workflow_id >= {0} AND (e.workflow_id, e.seq) > ({0}, {1}::bigint)", *after)
         return filters.select(EVENTS, order="e.workflow_id, e.seq", limit=limit)

@@ -100,6 +100,8 @@ def _conditions(wanted: DeliveryFilter, typed: TypedQuery | None, bind: Any) -> 
         conditions.append(f"(reason = {bind(wanted.reason)} OR reason LIKE {bind(_beginning(wanted.reason))})")
     if wanted.undecided:
         conditions.append(_UNDECIDED)
+    if wanted.trace is not None:
+        conditions.append(f"substr(traceparent, 4, 32) = {bind(wanted.trace)}")
     spans = [(wanted.since, wanted.until)] + ([] if typed is None else [(typed.since, typed.until)])
     for since, until in spans:
         if since is not None:

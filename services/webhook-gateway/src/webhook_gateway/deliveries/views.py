@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
-from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery
+from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery, TraceId
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 from webhook_gateway.rescue.views import ExpectedVersion, Fault
@@ -36,6 +36,7 @@ class DeliveryFilter(BaseModel):
     outcome: Literal["confirmed", "spooled", "quarantined", "refused", "replayed", "entered"] | None = None
     reason: str | None = Field(default=None, max_length=255, description="whole, or the part before its colon")
     undecided: bool | None = Field(default=None, description="quarantined, and neither replayed nor dismissed")
+    trace: TraceId | None = None
     since: Moment | None = Field(default=None, alias="from", description="received at or after")
     until: Moment | None = Field(default=None, alias="to", description="received before")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import orjson
 
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
+from common.errors import ChangedSince
 from common.http import Change
 from common.ids import derived_id, new_id, order_number
 from common.messaging import outbox
@@ -33,13 +34,15 @@ async def resubmit(
     now: datetime,
     replica: str,
     currency_of: CurrencyOf,
+    expected_version: int | None = None,
 ) -> Resubmitted:
     """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value).
 
-    Raises as ``mend`` does, and ``LikelyDuplicates`` when there are any, unless ``despite_duplicates``, or this is only a ``preview``,
-    which names them.
+    Raises as ``mend`` does (``ChangedSince`` when it is not at ``expected_version``), and ``LikelyDuplicates`` when there are any, unless
+    ``despite_duplicates``, or this is only a ``preview``, which names them.
     """
     found = await store.lock(change.connection, endangered_id)
+    ChangedSince.require(f"endangered order {endangered_id}", at=found.version, expected=expected_version)
     order = found.order
     hook, state = resubmitted(
         found,

@@ -224,7 +224,10 @@ class RescueRoutes:
         """Make a real order of an endangered one."""
         asked = request.body
         work = self._resubmitting(asked.body, despite_duplicates=asked.despite_duplicates, preview=asked.dry_run)
-        return await self._changes.carry_out(request, lambda change: work(change, _id(request)))
+        version = asked.expected_version
+        return await self._changes.carry_out(
+            request, lambda change: work(change, _id(request), expected_version=version)
+        )
 
     async def resubmit_many(self, request: Request[views.ResubmitMany, None]) -> Answer:
         """Make real orders of many."""

@@ -183,6 +183,7 @@ class Resubmit(AdminChange):
     """Make a real order of it. `body`, if given, replaces what was kept."""
 
     body: dict[str, Any] | None = None
+    expected_version: ExpectedVersion = None
     despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
 
 

@@ -36,6 +36,7 @@ def routes(console: Console) -> list[Route]:
         console.post("/change/{noun}/{verb}", _rehearse, summary="Rehearse a change"),
         console.post("/apply", _apply, summary="Do what was rehearsed"),
         console.post("/watch", _watch, summary="See what became of it"),
+        console.post("/next", _next, summary="Rehearse it for the next ones that match"),
     ]
 
 
@@ -107,13 +108,25 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
     except (NotUnderstoodError, RefusedError) as error:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await filled_form(visit, error, status=status)
+    return _show_plan(visit, plan, currency=await currency_asked(visit, act, ids))
+
+
+async def _next(visit: Visit) -> web.StreamResponse:
+    """The next ones that match, beside those that were in this plan and in those before it, whatever became of them."""
+    wish = Done.from_json(_sent(visit, "done")).plan.next_ones
+    if wish is None:
+        raise NotUnderstoodError(visit.words("Nothing is chosen"))
+    return _show_plan(visit, await rehearse(visit.person.suite, wish), currency=None)
+
+
+def _show_plan(visit: Visit, plan: Plan, *, currency: str | None) -> web.StreamResponse:
     return visit.page(
         "change/plan.html",
-        act=act,
+        act=plan.wish.found(),
         plan=plan,
         sealed=json.dumps(plan.to_json()),
         outcomes=count(plan.items),
-        command=of_wish(plan.wish, currency=await currency_asked(visit, act, ids)),
+        command=of_wish(plan.wish, currency=currency),
     )
 
 
