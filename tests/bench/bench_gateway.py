@@ -72,6 +72,9 @@ async def compare(stand: Servers, directory: Path) -> None:
         faststream = reference("faststream_server", "PORT", stand.amqp_url, python=peer_python())
         field_of = {
             "gateway": started(gateway(stand, directory), "/hooks/v1/sbermarket"),
+            "gateway, hooks alone": started(
+                gateway(stand, directory, replica="bench-alone", BATCH_HOOKS="false"), "/hooks/v1/sbermarket"
+            ),
             "bare": started(reference("aiohttp_server", "bare", "PORT", stand.amqp_url), "/hook"),
             "faststream": started(faststream, "/hook"),
             "echo": started(reference("aiohttp_server", "echo", "PORT"), "/hook"),
@@ -101,6 +104,14 @@ async def compare(stand: Servers, directory: Path) -> None:
         ratios = [ours.rate / theirs.rate for ours, theirs in zip(mine.loads, other.loads, strict=True)]
         low, _, high = quantiles(ratios, n=4)
         figure("P1", f"gateway / {name}", round(median(ratios), 2), goal=goal, middle_half=f"{low:.2f}–{high:.2f}")
+    alone = field_of["gateway, hooks alone"]
+    figure(
+        "P1",
+        "gateway / the same with hooks alone: processor time for a hook, with the broker's",
+        round(mine.work_us / alone.work_us, 2),
+        process_alone=round(median(mine.cpu_us) / median(alone.cpu_us), 2),
+        broker=round(median(mine.broker_us) / median(alone.broker_us), 2),
+    )
     bare = field_of["bare"]
     work = mine.work_us / bare.work_us
     own = median(mine.cpu_us) / median(bare.cpu_us)

@@ -108,6 +108,7 @@ def gateway(
         "SOURCES_FILE": str(directory / "sources.json"),
         "SPOOL_DIR": str(directory / "spool" / replica),
         "REPLICA": replica,
+        "BATCH_HOOKS": "true",
         "RECORD": "false",  # both queues belong to the idle consumers, as with the references
         **changes,
     }
@@ -143,7 +144,7 @@ class IdleConsumers:
         )
 
     def counts(self) -> dict[str, int]:
-        """Return how many messages each queue has delivered so far."""
+        """Return how many events each queue has delivered so far."""
         if self._child.stdin is None or self._child.stdout is None:
             raise RuntimeError("the consumers were started with pipes")
         self._child.stdin.write("\n")
@@ -152,7 +153,7 @@ class IdleConsumers:
         return answer
 
     def settle(self, expected: int, *, within: float = 30.0) -> dict[str, int]:
-        """Wait until every queue has delivered so many messages; return what was delivered, whatever it is by then."""
+        """Wait until every queue has delivered so many events; return what was delivered, whatever it is by then."""
         deadline = time.monotonic() + within
         while True:
             counts = self.counts()

@@ -81,8 +81,10 @@ async def die_at(replicas: Orchestrators, place: Path, name: str, when: str, cou
     place.write_text(f"{name} {when}")
     for attempt in range(100):
         order = f"D{count}-{attempt}"
-        # One whole life, and one whose creation comes last: it is parked.
-        await replicas.sent.send([*life(order), hook(f"{order}p", "order.paid", minute=3)])
+        # One whole life, and one whose creation comes last: it is parked. As one message, in turn with single ones, and some of it again.
+        hooks = [*life(order), hook(f"{order}p", "order.paid", minute=3)]
+        await replicas.sent.send_together(hooks)
+        await replicas.sent.send(hooks[:2])
         await replicas.sent.send([hook(f"{order}p", "order.created", minute=1)])
         try:
             await asyncio.wait_for(program.process.wait(), 0.3)

@@ -150,3 +150,25 @@ async def test_a_customer_is_got_back_and_her_money_followed_on_a_phone(client: 
         await page.get_by_role("button", name="Check now: refunds").click()
         await expect(page.locator("#ran")).to_contain_text("refunds")
         assert await violations(page) == []
+
+
+async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, chromium: Browser) -> None:
+    incident = await Trouble(client).crash_told()
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+    async with signed_in(chromium, client, "operator", f"/i/{incident}", **phone) as page:
+        assert await violations(page) == []
+        await change(page, "Retry the workflow", "the hook was looked at")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 done", timeout=PATIENCE_MS)
+        await page.goto(client.suite.url("console") + f"/i/{incident}")
+        await expect(page.locator("main")).to_contain_text("done oleg")
+        for address, said in (
+            ("/", "What waits in the services"),
+            ("/tips", "Does the service decide as the own rules do?"),
+        ):
+            await page.goto(client.suite.url("console") + address)
+            await expect(page.locator("main")).to_contain_text(said)
+            await expect(page.locator("main")).not_to_contain_text("Not known")
+            assert await violations(page) == []
+    story = await client.get("notifier", f"/admin/v1/incidents/{incident}")
+    assert (story["state"], story["resolved_by"]) == ("resolved", "oleg")
+    assert await Operator(client).audit(f"workflow:{story['recipes'][0]['target']}") == [("operator", "workflow.retry")]

@@ -42,7 +42,17 @@ async def test_every_screen_with_something_on_it_is_open_to_everybody(client: Cl
 
 _TROUBLES = (
     *("new_order", "crashed", "stopped", "failed_event", "parked", "quarantined", "endangered", "resubmittable"),
-    *("banned_phone", "paid_refund", "strange_refund", "incident", "ticket", "silence", "known_defect", "order"),
+    *(
+        "banned_phone",
+        "paid_refund",
+        "strange_refund",
+        "incident",
+        "crash_told",
+        "ticket",
+        "silence",
+        "known_defect",
+        "order",
+    ),
 )
 
 
@@ -75,6 +85,7 @@ def _forms(made: dict[str, str]) -> Iterator[str]:
             seen |= kinds
             yield f"/change/{act.noun}/{act.verb}" + (f"?ids={made['new_order']}" if act.named else "")
     yield "/change/workflow/retry?all=1&filter.state=crashed"
+    yield f"/i/{made['crash_told']}"
 
 
 async def _look(chromium: Any, client: Client, language: Literal["ru", "en"], addresses: Sequence[str]) -> list[str]:

@@ -32,6 +32,13 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "webhook_gateway.hooks.request": ("read_body",),
     "webhook_gateway.hooks.accept": ("AcceptHook.__call__", "AcceptHook.incomplete"),
     "webhook_gateway.durable.keep_safe": ("KeepSafe.__call__", "KeepSafe._by_broker", "KeepSafe._by_spool"),
+    "webhook_gateway.durable.batches": (
+        "HookBatches.publish",
+        "HookBatches._outcome",
+        "HookBatches._publish_alone",
+        "HookBatches._publish_together",
+        "HookBatches._send",
+    ),
     "common.messaging.publisher": ("Publisher.publish_raw",),
     "webhook_gateway.durable.spool": ("Spool.append", "Spool._command"),
     "aiohttp.web_protocol": ("RequestHandler.finish_response",),

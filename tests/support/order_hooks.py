@@ -15,6 +15,7 @@ from typing import Any
 
 import aio_pika
 
+from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, pack
 from common.contracts.envelope import Envelope
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
@@ -79,6 +80,23 @@ class Marketplace:
                     if not getattr(error, "retryable", False):
                         raise
                     await asyncio.sleep(0.2)
+
+    async def send_together(self, hooks: Sequence[IntakeMessage]) -> None:
+        """Publish them as one message, as a gateway does with hooks that arrive together; else as ``send``."""
+        while True:
+            try:
+                await self.broker.publisher.publish_raw(
+                    "intake",
+                    HOOK_RECEIVED,
+                    pack([each.encode() for each in hooks]),
+                    headers={EVENTS_HEADER: str(len(hooks))},
+                    content_type=BATCH_CONTENT_TYPE,
+                )
+                break
+            except Exception as error:
+                if not getattr(error, "retryable", False):
+                    raise
+                await asyncio.sleep(0.2)
 
     async def published(self) -> list[str]:
         """Take the ids of all events that have come out into the notifier's queue."""

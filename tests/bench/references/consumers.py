@@ -1,7 +1,7 @@
 """The idle consumers that stand at both intake queues whoever publishes: they take, count and acknowledge, and look at nothing.
 
 A client library would cost as much as a contestant; this reads AMQP frames from the socket and knows one of them. One JSON object
-a line on stdout, whenever a line comes on stdin: how many messages each queue has delivered so far.
+a line on stdout, whenever a line comes on stdin: how many events each queue has delivered so far (a batch says how many it holds).
 ``python -m tests.bench.references.consumers AMQP_URL QUEUE…``
 """
 
@@ -19,11 +19,16 @@ from pamqp import commands, frame
 from pamqp.base import Frame
 from yarl import URL
 
+from common.contracts.batch import EVENTS_HEADER
+
 _PREFETCH = 2000
 _HEAD = struct.Struct(">BHI")
+_LENGTH = struct.Struct(">I")
 _METHOD = 1
 _HEARTBEAT = 8
+_HEADER = 2
 _DELIVER = b"\x00\x3c\x00\x3c"
+_EVENTS = bytes([len(EVENTS_HEADER)]) + EVENTS_HEADER.encode() + b"S"
 
 
 class Consumer:
@@ -64,6 +69,10 @@ class Consumer:
                 tag = start + 5 + view[start + 4]
                 last = view[tag : tag + 8]
                 self.delivered += 1
+            elif kind == _HEADER and (at := view.find(_EVENTS, position, end)) >= 0:
+                at += len(_EVENTS)
+                (length,) = _LENGTH.unpack_from(view, at)
+                self.delivered += int(view[at + _LENGTH.size : at + _LENGTH.size + length]) - 1
             position = end
         self._rest = view[position:]
         if last:

@@ -86,6 +86,46 @@ async def test_the_previous_release_works_during_and_after_this_one_s_migrations
         await connection.close()
 
 
+async def test_a_batch_that_the_previous_release_cannot_read_is_replayed_by_this_one(
+    databases: TestDatabases, amqp_url: str, tmp_path: Path
+) -> None:
+    old_code = tmp_path / "old"
+    zipfile.ZipFile(RELEASE).extractall(old_code)
+    async with (
+        databases.empty("upgrade") as dsn,
+        marketplace(amqp_url) as sent,
+        stand(tmp_path) as made,
+        aiohttp.ClientSession() as session,
+    ):
+        await migrated(dsn, tmp_path, old=old_code)
+        old = made.orchestrator("old", dsn=dsn, amqp_url=amqp_url, **QUICK)
+        old.environment = {**old.environment, "PYTHONPATH": str(old_code)}
+        await old.start()
+        await sent.send_together([each for number in range(5) for each in life(f"T{number}")])
+        await sent.send(life("single"))  # what is beside it goes on
+        await _carried_out(old, 4)
+        connection = await asyncpg.connect(dsn)
+
+        async def refused() -> list[Any]:
+            return [tuple(row) for row in await connection.fetch("SELECT id, reason, subject FROM dead_letters")]
+
+        ((letter, reason, subject),) = await eventually(refused, what="the batch as one letter")
+        assert (reason, subject) == ("undecodable", None)
+        assert old.process is not None
+        old.process.terminate()
+        assert await old.died() == 0
+        await migrated(dsn, tmp_path)
+        new = made.orchestrator("new", dsn=dsn, amqp_url=amqp_url, **QUICK)
+        await new.start()
+        address = f"{new.url}/admin/v1/dead-letters/{letter}/replay"
+        headers = {"Authorization": "Bearer operator-token"}
+        async with session.post(address, json={"reason": "readable now"}, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+        await _carried_out(new, 20)
+        assert "6 orders folded again" in await all_is_right(dsn, sent, tmp_path)
+        await connection.close()
+
+
 async def _events(program: Program) -> float:
     return await program.metric('workflow_events_completed_total{kind="order_life"}')
 

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from common.contracts.batch import unpack
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.messaging import topology
@@ -165,13 +166,13 @@ async def watched(amqp_url: str, spec: topology.QueueSpec) -> AsyncIterator[Call
         known: set[str] = set()
 
         async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-            event = Envelope.decode(message.body)
-            name = event.extension("deliveryid") or event.id
-            if (
-                name not in known
-            ):  # a delivery may come twice: by both storage paths, or published again after a lost confirmation
-                known.add(name)
-                seen.append(event)
+            for event in map(Envelope.decode, unpack(message.body)):
+                name = event.extension("deliveryid") or event.id
+                if (
+                    name not in known
+                ):  # a delivery may come twice: by both storage paths, or published again after a lost confirmation
+                    known.add(name)
+                    seen.append(event)
             await message.ack()
 
         await queue.consume(take)

@@ -139,6 +139,7 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         return {
             "SOURCES_FILE": str(plan.run.secrets / "sources.json"),
             "SPOOL_DIR": str(plan.run.root / "spool" / program),
+            "BATCH_HOOKS": "true",  # every program here is of one release
             "SMTP_HOST": LOOPBACK,
             "SMTP_PORT": str(plan.smtp_port),
             "PUBLIC_URL": plan.urls(CONSOLE)[0],

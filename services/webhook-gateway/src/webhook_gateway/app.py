@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -11,7 +10,7 @@ from time import monotonic
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, build_app
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
-from common.postgres import Database, migrate, require_schema
+from common.postgres import Database, migrate
 from common.resilience import CircuitBreaker
 from common.service import (
     Application,
@@ -42,6 +41,7 @@ from webhook_gateway.deliveries.retention import Retention, retention_job
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.relay import RelaySpool
@@ -125,7 +125,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     await database.open()
     lifecycle.on_stop(database.close)
     recordable = asyncio.Event()
-    await_schema = partial(_await_schema, database, recordable)
+    await_schema = partial(rounds.await_schema, database, PACKAGE, recordable)
     try:
         await asyncio.wait_for(await_schema(), _SCHEMA_PATIENCE_S)
     except TimeoutError:
@@ -147,10 +147,16 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     publisher = broker.publisher
     durability_metrics.watch_broker(lambda: publisher.ready)
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
+    batches = HookBatches(publisher, metrics=durability_metrics) if settings.batch_hooks else None
     outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
-    lifecycle.supervise("outbox-relay", partial(_after, recordable, outbox_relay.run), stop=outbox_relay.stop)
+    lifecycle.supervise("outbox-relay", partial(rounds.after, recordable, outbox_relay.run), stop=outbox_relay.stop)
     spool_relay = RelaySpool(
-        publisher=publisher, spool=spool, breaker=breaker, metrics=durability_metrics, monotonic=monotonic
+        publisher=publisher,
+        spool=spool,
+        breaker=breaker,
+        metrics=durability_metrics,
+        monotonic=monotonic,
+        batches=batches,
     )
     lifecycle.supervise("spool-relay", spool_relay.run, stop=spool_relay.stop)
 
@@ -161,13 +167,13 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
     if settings.record:
-        lifecycle.supervise("recorder", partial(_after, recordable, recorder.run), stop=recorder.stop)
+        lifecycle.supervise("recorder", partial(rounds.after, recordable, recorder.run), stop=recorder.stop)
     dead = recorder.dead_letter_collector
-    lifecycle.supervise("dead-letters", partial(_after, recordable, dead.run), stop=dead.stop)
+    lifecycle.supervise("dead-letters", partial(rounds.after, recordable, dead.run), stop=dead.stop)
     arrivals = make_arrivals(amqp_url, database=database, metrics=messaging, after_commit=outbox_relay.wake)
-    lifecycle.supervise("arrivals", partial(_after, recordable, arrivals.run), stop=arrivals.stop)
+    lifecycle.supervise("arrivals", partial(rounds.after, recordable, arrivals.run), stop=arrivals.stop)
     dead = arrivals.dead_letter_collector
-    lifecycle.supervise("arrivals-dead-letters", partial(_after, recordable, dead.run), stop=dead.stop)
+    lifecycle.supervise("arrivals-dead-letters", partial(rounds.after, recordable, dead.run), stop=dead.stop)
     keep = timedelta(days=settings.retention_days)
     retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
     show_retention = partial(retention_job, retention, clock, delivery_metrics)
@@ -246,6 +252,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         monotonic=monotonic,
         deadline=settings.confirm_deadline,
         disown=refusals.disown,
+        batches=batches,
     )
     lifecycle.health.add_check("lanes", keep_safe.check)
     hooks = HookRoutes(
@@ -382,17 +389,6 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)
     return Application(server=server, lifecycle=lifecycle)
-
-
-async def _await_schema(database: Database, recordable: asyncio.Event) -> None:
-    """Wait for PostgreSQL and judge its schema."""
-    await require_schema(database, PACKAGE)
-    recordable.set()
-
-
-async def _after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
-    await event.wait()
-    await run()
 
 
 async def migrate_database(settings: Settings) -> None:

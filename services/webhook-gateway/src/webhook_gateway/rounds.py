@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 from common.messaging import Broker
 from common.messaging.topology import GATEWAY_ORDERS, RECORDER
-from common.postgres import Database
+from common.postgres import Database, require_schema
 from common.service import Lifecycle, LookAtQueues, WaitingQueue, platform_queues, queue
 from webhook_gateway.countdowns.watch import WatchAnswers
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
@@ -80,3 +81,15 @@ def start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
     """Start the countdown of an ``order.created`` that did not prove its source."""
     created = None if refused.claim is None else refused.claim.external_id
     watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
+
+
+async def after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
+    """Run something for good once the event has come."""
+    await event.wait()
+    await run()
+
+
+async def await_schema(database: Database, package: str, recordable: asyncio.Event) -> None:
+    """Wait for PostgreSQL, judge its schema, and say that there is one to write to."""
+    await require_schema(database, package)
+    recordable.set()

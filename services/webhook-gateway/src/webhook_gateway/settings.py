@@ -25,6 +25,11 @@ class Settings(RetentionSettings, ServiceSettings):
     spool_limit_bytes: int = Field(default=1024**3, ge=1024**2)
     spool_deadline: float = Field(default=2.0, gt=0, le=3, description="seconds a write to the spool may take")
     confirm_deadline: float = Field(default=0.4, gt=0, lt=1, description="seconds the broker has to confirm a hook")
+    batch_hooks: bool = Field(
+        default=False,
+        description="publish hooks that arrive together as one message; on when every recorder and orchestrator is of a release that "
+        "reads that, off before one is rolled back",
+    )
     breaker_failures: int = Field(default=3, ge=1, description="failures in a row that open the circuit")
     breaker_pause: float = Field(default=0.5, gt=0, description="seconds between probes of an open circuit")
     max_body_bytes: int = Field(default=1024**2, ge=1024)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from common.contracts.intake import IntakeMessage
@@ -107,8 +108,14 @@ async def spool_of(gateway: Gateway, replica: str, records: int) -> dict[str, An
     return await eventually(told, within=60)
 
 
-async def test_a_broker_that_hangs_costs_nobody_an_answer(start: Start, amqp_url: str, arrived: Arrived) -> None:
-    async with behind(amqp_url) as (proxy, url), start(amqp_url=url, confirm_deadline=0.1) as gateway:
+@pytest.mark.parametrize("batch_hooks", [False, True], ids=["alone", "together"])
+async def test_a_broker_that_hangs_costs_nobody_an_answer(
+    batch_hooks: bool, start: Start, amqp_url: str, arrived: Arrived
+) -> None:
+    async with (
+        behind(amqp_url) as (proxy, url),
+        start(amqp_url=url, confirm_deadline=0.1, batch_hooks=batch_hooks) as gateway,
+    ):
         proxy.stall()
         assert await orders(gateway, range(30)) == [200] * 30
         assert await gateway.metric('gateway_breaker_state{state="closed"}') == 0.0
@@ -127,6 +134,28 @@ async def test_a_broker_that_hangs_costs_nobody_an_answer(start: Start, amqp_url
             return {item["outcome"] for item in await gateway.deliveries(30)} == {"spooled"}
 
         await eventually(all_spooled, what="thirty spooled deliveries")
+
+
+async def test_hooks_that_arrive_together_travel_together_and_each_is_answered_and_kept(
+    start: Start, amqp_url: str, arrived: Arrived
+) -> None:
+    async with behind(amqp_url) as (proxy, url), start(amqp_url=url, batch_hooks=True) as gateway:
+        assert await orders(gateway, range(1)) == [200]
+        assert await gateway.metric("gateway_message_hooks_count") == 1.0
+        proxy.delay(0.05)
+        # Two of each order, and a large one: repeats are deliveries of their own.
+        numbers = [*range(1, 50), *range(1, 50)]
+        large = gateway.send(hook_body(order="H50", comment="x" * 200_000))
+        answers = await asyncio.gather(*(gateway.send(hook_body(order=f"H{n}")) for n in numbers), large)
+        assert [status for status, _, _ in answers] == [200] * 99
+        hooks = await arrived(100)
+        assert {hook.external_id for hook in hooks} == {f"H{n}" for n in range(51)}
+        assert await gateway.metric("gateway_message_hooks_sum") >= 100.0
+        assert await gateway.metric("gateway_message_hooks_count") < 50.0
+        proxy.heal()
+        await spooled_all_gone(gateway)
+        kept = await gateway.deliveries(100)
+        assert {item["external_id"] for item in kept} == {f"H{n}" for n in range(51)}
 
 
 async def test_what_is_spooled_outlives_the_process(start: Start, amqp_url: str, arrived: Arrived) -> None:

@@ -10,11 +10,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.contracts import intake
-from common.contracts.envelope import Envelope
+from common.contracts.batch import unpack
+from common.contracts.envelope import CONTENT_TYPE, Envelope
 from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
-from common.messaging.publisher import Publisher
+from common.messaging.publisher import ChannelClosed, Publisher, PublishFailed, Refused, Unroutable
 from common.resilience import CircuitBreaker, CircuitState
+from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.model import NoStoragePath, SpoolRecord, SpoolUnavailable
@@ -62,6 +64,7 @@ class FakePublisher(Publisher):
     def __init__(self) -> None:
         self.connected = True
         self.fault: Unavailable | None = None
+        self.only_batches = False
         self.sent: list[bytes] = []
         self.tries = 0
 
@@ -77,9 +80,10 @@ class FakePublisher(Publisher):
         *,
         deadline: float = 15.0,
         headers: Mapping[str, str] | None = None,
+        content_type: str = CONTENT_TYPE,
     ) -> None:
         self.tries += 1
-        if self.fault is not None:
+        if self.fault is not None and (content_type != CONTENT_TYPE or not self.only_batches):
             raise self.fault
         self.sent.append(body)
 
@@ -113,12 +117,13 @@ class FakeSpool(Spool):
 class Bench:
     """Both paths, the breaker, and a clock that is moved by hand."""
 
-    def __init__(self, *, failures: int = 3) -> None:
+    def __init__(self, *, failures: int = 3, together: bool = False) -> None:
         self.broker = FakePublisher()
         self.spool = FakeSpool()
         self.breaker = CircuitBreaker(failures=failures, pause=1.0)
         self.now = 0.0
         metrics = DurabilityMetrics(CollectorRegistry(), spool_oldest_allowed=86400)
+        batches = HookBatches(self.broker, metrics=metrics) if together else None
         self.keep_safe = KeepSafe(
             publisher=self.broker,
             spool=self.spool,
@@ -126,6 +131,7 @@ class Bench:
             metrics=metrics,
             monotonic=lambda: self.now,
             deadline=0.4,
+            batches=batches,
         )
         self.relay = RelaySpool(
             publisher=self.broker,
@@ -133,6 +139,7 @@ class Bench:
             breaker=self.breaker,
             metrics=metrics,
             monotonic=lambda: self.now,
+            batches=batches,
         )
 
 
@@ -207,6 +214,52 @@ async def test_the_oldest_record_probes_and_the_rest_follows_in_order() -> None:
     assert await bench.relay.step() is True
     assert bench.broker.sent == [replace(hook, lane="spool").encode() for hook in hooks]
     assert bench.spool.records == []
+
+
+async def test_spooled_hooks_follow_in_order_in_batches_where_they_may() -> None:
+    bench = Bench(failures=1, together=True)
+    bench.broker.fault = Slow("slow")
+    kinds = [intake.HOOK_RECEIVED] * 70 + [intake.HOOK_QUARANTINED] + [intake.HOOK_RECEIVED]
+    hooks = [replace(HOOK, type=kind, delivery_id=str(index)) for index, kind in enumerate(kinds)]
+    for hook in hooks:
+        await bench.keep_safe(hook)
+    bench.broker.fault = None
+    bench.now = 2.0
+    assert await bench.relay.step() is True  # the probe, alone
+    assert await bench.relay.step() is True
+    assert [len(unpack(body)) for body in bench.broker.sent] == [1, 32, 32, 5, 1, 1]
+    events = [event for body in bench.broker.sent for event in unpack(body)]
+    assert events == [replace(hook, lane="spool").encode() for hook in hooks]
+    assert bench.spool.records == []
+
+
+@pytest.mark.parametrize("fault", [Refused("full"), Unroutable("no queue")], ids=lambda fault: fault.code)
+async def test_a_batch_from_the_spool_that_is_refused_goes_hook_by_hook(fault: PublishFailed) -> None:
+    bench = Bench(failures=1, together=True)
+    bench.broker.fault = Slow("slow")
+    hooks = [replace(HOOK, delivery_id=str(index)) for index in range(3)]
+    for hook in hooks:
+        await bench.keep_safe(hook)
+    bench.breaker.succeeded()
+    bench.broker.fault, bench.broker.only_batches = fault, True
+    assert await bench.relay.step() is True
+    assert bench.broker.sent == [replace(hook, lane="spool").encode() for hook in hooks]
+    assert bench.spool.records == []
+
+
+async def test_after_a_batch_from_the_spool_closed_the_channel_the_records_go_one_by_one() -> None:
+    bench = Bench(failures=1, together=True)
+    bench.broker.fault = Slow("slow")
+    hooks = [replace(HOOK, delivery_id=str(index)) for index in range(3)]
+    for hook in hooks:
+        await bench.keep_safe(hook)
+    bench.breaker.succeeded()
+    bench.broker.fault, bench.broker.only_batches = ChannelClosed("too large"), True
+    assert await bench.relay.step() is False
+    assert (bench.broker.sent, len(bench.spool.records)) == ([], 3)
+    bench.breaker.succeeded()
+    assert await bench.relay.step() is True
+    assert bench.broker.sent == [replace(hook, lane="spool").encode() for hook in hooks]
 
 
 async def test_an_open_circuit_with_an_empty_spool_closes_after_the_pause() -> None:

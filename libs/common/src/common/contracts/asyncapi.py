@@ -11,9 +11,11 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from common.contracts import intake
+from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER
 from common.contracts.envelope import CONTENT_TYPE, exchange_of
 from common.contracts.registry import MESSAGES
 
+_BATCH = f"{intake.HOOK_RECEIVED}.batch"
 _RAW = {
     intake.HOOK_RECEIVED: "A hook, or a website's order, to act on. The request's body is in data_base64.",
     intake.HOOK_IGNORED: "An authenticated hook of a type we do not know.",
@@ -60,23 +62,27 @@ def document() -> dict[str, Any]:
     attributes = {name: {"type": "string", "description": text} for name, text in _INTAKE_ATTRIBUTES.items()}
     for kind, summary in sorted(_RAW.items()):
         messages[kind] = _message(kind, summary, {"data_base64": {"type": "string"}, **attributes})
+    alone = {kind: {"event": {"$ref": f"#/components/messages/{kind}"}} for kind in messages}
+    messages[_BATCH] = _batch(intake.HOOK_RECEIVED)
+    alone[intake.HOOK_RECEIVED]["batch"] = {"$ref": f"#/components/messages/{_BATCH}"}
     channels = {
         kind: {
             "address": kind,
             "description": f"Topic exchange {exchange_of(kind)}, routing key {kind}.",
-            "messages": {"event": {"$ref": f"#/components/messages/{kind}"}},
+            "messages": forms,
             "bindings": {
                 "amqp": {"is": "routingKey", "exchange": {"name": exchange_of(kind), "type": "topic", "durable": True}}
             },
         }
-        for kind in sorted(messages)
+        for kind, forms in sorted(alone.items())
     }
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Order suite",
             "version": "1.0.0",
-            "description": "What the services say to each other: CloudEvents 1.0 in JSON structured mode over RabbitMQ.",
+            "description": "What the services say to each other: CloudEvents 1.0 in JSON structured mode over RabbitMQ; "
+            "hooks also in JSON batched mode.",
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": channels,
@@ -104,6 +110,19 @@ def _message(kind: str, summary: str, properties: dict[str, Any]) -> dict[str, A
                 {"type": "object", "properties": {"type": {"const": kind}, **properties}},
             ]
         },
+    }
+
+
+def _batch(kind: str) -> dict[str, Any]:
+    return {
+        "name": _BATCH,
+        "summary": "Hooks that arrived together, each an event like one that is published alone. Any consumer takes both forms.",
+        "contentType": BATCH_CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "properties": {EVENTS_HEADER: {"type": "string", "description": "how many events the batch holds"}},
+        },
+        "payload": {"type": "array", "minItems": 1, "items": {"$ref": f"#/components/messages/{kind}/payload"}},
     }
 
 

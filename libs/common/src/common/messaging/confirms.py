@@ -64,7 +64,12 @@ class ConfirmedWriter:
         return len(self._waiting)
 
     def submit(
-        self, exchange: str, routing_key: str, body: bytes, headers: Mapping[str, str] | None = None
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = CONTENT_TYPE,
     ) -> asyncio.Future[object]:
         """Take a message to be sent at the end of this turn of the loop, mandatory and persistent.
 
@@ -76,7 +81,14 @@ class ConfirmedWriter:
         attempt = next(self._attempts)
         channel = self._channel
         content = encode(
-            channel.number, exchange, routing_key, body, attempt, room=channel.max_content_size, headers=headers
+            channel.number,
+            exchange,
+            routing_key,
+            body,
+            attempt,
+            room=channel.max_content_size,
+            headers=headers,
+            content_type=content_type,
         )
         confirmed: asyncio.Future[object] = self._loop.create_future()
         if self._closed is not None:
@@ -152,6 +164,7 @@ def encode(
     *,
     room: int,
     headers: Mapping[str, str] | None = None,
+    content_type: str = CONTENT_TYPE,
 ) -> bytes:
     """Return the frames of one message: method, header, and the body in pieces of at most ``room`` bytes.
 
@@ -159,15 +172,15 @@ def encode(
     """
     method = _method(channel, exchange, routing_key)
     size = len(body)
-    if headers:
+    if headers or content_type != CONTENT_TYPE:
         header = amqp_frame.marshal(
             ContentHeader(
                 body_size=size,
                 properties=spec.Basic.Properties(
-                    content_type=CONTENT_TYPE,
+                    content_type=content_type,
                     delivery_mode=_PERSISTENT,
                     message_id=message_id,
-                    headers=dict(headers),
+                    headers=dict(headers) if headers else None,
                 ),
             ),
             channel,

@@ -14,7 +14,7 @@ from common.contracts.envelope import Envelope
 from common.errors import Unavailable
 from common.messaging import inbox
 from common.messaging.connection import pause
-from common.messaging.dead_letters import DeadLetterCollector, delivery_of, store_dead_letter
+from common.messaging.dead_letters import DeadLetterCollector, delivery_of, events_of, store_dead_letter
 from common.messaging.metrics import MessagingMetrics
 from common.messaging.reader import BatchReader, StopReadingError
 from common.messaging.topology import QueueSpec
@@ -38,20 +38,25 @@ _FORGET_FAILURE = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_i
 
 @dataclass(frozen=True, slots=True)
 class _Event:
+    """One event of a message; ``body`` is its own, the message's where that is no batch."""
+
     key: str
     envelope: Envelope
     message: DeliveredMessage
+    body: bytes
 
 
 class Consumer:
     """Takes the events of one queue into one database.
 
     Guarantees: the effect of an event is committed exactly once for this consumer (``name``), together with the mark in the inbox;
-    a message is acknowledged only after that commit. Events reach the handler in the order of the queue; redeliveries, and events
-    that had to wait, may come later than their neighbours, and several replicas share a queue, so order across messages is the
-    handler's business. A batch that fails is rolled back and carried out one event at a time. An event that fails because something is
-    away (retryable) is tried for ever, without holding up its batch; one that fails for another reason is tried ``max_attempts`` times,
-    counted in the database, and then becomes a dead letter with a raised problem. Nothing that a message contains ends ``run``.
+    a message is acknowledged only after that commit. A message may be a batch: each of its events is an event like any other, and it is
+    acknowledged when every one of them has taken effect or is a dead letter of its own. Events reach the handler in the order of the
+    queue; redeliveries, and events that had to wait, may come later than their neighbours, and several replicas share a queue, so order
+    across messages is the handler's business. What is taken in together and fails is rolled back and carried out one event at a time. An
+    event that fails because something is away (retryable) is tried for ever, without holding up its batch; one that fails for another
+    reason is tried ``max_attempts`` times, counted in the database, and then becomes a dead letter with a raised problem. Nothing that a
+    message contains ends ``run``.
     """
 
     def __init__(
@@ -107,14 +112,14 @@ class Consumer:
 
     async def _process(self, batch: Sequence[DeliveredMessage]) -> None:
         events: list[_Event] = []
-        for message in batch:
+        for message, body in events_of(batch):
             envelope: Envelope | None = None
             try:
-                envelope = Envelope.decode(message.body)
-                events.append(_Event(_storable(self._key(envelope)), envelope, message))
+                envelope = Envelope.decode(body)
+                events.append(_Event(_storable(self._key(envelope)), envelope, message, body))
             except Exception as error:  # noqa: BLE001 - whatever a message makes the decoder or the service's key function raise
                 reason = "undecodable" if envelope is None else "poison"
-                await self._give_up(message, envelope, reason=reason, error=_describe(error))
+                await self._give_up(message, body, envelope, reason=reason, error=_describe(error))
         if not events:
             return
         attempt = 0
@@ -189,22 +194,26 @@ class Consumer:
                     if attempts < self._max_attempts:
                         return False
                     await connection.execute(_FORGET_FAILURE, self._name, event.key)
-                    kept = await self._keep(connection, event.message, event.envelope, reason="poison", error=text)
+                    kept = await self._keep(
+                        connection, event.message, event.body, event.envelope, reason="poison", error=text
+                    )
             except Exception as trouble:  # noqa: BLE001 - waited for when the database is away, else the event itself cannot be stored
                 if is_retryable(trouble):
                     await self._wait(trouble, 0.5)
                     continue
-                await self._give_up(event.message, None, reason="poison", error=text)
+                await self._give_up(event.message, event.body, None, reason="poison", error=text)
                 return True
             self._count_dead_letter(kept, "poison")
             return True
 
-    async def _give_up(self, message: DeliveredMessage, envelope: Envelope | None, *, reason: str, error: str) -> None:
-        """Keep the message as a dead letter; wait for the database as long as it takes."""
+    async def _give_up(
+        self, message: DeliveredMessage, body: bytes, envelope: Envelope | None, *, reason: str, error: str
+    ) -> None:
+        """Keep an event of the message as a dead letter; wait for the database as long as it takes."""
         while True:
             try:
                 async with self._database.transaction() as connection:
-                    kept = await self._keep(connection, message, envelope, reason=reason, error=error)
+                    kept = await self._keep(connection, message, body, envelope, reason=reason, error=error)
             except Exception as trouble:
                 if not is_retryable(trouble):
                     raise
@@ -214,7 +223,14 @@ class Consumer:
             return
 
     async def _keep(
-        self, connection: Connection, message: DeliveredMessage, envelope: Envelope | None, *, reason: str, error: str
+        self,
+        connection: Connection,
+        message: DeliveredMessage,
+        body: bytes,
+        envelope: Envelope | None,
+        *,
+        reason: str,
+        error: str,
     ) -> bool:
         return await store_dead_letter(
             connection,
@@ -223,9 +239,9 @@ class Consumer:
             service=self._service,
             reason=reason,
             error=error,
-            body=message.body,
+            body=body,
             envelope=envelope,
-            delivery=delivery_of(message),
+            delivery=delivery_of(message, body),
         )
 
     def _count_dead_letter(self, kept: bool, reason: str) -> None:

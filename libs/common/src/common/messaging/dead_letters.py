@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from aiormq.abc import DeliveredMessage
 
 from common.contracts.alerts import ProblemRaisedV1
+from common.contracts.batch import unpack
 from common.contracts.envelope import Envelope
 from common.ids import derived_id, new_id
 from common.messaging import inbox, outbox
@@ -102,15 +103,23 @@ async def store_dead_letter(
     return True
 
 
-def delivery_of(message: DeliveredMessage) -> str | None:
-    """Return what tells one published message from all others, None when its publisher gave it no ``message_id``.
+def events_of(messages: Iterable[DeliveredMessage]) -> Iterator[tuple[DeliveredMessage, bytes]]:
+    """Yield each event of each message, in their order: the message, and the event's own body."""
+    for message in messages:
+        for body in unpack(message.body):
+            yield message, body
 
-    Redelivering and dead-lettering keep it. The body takes part, should another publisher use one ``message_id`` twice.
+
+def delivery_of(message: DeliveredMessage, body: bytes) -> str | None:
+    """Return what tells an event of one published message from all others, None when its publisher gave it no ``message_id``.
+
+    Redelivering and dead-lettering keep it. ``body`` is the event's; it tells the events of one batch apart, and takes part of a single one
+    too, should another publisher use one ``message_id`` twice.
     """
     message_id = message.header.properties.message_id
     if not message_id:
         return None
-    digest = hashlib.blake2b(message.body, digest_size=16)
+    digest = hashlib.blake2b(body, digest_size=16)
     digest.update(message_id.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
@@ -129,7 +138,10 @@ async def lock_group(connection: Connection, queue: str, handler: str, reason: s
 
 
 class DeadLetterCollector:
-    """Empties a queue's ``.dead`` queue into the table: what the broker itself gave up on (its delivery limit was reached)."""
+    """Empties a queue's ``.dead`` queue into the table: what the broker itself gave up on (its delivery limit was reached).
+
+    Of a batch each event becomes a letter of its own, also those that took effect before: replayed, they are recognised as repeats.
+    """
 
     def __init__(
         self, url: str, *, spec: QueueSpec, database: Database, service: str, metrics: MessagingMetrics
@@ -153,7 +165,7 @@ class DeadLetterCollector:
             kept = 0
             try:
                 async with self._database.transaction() as connection:
-                    for message in batch:
+                    for message, body in events_of(batch):
                         kept += await store_dead_letter(
                             connection,
                             queue=self._spec.name,
@@ -161,9 +173,9 @@ class DeadLetterCollector:
                             service=self._service,
                             reason="delivery_limit",
                             error="the broker gave up: its consumers died too often with this message in hand",
-                            body=message.body,
-                            envelope=_try_decode(message.body),
-                            delivery=delivery_of(message),
+                            body=body,
+                            envelope=_try_decode(body),
+                            delivery=delivery_of(message, body),
                         )
             except Exception as error:
                 if not is_retryable(error):

@@ -12,7 +12,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import AMQPChannelError, AMQPError, DeliveryError, PublishError
 from pamqp import commands as spec
 
-from common.contracts.envelope import Envelope, exchange_of
+from common.contracts.envelope import CONTENT_TYPE, Envelope, exchange_of
 from common.errors import Unavailable
 from common.messaging.confirms import ConfirmedWriter
 
@@ -119,13 +119,14 @@ class Publisher:
         *,
         deadline: float = 15.0,
         headers: Mapping[str, str] | None = None,
+        content_type: str = CONTENT_TYPE,
     ) -> None:
-        """Publish an encoded CloudEvent and return when the broker has confirmed it.
+        """Publish an encoded CloudEvent, or a batch of them, and return when the broker has confirmed it.
 
         ``deadline`` is in seconds and covers everything, waiting for the socket included: aio-pika's own publish can hang while
         the broker is away. Raises ``BrokerAway``, ``PublishTimeout``, ``Unroutable``, ``Refused`` or ``Unsendable``.
         """
-        confirmed = self._submit(Outgoing(exchange, routing_key, body), headers)
+        confirmed = self._submit(Outgoing(exchange, routing_key, body), headers, content_type)
         expired: list[bool] = []
         timer = confirmed.get_loop().call_later(deadline, _expire, confirmed, expired)
         try:
@@ -160,12 +161,14 @@ class Publisher:
                 confirmed.cancel()  # does nothing to one that is done
         return [self._outcome(outcome, deadline) for outcome in outcomes]
 
-    def _submit(self, message: Outgoing, headers: Mapping[str, str] | None) -> asyncio.Future[object]:
+    def _submit(
+        self, message: Outgoing, headers: Mapping[str, str] | None, content_type: str = CONTENT_TYPE
+    ) -> asyncio.Future[object]:
         writer = self._writer
         if writer is None:
             raise BrokerAway("there is no connection to RabbitMQ")
         try:
-            return writer.submit(message.exchange, message.routing_key, message.body, headers)
+            return writer.submit(message.exchange, message.routing_key, message.body, headers, content_type)
         except ValueError as error:
             raise Unsendable(f"the message cannot be said in AMQP ({type(error).__name__})") from error
 

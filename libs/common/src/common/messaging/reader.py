@@ -11,6 +11,7 @@ import structlog
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from common.clock import full_jitter
+from common.contracts.batch import EVENTS_HEADER
 from common.messaging import topology
 from common.messaging.connection import (
     CONNECTION_ERRORS,
@@ -43,9 +44,9 @@ class BatchReader:
 
     A message is acknowledged only after ``process`` has returned for it; when ``process`` raises, or the connection is lost, or the
     process dies, the broker delivers it again. ``run`` is to be supervised and survives the broker's absence, and a queue that is
-    deleted under it: it makes it again, and asks anew for messages when none has come for a while. A batch holds at most ``batch_size``
-    messages and about 8 MiB; at most twice ``batch_size`` messages are held in memory. ``source`` is the queue to read: ``spec``'s
-    own, or its dead-letter queue.
+    deleted under it: it makes it again, and asks anew for messages when none has come for a while. A batch holds messages of at most
+    ``batch_size`` events and about 8 MiB, or one that is larger; at most twice ``batch_size`` messages are held in memory. ``source`` is
+    the queue to read: ``spec``'s own, or its dead-letter queue.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class BatchReader:
                 if arrived or self._wakeup.is_set():
                     continue
                 break
-            if len(arrived) < self._batch_size:
+            if len(arrived) < self._batch_size and sum(map(_events_in, arrived)) < self._batch_size:
                 # Give a burst a moment to arrive: one transaction for many costs far less than many for one.
                 await asyncio.sleep(self._linger)
             batch = _next_batch(arrived, self._batch_size)
@@ -185,13 +186,23 @@ class _ProcessFailedError(Exception):
 
 def _next_batch(arrived: deque[DeliveredMessage], limit: int) -> list[DeliveredMessage]:
     batch = [arrived.popleft()]
-    size = len(batch[0].body)
-    while arrived and len(batch) < limit:
+    size, events = len(batch[0].body), _events_in(batch[0])
+    while arrived:
         size += len(arrived[0].body)
-        if size > _BATCH_BYTES:
+        events += _events_in(arrived[0])
+        if size > _BATCH_BYTES or events > limit:
             break
         batch.append(arrived.popleft())
     return batch
+
+
+def _events_in(message: DeliveredMessage) -> int:
+    """Return how many events a message says that it holds; one where it says nothing of use."""
+    headers = message.header.properties.headers
+    if not headers:
+        return 1
+    said = headers.get(EVENTS_HEADER)
+    return max(1, int(said)) if isinstance(said, str) and said.isascii() and said.isdecimal() and len(said) < 7 else 1
 
 
 async def _acknowledge(channel: AbstractChannel, last: DeliveredMessage) -> None:

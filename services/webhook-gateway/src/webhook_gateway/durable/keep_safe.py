@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from common.contracts.intake import IntakeMessage
+from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.errors import Unavailable
 from common.messaging.publisher import Publisher
 from common.resilience import CircuitBreaker
+from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.model import EXCHANGE, NoStoragePath, StoragePath
 from webhook_gateway.durable.spool import Spool
@@ -35,9 +36,11 @@ class KeepSafe:
         monotonic: Callable[[], float],
         deadline: float,
         disown: Callable[[IntakeMessage], None] = lambda hook: None,
+        batches: HookBatches | None = None,
     ) -> None:
         """``deadline`` (seconds, well under one) is how long the broker has to confirm. ``disown`` is called with an event that no path
-        confirmed: one that timed out may have taken it all the same."""
+        confirmed: one that timed out may have taken it all the same. ``batches`` publishes hooks together, when every consumer reads
+        that."""
         self._publisher = publisher
         self._spool = spool
         self._breaker = breaker
@@ -45,6 +48,7 @@ class KeepSafe:
         self._monotonic = monotonic
         self._deadline = deadline
         self._disown = disown
+        self._batches = batches
 
     async def __call__(self, hook: IntakeMessage) -> StoragePath:
         """Store the event and say by which path. Raises ``NoStoragePath`` when neither can take it."""
@@ -71,7 +75,10 @@ class KeepSafe:
 
     async def _by_broker(self, hook: IntakeMessage) -> bool:
         try:
-            await self._publisher.publish_raw(EXCHANGE, hook.type, hook.encode(), deadline=self._deadline)
+            if self._batches is not None and hook.type == HOOK_RECEIVED:
+                await self._batches.publish(hook.encode(), deadline=self._deadline)
+            else:
+                await self._publisher.publish_raw(EXCHANGE, hook.type, hook.encode(), deadline=self._deadline)
         except Unavailable as error:
             self._breaker.failed(self._monotonic(), certain=error.code == _CERTAIN)
             self._metrics.path_failed("broker", error.code)

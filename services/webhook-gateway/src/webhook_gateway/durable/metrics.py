@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from common.resilience import CircuitState
 from webhook_gateway.durable.model import StoragePath
@@ -26,6 +26,12 @@ class DurabilityMetrics:
         )
         self._breaker = Gauge(
             "gateway_breaker_state", "1 for the broker path's present state.", ["state"], registry=registry
+        )
+        self._together = Histogram(
+            "gateway_message_hooks",
+            "Hooks in a message to the broker, where hooks may travel together.",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=registry,
         )
         self._connected = Gauge(
             "gateway_broker_ready", "1 while the broker path has a channel and the whole topology.", registry=registry
@@ -66,6 +72,10 @@ class DurabilityMetrics:
         """Show the breaker's state; to be called after every attempt that may have changed it."""
         for candidate in CircuitState:
             self._breaker.labels(candidate.value).set(1 if candidate is state else 0)
+
+    def published(self, hooks: int) -> None:
+        """Count a message that is given to the broker, with so many hooks in it."""
+        self._together.observe(hooks)
 
     def relayed(self, count: int) -> None:
         """Count spooled events that the broker has confirmed."""

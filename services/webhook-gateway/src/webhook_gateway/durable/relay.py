@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
+from common.contracts.intake import HOOK_RECEIVED
 from common.errors import Unavailable
 from common.messaging.publisher import Publisher
 from common.resilience import CircuitBreaker
 from common.telemetry import get_logger
+from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.model import EXCHANGE, SpoolRecord
 from webhook_gateway.durable.spool import Spool
@@ -35,7 +38,9 @@ class RelaySpool:
         monotonic: Callable[[], float],
         batch: int = 100,
         poll: float = 0.2,
+        batches: HookBatches | None = None,
     ) -> None:
+        """``batches`` publishes hooks together, when every consumer reads that."""
         self._publisher = publisher
         self._spool = spool
         self._breaker = breaker
@@ -43,6 +48,7 @@ class RelaySpool:
         self._monotonic = monotonic
         self._batch = batch
         self._poll = poll
+        self._batches = batches
         self._stopping = False
 
     async def run(self) -> None:
@@ -91,13 +97,10 @@ class RelaySpool:
             self._metrics.breaker_is(self._breaker.state)
 
     async def _publish(self, records: Sequence[SpoolRecord], *, deadline: float) -> list[int]:
-        outcomes = await asyncio.gather(
-            *(
-                self._publisher.publish_raw(EXCHANGE, record.routing_key, record.body, deadline=deadline)
-                for record in records
-            ),
-            return_exceptions=True,
-        )
+        # Of one type those that follow each other, all at once: they are written in this order.
+        runs = [(key, [record.body for record in run]) for key, run in groupby(records, lambda each: each.routing_key)]
+        published = await asyncio.gather(*(self._publish_run(key, bodies, deadline) for key, bodies in runs))
+        outcomes = [outcome for run in published for outcome in run]
         confirmed: list[int] = []
         for record, outcome in zip(records, outcomes, strict=True):
             if outcome is None:
@@ -111,3 +114,11 @@ class RelaySpool:
             self._metrics.path_failed("broker", "relay_failed")
         self._metrics.breaker_is(self._breaker.state)
         return confirmed
+
+    async def _publish_run(self, key: str, bodies: Sequence[bytes], deadline: float) -> Sequence[BaseException | None]:
+        if self._batches is not None and key == HOOK_RECEIVED:
+            return await self._batches.publish_all(bodies, deadline=deadline)
+        return await asyncio.gather(
+            *(self._publisher.publish_raw(EXCHANGE, key, body, deadline=deadline) for body in bodies),
+            return_exceptions=True,
+        )
