@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -214,7 +215,13 @@ def keep(at: Context, plans: Sequence[Plan]) -> Path:
 
 @contextmanager
 def interruptible(*, between: bool) -> Iterator[Callable[[], bool]]:
-    """Give what tells whether Ctrl-C was pressed. ``between``: the first one is only noted, any other does what it always does."""
+    """Give what tells whether Ctrl-C was pressed. ``between``: the first one is only noted, any other does what it always does.
+
+    Only a process's main thread hears it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     pressed = 0
 
     def note(number: int, frame: Any) -> None:
