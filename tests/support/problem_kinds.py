@@ -45,11 +45,14 @@ class Producers:
             Module(file.as_posix().partition("/src/")[2], ast.parse(file.read_text(encoding="utf-8"))) for file in files
         ]
 
-    def raised(self) -> Iterator[tuple[str, frozenset[str], ast.Call]]:
-        """Every place that raises a problem: (file, what its kind can be, call). Nothing: it passes another's kind on."""
+    def raised(self, of: frozenset[str] = RAISES) -> Iterator[tuple[str, frozenset[str], ast.Call]]:
+        """Every place that raises a problem: (file, what its kind can be, call). Nothing: it passes another's kind on.
+
+        ``of``: the classes whose making counts.
+        """
         for module in self.modules:
             for call in _calls(module.tree):
-                if _called(call) in RAISES:
+                if _called(call) in of:
                     [value] = [word.value for word in call.keywords if word.arg == "kind"]
                     yield module.name, frozenset(self._values(value, module)), call
 

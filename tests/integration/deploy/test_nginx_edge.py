@@ -238,13 +238,24 @@ async def test_what_no_gateway_answered_is_written_for_the_gateways_without_body
         assert answer.status == 404
     async with client.get("/favicon.ico") as answer:
         assert answer.status == 404
+    for path in ("/alerts/v1/alertmanager/", "/telegram/webhook", "/notifications/v1/yookassa"):
+        assert (await request(edge.url, "POST", path, b"", length=65 * 1024**2))[0] == 413
+    for stranger in ("/alerts/v1/other", "/alerts/v1/alertmanager/x"):
+        async with client.post(stranger, data=b"{}") as answer:
+            assert answer.status == 404
+    async with client.post("/alerts/v1/sentry", data=b"{}") as answer:
+        assert answer.status == 503  # the notifier is away: whoever calls tries again
 
     async def written() -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = edge.refused()
-        return lines if len(lines) == 2 else []
+        return lines if len(lines) == 5 else []
 
     # A body that nginx refuses is still read for a while: its line may be the later one.
-    wrong, too_large = sorted(await eventually(written, what="two lines"), key=lambda line: line["status"])
+    lines = await eventually(written, what="five lines")
+    of_others = {line["path"] for line in lines if line["path"] not in {"/api/v1/orders", "/v1/orders/"}}
+    assert of_others == {"/alerts/v1/alertmanager/", "/telegram/webhook", "/notifications/v1/yookassa"}
+    lines = [line for line in lines if line["path"] not in of_others]
+    wrong, too_large = sorted(lines, key=lambda line: line["status"])
     assert {
         name: too_large[name] for name in ("request_id", "method", "path", "status", "client", "idempotency_key")
     } == {

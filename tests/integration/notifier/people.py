@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.orders import WorkflowCrashedV1
 from common.ids import order_number
+from common.testing import eventually
 from tests.integration.notifier.factories import NOW, Kit
 
 SECRET = "hook-secret"
@@ -124,29 +125,50 @@ def refund_failed(**changes: Any) -> ProblemRaisedV1:
     return ProblemRaisedV1(**{**values, **changes})
 
 
+Found = dict[str, Any]
+"""A button as somebody saw it: its message and what it sends."""
+
+
+async def button(kit: Kit, label: str, *, chat: int | None = None) -> Found:
+    """Wait for a button in Telegram whose label begins so, and return the newest."""
+
+    async def probe() -> Found:
+        page = await kit.sandbox.control("GET", "/sandbox/telegram/messages")
+        for message in reversed(page["items"]):
+            if chat is not None and message["chat"]["id"] != chat:
+                continue
+            for row in (message.get("reply_markup") or {}).get("inline_keyboard", []):
+                for each in row:
+                    if each["text"].startswith(label):
+                        return {"message_id": message["message_id"], "callback_data": each["callback_data"]}
+        raise AssertionError(f"there is no button {label}")
+
+    return await eventually(probe)
+
+
 async def press(
-    kit: Kit, label: str, *, user: str, chat: int | None = None, twice: bool = False, replica: int = 0
+    kit: Kit,
+    label: str | Found,
+    *,
+    user: str,
+    chat: int | None = None,
+    twice: bool = False,
+    replica: int = 0,
 ) -> list[dict[str, Any]]:
-    """Press the newest button whose label begins so, in Telegram; returns what the presser was answered later on."""
-    page = await kit.sandbox.control("GET", "/sandbox/telegram/messages")
-    for message in reversed(page["items"]):
-        if chat is not None and message["chat"]["id"] != chat:
-            continue
-        for row in (message.get("reply_markup") or {}).get("inline_keyboard", []):
-            for button in row:
-                if button["text"].startswith(label):
-                    order = {
-                        "message_id": message["message_id"],
-                        "callback_data": button["callback_data"],
-                        "user": user,
-                        "twice": twice,
-                        "url": kit.applications[replica].url + "/telegram/webhook",
-                        "secret": SECRET,
-                    }
-                    report = await kit.sandbox.control("POST", "/sandbox/telegram/press", order)
-                    assert all(each["delivered"] for each in report["deliveries"]), report
-                    return list(report["deliveries"])
-    raise AssertionError(f"there is no button {label}")
+    """Press the newest button whose label begins so, in Telegram; returns what the presser was answered later on.
+
+    A button that was found before is pressed as whoever still sees it does: its message may have been edited since.
+    """
+    order = {
+        **(await button(kit, label, chat=chat) if isinstance(label, str) else label),
+        "user": user,
+        "twice": twice,
+        "url": kit.applications[replica].url + "/telegram/webhook",
+        "secret": SECRET,
+    }
+    report = await kit.sandbox.control("POST", "/sandbox/telegram/press", order)
+    assert all(each["delivered"] for each in report["deliveries"]), report
+    return list(report["deliveries"])
 
 
 async def answers(kit: Kit) -> list[str]:

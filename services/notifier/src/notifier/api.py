@@ -27,6 +27,7 @@ from notifier.incidents.refused import Refusals
 from notifier.incidents.routes import IncidentRoutes
 from notifier.inputs.alertmanager import IngestAlerts
 from notifier.inputs.routes import InputRoutes
+from notifier.inputs.sender_routes import SenderRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
 from notifier.pages.routes import Pages
@@ -174,6 +175,7 @@ def routes_of(
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *calendar.routes(),
         *CoverageRoutes(coverage).routes(),
+        *SenderRoutes(database=database, problems=problems, clock=clock, wake=wake).routes(),
         *Pages(database=database, tokens=tokens, directory=directory, words=words, sentry=settings.sentry_url).routes(),
         *other_spellings(route for route in by_others if not route.path.startswith("/admin/")),
     ]

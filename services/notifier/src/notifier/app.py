@@ -36,7 +36,6 @@ from notifier.coverage.check import CheckCoverage, ShowCoverage
 from notifier.delivery.deliver import Deliver, Dispatcher
 from notifier.delivery.fail_over import FailOver
 from notifier.delivery.heartbeat import Beat, pinger
-from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
@@ -49,6 +48,7 @@ from notifier.duty.roster_store import Handovers
 from notifier.duty.timer_store import TimerStore
 from notifier.gauges import queues_of, show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
+from notifier.incidents.look_again import LookAgain
 from notifier.incidents.problems import Problems
 from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.inputs.watchdog import Watchdog
@@ -76,7 +76,7 @@ from notifier.tickets.tracker_store import TrackerStore
 from notifier.worker import Workers
 
 _SWEEP_SECONDS = 1.0
-_UNMUTE_SECONDS = 2.0
+_LOOK_AGAIN_SECONDS = 2.0
 _GAUGES_SECONDS = 5.0
 _ROSTER_SECONDS = 5.0
 _PEOPLE_SECONDS = 2.0
@@ -86,7 +86,6 @@ _SIZES_SECONDS = 60.0
 _BUTTONS_SECONDS = 3600.0
 _REPEATED_SECONDS = 3600.0
 _BUTTONS_KEPT = timedelta(days=7)
-_UNMUTED_AT_A_TIME = 100
 _log = get_logger()
 
 
@@ -239,6 +238,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             metrics=people_metrics,
             deadline=settings.call_deadline,
             pause=timedelta(seconds=settings.call_pause),
+            look_up=partial(people.look, database),
         )
         workers.start("calls", place_calls)
 
@@ -326,7 +326,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     any_queue = DeliveryQueues(database, channel="", limits=lambda _: ())
     workers.sweep("storms", _SWEEP_SECONDS, lambda: any_queue.close_quiet_digests(settings.storm_quiet))
     workers.sweep("leases", _SWEEP_SECONDS, any_queue.expire, counter=metrics.expired)
-    workers.sweep("unmute", _UNMUTE_SECONDS, partial(_unmute, problems, database))
+    look_again = LookAgain(problems=problems, database=database, clock=SystemClock())
+    workers.sweep("unmute", _LOOK_AGAIN_SECONDS, look_again)
     fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
     retention = Retention(
@@ -393,8 +394,3 @@ def _read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
-
-
-async def _unmute(problems: Problems, database: Database) -> int:
-    async with database.transaction() as connection:
-        return await problems.unmute(NotificationStore(connection), limit=_UNMUTED_AT_A_TIME)

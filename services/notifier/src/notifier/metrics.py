@@ -14,6 +14,7 @@ from notifier.messages.channels import CHANNELS
 
 TABLES = (
     *PLATFORM_TABLES,
+    "alert_senders",
     "calls",
     "deliveries",
     "digests",
@@ -56,7 +57,7 @@ _KINDS = (
     "test",
 )
 _CALLS = ("sent", "gone", "toolong", "throttled", "moved", "refused", "notsent", "unclear")
-_STEPS = ("remind", "call", "nobody", "reopen")
+_STEPS = ("remind", "call", "nobody", "reopen", "held")
 _CALL_OUTCOMES = ("placed", "unreachable", "later")
 _BUTTON_OUTCOMES = (
     "done",

@@ -47,7 +47,7 @@ async def calls(kit: Kit, system: str, count: int) -> list[dict[str, Any]]:
 
 
 async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
-    kit = await make_kit(replicas=0, routes=EVERYWHERE, call_deadline=3.0)
+    kit = await make_kit(replicas=0, routes=EVERYWHERE, call_deadline=8.0)
     async with notifier(kit) as victim:
         await kit.publish(created("H0"))
         await ended(kit, 3, within=120)  # every client is imported and connected
@@ -62,7 +62,7 @@ async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_s
     rows = await kit.fetch("SELECT state, attempts FROM deliveries WHERE id > 3")
     assert [(row["state"], row["attempts"]) for row in rows] == [("sending", 1)] * 3
     async with notifier(kit):
-        rows = (await ended(kit, 6, within=40))[3:]
+        rows = (await ended(kit, 6))[3:]
     assert [(row["state"], row["attempts"], row["possibly_repeated"]) for row in rows] == [("sent", 2, True)] * 3
 
     _, first, second = await kit.texts(PICKERS)
@@ -74,7 +74,7 @@ async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_s
 
 
 async def test_killed_between_the_lists_of_a_storm_each_comes_once_or_says_so(make_kit: MakeKit) -> None:
-    kit = await make_kit(replicas=0, routes=ONE_CHAT, storm_above=3, call_deadline=3.0)
+    kit = await make_kit(replicas=0, routes=ONE_CHAT, storm_above=3, call_deadline=6.0)
     numbers = [f"SBR-{each:05}" for each in range(800)]
 
     async def lists(count: int) -> list[str]:
@@ -140,7 +140,7 @@ async def test_killed_before_and_after_the_call_each_notice_comes_once_and_unmar
 
 
 async def test_sigterm_in_mid_send_waits_for_the_answer_and_writes_it_down(make_kit: MakeKit) -> None:
-    kit = await make_kit(replicas=0, routes=ONE_GROUP, call_deadline=5.0, drain_seconds=8.0)
+    kit = await make_kit(replicas=0, routes=ONE_GROUP, call_deadline=10.0, drain_seconds=20.0)
     await kit.sandbox.fault("telegram", mode="slow", count=1, delay_s=2)
     async with notifier(kit) as process:
         await kit.publish(created())

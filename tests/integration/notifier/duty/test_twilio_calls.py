@@ -136,6 +136,53 @@ async def test_the_next_step_phones_by_the_roster_and_people_of_that_moment(make
     assert await rung(kit) == ["+79990000001", "+79990000003", "+79990000002", "+79990000003"]
 
 
+async def test_a_changed_number_rings_in_the_same_round_and_under_a_key_of_its_own(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    nowhere = "http://127.0.0.1:9/notifications/v1/twilio"
+    kit = await with_twilio(make_kit, tmp_path, call_callback_url=nowhere)
+    await put_roster(kit, "oleg", "anna")
+    await kit.sandbox.fault("twilio", mode="error")
+    await kit.publish(crashed())
+
+    async def tried() -> str:
+        status, story = await kit.call("GET", "/admin/v1/incidents/1")
+        assert status == 200, story
+        assert [call["attempts"] > 0 for call in story["calls"]] == [True]
+        return str(story["calls"][0]["id"])
+
+    first = await eventually(tried, within=40)
+    await give_number(kit, "oleg", "+79990000777")
+    await kit.sandbox.heal("twilio")
+    [call] = await calls(kit, ("oleg", "placed", None))
+    assert call["id"] != first
+    assert await rung(kit) == ["+79990000777"]
+
+    await give_number(kit, "oleg", "+79990000888")  # nobody answered: it was the wrong one
+    query, form = f"?call={call['id']}", {"CallSid": call["outside_id"], "CallStatus": "no-answer"}
+    signature = signature_of(nowhere + query, {name: [value] for name, value in form.items()}, token=TOKEN)
+    url, headers = f"{kit.url}/notifications/v1/twilio{query}", {"X-Twilio-Signature": signature}
+    async with kit.sandbox.session.post(url, data=form, headers=headers) as answer:
+        assert answer.status == 200
+    await eventually(lambda: rings(kit, ["+79990000002", "+79990000777", "+79990000888"]), within=40)
+
+
+async def rings(kit: Kit, numbers: list[str]) -> bool:
+    """Whether these phones rang, in whatever order."""
+    assert sorted(await rung(kit)) == numbers
+    return True
+
+
+async def give_number(kit: Kit, person: str, phone: str) -> None:
+    """Give a person another number."""
+    _, shown = await kit.call("GET", "/admin/v1/people", role="admin")
+    body = {name: shown[name] for name in DIRECTORY}
+    body["people"] = [{**each, "phone": phone} if each["id"] == person else each for each in shown["people"]]
+    body |= {"reason": "another number", "expected_version": shown["version"]}
+    status, answer = await kit.call("PUT", "/admin/v1/people", role="admin", body=body)
+    assert status == 200, answer
+
+
 async def test_a_refused_number_is_given_up_and_an_answered_call_is_told(make_kit: MakeKit, tmp_path: Path) -> None:
     kit = await with_twilio(make_kit, tmp_path)
     await put_roster(kit, "oleg", "anna")

@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
+from common.clock import ManualClock
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.look_again import LookAgain
 from notifier.incidents.problems import Problems, Report
 from notifier.inputs.alert import read_notification
 from notifier.inputs.alertmanager import problem_of
@@ -35,26 +38,59 @@ async def test_an_alert_opens_again_when_it_fires_clearly_after_its_end(make_kit
     over = {**firing, "status": "resolved", "endsAt": stamp(-5)}
     assert await post(kit, notification(firing)) == {"incidents": [1]}
     assert (await post(kit, notification(over)))["incidents"] == [1]
-    assert (await post(kit, notification(firing)))["incidents"] == [2]
+    assert (await post(kit, notification(firing)))["incidents"] == [2]  # five minutes after its end
     assert (await post(kit, notification(over)))["incidents"] == []  # the same end, by another Alertmanager
     assert await states(kit) == [("fp-DiskFull", "resolved"), ("fp-DiskFull", "open")]
-    assert (await post(kit, notification({**over, "endsAt": stamp(-0.8)})))["incidents"] == [2]
-    assert (await post(kit, notification(firing)))["incidents"] == [
-        3
-    ]  # 48 seconds after its end, before any repeat interval
-    assert (await post(kit, notification({**over, "endsAt": stamp(-0.01)})))["incidents"] == [3]
+    assert (await post(kit, notification({**over, "endsAt": stamp(-1)})))["incidents"] == [2]
     another = notification(firing, externalURL="https://another.example")
-    assert (await post(kit, another))["incidents"] == []  # from before the end, as far as anybody can say
-    assert (await post(kit, notification(firing)))["incidents"] == [
-        4
-    ]  # after it: the same one says one after the other
-    assert (await post(kit, notification(firing)))["incidents"] == [4]
-    assert (await post(kit, notification({**over, "endsAt": stamp(0)})))["incidents"] == [4]
-    await ended(kit, 8)
+    for said in (notification(firing), another):  # within two minutes it may be older than the end
+        assert (await post(kit, said))["incidents"] == []
+    newer = {**firing, "startsAt": stamp(-20)}
+    assert (await post(kit, notification(newer)))["incidents"] == [
+        3
+    ]  # it began anew, whatever the clocks say of the end
+    assert (await post(kit, notification({**newer, "status": "resolved", "endsAt": stamp(0)})))["incidents"] == [3]
+    await ended(kit, 6)
     told = await kit.fetch("SELECT subject, transition FROM notices WHERE document IS NOT NULL ORDER BY created_at, id")
     assert [(row["subject"], row["transition"]) for row in told] == [
-        (f"incident:{incident}", what) for incident in (1, 2, 3, 4) for what in ("opened", "resolved")
+        (f"incident:{incident}", what) for incident in (1, 2, 3) for what in ("opened", "resolved")
     ]
+
+
+async def test_what_fires_too_soon_after_its_end_opens_when_no_other_end_comes(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    alerts = {name: one_alert(name, startsAt=stamp(-30)) for name in ("Lasts", "Ends", "EndsAgain", "Lags", "Open")}
+    ends = {name: {**alert, "status": "resolved", "endsAt": stamp(-1)} for name, alert in alerts.items()}
+    await post(kit, notification(*alerts.values()))
+    await post(kit, notification(*ends.values()))
+    lags = notification(alerts["Lags"], externalURL="https://another.example")
+    for said in (notification(*(alerts[name] for name in alerts if name != "Lags")), lags):
+        assert (await post(kit, said))["incidents"] == []
+    assert (await post(kit, notification({**ends["Ends"], "endsAt": stamp(-0.5)})))["incidents"] == []
+    assert (await post(kit, notification(ends["EndsAgain"])))["incidents"] == []
+    assert len((await post(kit, notification({**alerts["Open"], "startsAt": stamp(-2)})))["incidents"]) == 1
+
+    async with AsyncExitStack() as stack:
+        looks = [await another_replica(kit, stack, ahead=ahead) for ahead in (0.5, 3, 3)]
+        assert await looks[0]() == 0  # its time has not come
+        assert sum(await asyncio.gather(*(look() for look in looks[1:]))) == 1
+        assert await looks[1]() == 0
+    rows = await kit.fetch(
+        "SELECT details ->> 'alert' AS name, occurrences FROM incidents WHERE state = 'open' ORDER BY id"
+    )
+    assert [tuple(row.values()) for row in rows] == [("Open", 1), ("Lasts", 1)]
+    await ended(kit, 12)  # five began and ended; one began anew, and one lasts
+
+
+async def another_replica(kit: Kit, stack: AsyncExitStack, *, ahead: float) -> LookAgain:
+    """What looks again at problems, with a clock that is so many minutes ahead."""
+    database = Database(kit.dsn, application_name="test")
+    await database.open()
+    stack.push_async_callback(database.close)
+    clock = ManualClock(datetime.now(UTC) + timedelta(minutes=ahead))
+    routes = read_routes(json.dumps(ONE_CHAT), name="test")
+    problems = Problems(routes=routes, words=Words("ru"), environment="production")
+    return LookAgain(problems=problems, database=database, clock=clock)
 
 
 async def test_another_replica_of_alertmanager_that_lags_behind_opens_nothing_again(make_kit: MakeKit) -> None:
@@ -75,7 +111,7 @@ async def test_another_replica_of_alertmanager_that_lags_behind_opens_nothing_ag
     assert await sent(firing, 2) == []
     assert await sent(over, 2) == []
     assert await sent(firing, 2) == []
-    [again] = await sent(firing, 1)  # who says one after the other means it
+    [again] = await sent(firing, 1)  # who says one after the other means it: four minutes after that end
     assert again > 1
     await ended(kit, 3)
 

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -157,16 +158,77 @@ async def test_a_watchdog_that_stays_away_is_a_problem_until_it_comes_again(make
         assert {each[:3] for each in found if each[2] == state} == {("alerts_silent", "critical", state)}
         return True
 
-    await eventually(lambda: stands("open"), within=30, what="the problem")
+    await eventually(lambda: stands("open"), within=60, what="the problem")
     assert len([each for each in await problems(kit) if each[2] == "open"]) == 1
     assert await kit.fetch("SELECT FROM incidents WHERE kind = 'problem.alert'") == []
     watchdog = one_alert("Watchdog", severity="info")
     over = {**watchdog, "status": "resolved", "endsAt": stamp(0)}
     assert await post(kit, notification(over)) == {"incidents": []}
-    assert await kit.fetch("SELECT FROM watchdogs") == []  # its end is no sign of life
+    assert await kit.fetch("SELECT FROM alert_senders") == []  # its end is no sign of life
     assert len((await post(kit, notification(watchdog, one_alert("Beside"))))["incidents"]) == 1
-    [seen] = await kit.fetch("SELECT sender, seen_at > now() - interval '1 minute' AS lately FROM watchdogs")
-    assert seen == {"sender": "alertmanager", "lately": True}
+    [seen] = (await kit.call("GET", "/admin/v1/alert-senders", role="viewer"))[1]["items"]
+    assert (seen["name"], seen["environment"]) == ("alertmanager.example", None)
+    [former] = await kit.fetch("SELECT sender FROM watchdogs")  # which the release before this one looks at
+    assert former == {"sender": "alertmanager"}
+
+
+async def test_each_silent_sender_is_told_by_name_and_may_be_given_up(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, watchdog_patience=8.0)
+
+    def watchdog(environment: str, **labels: str) -> dict[str, Any]:
+        return one_alert("Watchdog", severity="none", labels={"environment": environment, **labels})
+
+    heard = {"Prod": "production", "testing": "testing"}
+
+    async def silent_is(*names: str) -> bool:
+        for environment in heard:  # it comes all the time, from two Prometheus behind one Alertmanager or two
+            assert await post(kit, notification(watchdog(environment, cluster="dc1"))) == {"incidents": []}
+        rows = await kit.fetch("SELECT fingerprint FROM incidents WHERE state <> 'resolved'")
+        assert sorted(row["fingerprint"] for row in rows) == [f"alerts_silent:{name}" for name in names]
+        return True
+
+    assert await post(kit, notification(watchdog("production", cluster="dc2"))) == {"incidents": []}
+    assert await post(kit, notification(watchdog("production", cluster="dc3"))) == {"incidents": []}
+    await eventually(lambda: silent_is("production/dc2", "production/dc3"), within=60, what="two are silent")
+    _, coverage = await kit.call("GET", "/admin/v1/coverage", role="viewer")
+    assert {hole["detail"] for hole in coverage["missing"] if hole["what"] == "alerts"} == {
+        "no alerts come from production/dc2",
+        "no alerts come from production/dc3",
+    }
+    senders = (await kit.call("GET", "/admin/v1/alert-senders", role="viewer"))[1]["items"]
+    assert {each["name"]: each["state"] for each in senders} == {
+        "production/dc1": "heard",
+        "production/dc2": "silent",
+        "production/dc3": "silent",
+        "testing/dc1": "heard",
+    }
+    gone = next(each for each in senders if each["name"] == "production/dc2")
+    path, body = f"/admin/v1/alert-senders/{gone['id']}/give-up", {"reason": "that data centre was closed"}
+    assert (await kit.call("POST", path, body=body, role="viewer"))[0] == 403
+    status, answer = await kit.call("POST", path, body={**body, "dry_run": True})
+    assert (status, answer["name"], answer["dry_run"]) == (200, "production/dc2", True)
+    assert sorted(status for status, _ in await asyncio.gather(*(kit.call("POST", path, body=body) for _ in "12"))) == [
+        200,
+        404,
+    ]
+    await eventually(lambda: silent_is("production/dc3"), within=30, what="one is given up")
+    [record] = (await kit.call("GET", "/admin/v1/audit?action=alert_sender.give_up"))[1]["items"]
+    assert record["target"] == "alert_sender:production/dc2"
+    assert await post(kit, notification(watchdog("production", cluster="dc2"))) == {"incidents": []}
+    told = await kit.fetch(
+        "SELECT count(*) AS times FROM incidents WHERE fingerprint LIKE '%dc2' OR fingerprint LIKE '%dc3' GROUP BY fingerprint"
+    )
+    assert {row["times"] for row in told} == {1}  # each once, by whichever replica
+
+
+async def test_the_only_sender_is_not_given_up(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT, watchdog_patience=600.0)
+    await post(kit, notification(one_alert("Watchdog", severity="none"), externalURL="http://5d41402abc4b:9093"))
+    [only] = (await kit.call("GET", "/admin/v1/alert-senders"))[1]["items"]
+    assert only["name"] == "alertmanager"  # a container's name is none
+    path = f"/admin/v1/alert-senders/{only['id']}/give-up"
+    status, problem = await kit.call("POST", path, body={"reason": "nobody needs it"})
+    assert (status, problem["code"]) == (409, "only_sender")
 
 
 async def test_the_problem_ends_when_the_watchdog_comes_again(make_kit: MakeKit) -> None:

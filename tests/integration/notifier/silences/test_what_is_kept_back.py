@@ -65,13 +65,20 @@ async def test_nobody_is_notified_of_a_silenced_problem_and_the_log_says_why(mak
     )
     newest, _ = await why_not(kit, 1, count=2)
     assert newest.startswith("resolved not_told: nobody was told of the problem (silenced")
+    await kit.publish(a_problem("p:3"))
+    await why_not(kit, 3)
+    assert (await kit.call("POST", "/admin/v1/incidents/3/resolve", body={"reason": "by hand"}))[0] == 200
+    newest, _ = await why_not(kit, 3, count=2)
+    assert newest.startswith("resolved not_told: nobody was told of the problem (silenced")
     assert len(await kit.texts(PICKERS)) == 2
 
 
 async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT, replicas=2)
     await silence(kit, match={"store_id": ["17"], "severity": ["!info"]}, purpose="maintenance")
-    await kit.publish(a_problem(store_id="17"), a_problem("p:2", store_id="18"))
+    await kit.publish(a_problem(store_id="17"))
+    await why_not(kit, 1)
+    await kit.publish(a_problem("p:2", store_id="18"))
     await ended(kit, 1)
     status, ends = await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"})
     assert (status, ends["id"]) == (200, 1)
@@ -112,6 +119,95 @@ async def test_nobody_is_phoned_for_what_is_silenced_until_that_is_over(make_kit
     assert waiting == []
     assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
     await eventually(lambda: called("p:1", "p:2"), within=20)
+
+
+async def history(kit: Kit, incident: int, *acts: str) -> list[str]:
+    """What the history says of these acts, without the end of a silence."""
+    story = (await kit.call("GET", f"/admin/v1/incidents/{incident}"))[1]
+    lines = [f"{line['act']}: {line['text'].partition(' until ')[0]}" for line in story["history"]]
+    return [line for line in lines if line.partition(":")[0] in acts]
+
+
+async def test_a_silence_holds_the_calls_about_what_people_were_told_before_it(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    chain = [{"after": 0.1, "act": "call", "whom": "on_duty"}]
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings_for(tmp_path, escalation=chain, escalation_rounds=1))
+    await put_roster(kit, "oleg", "anna")
+    await kit.sandbox.fault("calls", mode="error")  # so that the calls wait
+    for fingerprint, store in (("p:1", "17"), ("p:2", "18")):
+        await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
+    await ended(kit, 3)  # the handover, too
+
+    async def both_wait() -> bool:
+        return len(await kit.fetch("SELECT FROM calls WHERE attempts > 0")) == 2
+
+    await eventually(both_wait)
+    await silence(kit, match={"store_id": ["17"]})
+    await kit.sandbox.heal("calls")
+
+    async def one_is_called() -> bool:
+        assert await history(kit, 1, "held", "called") == ["held: silenced by silence 1"]
+        assert await history(kit, 2, "held", "called") == ["called: oleg"]
+        return True
+
+    await eventually(one_is_called, within=60)
+    [call] = await kit.fetch("SELECT state FROM calls WHERE incident_id = 1")
+    assert call == {"state": "waiting"}  # nor does the call about the other one stand for it
+    assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
+
+    async def goes_on() -> bool:
+        assert (await history(kit, 1, "held", "called"))[1:] == ["called: oleg"]
+        return True
+
+    await eventually(goes_on, within=60)
+    await kit.publish(
+        ProblemResolvedV1(
+            fingerprint="p:1", summary="gone", service="orchestrator", occurred_at=NOW + timedelta(hours=1)
+        )
+    )
+    assert "not_told" not in await eventually(lambda: sent_about(kit, 1, "resolved"))
+
+
+async def test_the_chain_of_what_was_told_and_silenced_later_goes_on_where_it_was(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    chain = [{"after": 0.1, "act": act, "whom": "on_duty"} for act in ("remind", "call")]
+    settings = settings_for(tmp_path, escalation=chain, escalation_rounds=1, ack_lasts=0.5)
+    kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings)
+    await kit.publish(a_problem(severity="critical"))
+
+    async def nobody_is_on_duty() -> bool:
+        return await kit.fetch("SELECT due_at FROM escalations") == [{"due_at": None}]
+
+    await eventually(nobody_is_on_duty, within=60)
+    await put_roster(kit, "oleg", "anna")
+    await silence(kit)
+    assert (await kit.call("POST", "/admin/v1/incidents/1/ack", body={"reason": "mine"}))[0] == 200
+
+    async def held() -> bool:
+        acts = await history(kit, 1, "ack_expired", "held", "reminded", "called")
+        assert [act.partition(":")[0] for act in acts] == ["reminded", "ack_expired", "held"]
+        assert await sent_about(kit, 1, "ack_expired") == ["not_told"]
+        return True
+
+    await eventually(held, within=60)
+    assert (await kit.call("DELETE", "/admin/v1/silences/1", body={"reason": "the work is done"}))[0] == 200
+
+    async def goes_on() -> bool:
+        acts = await history(kit, 1, "held", "reminded", "called")
+        assert acts[1:] == ["held: silenced by silence 1", "reminded: Oleg (@oleg)", "called: oleg"]
+        return True
+
+    await eventually(goes_on, within=60)
+
+
+async def sent_about(kit: Kit, incident: int, transition: str) -> list[str]:
+    """The states of an incident's notices of a kind, once there are any."""
+    page = (await kit.call("GET", f"/admin/v1/notifications?incident={incident}"))[1]
+    found = [item["state"] for item in page["items"] if item["transition"].startswith(transition)]
+    assert found
+    return found
 
 
 async def test_a_dry_run_says_what_a_silence_would_cover_and_would_have_muted(make_kit: MakeKit) -> None:

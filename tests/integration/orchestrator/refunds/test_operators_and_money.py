@@ -18,12 +18,16 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     path = f"/admin/v1/orders/{number}/refund"
     body = {"reason": "one was sour", "positions": [{"id": "a", "quantity": "1"}], "expected_version": 3}
     preview = await api.call("POST", path, body | {"dry_run": True}, role="operator")
-    assert (preview[0], preview[1]["amount"], preview[1]["dry_run"]) == (202, None, True)
+    sums = [preview[1][name] for name in ("amount", "amount_is", "positions", "dry_run")]
+    assert (preview[0], sums) == (
+        202,
+        [8500, "worth_of_positions", [{"id": "a", "quantity": "1", "amount": 8500}], True],
+    )
     assert (await api.get(f"/admin/v1/orders/{number}/refunds"))["items"] == []
     key = {"Idempotency-Key": "k1"}
     status, asked = await api.call("POST", path, body, role="operator", headers=key)
     assert await api.call("POST", path, body, role="operator", headers=key) == (status, asked)
-    assert (status, asked["amount"], asked["payment_id"], asked["currency"]) == (202, None, "pay-1", "RUB")
+    assert (status, asked["amount"], asked["payment_id"], asked["currency"]) == (202, 8500, "pay-1", "RUB")
     (wanted,) = await listener.gather("refunds.wanted", 1)
     assert wanted.data == {
         "order_number": number, "payment_id": "pay-1", "amount": None, "currency": "RUB", "reason": "one was sour",
@@ -48,14 +52,15 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
 
     await eventually(less_to_pay)
     two_left = [{"id": "a", "quantity": 2}]
-    assert (await api.call("POST", path, {"reason": "the rest", "positions": two_left}))[0] == 202
+    status, rest = await api.call("POST", path, {"reason": "the rest", "positions": two_left})
+    assert (status, rest["amount"], rest["amount_is"]) == (202, None, "left_of_positions")
     assert (await api.call("POST", path, {"reason": "too much", "positions": [{"id": "a", "quantity": 1}]}))[0] == 422
     story = await api.all(f"/admin/v1/orders/{number}/timeline")
     kinds = [item["kind"] for item in story if "refund" in item["kind"] and item["kind"] != "order.refund"]
     assert kinds[:3] == ["refund_request.wanted", "refund_request.failed", "refund_request.done"]
     audit = await api.all(f"/admin/v1/audit?target=order:{number}")
     assert [item["action"] for item in audit] == ["order.refund", "order.refund"]
-    assert audit[1]["after"]["positions"] == [{"id": "a", "quantity": "1"}]
+    assert audit[1]["after"]["positions"] == [{"id": "a", "quantity": "1", "amount": 8500}]
 
 
 async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
@@ -64,7 +69,7 @@ async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
     api = await start(refund_answer_within=0.5)
     number = await paid_order(api, gateway, "money-2")
     _, turned_down = await api.call("POST", f"/admin/v1/orders/{number}/refund", {"reason": "all of it"})
-    assert turned_down["amount"] is None
+    assert (turned_down["amount"], turned_down["amount_is"]) == (None, "left_of_payment")
     await listener.gather("refunds.wanted", 1)
     rejected = RefundRejectedV1(
         order_number=number, payment_id="pay-1", business_key=turned_down["business_key"], code="nothing_left",

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,40 @@ async def test_orders_that_ended_at_nginx_are_endangered_and_everything_is_count
         await eventually(lambda: _is(refused(gateway), (4, 0)), what="four in the ledger")
         assert await gateway.metric('gateway_edge_refused_total{source="sbermarket",status="503"}') == 1.0
         assert await gateway.metric("gateway_edge_lines_unreadable_total") == 1.0
+
+
+async def test_what_nginx_refuses_of_other_callers_is_told_once_an_address_and_hour(
+    start: Start, tmp_path: Path, amqp_url: str
+) -> None:
+    (tmp_path / "edge").mkdir()
+    at = time.time() // 3600 * 3600 + 1
+    refusals = [
+        *(
+            line(at=at + second, path="/alerts/v1/alertmanager/", status=413, upstream_status="")
+            for second in range(50)
+        ),
+        line(at=at + 3600, path="/alerts/v1/alertmanager", status=499, upstream_status="", client="198.51.100.7"),
+        line(at=at, path="/alerts/v1/alertmanager", status=502, upstream_status="502"),  # its caller tries again
+        line(at=at, path="/notifications/v1/yookassa", status=408, upstream_status=""),
+    ]
+    more = [line(at=at, path="/telegram/webhook", status=400, upstream_status=""), *refusals[:2]]
+    async with watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+        # Another replica, or the same one after its death, tells nothing twice.
+        for name, lines, count in (("intake-1.log", refusals, 3), ("intake-2.log", more, 4)):
+            async with start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway:
+                (tmp_path / "edge" / name).write_text("".join(lines))
+                problems = [parse(event, ProblemRaisedV1) for event in await alerts(count)]
+                assert await refused(gateway) == (0, 0)  # the ledger is of the gateways alone
+    hours = [datetime.fromtimestamp(each - 1, UTC).isoformat(timespec="minutes") for each in (at, at + 3600)]
+    assert sorted((each.kind, each.fingerprint, each.severity, each.source) for each in problems) == [
+        ("edge.refused", f"edge_refused:{path}:{hour}", "warning", source)
+        for path, hour, source in (
+            ("/alerts/v1/alertmanager", hours[0], "alertmanager"),
+            ("/alerts/v1/alertmanager", hours[1], "alertmanager"),
+            ("/notifications/v1/yookassa", hours[0], "yookassa"),
+            ("/telegram/webhook", hours[0], "telegram"),
+        )
+    ]
 
 
 async def _is(found: Awaitable[object], wanted: object) -> bool:

@@ -149,7 +149,8 @@ def test_a_sum_is_sent_in_minor_units_with_the_version_that_was_looked_at(
     ("asked", "told"),
     [
         ({"amount": 8500}, "amount 85.00 RUB"),
-        ({"amount": None}, "amount everything left of the captured sum"),
+        ({"amount": None, "amount_is": "left_of_payment"}, "amount everything left of the captured sum"),
+        ({"amount": None, "amount_is": "left_of_positions"}, "amount what earlier refunds have left of these goods"),
         ({"amount": None, "positions": [{"id": "milk", "quantity": "2"}]}, "positions 2 of milk"),
         ({"amount": None, "tips": 500}, "tips 5.00 RUB"),
     ],

@@ -71,8 +71,8 @@ async def test_a_refund_is_shown_as_a_sum_before_it_is_agreed_to(browser: Browse
     services.answers["POST /admin/v1/orders/A1/refund"] = lambda _: (202, said)
     await browser.sign_in("token-operator")
     await browser.get("/change/order/refund?ids=A1")
-    for amount, told in ((8500, "RUB\u00a085.00"), (None, "everything left of the captured sum")):
-        said["amount"] = amount
+    for amount, told in ((8500, "RUB\u00a085.00"), (None, "what earlier refunds have left of these goods")):
+        said |= {"amount": amount, "amount_is": "left_of_positions"}
         page = await browser.post("/change/order/refund", ids="A1", reason="half was spoilt")
         assert told in page.partition("<details open")[2]
 

@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ROOT = Path(__file__).parents[4]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PRODUCERS = Producers(ROOT)
-PASSED_ON = {"notifier/inputs/events.py", "notifier/delivery/notifications.py"}
+PASSED_ON = {"notifier/inputs/events.py", "notifier/delivery/notifications.py", "notifier/incidents/doubtful.py"}
 """Where a problem is built whose kind comes from elsewhere: of an event, or of what was stored."""
 
 
@@ -29,6 +29,15 @@ WITHOUT_A_PAGE = {
     "problem.acts.repeated": "what its ticket says is all there is",
 }
 """Kinds that link neither a page nor a runbook, and why."""
+
+
+NOTICES = frozenset({"NewNotice"})
+NOBODY_ACTS_ON = {
+    "heartbeat": "it says that all is well",
+    "recipe.question": "its answer is pressed in the chat",
+    "test": "whoever sent it looks for it",
+}
+"""Kinds of notices that are no problem, and why. Those of orders are made of the orders' events."""
 
 
 def kinds_raised() -> Iterator[tuple[str, ast.Call]]:
@@ -70,7 +79,16 @@ def test_every_place_that_raises_a_problem_says_of_which_kind() -> None:
 
 
 def test_every_problem_that_is_raised_has_an_instruction_and_no_instruction_is_idle() -> None:
-    assert {kind for kind, _ in kinds_raised()} == set(KINDS)
+    assert {kind for kind, _ in kinds_raised()} | (notices() - set(NOBODY_ACTS_ON)) == set(KINDS)
+
+
+def test_every_notice_that_calls_for_somebody_has_an_instruction() -> None:
+    assert notices() - set(KINDS) == set(NOBODY_ACTS_ON)
+
+
+def notices() -> set[str]:
+    """The kinds of notices that no report of a problem brings about."""
+    return {kind for _, kinds, _ in PRODUCERS.raised(NOTICES) for kind in kinds}
 
 
 def test_every_kind_links_the_page_of_what_it_is_about_and_its_runbook() -> None:

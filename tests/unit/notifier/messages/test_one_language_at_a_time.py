@@ -71,13 +71,23 @@ DETAILS: Mapping[str, Mapping[str, str]] = {
     "hook.quarantined": HOOK,
     "hook.ignored_order": HOOK,
     "hook.time_unreadable": HOOK,
+    "edge.refused": {
+        "path": "POST /alerts/v1/alertmanager",
+        "status": "413",
+        "network": "10.0.0.0/24",
+        "bytes": "70000000",
+        "hour": "12:00",
+        "instruction": "Найти у отправителя, что было в запросе",
+    },
     "source.refused": {"status": "403", "external_id": "42", "digest": "ab12"},
     "website_order.endangered": {**WEBSITE, "instruction": "Сверить с похожими заказами, исправить"},
     "website_order.anonymous": {"network": "10.0.0.0/24", "hour": "12:00", "instruction": "Не наш ли это сайт"},
     "website_order.unreachable": {"delivery_id": "d-1", "external_id": "42", "instruction": "Нет ни телефона"},
     "endangered_report.failed": {"endangered_id": "e-1", "report_id": "r-1", "reason": "550"},
 }
-GATEWAYS = {kind for kind in DETAILS if kind.startswith(("hook.", "source.", "website_order.", "endangered_report."))}
+GATEWAYS = {
+    kind for kind in DETAILS if kind.startswith(("edge.", "hook.", "source.", "website_order.", "endangered_report."))
+}
 """Kinds that their service tells in Russian."""
 
 

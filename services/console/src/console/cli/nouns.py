@@ -73,6 +73,7 @@ NOUNS: dict[str, Noun] = {
     "message": _thing("message", "What was sent where, and why or why not"),
     "instruction": Noun(about="What operators do, by kind of problem", acts="instruction"),
     "unread-alert": Noun(about="Alerts that could not be taken", listed="unread-alert"),
+    "alert-sender": _thing("alert-sender", "From whom alerts come: who is silent, who was given up", shown=False),
     "duty": Noun(about="Who answers now and in the weeks to come", acts="duty", more="duty:build"),
     "flag": Noun(about="Switches", acts="flag", more="views:build_flag"),
     "tips": Noun(about="Why tips are what they are, and whether the service decides as we do", more="views:build_tips"),

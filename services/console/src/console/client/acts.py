@@ -261,6 +261,13 @@ def _acts() -> tuple[Act, ...]:
             version_at="/admin/v1/instructions",
             effect=effects.INSTRUCTION,
         ),
+        Act(
+            noun="alert-sender",
+            verb="give-up",
+            service=notices,
+            one="POST /admin/v1/alert-senders/{id}/give-up",
+            effect=effects.GIVEN_UP,
+        ),
         Act(**of_defect, verb="add", one="POST /admin/v1/known-defects", effect=effects.KNOWN),
         Act(**of_defect, verb="end", one="DELETE /admin/v1/known-defects/{id}", effect=effects.DEFECT_ENDED),
         Act(noun="check", verb="refunds", service=refunds, one="POST /admin/v1/reconciliation", effect=effects.VERDICT),

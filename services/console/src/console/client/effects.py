@@ -240,6 +240,7 @@ IN_THE_ROSTER = _listed("roster", "id", "items.0.id", of="overrides", seen="in_t
 TAKEN_BACK = _listed("roster", "id", "thing", of="overrides", gone="taken_back")
 CONFIRMED = _listed("on-call", "on_duty.id", "person", words={"confirmed": "confirmed"})
 INSTRUCTION = _listed("instructions", "kind", "thing", of="items", seen="in_force", gone="removed")
+GIVEN_UP = _listed("alert-senders", "id", "thing", pages=True, gone="given_up")
 KNOWN = _listed("known-defects", "id", "defect.id", pages=True, seen="known")
 DEFECT_ENDED = _listed("known-defects", "id", "thing", pages=True, gone="ended")
 

@@ -50,12 +50,15 @@ def _(text: str) -> str:
     return text
 
 
-_LEFT = _("everything left of the captured sum")
-_WORTH = _("what these goods are worth")
+_OPEN = {
+    "left_of_payment": _("everything left of the captured sum"),
+    "left_of_positions": _("what earlier refunds have left of these goods"),
+}
 
 
 def amount_told(shown: Mapping[str, Any], *, translate: Callable[[str], str] = str) -> Mapping[str, Any]:
     """Return what a service says of a change, and of an amount that it leaves open what that means, so that nobody agrees to a blank."""
-    if "amount" not in shown or shown["amount"] is not None or shown.get("tips"):
-        return shown
-    return {**shown, "amount": translate(_WORTH if shown.get("positions") else _LEFT)}
+    told = {name: held for name, held in shown.items() if name != "amount_is"}
+    if "amount" in shown and shown["amount"] is None:
+        told["amount"] = translate(_OPEN.get(shown.get("amount_is", ""), _OPEN["left_of_payment"]))
+    return told

@@ -220,6 +220,14 @@ THINGS = {
             columns=("id", "sender", "first_at", "last_at", "seen", "reason"),
         ),
         Thing(
+            noun="alert-sender",
+            service="notifier",
+            list="/admin/v1/alert-senders",
+            state="state",
+            columns=("id", "name", "state", "seen_at", "environment", "incident_id"),
+            bad=frozenset({"silent"}),
+        ),
+        Thing(
             noun="known-defect",
             service="notifier",
             list="/admin/v1/known-defects",

@@ -22,7 +22,19 @@ from console.web.screens import TITLES
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _BAD = frozenset(
-    {"crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined", "critical", "ERROR"}
+    {
+        "crashed",
+        "failed",
+        "quarantined",
+        "refused",
+        "error",
+        "cancelled",
+        "lost",
+        "declined",
+        "critical",
+        "ERROR",
+        "silent",
+    }
 )
 _WARN = frozenset(
     {
@@ -57,7 +69,7 @@ _GOOD = frozenset(
             "SUCCESS",
             "ok",
         ),
-        *("acknowledged", "released", "replayed"),
+        *("acknowledged", "released", "replayed", "heard"),
     }
 )
 _MOVES = frozenset(

@@ -49,6 +49,7 @@ TITLES = {
     "message": "Messages",
     "silence": "Silences",
     "unread-alert": "Alerts that were not read",
+    "alert-sender": "From whom alerts come",
     "known-defect": "Known defects",
     "flag": "Switches",
     "dead-letter": "Dead letters",

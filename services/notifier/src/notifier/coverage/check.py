@@ -12,6 +12,7 @@ from common.telemetry import get_logger
 from notifier.coverage.model import WHAT, Hole, holes
 from notifier.duty.escalation import Policy
 from notifier.duty.roster_store import RosterReader
+from notifier.inputs.watchdog import senders_silent
 from notifier.people.model import Directory
 from notifier.routing.model import Routes
 
@@ -19,7 +20,7 @@ _log = get_logger()
 
 
 class CheckCoverage:
-    """Reads the roster; the rest is what the service was started with."""
+    """Reads the roster, and whose alerts stay away; the rest is what the service was started with."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class CheckCoverage:
         """Return what is missing, nothing when everything is there."""
         async with self._database.acquire() as connection:
             duty = await RosterReader(connection).duty(self._clock.now())
+            silent = await senders_silent(connection)
         return holes(
             routes=self._routes,
             environment=self._environment,
@@ -54,6 +56,7 @@ class CheckCoverage:
             duty=duty,
             calls=self._calls,
             policy=self._policy,
+            silent=silent,
         )
 
 

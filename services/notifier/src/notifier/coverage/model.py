@@ -11,7 +11,7 @@ from notifier.incidents.kinds import KINDS
 from notifier.people.model import Directory
 from notifier.routing.model import Labels, Routes
 
-What: TypeAlias = Literal["routes", "channels", "people", "roster", "call_provider", "escalation"]
+What: TypeAlias = Literal["routes", "channels", "people", "roster", "call_provider", "escalation", "alerts"]
 WHAT: tuple[What, ...] = get_args(What)
 _KINDS = (*(name for name, kind in KINDS.items() if kind.severity in {"critical", "its own"}), "problem.any")
 """Kinds of problems that are or may be critical; `problem.any` stands for one that a service raises and this release does not know."""
@@ -34,11 +34,12 @@ def holes(
     duty: Duty,
     calls: bool,
     policy: Policy,
+    silent: Collection[str] = (),
 ) -> tuple[Hole, ...]:
     """Return everything that keeps a critical problem from a chat with people in it, and from a phone.
 
     ``channels`` can send; ``duty`` is who answers now; ``calls``: there is a call provider; ``policy`` is the
-    escalation chain.
+    escalation chain; ``silent``: senders of alerts from whom nothing comes.
     """
     found = [*_of_routes(routes, environment, channels)]
     able = [person for person in directory.people.values() if person.may_act]
@@ -51,6 +52,7 @@ def holes(
         found.append(Hole("call_provider", "there is no call provider: nobody is phoned"))
     if not any(step.act == "call" for step in policy.steps):
         found.append(Hole("escalation", "the escalation chain has no step that phones anybody"))
+    found.extend(Hole("alerts", f"no alerts come from {name}") for name in silent)
     return tuple(found)
 
 

@@ -77,9 +77,10 @@ WITH new AS (
 ), fresh AS (
     SELECT * FROM new WHERE NOT EXISTS (SELECT FROM early_resolutions AS r
                                         WHERE r.fingerprint = new.fingerprint AND r.at >= new.occurred_at
-                                          AND (r.sender = new.sender AND r.seen_at < new.seen_at) IS NOT TRUE
+                                          AND (r.began_at < new.occurred_at) IS NOT TRUE
                                           AND (greatest(r.at, CASE WHEN r.sender <> new.sender THEN r.seen_at END)
-                                               >= new.seen_at - interval '30 seconds') IS NOT FALSE)
+                                               >= new.seen_at - CASE WHEN r.began_at IS NULL THEN interval '30 seconds'
+                                                                     ELSE interval '2 minutes' END) IS NOT FALSE)
 ), before AS (
     SELECT i.fingerprint, i.severity FROM incidents AS i JOIN fresh USING (fingerprint) WHERE i.state <> 'resolved'
 ), kept AS (
@@ -132,10 +133,11 @@ ORDER BY id FOR UPDATE SKIP LOCKED
 """
 # Also of an incident that was closed: the same end comes from several Alertmanagers, and reports older than it may still be on their way.
 _REMEMBER_OVER = """
-INSERT INTO early_resolutions AS r (fingerprint, at, sender, seen_at)
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[])
-ON CONFLICT (fingerprint) DO UPDATE SET at = excluded.at, sender = excluded.sender, seen_at = excluded.seen_at
-WHERE excluded.at > r.at
+INSERT INTO early_resolutions AS r (fingerprint, at, sender, seen_at, began_at)
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+ON CONFLICT (fingerprint) DO UPDATE
+SET at = excluded.at, sender = excluded.sender, seen_at = excluded.seen_at, began_at = excluded.began_at, again = NULL
+WHERE excluded.at > r.at OR (excluded.at = r.at AND excluded.sender = r.sender AND r.again IS NOT NULL)
 """
 # At most one of several that fit: the others are problems of their own.
 _ADOPT = """
@@ -245,9 +247,10 @@ class NotificationStore:
     async def report(self, reports: Sequence[tuple[ProblemFact, str]]) -> list[Reported | None]:
         """Take (problem, environment) in, each problem once: it opens an incident or is counted at the one open under its fingerprint.
 
-        None: the problem was reported as over before, at a later moment than this report's; it is not opened. A sender that says
-        clearly after that end (half a minute: clocks differ) that the problem lasts is believed; so is another sender half a minute
-        after that end was heard of, however old it was then; and at once the very sender of that end.
+        None: the problem was reported as over before, at a later moment than this report's; it is not opened. What began after that
+        one had begun is another problem. A sender that says clearly after the end that the problem lasts is believed; another sender
+        so long after that end was heard of, however old it was then. Clearly is two minutes, for replicas lag, and half a minute where
+        no end says when the problem had begun: nothing repeats an older beginning then.
         """
         facts = [fact for fact, _ in reports]
         rows = await self._connection.fetch(
@@ -293,16 +296,16 @@ class NotificationStore:
             await self._connection.execute(_ADOPT, *(list(column) for column in zip(*renamed, strict=True)))
 
     async def settle(
-        self, ends: Sequence[tuple[str, str, str, datetime, str | None, datetime | None]]
+        self, ends: Sequence[tuple[str, str, str, datetime, str | None, datetime | None, datetime | None]]
     ) -> list[Kept | None]:
-        """Resolve the live incidents of (fingerprint, actor, summary, at, sender, seen at), each fingerprint once; returns what they were.
+        """Resolve live incidents of (fingerprint, actor, summary, at, sender, seen at, began at), each once; returns what they were.
 
         None: there is none, it was reported again after ``at``, or this very end has come before. The end is remembered: reports of
         the problem that are older and still on their way in (another replica's, another Alertmanager's) open nothing.
         """
-        fingerprints, actors, _, moments, senders, seen = (list(column) for column in zip(*ends, strict=True))
+        fingerprints, actors, _, moments, senders, seen, began = (list(column) for column in zip(*ends, strict=True))
         rows = await self._connection.fetch(_SETTLE, fingerprints, moments, actors)
-        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments, senders, seen)
+        await self._connection.execute(_REMEMBER_OVER, fingerprints, moments, senders, seen, began)
         found = {row["fingerprint"]: row for row in rows}
         over = [(found[end[0]]["id"], end[1], "resolved", end[2]) for end in ends if end[0] in found]
         if over:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from common.postgres import Connection, Database
 from common.reading.values import storable
-from notifier.duty.model import CallClaim, CallOutcome, Placed, TryLater, Unreachable
+from notifier.delivery.notifications import NotificationStore
+from notifier.duty.model import HELD_FOR, CallClaim, CallOutcome, Placed, TryLater, Unreachable
+from notifier.incidents.silenced import note_held, silenced_of
 
 _CANDIDATES = """
 SELECT id, person, incident_id, handover_id, created_at FROM calls
@@ -16,7 +19,7 @@ WHERE (state = 'waiting' AND not_before <= clock_timestamp()) OR (state = 'calli
 ORDER BY created_at, id LIMIT 20
 """
 _ONE_A_PERSON = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 71))"
-_INCIDENT = "SELECT state, summary, order_number FROM incidents WHERE id = $1 FOR UPDATE"
+_INCIDENT = "SELECT * FROM incidents WHERE id = $1 FOR UPDATE"
 _HANDOVER = """
 SELECT CASE WHEN ended_at IS NOT NULL THEN 'gone' WHEN confirmed_at IS NULL THEN 'open' ELSE 'confirmed' END AS state,
        person AS summary, NULL AS order_number
@@ -38,11 +41,20 @@ WHERE person = $1 AND id <> $2
 _POSTPONE = "UPDATE calls SET not_before = $2 WHERE person = $1 AND state = 'waiting' AND not_before < $2"
 _OTHERS = """
 SELECT count(*) FROM calls AS c JOIN incidents AS i ON i.id = c.incident_id
-WHERE c.person = $1 AND c.id <> $2 AND c.state = 'waiting' AND i.state = 'open'
+WHERE c.person = $1 AND c.id <> $2 AND c.state = 'waiting' AND i.state = 'open' AND i.id <> ALL($3::bigint[])
 """
+_WAITING = """
+SELECT i.* FROM incidents AS i
+WHERE i.state = 'open'
+  AND EXISTS (SELECT FROM calls AS c WHERE c.incident_id = i.id AND c.person = $1 AND c.state IN ('waiting', 'calling'))
+"""
+_HOLD = "UPDATE calls SET state = 'waiting', not_before = clock_timestamp() + $2::interval, lease_until = NULL WHERE id = $1"
+# Under another number it is another call, with a key of its own: the provider must not answer with the former one.
 _CLAIM = """
-UPDATE calls SET state = 'calling', attempts = attempts + 1, claimed_at = clock_timestamp(), lease_until = clock_timestamp() + $2::interval
-WHERE id = $1 RETURNING attempts
+UPDATE calls SET state = 'calling', claimed_at = clock_timestamp(), lease_until = clock_timestamp() + $2::interval,
+    id = CASE WHEN number <> $3 THEN $4::uuid ELSE id END, attempts = CASE WHEN number <> $3 THEN 1 ELSE attempts + 1 END,
+    number = coalesce($3, number)
+WHERE id = $1 RETURNING id, attempts
 """
 _RECORD = """
 UPDATE calls SET state = $2, outside_id = $3, reason = $4, not_before = $5, lease_until = NULL,
@@ -52,7 +64,8 @@ RETURNING id
 """
 _COVER = """
 UPDATE calls SET state = 'covered', ended_at = clock_timestamp(), reason = $3
-WHERE person = $1 AND state = 'waiting' AND id <> $2 AND created_at <= clock_timestamp() AND incident_id IS NOT NULL
+WHERE person = $1 AND state = 'waiting' AND id <> $2 AND created_at <= clock_timestamp()
+  AND incident_id IS NOT NULL AND incident_id <> ALL($4::bigint[])
 """
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', $2, $3)"
 _NEXT_STEP = "UPDATE escalations SET due_at = clock_timestamp() WHERE incident_id = $1 AND due_at > clock_timestamp()"
@@ -76,21 +89,32 @@ class CallStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def claim(self, *, lease: timedelta, pause: timedelta) -> CallClaim | None:
+    async def claim(
+        self, *, lease: timedelta, pause: timedelta, number_of: Callable[[str], str | None]
+    ) -> CallClaim | None:
         """Claim the next call under its incident's lock, if that is still open; None when there is none to make now.
 
-        A person is not phoned again within ``pause`` of the last call. What needs no call any more is ended on the way.
+        A person is not phoned again within ``pause`` of the last call, nor about what a silence covers now. What needs no call any more
+        is ended on the way. ``number_of``: the digest of the number that a person has now.
         """
         async with self._database.acquire() as connection:
             candidates = await connection.fetch(_CANDIDATES)
         for row in candidates:
             async with self._database.transaction() as connection:
-                claim = await self._claim(connection, row, lease=lease, pause=pause)
+                claim = await self._claim(connection, row, lease=lease, pause=pause, number_of=number_of)
             if claim is not None:
                 return claim
         return None
 
-    async def _claim(self, connection: Connection, row: Any, *, lease: timedelta, pause: timedelta) -> CallClaim | None:
+    async def _claim(
+        self,
+        connection: Connection,
+        row: Any,
+        *,
+        lease: timedelta,
+        pause: timedelta,
+        number_of: Callable[[str], str | None],
+    ) -> CallClaim | None:
         if not await connection.fetchval(_ONE_A_PERSON, row["person"]):
             return None
         about = row["incident_id"] if row["incident_id"] is not None else row["handover_id"]
@@ -101,22 +125,36 @@ class CallStore:
             reason = "gone" if cause is None else cause["state"]
             await connection.execute(_NEEDLESS, row["id"], reason)
             return None
+        silenced = await self._silenced(connection, row["person"])
+        if row["incident_id"] in silenced:
+            await note_held(connection, row["incident_id"], silenced[row["incident_id"]])
+            await connection.execute(_HOLD, row["id"], HELD_FOR)
+            return None
         until: datetime | None = await connection.fetchval(_BUSY, row["person"], row["id"], pause)
         if until is not None:
             await connection.execute(_POSTPONE, row["person"], until)
             return None
-        others = await connection.fetchval(_OTHERS, row["person"], row["id"])
-        attempts = await connection.fetchval(_CLAIM, row["id"], lease)
+        others = await connection.fetchval(_OTHERS, row["person"], row["id"], list(silenced))
+        claimed = await connection.fetchrow(_CLAIM, row["id"], lease, number_of(row["person"]), uuid4())
+        assert claimed is not None  # noqa: S101 - the row is locked
         return CallClaim(
-            id=str(row["id"]),
+            id=str(claimed["id"]),
             person=row["person"],
-            attempts=attempts,
+            attempts=claimed["attempts"],
             incident_id=row["incident_id"],
             summary=cause["summary"],
             order_number=cause["order_number"],
             others=others,
             since=row["created_at"],
         )
+
+    async def _silenced(self, connection: Connection, person: str) -> dict[int, str]:
+        """Return the incidents about which a person waits to be phoned and that a silence covers now, and which it is."""
+        notifications = NotificationStore(connection)
+        silences, _ = await notifications.silences()
+        rows = await connection.fetch(_WAITING, person) if silences else []
+        covered = await silenced_of(notifications, rows) if rows else []
+        return {row["id"]: why for row, why in zip(rows, covered, strict=True) if why is not None}
 
     async def progress(self, call_id: UUID, *, word: str, outside_id: str) -> None:
         """Write down what the provider says of a call; it never goes back, and an unknown call is left alone.
@@ -162,7 +200,8 @@ class CallStore:
             if ours is None:
                 return "superseded"  # its lease was over and somebody else asked again, under the same key
             if state == "placed":
-                await connection.execute(_COVER, claim.person, claim.id, claim.id)
+                silenced = await self._silenced(connection, claim.person)
+                await connection.execute(_COVER, claim.person, claim.id, claim.id, list(silenced))
             if claim.incident_id is not None and state != "waiting":
                 act, text = (
                     ("called", claim.person) if state == "placed" else ("call_failed", f"{claim.person}: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from notifier.duty.escalation import Firing, Policy, fire, people_of, people_to_call
+from notifier.duty.model import digest_of_number
 from notifier.duty.timer_store import DueTimer, TimerStore
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
@@ -14,7 +15,8 @@ _AT_A_TIME = 100
 class FireTimers:
     """Each due time fires once, whichever replica is first: the incident is locked while its timer is decided on.
 
-    State is read under that lock, so what was acknowledged or resolved before fires nothing.
+    State is read under that lock, so what was acknowledged or resolved before fires nothing. While a silence covers it nobody is reminded
+    or phoned; when that is over, the chain goes on where it was.
     """
 
     def __init__(
@@ -50,6 +52,10 @@ class FireTimers:
             policy=self._policy,
             now=timer.now,
         )
+        if firing.act is not None and timer.silenced is not None:
+            await timer.hold(timer.silenced)
+            self._metrics.steps.labels("held").inc()
+            return
         if firing.reopen:
             await timer.reopen()
             holder = self._directory.name_of(incident.holder or "")
@@ -71,8 +77,9 @@ class FireTimers:
             await timer.note("reminded", ", ".join(shown) or self._words["phone.nobody"])
             self._metrics.steps.labels("remind").inc()
             return True
-        phones = [each.id for each in self._directory.people.values() if each.phone is not None]
-        called = await timer.called(phones=phones)
+        people_now = self._directory.people.values()
+        numbers = {each.id: digest_of_number(each.id, each.phone) for each in people_now if each.phone is not None}
+        called = await timer.called(numbers=numbers)
         to_call = people_to_call(
             timer.step, self._policy, duty, self._directory, called=called, source=fact.source, service=fact.service
         )

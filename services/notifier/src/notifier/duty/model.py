@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 NO_PHONE = "the directory has no phone of this person"
 """Stored: why a call failed."""
+HELD_FOR = timedelta(seconds=5)
+"""How long what a silence holds is left alone before it is looked at again."""
+
+
+def digest_of_number(person: str, phone: str) -> str:
+    """Return what is stored of the number that a person is called under: it says whether it is another one by now, and not which."""
+    return hashlib.blake2b(f"{person}\0{phone}".encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from common.telemetry import get_logger
 from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
-from notifier.duty.model import NO_PHONE, CallClaim, CallOutcome, CallRequest, Placed, TryLater, Unreachable
+from notifier.duty.model import (
+    NO_PHONE,
+    CallClaim,
+    CallOutcome,
+    CallRequest,
+    Placed,
+    TryLater,
+    Unreachable,
+    digest_of_number,
+)
 from notifier.duty.twilio import TwilioCalls
 from notifier.messages.document import one_line, shorten
 from notifier.messages.words import Words
@@ -26,7 +36,7 @@ class PlaceCalls:
     """Guarantees: a call begins only while its incident is open, and an acknowledgement is committed only when none is on its way.
 
     Many problems at once are one call per person every ``pause``: it says how many more there are. A call whose answer was lost is
-    asked for again under the same key, so that the phone rings once.
+    asked for again under the same key, so that the phone rings once; under a key of its own when the person has another number by then.
     """
 
     def __init__(
@@ -39,7 +49,9 @@ class PlaceCalls:
         metrics: PeopleMetrics,
         deadline: float,
         pause: timedelta,
+        look_up: Callable[[], Awaitable[None]],
     ) -> None:
+        """``look_up`` makes the directory true: a number that was just changed is the one that rings."""
         self._calls = calls
         self._provider = provider
         self._directory = directory
@@ -47,12 +59,14 @@ class PlaceCalls:
         self._metrics = metrics
         self._deadline = deadline
         self._pause = pause
+        self._look_up = look_up
 
     async def __call__(self) -> bool:
         """Make one call; returns whether there was one."""
         lease = timedelta(seconds=self._deadline) + _MARGIN
+        await self._look_up()
         began = time.monotonic()
-        claim = await self._calls.claim(lease=lease, pause=self._pause)
+        claim = await self._calls.claim(lease=lease, pause=self._pause, number_of=self._number_of)
         if claim is None:
             return False
         outcome = await self._call(claim, began=began)
@@ -60,6 +74,10 @@ class PlaceCalls:
         self._metrics.calls.labels(_OUTCOMES[type(outcome)]).inc()
         _log.info("call_made", call_id=claim.id, person=claim.person, incident_id=str(claim.incident_id), outcome=state)
         return True
+
+    def _number_of(self, person_id: str) -> str | None:
+        person = self._directory.person(person_id)
+        return None if person is None or person.phone is None else digest_of_number(person.id, person.phone)
 
     async def _call(self, claim: CallClaim, *, began: float) -> CallOutcome:
         person = self._directory.person(claim.person)

@@ -9,14 +9,17 @@ from datetime import datetime, timedelta
 
 from common.ids import new_id
 from common.postgres import Connection, Database
+from notifier.delivery.notifications import NotificationStore
 from notifier.duty.escalation import Duty
-from notifier.duty.model import NO_PHONE
+from notifier.duty.model import HELD_FOR, NO_PHONE
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
+from notifier.incidents.silenced import note_held, silenced_by
 from notifier.incidents.store import incident_of
 
 # Of whom nobody is told (silenced, or explained by another) nobody is phoned: the chain waits until that is over. What mutes an open
 # incident is looked at again all the time (``Problems.unmute``); an acknowledged one's time runs on, and it waits when it is open again.
+# What people were told of before it was silenced is held when its step is due (``DueTimer.hold``).
 # The incidents are locked before the rows that refer to them, as everywhere; one that somebody acts on gets its timer a round later.
 _START = """
 INSERT INTO escalations (incident_id, due_at)
@@ -39,12 +42,14 @@ _CALL = """
 INSERT INTO calls (id, incident_id, person, occasion) VALUES ($1, $2, $3, $4)
 ON CONFLICT (incident_id, handover_id, person, occasion) DO NOTHING
 """
-# A person without a phone was not reached; `phones` are those who have one now.
+# Who had no phone, or another number than now, was not reached.
 _CALLED = """
 SELECT c.person, c.occasion FROM calls AS c JOIN incidents AS i ON i.id = c.incident_id
+LEFT JOIN unnest($4::text[], $5::text[]) AS known (person, number) ON known.person = c.person
 WHERE i.id = $1 AND c.occasion LIKE $2 AND c.created_at > coalesce(i.acknowledged_at, '-infinity')
-  AND (c.state = 'failed' AND c.reason = $3 AND c.person = ANY($4::text[])) IS NOT TRUE
+  AND (known.person IS NOT NULL AND (c.state = 'failed' AND c.reason = $3 OR c.number <> known.number)) IS NOT TRUE
 """
+_HOLD = "UPDATE escalations SET due_at = clock_timestamp() + $2::interval WHERE incident_id = $1"
 _DROP = "DELETE FROM escalations WHERE incident_id = $1"
 _SET = "UPDATE escalations SET step = $2, round = $3, due_at = $4 WHERE incident_id = $1"
 _OVERDUE = """
@@ -85,7 +90,8 @@ class TimerStore:
                 yield None
                 return
             now = await connection.fetchval("SELECT clock_timestamp()")
-            yield DueTimer(connection=connection, incident=incident_of(row), now=now, **timer)
+            silenced = await silenced_by(NotificationStore(connection), row)
+            yield DueTimer(connection=connection, incident=incident_of(row), now=now, silenced=silenced, **timer)
 
     async def overdue(self) -> tuple[int, float]:
         """Return how many due timers wait, and for how many seconds the oldest has."""
@@ -96,7 +102,7 @@ class TimerStore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueTimer:
-    """A due timer, its incident locked, inside one transaction."""
+    """A due timer, its incident locked, inside one transaction. ``silenced``: the silence that covers the incident now."""
 
     connection: Connection
     incident: Incident
@@ -104,6 +110,7 @@ class DueTimer:
     round: int
     due_at: datetime
     now: datetime
+    silenced: str | None
 
     async def duty(self) -> Duty:
         """Return who answers now."""
@@ -117,9 +124,18 @@ class DueTimer:
         """Write a line of the incident's history, to be followed up."""
         await self.connection.execute(_NOTE, self.incident.id, act, text)
 
-    async def called(self, *, phones: Collection[str]) -> Mapping[str, Collection[int]]:
-        """Return who was phoned in this round, and at which steps: not who had no phone then, and is among ``phones`` now."""
-        rows = await self.connection.fetch(_CALLED, self.incident.id, f"{self.round}.%", NO_PHONE, list(phones))
+    async def hold(self, why: str) -> None:
+        """Leave the step for later: a silence covers the incident. The history says so."""
+        await note_held(self.connection, self.incident.id, why)
+        await self.connection.execute(_HOLD, self.incident.id, HELD_FOR)
+
+    async def called(self, *, numbers: Mapping[str, str]) -> Mapping[str, Collection[int]]:
+        """Return who was phoned in this round, and at which steps: not who had no phone then, or another number than now.
+
+        ``numbers``: of everybody who has a phone now, its digest.
+        """
+        people, digests = list(numbers), list(numbers.values())
+        rows = await self.connection.fetch(_CALLED, self.incident.id, f"{self.round}.%", NO_PHONE, people, digests)
         found: dict[str, set[int]] = {}
         for row in rows:
             step = row["occasion"].partition("@")[0].partition(".")[2]

@@ -72,7 +72,11 @@ class ActOnIncident:
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
             await notifications.add(
-                [self._problems.resolved(incident_id, incident.fact, event_id=event_id, traceparent=None)]
+                [
+                    self._problems.resolved(
+                        incident_id, incident.fact, event_id=event_id, traceparent=None, muted=incident.muted
+                    )
+                ]
             )
         await notifications.refresh([incident_id], priority=ACT)  # last: chats are locked before posts
         return incident, state

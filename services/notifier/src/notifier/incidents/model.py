@@ -115,6 +115,8 @@ class Incident:
     holder: str | None = None
     """Who acknowledged it last."""
     ack_until: datetime | None = None
+    muted: str | None = None
+    """Why nobody was notified of it yet."""
 
 
 def should_notify(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:

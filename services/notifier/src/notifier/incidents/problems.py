@@ -10,6 +10,7 @@ from common.ids import new_id
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore, named_service
 from notifier.incidents.defects import live_defects, with_known_defect
+from notifier.incidents.doubtful import keep_doubtful
 from notifier.incidents.kinds import recipe_of, runbook_of
 from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, should_notify
 from notifier.messages.document import Button, Document
@@ -37,7 +38,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """The end of a problem, reported by an event; ``sender`` and ``seen_at`` as in a ``ProblemFact``."""
+    """The end of a problem, reported by an event; ``sender`` and ``seen_at`` as in a ``ProblemFact``. ``began_at``: when it had begun."""
 
     fingerprint: str
     actor: str
@@ -47,6 +48,7 @@ class Resolution:
     traceparent: str | None = None
     sender: str | None = None
     seen_at: datetime | None = None
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +124,8 @@ class Problems:
         made = await notifications.report(
             [(report.fact, report.fact.environment or self._environment) for _, report in reports]
         )
+        doubtful = [report.fact for (_, report), reported in zip(reports, made, strict=True) if reported is None]
+        await keep_doubtful(notifications.connection, doubtful)
         to_notify: list[tuple[int, Report, Reported, str]] = []
         for (index, report), reported in zip(reports, made, strict=True):
             transition: str | None = None
@@ -158,7 +162,10 @@ class Problems:
         if not ends:
             return []
         settled = await notifications.settle(
-            [(over.fingerprint, over.actor, over.summary, over.at, over.sender, over.seen_at) for _, over in ends]
+            [
+                (over.fingerprint, over.actor, over.summary, over.at, over.sender, over.seen_at, over.began_at)
+                for _, over in ends
+            ]
         )
         made: list[tuple[int, int | None, NewNotice | None]] = []
         for (index, over), kept in zip(ends, settled, strict=True):
@@ -318,6 +325,7 @@ class Problems:
         sequence: int,
         event_id: str,
         at: datetime,
+        muted: str | None,
     ) -> NewNotice:
         """Return the notice of what happened to an incident since (reminded, recipe done, …), for wherever its problem is notified.
 
@@ -331,7 +339,7 @@ class Problems:
             sequence=sequence,
             event_id=event_id,
             traceparent=None,
-            muted=None,
+            muted=muted,
         )
         if notice.document is None:
             return replace(notice, occurred_at=at)

@@ -168,4 +168,5 @@ def incident_of(row: Any) -> Incident:
         version=row["version"],
         holder=row["acknowledged_by"],
         ack_until=row["ack_until"],
+        muted=row["muted"],
     )

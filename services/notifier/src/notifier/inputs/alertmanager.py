@@ -18,7 +18,7 @@ from notifier.inputs.alert import Alert, Notification
 from notifier.inputs.lenient import Vocabulary, first, text_of
 from notifier.inputs.relabelled import alerts_meant, remember_labels
 from notifier.inputs.unread import UNFIT, keep_unread
-from notifier.inputs.watchdog import WATCHDOG, watchdog_came
+from notifier.inputs.watchdog import WATCHDOG, sender_of, watchdog_came
 from notifier.messages.words import Words
 
 SENDER = "alertmanager"
@@ -99,9 +99,10 @@ class IngestAlerts:
         if not_taken:
             incidents += await self._keep(notification, not_taken, content, now=now)
         signs = [alert for alert in notification.alerts if self._watched and name_of(alert) == WATCHDOG]
-        if any(not alert.over for alert in signs):
+        heard = [sender_of(each.labels, notification.sender, self._vocabulary) for each in signs if not each.over]
+        if heard:
             async with self._database.transaction() as connection:
-                await watchdog_came(connection, now)
+                await watchdog_came(connection, heard, now)
         alerts = [alert for alert in notification.alerts if alert not in signs] if signs else notification.alerts
         urgent = {alert.fingerprint for alert in alerts if not alert.over and self._is_critical(alert)}
         ordered = sorted(
@@ -197,6 +198,7 @@ class IngestAlerts:
                 event_id=event_id,
                 sender=arrival.sender,
                 seen_at=now,
+                began_at=begins,
             )
         fact = problem_of(alert, fingerprint, now=now, vocabulary=self._vocabulary, words=self._words)
         fact = replace(fact, sender=None if alert.fingerprint in arrival.ended else arrival.sender)

@@ -46,6 +46,7 @@ SUMMARIES: Mapping[str, Said] = {
     "problem.hook.time_unreadable": {
         "en": "The time in hooks of {source} cannot be read ({timestamp}): they are taken in the order in which they come"
     },
+    "problem.edge.refused": {"en": "nginx refused a request of {source} ({path}): {status}; no service has seen it"},
     "problem.source.refused": {
         "en": "{source} was refused with {status}, and was accepted before: with 401 or 403 its token was probably changed on one "
         "side, with 413 or 408 the body is too large or did not come whole. The marketplace repeats seven times and cancels the orders"
@@ -75,6 +76,10 @@ INSTRUCTIONS: Mapping[str, Said] = {
     },
     "problem.website_order.anonymous": {
         "en": "Is it a website of ours that lost its token? If not, close them all at once (close with the filter anonymous, network)"
+    },
+    "problem.edge.refused": {
+        "en": "Look up at the sender what it was, and pass it on otherwise; mend the cause: with 413 the body is too large, "
+        "with 408 and 499 it did not come whole, with 400, 414 and 431 the request cannot be read (runbook webhook-gateway-edge-refused)"
     },
     "problem.website_order.unreachable": {
         "en": "It has neither phone nor mail: find the customer by order and address, and add a contact to the order"
@@ -153,6 +158,8 @@ PHRASES: tuple[tuple[str, Said], ...] = (
         r"О заказах этого письма сообщено другим письмом, или они закрыты",
         {"en": "The orders of this mail were reported by another, or closed"},
     ),
+    (r"silenced by silence (\d+) until (\S+)", {"ru": "тишина {0} до {1}"}),
+    (r"silenced by maintenance (\d+) until (\S+)", {"ru": "обслуживание {0} до {1}"}),
     (r"order\.created arrived", {"ru": "пришёл order.created"}),
     (r"it will never be created", {"ru": "заказ так и не будет создан"}),
     (r"(.+) lets the workflow go on", {"ru": "{0}: обработка продолжена"}),

@@ -33,6 +33,7 @@ _LATER_THAN_ANY_REPORT = 2**30
 _LONGEST = 500
 # Of these chats get a notice. Who took it is edited into the messages that are there; who ended it says so where it ends.
 _NOTIFIED_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
+_CALLS_FOR_SOMEBODY = frozenset({"ack_expired", "reminded"})
 _NOT_IN_TICKETS = frozenset({"opened", "reminded"})
 _ENDS = frozenset({"resolve", "resolved", "recipe_done"})
 
@@ -221,6 +222,7 @@ class FollowUp:
             sequence=_LATER_THAN_ANY_REPORT + min(line.id, _LATER_THAN_ANY_REPORT - 1),
             event_id=derived_id("notifier.told", str(line.id)),
             at=line.at,
+            muted=_kept_back(line),
         )
 
 
@@ -258,8 +260,13 @@ def _closes(line: HistoryLine) -> bool:
     return line.act in _ENDS and not line.summons and not _said_in_ticket(line)
 
 
+def _kept_back(line: HistoryLine) -> str | None:
+    """Return why nobody hears of it, or None. What a person did is told where the problem was, in a silence too: somebody waits for it."""
+    return line.incident.muted or (line.silenced if line.act in _CALLS_FOR_SOMEBODY else None)
+
+
 def _still_matters(line: HistoryLine) -> bool:
     """Whether a notice is still true: a reminder of what was taken or is over since would send people looking for nothing."""
-    if line.act in {"reminded", "ack_expired"}:
+    if line.act in _CALLS_FOR_SOMEBODY:
         return line.incident.state is IncidentState.OPEN
     return True

@@ -11,6 +11,7 @@ from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
+from notifier.incidents.silenced import silenced_of
 from notifier.incidents.store import incident_of
 from notifier.tickets.model import HistoryLine
 from notifier.tickets.store import InstructionStore, TicketStore
@@ -105,6 +106,8 @@ class FollowUpBatch:
 
     async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
         """Return lines of history that are to be notified, in order."""
+        rows = await self._connection.fetch(_LINES, limit)
+        silenced = await silenced_of(self.notifications, rows) if rows else []
         return [
             HistoryLine(
                 id=row["line_id"],
@@ -116,8 +119,9 @@ class FollowUpBatch:
                 origin=row["origin"],
                 ticket_id=row["ticket_id"],
                 summons=row["summons"],
+                silenced=why,
             )
-            for row in await self._connection.fetch(_LINES, limit)
+            for row, why in zip(rows, silenced, strict=True)
         ]
 
     async def close_tickets(self, ticket_ids: Sequence[int]) -> None:

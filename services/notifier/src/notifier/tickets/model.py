@@ -80,6 +80,8 @@ class HistoryLine:
     ticket_id: int | None
     summons: bool = False
     """Whether the incident only summons somebody to the ticket: its end is not the ticket's."""
+    silenced: str | None = None
+    """The silence that covers it now, told or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from common.errors import Conflict, Unprocessable
+from common.money import worth_of_part
 from common.reading import Line
 from orchestrator.orders.content import line_total
 
@@ -32,6 +33,19 @@ class GoodsPart:
     quantity: str
     of_quantity: str
     paid: int
+
+
+def worth_of(part: GoodsPart, *, asked_before: Decimal) -> int | None:
+    """Return what the refunds service will give back for a part, in minor units; None where earlier refunds of the position decide it."""
+    if asked_before:
+        return None
+    return worth_of_part(
+        part.paid,
+        quantity=Decimal(part.quantity),
+        of_quantity=Decimal(part.of_quantity),
+        taken_quantity=Decimal(0),
+        taken_amount=0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,13 +18,22 @@ from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED
-from orchestrator.refunds.model import EVENT_FIELDS, AskedBefore, GoodsPart, NoPayment, RefundRequest, goods_of
+from orchestrator.refunds.model import (
+    EVENT_FIELDS,
+    AskedBefore,
+    GoodsPart,
+    NoPayment,
+    RefundRequest,
+    goods_of,
+    worth_of,
+)
 from orchestrator.refunds.store import (
     add_requests,
     asked_before,
     count_as_change,
     everything_asked,
     lock_order,
+    refunded_by_others,
     request_of,
     tips_asked,
 )
@@ -59,12 +68,21 @@ class RefundChange(AdminChange):
         return self
 
 
+class GoodsBack(Goods):
+    """A position that goes back, and what it comes to in minor units; null where earlier refunds of it decide that."""
+
+    amount: int | None
+
+
+AmountIs = Literal["asked", "worth_of_positions", "left_of_positions", "left_of_payment"]
+
+
 class RefundAsked(BaseModel):
-    """A refund that was asked for. `amount` null: everything captured, or what the refunds service works out for the `positions`.
+    """A refund that was asked for, or would be. What becomes of it: `GET …/refunds` and the timeline.
 
-    `tips`: what of it are tips.
-
-    What becomes of it: `GET …/refunds` and the timeline.
+    `amount_is` says what the amount is: `asked` for as it is; the `worth_of_positions`; or, where the sum is null because only the refunds
+    service can tell it, what is `left_of_positions` after earlier refunds of them, or `left_of_payment`: everything captured and not
+    refunded. `tips`: what of it are tips.
     """
 
     number: str
@@ -72,8 +90,9 @@ class RefundAsked(BaseModel):
     business_key: str
     payment_id: str
     amount: int | None
+    amount_is: AmountIs
     currency: str
-    positions: list[Goods]
+    positions: list[GoodsBack]
     tips: int
 
 
@@ -86,18 +105,41 @@ async def request_refund(
     ``AskedBefore``, ``StaleVersion``, ``Unprocessable``.
     """
     request = await _request(change, number, asked, business_key=business_key, now=now)
+    positions = await _priced(change.connection, request)
+    worth = [each.amount for each in positions if each.amount is not None]
+    known = len(worth) == len(positions)
+    amount_is: AmountIs = "asked" if request.amount is not None else "left_of_payment"
+    if positions:
+        amount_is = "worth_of_positions" if known else "left_of_positions"
     answer = RefundAsked(
         number=number,
         dry_run=change.dry_run,
         business_key=request.business_key,
         payment_id=request.payment_id,
-        amount=request.amount,
+        amount=sum(worth) if positions and known else request.amount,
+        amount_is=amount_is,
         currency=request.currency,
-        positions=[Goods(id=part.id, quantity=Decimal(part.quantity)) for part in request.goods],
+        positions=positions,
         tips=request.tips,
     )
     await change.record("order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run"}))
     return answer
+
+
+async def _priced(connection: Connection, request: RefundRequest) -> list[GoodsBack]:
+    """Return the goods with what each comes to. Of an order that others refund, too, nothing is known before it is done."""
+    if not request.goods:
+        return []
+    before = await asked_before(connection, request.order_number, business_key=request.business_key)
+    others = await refunded_by_others(connection, request.order_number)
+    return [
+        GoodsBack(
+            id=part.id,
+            quantity=Decimal(part.quantity),
+            amount=None if others else worth_of(part, asked_before=before.get(part.id, Decimal(0))),
+        )
+        for part in request.goods
+    ]
 
 
 async def _request(
@@ -119,7 +161,7 @@ async def _request(
         amount = tips = await _tips(connection, number, order["tips"])
     elif positions:
         lines = decode_lines(order["document"]["positions"])
-        goods = goods_of(lines, positions, await asked_before(connection, number))
+        goods = goods_of(lines, positions, await asked_before(connection, number, business_key=business_key))
     elif amount is None:
         standing = await everything_asked(connection, number)
         if standing is not None:

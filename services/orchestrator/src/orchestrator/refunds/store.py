@@ -52,8 +52,12 @@ WHERE q.order_number = $1 AND q.rejected IS NULL AND coalesce(r.state_name, '') 
 """
 _GOODS = f"""
 SELECT p->>'id' AS id, sum((p->>'quantity')::numeric) AS quantity
-FROM ({_STANDING}) AS q CROSS JOIN jsonb_array_elements(q.positions) AS p GROUP BY p->>'id'
+FROM ({_STANDING}) AS q CROSS JOIN jsonb_array_elements(q.positions) AS p WHERE q.business_key <> $2 GROUP BY p->>'id'
 """  # noqa: S608 - a constant of ours
+_BY_OTHERS = """
+SELECT EXISTS (SELECT FROM order_refund AS r WHERE r.order_number = $1
+               AND NOT EXISTS (SELECT FROM refund_request AS q WHERE q.business_key = r.business_key))
+"""
 _EVERYTHING = f"SELECT business_key FROM ({_STANDING}) AS q WHERE amount IS NULL AND positions = '[]' LIMIT 1"  # noqa: S608 - a constant of ours
 _TIPS = f"SELECT business_key FROM ({_STANDING}) AS q WHERE tips > 0 LIMIT 1"  # noqa: S608 - a constant of ours
 # Tips that went back are zero for good: their sum is known by the first request alone.
@@ -155,9 +159,14 @@ async def request_of(connection: Connection, business_key: str) -> RefundRequest
     )
 
 
-async def asked_before(connection: Connection, number: str) -> Mapping[str, Decimal]:
-    """Return how much of each position of an order is asked for, and not free to be asked for again."""
-    return {item["id"]: item["quantity"] for item in await connection.fetch(_GOODS, number)}
+async def asked_before(connection: Connection, number: str, *, business_key: str) -> Mapping[str, Decimal]:
+    """Return how much of each position of an order is asked for, and not free to be asked for again; without this request's own."""
+    return {item["id"]: item["quantity"] for item in await connection.fetch(_GOODS, number, business_key)}
+
+
+async def refunded_by_others(connection: Connection, number: str) -> bool:
+    """Whether the order has refunds that this service did not ask for, and whose lines it does not know."""
+    return bool(await connection.fetchval(_BY_OTHERS, number))
 
 
 async def everything_asked(connection: Connection, number: str) -> str | None:

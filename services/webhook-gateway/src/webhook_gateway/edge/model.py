@@ -17,11 +17,17 @@ REPLICA = "edge"
 STATUSES = ("400", "404", "405", "408", "413", "414", "499", "502", "503", "504")
 """What nginx ends requests with; the label of any other is ``other``."""
 
-Address = Literal["hook", "website", "other"]
+Address = Literal["hook", "website", "webhook", "other"]
+
+TOLD = frozenset({400, 408, 413, 414, 431, 499})
+"""With these nginx refuses what somebody sent: too large, too slow, unreadable, broken off. A server that is away is told otherwise."""
 
 _BEGINNING = b'{"at":'
 _HOOK = re.compile(r"/+hooks/+v1/+([a-z0-9][a-z0-9_-]{0,62})/*")
 _SBERMARKET = re.compile(r"/+sbermarket/+orders/+hook/*")
+_WEBHOOK = re.compile(
+    r"/+(?:alerts/+v1/+(alertmanager|sentry)|(telegram)/+webhook|(slack)/+interactions|notifications/+v1/+([a-z0-9_-]{1,63}))/*"
+)
 _WEBSITE = re.compile(r"/+api(/.*)?|(?i:.*/orders?/*)")
 _CONTROL = re.compile(r"[^\x20-\x7e]")
 _LONGEST = 200
@@ -54,6 +60,8 @@ class EdgeRequest:
         """What it was sent to, as far as its path tells."""
         if self.source is not None:
             return "hook"
+        if self.sender is not None:
+            return "webhook"
         return "website" if _WEBSITE.fullmatch(self.path) else "other"
 
     @property
@@ -63,6 +71,12 @@ class EdgeRequest:
             return "sbermarket"
         found = _HOOK.fullmatch(self.path)
         return found[1] if found else None
+
+    @property
+    def sender(self) -> str | None:
+        """Who else calls there: Alertmanager, Sentry, a chat, a provider of calls, a payment system."""
+        found = _WEBHOOK.fullmatch(self.path)
+        return None if found is None else next(filter(None, found.groups()))
 
     @property
     def is_order(self) -> bool:

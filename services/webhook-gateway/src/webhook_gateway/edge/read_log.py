@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,15 +11,18 @@ from pathlib import Path
 import orjson
 
 from common.clock import Clock
+from common.contracts.envelope import Envelope
 from common.contracts.intake import WEBSITE_ORDER_REFUSED, IntakeMessage
 from common.ids import derived_id, order_number
+from common.messaging import outbox
 from common.postgres import Connection, Database
 from common.telemetry import get_logger
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.edge import store
+from webhook_gateway.edge.alerts import refused_alert
 from webhook_gateway.edge.log_files import LogFile, log_files, read_piece
 from webhook_gateway.edge.metrics import EdgeMetrics
-from webhook_gateway.edge.model import REPLICA, EdgeRequest, read_line
+from webhook_gateway.edge.model import REPLICA, TOLD, EdgeRequest, read_line
 from webhook_gateway.hooks.model import ORDER_CREATED, UNKNOWN_SOURCE
 from webhook_gateway.website.callers import neighbourhood_of, network_of
 from webhook_gateway.website.model import category_of, external_id_from_key
@@ -30,6 +33,7 @@ _PIECE = 256 * 1024
 _MOST_ORDERS = 50
 """Endangered orders of one network and hour; what comes beyond is counted."""
 _MOST_NETWORKS = 10_000
+_MOST_TOLD = 1000
 _KEPT_FILES = timedelta(days=2)
 
 
@@ -62,6 +66,7 @@ class ReadEdgeLog:
         self._metrics = metrics
         self._committed = committed
         self._kept: Counter[tuple[str, datetime]] = Counter()
+        self._told: deque[str] = deque(maxlen=_MOST_TOLD)
 
     async def step(self) -> None:
         """Read what there is. When the database is away this raises, and nothing is forgotten."""
@@ -83,6 +88,7 @@ class ReadEdgeLog:
             requests = [read_line(line) for line in piece.lines]
             read = [request for request in requests if request is not None]
             kept, dropped = await self._take(connection, read)
+            told = await self._tell(connection, read)
             await store.save_position(connection, file.first_line, piece.end)
         for request in read:
             self._metrics.refused(self._source(request), request.status)
@@ -93,7 +99,8 @@ class ReadEdgeLog:
             self._kept.clear()
         if len(read) < len(requests):
             _log.error("edge_log_unreadable", file=file.path.name, lines=len(requests) - len(read))
-        if kept:
+        self._told.extend(told)
+        if kept or told:
             self._committed()
         return True
 
@@ -103,6 +110,8 @@ class ReadEdgeLog:
         """Record; return how many orders were kept by network and hour, and how many were counted only."""
         counts: Counter[tuple[datetime, str, str]] = Counter()
         for request in read:
+            if request.address == "webhook":
+                continue  # it would not have come to a gateway
             counts[request.at.replace(microsecond=0), self._source(request), f"edge_{request.status}"] += 1
         await store.count(connection, counts)
         orders = [request for request in read if request.is_order]
@@ -123,6 +132,20 @@ class ReadEdgeLog:
         if hooks:
             await self._record(connection, hooks)
         return kept, len(orders) - len(hooks)
+
+    async def _tell(self, connection: Connection, read: Sequence[EdgeRequest]) -> Collection[str]:
+        """Tell of what would have come to another service, once an address and hour; returns what is told.
+
+        Hooks are told by their metric's alert, orders one by one.
+        """
+        found: dict[str, Envelope] = {}
+        for request in read:
+            if request.sender is not None and request.status in TOLD:
+                problem = refused_alert(request, request.sender)
+                found.setdefault(problem.id, problem)
+        new = {each: problem for each, problem in found.items() if each not in self._told}
+        await outbox.add(connection, *new.values())
+        return new.keys()
 
     def _source(self, request: EdgeRequest) -> str:
         if request.address == "website":

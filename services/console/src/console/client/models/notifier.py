@@ -7,6 +7,15 @@ from typing import Any, Literal, NotRequired, TypeAlias
 from typing import TypedDict
 
 
+class AlertSender(TypedDict):
+    id: int
+    name: str
+    environment: str | None
+    seen_at: str
+    state: Literal['heard', 'silent']
+    incident_id: int | None
+
+
 class Assigned(TypedDict):
     ticket: str
     before: str | None
@@ -132,7 +141,7 @@ class HistoryLine(TypedDict):
 
 
 class HoleView(TypedDict):
-    what: Literal['routes', 'channels', 'people', 'roster', 'call_provider', 'escalation']
+    what: Literal['routes', 'channels', 'people', 'roster', 'call_provider', 'escalation', 'alerts']
     detail: str
 
 
@@ -247,6 +256,13 @@ class OverrideView(TypedDict):
     ends_at: str
 
 
+class PageAlertSender(TypedDict):
+    items: list[AlertSender]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
 class PageAuditRecord(TypedDict):
     items: list[AuditRecord]
     next_cursor: str | None
@@ -350,6 +366,13 @@ class RouteTarget(TypedDict):
     address: str
     topic: int | None
     route: str
+
+
+class SenderGivenUp(TypedDict):
+    id: int
+    name: str
+    seen_at: str
+    dry_run: bool
 
 
 class ShiftView(TypedDict):

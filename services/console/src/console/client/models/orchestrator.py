@@ -129,9 +129,10 @@ class Flags(TypedDict):
     items: list[FlagView]
 
 
-class GoodsOutput(TypedDict):
+class GoodsBack(TypedDict):
     id: str
     quantity: str
+    amount: int | None
 
 
 class IncidentView(TypedDict):
@@ -234,8 +235,9 @@ class RefundAsked(TypedDict):
     business_key: str
     payment_id: str
     amount: int | None
+    amount_is: Literal['asked', 'worth_of_positions', 'left_of_positions', 'left_of_payment']
     currency: str
-    positions: list[GoodsOutput]
+    positions: list[GoodsBack]
     tips: int
 
 
