@@ -339,7 +339,7 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="ticket development-ticket", **ticket, fields=cause, known_later={"id"}, seen="linked")
     yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
     yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
-    yield Case(act="duty override", fields=_duty_of_another, known_later={"items.0.id"}, seen="in_the_roster")
+    yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
     yield Case(act="duty undo", make=_override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
     test = {"destination": "pickers-42", "text": "can you read this?"}

@@ -205,7 +205,7 @@ class Trouble:
 
     async def alert_sender(self) -> str:
         """An Alertmanager that said that it lives, and another one beside it."""
-        clusters = [f"cluster-{secrets.token_hex(4)}" for _ in range(2)]
+        clusters = [f"cluster-{''.join(secrets.choice('abcdefgh') for _ in range(8))}" for _ in range(2)]
         url = self.client.suite.url(NOTIFIER) + "/alerts/v1/alertmanager"
         for cluster in clusters:
             alert = {
@@ -218,8 +218,14 @@ class Trouble:
             body = {"version": "4", "status": "firing", "alerts": [alert]}
             status, said = await self.client.post(url, body, role="internal")
             assert status == 200, said
-        page = await self.client.get(NOTIFIER, "/admin/v1/alert-senders", limit=200)
-        return next(str(each["id"]) for each in page["items"] if clusters[0] in each["name"])
+
+        async def there() -> str | None:
+            page = await self.client.get(NOTIFIER, "/admin/v1/alert-senders", limit=200)
+            return next((str(each["id"]) for each in page["items"] if clusters[0] in each["name"]), None)
+
+        found = await eventually(there, within=60, what="the sender of alerts")
+        assert found is not None
+        return found
 
     async def ticket(self) -> str:
         """A ticket of the support."""

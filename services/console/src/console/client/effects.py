@@ -236,7 +236,7 @@ OF_TICKETS = {
 """By the verb of what is done to a ticket."""
 SILENCED = _listed("silences", "id", "id", pages=True, seen="silenced")
 SILENCE_ENDED = _listed("silences", "id", "thing", pages=True, gone="ended")
-IN_THE_ROSTER = _listed("roster", "id", "items.0.id", of="overrides", seen="in_the_roster")
+IN_THE_ROSTER = _listed("roster", "id", "id", of="overrides", seen="in_the_roster")
 TAKEN_BACK = _listed("roster", "id", "thing", of="overrides", gone="taken_back")
 CONFIRMED = _listed("on-call", "on_duty.id", "person", words={"confirmed": "confirmed"})
 INSTRUCTION = _listed("instructions", "kind", "thing", of="items", seen="in_force", gone="removed")
