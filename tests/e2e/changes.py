@@ -346,7 +346,6 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="message test", fields=test, known_later={"notice_id"}, seen="sent", proof=_told)
     text = {"text": "Call the shop."}
     yield Case(act="instruction set", make=_kind, fields=text, known_later={"after.updated_at"}, seen="in_force")
-    yield Case(act="alert-sender give-up", make=Trouble.alert_sender, seen="given_up")
     made = {"defect.id", "defect.created_at"}
     yield Case(act="known-defect add", fields=_defect_match, known_later=made, seen="known")
     yield Case(act="known-defect end", make=Trouble.known_defect, known_later={"defect.ended_at"}, seen="ended")

@@ -203,30 +203,6 @@ class Trouble:
         assert found is not None
         return found
 
-    async def alert_sender(self) -> str:
-        """An Alertmanager that said that it lives, and another one beside it."""
-        clusters = [f"cluster-{''.join(secrets.choice('abcdefgh') for _ in range(8))}" for _ in range(2)]
-        url = self.client.suite.url(NOTIFIER) + "/alerts/v1/alertmanager"
-        for cluster in clusters:
-            alert = {
-                "status": "firing",
-                "labels": {"alertname": "Watchdog", "severity": "none", "environment": "testing", "cluster": cluster},
-                "annotations": {},
-                "startsAt": datetime.now(UTC).isoformat(),
-                "fingerprint": cluster,
-            }
-            body = {"version": "4", "status": "firing", "alerts": [alert]}
-            status, said = await self.client.post(url, body, role="internal")
-            assert status == 200, said
-
-        async def there() -> str | None:
-            page = await self.client.get(NOTIFIER, "/admin/v1/alert-senders", limit=200)
-            return next((str(each["id"]) for each in page["items"] if clusters[0] in each["name"]), None)
-
-        found = await eventually(there, within=60, what="the sender of alerts")
-        assert found is not None
-        return found
-
     async def ticket(self) -> str:
         """A ticket of the support."""
         made = await self._notifier("/admin/v1/tickets", summary="The customer waits")

@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from console.client.acts import Act, act_of
+from console.client.answers import of_one, of_the_whole
 from console.client.effects import Effect, said_of
 from console.client.since import has_changed, last_change
 from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled, one_word
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
-_OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied")
 _MOST_ASKED_WHO = 25
 
 
@@ -151,7 +151,7 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
             more=answer["more"],
             digest=answer["plan"],
             key=key,
-            shown=_of_the_whole(answer),
+            shown=of_the_whole(answer),
             at=sent.at,
         )
     names, items = wish.ids or ("",), []
@@ -226,7 +226,7 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
         items = [_item(each) for each in sent.answer["items"]]
         already = sent.repeated or bool(sent.answer.get("already_applied"))
         by_whom = await _by_whom(suite, plan, items)
-        return Done(plan=plan, items=by_whom, already_applied=already, shown=_of_the_whole(sent.answer))
+        return Done(plan=plan, items=by_whom, already_applied=already, shown=of_the_whole(sent.answer))
     done, all_repeated = [], True
     for planned in plan.items:
         try:
@@ -346,7 +346,7 @@ async def _one(
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
         notices=tuple(shown.get("notices") or ()),
-        shown=_of_one(shown),
+        shown=of_one(shown),
     )
     return item, sent
 
@@ -368,19 +368,6 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
         return None
     found = (await thing.read(suite, name)).get("version")
     return found if isinstance(found, int) else None
-
-
-def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: held for name, held in answer.items() if name not in _OF_BULK}
-
-
-def _of_one(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an answer says of the one thing that was asked for: with it what it lists, one as if it were the answer itself."""
-    told, listed = _of_the_whole(answer), answer.get("items")
-    if not isinstance(listed, list) or not listed:
-        return told
-    made = [{name: held for name, held in each.items() if name != "id"} for each in listed if isinstance(each, Mapping)]
-    return {"id": listed[0].get("id"), **(made[0] if len(made) == 1 else {"items": made}), **told}
 
 
 def _item(said: Mapping[str, Any]) -> Item:
