@@ -81,7 +81,7 @@ async def test_duty_is_taken_over_and_given_back_and_an_alert_silenced(client: C
         return bool(page["items"])
 
     await eventually(told, within=60, what="the alert's messages")
-    async with open_chromium() as chromium, signed_in(chromium, client, "operator", "/duty") as page:
+    async with open_chromium() as chromium, signed_in(chromium, client, "admin", "/duty") as page:
         await page.get_by_role("link", name="take over now").click()
         await do(page, "I take it")
         await page.goto(client.suite.url("console") + "/duty")
@@ -102,7 +102,7 @@ async def test_duty_is_taken_over_and_given_back_and_an_alert_silenced(client: C
         await expect(page.get_by_role("link", name="tips' own")).to_be_visible()
         assert await violations(page) == []
         await page.goto(client.suite.url("console") + f"/i/{incident}")
-        await page.locator(".acts").get_by_role("link", name="silence: add").click()
+        await page.locator(".acts").get_by_role("link", name="silence problems").click()
         await page.fill("#reason", "we know of it")
         await page.get_by_role("button", name="What would happen?").click()
         await expect(page.locator("main")).to_contain_text("it would have muted")

@@ -42,6 +42,16 @@ async def test_a_429_of_telegram_pauses_the_lane_and_nothing_is_lost_or_doubled(
     [row] = await ended(kit, 1)
     assert (row["state"], row["attempts"], row["possibly_repeated"]) == ("sent", 2, False)
     assert len(await kit.telegram()) == 1
+    status, log = await kit.call("GET", "/admin/v1/notifications", role="viewer")
+    assert (status, [(item["held_by"], item["reason"]) for item in log["items"]]) == (200, [("asked_to_wait", None)])
+
+
+async def test_what_waited_for_the_limits_of_its_chat_says_so_when_it_is_sent(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_GROUP, combine_above=100)
+    await kit.publish(*(created(f"H{n}") for n in range(6)))
+    rows = await ended(kit, 6)
+    assert {row["held_by"] for row in rows[:1]} == {None}
+    assert rows[-1]["held_by"] == "chat_limit"
 
 
 async def test_a_lost_answer_is_sent_again_and_says_so(make_kit: MakeKit) -> None:

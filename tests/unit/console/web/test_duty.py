@@ -37,7 +37,13 @@ def test_weeks_are_named_by_their_mondays_where_the_roster_lives() -> None:
 async def test_duty_is_taken_over_swapped_and_followed_by_a_calendar(browser: Browser, services: Services) -> None:
     me = {"id": "operator", "name": "Olga", "phone": None}
     services.answers["GET /admin/v1/roster"] = (200, ROSTER)
-    now = {"on_duty": me, "until": "2026-11-30T07:00:00Z", "backup": None, "next": None, "confirmed": False}
+    now = {
+        "on_duty": {**me, "id": "anna"},
+        "until": "2026-11-30T07:00:00Z",
+        "backup": None,
+        "next": None,
+        "confirmed": False,
+    }
     services.answers["GET /admin/v1/on-call"] = (200, now)
     services.answers["GET /admin/v1/people"] = (200, {"people": [me, {"id": "oleg", "name": "Oleg"}]})
     services.answers["POST /admin/v1/roster/overrides"] = (200, {"items": [], "dry_run": True})
@@ -52,7 +58,8 @@ async def test_duty_is_taken_over_swapped_and_followed_by_a_calendar(browser: Br
     page = await browser.get(over[1].replace("&amp;", "&"))
     assert 'name="field.person" value="operator"' in page
     assert 'name="field.ends_at" type="datetime-local" value="2026-11-30T10:00"' in page
-    await browser.get("/duty")
+    services.answers["GET /admin/v1/on-call"] = (200, {**now, "on_duty": me})
+    assert "take over now" not in await browser.get("/duty"), "it is hers already"
     link = re.search(r'href="(/calendar/operator/[0-9a-f]{40}\.ics)"', browser.page)
     assert link
     swap = {"field.swap.one": "2026-11-30", "field.swap.other": "2026-12-07"}

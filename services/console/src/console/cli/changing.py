@@ -138,6 +138,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     from console.client.change import UnprovableError, watch
+    from console.client.things import Thing
 
     last: Counter[str] = Counter()
     act = done.plan.wish.found()
@@ -157,6 +158,8 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
     if bad := sum(count for state, count in last.items() if act.failed(state)):
+        if isinstance(sight, Thing) and sight.one is not None and len(done.items) == 1:
+            at.out.note(f"why: ordersctl {sight.noun} show {done.items[0].id}")
         return Exit.REFUSED if bad == sum(last.values()) and code is Exit.DONE else Exit.PARTLY
     return code
 
@@ -275,13 +278,17 @@ def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
     return {**own, **shown}
 
 
+_ASIDE = frozenset({"number", "business_key", "payment_id", "currency"})
+"""What the answer says again, or what only machines need: whoever wants it asks for JSON."""
+
+
 def _columns(items: tuple[Item, ...]) -> Columns:
     """The columns of the outcome, and what the service says of its own about such items, if that is a word or the chosen goods."""
     own = {
         name
         for item in items
         for name, held in amount_told(item.shown).items()
-        if (isinstance(held, str | int | float) and name != "number") or (name == "positions" and held)
+        if (isinstance(held, str | int | float) and name not in _ASIDE) or (name == "positions" and held)
     }
     return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
 

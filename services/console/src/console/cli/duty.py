@@ -1,4 +1,4 @@
-"""``duty now|weeks|swap``: who answers, who is next, and two weeks that change places."""
+"""``duty now|weeks|take|swap``: who answers, who is next, and two weeks that change places."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from console.cli.acts import MANNER, REASON, manner_of
 from console.cli.changing import change, reason_for
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
+from console.cli.fields import read_moment
 from console.cli.output import Columns
 
 if TYPE_CHECKING:
@@ -67,8 +68,31 @@ async def swap(
     return await change(at, wish, manner)
 
 
+async def take(
+    at: Context,
+    *,
+    until: Annotated[
+        str | None, typer.Option("--until", help="a time, or +12h; to the end of the running shift unless given")
+    ] = None,
+    **given: Any,
+) -> Exit | None:
+    """Take over duty now, yourself (operator)."""
+    from console.client.change import Wish
+
+    said: OnCallView = await at.suite.get("notifier", "/admin/v1/on-call")
+    ends = read_moment(until, "--until") if until else said["until"]
+    if ends is None:
+        raise EndedError("--until: no shift is running whose end could be taken")
+    manner = manner_of(given)
+    me = (await at.suite.get("notifier", "/admin/v1/whoami"))["name"]
+    fields = {"person": me, "starts_at": read_moment("now", "now"), "ends_at": ends}
+    wish = Wish(act="duty override", service="notifier", reason=reason_for(at, given["reason"]), fields=fields)
+    return await change(at, wish, manner)
+
+
 def build(app: typer.Typer) -> None:
     """Add them."""
+    add(app, "take", take, more=[REASON, *MANNER])
     add(app, "now", now)
     add(app, "weeks", weeks)
     add(app, "swap", swap, more=[REASON, *MANNER])

@@ -10,7 +10,7 @@ from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns
 
-_COLUMNS = Columns(("kind", "name", "state", "order", "at", "address"), name="name")
+_COLUMNS = Columns(("kind", "name", "state", "order", "at"), ("address",), name="name")
 
 
 async def find(at: Context, *, words: Annotated[list[str], typer.Argument(metavar="X")]) -> Exit | None:

@@ -57,7 +57,7 @@ _MEANINGS: Mapping[str, str] = {
     "payload": "the body, as the marketplace should have sent it",
     "payment": "the payment's id at its payment system",
     "payment_id": "the payment's id at its payment system",
-    "person": "who, by the id in the people file; nobody unless given",
+    "person": "who, by the id that `duty weeks` shows; yourself: `duty take`",
     "phone": _PHONE,
     "purpose": "what it is kept as",
     "q": "whatever is known: number, phone or its last digits, mail, a part of the name",

@@ -29,6 +29,12 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
 
 
+_COPIED = frozenset(
+    {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
+)
+"""Columns of words that people copy, or look for: a narrow terminal breaks the others first."""
+
+
 class Form(StrEnum):
     """The forms of a result."""
 
@@ -184,7 +190,8 @@ class Output:
 
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for column in self._chosen(columns):
-            table.add_column(Text(column), overflow="fold", no_wrap=column == columns.name)
+            whole = column == columns.name or column.rpartition(".")[2] in _COPIED
+            table.add_column(Text(column), overflow="fold", no_wrap=whole)
         for item in items:
             table.add_row(*(Text(printable(readable(item, column))) for column in self._chosen(columns)))
         self.console.print(table, soft_wrap=False)
@@ -246,6 +253,6 @@ def moment(written: str) -> str:
 
 def _line(held: Any, currency: Any) -> str:
     if isinstance(held, Mapping):
-        shown = (name for name, each in held.items() if each not in (None, [], {}, ""))
+        shown = (name for name in flat(held) if not name.endswith("error_stack"))
         return "  ".join(f"{name}={readable(held, name, currency)}" for name in shown)
     return held if isinstance(held, str) else as_json(held)

@@ -25,7 +25,8 @@ _SINGULAR = {
 
 def columns_of(thing: Thing) -> Columns:
     """Return what a table of such things shows."""
-    return Columns(thing.columns, thing.wide, thing.id)
+    named = () if thing.id in thing.columns else (thing.id,)
+    return Columns((*named, *thing.columns), thing.wide, thing.id)
 
 
 def add_list(app: typer.Typer, noun: str, verb: str = "list") -> None:

@@ -328,7 +328,7 @@ async def _one(
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
         notices=tuple(shown.get("notices") or ()),
-        shown=_of_the_whole(shown),
+        shown=_of_one(shown),
     )
     return item, repeated
 
@@ -350,6 +350,15 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
 
 def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: held for name, held in answer.items() if name not in _OF_ANSWERS}
+
+
+def _of_one(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer says of the one thing that was asked for: with it what it lists, one as if it were the answer itself."""
+    told, listed = _of_the_whole(answer), answer.get("items")
+    if not isinstance(listed, list) or not listed:
+        return told
+    made = [{name: held for name, held in each.items() if name != "id"} for each in listed if isinstance(each, Mapping)]
+    return {**made[0], **told} if len(made) == 1 else {"items": made, **told}
 
 
 def _item(said: Mapping[str, Any]) -> Item:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
+from console.client.acts import Act
 from console.client.money import amount_told, currency_of
 from console.client.things import ON_ITS_WAY
 from console.web.screens import TITLES
@@ -126,6 +127,45 @@ def label(name: str) -> str:
     return re.sub(r"[_.\-]+", " ", name.removeprefix("RS_") if name.isupper() else name).strip().lower()
 
 
+PHRASES = {
+    "check refunds": "compare refunds with the payment systems",
+    "duty confirm": "confirm the handover",
+    "duty override": "somebody else on duty for a while",
+    "endangered mend": "correct an endangered order",
+    "endangered resubmit": "resubmit endangered orders",
+    "incident ack": "take incidents",
+    "incident resolve": "resolve incidents",
+    "known-defect add": "add a known defect",
+    "limits lift": "let somebody order again",
+    "message test": "send a test message",
+    "order enter-event": "enter an event that never came",
+    "order refund": "give money back",
+    "silence add": "silence problems",
+    "silence end": "end a silence",
+    "ticket open": "open a ticket",
+    "workflow resume": "let workflows go on",
+    "workflow retry": "retry workflows",
+    "workflow stop": "stop workflows",
+}
+"""What an act is called where its noun does not stand beside it, if not by both."""
+OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "recalculated", "given_up", "unchanged"})
+"""How acts come out, beside what answers name."""
+NOTICES = frozenset({"problem.raised", "problem.resolved", "refund.wanted", "refund.rejected"})
+"""What people are told of when an act is done, beside what happens to orders and workflows."""
+_ENVELOPE = re.compile(r"^(?:alerts|orders|refunds|journal)\.|\.v\d+$")
+
+
+def notice(told: object) -> str:
+    """Return the name of a notice without what only machines need of it."""
+    return _ENVELOPE.sub("", told) if isinstance(told, str) else as_json(told)
+
+
+def phrase(act: Act, *, translate: Translate) -> str:
+    """Return what is done, and to what, in the page's language."""
+    said = PHRASES.get(act.name)
+    return translate(said) if said else f"{translate(label(act.noun))}: {translate(label(act.verb))}"
+
+
 def shape(state: object) -> tuple[str, str]:
     """Return a state's class of style and its sign, so that colour is never all that tells states apart."""
     return next(((name, sign) for states, name, sign in _SHAPES if state in states), ("plain", "•"))
@@ -193,6 +233,8 @@ def writers(
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
+        "notice": notice,
+        "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
         "coded": coded,

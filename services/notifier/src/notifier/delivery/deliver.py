@@ -120,7 +120,7 @@ class Deliver:
             elif option.what is not None:
                 await queue.hold_digest(option.what, until)
             elif option.urgent or _opens(chat, chat.limits) > chat.now:
-                await queue.postpone(chat, min(until, _opens(chat, chat.limits) + _ROOM))
+                await queue.hold(chat, min(until, _opens(chat, chat.limits) + _ROOM))
             else:
                 await queue.urgent_only(chat, until)
 

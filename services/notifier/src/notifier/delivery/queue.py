@@ -1,10 +1,10 @@
 """The queue of deliveries in PostgreSQL: chats are locked rows (table ``lanes``), rate windows are rows that replicas share.
 
 ``DeliveryQueues`` opens transactions, says when something is due, and makes deliveries ``unknown`` whose sender died.
-``DeliveryQueue``, inside one transaction: ``next_chat`` locks a chat and reads what waits there; ``postpone`` and ``urgent_only`` leave it
-alone; ``claim`` leases deliveries and takes places in the rate windows; ``record``, ``record_edit`` and ``record_digest`` write the outcome
-and free the chat; ``pause``, ``move`` and ``refuses`` keep what the provider said of it. Messages to be edited: ``posts.py``; digests:
-``digests.py``.
+``DeliveryQueue``, inside one transaction: ``next_chat`` locks a chat and reads what waits there; ``postpone``, ``hold`` and
+``urgent_only`` leave it alone; ``claim`` leases deliveries and takes places in the rate windows; ``record``, ``record_edit`` and
+``record_digest`` write the outcome and free the chat; ``pause``, ``move`` and ``refuses`` keep what the provider said of it. Messages to
+be edited: ``posts.py``; digests: ``digests.py``.
 
 Locks are always taken incidents → chat → windows (by key) → deliveries → posts → digests, so that claiming, recording and the taking in of
 events never wait for each other crosswise.
@@ -77,17 +77,28 @@ FROM (SELECT topic FROM deliveries
 GROUP BY 1
 """
 _POSTPONE = "UPDATE lanes SET not_before = $2 WHERE key = $1"
-_URGENT_ONLY = "UPDATE lanes SET urgent_only_until = $2 WHERE key = $1"
+# A wait that follows another has its cause.
+_LIMITED = """held_until = greatest(held_until, $2),
+    held_by = CASE WHEN held_until > now() - interval '1 second' THEN held_by ELSE 'chat_limit' END"""
+_HOLD = f"UPDATE lanes SET not_before = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - made of constants
+_URGENT_ONLY = f"UPDATE lanes SET urgent_only_until = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - the same
 _LEASE_CHAT = "UPDATE lanes SET claim = $2, lease_until = $3 WHERE key = $1"
 _SET_WINDOW = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
 _LEASE = """
-UPDATE deliveries SET state = 'sending', claim = $2, lease_until = $3, attempts = attempts + 1
-WHERE id = ANY($1::bigint[])
+UPDATE deliveries AS d
+SET state = 'sending', claim = $2, lease_until = $3, attempts = d.attempts + 1,
+    held_by = CASE WHEN l.held_until > d.created_at AND l.held_until <= clock_timestamp() THEN l.held_by
+                   ELSE coalesce(d.reason, d.held_by) END
+FROM lanes AS l
+WHERE l.key = d.lane AND d.id = ANY($1::bigint[])
 """
 _FREE_CHAT = """
 UPDATE lanes SET claim = NULL, lease_until = NULL, last_sent_at = $3 WHERE key = $1 AND claim = $2
 """
-_PAUSE = "UPDATE lanes SET not_before = greatest(not_before, $3) WHERE key = $1 AND claim = $2"
+_PAUSE = """
+UPDATE lanes SET not_before = greatest(not_before, $2), held_until = greatest(held_until, $2), held_by = 'asked_to_wait'
+WHERE key = $1
+"""
 _MOVE = """
 UPDATE lanes SET address = $2, moved_from = array_append(moved_from, address) WHERE key = $1 AND address <> $2
 """
@@ -234,6 +245,10 @@ class DeliveryQueue(Posts, Digests):
         """Leave the chat alone until then."""
         await self._connection.execute(_POSTPONE, chat.key, until)
 
+    async def hold(self, chat: ChatQueue, until: datetime) -> None:
+        """Leave the chat alone until then, for its limits; what waits for that says so for good."""
+        await self._connection.execute(_HOLD, chat.key, until)
+
     async def urgent_only(self, chat: ChatQueue, until: datetime) -> None:
         """Send nothing but what is urgent in this chat until then."""
         await self._connection.execute(_URGENT_ONLY, chat.key, until)
@@ -319,8 +334,8 @@ class DeliveryQueue(Posts, Digests):
             await self._connection.execute(_RECEIPT, incident.id, text)
 
     async def pause(self, claim: Claim, until: datetime) -> None:
-        """Keep the chat shut until then (a provider's 429)."""
-        await self._connection.execute(_PAUSE, claim.chat, claim.id, until)
+        """Keep the chat shut until then (a provider's 429), also when the outcome has freed it already."""
+        await self._connection.execute(_PAUSE, claim.chat, until)
 
     async def refuses(self, claim: Claim, refused: bool) -> None:
         """Remember whether the chat takes anything."""

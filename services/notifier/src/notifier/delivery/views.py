@@ -25,6 +25,7 @@ class NotificationQuery(PageQuery):
 class Notification(BaseModel):
     """One notice to one destination: what, where, when, and why or why not. `not_told` has no destination but a reason.
 
+    `held_by` is why it did not go at once: `chat_limit`, `asked_to_wait` (the messenger's 429), or how an attempt ended; it stays.
     `fallback_of` is the delivery that this one stands in for; `digest_id` is the storm's digest that told of it.
     """
 
@@ -53,6 +54,7 @@ class Notification(BaseModel):
     created_at: datetime
     not_before: datetime | None
     sent_at: datetime | None
+    held_by: str | None
 
 
 class ToldQuery(BaseModel):

@@ -85,7 +85,7 @@ class RosterView(BaseModel):
 
 
 class OverrideBody(AdminChange):
-    """Either somebody (null: nobody) for a while, or two weeks, named by their Mondays, that change places."""
+    """Either somebody (null: nobody; never by leaving it out) for a while, or two weeks, named by their Mondays, that change places."""
 
     place: Literal["on_duty", "backup"] = "on_duty"
     person: _Name | None = None
@@ -100,6 +100,8 @@ class OverrideBody(AdminChange):
                 raise ValueError("a swap names two weeks and nothing else")
         elif self.starts_at is None or self.ends_at is None or self.starts_at >= self.ends_at:
             raise ValueError("starts_at and ends_at are needed, in this order")
+        elif "person" not in self.model_fields_set:
+            raise ValueError("person is needed; null where nobody is to answer")
         return self
 
 

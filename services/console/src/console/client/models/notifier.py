@@ -246,6 +246,7 @@ class Notification(TypedDict):
     created_at: str
     not_before: str | None
     sent_at: str | None
+    held_by: str | None
 
 
 class OverrideView(TypedDict):

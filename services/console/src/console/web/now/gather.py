@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from console.client.operations import SERVICES
 from console.client.queues import Waiting, waiting_in
 from console.client.suite import Page, RefusedError, Suite, UnreachableError
-from console.client.things import Thing, thing_of
+from console.client.things import Thing, thing_of, value
 from console.web.screens import list_path
 
 _SHOWN = 5
@@ -87,6 +87,24 @@ class Now:
     def troubles(self) -> list[Found]:
         """What there is, and what nobody could say."""
         return [each for each in self.found if each.page is None or each.page.items]
+
+    def person(self, who: str) -> str:
+        """Return a person's name, where it is known."""
+        known = [(self.on_call or {}).get(place) or {} for place in ("on_duty", "backup")]
+        return next((str(each["name"]) for each in known if each.get("id") == who), who)
+
+    @staticmethod
+    def called(thing: Thing, item: Mapping[str, Any]) -> str:
+        """Return what people call a thing: whose it is, or its number at its source, before the name that we gave it."""
+        customer = [value(item, f"customer.{part}") for part in ("name", "phone", "email")]
+        own = value(item, "external_id") if thing.noun == "intake" else None
+        return ", ".join(str(each) for each in customer if each) or str(own or value(item, thing.id))
+
+    @staticmethod
+    def since(item: Mapping[str, Any]) -> str | None:
+        """Return since when a person is needed for it."""
+        times = ("opened_at", "failed_at", "received_at", "acknowledged_at", "state_since", "first_seen_at")
+        return next((str(item[time]) for time in times if item.get(time)), None)
 
 
 async def gather(suite: Suite) -> Now:
