@@ -4,56 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from common.testing import eventually
-from console.client.acts import Act, act_of
+from tests.e2e.case import Case, Fields, Proof
 from tests.e2e.trouble import CUSTOMER, GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
 from tests.support.suite_client import POSITIONS
-
-Fields = Mapping[str, Any]
-Maker = Callable[[Trouble], Awaitable[str]]
-Proof = Callable[[Trouble, str, Mapping[str, Any]], Awaitable[bool]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A change. ``make`` brings about one thing for it, None where it is done to nothing that exists.
-
-    ``fields``: what is filled in, or how that follows from the thing. ``known_later``: what the service can only say once it is done
-    (ids and times of what comes into being), by dotted name. ``seen``: the states in which it ends when it is watched. ``proof``: reads
-    of the service itself whether it took effect, where there is no state.
-    """
-
-    act: str
-    make: Maker | None = None
-    fields: Fields | Callable[[Trouble, str], Awaitable[Fields]] = field(default_factory=dict)
-    known_later: Set[str] = frozenset()
-    seen: str | None = None
-    proof: Proof | None = None
-    repeatable: bool = False
-    service: str | None = None
-    role: str = "operator"
-
-    @property
-    def versioned(self) -> bool:
-        """Whether what changed since the rehearsal is left alone by its version."""
-        return self.found.operation.takes("expected_version")
-
-    def __str__(self) -> str:
-        return f"{self.act} of {self.service}" if self.service else self.act
-
-    @property
-    def found(self) -> Act:
-        """The act."""
-        return act_of(self.act, self.service)
-
-    async def filled_in(self, trouble: Trouble, name: str) -> Fields:
-        """What is filled in for a thing."""
-        return self.fields if isinstance(self.fields, Mapping) else await self.fields(trouble, name)
 
 
 def _one(service: str, path: str, holds: Callable[[Mapping[str, Any]], bool]) -> Proof:
@@ -257,7 +215,7 @@ def _of_orders() -> Iterator[Case]:
         seen="SUCCESS",
         proof=_refunded,
     )
-    yield Case(act="order reissue", **order, proof=_reissued)
+    yield Case(act="order reissue", **order, seen="issued", proof=_reissued)
     yield Case(act="order cancel", **order, known_later=event, seen="cancelled")
     yield Case(act="order deliver", **order, known_later=event, seen="delivered")
     yield Case(
@@ -268,14 +226,19 @@ def _of_orders() -> Iterator[Case]:
         seen="created",
         proof=_one(ORCHESTRATOR, "/orders/v1/orders/{}", lambda order: order["comment"] == "to the back door"),
     )
-    yield Case(act="order enter-event", fields=_event, known_later={"delivery_id"}, seen="created", proof=_entered)
-    yield Case(act="parked give-up", make=Trouble.parked, proof=_gone("/admin/v1/parked-orders", "order_number"))
+    yield Case(act="order enter-event", fields=_event, known_later={"delivery_id"}, seen="done", proof=_entered)
+    yield Case(
+        act="parked give-up",
+        make=Trouble.parked,
+        seen="given_up",
+        proof=_gone("/admin/v1/parked-orders", "order_number"),
+    )
     yield Case(act="workflow stop", make=Trouble.running, known_later=moment, seen="stopped")
     yield Case(act="workflow resume", make=Trouble.stopped, known_later=moment, seen="waiting")
     yield Case(act="workflow retry", make=Trouble.crashed, known_later=moment, seen="crashed")
     appended = {"appended.recorded_at", *moment}
     yield Case(act="event reprocess", make=Trouble.done_event, known_later=appended, seen="done", proof=_events(done=2))
-    yield Case(act="event skip", make=Trouble.failed_event, proof=_events(done=1, skipped=1))
+    yield Case(act="event skip", make=Trouble.failed_event, seen="skipped", proof=_events(done=1, skipped=1))
     yield Case(
         act="event mend",
         make=Trouble.failed_event,
@@ -290,6 +253,7 @@ def _of_orders() -> Iterator[Case]:
         fields={"enabled": True, "share": 5000},
         known_later={"updated_at"},
         role="admin",
+        seen="switched_on",
         proof=_one(ORCHESTRATOR, "/admin/v1/flags/{}", lambda flag: (flag["enabled"], flag["share"]) == (True, 5000)),
     )
 
@@ -310,36 +274,43 @@ def _of_money() -> Iterator[Case]:
         "difference.over_at",
     }
     yield Case(
-        act="difference adopt", **strange, fields=_an_order, known_later=adopted, proof=_difference("adopted_as")
+        act="difference adopt",
+        **strange,
+        fields=_an_order,
+        known_later=adopted,
+        seen="adopted",
+        proof=_difference("adopted_as"),
     )
     yield Case(
         act="difference acknowledge",
         **strange,
         known_later={"difference.acknowledged_at"},
+        seen="acknowledged",
         proof=_difference("acknowledged_by"),
     )
 
 
 def _of_intake() -> Iterator[Case]:
     basket: dict[str, Any] = {"make": Trouble.endangered}
-    yield Case(act="intake replay", make=Trouble.delivery, known_later={"detail"})  # names the new delivery
-    yield Case(act="intake dismiss", make=Trouble.quarantined, proof=_decided)
+    yield Case(act="intake replay", make=Trouble.delivery, known_later={"detail", "delivery_id"}, seen="done")
+    yield Case(act="intake dismiss", make=Trouble.quarantined, seen="dismissed", proof=_decided)
     yield Case(
         act="intake mend",
         make=Trouble.quarantined,
         fields=_hook,
         known_later={"delivery_id"},
-        seen="created",
+        seen="done",
         proof=_entered,
     )
     yield Case(act="endangered mend", **basket, fields=_basket, seen="mended")
-    yield Case(act="endangered own-test", **basket, proof=_one(GATEWAY, "/admin/v1/endangered-orders/{}", _own_test))
+    own_test = _one(GATEWAY, "/admin/v1/endangered-orders/{}", _own_test)
+    yield Case(act="endangered own-test", **basket, seen="closed", proof=own_test)
     yield Case(act="endangered resubmit", make=Trouble.resubmittable, seen="resubmitted")
     report = {"cause": "a basket in words", "remedy": "we called her back"}
     yield Case(act="endangered report", **basket, fields=report, known_later={"detail"}, seen="reported")
     yield Case(act="endangered close", **basket, seen="closed")
-    yield Case(act="endangered call", **basket, fields={"reached": True}, known_later={"called_at"})
-    yield Case(act="limits lift", fields=_phone, proof=_lifted)
+    yield Case(act="endangered call", **basket, fields={"reached": True}, known_later={"called_at"}, seen="called")
+    yield Case(act="limits lift", fields=_phone, seen="lifted", proof=_lifted)
 
 
 def _of_people() -> Iterator[Case]:
@@ -347,7 +318,7 @@ def _of_people() -> Iterator[Case]:
     ticket: dict[str, Any] = {"make": Trouble.ticket}
     yield Case(act="incident ack", **alert, seen="acknowledged")
     yield Case(act="incident resolve", **alert, seen="resolved")
-    yield Case(act="incident comment", **alert)
+    yield Case(act="incident comment", **alert, seen="commented")
     yield Case(
         act="incident recipe",
         make=Trouble.crash_told,
@@ -356,24 +327,28 @@ def _of_people() -> Iterator[Case]:
         seen="done",
         proof=_retried,
     )
-    yield Case(act="ticket open", fields={"summary": "The customer waits", "text": "since noon"}, known_later={"id"})
-    yield Case(act="ticket comment", **ticket, fields={"text": "called her"}, known_later={"id"})
-    yield Case(act="ticket assign", **ticket, fields={"assignee": "anna"}, proof=_ticket(assignee="anna"))
-    yield Case(act="ticket summon", **ticket, known_later={"incident_id"})
-    yield Case(act="ticket close", **ticket, proof=_ticket(state="closed"))
-    yield Case(act="ticket link", **ticket, fields=_other_ticket)
-    yield Case(act="ticket development-ticket", **ticket, fields={"summary": "Mend the cause"}, known_later={"id"})
-    yield Case(act="silence add", fields=_silence, known_later={"id"})
-    yield Case(act="silence end", make=Trouble.silence, known_later={"after"})
-    yield Case(act="duty override", fields=_duty_of_another)
-    yield Case(act="duty undo", make=_override)
-    yield Case(act="duty confirm")
+    request = {"summary": "The customer waits", "text": "since noon"}
+    yield Case(act="ticket open", fields=request, known_later={"id", "key"}, seen="opened")
+    yield Case(act="ticket comment", **ticket, fields={"text": "called her"}, known_later={"id"}, seen="commented")
+    anna = {"assignee": "anna"}
+    yield Case(act="ticket assign", **ticket, fields=anna, seen="assigned", proof=_ticket(**anna))
+    yield Case(act="ticket summon", **ticket, known_later={"incident_id"}, seen="summoned")
+    yield Case(act="ticket close", **ticket, seen="closed", proof=_ticket(state="closed"))
+    yield Case(act="ticket link", **ticket, fields=_other_ticket, seen="linked")
+    cause = {"summary": "Mend the cause"}
+    yield Case(act="ticket development-ticket", **ticket, fields=cause, known_later={"id"}, seen="linked")
+    yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
+    yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
+    yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
+    yield Case(act="duty undo", make=_override, seen="taken_back")
+    yield Case(act="duty confirm", seen="confirmed")
     test = {"destination": "pickers-42", "text": "can you read this?"}
     yield Case(act="message test", fields=test, known_later={"notice_id"}, seen="sent", proof=_told)
-    yield Case(act="instruction set", make=_kind, fields={"text": "Call the shop."}, known_later={"after.updated_at"})
+    text = {"text": "Call the shop."}
+    yield Case(act="instruction set", make=_kind, fields=text, known_later={"after.updated_at"}, seen="in_force")
     made = {"defect.id", "defect.created_at"}
-    yield Case(act="known-defect add", fields=_defect_match, known_later=made)
-    yield Case(act="known-defect end", make=Trouble.known_defect, known_later={"defect.ended_at"})
+    yield Case(act="known-defect add", fields=_defect_match, known_later=made, seen="known")
+    yield Case(act="known-defect end", make=Trouble.known_defect, known_later={"defect.ended_at"}, seen="ended")
 
 
 def _of_every_service() -> Iterator[Case]:
@@ -383,10 +358,11 @@ def _of_every_service() -> Iterator[Case]:
             return await trouble.dead_letter(service)
 
         letter: dict[str, Any] = {"service": service, "make": make}
-        yield Case(act="dead-letter replay", **letter, proof=_letter(service, "replayed"))
-        yield Case(act="dead-letter dismiss", **letter, proof=_letter(service, "dismissed"))
-        yield Case(act="dead-letter mend", **letter, fields=_READABLE[service], proof=_letter(service, "mended"))
-        yield Case(act="customer erase", service=service, fields=_an_order, role="admin")
+        yield Case(act="dead-letter replay", **letter, seen="dead_again", proof=_letter(service, "replayed"))
+        yield Case(act="dead-letter dismiss", **letter, seen="dismissed", proof=_letter(service, "dismissed"))
+        mended: dict[str, Any] = {"fields": _READABLE[service], "seen": "handled", "proof": _letter(service, "mended")}
+        yield Case(act="dead-letter mend", **letter, **mended)
+        yield Case(act="customer erase", service=service, fields=_an_order, role="admin", seen="erased")
 
 
 CHANGES = (*_of_orders(), *_of_money(), *_of_intake(), *_of_people(), *_of_every_service())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser as Chromium
 
 from suite_local.story import PATIENT
 from suite_local.testing import free_ports
 from tests.e2e.browsers import open_chromium
+from tests.support.console_browser import Browser, browsing
 from tests.support.suite_client import Client, RunningSuite, environment_for
+from tests.support.terminal import Terminal
 
 _SOON = {"REFUNDS_RETRY_BASE": "0.1", "REFUNDS_POLL_BASE": "0.1"}
 """Payment systems are asked again sooner than in earnest."""
@@ -47,7 +50,22 @@ async def client(suite: RunningSuite) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium() -> AsyncIterator[Chromium]:
     """Debian's own."""
     async with open_chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def terminal(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Somebody at a terminal of this suite."""
+    monkeypatch.setenv("SUITE_RUN_DIR", str(client.suite.directory))
+    monkeypatch.setenv("ORDERSCTL_CONFIG_DIR", str(tmp_path))
+    return Terminal()
+
+
+@pytest.fixture
+async def browser(client: Client) -> AsyncIterator[Browser]:
+    """Somebody's browser, without script."""
+    async with browsing(client.suite.url("console"), language="en") as opened:
+        yield opened

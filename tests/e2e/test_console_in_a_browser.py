@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from playwright.async_api import Browser, expect
 
 from common.testing import eventually
-from tests.e2e.browsers import PATIENCE_MS, change, signed_in, violations
+from tests.e2e.browsers import PATIENCE_MS, change, rehearse, signed_in, violations
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import Trouble
 from tests.support.suite_client import POSITIONS, Client, hook
@@ -18,8 +18,8 @@ from tests.support.suite_client import POSITIONS, Client, hook
 
 async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client: Client, chromium: Browser) -> None:
     operator = Operator(client)
-    number = await operator.paid_order("console")
-    await operator.unreadable_change(number)
+    number = await Trouble(client).new_order()
+    order = await operator.unreadable_change(number)
     crashed = await operator.workflow(number, "order_life", "crashed")
 
     async def link() -> str | None:
@@ -29,15 +29,33 @@ async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client:
 
     address = await eventually(link, within=60, what="the link in the chat")
     assert address is not None
+    mended = {"originalOrderId": order["external_id"], "positions": [{**POSITIONS[0], "quantity": 1}]}
     async with signed_in(chromium, client, "operator", address) as page:
-        await expect(page.locator("main")).to_contain_text("crashed")
-        await change(page, "retry", "looked at it in the console")
+        await expect(page.locator("main > p").first).to_contain_text("crashed")
+        await change(page, "retry", "is it only a moment's trouble?")
         await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed", timeout=PATIENCE_MS)
+        await page.goto(client.suite.url("console") + address)
+        await expect(page.locator(".timeline").first).to_contain_text("positions.0.quantity")
+        await page.get_by_role("link", name="mend", exact=True).click()
+        await page.fill("#mended", json.dumps(mended))
+        await page.fill("#why-mended", "the shop meant one")
+        assert await violations(page) == []
+        await page.get_by_role("button", name="What would happen?").click()
+        await page.get_by_role("button", name="Do exactly this").click()
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 done", timeout=PATIENCE_MS)
+        await page.goto(client.suite.url("console") + address)
+        await expect(page.locator("main > p").first).to_contain_text("running")
+        await expect(page.locator(".timeline").first).to_contain_text("mended")
+        await rehearse(page, "retry", "does anything stand still yet?")
+        await expect(page.locator("main")).to_contain_text("The service refuses all of it: nothing would be done.")
         await page.goto(client.suite.url("console") + f"/o/{number}")
-        await expect(page.locator("#timeline")).to_contain_text("hook received")
+        await expect(page.locator("#timeline")).to_contain_text("the shop meant one")
         complaints = await violations(page)
     assert complaints == []
-    assert ("operator", "workflow.retry") in await operator.audit(f"workflow:{crashed['id']}")
+    acts = await operator.audit(f"workflow:{crashed['id']}")
+    assert acts == [("operator", "workflow.retry"), ("operator", "workflow_event.mend")]
+    now = await client.get("orchestrator", f"/orders/v1/orders/{number}", role="internal")
+    assert [each["quantity"] for each in now["positions"]] == ["1"]
 
 
 async def test_an_alert_is_announced_and_taken_in_a_few_presses_on_a_phone(client: Client, chromium: Browser) -> None:
@@ -132,35 +150,6 @@ async def test_a_customer_is_got_back_and_her_money_followed_on_a_phone(client: 
         await page.get_by_role("button", name="Check now: refunds").click()
         await expect(page.locator("#ran")).to_contain_text("refunds")
         assert await violations(page) == []
-
-
-async def test_without_script_a_workflow_is_stopped_and_resumed(client: Client, chromium: Browser) -> None:
-    number = await Operator(client).paid_order("no-script")
-    life = await Operator(client).workflow(number, "order_life", "running")
-    async with signed_in(chromium, client, "operator", f"/w/{life['id']}", java_script_enabled=False) as page:
-        await change(page, "stop", "without script")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 stopped")
-        await page.goto(client.suite.url("console") + f"/w/{life['id']}")
-        await change(page, "resume", "without script")
-        await expect(page.locator("main")).to_contain_text("resumed")
-    await Operator(client).workflow(number, "order_life", "running")
-
-
-async def test_keys_alone_lead_from_find_to_an_order_and_its_acts(client: Client, chromium: Browser) -> None:
-    number = await Operator(client).paid_order("keys")
-    async with signed_in(chromium, client, "operator", "/workflows") as page:
-        while not await page.locator("[data-row].current input[type=checkbox]").count():  # groups stand before the list
-            await page.keyboard.press("j")
-        await page.keyboard.press("x")
-        await expect(page.locator("[data-row].current input[type=checkbox]")).to_be_checked()
-        await page.keyboard.press("/")
-        await page.wait_for_url("**/find")
-        await page.keyboard.type(number)
-        await page.keyboard.press("Enter")
-        await page.wait_for_url(f"**/o/{number}")
-        await page.keyboard.press(".")
-        await page.keyboard.press("Enter")
-        await page.wait_for_url("**/change/order/recalculate?ids=*")
 
 
 async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, chromium: Browser) -> None:

@@ -28,8 +28,9 @@ async def test_an_endangered_order_is_mended_and_resubmitted(client: Client, chr
         await expect(page.locator("h1")).to_contain_text(number)
 
 
-async def test_of_two_who_press_at_once_the_second_is_told_so(client: Client, chromium: Browser) -> None:
+async def test_of_two_who_press_at_once_the_second_is_told_who_was_first(client: Client, chromium: Browser) -> None:
     workflow = await Trouble(client).running()
+    name = (await client.get("orchestrator", "/admin/v1/whoami", role="operator"))["name"]
     async with (
         signed_in(chromium, client, "operator", f"/w/{workflow}") as first,
         signed_in(chromium, client, "admin", f"/w/{workflow}") as second,
@@ -39,7 +40,8 @@ async def test_of_two_who_press_at_once_the_second_is_told_so(client: Client, ch
         await first.get_by_role("button", name="Do exactly this").click()
         await expect(first.locator("#watched")).to_contain_text("Seen: 1 stopped", timeout=PATIENCE_MS)
         await second.get_by_role("button", name="Do exactly this").click()
-        await expect(second.locator("main")).to_contain_text("carried out before; nothing happened twice")
+        await expect(second.locator("main")).to_contain_text(f"left alone: changed since the plan by {name}")
+        await expect(second.locator("#watched")).to_contain_text("nothing was changed")
     audit = await Operator(client).audit(f"workflow:{workflow}")
     assert audit.count(("operator", "workflow.stop")) + audit.count(("admin", "workflow.stop")) == 1
 

@@ -16,6 +16,7 @@ from markupsafe import escape
 import console.web
 from console.client import models
 from console.client.acts import ACTS, RECIPES, act_of
+from console.client.acts import Act as ActOfPeople
 from console.client.checks import CHECKS
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.change.forms import inputs
@@ -106,8 +107,8 @@ def _of_tables() -> Iterator[str]:
         for field in filters(thing):
             words |= {field.name, *field.choices}
     acts = [*ACTS.values(), *(act_of(f"dead-letter {verb}", "orchestrator") for verb in ("replay", "mend", "dismiss"))]
-    for act in acts:
-        words |= {act.noun, act.verb}
+    for act in [*acts, act_of("customer erase", "orchestrator")]:
+        words |= {act.noun, act.verb, *_seen(act)}
         for each in inputs(act):
             words |= {each.field.name, *each.field.choices}
         yield act.operation.summary
@@ -120,6 +121,12 @@ def _of_tables() -> Iterator[str]:
     words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
     yield from (f"error {code}" for code in _codes())
+
+
+def _seen(act: ActOfPeople) -> Iterator[str]:
+    """What is said of an effect that is seen."""
+    if act.effect is not None:
+        yield from (word for word in (*act.effect.words.values(), act.effect.seen, act.effect.gone) if word)
 
 
 def _of_answers() -> Iterator[str]:

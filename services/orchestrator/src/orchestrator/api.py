@@ -22,6 +22,7 @@ from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
 from orchestrator.erasures.places import KEPT, places
+from orchestrator.orders.hooks import known_as
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.operator_routes import OperatorRoutes
 from orchestrator.orders.parked_routes import ParkedRoutes
@@ -60,7 +61,7 @@ def routes(
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
         *erasure_routes(changes, places(), kept=KEPT),
-        *dead_letter_routes(database, service=NAME, after_commit=notify),
+        *dead_letter_routes(database, service=NAME, after_commit=notify, known_as=known_as),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *verdict_routes(database),

@@ -17,6 +17,7 @@ from common.service import (
 )
 from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
+from webhook_gateway.deliveries.consumers import known_as
 from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.edge.addresses import IntakeAddresses
@@ -63,5 +64,5 @@ def routes(
         *bans.routes(),
         *countdowns.routes(),
         *erasure_routes(Changes(database, committed=committed), erasures, kept=erase.KEPT),
-        *dead_letter_routes(database, service=SERVICE, after_commit=committed),
+        *dead_letter_routes(database, service=SERVICE, after_commit=committed, known_as=known_as),
     ]

@@ -3,151 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
 
-from common.errors import Conflict, Unavailable
 from common.http import (
-    BULK_ERRORS,
-    CONTACT,
-    OPERATOR,
-    Bulk,
-    BulkAnswer,
-    BulkChange,
-    BulkDone,
-    BulkFilter,
-    Change,
-    Changes,
-    Request,
-    Route,
-    RowId,
     forget_plans,
 )
-from common.http import Answer as Answered
-from common.postgres import Connection, Database
+from common.postgres import Database
 from common.testing import eventually
 
-from .conftest import Answer, Demo, Serve
-
-_SCHEMA = """
-CREATE TABLE parcels (id bigint PRIMARY KEY, town text, state text NOT NULL DEFAULT 'open', weight int NOT NULL DEFAULT 0,
-    version int NOT NULL DEFAULT 1, phone text NOT NULL DEFAULT '+79161234567')
-"""
-_FIND = """
-SELECT id FROM parcels WHERE ($1::text IS NULL OR town = $1) AND ($2::text IS NULL OR state = $2)
-    AND ($3::bigint[] IS NULL OR id = ANY($3)) AND ($5::text IS NULL OR phone = $5) ORDER BY id LIMIT $4
-"""
-_SEND = (
-    "UPDATE parcels SET state = 'sent', weight = weight + $2, version = version + 1 WHERE id = $1 AND state = 'open'"
-)
-
-
-class Which(BulkFilter):
-    """Which parcels."""
-
-    town: str | None = None
-    state: str | None = None
-    phone: Annotated[str | None, CONTACT] = None
-
-
-class Send(BulkChange[RowId, Which]):
-    """Which parcels to send, and with how much more in each."""
-
-    extra: int = 0
-
-
-class Depot:
-    """A replica that sends parcels."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.changes = Changes(database)
-        self.reached = asyncio.Event()
-        self.go_on: asyncio.Event | None = None
-        self.away = False
-
-    async def find(
-        self, connection: Connection, which: Which, among: Sequence[int] | None, limit: int
-    ) -> Sequence[int]:
-        rows = await connection.fetch(_FIND, which.town, which.state, among, limit, which.phone)
-        return [row["id"] for row in rows]
-
-    async def lock(self, connection: Connection, ids: Sequence[int]) -> Mapping[int, int]:
-        rows = await connection.fetch(
-            "SELECT id, version FROM parcels WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", ids
-        )
-        return {row["id"]: row["version"] for row in rows}
-
-    async def send(self, request: Request[Send, None]) -> Answered:
-        async def work(change: Change, key: int) -> BulkDone:
-            if self.away:
-                raise Unavailable("the road is closed")
-            if self.go_on is not None:
-                self.reached.set()
-                await self.go_on.wait()
-            if await change.connection.execute(_SEND, key, request.body.extra) == "UPDATE 0":
-                raise Conflict("it is not open")
-            await change.record("parcel.send", f"parcel:{key}")
-            return BulkDone(outcome="sent", notices=[f"parcel.sent to the town of {key}"])
-
-        bulk = Bulk(operation=request.route.path, find=self.find, lock=self.lock, work=work)
-        return await bulk.carry_out(self.changes, request)
-
-    def routes(self) -> list[Route]:
-        return [
-            Route(
-                method="POST",
-                path=f"/admin/v1/parcels/{name}",
-                handler=self.send,
-                summary="Send parcels",
-                request=Send,
-                response=BulkAnswer,
-                roles=OPERATOR,
-                errors=BULK_ERRORS,
-                idempotent=True,
-            )
-            for name in ("send", "return")
-        ]
-
-
-class World:
-    """Two replicas with one database."""
-
-    def __init__(self, depots: Sequence[Depot], demos: Sequence[Demo]) -> None:
-        self.depots = depots
-        self.demos = demos
-
-    async def send(self, *, replica: int = 0, key: str | None = None, what: str = "send", **body: Any) -> Answer:
-        headers = {} if key is None else {"Idempotency-Key": key}
-        return await self.demos[replica].call(
-            "POST",
-            f"/admin/v1/parcels/{what}",
-            token="t-operator",
-            json={"reason": "the truck is here", **body},
-            headers=headers,
-        )
-
-    async def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        async with self.depots[0].database.acquire() as connection:
-            return [tuple(row) for row in await connection.fetch(statement, *values)]
-
-    async def sent(self) -> list[int]:
-        return [row[0] for row in await self.sql("SELECT id FROM parcels WHERE state = 'sent' ORDER BY id")]
-
-    async def somebody_waits(self) -> list[tuple[Any, ...]]:
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        return await self.sql(waiting)
-
-    async def audited(self) -> list[str]:
-        return [row[0] for row in await self.sql("SELECT target FROM audit_log ORDER BY id")]
-
-
-def outcomes(answer: Answer) -> dict[int, str]:
-    assert answer.status == 200, answer.body
-    return {item["id"]: item["outcome"] for item in answer.json()["items"]}
+from .conftest import Serve
+from .depots import SCHEMA, Depot, World, outcomes
 
 
 @pytest.fixture
@@ -161,7 +30,7 @@ async def world(database_for: Callable[[str], Awaitable[str]], serve: Serve) -> 
             stack.push_async_callback(database.close)
             depots.append(Depot(database))
         world = World(depots, [await serve(depot.routes()) for depot in depots])
-        await world.sql(_SCHEMA)
+        await world.sql(SCHEMA)
         await world.sql(
             "INSERT INTO parcels SELECT n, CASE WHEN n <= 5 THEN 'Omsk' ELSE 'Perm' END FROM generate_series(1, 8) n"
         )
@@ -284,6 +153,29 @@ async def test_two_replicas_that_carry_out_one_plan_at_once_do_it_once(world: Wo
     assert answers[1] == {**answers[0], "already_applied": True}
     assert await world.sql("SELECT DISTINCT weight, version FROM parcels") == [(7, 2)]
     assert len(await world.audited()) == 8
+
+
+async def test_of_two_people_with_the_same_plan_the_second_is_told_who_was_first(world: World) -> None:
+    await world.sql("UPDATE parcels SET state = 'lost' WHERE id = 2")
+    plans = [(await world.send(ids=[1, 2, 99], dry_run=True, who=who)).json()["plan"] for who in ("operator", "admin")]
+    assert plans[0] == plans[1]
+    world.depots[0].go_on = asyncio.Event()
+    first = asyncio.create_task(world.send(plan=plans[0], key="hers"))
+    await world.depots[0].reached.wait()
+    second = asyncio.create_task(world.send(replica=1, plan=plans[1], key="his", who="admin"))
+    await eventually(world.somebody_waits)
+    world.depots[0].go_on.set()
+    mine, others = (await first).json(), (await second).json()
+    assert outcomes(await first) == {1: "sent", 2: "refused", 99: "not_found"}
+    assert others["already_applied"] is False
+    assert others["items"][1:] == mine["items"][1:]
+    left = others["items"][0]
+    assert (left["version"], left["outcome"], left["notices"]) == (2, "changed_since", [])
+    assert left["detail"].startswith("olga did the same at 20")
+    again = [await world.send(plan=plans[0], who=who) for who in ("operator", "admin")]
+    assert again[0].json() == {**mine, "already_applied": True}
+    assert again[1].json() == others
+    assert await world.audited() == ["parcel:1"]
 
 
 async def test_a_plan_whose_first_try_failed_can_be_carried_out(world: World) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -17,85 +15,15 @@ from common.contracts.journal import JournalEntryV1
 from common.health import Health
 from common.http import HttpServer, TokenBook, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
-from common.messaging.dead_letters import store_dead_letter
+from common.messaging.consumer import Handler
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.service import dead_letter_routes
 from common.testing import eventually
+from tests.integration.common.messaging.replicas import PHONE, QUEUE, WHY, Replicas, entry
 from tests.support.bulk import MANY
 
-QUEUE = ORCHESTRATOR_JOURNAL.name
-WHY = {"reason": "the handler was mended"}
-PHONE = "+7 916 123-45-67"
-
-
 GROUP = f"dead_letter:{QUEUE}:journal:poison"
-
-
-def entry(event_id: str, *, of: str | None = "N1", **changes: Any) -> Envelope:
-    """A line for an order's timeline."""
-    line = JournalEntryV1(
-        order_number="N1", service="test", kind="k", actor="a", summary=PHONE, occurred_at=datetime.now(UTC)
-    )
-    event = Envelope.of(line, event_id=event_id, source="/test", subject=of, time=line.occurred_at)
-    return event.model_copy(update={"data": {**(event.data or {}), **changes}})
-
-
-class Replicas:
-    """Two replicas of a service that share a database, and who calls them."""
-
-    def __init__(self, database: Database, urls: Sequence[str]) -> None:
-        self.database = database
-        self._urls = urls
-
-    async def dead(self, *events: Envelope, reason: str = "poison") -> list[int]:
-        """Give up on events; return the ids of their letters."""
-        async with self.database.transaction() as connection:
-            for event in events:
-                await store_dead_letter(
-                    connection,
-                    queue=QUEUE,
-                    handler="journal",
-                    service="test",
-                    reason=reason,
-                    error="ValueError at journal.py:1",
-                    body=event.encode(),
-                    envelope=event,
-                )
-            return [row["id"] for row in await connection.fetch("SELECT id FROM dead_letters ORDER BY id")][
-                -len(events) :
-            ]
-
-    async def ask(
-        self, method: str, path: str, body: Any = None, *, who: str = "operator", at: int = 0
-    ) -> tuple[int, Any]:
-        """Ask one of the replicas about dead letters."""
-        headers = {"Authorization": f"Bearer t-{who}"}
-        address = f"{self._urls[at]}/admin/v1/{path}"
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(method, address, json=body, headers=headers) as answer,
-        ):
-            return answer.status, await answer.json()
-
-    async def decide(self, path: str, at: int = 0, **body: Any) -> tuple[int, Any]:
-        """Post a decision."""
-        return await self.ask("POST", f"dead-letters/{path}", {**WHY, **body}, at=at)
-
-    async def outgoing(self, kind: str) -> list[Envelope]:
-        """What waits in the outbox: of that type, or for that queue."""
-        async with self.database.acquire() as connection:
-            rows = await connection.fetch("SELECT body FROM outbox WHERE routing_key = $1 ORDER BY id", kind)
-        return [Envelope.decode(row["body"]) for row in rows]
-
-    async def ended(self) -> list[str]:
-        """The problems that are over, each as often as that was said."""
-        return [(over.data or {})["fingerprint"] for over in await self.outgoing("alerts.problem.resolved.v1")]
-
-    async def sql(self, statement: str) -> list[Any]:
-        """The first column of what a statement finds."""
-        async with self.database.acquire() as connection:
-            return [row[0] for row in await connection.fetch(statement)]
 
 
 @pytest.fixture
@@ -335,6 +263,63 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
     await dying.close()
     assert await replicas.sql("SELECT event_id FROM effects") == ["e1"]
     assert dying.dies is False
+
+
+async def test_what_became_of_a_message_that_was_sent_again_is_shown(
+    replicas: Replicas, broker: Broker, metrics: MessagingMetrics, amqp_url: str
+) -> None:
+    database = replicas.database
+    good, bad, poor, open_, away = await replicas.dead(
+        *(entry(name) for name in ("good", "bad", "poor", "open", "away"))
+    )
+    consumer = consumer_of(amqp_url, database, metrics, handle=gives_up_on("bad", "poor"))
+    relay = OutboxRelay(database, broker.publisher, metrics=metrics)
+    for letter in (good, bad):
+        assert (await replicas.decide(f"{letter}/replay"))[0] == 200
+    assert (await replicas.decide(f"{poor}/mend", data={**(entry("poor").data or {}), "actor": "good"}))[0] == 200
+    assert (await replicas.decide(f"{away}/dismiss"))[0] == 200
+    letters = (good, bad, poor, open_, away)
+    assert await became(replicas, *letters) == ["on_its_way"] * 3 + [None] * 2
+    tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(relay.run())]
+
+    async def ended() -> bool:
+        return await became(replicas, *letters) == ["handled", "dead_again", "handled", None, None]
+
+    await eventually(ended, within=60, what="what became of them")
+    await relay.stop()
+    await consumer.stop()
+    await asyncio.gather(*tasks)
+    [again] = [item["id"] for item in (await replicas.ask("GET", "dead-letters?open=true"))[1]["items"]][:1]
+    assert (again > away, await became(replicas, again)) == (True, [None])
+
+
+async def became(replicas: Replicas, *letters: int) -> list[str | None]:
+    """What the letters say of it."""
+    return [(await replicas.ask("GET", f"dead-letters/{letter}", who="viewer"))[1]["became"] for letter in letters]
+
+
+def gives_up_on(*names: str) -> Handler:
+    """A handler that cannot carry out some events, unless somebody good has written them."""
+
+    async def handle(_connection: Connection, events: Sequence[Envelope]) -> None:
+        if any(event.id in names and (event.data or {}).get("actor") != "good" for event in events):
+            raise ValueError("not this one")
+
+    return handle
+
+
+def consumer_of(amqp_url: str, database: Database, metrics: MessagingMetrics, *, handle: Handler) -> Consumer:
+    """A consumer that is named as its queue, as those of the services are."""
+    return Consumer(
+        amqp_url,
+        ORCHESTRATOR_JOURNAL,
+        database=database,
+        name=QUEUE,
+        service="test",
+        handler=handle,
+        metrics=metrics,
+        max_attempts=2,
+    )
 
 
 @pytest.mark.parametrize(

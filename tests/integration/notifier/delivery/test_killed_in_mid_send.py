@@ -140,7 +140,7 @@ async def test_killed_before_and_after_the_call_each_notice_comes_once_and_unmar
 
 
 async def test_sigterm_in_mid_send_waits_for_the_answer_and_writes_it_down(make_kit: MakeKit) -> None:
-    kit = await make_kit(replicas=0, routes=ONE_GROUP, call_deadline=10.0, drain_seconds=20.0)
+    kit = await make_kit(replicas=0, routes=ONE_GROUP, call_deadline=5.0, drain_seconds=8.0)
     await kit.sandbox.fault("telegram", mode="slow", count=1, delay_s=2)
     async with notifier(kit) as process:
         await kit.publish(created())

@@ -73,6 +73,10 @@ async def test_a_stopped_workflow_only_collects_until_it_is_resumed(start: Any, 
     async def collected() -> Any:
         events = await api.all(f"/admin/v1/workflow-events?workflow_id={workflow}")
         assert [(item["seq"], item["state"], item["state_name"]) for item in events] == [(1, 2, "done"), (2, 1, "new")]
+        of_order = await api.all(f"/admin/v1/workflow-events?order_number={number}&state=new")
+        assert [(item["id"], item["attributes"]["delivery_id"] is not None) for item in of_order] == [
+            (f"{workflow}-2", True)
+        ]
         return True
 
     await eventually(collected)

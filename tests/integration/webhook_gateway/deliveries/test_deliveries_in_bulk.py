@@ -139,8 +139,18 @@ async def test_each_delivery_of_a_bulk_decision_is_judged_alone(start: Start) ->
             200,
             [("replayed", None), ("refused", "unprocessable"), ("refused", "conflict"), ("not_found", "not_found")],
         )
+        sent, *others = done["items"]
+        assert [item["delivery_id"] for item in others] == [None] * 3
+
+        async def recorded() -> Any:
+            return await gateway.get(f"/admin/v1/deliveries/{sent['delivery_id']}")
+
+        again = await eventually(recorded, what="the delivery that it was sent as")
+        assert (again["replay_of"], again["number"], again["event"]) == (good, sent["number"], sent["event"])
         status, done = await gateway.change("/admin/v1/deliveries/dismiss", {**WHY, "ids": [good, broken, decided]})
         assert [item["outcome"] for item in done["items"]] == ["refused", "dismissed", "refused"]
+        found = [(await gateway.get(f"/admin/v1/deliveries/{name}"))["decision"] for name in (good, broken, decided)]
+        assert [*found, again["decision"]] == ["replayed", "dismissed", "dismissed", None]
 
 
 async def test_a_bulk_decision_takes_what_the_list_takes_and_nothing_else(start: Start) -> None:

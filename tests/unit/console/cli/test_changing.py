@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -197,51 +198,6 @@ def test_a_refund_of_an_order_is_watched_until_the_money_moved(
     assert ended.code == code, ended.remarks
 
 
-@pytest.mark.parametrize(("state", "code"), [("done", 0), ("failed", 1), ("new", 4)])
-def test_an_event_that_goes_again_is_watched_to_its_end(
-    services: Services, ordersctl: Ordersctl, state: str, code: int
-) -> None:
-    services.on("GET /admin/v1/workflows/5", {"version": 3})
-    appended = {"id": "5-3", "workflow_id": 5, "state_name": "new"}
-    services.on("POST /admin/v1/workflow-events/5-2/reprocess", {"appended": appended})
-
-    def events(call: Call) -> tuple[int, Any]:
-        assert call.query["workflow_id"] == "5"
-        if "cursor" not in call.query:
-            return 200, {"items": [{"id": "5-2", "state_name": "done"}], "next_cursor": "more"}
-        return 200, {"items": [{**appended, "state_name": state}], "next_cursor": None}
-
-    services.on("GET /admin/v1/workflow-events", events)
-    ended = ordersctl("event", "reprocess", "5-2", "-r", "once more", "-y", "--wait", "--timeout", "0")
-    assert ended.code == code, ended.remarks
-
-
-@pytest.mark.parametrize(("state", "code"), [("sent", 0), ("failed", 1), ("pending", 4)])
-def test_a_test_message_is_watched_until_it_is_sent(
-    services: Services, ordersctl: Ordersctl, state: str, code: int
-) -> None:
-    services.on("POST /admin/v1/test-message", lambda call: (202, {"notice_id": None if call.key is None else "n"}))
-    services.on("GET /admin/v1/notifications/n", {"deliveries": [{"state": state}]})
-    message = ("message", "test", "--destination", "pickers", "-r", "a try", "-y", "--wait", "--timeout", "0")
-    ended = ordersctl(*message)
-    assert ended.code == code, ended.remarks
-
-
-def test_an_entered_order_is_watched_until_it_is_there(services: Services, ordersctl: Ordersctl) -> None:
-    said = {"number": "N1", "delivery_id": "d", "event": "order.created"}
-    services.on("POST /admin/v1/events", lambda _: (200, said))
-    enter = ("order", "enter-event", "--source", "sbermarket", "--event-type", "order.created", "--payload", "{}")
-    manner = ("-r", "by hand", "-y", "--wait", "--timeout", "0")
-    assert ordersctl(*enter, *manner).code == 4
-    services.on("GET /orders/v1/orders/N1", {"status": "created"})
-    ended = ordersctl(*enter, *manner)
-    assert (ended.code, "seen: 1 created" in ended.remarks) == (0, True)
-    for unseen in ({"event": "order.paid"}, {"event": "order.created", "number": ""}):
-        said |= unseen
-        ended = ordersctl(*enter, *manner)
-        assert (ended.code, "what was answered is all" in ended.remarks) == (0, True)
-
-
 def test_one_that_is_refused_does_not_hold_up_the_others(services: Services, ordersctl: Ordersctl) -> None:
     for name, status in (("1", 200), ("2", 409), ("3", 200)):
         services.on(
@@ -252,9 +208,37 @@ def test_one_that_is_refused_does_not_hold_up_the_others(services: Services, ord
     assert ended.code == 7
     assert [(item["id"], item["outcome"]) for item in ended.json["items"]] == [
         ("1", "end"),
-        ("2", "refused"),
+        ("2", "changed_since"),
         ("3", "end"),
     ]
+    assert "2: left alone: it has changed since the plan, by no person" in ended.remarks
+
+
+def test_what_somebody_else_did_since_the_plan_is_named(services: Services, ordersctl: Ordersctl) -> None:
+    record = {"actor": "anna", "at": "2026-11-30T02:00:00Z", "action": "silence.end", "target": "silence:2"}
+    services.on("GET /admin/v1/audit", {"items": [record], "next_cursor": None})
+    services.on(
+        "DELETE /admin/v1/silences/2",
+        lambda call: (200, {}) if call.body["dry_run"] else (404, {"code": "not_found", "detail": "there is none"}),
+    )
+    ended = ordersctl("silence", "end", "2", "-r", "it is over", "-y", "-o", "json")
+    [item] = ended.json["items"]
+    assert (ended.code, item["outcome"], item["changed_by"], item["change"]) == (
+        1,
+        "changed_since",
+        "anna",
+        "silence.end",
+    )
+    assert "anna has changed it since the plan" in ended.remarks
+    [asked] = [call.query for call in services.calls if call.line == "GET /admin/v1/audit"]
+    assert asked["target"] == "silence:2"
+    assert datetime.fromisoformat(asked["from"]).tzinfo is not None
+    key_reused = {"code": "idempotency_key_reused", "detail": "another request had it"}
+    services.on("DELETE /admin/v1/silences/2", lambda call: (200, {}) if call.body["dry_run"] else (409, key_reused))
+    assert (
+        ordersctl("silence", "end", "2", "-r", "it is over", "-y", "-o", "json").json["items"][0]["outcome"]
+        == "refused"
+    )
 
 
 def test_when_the_answer_is_lost_the_plan_is_kept_and_finishes_once(services: Services, ordersctl: Ordersctl) -> None:

@@ -267,6 +267,7 @@ async def test_goods_go_back_by_rows_and_money_by_a_sum(browser: Browser, servic
 async def test_labels_and_weeks_are_filled_in_part_by_part(browser: Browser, services: Services) -> None:
     services.answers["POST /admin/v1/silences"] = (200, {"id": None})
     services.answers["POST /admin/v1/roster/overrides"] = (200, {"items": []})
+    services.answers["GET /admin/v1/roster"] = (200, {"version": 1, "revision": 7, "overrides": []})
     await browser.sign_in("token-operator")
     page = await browser.get('/change/silence/add?field.match={"kind":["order.*","stock"],"colour":"red"}')
     assert 'name="field.match.kind" value="order.*, stock"' in page
@@ -280,7 +281,7 @@ async def test_labels_and_weeks_are_filled_in_part_by_part(browser: Browser, ser
     await browser.post("/change/duty/override", reason="for a test", **swap)
     bodies = [body for line, body, _ in services.calls if line.startswith("POST")]
     assert bodies[0]["match"] == {"kind": ["order.*", "stock"], "severity": ["!critical"]}
-    assert bodies[1]["swap"] == ["2026-11-30", "2026-12-07"]
+    assert (bodies[1]["swap"], bodies[1]["expected_version"]) == (["2026-11-30", "2026-12-07"], 7)
     for wrong, said in (
         ({"field.swap.one": "2026-11-30"}, "swap does not fit"),
         ({"field.starts_at": "soon"}, "starts at is no time"),
@@ -346,25 +347,6 @@ async def test_a_result_is_shown_though_its_effect_cannot_be_read(browser: Brows
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
     page = await browser.post("/watch", done=hidden(page, "done"))
     assert "1 finished" in page
-
-
-async def test_a_switch_stays_on_when_its_share_is_changed(browser: Browser, services: Services) -> None:
-    services.answers["GET /admin/v1/flags/tips"] = (200, {"name": "tips", "enabled": True, "share": 500, "version": 3})
-    services.answers["PUT /admin/v1/flags/tips"] = (200, {"name": "tips"})
-    await browser.sign_in("token-admin")
-    page = await browser.get("/change/flag/set?ids=tips")
-    assert '<option value="true" selected>' in page
-    assert 'name="field.share" value="500"' in page
-    asked = {"ids": "tips", "reason": "for a test", "field.share": "700"}
-    for decision, sent in (("true", True), ("false", False)):
-        await browser.post("/change/flag/set", **asked, **{"field.enabled": decision})
-        body = services.calls[-1][1]
-        assert (body["enabled"], body["share"]) == (sent, 700)
-    services.calls.clear()
-    for nothing in ("", "maybe"):
-        await browser.post("/change/flag/set", **asked, **{"field.enabled": nothing})
-        assert browser.status == 400, "neither is decided by leaving it out"
-    assert not any(line.startswith("PUT") for line, _, _ in services.calls)
 
 
 async def test_several_orders_are_not_refunded_by_one_sum(browser: Browser, services: Services) -> None:

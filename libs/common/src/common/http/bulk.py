@@ -123,7 +123,9 @@ class BulkAnswer(BaseModel):
         description=f"how many match, of `after` a plan the next ones; at most {MOST_MATCHED} are counted"
     )
     more: bool = Field(description="more match than `limit`: a dry run `after` this plan has the next ones")
-    already_applied: bool = Field(default=False, description="this plan was carried out before: what it answered then")
+    already_applied: bool = Field(
+        default=False, description="the same person carried this plan out before: what it answered then"
+    )
     items: list[BulkItem]
 
 
@@ -167,8 +169,9 @@ class Bulk(Generic[KeyT]):
         - A dry run's plan is stored once the preview is rolled back. Whoever sends it has exactly those items done: one whose version has
           changed since, or which no longer matches, is left alone (``changed_since``), and so is one that the preview refused. What the
           filter said of a customer is not kept in a plan: there the versions alone decide.
-        - A plan is carried out once: another request with it, at any replica, waits for the first and answers what that one did. When
-          the first fails, the plan is free again.
+        - A plan is carried out once: another request with it, at any replica, waits for the first. The same person's answers what that
+          one did (``already_applied``); to anybody else, whose plan happens to be the same, what was done has changed since, and the
+          detail says by whom and when. When the first fails, the plan is free again.
         - A dry run ``after`` a plan has the next ones that match: whatever became of the items of that plan, and of those that it came
           after itself, none is there again. So everything that matches is gone through once, however much it is.
         - A plan that is unknown, expired or another operation's raises ``PlanUnknown``; a request that says something else than its plan
@@ -243,11 +246,15 @@ class Bulk(Generic[KeyT]):
         if plan is None:
             raise PlanUnknown("there is no such plan of this operation, or it has expired: make another dry run")
         filter_ = _filter_of(plan, asked)
-        if plan.answer is not None:
+        if plan.answer is not None and plan.applied_by in (None, change.principal.name):
             return self.answer.model_validate({**plan.answer, "dry_run": change.dry_run, "already_applied": True})
         planned = {item["id"]: item for item in plan.items}
         keys: list[KeyT] = list(planned)
         versions = await self.lock(connection, keys)
+        if plan.answer is not None:
+            return self.answer.model_validate(
+                {**plan.answer, "dry_run": change.dry_run, "items": _done_by_another(plan, versions)}
+            )
         still = set(keys if filter_ is None else await self.find(connection, filter_, keys, len(keys)))
         same = {key for key in keys if versions.get(key) == planned[key]["version"] and key in still}
         to_do = [key for key in keys if key in same and planned[key]["outcome"] not in _LEFT_ALONE]
@@ -259,7 +266,7 @@ class Bulk(Generic[KeyT]):
         answer = self.answer.model_validate(
             {"dry_run": change.dry_run, "plan": digest, "matched": plan.matched, "more": more, "items": items}
         )
-        await mark_applied(connection, digest, answer.model_dump_json())
+        await mark_applied(connection, digest, answer.model_dump(mode="json"), by=change.principal.name)
         return answer
 
     async def _do(
@@ -316,6 +323,17 @@ def _item(result: Done[Any, BulkDone] | NotDone[Any], version: int | str | None)
 def _changed_since(key: int | str, version: int | str | None) -> dict[str, Any]:
     detail = "it has changed since the plan, or no longer matches"
     return {"id": key, "version": version, "outcome": "changed_since", "detail": detail}
+
+
+def _done_by_another(plan: Plan, versions: Mapping[Any, int | str]) -> list[dict[str, Any]]:
+    """What somebody sees whose own plan another person has carried out meanwhile: hers does nothing, whatever can be done again."""
+    detail = f"{plan.applied_by} did the same at {plan.applied_at:%Y-%m-%dT%H:%M:%SZ}"
+    return [
+        item
+        if item["outcome"] in (*_LEFT_ALONE, "changed_since")
+        else {**_changed_since(item["id"], versions.get(item["id"])), "detail": detail}
+        for item in (plan.answer or {})["items"]
+    ]
 
 
 def _uuid(text: str) -> str:

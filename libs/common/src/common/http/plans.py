@@ -25,7 +25,7 @@ ON CONFLICT (plan) DO UPDATE SET
     answer = CASE WHEN known.applied_at >= $7 THEN known.answer END
 """
 _LOCK = """
-SELECT selection::text, items::text, matched, answer::text FROM bulk_plans
+SELECT selection::text, items::text, matched, answer::text, answer->>'applied_by' AS applied_by, applied_at FROM bulk_plans
 WHERE plan = $1 AND operation = $2 AND expires_at > now()
 FOR UPDATE
 """
@@ -51,7 +51,7 @@ DELETE FROM bulk_plans WHERE plan IN (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a preview has shown. ``selection`` is how the items were chosen and what is to be done with them, without customers' data;
-    ``items`` are JSON objects.
+    ``items`` are JSON objects. ``applied_by`` (who, None for what another release did) and ``applied_at`` are of one with an ``answer``.
     """
 
     operation: str
@@ -59,6 +59,8 @@ class Plan:
     items: Sequence[dict[str, Any]]
     matched: int
     answer: dict[str, Any] | None = None
+    applied_by: str | None = None
+    applied_at: datetime | None = None
 
     @property
     def digest(self) -> str:
@@ -88,6 +90,8 @@ async def lock_plan(connection: Connection, digest: str, *, operation: str) -> P
         items=orjson.loads(row["items"]),
         matched=row["matched"],
         answer=None if row["answer"] is None else orjson.loads(row["answer"]),
+        applied_by=row["applied_by"],
+        applied_at=row["applied_at"],
     )
 
 
@@ -105,9 +109,9 @@ async def ids_before(connection: Connection, digest: str, *, operation: str) -> 
     return frozenset(key for row in rows if row["ids"] is not None for key in orjson.loads(row["ids"]))
 
 
-async def mark_applied(connection: Connection, digest: str, answer: str) -> None:
-    """Keep the answer (JSON) of a plan that is being carried out, in the transaction that does it."""
-    await connection.execute(_APPLIED, digest, answer)
+async def mark_applied(connection: Connection, digest: str, answer: dict[str, Any], *, by: str) -> None:
+    """Keep the answer (a JSON object) of a plan that ``by`` is carrying out, in the transaction that does it."""
+    await connection.execute(_APPLIED, digest, orjson.dumps({**answer, "applied_by": by}).decode())
 
 
 async def forget_plans(connection: Connection, *, limit: int = 1000) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from common.errors import NotFound
 from common.postgres import Connection, Record
 
 State = Literal["open", "replayed", "mended", "dismissed"]
+Became = Literal["on_its_way", "handled", "dead_again"]
 
 _STATE = "CASE WHEN replayed_at IS NULL THEN 'open' ELSE coalesce(decision, 'replayed') END"
 _COLUMNS = f"""
@@ -22,6 +23,19 @@ _ONE = f"SELECT {_COLUMNS}, body, mended FROM dead_letters WHERE id = $1"  # noq
 _COUNT_OPEN = """
 SELECT count(*) AS letters, coalesce(extract(epoch FROM now() - min(dead_at)), 0)::float8 AS oldest
 FROM dead_letters WHERE replayed_at IS NULL
+"""
+
+# Once the inbox may have forgotten it, nobody can tell what was handled from what is on its way.
+_BECAME = """
+SELECT CASE
+    WHEN EXISTS (
+        SELECT FROM dead_letters AS n
+        WHERE n.id > d.id AND n.dead_at > d.replayed_at AND n.queue = d.queue AND (n.event_id = d.event_id OR n.body = $2)
+    ) THEN 'dead_again'
+    WHEN EXISTS (SELECT FROM inbox AS i WHERE i.consumer = $3 AND i.event_id = $4) THEN 'handled'
+    WHEN d.replayed_at > now() - interval '7 days' THEN 'on_its_way'
+END
+FROM dead_letters AS d WHERE d.id = $1 AND d.replayed_at IS NOT NULL AND d.decision IS DISTINCT FROM 'dismissed'
 """
 
 
@@ -72,6 +86,16 @@ async def find(connection: Connection, letter_id: int) -> Record:
     if letter is None:
         raise NotFound(f"there is no dead letter {letter_id}")
     return letter
+
+
+async def became(
+    connection: Connection, letter_id: int, *, sent: bytes, consumer: str | None, key: str | None
+) -> Became | None:
+    """Return what became of a message that was sent again; None where none was, or so long ago that it is not known.
+
+    ``sent`` is that message; ``key`` the name under which the inbox of the ``consumer`` knows it, None where nobody can read it.
+    """
+    return cast("Became | None", await connection.fetchval(_BECAME, letter_id, sent, consumer, key))
 
 
 def _conditions(wanted: LetterFilter) -> tuple[list[str], list[Any]]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from common.http import AdminChange, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_carried, mask_message
-from common.messaging.dead_letter_reads import LetterFilter, State
+from common.messaging.dead_letter_reads import Became, LetterFilter, State
 from common.postgres import Record
 
 _LONGEST = 512
@@ -71,13 +71,16 @@ class DeadLetter(BaseModel):
 class WholeLetter(DeadLetter):
     """A dead letter with its message: `body` is the CloudEvent, or its text when it is none, `data` what the event carries, decoded.
 
-    `mended` is the message that was sent instead. Viewers see customers' data masked and no `body_base64`.
+    `mended` is the message that was sent instead. `became` says what became of what was sent again: it waits to be read, its effect is
+    there, or it is a dead letter again; null where nothing was sent, or that is not known any more. Viewers see customers' data masked
+    and no `body_base64`.
     """
 
     body: Annotated[Any, CustomersData(mask_message)]
     data: Annotated[Any, CustomersData(mask_carried)]
     body_base64: Annotated[str | None, CustomersData(lambda _: None)]
     mended: Annotated[Any, CustomersData(mask_message)]
+    became: Became | None
 
 
 class MendLetter(AdminChange):
@@ -112,14 +115,14 @@ class Decided(BaseModel):
     dry_run: bool
 
 
-def whole_letter(row: Record) -> WholeLetter:
+def whole_letter(row: Record, *, became: Became | None) -> WholeLetter:
     """Return the letter as it is shown."""
     values = dict(row)
     raw, mended = values.pop("body"), values.pop("mended")
     body, data = readable(raw)
     instead = None if mended is None else readable(mended)[0]
     encoded = base64.b64encode(raw).decode("ascii")
-    return WholeLetter(**values, body=body, data=data, body_base64=encoded, mended=instead)
+    return WholeLetter(**values, body=body, data=data, body_base64=encoded, mended=instead, became=became)
 
 
 def readable(raw: bytes) -> tuple[Any, Any]:

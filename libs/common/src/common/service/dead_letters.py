@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
+from common.contracts.envelope import Envelope
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import (
     BULK_ERRORS,
@@ -41,14 +42,29 @@ from common.service.dead_letter_views import (
 _ONE = "/admin/v1/dead-letters/{id}"
 _Decide = Callable[..., Awaitable[Record]]  # (connection, letter_id, actor=…) → the letter as it was
 Verb = Literal["replay", "mend", "dismiss"]
+KnownAs = Callable[[str, Envelope], tuple[str, str]]
+"""Of a queue and an event: the consumer that reads it, and the key under which that one's inbox knows the event."""
+
+
+def known_by_id(queue: str, envelope: Envelope) -> tuple[str, str]:
+    """Return what holds where consumers are named as their queues, and know events by their ids."""
+    return queue, envelope.id
 
 
 class DeadLetterRoutes:
     """The addresses. Every decision is one transaction with its audit record; of two at once, one is answered 409."""
 
-    def __init__(self, database: Database, *, service: str, after_commit: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        service: str,
+        after_commit: Callable[[], None] = lambda: None,
+        known_as: KnownAs = known_by_id,
+    ) -> None:
         """``after_commit`` wakes the outbox relay."""
         self._database = database
+        self._known_as = known_as
         self._service = service
         self._changes = Changes(database, committed=after_commit)
 
@@ -129,9 +145,13 @@ class DeadLetterRoutes:
 
     async def letter(self, request: Request[None, None]) -> WholeLetter:
         """Show one with its message."""
+        letter_id = request.path_int("id")
         async with self._database.acquire() as connection:
-            row = await dead_letter_reads.find(connection, request.path_int("id"))
-        return whole_letter(row)
+            row = await dead_letter_reads.find(connection, letter_id)
+            sent: bytes = row["mended"] or row["body"]
+            consumer, key = self._read_by(row["queue"], sent)
+            became = await dead_letter_reads.became(connection, letter_id, sent=sent, consumer=consumer, key=key)
+        return whole_letter(row, became=became)
 
     async def replay(self, request: Request[AdminChange, None]) -> Answer:
         """Send one to its queue again."""
@@ -169,6 +189,12 @@ class DeadLetterRoutes:
             return await decisions.mend(connection, letter_id, data=data, actor=actor)
 
         return await self._many(request, "mend", _mend)
+
+    def _read_by(self, queue: str, sent: bytes) -> tuple[str | None, str | None]:
+        try:
+            return self._known_as(queue, Envelope.decode(sent))
+        except ValueError:
+            return None, None  # nobody can read it
 
     async def _one(self, request: Request[Any, None], verb: Verb, decide: _Decide) -> Answer:
         letter_id = request.path_int("id")
@@ -222,10 +248,14 @@ _STATE_OF: Mapping[Verb, Literal["replayed", "mended", "dismissed"]] = {
 
 
 def dead_letter_routes(
-    database: Database, *, service: str, after_commit: Callable[[], None] = lambda: None
+    database: Database,
+    *,
+    service: str,
+    after_commit: Callable[[], None] = lambda: None,
+    known_as: KnownAs = known_by_id,
 ) -> list[Route]:
     """Return the addresses of a service's dead letters; see ``DeadLetterRoutes``."""
-    return DeadLetterRoutes(database, service=service, after_commit=after_commit).routes()
+    return DeadLetterRoutes(database, service=service, after_commit=after_commit, known_as=known_as).routes()
 
 
 def _letter(row: Record) -> DeadLetter:

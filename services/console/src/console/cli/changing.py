@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,6 +127,9 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
         at.out.rows([_shown(item, told=True) for item in done.items], _columns(done.items))
         if done.shown and not done.items:
             at.out.note(_words(done.shown))
+    for item in done.items:
+        if "changed_by" in item.shown:
+            at.out.note(_who_changed(item))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
@@ -149,7 +153,7 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
                 moving = sum(count for state, count in last.items() if sight and sight.moves(state))
                 progress(last.total() - moving, last.total())
     except UnprovableError:
-        at.out.note("what was answered is all of its effect")
+        at.out.note("the answer does not say where its effect is seen")
         return code
     at.out.note(f"seen: {_counted(last)}")
     if sight is None:
@@ -214,7 +218,13 @@ def keep(at: Context, plans: Sequence[Plan]) -> Path:
 
 @contextmanager
 def interruptible(*, between: bool) -> Iterator[Callable[[], bool]]:
-    """Give what tells whether Ctrl-C was pressed. ``between``: the first one is only noted, any other does what it always does."""
+    """Give what tells whether Ctrl-C was pressed. ``between``: the first one is only noted, any other does what it always does.
+
+    Only a process's main thread hears it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     pressed = 0
 
     def note(number: int, frame: Any) -> None:
@@ -300,6 +310,14 @@ def _sentence(item: Item) -> str:
     own = _words(item.shown)
     said += f" ({own})" if own else ""
     return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+
+
+def _who_changed(item: Item) -> str:
+    """Say of what was left alone who has changed it since the plan."""
+    said = item.shown
+    if said["changed_by"] is None:
+        return f"{item.id}: left alone: it has changed since the plan, by no person"
+    return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({said['change']} at {said['changed_at']})"
 
 
 def _words(shown: Mapping[str, Any]) -> str:

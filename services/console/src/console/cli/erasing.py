@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.cli.acts import MANNER, REASON, manner_of
-from console.cli.changing import ask, plan_file, reason_for
+from console.cli.changing import Manner, ask, plan_file, reason_for
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns
@@ -64,10 +64,10 @@ async def erase(
     if not manner.yes:
         _show(at, plans, aside=True)
         ask(at)
-    return await _carry_out(at, plans)
+    return await _carry_out(at, plans, manner)
 
 
-async def _carry_out(at: Context, plans: Sequence[Plan]) -> Exit:
+async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
     """Erase service by service; one that fails keeps none of the others from it. Asked again it erases what is left."""
     from console.client.change import apply
     from console.client.suite import UnreachableError
@@ -78,7 +78,7 @@ async def _carry_out(at: Context, plans: Sequence[Plan]) -> Exit:
         for plan in plans:
             try:
                 found = await apply(at.suite, plan)
-                problem = next((item.detail for item in found.items if item.outcome == "refused"), None)
+                problem = next((item.detail for item in found.refused), None)
             except UnreachableError as error:
                 problem = str(error)
             if problem is None:
@@ -89,9 +89,22 @@ async def _carry_out(at: Context, plans: Sequence[Plan]) -> Exit:
                 at.out.note(said, style="red")
             progress(len(done) + failed, len(plans))
     _show(at, done)
-    if not failed:
+    left = [each.plan.wish.service for each in done if manner.wait and await _is_left(at, each, manner)]
+    if left:
+        at.out.note(f"seen: something is left in {', '.join(left)}", style="red")
+    elif manner.wait and done:
+        at.out.note(f"seen: erased in {len(done)} services")
+    if not failed and not left:
         return Exit.DONE
     return Exit.PARTLY if done else Exit.REFUSED
+
+
+async def _is_left(at: Context, done: Done, manner: Manner) -> bool:
+    """Tell whether another rehearsal finds something yet."""
+    from console.client.change import watch
+
+    act = done.plan.wish.found()
+    return any([act.failed(state) async for seen in watch(at.suite, done, deadline=manner.timeout) for state in seen])
 
 
 def _services(chosen: Sequence[str] | None) -> Sequence[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.client.effects import APPENDED, ARRIVED, MESSAGE, RECIPE, REFUND, Effect
+from console.client import effects
+from console.client.effects import Effect, of_erasure, of_letter
 from console.client.operations import Field, Operation, operation
 from console.client.things import THINGS, Thing
 
@@ -22,11 +23,12 @@ class Act:
 
     ``key``: the place in the path of ``one`` that names the thing; ``place``: another one in it, which a person fills in.
     ``fixed``: fields that the act itself fills.
-    ``version_at``: where the version stands that the operation compares with, where that is not the thing's own; of a list the newest.
-    ``settled``: the noun whose state shows the effect; None where the answer is the effect. ``until``: the states in which the effect
+    ``version_at``: where the version stands (as ``version_in``) that the operation compares with, where that is not the thing's own; of a
+    list the newest, of those that say of which thing they are that of the thing.
+    ``settled``: the noun whose state shows the effect. ``until``: the states in which the effect
     is there, where the thing may still be as it was when the service has answered; ``newer``: it is there with the next version;
     ``fills``: or with this field, whatever the state. ``aims``: states that the act asks for, however bad they are else.
-    ``effect``: where it is seen that happens to another thing, which the answer names.
+    ``effect``: where it is seen otherwise. Every act has one of both.
     """
 
     noun: str
@@ -38,6 +40,7 @@ class Act:
     place: Field | None = None
     fixed: dict[str, Any] = field(default_factory=dict)
     version_at: str | None = None
+    version_in: str = "version"
     settled: str | None = None
     until: frozenset[str] = frozenset()
     newer: bool = False
@@ -47,7 +50,7 @@ class Act:
 
     @property
     def sight(self) -> Thing | Effect | None:
-        """What shows the effect; None where the answer is all of it."""
+        """What shows the effect."""
         return self.effect or THINGS.get(self.settled or "")
 
     def failed(self, state: str) -> bool:
@@ -88,6 +91,11 @@ class Act:
         return self.many is None and self.named and self.operation.takes("expected_version")
 
     @property
+    def proved_by_version(self) -> bool:
+        """Tell whether its effect is seen by a later version than the one that was rehearsed."""
+        return self.effect is not None and self.effect.over is not None and self.effect.over[1] == effects.LOOKED_AT
+
+    @property
     def named(self) -> bool:
         """Tell whether it is done to a thing that exists already."""
         return self.many is not None or "{" in (self.one or "")
@@ -98,15 +106,19 @@ def _acts() -> tuple[Act, ...]:
     of_order: dict[str, Any] = {"noun": "order", "service": orders, "key": "number"}
     of_event: dict[str, Any] = {"noun": "event", "service": orders, "version_at": "/admin/v1/workflows/{workflow}"}
     of_ticket: dict[str, Any] = {"noun": "ticket", "service": notices, "key": "key"}
+    of_silence: dict[str, Any] = {"noun": "silence", "service": notices}
+    of_duty: dict[str, Any] = {"noun": "duty", "service": notices}
+    of_defect: dict[str, Any] = {"noun": "known-defect", "service": notices}
     of_endangered: dict[str, Any] = {"noun": "endangered", "service": intake}
     return (
         Act(**of_order, verb="recalculate", many="POST /admin/v1/orders/recalculate", settled="order"),
-        Act(**of_order, verb="refund", one="POST /admin/v1/orders/{number}/refund", effect=REFUND),
+        Act(**of_order, verb="refund", one="POST /admin/v1/orders/{number}/refund", effect=effects.REFUND),
         Act(
             **of_order,
             verb="reissue",
             one="POST /admin/v1/orders/{number}/document/reissue",
             version_at="/admin/v1/orders/{number}/document/versions",
+            effect=effects.ISSUED,
         ),
         *(
             Act(
@@ -119,8 +131,14 @@ def _acts() -> tuple[Act, ...]:
             for verb, state in (("cancel", "cancelled"), ("deliver", "delivered"))
         ),
         Act(**of_order, verb="correct", one="POST /admin/v1/orders/{number}/correct", settled="order", newer=True),
-        Act(noun="order", verb="enter-event", service=intake, one="POST /admin/v1/events", effect=ARRIVED),
-        Act(noun="parked", verb="give-up", service=orders, many="POST /admin/v1/parked-orders/give-up"),
+        Act(noun="order", verb="enter-event", service=intake, one="POST /admin/v1/events", effect=effects.CARRIED_OUT),
+        Act(
+            noun="parked",
+            verb="give-up",
+            service=orders,
+            many="POST /admin/v1/parked-orders/give-up",
+            effect=effects.NOT_PARKED,
+        ),
         *(
             Act(
                 noun="workflow",
@@ -132,24 +150,48 @@ def _acts() -> tuple[Act, ...]:
             )
             for verb in ("stop", "resume", "retry")
         ),
-        Act(**of_event, verb="reprocess", one="POST /admin/v1/workflow-events/{id}/reprocess", effect=APPENDED),
-        Act(noun="event", verb="skip", service=orders, many="POST /admin/v1/workflow-events/skip"),
-        Act(**of_event, verb="mend", one="POST /admin/v1/workflow-events/{id}/mend", effect=APPENDED),
+        Act(**of_event, verb="reprocess", one="POST /admin/v1/workflow-events/{id}/reprocess", effect=effects.APPENDED),
+        Act(
+            noun="event",
+            verb="skip",
+            service=orders,
+            many="POST /admin/v1/workflow-events/skip",
+            effect=effects.DECIDED,
+        ),
+        Act(**of_event, verb="mend", one="POST /admin/v1/workflow-events/{id}/mend", effect=effects.APPENDED),
         Act(noun="refund", verb="restart", service=refunds, many="POST /admin/v1/refunds/restart", settled="refund"),
         Act(noun="refund", verb="check", service=refunds, one="POST /admin/v1/refunds/{id}/check", settled="refund"),
         Act(noun="refund", verb="close", service=refunds, one="POST /admin/v1/refunds/{id}/close", settled="refund"),
         *(
-            Act(noun="difference", verb=verb, service=refunds, one=f"POST /admin/v1/differences/{{id}}/{verb}")
+            Act(
+                noun="difference",
+                verb=verb,
+                service=refunds,
+                one=f"POST /admin/v1/differences/{{id}}/{verb}",
+                effect=effects.SETTLED,
+            )
             for verb in ("adopt", "acknowledge")
         ),
         *(
-            Act(noun="intake", verb=verb, service=intake, many=f"POST /admin/v1/deliveries/{verb}")
-            for verb in ("replay", "dismiss")
+            Act(noun="intake", verb=verb, service=intake, many=f"POST /admin/v1/deliveries/{verb}", effect=effect)
+            for verb, effect in (("replay", effects.CARRIED_OUT), ("dismiss", effects.DISMISSED))
         ),
-        Act(noun="intake", verb="mend", service=intake, one="POST /admin/v1/deliveries/{id}/replay", effect=ARRIVED),
+        Act(
+            noun="intake",
+            verb="mend",
+            service=intake,
+            one="POST /admin/v1/deliveries/{id}/replay",
+            effect=effects.CARRIED_OUT,
+        ),
         Act(**of_endangered, verb="mend", one="POST /admin/v1/endangered-orders/{id}/mend", settled="endangered"),
-        Act(**of_endangered, verb="call", one="POST /admin/v1/endangered-orders/{id}/call"),
-        Act(**of_endangered, verb="own-test", one="POST /admin/v1/endangered-orders/{id}/own-test"),
+        Act(**of_endangered, verb="call", one="POST /admin/v1/endangered-orders/{id}/call", effect=effects.CALLED),
+        Act(
+            **of_endangered,
+            verb="own-test",
+            one="POST /admin/v1/endangered-orders/{id}/own-test",
+            settled="endangered",
+            until=frozenset({"closed"}),
+        ),
         *(
             Act(
                 **of_endangered,
@@ -161,7 +203,7 @@ def _acts() -> tuple[Act, ...]:
             )
             for verb, state in (("resubmit", "resubmitted"), ("report", "reported"), ("close", "closed"))
         ),
-        Act(noun="limits", verb="lift", service=intake, one="DELETE /admin/v1/order-limits"),
+        Act(noun="limits", verb="lift", service=intake, one="DELETE /admin/v1/order-limits", effect=effects.LIFTED),
         Act(noun="incident", verb="ack", service=notices, many="POST /admin/v1/incidents/ack", settled="incident"),
         Act(
             noun="incident",
@@ -170,33 +212,65 @@ def _acts() -> tuple[Act, ...]:
             many="POST /admin/v1/incidents/resolve",
             settled="incident",
         ),
-        Act(noun="incident", verb="comment", service=notices, one="POST /admin/v1/incidents/{id}/comment"),
+        Act(
+            noun="incident",
+            verb="comment",
+            service=notices,
+            one="POST /admin/v1/incidents/{id}/comment",
+            effect=effects.COMMENTED,
+        ),
         Act(
             noun="incident",
             verb="recipe",
             service=notices,
             one="POST /admin/v1/incidents/{id}/recipes/{name}",
             place=Field("name", "string", required=True, rules={"enum": RECIPES}),
-            effect=RECIPE,
+            effect=effects.RECIPE,
         ),
-        Act(noun="ticket", verb="open", service=notices, one="POST /admin/v1/tickets"),
-        Act(**of_ticket, verb="comment", one="POST /admin/v1/tickets/{key}/comments"),
+        Act(noun="ticket", verb="open", service=notices, one="POST /admin/v1/tickets", effect=effects.OPENED),
+        Act(
+            **of_ticket,
+            verb="comment",
+            one="POST /admin/v1/tickets/{key}/comments",
+            effect=effects.OF_TICKETS["comment"],
+        ),
         *(
-            Act(**of_ticket, verb=verb, one=f"POST /admin/v1/tickets/{{key}}/{verb}")
+            Act(**of_ticket, verb=verb, one=f"POST /admin/v1/tickets/{{key}}/{verb}", effect=effects.OF_TICKETS[verb])
             for verb in ("assign", "summon", "close", "link", "development-ticket")
         ),
-        Act(noun="silence", verb="add", service=notices, one="POST /admin/v1/silences"),
-        Act(noun="silence", verb="end", service=notices, one="DELETE /admin/v1/silences/{id}"),
-        Act(noun="duty", verb="override", service=notices, one="POST /admin/v1/roster/overrides"),
-        Act(noun="duty", verb="undo", service=notices, one="DELETE /admin/v1/roster/overrides/{id}"),
-        Act(noun="duty", verb="confirm", service=notices, one="POST /admin/v1/roster/handovers/confirm"),
-        Act(noun="flag", verb="set", service=orders, one="PUT /admin/v1/flags/{name}", key="name"),
-        Act(noun="message", verb="test", service=notices, one="POST /admin/v1/test-message", effect=MESSAGE),
-        Act(noun="instruction", verb="set", service=notices, one="PUT /admin/v1/instructions/{kind}", key="kind"),
-        Act(noun="alert-sender", verb="give-up", service=notices, one="POST /admin/v1/alert-senders/{id}/give-up"),
-        Act(noun="known-defect", verb="add", service=notices, one="POST /admin/v1/known-defects"),
-        Act(noun="known-defect", verb="end", service=notices, one="DELETE /admin/v1/known-defects/{id}"),
-        Act(noun="check", verb="refunds", service=refunds, one="POST /admin/v1/reconciliation"),
+        Act(**of_silence, verb="add", one="POST /admin/v1/silences", effect=effects.SILENCED),
+        Act(**of_silence, verb="end", one="DELETE /admin/v1/silences/{id}", effect=effects.SILENCE_ENDED),
+        Act(
+            **of_duty,
+            verb="override",
+            one="POST /admin/v1/roster/overrides",
+            version_at="/admin/v1/roster",
+            version_in="revision",
+            effect=effects.IN_THE_ROSTER,
+        ),
+        Act(**of_duty, verb="undo", one="DELETE /admin/v1/roster/overrides/{id}", effect=effects.TAKEN_BACK),
+        Act(**of_duty, verb="confirm", one="POST /admin/v1/roster/handovers/confirm", effect=effects.CONFIRMED),
+        Act(noun="flag", verb="set", service=orders, one="PUT /admin/v1/flags/{name}", key="name", effect=effects.FLAG),
+        Act(noun="message", verb="test", service=notices, one="POST /admin/v1/test-message", effect=effects.MESSAGE),
+        Act(
+            noun="instruction",
+            verb="set",
+            service=notices,
+            one="PUT /admin/v1/instructions/{kind}",
+            key="kind",
+            version_at="/admin/v1/instructions",
+            effect=effects.INSTRUCTION,
+        ),
+        Act(
+            noun="alert-sender",
+            verb="give-up",
+            service=notices,
+            one="POST /admin/v1/alert-senders/{id}/give-up",
+            effect=effects.GIVEN_UP,
+        ),
+        Act(**of_defect, verb="add", one="POST /admin/v1/known-defects", effect=effects.KNOWN),
+        Act(**of_defect, verb="end", one="DELETE /admin/v1/known-defects/{id}", effect=effects.DEFECT_ENDED),
+        Act(noun="check", verb="refunds", service=refunds, one="POST /admin/v1/reconciliation", effect=effects.VERDICT),
     )
 
 
@@ -212,7 +286,8 @@ def act_of(name: str, service: str | None = None) -> Act:
     if service is None:
         raise LookupError(f"{name}: name the service")
     if noun == "dead-letter" and verb in ("replay", "mend", "dismiss"):
-        return Act(noun=noun, verb=verb, service=service, many=f"POST /admin/v1/dead-letters/{verb}")
+        seen = of_letter(service, sent=verb != "dismiss")
+        return Act(noun=noun, verb=verb, service=service, many=f"POST /admin/v1/dead-letters/{verb}", effect=seen)
     if name == "customer erase":
-        return Act(noun=noun, verb=verb, service=service, one="POST /admin/v1/erasures")
+        return Act(noun=noun, verb=verb, service=service, one="POST /admin/v1/erasures", effect=of_erasure(service))
     raise LookupError(name)

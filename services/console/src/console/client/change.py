@@ -14,16 +14,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from console.client.acts import Act, act_of
-from console.client.effects import Effect
-from console.client.suite import CHANGED_SINCE, RefusedError, Suite, filled, one_word
+from console.client.answers import of_one, of_the_whole
+from console.client.effects import Effect, said_of
+from console.client.since import has_changed, last_change
+from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled, one_word
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
-_OF_ANSWERS = ("dry_run", "plan", "matched", "more", "items", "already_applied")
+_MOST_ASKED_WHO = 25
 
 
 class UnprovableError(Exception):
-    """An effect was looked for and cannot be seen: the act has none but its answer."""
+    """An effect was looked for and cannot be seen: the answer does not say where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ class Item:
 class Plan:
     """What will happen when it is applied. ``digest``, or the versions of ``items``, hold the service to it; ``key`` makes it once.
 
-    ``shown``: what the service says of the whole, in its words.
+    ``shown``: what the service says of the whole, in its words. ``at``: when it was rehearsed, by the service's clock.
     """
 
     wish: Wish
@@ -76,6 +78,7 @@ class Plan:
     digest: str | None = None
     key: str
     shown: Mapping[str, Any] = field(default_factory=dict)
+    at: str | None = None
 
     @property
     def doable(self) -> bool:
@@ -139,7 +142,8 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
     act = wish.found()
     key = str(uuid.uuid4())
     if act.by_plan is not None:
-        answer, _ = await _send(suite, wish, wish.found().operation.path, _bulk_body(wish, dry_run=True), None)
+        sent = await _send(suite, wish, wish.found().operation.path, _bulk_body(wish, dry_run=True), None)
+        answer = sent.answer
         return Plan(
             wish=wish,
             items=tuple(_item(each) for each in answer["items"]),
@@ -147,14 +151,18 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
             more=answer["more"],
             digest=answer["plan"],
             key=key,
-            shown=_of_the_whole(answer),
+            shown=of_the_whole(answer),
+            at=sent.at,
         )
     names, items = wish.ids or ("",), []
+    at: str | None = None
     for name in names:
-        items.append((await _one(suite, wish, name, dry_run=True))[0])
+        item, sent = await _one(suite, wish, name, dry_run=True)
+        items.append(item)
+        at = at or sent.at
         if progress is not None:
             progress(len(items), len(names))
-    return Plan(wish=wish, items=tuple(items), matched=len(items), key=key)
+    return Plan(wish=wish, items=tuple(items), matched=len(items), key=key, at=at)
 
 
 async def rehearse_all(suite: Suite, wish: Wish, *, progress: Progress | None = None) -> tuple[Plan, ...]:
@@ -206,45 +214,61 @@ def _left(plan: Plan) -> int:
 async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -> Done:
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
-    What has changed since is left alone and says so. Items without a bulk operation are done one after the other: if one is
-    refused, the others still are. ``UnreachableError`` leaves unknown what was done: applying the same plan again finishes it once.
+    What has changed since is left alone and says so, and who did it as the audit has it (``changed_by``, ``changed_at``, ``change``). Items
+    without a bulk operation are done one after the other: if one is refused, the others still are. ``UnreachableError`` leaves unknown
+    what was done: applying the same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
         by_plan = {"plan": plan.digest} if plan.digest is not None else {}
         body = {**_bulk_body(wish, dry_run=False), **by_plan}
-        answer, repeated = await _send(suite, wish, wish.found().operation.path, body, plan.key)
-        items = tuple(_item(each) for each in answer["items"])
-        already = repeated or bool(answer.get("already_applied"))
-        return Done(plan=plan, items=items, already_applied=already, shown=_of_the_whole(answer))
+        sent = await _send(suite, wish, wish.found().operation.path, body, plan.key)
+        items = [_item(each) for each in sent.answer["items"]]
+        already = sent.repeated or bool(sent.answer.get("already_applied"))
+        by_whom = await _by_whom(suite, plan, items)
+        return Done(plan=plan, items=by_whom, already_applied=already, shown=of_the_whole(sent.answer))
     done, all_repeated = [], True
     for planned in plan.items:
         try:
             key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
-            item, repeated = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
+            item, sent = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
+            all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
-            outcome = CHANGED_SINCE if error.code == CHANGED_SINCE else "refused"
-            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=())
-            repeated = False
+            outcome = CHANGED_SINCE if has_changed(error) else "refused"
+            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), shown={})
+            all_repeated = False
         done.append(item)
-        all_repeated = all_repeated and repeated
         if progress is not None:
             progress(len(done), len(plan.items))
-    return Done(plan=plan, items=tuple(done), already_applied=all_repeated and bool(done))
+    by_whom = await _by_whom(suite, plan, done)
+    return Done(plan=plan, items=by_whom, already_applied=all_repeated and bool(done))
+
+
+async def _by_whom(suite: Suite, plan: Plan, items: Sequence[Item]) -> tuple[Item, ...]:
+    """Say of what has changed since the plan who did it; of very many, of the first ones."""
+    changed = [item.id for item in items if item.outcome == CHANGED_SINCE][:_MOST_ASKED_WHO]
+    if plan.at is None or not changed:
+        return tuple(items)
+    act = plan.wish.found()
+    found = await asyncio.gather(*(last_change(suite, act, name, since=plan.at) for name in changed))
+    who = dict(zip(changed, found, strict=True))
+    return tuple(replace(item, shown={**item.shown, **who.get(item.id, {})}) for item in items)
 
 
 async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[Counter[str]]:
     """Yield how many of the changed things are in which state, again and again, until none moves by itself or the time is over.
 
-    ``deadline`` in seconds. The last value is the proof. Raises ``UnprovableError`` when the act's answer is all its effect.
+    ``deadline`` in seconds. The last value is the proof. Raises ``UnprovableError`` when the answer does not say where to look.
     """
-    act = done.plan.wish.found()
+    wish = done.plan.wish
+    act = wish.found()
     sight = act.sight
     untouched = {item.id for item in (*done.left_alone, *done.refused)}
     changed = [item for item in done.items if item.id not in untouched]
-    if sight is None or (isinstance(sight, Effect) and not all(sight.named_in(item.shown) for item in changed)):
-        raise UnprovableError(act.name)
     planned = {item.id: item.version for item in done.plan.items}
+    said = {item.id: said_of(item.id, item.shown, wish.fields, looked_at=planned.get(item.id)) for item in changed}
+    if sight is None or (isinstance(sight, Effect) and not all(map(sight.named_in, said.values()))):
+        raise UnprovableError(act.name)
     suite = suite.without_customers()
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
@@ -252,18 +276,16 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     while True:
         for item in changed:
             if item.id not in settled or sight.moves(settled[item.id]):
-                settled[item.id] = await _state(suite, act, sight, item, planned.get(item.id))
+                settled[item.id] = (
+                    await sight.look(suite, said[item.id])
+                    if isinstance(sight, Effect)
+                    else _seen(act, sight, await sight.read(suite, item.id), planned.get(item.id))
+                )
         yield Counter(settled.values())
         moves = any(sight.moves(state) for state in settled.values())
         if not moves or loop.time() >= until:
             return
         await asyncio.sleep(_LOOK_EVERY_S)
-
-
-async def _state(suite: Suite, act: Act, sight: Thing | Effect, item: Item, planned: int | None) -> str:
-    if isinstance(sight, Effect):
-        return await sight.look(suite, item.shown)
-    return _seen(act, sight, await sight.read(suite, item.id), planned)
 
 
 def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None) -> str:
@@ -297,40 +319,36 @@ def _numbered(wish: Wish) -> bool:
     return wish.found().noun in ("workflow", "event", "incident", "dead-letter", "silence")
 
 
-async def _send(
-    suite: Suite, wish: Wish, path: str, body: Mapping[str, Any], key: str | None
-) -> tuple[Mapping[str, Any], bool]:
-    """Return the answer, and whether that had been done before."""
+async def _send(suite: Suite, wish: Wish, path: str, body: Mapping[str, Any], key: str | None) -> Sent:
     operation = wish.found().operation
-    if key is None:
-        return await suite.send(operation.service, operation.method, path, body) or {}, False
-    answer, repeated = await suite.send_once(operation.service, operation.method, path, body, key=key)
-    return answer or {}, repeated
+    sent = await suite.send_once(operation.service, operation.method, path, body, key=key)
+    return replace(sent, answer=sent.answer or {})
 
 
 async def _one(
     suite: Suite, wish: Wish, name: str, *, dry_run: bool, version: int | None = None, key: str | None = None
-) -> tuple[Item, bool]:
+) -> tuple[Item, Sent]:
     act = wish.found()
     operation = act.operation
     fields, places = dict(wish.fields), {act.key: name}
     if act.place is not None:
         places[act.place.name] = fields.pop(act.place.name)
     body: dict[str, Any] = {**act.fixed, **fields, "reason": wish.reason, "dry_run": dry_run}
-    if operation.takes("expected_version"):
+    if operation.takes("expected_version") or act.proved_by_version:
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
-        if version is not None:
+        if version is not None and operation.takes("expected_version"):
             body["expected_version"] = version
-    shown, repeated = await _send(suite, wish, filled(operation.path, **places), body, key)
+    sent = await _send(suite, wish, filled(operation.path, **places), body, key)
+    shown = sent.answer
     item = Item(
         id=name,
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
         notices=tuple(shown.get("notices") or ()),
-        shown=_of_one(shown),
+        shown=of_one(shown),
     )
-    return item, repeated
+    return item, sent
 
 
 async def version_of(suite: Suite, act: Act, name: str) -> int | None:
@@ -340,25 +358,16 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
         said = await suite.get(
             act.service, filled(act.version_at, **{act.key: name, "workflow": name.partition("-")[0]})
         )
-        return max((int(item["version"]) for item in said.get("items", [said])), default=0)
+        if "items" not in said:
+            at = said.get(act.version_in)  # another release may not say it
+            return at if isinstance(at, int) else None
+        items = [item for item in said["items"] if item.get(act.key, name) == name]
+        return max((int(item[act.version_in]) for item in items), default=0)
     thing = THINGS.get(act.noun)
     if thing is None or thing.one is None:
         return None
     found = (await thing.read(suite, name)).get("version")
     return found if isinstance(found, int) else None
-
-
-def _of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: held for name, held in answer.items() if name not in _OF_ANSWERS}
-
-
-def _of_one(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an answer says of the one thing that was asked for: with it what it lists, one as if it were the answer itself."""
-    told, listed = _of_the_whole(answer), answer.get("items")
-    if not isinstance(listed, list) or not listed:
-        return told
-    made = [{name: held for name, held in each.items() if name != "id"} for each in listed if isinstance(each, Mapping)]
-    return {**made[0], **told} if len(made) == 1 else {"items": made, **told}
 
 
 def _item(said: Mapping[str, Any]) -> Item:

@@ -1,8 +1,8 @@
-"""Effects that are seen at another thing than the one that was changed: the answer of the act names it."""
+"""Where the effect of an act is seen when it is not the state of the thing itself: the answer of the act names it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,25 +14,37 @@ if TYPE_CHECKING:
 
 
 _LONGEST_LIST = 10_000
+_REASON = "is anything left: rehearsed, nothing is changed"
+LOOKED_AT = "looked_at"
+Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """Where an effect is seen.
+    """Where an effect is seen. What is ``said`` of an act is its answer, what was filled in, and as ``thing`` what it was done to.
 
-    ``path``: what is read, filled with ``places`` (of each the dotted path into the answer). ``of``: the list in it, of which the item
-    counts whose first field of ``match`` is what the answer says at the second; without ``match`` the first. ``state``: where its state
-    stands; ``words``: fields that, once filled, are its state by another word. ``only``: what the answer has to say for it to be so.
+    ``path``: what is read, filled with ``places`` (of each the dotted path into what is said); places without a room in it are asked for.
+    ``of``: the list in the answer (``pages``: which comes in pages), of which the item counts that has what ``fixed`` says, and of whose
+    fields in ``match`` one is, or holds, what is said at the last of them; ``over``: and whose first field is greater than what is said at
+    the second. Without ``of`` the answer is the item.
+    ``words``: fields that, once filled, are its state by another word; ``state``: where its state stands; ``seen``: what it is when it is
+    there, ``gone``: when it is not. ``again``: the path is rehearsed once more, for whichever place is said, and this field of the answer
+    counts what is left.
     """
 
     service: str
     path: str
-    places: Mapping[str, str]
+    places: Mapping[str, str] = field(default_factory=dict)
     of: str | None = None
-    match: tuple[str, str] | None = None
-    state: str
+    pages: bool = False
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    match: tuple[str, ...] = ()
+    over: tuple[str, str] | None = None
     words: Mapping[str, str] = field(default_factory=dict)
-    only: Mapping[str, str] = field(default_factory=dict)
+    state: str | None = None
+    seen: str | None = None
+    gone: str | None = None
+    again: str | None = None
     moving: frozenset[str] = frozenset()
     bad: frozenset[str] = frozenset()
 
@@ -40,41 +52,78 @@ class Effect:
         """Tell whether something is still to happen by itself."""
         return state == ON_ITS_WAY or state in self.moving
 
-    def named_in(self, answer: Mapping[str, Any]) -> bool:
-        """Tell whether an answer names where its effect is seen."""
-        return all(value(answer, where) for where in self.places.values()) and all(
-            value(answer, where) == said for where, said in self.only.items()
-        )
+    def named_in(self, said: Found) -> bool:
+        """Tell whether it is said where the effect is seen."""
+        named = [bool(value(said, where)) for where in self.places.values()]
+        if self.over is not None:
+            named.append(value(said, self.over[1]) is not None)
+        return any(named) if self.again else all(named)
 
-    async def look(self, suite: Suite, answer: Mapping[str, Any]) -> str:
-        """Return the state of what an answer names, ``ON_ITS_WAY`` while it is not there. Raises what the service raises else."""
+    async def look(self, suite: Suite, said: Found) -> str:
+        """Return the state of what is named, ``ON_ITS_WAY`` while it is not there. Raises what the service raises else."""
         from console.client.suite import RefusedError
 
         try:
-            found: Mapping[str, Any]
-            places = {name: value(answer, where) for name, where in self.places.items()}
-            query = {name: held for name, held in places.items() if f"{{{name}}}" not in self.path}
-            path = filled(self.path, **places)
-            if query:
-                items = suite.walk(self.service, path, at_most=_LONGEST_LIST, **query)
-                found = await anext((item async for item in items if self._is_it(item, answer)), {})
-            else:
-                said = await suite.get(self.service, path)
-                of = [said] if self.of is None else said[self.of]
-                found = next((item for item in of if self._is_it(item, answer)), {})
+            if self.again is not None:
+                return await self._rehearsed(suite, said, self.again)
+            found = await self._find(suite, said)
         except RefusedError as error:
             if error.status == 404:
                 return ON_ITS_WAY
             raise
-        for name, word in self.words.items():
-            if found.get(name) is not None:
-                return word
-        return str(value(found, self.state) or ON_ITS_WAY)
+        if found is None:
+            return self.gone or ON_ITS_WAY
+        word = next((word for name, word in self.words.items() if value(found, name)), None)
+        return str(word or value(found, self.state) or self.seen or ON_ITS_WAY)
 
-    def _is_it(self, item: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
-        return self.match is None or value(item, self.match[0]) == value(answer, self.match[1])
+    async def _find(self, suite: Suite, said: Found) -> Found | None:
+        places = {name: value(said, where) for name, where in self.places.items()}
+        path = filled(self.path, **places)
+        query = {name: held for name, held in places.items() if f"{{{name}}}" not in self.path}
+        if self.pages:
+            items = suite.walk(self.service, path, at_most=_LONGEST_LIST, **query)
+            return await anext((item async for item in items if self._is_it(item, said)), None)
+        answer = await suite.get(self.service, path, **query)
+        listed: Iterable[Found] = [answer] if self.of is None else answer[self.of]
+        return next((item for item in listed if self._is_it(item, said)), None)
+
+    def _is_it(self, item: Found, said: Found) -> bool:
+        if any(value(item, where) != wanted for where, wanted in self.fixed.items()):
+            return False
+        if self.over is not None and not value(item, self.over[0]) > value(said, self.over[1]):
+            return False
+        if not self.match:
+            return True
+        *fields, where = self.match
+        wanted = str(value(said, where))
+        held = [value(item, name) for name in fields]
+        return any(wanted in each if isinstance(each, list) else str(each) == wanted for each in held)
+
+    async def _rehearsed(self, suite: Suite, said: Found, count: str) -> str:
+        body = {name: said[where] for name, where in self.places.items() if said.get(where) is not None}
+        left = await suite.send(self.service, "POST", self.path, {**body, "reason": _REASON, "dry_run": True})
+        return str("left" if left[count] else self.seen)
 
 
+def said_of(thing: str, answer: Found, filled_in: Found, *, looked_at: int | None) -> Found:
+    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event, ``looked_at`` the version of the rehearsal."""
+    return {**filled_in, **answer, "thing": thing, "part_of": thing.partition("-")[0], LOOKED_AT: looked_at}
+
+
+_EVENTS: dict[str, Any] = {
+    "service": "orchestrator",
+    "path": "/admin/v1/workflow-events",
+    "pages": True,
+    "state": "state_name",
+    "moving": frozenset({"new"}),
+    "bad": frozenset({"failed"}),
+}
+APPENDED = Effect(**_EVENTS, places={"workflow_id": "appended.workflow_id"}, match=("id", "appended.id"))
+"""The event that goes again in the place of another."""
+DECIDED = Effect(**_EVENTS, places={"workflow_id": "part_of"}, match=("id", "thing"))
+"""The event itself."""
+CARRIED_OUT = Effect(**_EVENTS, places={"order_number": "number"}, match=("attributes.delivery_id", "delivery_id"))
+"""The event that a delivery is to its order: from the broker to its effect."""
 REFUND = Effect(
     service="orchestrator",
     path="/admin/v1/orders/{number}/refunds",
@@ -87,25 +136,52 @@ REFUND = Effect(
     bad=THINGS["refund"].bad | {"rejected"},
 )
 """The refund that an order's refund became."""
-APPENDED = Effect(
+ISSUED = Effect(
     service="orchestrator",
-    path="/admin/v1/workflow-events",
-    places={"workflow_id": "appended.workflow_id"},
-    of="items",
-    match=("id", "appended.id"),
-    state="state_name",
-    moving=frozenset({"new"}),
-    bad=frozenset({"failed"}),
-)
-"""The event that goes again in the place of another."""
-ARRIVED = Effect(
-    service="orchestrator",
-    path="/orders/v1/orders/{number}",
+    path="/admin/v1/orders/{number}/document/versions",
     places={"number": "number"},
-    state="status",
-    only={"event": "order.created"},
+    pages=True,
+    over=("version", "replaces"),
+    seen="issued",
 )
-"""The order that a hook makes. Of a hook about an order that there is already the answer is all that can be seen."""
+"""A later version of the document."""
+NOT_PARKED = Effect(
+    service="orchestrator", path="/admin/v1/parked-orders", pages=True, match=("order_number", "thing"), gone="given_up"
+)
+FLAG = Effect(
+    service="orchestrator",
+    path="/admin/v1/flags/{thing}",
+    places={"thing": "thing"},
+    words={"enabled": "switched_on"},
+    seen="switched_off",
+)
+SETTLED = Effect(
+    service="refunds",
+    path="/admin/v1/differences/{thing}",
+    places={"thing": "thing"},
+    words={"adopted_as": "adopted", "acknowledged_by": "acknowledged"},
+)
+VERDICT = Effect(
+    service="refunds",
+    path="/admin/v1/verdicts",
+    of="items",
+    fixed={"name": "refunds"},
+    words={"found": "differs"},
+    seen="holds",
+    bad=frozenset({"differs"}),
+)
+"""What the reconciliation keeps as its last verdict."""
+DISMISSED = Effect(
+    service="webhook-gateway", path="/admin/v1/deliveries/{thing}", places={"thing": "thing"}, state="decision"
+)
+CALLED = Effect(
+    service="webhook-gateway",
+    path="/admin/v1/endangered-orders/{thing}",
+    places={"thing": "thing"},
+    match=("reached", "reached"),
+    words={"called_at": "called"},
+)
+LIFTED = Effect(service="webhook-gateway", path="/admin/v1/order-limits", pages=True, match=("id", "id"), gone="lifted")
 RECIPE = Effect(
     service="notifier",
     path="/admin/v1/incidents/{id}",
@@ -127,3 +203,63 @@ MESSAGE = Effect(
     bad=frozenset({"failed", "unknown", "dropped", "not_told"}),
 )
 """The one copy of a test message."""
+COMMENTED = Effect(
+    service="notifier",
+    path="/admin/v1/incidents/{thing}",
+    places={"thing": "thing"},
+    over=("version", LOOKED_AT),
+    seen="commented",
+)
+"""The incident at a later version than the one that was rehearsed."""
+OPENED = Effect(service="notifier", path="/admin/v1/tickets/{id}", places={"id": "id"}, words={"key": "opened"})
+"""The ticket, once the tracker has given it a key."""
+
+
+def _of_ticket(**seen: Any) -> Effect:
+    """Return what is seen of the ticket that an act is done to."""
+    return Effect(service="notifier", path="/admin/v1/tickets/{thing}", places={"thing": "thing"}, **seen)
+
+
+def _listed(path: str, *match: str, **seen: Any) -> Effect:
+    """Return what is seen of something that stands in a list of the notifier, or does so no more."""
+    return Effect(service="notifier", path=f"/admin/v1/{path}", match=match, **seen)
+
+
+OF_TICKETS = {
+    "comment": _of_ticket(of="comments", match=("id", "id"), seen="commented"),
+    "assign": _of_ticket(match=("assignee", "after"), seen="assigned"),
+    "summon": _of_ticket(match=("summons_id", "incident_id"), seen="summoned"),
+    "close": _of_ticket(state="state"),
+    "link": _of_ticket(match=("links", "development_ticket", "linked"), seen="linked"),
+    "development-ticket": _of_ticket(words={"development_ticket": "linked"}),
+}
+"""By the verb of what is done to a ticket."""
+SILENCED = _listed("silences", "id", "id", pages=True, seen="silenced")
+SILENCE_ENDED = _listed("silences", "id", "thing", pages=True, gone="ended")
+IN_THE_ROSTER = _listed("roster", "id", "id", of="overrides", seen="in_the_roster")
+TAKEN_BACK = _listed("roster", "id", "thing", of="overrides", gone="taken_back")
+CONFIRMED = _listed("on-call", "on_duty.id", "person", words={"confirmed": "confirmed"})
+INSTRUCTION = _listed("instructions", "kind", "thing", of="items", seen="in_force", gone="removed")
+GIVEN_UP = _listed("alert-senders", "id", "thing", pages=True, gone="given_up")
+KNOWN = _listed("known-defects", "id", "defect.id", pages=True, seen="known")
+DEFECT_ENDED = _listed("known-defects", "id", "thing", pages=True, gone="ended")
+
+
+def of_letter(service: str, *, sent: bool) -> Effect:
+    """Return what is seen of a dead letter: its state, and where its message was ``sent`` again what became of that."""
+    return Effect(
+        service=service,
+        path="/admin/v1/dead-letters/{thing}",
+        places={"thing": "thing"},
+        state="became" if sent else "state",
+        moving=frozenset({ON_ITS_WAY}),
+        bad=frozenset({"dead_again"}),
+    )
+
+
+def of_erasure(service: str) -> Effect:
+    """Return what is seen of an erasure: rehearsed once more, it finds nothing left."""
+    whom = {name: name for name in ("order_number", "phone", "email")}
+    return Effect(
+        service=service, path="/admin/v1/erasures", places=whom, again="places", seen="erased", bad=frozenset({"left"})
+    )

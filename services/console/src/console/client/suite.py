@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -63,6 +64,15 @@ class Page:
     next_cursor: str | None = None
     count: int | None = None
     exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a change was answered; ``repeated``: as before, under its key. ``at``: when, by the service's clock, in ISO form."""
+
+    answer: Any
+    repeated: bool
+    at: str | None
 
 
 @dataclass(slots=True)
@@ -123,12 +133,12 @@ class Suite:
         return (await self._call(service, method, path, body=body, headers=headers, again=key is not None))[1]
 
     async def send_once(
-        self, service: str, method: str, path: str, body: Mapping[str, Any], *, key: str
-    ) -> tuple[Any, bool]:
-        """Make a change under a key; return its answer, and whether it had been made under this key before."""
-        headers = {"Idempotency-Key": key}
-        _, answer, said = await self._call(service, method, path, body=body, headers=headers)
-        return answer, said.get("Idempotency-Replayed") == "true"
+        self, service: str, method: str, path: str, body: Mapping[str, Any], *, key: str | None
+    ) -> Sent:
+        """Make a change under a key; say whether it had been made under this key before, and when it was answered."""
+        headers = {"Idempotency-Key": key} if key else {}
+        _, answer, said = await self._call(service, method, path, body=body, headers=headers, again=key is not None)
+        return Sent(answer, said.get("Idempotency-Replayed") == "true", _date(said.get("Date")))
 
     async def _call(
         self,
@@ -181,6 +191,13 @@ async def _read(answer: aiohttp.ClientResponse) -> Any:
     if "json" not in answer.content_type:
         return await answer.text()
     return await answer.json(content_type=None)
+
+
+def _date(header: str | None) -> str | None:
+    try:
+        return parsedate_to_datetime(header or "").isoformat()
+    except ValueError:
+        return None
 
 
 def _word(value: Any) -> str:

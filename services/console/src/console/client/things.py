@@ -282,8 +282,11 @@ def thing_of(noun: str, service: str | None = None) -> Thing:
 
 
 def value(item: Mapping[str, Any], path: str | None) -> Any:
-    """Return what stands at a dotted path, None where nothing does."""
+    """Return what stands at a dotted path, in lists by its place; None where nothing does."""
     found: Any = item
     for part in (path or "").split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
+        if isinstance(found, list) and part.isdecimal():
+            found = found[int(part)] if int(part) < len(found) else None
+        else:
+            found = found.get(part) if isinstance(found, Mapping) else None
     return found

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from common.errors import Conflict, Unprocessable
+from common.errors import ChangedSince, Conflict, Unprocessable
 from common.http import Change
 from notifier.duty.roster import Override, Place, Plan, swap, week_start
 from notifier.duty.roster_store import RosterStore, plan_to
@@ -36,6 +36,12 @@ class ChangeRoster:
             before=None if before is None else {"version": version},
             after={"version": after, "plan": plan_to(plan)},
         )
+
+    async def ensure_unchanged(self, change: Change, expected: int | None) -> None:
+        """Lock the roster. Raises ``ChangedSince`` when it is at another revision than expected."""
+        store = RosterStore(change.connection)
+        await store.locked()
+        ChangedSince.require("the roster", at=await store.current_revision(), expected=expected)
 
     async def override(
         self, change: Change, *, place: Place, person: str | None, starts_at: datetime, ends_at: datetime

@@ -118,6 +118,12 @@ class RosterReader:
         assert row is not None  # noqa: S101 - a migration puts the one row there
         return row["revision"], row["changed_at"]
 
+    async def current_revision(self) -> int:
+        """Return that number as it is."""
+        row = await self._connection.fetchrow(_REVISION)
+        assert row is not None  # noqa: S101 - a migration puts the one row there
+        return int(row["revision"])
+
     async def handover(self, *, starts_at: datetime, person: str) -> Handover | None:
         """Return what is known of the announcement of a shift."""
         row = await self._connection.fetchrow(_HANDOVER.format("starts_at = $1 AND person = $2"), starts_at, person)

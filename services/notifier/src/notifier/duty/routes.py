@@ -74,6 +74,7 @@ class RosterRoutes:
         return await self._changes.carry_out(request, partial(self._override, body=request.body))
 
     async def _override(self, change: Change, *, body: OverrideBody) -> Overridden:
+        await self._roster.ensure_unchanged(change, body.expected_version)
         if body.swap is not None:
             made = await self._roster.swap(change, *body.swap)
         elif body.starts_at is None or body.ends_at is None:
@@ -138,6 +139,7 @@ class RosterRoutes:
         return RosterView.model_validate(
             {
                 "version": version,
+                "revision": await reader.current_revision(),
                 "plan": plan,
                 "overrides": overrides,
                 "shifts": found,

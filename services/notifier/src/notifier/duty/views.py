@@ -74,9 +74,13 @@ class OverrideView(BaseModel):
 
 
 class RosterView(BaseModel):
-    """The plan, the overrides that are not over, the final shifts of the next weeks and the gaps among them."""
+    """The plan, the overrides that are not over, the final shifts of the next weeks and the gaps among them.
+
+    `version` is the plan's, `revision` grows with every change of the roster.
+    """
 
     version: int
+    revision: int
     plan: PlanBody | None
     overrides: list[OverrideView]
     shifts: list[ShiftView]
@@ -92,6 +96,12 @@ class OverrideBody(AdminChange):
     starts_at: _Moment | None = None
     ends_at: _Moment | None = None
     swap: tuple[_Day, _Day] | None = None
+    expected_version: int | None = Field(
+        default=None,
+        ge=0,
+        le=_BIGINT,
+        description="the roster's `revision` that was looked at; 409 when it is at another one",
+    )
 
     @model_validator(mode="after")
     def _one_of_them(self) -> OverrideBody:

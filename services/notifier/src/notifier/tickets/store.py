@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from common.errors import NotFound
+from common.errors import ChangedSince, NotFound
 from common.postgres import Connection
 from notifier.incidents.store import lock_incidents
 from notifier.tickets.model import Instruction, NewTicket, TicketComment
@@ -54,6 +54,7 @@ _DEVELOPMENT = "UPDATE tickets SET development_ticket = $2 WHERE id = $1"
 _WHOLE = """
 SELECT t.*, coalesce((SELECT jsonb_agg(jsonb_build_object('id', c.id, 'author', c.author, 'text', c.text, 'at', c.at) ORDER BY c.id)
                       FROM ticket_comments AS c WHERE c.ticket_id = t.id), '[]') AS comments,
+    (SELECT 1 + count(*) FROM ticket_comments AS c WHERE c.ticket_id = t.id AND c.history_id IS NULL) AS version,
     ARRAY(SELECT other FROM ticket_links WHERE ticket_id = t.id
           UNION SELECT coalesce(o.key, o.id::text) FROM ticket_links AS l JOIN tickets AS o ON o.id = l.ticket_id WHERE l.other = t.key
           UNION SELECT coalesce(o.key, o.id::text) FROM tickets AS o WHERE o.development_ticket = t.key OR o.id = t.develops
@@ -67,6 +68,8 @@ _CLOSE = "UPDATE tickets SET state = 'closed', closed_at = now() WHERE id = $1"
 _OPEN_AGAIN = "UPDATE tickets SET state = 'open', closed_at = NULL WHERE id = $1"
 _LINK = "INSERT INTO ticket_links (ticket_id, other, linked_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 _DEVELOPED_BY = "SELECT coalesce(key, '#' || id) FROM tickets WHERE develops = $1 ORDER BY id LIMIT 1"
+# Whatever people do to a ticket leaves a comment; what happens to its problem is a line of history.
+_VERSION = "SELECT 1 + count(*) FROM ticket_comments WHERE ticket_id = $1 AND history_id IS NULL"
 _PAGE = (
     _WHOLE
     + """
@@ -178,6 +181,12 @@ class TicketStore:
         if row is None:
             raise NotFound("no such ticket")
         return dict(row)
+
+    async def ensure_version(self, ticket: Mapping[str, Any], expected: int | None) -> None:
+        """Raise ``ChangedSince`` when a ticket that is locked is at another version than expected."""
+        if expected is not None:
+            at = await self._connection.fetchval(_VERSION, ticket["id"])
+            ChangedSince.require(f"ticket {ticket['key'] or ticket['id']}", at=at, expected=expected)
 
     async def develop(self, ticket_id: int, key: str) -> None:
         """Name the development ticket that mends the cause."""

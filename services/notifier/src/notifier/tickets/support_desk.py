@@ -64,8 +64,9 @@ class SupportDesk:
         self._development_queue = development_queue
 
     async def assign(self, change: Change, key: str, wanted: AssignBody) -> Assigned:
-        """Say whose the ticket is. Raises ``Unprocessable`` for somebody whom the directory does not know."""
-        _, ticket = await self._open(change, key)
+        """Say whose the ticket is. Raises ``ChangedSince``; ``Unprocessable`` for somebody whom the directory does not know."""
+        store, ticket = await self._open(change, key)
+        await store.ensure_version(ticket, wanted.expected_version)
         person = self._directory.person(wanted.assignee)
         if wanted.assignee is not None and person is None:
             raise Unprocessable(f"not in the directory of people: {wanted.assignee}")
@@ -170,7 +171,9 @@ class SupportDesk:
         await self._tickets.note(change, "reopened", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
 
     async def link(self, change: Change, key: str, wanted: LinkTicketBody) -> TicketLinked:
-        """Link the development ticket that mends the cause, or another ticket."""
+        """Link the development ticket that mends the cause, or another ticket. Raises ``ChangedSince``."""
+        looked = self._tickets.store(change)
+        await looked.ensure_version(await looked.ticket(key), wanted.expected_version)
         if wanted.development_ticket is not None:
             made = await self._tickets.link(change, key, wanted.development_ticket)
             ticket = await self._tickets.store(change).ticket(key)

@@ -15,6 +15,10 @@ KNOWN_DEFECT: Any = Field(
     default=None,
     description="whether problems like the ticket's own say so by themselves from now on; unless given, when the problem tells an error",
 )
+_Version = Annotated[
+    int | None,
+    Field(default=None, ge=0, le=_BIGINT, description="the version that was looked at; 409 when it is at another one"),
+]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Queue = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,14}$")]
 _Key = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,14}-[0-9]{1,12}$", examples=["TRAVELBACK-17"])]
@@ -39,9 +43,13 @@ class TicketCommentView(BaseModel):
 
 
 class TicketView(BaseModel):
-    """A ticket. `key` is null until the outside tracker has given it; then `id` names it."""
+    """A ticket. `key` is null until the outside tracker has given it; then `id` names it.
+
+    `version` grows with what people do to it or say of it.
+    """
 
     id: int
+    version: int
     key: str | None
     queue: str
     state: str
@@ -132,6 +140,7 @@ class LinkTicketBody(AdminChange):
     development_ticket: _Key | None = None
     ticket: _Key | None = None
     known_defect: bool | None = KNOWN_DEFECT
+    expected_version: _Version = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> LinkTicketBody:
@@ -154,6 +163,7 @@ class AssignBody(AdminChange):
     """Whose it is, by the id in the people file; null is nobody."""
 
     assignee: _Name | None
+    expected_version: _Version = None
 
 
 class Assigned(BaseModel):
@@ -254,11 +264,15 @@ class InstructionList(BaseModel):
 
 
 class InstructionBody(AdminChange):
-    """`text` null removes the instruction: then operators phone the person on duty. `call`: they do so in any case."""
+    """`text` null removes the instruction: then operators phone the person on duty. `call`: they do so in any case.
+
+    Where there is none, it is at version 0.
+    """
 
     text: str | None = Field(max_length=4000)
     call: bool = False
     queue: _Queue | None = None
+    expected_version: _Version = None
 
     @model_validator(mode="after")
     def _instructive(self) -> InstructionBody:

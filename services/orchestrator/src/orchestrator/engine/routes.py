@@ -92,6 +92,7 @@ class WorkflowEventsQuery(PageQuery):
     """
 
     workflow_id: int | None = Field(default=None, ge=1, lt=2**63)
+    order_number: str | None = Field(default=None, min_length=1, max_length=255)
     state: str | None = Field(default=None, max_length=16)
     trace: TraceId | None = None
 
@@ -217,7 +218,14 @@ class WorkflowRoutes:
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
             """Return the statement of a page and its values."""
-            return self.search.events(query.workflow_id, state=state, trace=query.trace, after=after, limit=limit)
+            return self.search.events(
+                query.workflow_id,
+                order_number=query.order_number,
+                state=state,
+                trace=query.trace,
+                after=after,
+                limit=limit,
+            )
 
         key = {"workflow_id": int, "seq": int}
         return await listed(self.search.database, query, select, key=key, item=workflow_event_view)

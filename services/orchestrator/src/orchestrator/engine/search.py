@@ -115,6 +115,7 @@ class WorkflowSearch:
     def events(
         workflow_id: int | None,
         *,
+        order_number: str | None = None,
         state: int | None,
         trace: str | None = None,
         after: tuple[Any, ...] | None,
@@ -122,18 +123,19 @@ class WorkflowSearch:
     ) -> tuple[str, list[Any]]:
         """Return the statement of events by workflow and sequence, from after the position, and its values; payloads are left out.
 
-        ``state`` is that of ``views.workflow_event_view``. Without a workflow, new and failed ones are looked for in the workflows that
-        are runnable, stopped or in need of a person, those that were set aside in the table of these; the done ones are most of all
-        events, met as the table is walked.
+        ``state`` is that of ``views.workflow_event_view``. Without a workflow or an order, new and failed ones are looked for in the
+        workflows that are runnable, stopped or in need of a person, those that were set aside in the table of these; the done ones are
+        most of all events, met as the table is walked.
         """
         filters = Filters()
-        if workflow_id is not None:
-            filters.add("w.id = {}", workflow_id)
-        elif state == EventState.FAILED:
+        filters.add_given("w.order_number = {}", order_number)
+        filters.add_given("w.id = {}", workflow_id)
+        anywhere = workflow_id is None and order_number is None
+        if anywhere and state == EventState.FAILED:
             filters.add(f"w.id = ANY(ARRAY({CRASHED} UNION ALL {_SET_ASIDE} = 3))")
-        elif state == EventState.NEW:
+        elif anywhere and state == EventState.NEW:
             filters.add(f"w.id = ANY(ARRAY({_PENDING}))")
-        elif state is not None and state != EventState.DONE:
+        elif anywhere and state is not None and state != EventState.DONE:
             filters.add(f"w.id = ANY(ARRAY({_SET_ASIDE} = {state:d}))")
         stands_before = "w.state = 4 AND e.seq = w.done_seq + 1"
         if state == EventState.DONE:

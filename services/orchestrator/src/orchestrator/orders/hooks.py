@@ -57,6 +57,11 @@ def event_id_of(envelope: Envelope) -> str:
     return _known_as(envelope.id, envelope.extension("hookevent"), envelope.extension("contentdigest"))
 
 
+def known_as(queue: str, envelope: Envelope) -> tuple[str, str]:
+    """Return which consumer reads a queue, and the key under which its inbox knows an event: they are named as their queues."""
+    return queue, event_id_of(envelope)
+
+
 def _known_as(event_id: str, hook: str | None, digest: str | None) -> str:
     return f"{event_id}:{digest}" if hook == HookType.CREATED and digest is not None else event_id
 

@@ -20,6 +20,7 @@ from webhook_gateway.hooks.metrics import event_label
 from webhook_gateway.hooks.model import SERVICE
 
 _log = get_logger()
+_RECORDER, _ARRIVALS = "recorder", "arrivals"
 _LOGGED_ONE_BY_ONE = 10
 _LINGER_S = 0.1  # nobody waits for what is recorded, and a transaction for ten hooks costs little more than one for one
 
@@ -44,7 +45,7 @@ def make_recorder(
         url,
         topology.RECORDER,
         database=database,
-        name="recorder",
+        name=_RECORDER,
         service=SERVICE,
         handler=handle,
         metrics=metrics,
@@ -67,7 +68,7 @@ def make_arrivals(
         url,
         topology.GATEWAY_ORDERS,
         database=database,
-        name="arrivals",
+        name=_ARRIVALS,
         service=SERVICE,
         handler=handle,
         metrics=metrics,
@@ -79,6 +80,13 @@ def make_arrivals(
 def delivery_key(envelope: Envelope) -> str:
     """Return what the inbox knows a delivery by: its id and storage path (one that came by both is recorded as spooled)."""
     return f"{envelope.extension('deliveryid')}:{envelope.extension('lane')}"
+
+
+def known_as(queue: str, envelope: Envelope) -> tuple[str, str]:
+    """Return which consumer reads a queue, and the key under which its inbox knows an event."""
+    if queue == topology.RECORDER.name:
+        return _RECORDER, delivery_key(envelope)
+    return _ARRIVALS, envelope.id
 
 
 def _log_deliveries(hooks: Sequence[IntakeMessage]) -> None:

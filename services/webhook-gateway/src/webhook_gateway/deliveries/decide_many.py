@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from common.clock import Clock
-from common.http import Bulk, BulkChange, BulkDone, BulkFilter, Change, UuidText
+from common.http import Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, Change, UuidText
 from common.postgres import Connection
 from webhook_gateway.deliveries import decisions
 from webhook_gateway.deliveries.dismiss import dismiss
@@ -27,6 +27,20 @@ class DecideMany(BulkChange[UuidText, DeliveriesFilter]):
     """Which deliveries are to be replayed or dismissed."""
 
 
+class ReplayedDelivery(BulkItem):
+    """What became of one; `delivery_id` is the delivery that it was sent as, of the order `number`. Null where nothing was sent."""
+
+    delivery_id: str | None = Field(default=None, description="of a dry run another one")
+    number: str | None = None
+    event: str | None = None
+
+
+class DeliveriesReplayed(BulkAnswer):
+    """What became of each."""
+
+    items: list[ReplayedDelivery]  # type: ignore[assignment]  # narrower than the base's, and only ever read
+
+
 def replay_many(search: DeliverySearch, *, clock: Clock, replica: str) -> Bulk[str]:
     """Send many again, each as it came. A quarantined one that was decided about is refused: replay it alone if it must go again."""
 
@@ -34,9 +48,13 @@ def replay_many(search: DeliverySearch, *, clock: Clock, replica: str) -> Bulk[s
         name = uuid.UUID(delivery_id)
         await decisions.need_undecided(change.connection, name)
         sent = await replay(change, name, mended=None, now=clock.now(), replica=replica)
-        return BulkDone(outcome="replayed", detail=f"as delivery {sent.delivery_id}, order {sent.number}")
+        return BulkDone(
+            outcome="replayed",
+            detail=f"as delivery {sent.delivery_id}, order {sent.number}",
+            extra={"delivery_id": sent.delivery_id, "number": sent.number, "event": sent.event},
+        )
 
-    return _bulk("delivery.replay", search, _work)
+    return _bulk("delivery.replay", search, _work, answer=DeliveriesReplayed)
 
 
 def dismiss_many(search: DeliverySearch, *, clock: Clock) -> Bulk[str]:
@@ -49,10 +67,16 @@ def dismiss_many(search: DeliverySearch, *, clock: Clock) -> Bulk[str]:
     return _bulk("delivery.dismiss", search, _work)
 
 
-def _bulk(operation: str, search: DeliverySearch, work: Callable[[Change, str], Awaitable[BulkDone]]) -> Bulk[str]:
+def _bulk(
+    operation: str,
+    search: DeliverySearch,
+    work: Callable[[Change, str], Awaitable[BulkDone]],
+    *,
+    answer: type[BulkAnswer] = BulkAnswer,
+) -> Bulk[str]:
     async def _find(
         connection: Connection, wanted: DeliveriesFilter, among: Sequence[str] | None, limit: int
     ) -> Sequence[str]:
         return await search.ids(connection, wanted, among=among, limit=limit)
 
-    return Bulk(operation=operation, find=_find, lock=decisions.lock, work=work)
+    return Bulk(operation=operation, find=_find, lock=decisions.lock, work=work, answer=answer)

@@ -17,6 +17,11 @@ VERSION = """
   + (d.erased_at IS NOT NULL)::integer
 """
 """The version of a delivery ``d``: every decision makes another one."""
+DECISION = """
+CASE WHEN EXISTS (SELECT FROM delivery_dismissals AS k WHERE k.delivery_id = d.delivery_id) THEN 'dismissed'
+     WHEN EXISTS (SELECT FROM delivery_replays AS r WHERE r.delivery_id = d.delivery_id) THEN 'replayed' END
+"""
+"""What a person has decided about a delivery ``d``."""
 _VERSIONS = f"""
 SELECT d.delivery_id::text AS id, {VERSION} AS version FROM deliveries AS d WHERE d.delivery_id = ANY ($1::uuid[])
 """  # noqa: S608 - a constant

@@ -26,7 +26,7 @@ from common.http import (
     listed,
 )
 from webhook_gateway.deliveries import views
-from webhook_gateway.deliveries.decide_many import DecideMany, dismiss_many, replay_many
+from webhook_gateway.deliveries.decide_many import DecideMany, DeliveriesReplayed, dismiss_many, replay_many
 from webhook_gateway.deliveries.dismiss import dismiss
 from webhook_gateway.deliveries.faults import faults
 from webhook_gateway.deliveries.ledger import Ledger, Line
@@ -89,7 +89,7 @@ class DeliveryRoutes:
                 handler=self.replay_many,
                 summary="Send many deliveries again, each as it came",
                 request=DecideMany,
-                response=BulkAnswer,
+                response=DeliveriesReplayed,
                 errors=(*BULK_ERRORS, InvalidInput),
             ),
             change(

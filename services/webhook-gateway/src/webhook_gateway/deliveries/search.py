@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.postgres import Connection, Database, Record
-from webhook_gateway.deliveries.decisions import VERSION
+from webhook_gateway.deliveries.decisions import DECISION, VERSION
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.query import TypedQuery, read_query
 from webhook_gateway.deliveries.views import DeliveryFilter
@@ -24,7 +24,7 @@ _FOUND = (
 _DELIVERY = f"""
 SELECT delivery_id::text AS id, received_at, recorded_at, source, event, type, event_id, outcome, lane, number, external_id,
        sent_at, digest, currency, reason, status, replica, replay_of::text AS replay_of, occurred_at, actor, why,
-       body_form, body, octet_length(body) AS size, headers, traceparent, erased_at, {VERSION} AS version
+       body_form, body, octet_length(body) AS size, headers, traceparent, erased_at, {VERSION} AS version, {DECISION} AS decision
 FROM deliveries AS d WHERE delivery_id = $1
 """  # noqa: S608 - a constant
 _UNDECIDED = """outcome = 'quarantined'

@@ -75,12 +75,14 @@ class DeliveryItem(BaseModel):
 class Delivery(DeliveryItem):
     """A delivery as it came. `body` is null when the bytes are no UTF-8 text; secrets in `headers` are masked.
 
-    `faults`: what the suite cannot read of it, as it reads today. `version` grows with each decision about it.
+    `faults`: what the suite cannot read of it, as it reads today. `version` grows with each decision about it, and
+    `decision` says what a person decided: it was sent again, or dismissed.
 
     Viewers see customers' data masked in `body` and `headers`, and no `body_base64`. `erased_at`: when the customer in it was erased.
     """
 
     version: int
+    decision: Literal["replayed", "dismissed"] | None
     recorded_at: datetime
     event_id: str
     digest: str | None

@@ -448,6 +448,7 @@ class TicketOpened(TypedDict):
 
 class TicketView(TypedDict):
     id: int
+    version: int
     key: str | None
     queue: str
     state: str
@@ -545,6 +546,7 @@ class WholeLetter(TypedDict):
     data: Any
     body_base64: str | None
     mended: Any
+    became: Literal['on_its_way', 'handled', 'dead_again'] | None
 
 
 class NotifierDutyViewsPersonView(TypedDict):
@@ -684,6 +686,7 @@ class RecipeOffer(TypedDict):
 
 class RosterView(TypedDict):
     version: int
+    revision: int
     plan: PlanBody | None
     overrides: list[OverrideView]
     shifts: list[ShiftView]

@@ -264,6 +264,7 @@ class WholeLetter(TypedDict):
     data: Any
     body_base64: str | None
     mended: Any
+    became: Literal['on_its_way', 'handled', 'dead_again'] | None
 
 
 class BulkAnswer(TypedDict):

@@ -270,6 +270,18 @@ class Replayed(TypedDict):
     replayed: bool
 
 
+class ReplayedDelivery(TypedDict):
+    id: int | str
+    version: int | str | None
+    outcome: str
+    code: NotRequired[str | None]
+    detail: NotRequired[str | None]
+    notices: NotRequired[list[str]]
+    delivery_id: NotRequired[str | None]
+    number: NotRequired[str | None]
+    event: NotRequired[str | None]
+
+
 class ReplicaSums(TypedDict):
     received: NotRequired[int]
     confirmed: NotRequired[int]
@@ -431,6 +443,7 @@ class WholeLetter(TypedDict):
     data: Any
     body_base64: str | None
     mended: Any
+    became: Literal['on_its_way', 'handled', 'dead_again'] | None
 
 
 class WrittenReport(TypedDict):
@@ -455,6 +468,15 @@ class BulkAnswer(TypedDict):
     items: list[BulkItem]
 
 
+class DeliveriesReplayed(TypedDict):
+    dry_run: bool
+    plan: str
+    matched: int
+    more: bool
+    already_applied: NotRequired[bool]
+    items: list[ReplayedDelivery]
+
+
 class Delivery(TypedDict):
     id: str
     received_at: str
@@ -477,6 +499,7 @@ class Delivery(TypedDict):
     traceparent: str | None
     erased_at: str | None
     version: int
+    decision: Literal['replayed', 'dismissed'] | None
     recorded_at: str
     event_id: str
     digest: str | None

@@ -36,6 +36,12 @@
       keys["/"]();
       return;
     }
+    const row = event.target.matches("input[type=checkbox]") && event.target.closest("[data-row]");
+    if (row && event.key === "Enter") {
+      event.preventDefault(); // browsers would send the list's form, as its first button does
+      row.querySelector("a.open")?.click();
+      return;
+    }
     if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select")) return;
     const act = keys[event.key];
     if (act) {
