@@ -72,7 +72,7 @@ class Trouble:
 
     async def failed_event(self) -> str:
         """The hook that such a workflow cannot carry out."""
-        return await self._found(
+        return await self.found(
             ORCHESTRATOR, "/admin/v1/workflow-events", workflow_id=await self.crashed(), state="failed"
         )
 
@@ -89,7 +89,7 @@ class Trouble:
 
     async def delivery(self) -> str:
         """A hook that was taken."""
-        return await self._found(GATEWAY, "/admin/v1/deliveries", number=await self.new_order())
+        return await self.found(GATEWAY, "/admin/v1/deliveries", number=await self.new_order())
 
     async def parked(self) -> str:
         """An order that was never created, and changes all the same."""
@@ -108,7 +108,7 @@ class Trouble:
         """A hook of which no more could be read than the order's id."""
         external_id = f"odd-{secrets.token_hex(4)}"
         await self.client.hook(hook("created", external_id, at=datetime.now(UTC), positions="milk"))
-        return await self._found(GATEWAY, "/admin/v1/deliveries", external_id=external_id, outcome="quarantined")
+        return await self.found(GATEWAY, "/admin/v1/deliveries", external_id=external_id, outcome="quarantined")
 
     async def endangered(self) -> str:
         """A website's order that was refused."""
@@ -144,7 +144,7 @@ class Trouble:
             another = {**body, "externalId": f"web-{secrets.token_hex(6)}"}
             if (await self.client.post(url, another, role="website"))[0] == 429:
                 break
-        return await self._found(GATEWAY, "/admin/v1/order-limits", phone=phone)
+        return await self.found(GATEWAY, "/admin/v1/order-limits", phone=phone)
 
     async def failed_refund(self) -> str:
         """A refund that Trust ends with an error."""
@@ -272,9 +272,11 @@ class Trouble:
     async def _endangered(self, body: Mapping[str, Any]) -> str:
         url = self.client.suite.url(GATEWAY) + "/api/v1/orders/"
         assert (await self.client.post(url, body, role="website"))[0] == 422
-        return await self._found(GATEWAY, "/admin/v1/endangered-orders", external_id=body["externalId"])
+        return await self.found(GATEWAY, "/admin/v1/endangered-orders", external_id=body["externalId"])
 
-    async def _found(self, service: str, path: str, **query: Any) -> str:
+    async def found(self, service: str, path: str, **query: Any) -> str:
+        """The first that a list has, once it has one."""
+
         async def there() -> str | None:
             items = (await self.client.get(service, path, **query))["items"]
             return str(items[0]["id"]) if items else None

@@ -50,6 +50,10 @@ class NotUnderstoodError(Exception):
     """What a person filled in, or an address, makes no sense; the text says what to put right."""
 
 
+_LONGEST_WAY_BACK = 2000
+"""Characters: a header that is longer is cut by what stands in front."""
+
+
 @dataclass(slots=True)
 class Visit:
     """One request of one person: what her page may use."""
@@ -261,7 +265,8 @@ class Console:
                 text=visit.fragment("templates/over.html"), status=401, content_type="text/html", charset="utf-8"
             )
         if visit.raw.method != "POST":
-            return redirect(f"/sign-in?to={quote(str(visit.raw.rel_url), safe='')}")
+            wanted = quote(str(visit.raw.rel_url), safe="")
+            return redirect(f"/sign-in?to={wanted}" if len(wanted) <= _LONGEST_WAY_BACK else "/sign-in")
         response = web.Response(status=403 if stale else 401, content_type="text/html", charset="utf-8")
         if FORM_TOKEN not in visit.session:
             visit.session = await self.sessions.begin(visit.raw, response, token=None)

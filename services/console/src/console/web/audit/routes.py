@@ -64,6 +64,8 @@ async def _export(visit: Visit) -> web.StreamResponse:
         )
         response.content_type, response.charset = _TYPES[form], "utf-8"
         await response.prepare(visit.raw)
+        if visit.raw.method == "HEAD":
+            return response  # which has no body, or the next answer of the connection would begin with it
         try:
             await _write(response, form, first, records)
         except (RefusedError, UnreachableError) as error:
