@@ -90,7 +90,7 @@ async def audited(client: Client, case: Case, reason: str) -> int:
 
 
 ELSEWHERE = {
-    "notifier POST /admin/v1/alert-senders/{id}/give-up": "a suite without NOTIFIER_WATCHDOG_PATIENCE expects no Watchdog: tried in the notifier's own tests",
+    "notifier POST /admin/v1/alert-senders/{id}/give-up": "nothing is expected without NOTIFIER_WATCHDOG_PATIENCE, as here",
     "refunds POST /admin/v1/reconciliation": "asks payment systems only: `check refunds` runs it as a rehearsal",
     "refunds POST /refunds/v1/refunds": "for machines: people ask the orchestrator",
     "notifier POST /admin/v1/tickets/{key}/links": "the older spelling of `link`",
