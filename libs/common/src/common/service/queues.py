@@ -73,14 +73,14 @@ async def dead_letters_waiting(database: Database) -> Sequence[WaitingQueue]:
 async def messages_waiting(broker: Broker, specs: Sequence[QueueSpec]) -> Sequence[WaitingQueue]:
     """Ask the broker how many messages no consumer has taken; since when they wait it does not say."""
 
-    async def one(spec: QueueSpec) -> WaitingQueue:
+    async def _one(spec: QueueSpec) -> WaitingQueue:
         try:
             waiting = await broker.depth(spec)
         except Unavailable:
             waiting = None
         return WaitingQueue(name=MESSAGES + spec.name, waiting=waiting)
 
-    return await asyncio.gather(*map(one, specs))
+    return await asyncio.gather(*map(_one, specs))
 
 
 def queue(name: str, waiting: int, oldest: float | None, *, late_after: float | None = None) -> WaitingQueue:

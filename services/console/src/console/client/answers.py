@@ -9,6 +9,7 @@ _OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied")
 
 
 def of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an answer says of the change as a whole."""
     return {name: held for name, held in answer.items() if name not in _OF_BULK}
 
 

@@ -31,7 +31,7 @@ class RecipeRoutes:
                 incident_id, name, principal=request.principal, reason=request.body.reason
             )
 
-        async def work(change: Change) -> RecipeStarted:
+        async def _work(change: Change) -> RecipeStarted:
             asked, before = await self._start(change, incident_id, name, request_id=request.request_id)
             return RecipeStarted(
                 outcome="under_way" if before else "started",
@@ -42,7 +42,7 @@ class RecipeRoutes:
                 dry_run=change.dry_run,
             )
 
-        return await patiently(lambda: self._changes.carry_out(request, work), seconds=_CALL_SECONDS)
+        return await patiently(lambda: self._changes.carry_out(request, _work), seconds=_CALL_SECONDS)
 
     def routes(self) -> list[Route]:
         """Return the table of admin routes."""
