@@ -213,7 +213,7 @@ async def test_each_silent_sender_is_told_by_name_and_may_be_given_up(make_kit: 
     ]
     await eventually(lambda: silent_is("production/dc3"), within=30, what="one is given up")
     [record] = (await kit.call("GET", "/admin/v1/audit?action=alert_sender.give_up"))[1]["items"]
-    assert record["target"] == "alert_sender:production/dc2"
+    assert (record["target"], record["before"]["name"]) == (f"alert_sender:{gone['id']}", "production/dc2")
     assert await post(kit, notification(watchdog("production", cluster="dc2"))) == {"incidents": []}
     told = await kit.fetch(
         "SELECT count(*) AS times FROM incidents WHERE fingerprint LIKE '%dc2' OR fingerprint LIKE '%dc3' GROUP BY fingerprint"

@@ -28,6 +28,7 @@ class Services:
         default_factory=list
     )  # line, token, how customers' data are wanted
     withdrawn: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set)
     open: dict[str, str] = field(default_factory=dict)
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -36,7 +37,8 @@ class Services:
         role = token.removeprefix("token-").removesuffix("-2")
         line = f"{request.method} {request.path}"
         if line == "GET /readyz":
-            return web.json_response({"ready": True, "checks": {}})
+            failing = dict.fromkeys(self.failing, "away")
+            return web.json_response({"ready": not failing, "checks": failing}, status=503 if failing else 200)
         if line in self.open:
             return web.Response(text=self.open[line])
         self.readers.append((line, token, request.headers.get("Customer-Data")))

@@ -345,12 +345,19 @@ async def test_now_shows_what_waits_in_each_service_and_since_when(browser: Brow
         " ".join(re.sub(r"<[^>]+>", " ", row).split())
         for row in re.findall(r"<tr>(.*?)</tr>", page.partition("What waits in the services")[2], re.DOTALL)
     ]
+    assert "Something waits for too long in: webhook-gateway, orchestrator, tips, refunds, notifier" in page
+    assert "there is none" not in page
     assert "orchestrator outbox 12 5 minutes ▲ late" in rows
     assert "orchestrator messages orchestrator.intake ? — ▲ unknown" in rows
     assert any(row.startswith("webhook-gateway spool · gw-2 3 5 seconds · as of ") for row in rows)
     assert not any("calls" in row for row in rows)
     services.answers["GET /admin/v1/queues"] = (200, {"items": [a_queue("calls", "empty")], "complete": True})
-    assert "1 queue, empty" in await browser.get("/")
+    page = await browser.get("/")
+    assert ("1 queue, empty" in page, "there is none" in page) == (True, True)
+    services.failing.add("database")
+    page = await browser.get("/")
+    assert "Cannot work, or does not answer: webhook-gateway, orchestrator, tips, refunds, notifier" in page
+    assert "there is none" not in page
     services.answers["GET /admin/v1/queues"] = (503, {"code": "unavailable", "detail": "no"})
     page = await browser.get("/")
     assert (page.count("Not known: the service does not answer"), "all empty" in page) == (5, False)

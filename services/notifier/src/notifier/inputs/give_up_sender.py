@@ -53,7 +53,7 @@ async def give_up_sender(sender_id: int, change: Change, *, problems: Problems, 
     await problems.ingest(notifications, [over(sender.fingerprint, actor=change.principal.name, at=now)])
     await change.record(
         "alert_sender.give_up",
-        f"alert_sender:{sender.name}",
-        before={"seen_at": row["seen_at"].isoformat(), "environment": sender.environment},
+        f"alert_sender:{sender_id}",
+        before={"name": sender.name, "seen_at": row["seen_at"].isoformat(), "environment": sender.environment},
     )
     return SenderGivenUp(id=sender_id, name=sender.name, seen_at=row["seen_at"], dry_run=change.dry_run)

@@ -21,6 +21,7 @@ from console.client.commands import of_wish
 from console.client.money import currency_of
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import THINGS
+from console.web.change.carried import carried
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
 from console.web.change.prefilled import prefilled, standing
 from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
@@ -124,7 +125,7 @@ def _show_plan(visit: Visit, plan: Plan, *, currency: str | None) -> web.StreamR
         "change/plan.html",
         act=plan.wish.found(),
         plan=plan,
-        sealed=json.dumps(plan.to_json()),
+        sealed=carried(plan),
         outcomes=count(plan.items),
         command=of_wish(plan.wish, currency=currency),
     )
@@ -169,7 +170,7 @@ async def _apply(visit: Visit) -> web.StreamResponse:
         act=plan.wish.found(),
         done=done,
         outcomes=count(done.items),
-        sealed=json.dumps(done.to_json()),
+        sealed=carried(done),
         looked=await _look(visit, done),
     )
 
@@ -180,7 +181,7 @@ async def _watch(visit: Visit) -> web.StreamResponse:
         "act": done.plan.wish.found(),
         "done": done,
         "outcomes": count(done.items),
-        "sealed": json.dumps(done.to_json()),
+        "sealed": carried(done),
         "looked": await _look(visit, done),
     }
     if visit.raw.headers.get("HX-Request"):

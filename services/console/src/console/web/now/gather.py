@@ -48,6 +48,7 @@ DANGERS = (
     Danger("Crashed workflows", "workflow", {"state": "crashed"}),
     Danger("Refunds that failed", "refund", {"state": "ERROR"}),
     Danger("Refunds of which nobody knows", "refund", {"state": "UNKNOWN"}),
+    Danger("Differences with payment systems that are open", "difference", {"open": "true"}),
     Danger("Quarantined hooks", "intake", {"outcome": "quarantined", "undecided": "true"}),
     Danger("Open warnings", "incident", {"state": "open", "severity": "warning"}),
     *(Danger("Dead letters", "dead-letter", {"open": "true"}, service) for service in _WITH_DEAD_LETTERS),
@@ -87,6 +88,16 @@ class Now:
     def troubles(self) -> list[Found]:
         """What there is, and what nobody could say."""
         return [each for each in self.found if each.page is None or each.page.items]
+
+    @property
+    def late(self) -> list[str]:
+        """Return the services in which something waits for too long."""
+        return [service for service, waiting in self.queues.items() if waiting is not None and waiting.late]
+
+    @property
+    def cannot_work(self) -> list[str]:
+        """Return the services that do not answer, or say that they cannot work."""
+        return [service for service, problems in self.ready.items() if problems is None or problems]
 
     def person(self, who: str) -> str:
         """Return a person's name, where it is known."""
