@@ -21,6 +21,7 @@ from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, fille
 from console.client.things import ON_ITS_WAY, THINGS, Thing
 
 _LOOK_EVERY_S = 0.5
+_AT_ONCE = 8
 _MOST_ASKED_WHO = 25
 
 
@@ -273,14 +274,17 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline
     settled: dict[str, str] = {}
+
+    async def look(item: Item) -> str:
+        if isinstance(sight, Effect):
+            return await sight.look(suite, said[item.id])
+        return _seen(act, sight, await sight.read(suite, item.id), planned.get(item.id))
+
     while True:
-        for item in changed:
-            if item.id not in settled or sight.moves(settled[item.id]):
-                settled[item.id] = (
-                    await sight.look(suite, said[item.id])
-                    if isinstance(sight, Effect)
-                    else _seen(act, sight, await sight.read(suite, item.id), planned.get(item.id))
-                )
+        moving = [item for item in changed if item.id not in settled or sight.moves(settled[item.id])]
+        for start in range(0, len(moving), _AT_ONCE):
+            some = moving[start : start + _AT_ONCE]
+            settled |= zip((item.id for item in some), await asyncio.gather(*map(look, some)), strict=True)
         yield Counter(settled.values())
         moves = any(sight.moves(state) for state in settled.values())
         if not moves or loop.time() >= until:
