@@ -57,23 +57,31 @@ BROKEN = 50
 DIFFERS = "problem.order_created_differs"
 
 
-async def broken_order(client: Client, external_id: str) -> str:
-    """Have the marketplace create an order twice, with other goods the second time; return its number."""
-    now = datetime.now(UTC)
-    for goods, at in ((POSITIONS, now - timedelta(seconds=20)), ([{**POSITIONS[0], "id": "sku-2"}], now)):
-        status, answer, _ = await client.hook(hook("created", external_id, at=at, positions=goods, total=TOTAL))
-        assert status == 200, answer
+async def created(client: Client, external_id: str, goods: list[dict[str, Any]], *, ago: float = 0) -> str:
+    """Have the marketplace create an order, so many seconds ago; return its number."""
+    at = datetime.now(UTC) - timedelta(seconds=ago)
+    status, answer, _ = await client.hook(hook("created", external_id, at=at, positions=goods, total=TOTAL))
+    assert status == 200, answer
     return str(answer["number"])
 
 
-async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alone(client: Client) -> None:
+async def broken_orders(client: Client) -> set[str]:
+    """Have the marketplace create orders twice, with other goods the second time, and then all at once; return their numbers."""
     few = asyncio.Semaphore(8)
+    names = [f"storm-{each}-{secrets.token_hex(4)}" for each in range(BROKEN)]
 
-    async def one(each: int) -> str:
+    async def first(name: str) -> str:
         async with few:
-            return await broken_order(client, f"storm-{each}-{secrets.token_hex(4)}")
+            return await created(client, name, POSITIONS, ago=20)
 
-    numbers = set(await asyncio.gather(*(one(each) for each in range(BROKEN))))
+    numbers = await asyncio.gather(*map(first, names))
+    again = [created(client, name, [{**POSITIONS[0], "id": "sku-2"}]) for name in names]
+    assert await asyncio.gather(*again) == numbers
+    return set(numbers)
+
+
+async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alone(client: Client) -> None:
+    numbers = await broken_orders(client)
     assert len(numbers) == BROKEN
 
     async def incidents() -> dict[str, int]:

@@ -107,7 +107,7 @@ async def test_every_kind_of_change_is_completed_without_script(client: Client, 
         await page.locator(".acts.bar").get_by_role("button", name="ack", exact=True).click()
         await done(page, "acknowledged", of=2)
         await page.goto(console + f"/i/{incidents[0]}")
-        await page.locator(".acts").get_by_role("link", name="silence: add").click()
+        await page.locator(".acts").get_by_role("link", name="silence problems").click()
         await done(page, "silenced")
 
         await page.goto(console + f"/e/{endangered}")
