@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from suite_local.errors import AlreadyTakenError
+from suite_local.infrastructure.local import local_rabbitmq
+from suite_local.lifecycle import choose_ports
+from suite_local.paths import RunDirectory
 from suite_local.ports import CHOICE, SHARE, PortBook, free_port, is_free
 
 
@@ -86,3 +90,20 @@ def test_a_port_that_was_given_is_not_given_again(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(SHARE, "0/6000")
     first = free_port()
     assert free_port({first}) != first
+
+
+def test_a_port_that_is_asked_for_goes_to_no_replica_and_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    # With 60 ports to choose from, somebody would get the one of refunds in most of the tries.
+    monkeypatch.setenv(SHARE, f"{(free - CHOICE.start) % 200}/200")
+    for each in range(10):
+        run = RunDirectory(tmp_path / str(each))
+        run.create()
+        ports, smtp = choose_ports(
+            run, {"SUITE_REFUNDS_PORT": str(free)}, running=False, replicas={"webhook-gateway": 4}, say=print
+        )
+        local_rabbitmq(run, keep_ports=False)
+        assert (ports["refunds"], smtp != free) == (free, True)
+        chosen = list(json.loads(run.state_file.read_text())["ports"].values())
+        assert len(set(chosen)) == len(chosen)

@@ -79,10 +79,11 @@ def _up(
     replicas: Mapping[str, int],
     say: Callable[[str], None],
 ) -> Plan:
+    # Before the servers choose theirs: what is asked for is taken, though nobody listens there yet.
+    ports, smtp_port = choose_ports(run, environ, running=running, replicas=replicas, say=say)
     database = find_postgres(run, environ, running=running)
     broker = find_rabbitmq(run, environ, running=running)
     credentials = Credentials(run.secrets)
-    ports, smtp_port = _ports(run, environ, running=running, replicas=replicas, say=say)
     plan = Plan(
         run=run,
         ports=ports,
@@ -199,7 +200,7 @@ def _probe(name: str) -> str:
     return "/livez" if name == SANDBOX else "/readyz"
 
 
-def _ports(
+def choose_ports(
     run: RunDirectory,
     environ: Mapping[str, str],
     *,
@@ -207,7 +208,10 @@ def _ports(
     replicas: Mapping[str, int],
     say: Callable[[str], None],
 ) -> tuple[dict[str, int], int]:
-    """Choose the ports of services and sandbox; while they run, they keep theirs unless others are asked for."""
+    """Choose the ports of services and sandbox, and of its SMTP; while they run, they keep theirs unless others are asked for.
+
+    What is asked for is chosen first, so that no other program gets it meanwhile.
+    """
     book = PortBook(run.state_file)
 
     def choose(name: str, variable: str, default: int | None) -> int:
@@ -217,13 +221,19 @@ def _ports(
             return known
         return book.choose(name, default=default, asked=asked)
 
-    ports = {}
+    wanted: list[tuple[str, str, int | None]] = [
+        (SANDBOX, "SUITE_SANDBOX_PORT", SANDBOX_PORT),
+        ("sandbox_smtp", "SUITE_SANDBOX_SMTP_PORT", SANDBOX_SMTP_PORT),
+    ]
     for service in WITH_CONSOLE:
-        for number, program in enumerate(service.programs(replicas.get(service.name, 1)), start=1):
-            variable = f"SUITE_{service.package.upper()}_PORT" if number == 1 else ""
-            ports[program] = choose(program, variable, service.port if number == 1 else None)
-    ports[SANDBOX] = choose(SANDBOX, "SUITE_SANDBOX_PORT", SANDBOX_PORT)
-    smtp = choose("sandbox_smtp", "SUITE_SANDBOX_SMTP_PORT", SANDBOX_SMTP_PORT)
+        first, *others = service.programs(replicas.get(service.name, 1))
+        wanted += [
+            (first, f"SUITE_{service.package.upper()}_PORT", service.port),
+            *((other, "", None) for other in others),
+        ]
+    wanted.sort(key=lambda want: not environ.get(want[1]))
+    ports = {name: choose(name, variable, default) for name, variable, default in wanted}
+    smtp = ports.pop("sandbox_smtp")
     for name, (default, chosen) in book.moved.items():
         say(f"port {default} is taken by something else: {name} listens on {chosen}")
     return ports, smtp
