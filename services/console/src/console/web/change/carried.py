@@ -1,4 +1,4 @@
-"""What a page carries of a plan and of what was done: enough to apply it and to watch it, without what was only to be shown once.
+"""What a page carries of a plan and of what was done: enough to apply it and to watch it; of many things not what is only shown once.
 
 A thousand crashed workflows with their stacks would be more than a form may hold.
 """
@@ -12,9 +12,14 @@ from console.client.change import Done, Item, Plan
 from console.client.effects import Effect
 from console.client.suite import CHANGED_SINCE
 
+_ROOM = 256 * 1024
+
 
 def carried(kept: Plan | Done) -> str:
     """Return it as the text of a hidden field; ``Plan.from_json`` and ``Done.from_json`` read it."""
+    whole = json.dumps(kept.to_json())
+    if len(whole) <= _ROOM:
+        return whole
     if isinstance(kept, Plan):
         return json.dumps(_light(kept).to_json())
     by_answer = isinstance(kept.plan.wish.found().sight, Effect)
