@@ -103,17 +103,18 @@ async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alon
     known = await incidents()
     await eventually(closed, within=60, what="a ticket for each incident")
 
-    async def told() -> tuple[int, int]:
-        """How many digests of the storm there are and how many orders they name, once every order is named."""
+    async def told() -> bool:
+        """Whether there is one digest of the storm that names most orders; the others were told before it was a storm."""
         items = (await client.get("sandbox", "/sandbox/telegram/messages", role=None))["items"]
         telling = [item["text"] for item in items if any(number in item["text"] for number in numbers)]
         digests = [text for text in telling if "Шквал" in text]
         assert [number for number in numbers if not any(number in text for text in telling)] == []
-        return len(digests), sum(any(number in text for text in digests) for number in numbers)
+        assert len(digests) == 1
+        assert sum(any(number in text for text in digests) for number in numbers) > BROKEN / 2
+        return True
 
-    digests, named = await eventually(told, within=90, what="every order named")
-    assert digests == 1
-    assert named > BROKEN / 2  # the others were told before it was a storm
+    # What other tests had told in this chat may have used up its minute.
+    await eventually(told, within=200, what="every order named, and most of them in one digest")
 
     first, *others = sorted(numbers)
     operator = client.suite.url("notifier") + "/admin/v1/incidents/{}/resolve"
