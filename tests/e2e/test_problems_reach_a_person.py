@@ -8,6 +8,8 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from common.testing import eventually
 from tests.support.console_browser import browsing
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
@@ -80,6 +82,7 @@ async def broken_orders(client: Client) -> set[str]:
     return set(numbers)
 
 
+@pytest.mark.timeout(480)
 async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alone(client: Client) -> None:
     numbers = await broken_orders(client)
     assert len(numbers) == BROKEN
