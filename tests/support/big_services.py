@@ -26,8 +26,8 @@ def _id(of: str) -> str:
 
 
 _AUDIT = """
-INSERT INTO audit_log (actor, role, action, target, reason, request_id)
-SELECT 'a', 'operator', 'x.act', 'x:' || n, 'r', 'r' FROM generate_series(1, $1 / 10) AS n
+INSERT INTO audit_log (at, actor, role, action, target, reason, request_id)
+SELECT now() - interval '10 seconds' * ($1 / 10 - n), 'a', 'operator', 'x.act', 'x:' || n, 'r', 'r' FROM generate_series(1, $1 / 10) AS n
 """
 
 # Three hooks an order: one in a thousand was quarantined and waits for somebody, one of a rare source came long ago.

@@ -27,9 +27,7 @@ _WANTED = {
 # The states stand in the statement itself: only then the planner can use the indexes that leave the ordinary ones out.
 _STATES = {
     "not_told": "n.reason IS NOT NULL AND d.id IS NULL",
-    **{
-        state: f"d.state = '{state}'" for state in ("pending", "sending", "sent", "failed", "unknown", "dropped")
-    },
+    **{state: f"d.state = '{state}'" for state in ("pending", "sending", "sent", "failed", "unknown", "dropped")},
 }
 # Ids of notices grow with time, so the key itself finds a period.
 _TOLD = """
