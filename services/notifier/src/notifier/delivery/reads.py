@@ -70,8 +70,8 @@ def select_notifications(
 ) -> tuple[str, Sequence[Any]]:
     """Return the statement of notices with their deliveries, newest first, and its values. ``wanted``: of ``_WANTED``; None is any.
 
-    ``state``: of ``_STATES``. A notice that was sent to nobody has one row without a delivery. There are only the conditions asked for: one plan for all would fit
-    none.
+    ``state``: of ``_STATES``. A notice that was sent to nobody has one row without a delivery. There are only the conditions asked for: one
+    plan for all would fit none.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     conditions = [_WANTED[name].format(f"${place}") for place, name in enumerate(given, 1)]
