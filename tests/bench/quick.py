@@ -95,11 +95,12 @@ class Contestant:
         """Return the next line that it prints. ``RuntimeError`` when it ends instead."""
         if self.child.stdout is None:
             raise RuntimeError("it was started with pipes")
-        line = await asyncio.wait_for(self.child.stdout.readline(), _READY_S)
-        if not line:
-            raise RuntimeError(f"the programs of {self.of.root} ended by themselves")
-        said: dict[str, Any] = json.loads(line)
-        return said
+        async with asyncio.timeout(_READY_S):
+            while line := await self.child.stdout.readline():
+                if line.startswith(b"{"):  # programs may say more than that
+                    said: dict[str, Any] = json.loads(line)
+                    return said
+        raise RuntimeError(f"the programs of {self.of.root} ended by themselves")
 
     async def round(self, name: str) -> dict[str, Any]:
         """Have it do a round, and return what that showed."""
