@@ -115,11 +115,13 @@ class Suite:
         said: Mapping[str, Any] = {} if isinstance(answer, list) else answer
         return Page(items, said.get("next_cursor"), said.get("count"), said.get("count_exact", True))
 
-    async def walk(self, service: str, path: str, /, *, at_most: int, **query: Any) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield items, page by page, until there are no more or ``at_most`` have been seen."""
+    async def walk(
+        self, service: str, path: str, /, *, at_most: int, at_once: int = _LARGEST_PAGE, **query: Any
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield items, page by page of ``at_once``, until there are no more or ``at_most`` have been seen."""
         cursor, left = None, at_most
         while left > 0:
-            page = await self.page(service, path, **{**query, "limit": min(left, _LARGEST_PAGE), "cursor": cursor})
+            page = await self.page(service, path, **{**query, "limit": min(left, at_once), "cursor": cursor})
             for item in page.items[:left]:
                 yield item
             left, cursor = left - len(page.items), page.next_cursor
