@@ -350,8 +350,12 @@ async def test_a_result_is_shown_though_its_effect_cannot_be_read(browser: Brows
     assert browser.status == 200
     assert all(text in page for text in ("Workflow 7 goes on", "not known yet", "Look again", 'hx-trigger="load'))
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
-    page = await browser.post("/watch", done=hidden(page, "done"))
-    assert "1 finished" in page
+    done = hidden(page, "done")
+
+    async def seen() -> bool:
+        return "1 finished" in await browser.post("/watch", done=done)
+
+    await eventually(seen, within=30, what="the effect")
 
 
 async def test_several_orders_are_not_refunded_by_one_sum(browser: Browser, services: Services) -> None:
