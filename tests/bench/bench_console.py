@@ -155,7 +155,8 @@ async def some_names(databases: Mapping[str, str]) -> dict[str, str]:
     for service, query in _NAMES.items():
         connection = await asyncpg.connect(databases[service])
         try:
-            known |= {name: str(value) for name, value in (await connection.fetchrow(query, str(some))).items()}
+            row = await connection.fetchrow(query, str(some))
+            known |= {name: str(value) for name, value in (row or {}).items()}
         finally:
             await connection.close()
     return known
