@@ -16,7 +16,7 @@ from common.http.customers import HEADER as CUSTOMER_DATA_HEADER
 from common.http.customers import shows_customers
 from common.http.deadline import TIMEOUT_HEADER
 from common.http.idempotency import IdempotencyKeyReused
-from common.http.problems import Problem, RequestTimeout, UnknownParameter, UnsupportedMediaType, status_of
+from common.http.problems import Problem, UnknownParameter, UnsupportedMediaType, status_of
 from common.http.routes import KEY_CHARACTERS, LONGEST_KEY, Route, responses_of
 
 Schema = dict[str, Any]
@@ -212,7 +212,7 @@ def _errors(route: Route) -> dict[int, list[type[SuiteError]]]:
     if route.roles:
         kinds.append(Forbidden)
     if route.request is not None:
-        kinds += [InvalidInput, RequestTimeout, UnsupportedMediaType]
+        kinds += [InvalidInput, UnsupportedMediaType]
         if route.invalid_status == HTTPStatus.UNPROCESSABLE_ENTITY:
             kinds.append(Unprocessable)
     if route.query is not None or route.idempotent:

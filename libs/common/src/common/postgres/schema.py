@@ -20,7 +20,7 @@ import asyncpg
 import structlog
 
 from common.errors import ConfigurationError, SchemaTooOld, Unavailable
-from common.postgres.pool import SERVER_UNAVAILABLE, Database
+from common.postgres.pool import Database, is_retryable
 
 _log = structlog.get_logger(__name__)
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -56,8 +56,9 @@ def required_versions(package: str) -> list[str]:
 async def migrate(dsn: str, package: str, *, timeout: float = 600.0) -> None:
     """Bring the database to this release's schema. Safe to run twice and at the same time: one after the other.
 
-    ``timeout`` is in seconds, once for the turn and once for the migrations. Raises ``ConfigurationError`` with dbmate's last line when a migration fails; the failed migration left
-    nothing behind. No part of the address is ever in the message. Cancelled, it ends dbmate, and the server rolls back.
+    ``timeout`` is in seconds, once for the turn and once for the migrations. Raises ``ConfigurationError`` with dbmate's last line when
+    a migration fails; the failed migration left nothing behind. No part of the address is ever in the message. Cancelled, it ends
+    dbmate, and the server rolls back.
     """
     address, tls = _for_dbmate(dsn)
     async with _turn(dsn, package, timeout):
@@ -84,7 +85,9 @@ async def require_schema(database: Database, package: str) -> None:
                     }
                 except asyncpg.UndefinedTableError:
                     present = set()
-        except (Unavailable, *SERVER_UNAVAILABLE) as error:
+        except Exception as error:
+            if not is_retryable(error):
+                raise
             _log.warning(
                 "database_awaited", reason=error.detail if isinstance(error, Unavailable) else type(error).__name__
             )
@@ -113,7 +116,7 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
     try:
         try:
             async with asyncio.timeout(timeout):
-                while not await connection.fetchval(_TAKE_TURN):
+                while not await connection.fetchval(_TAKE_TURN):  # noqa: ASYNC110 - another process holds it
                     await asyncio.sleep(_ASK_AGAIN_S)
         except TimeoutError:
             raise ConfigurationError(
