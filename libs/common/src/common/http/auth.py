@@ -199,7 +199,8 @@ def _log_changes(before: Iterable[_Known], after: Iterable[_Known]) -> None:
     """Write down whose tokens came and went; who got another one is in both."""
     were, are = ({(each.digest, each.principal) for each in known if not each.revoked} for known in (before, after))
     names = {"accepted": are - were, "withdrawn": were - are}
-    _log.info("tokens_changed", **{what: sorted({who.name for _, who in some}) for what, some in names.items()})
+    if any(names.values()):
+        _log.info("tokens_changed", **{what: sorted({who.name for _, who in some}) for what, some in names.items()})
 
 
 def _bearer(authorization: str) -> str | None:
