@@ -136,10 +136,8 @@ async def test_workflows_that_go_on_tell_what_was_named(people: People, gateway:
     # What came late makes untrue what was told.
     await people.change(f"workflows/{workflow}/stop")
     await people.sent(gateway.hook("W", "order.cancelled", minute=4))
-    assert await people.change(f"workflows/{workflow}/resume") == [
-        OVER.format(number),
-        order_event("cancelled", number),
-    ]
+    late = await people.change(f"workflows/{workflow}/resume")
+    assert {OVER.format(number), order_event("cancelled", number), order_event("corrected", number)} < set(late)
 
 
 async def test_ways_past_a_failed_event_tell_what_was_named(people: People, gateway: Any) -> None:
@@ -165,8 +163,7 @@ async def test_what_never_comes_and_what_nobody_could_read_tell_what_was_named(p
     waits = people.gateway.number("NEVER")
 
     async def raised() -> bool:
-        (found,) = await people.api.all("/admin/v1/parked-orders")
-        return found["alerted_at"] is not None
+        return [bool(item["alerted_at"]) for item in await people.api.all("/admin/v1/parked-orders")] == [True]
 
     await eventually(raised, within=60, what="somebody is told that it waits")
     await people.told()
