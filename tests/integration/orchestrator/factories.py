@@ -10,9 +10,10 @@ from common.clock import SystemClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import Claim, Encoded, NewEvent, Outcome, WorkflowEvent
 from orchestrator.engine.operate import RESUME, RETRY, STOP, operate
-from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.wakeup import WakeupListener
 from orchestrator.engine.worker import Handler, Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics

@@ -23,11 +23,12 @@ from common.errors import Conflict, SuiteError
 from common.messaging import inbox
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
+from orchestrator.engine.ingest import Ingest
 from orchestrator.engine.mend import mend_event
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, Outcome
 from orchestrator.engine.reprocess import append_copy
 from orchestrator.engine.skip import skip_event
-from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.views import shown_state
 from orchestrator.engine.worker import Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
@@ -83,6 +84,13 @@ class OrderMachine(RuleBasedStateMachine):
         placement = Placement(zones_by_store={}, tariffs_by_shipment={})
         self.handler = Breakable(OrderLife(OrderStore(self.database), SystemClock(), placement))
         self.metrics = OrchestratorMetrics(new_registry())
+        self.ingest = Ingest(
+            self.handler.within,
+            metrics=self.metrics,
+            clock=SystemClock(),
+            notify_workers=lambda: None,
+            notify_relay=lambda: None,
+        )
         self.go(self.execute("DELETE FROM workflow_ready"))
 
     # --- the world -------------------------------------------------------------------------------------------------------------
@@ -102,15 +110,19 @@ class OrderMachine(RuleBasedStateMachine):
             return list(await connection.fetch(statement, *values))
 
     async def take_in(self, hook: Sent, *, past_the_inbox: bool) -> None:
-        """Take a hook in as the consumer does: mark and effect in one transaction."""
+        """Take a hook in as the consumer does, mark and effect in one transaction: half of them to be carried out at once, half of
+        them left to the workers, as what was delivered before.
+        """
         event = event_of_hook(hook, self.number, origin=self.replays.get(hook.event_id))
+        take_in = self.ingest if hook.minute % 2 else self.ingest.append
         async with self.database.transaction() as connection:
             key = f"{self.number}:{hook.event_id}"
-            if past_the_inbox or await inbox.claim(connection, "machine", [key]):
-                await append_events(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
-                self.log.append(hook.event_id)
-                if self.state in {"none", "finished"}:
-                    self.state = "running"
+            if not (past_the_inbox or await inbox.claim(connection, "machine", [key])):
+                return
+            committed = await take_in(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
+        committed()
+        self.log.append(hook.event_id)
+        await self.look()
 
     def worker(self, owner: str) -> Worker:
         """A worker of this order's store."""

@@ -24,8 +24,10 @@ _log = structlog.get_logger(__name__)
 _BATCH_ATTEMPTS = 4
 _KEY_LIMIT = 512
 
-Handler = Callable[[Connection, Sequence[Envelope]], Awaitable[None]]
-"""Carries out events inside the transaction it is given. Only events that this consumer has not processed before reach it."""
+AfterCommit = Callable[[], None]
+Handler = Callable[[Connection, Sequence[Envelope]], Awaitable[AfterCommit | None]]
+"""Carries out events inside the transaction it is given. Only events that this consumer has not processed before reach it. What it
+returns is called when that transaction has committed, and never otherwise."""
 
 _COUNT_FAILURE = """
 INSERT INTO delivery_failures (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, $3)
@@ -56,7 +58,8 @@ class Consumer:
     across messages is the handler's business. What is taken in together and fails is rolled back and carried out one event at a time. An
     event that fails because something is away (retryable) is tried for ever, without holding up its batch; one that fails for another
     reason is tried ``max_attempts`` times, counted in the database, and then becomes a dead letter with a raised problem. Nothing that a
-    message contains ends ``run``.
+    message contains ends ``run``. A batch with a message that was delivered before, to a consumer that may have died of it, goes to
+    ``redelivered`` where one is given.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Consumer:
         name: str,
         service: str,
         handler: Handler,
+        redelivered: Handler | None = None,
         metrics: MessagingMetrics,
         key: Callable[[Envelope], str] = lambda envelope: envelope.id,
         after_commit: Callable[[], None] | None = None,
@@ -80,6 +84,7 @@ class Consumer:
         self._name = name
         self._service = service
         self._handler = handler
+        self._redelivered = redelivered or handler
         self._metrics = metrics
         self._key = key
         self._after_commit = after_commit
@@ -137,6 +142,9 @@ class Consumer:
 
     async def _carry_out(self, events: Sequence[_Event], *, alone: bool = False) -> None:
         started = time.perf_counter()
+        again = any(event.message.redelivered for event in events)
+        handler = self._redelivered if again else self._handler
+        committed: AfterCommit | None = None
         async with self._database.transaction() as connection:
             fresh = await inbox.claim(connection, self._name, [event.key for event in events])
             chosen: list[Envelope] = []
@@ -145,13 +153,13 @@ class Consumer:
                     fresh.discard(event.key)  # a repeat inside the batch
                     chosen.append(event.envelope)
             if chosen:
-                await self._handler(connection, chosen)
+                committed = await handler(connection, chosen)
             if alone:
                 await connection.execute(_FORGET_FAILURE, self._name, events[0].key)
         self._metrics.batch_seconds.labels(self._queue.name).observe(time.perf_counter() - started)
         self._metrics.consumed.labels(self._queue.name, "handled").inc(len(chosen))
         self._metrics.consumed.labels(self._queue.name, "repeat").inc(len(events) - len(chosen))
-        self._notify_committed()
+        self._notify_committed(committed)
 
     async def _one_by_one(self, events: Sequence[_Event]) -> None:
         """Carry out each event in a transaction of its own: one poisoned or waiting event harms none of its neighbours.
@@ -250,13 +258,13 @@ class Consumer:
             self._metrics.dead_letters.labels(self._queue.name, reason).inc()
         self._notify_committed()
 
-    def _notify_committed(self) -> None:
-        if self._after_commit is None:
-            return
-        try:
-            self._after_commit()
-        except Exception as error:  # noqa: BLE001 - the effect is committed: a failing wake-up is not the event's failure
-            _log.error("after_commit_failed", queue=self._queue.name, exc_info=error)
+    def _notify_committed(self, more: AfterCommit | None = None) -> None:
+        for notify in (more, self._after_commit):
+            try:
+                if notify is not None:
+                    notify()
+            except Exception as error:  # noqa: BLE001 - the effect is committed: a failing wake-up is not the event's failure
+                _log.error("after_commit_failed", queue=self._queue.name, exc_info=error)
 
     async def _wait(self, because: Exception, seconds: float) -> None:
         await pause(self._reader.stopping, seconds)
