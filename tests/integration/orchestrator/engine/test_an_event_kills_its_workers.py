@@ -1,4 +1,4 @@
-"""An event that kills every process which reads it is set aside in the end, and alone: no order that was carried out beside it is blamed."""
+"""An event that kills every process which reads it is set aside in the end, and alone: no order beside it is blamed."""
 
 from __future__ import annotations
 
