@@ -90,7 +90,7 @@ async def take_in(database: Database, amqp_url: str, metrics: OrchestratorMetric
         name=topology.ORCHESTRATOR_INTAKE.name,
         service="orchestrator",
         handler=partial(ingest_hooks, ingest=ingest),
-        redelivered=partial(ingest_hooks, ingest=ingest.append),
+        careful=partial(ingest_hooks, ingest=ingest.append),
         metrics=MessagingMetrics(new_registry()),
         key=event_id_of,
     )

@@ -195,7 +195,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         notify_relay=relay.wake,
     )
     take_in, leave = partial(ingest_hooks, ingest=ingest), partial(ingest_hooks, ingest=ingest.append)
-    for queue, handler, redelivered, after_commit in (
+    for queue, handler, careful, after_commit in (
         (topology.ORCHESTRATOR_INTAKE, take_in, leave, relay.wake),
         (topology.ORCHESTRATOR_JOURNAL, add_journal_entries, None, relay.wake),
         (topology.ORCHESTRATOR_REFUNDS, partial(store_answers, clock=clock), None, notify),
@@ -207,7 +207,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
             name=queue.name,
             service=NAME,
             handler=handler,
-            redelivered=redelivered,
+            careful=careful,
             metrics=messaging,
             key=event_id_of,
             after_commit=after_commit,

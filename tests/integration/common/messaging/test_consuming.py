@@ -41,7 +41,7 @@ async def effects(database: Database) -> None:
 def make_consumer(database: Database, metrics: MessagingMetrics, amqp_url: str, effects: None) -> MakeConsumer:
     """Consumers of the journal queue that share a name, as replicas do."""
 
-    def make(handler: Handler, redelivered: Handler | None = None) -> Consumer:
+    def make(handler: Handler, careful: Handler | None = None) -> Consumer:
         return Consumer(
             amqp_url,
             ORCHESTRATOR_JOURNAL,
@@ -49,7 +49,7 @@ def make_consumer(database: Database, metrics: MessagingMetrics, amqp_url: str, 
             name="test.journal",
             service="test",
             handler=handler,
-            redelivered=redelivered,
+            careful=careful,
             metrics=metrics,
             max_attempts=3,
         )
@@ -172,7 +172,24 @@ async def test_what_is_away_is_waited_for_and_costs_no_attempt(
     assert (await effects_of(database), await _dead(database)) == (["patient"], [])
 
 
-async def test_what_was_delivered_to_one_that_died_goes_to_the_handler_for_it(
+async def test_what_the_handler_fails_with_goes_to_the_careful_one_whole(
+    broker: Broker, database: Database, make_consumer: MakeConsumer
+) -> None:
+    """Costs no attempt, and leaves nothing of what the first one did."""
+
+    async def fails(connection: Connection, events: Sequence[Envelope]) -> None:
+        await record(connection, events)
+        raise ValueError("a bug")
+
+    async with consuming(make_consumer(fails, record)):
+        await asyncio.gather(*(broker.publisher.publish(an_event(name)) for name in ("a", "b")))
+        await eventually(lambda: _at_least(database, 2), what="the effects")
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM delivery_failures") == 0
+    assert await effects_of(database) == ["a", "b"]
+
+
+async def test_what_was_delivered_to_one_that_died_goes_to_the_careful_one(
     broker: Broker, database: Database, make_consumer: MakeConsumer
 ) -> None:
     """It may be what killed that one. What comes for the first time goes the usual way."""

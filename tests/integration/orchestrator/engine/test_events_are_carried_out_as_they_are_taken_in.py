@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import orjson
 import pytest
 
@@ -50,7 +51,10 @@ class Unwritable(OrderLife):
 
 
 class Replica:
-    """What one process takes hooks in with, and its worker; ``woken`` says whom its commits have woken."""
+    """What one process takes hooks in with, and its worker; ``woken`` says whom its commits have woken.
+
+    ``careful``: as what was delivered before, or what failed.
+    """
 
     def __init__(self, database: Database, name: str = "one", handler: Any = life_on) -> None:
         self.database = database
@@ -71,20 +75,20 @@ class Replica:
             limits=WorkerLimits(max_attempts=1),
         )
 
-    async def take_in(self, hooks: Sequence[IntakeMessage], *, redelivered: bool = False) -> None:
+    async def take_in(self, hooks: Sequence[IntakeMessage], *, careful: bool = False) -> None:
         """Do what the consumer does with a batch."""
         async with self.database.transaction() as connection:
-            committed = await self.within(connection, hooks, redelivered=redelivered)
+            committed = await self.within(connection, hooks, careful=careful)
         committed()
 
-    async def within(self, connection: Connection, hooks: Sequence[IntakeMessage], *, redelivered: bool = False) -> Any:
+    async def within(self, connection: Connection, hooks: Sequence[IntakeMessage], *, careful: bool = False) -> Any:
         """The same, in a transaction that is the caller's to commit."""
         envelopes = [each.to_envelope() for each in hooks]
         fresh = await inbox.claim(connection, "intake", [event_id_of(each) for each in envelopes])
         chosen = [each for each in envelopes if event_id_of(each) in fresh]
         if not chosen:
             return lambda: None
-        ingest = self.ingest.append if redelivered else self.ingest
+        ingest = self.ingest.append if careful else self.ingest
         return await ingest_hooks(connection, chosen, ingest=ingest)
 
     async def work(self) -> int:
@@ -141,7 +145,7 @@ async def test_a_batch_takes_effect_in_the_transaction_that_takes_it_in(replica:
 
 
 async def test_what_was_delivered_before_is_left_to_the_workers(replica: Replica) -> None:
-    await replica.take_in(life("A"), redelivered=True)
+    await replica.take_in(life("A"), careful=True)
     assert (await replica.order("A"))[:3] == (None, 0, 4)
     assert replica.woken == ["workers"]
     # As long as something waits there, what comes behind it waits too.
@@ -152,7 +156,7 @@ async def test_what_was_delivered_before_is_left_to_the_workers(replica: Replica
 
 async def test_a_workflow_that_a_worker_has_is_left_to_it_and_a_late_result_is_refused(replica: Replica) -> None:
     created, paid, changed, delivered = life("A")
-    await replica.take_in([created], redelivered=True)
+    await replica.take_in([created], careful=True)
     (claim,) = await replica.store.claim(owner="sleeper", limit=9, lease_seconds=-1)
     await replica.take_in([paid])
     assert (await replica.order("A"))[:3] == (None, 0, 2)
@@ -200,9 +204,11 @@ async def test_what_cannot_be_written_is_rolled_back_and_left_to_the_workers(rep
         replica.database,
         handler=lambda connection: Unwritable(OrderStore(Lent(connection)), SystemClock(), PLACEMENT),
     )
-    await broken.take_in([*life("A"), hook("B", "order.created", minute=1)])
-    assert [(await replica.order(name))[:3] for name in "AB"] == [(None, 0, 4), (None, 0, 1)]
-    assert broken.woken == ["workers"]
+    batch = [*life("A"), hook("B", "order.created", minute=1)]
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await broken.take_in(batch)
+    assert await replica.rows("SELECT FROM workflow") == []
+    await broken.take_in(batch, careful=True)
     assert (await replica.work(), (await replica.order("A"))[:4]) == (2, ("delivered", 4, 4, 3))
 
 
@@ -236,14 +242,14 @@ async def test_it_may_die_at_every_statement_and_nothing_is_lost_or_done_twice(r
         deaths += 1
         first, second = f"K{deaths}", f"L{deaths}"
         created, *more = life(first)
-        await replica.take_in([created], redelivered=not at_once)
+        await replica.take_in([created], careful=not at_once)
         batch = [*more, *life(second)]
         try:
             async with mortal_transaction(CrashPoint(dies_at=deaths)) as connection:
                 await replica.within(connection, batch)
             killed = False
         except KilledError:
-            await replica.take_in(batch, redelivered=True)
+            await replica.take_in(batch, careful=True)
         await replica.work()
         sent = Counter(created=1, paid=1, changed=1, delivered=1)
         for name in (first, second):
@@ -280,7 +286,7 @@ async def test_replicas_workers_and_operators_never_lock_each_other_out(replica:
         for minute in range(1, 12):
             event = "order.delivered" if minute == 8 else "order.changed" if minute % 2 else "order.paid"
             hooks = [hook(name, event, minute=10 * minute + part, quantity=minute) for name in names]
-            await at.take_in(hooks if part else hooks[::-1], redelivered=minute % 4 == part)
+            await at.take_in(hooks if part else hooks[::-1], careful=minute % 4 == part)
 
     tasks = [asyncio.create_task(each) for each in (*map(work, replicas), lock_all())]
     await asyncio.gather(*(feed(at, part) for part, at in enumerate(replicas)))

@@ -27,7 +27,12 @@ _KEY_LIMIT = 512
 AfterCommit = Callable[[], None]
 Handler = Callable[[Connection, Sequence[Envelope]], Awaitable[AfterCommit | None]]
 """Carries out events inside the transaction it is given. Only events that this consumer has not processed before reach it. What it
-returns is called when that transaction has committed, and never otherwise."""
+returns is called when that transaction has committed, and never otherwise, in place of the consumer's ``after_commit``."""
+
+
+def nothing_follows() -> None:
+    """What a handler returns whose effect nobody waits for."""
+
 
 _COUNT_FAILURE = """
 INSERT INTO delivery_failures (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, $3)
@@ -58,8 +63,10 @@ class Consumer:
     across messages is the handler's business. What is taken in together and fails is rolled back and carried out one event at a time. An
     event that fails because something is away (retryable) is tried for ever, without holding up its batch; one that fails for another
     reason is tried ``max_attempts`` times, counted in the database, and then becomes a dead letter with a raised problem. Nothing that a
-    message contains ends ``run``. A batch with a message that was delivered before, to a consumer that may have died of it, goes to
-    ``redelivered`` where one is given.
+    message contains ends ``run``.
+
+    ``careful``, where one is given, takes in place of ``handler`` whatever ``handler`` has failed with, and batches with a message that was
+    delivered before, to a consumer that may have died of it.
     """
 
     def __init__(
@@ -71,10 +78,10 @@ class Consumer:
         name: str,
         service: str,
         handler: Handler,
-        redelivered: Handler | None = None,
+        careful: Handler | None = None,
         metrics: MessagingMetrics,
         key: Callable[[Envelope], str] = lambda envelope: envelope.id,
-        after_commit: Callable[[], None] | None = None,
+        after_commit: AfterCommit | None = None,
         batch_size: int = 200,
         linger: float = 0.005,
         max_attempts: int = 5,
@@ -84,7 +91,7 @@ class Consumer:
         self._name = name
         self._service = service
         self._handler = handler
-        self._redelivered = redelivered or handler
+        self._careful = careful or handler
         self._metrics = metrics
         self._key = key
         self._after_commit = after_commit
@@ -128,22 +135,24 @@ class Consumer:
         if not events:
             return
         attempt = 0
+        handler = self._careful if any(event.message.redelivered for event in events) else self._handler
         while True:
             try:
-                await self._carry_out(events)
+                await self._carry_out(events, handler)
             except Exception as error:  # noqa: BLE001 - every failure is either waited for or sorted out one event at a time
                 _log.warning("batch_failed", queue=self._queue.name, events=len(events), reason=type(error).__name__)
                 if isinstance(error, DatabaseAway) or (is_transient(error) and attempt < _BATCH_ATTEMPTS):
                     await self._wait(error, _backoff(attempt))
                     attempt += 1
                     continue
+                if handler is not self._careful:
+                    handler = self._careful
+                    continue
                 await self._one_by_one(events)
             return
 
-    async def _carry_out(self, events: Sequence[_Event], *, alone: bool = False) -> None:
+    async def _carry_out(self, events: Sequence[_Event], handler: Handler, *, alone: bool = False) -> None:
         started = time.perf_counter()
-        again = any(event.message.redelivered for event in events)
-        handler = self._redelivered if again else self._handler
         committed: AfterCommit | None = None
         async with self._database.transaction() as connection:
             fresh = await inbox.claim(connection, self._name, [event.key for event in events])
@@ -159,7 +168,7 @@ class Consumer:
         self._metrics.batch_seconds.labels(self._queue.name).observe(time.perf_counter() - started)
         self._metrics.consumed.labels(self._queue.name, "handled").inc(len(chosen))
         self._metrics.consumed.labels(self._queue.name, "repeat").inc(len(events) - len(chosen))
-        self._notify_committed(committed)
+        self._notify_committed(committed or self._after_commit)
 
     async def _one_by_one(self, events: Sequence[_Event]) -> None:
         """Carry out each event in a transaction of its own: one poisoned or waiting event harms none of its neighbours.
@@ -173,7 +182,7 @@ class Consumer:
             again: list[_Event] = []
             for position, event in enumerate(open_events):
                 try:
-                    await self._carry_out([event], alone=True)
+                    await self._carry_out([event], self._careful, alone=True)
                 except Exception as error:  # noqa: BLE001 - waited for, or counted and in the end a dead letter
                     if not is_retryable(error) and await self._failed_for_good(event, error):
                         continue
@@ -256,15 +265,14 @@ class Consumer:
         if kept:
             self._metrics.consumed.labels(self._queue.name, "dead").inc()
             self._metrics.dead_letters.labels(self._queue.name, reason).inc()
-        self._notify_committed()
+        self._notify_committed(self._after_commit)
 
-    def _notify_committed(self, more: AfterCommit | None = None) -> None:
-        for notify in (more, self._after_commit):
-            try:
-                if notify is not None:
-                    notify()
-            except Exception as error:  # noqa: BLE001 - the effect is committed: a failing wake-up is not the event's failure
-                _log.error("after_commit_failed", queue=self._queue.name, exc_info=error)
+    def _notify_committed(self, notify: AfterCommit | None) -> None:
+        try:
+            if notify is not None:
+                notify()
+        except Exception as error:  # noqa: BLE001 - the effect is committed: a failing wake-up is not the event's failure
+            _log.error("after_commit_failed", queue=self._queue.name, exc_info=error)
 
     async def _wait(self, because: Exception, seconds: float) -> None:
         await pause(self._reader.stopping, seconds)

@@ -1,8 +1,8 @@
 """Takes events in and carries them out in the same transaction, where nobody else has to do with their workflow.
 
 Guarantees: those of a worker (engine.worker). Either an event is appended and has taken effect, or it is appended and a worker carries it
-out, or the transaction is rolled back and its message comes again. Nothing fails here: what cannot be carried out is left to the workers,
-who try again, narrow down and set aside. An event that kills its process must come here once only; see ``Consumer.redelivered``.
+out, or the transaction is rolled back. Nobody judges here: an event that cannot be carried out is left to the workers, who try again, narrow
+down and set aside. What raises, or kills its process, comes again and has to be only appended then (``Consumer(careful=…)``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator.engine.append import append_events
 from orchestrator.engine.ingest_store import Appended, append_locked, complete_locked, make_ready
 from orchestrator.engine.model import NewEvent, Outcome
 from orchestrator.engine.report import report_completed
-from orchestrator.engine.store import is_away, write_all
+from orchestrator.engine.store import write_all
 from orchestrator.engine.worker import Handler
 from orchestrator.metrics import OrchestratorMetrics
 
@@ -47,23 +47,15 @@ class Ingest:
         self._notify_relay = notify_relay
 
     async def __call__(self, connection: Connection, events: Sequence[NewEvent]) -> Callable[[], None]:
-        """Append events, at least one, in the caller's transaction and carry them out; return what to call after its commit.
-
-        Raises only what the store's absence or a neighbour in the way raises: the whole transaction is to be tried again.
-        """
+        """Append events, at least one, in the caller's transaction and carry them out; return what to call after its commit."""
         appended = await append_locked(connection, events)
-        outcomes: list[Outcome] = []
-        try:
-            if appended.free:
-                async with connection.transaction():  # a savepoint
-                    outcomes = await self._carry_out(connection, appended)
-        except Exception as error:
-            if is_away(error):
-                raise
-            _log.warning("ingest_left_to_workers", workflows=len(appended.free), reason=type(error).__name__)
-        if not outcomes:
-            await make_ready(connection, appended.ids)
-        return partial(self._committed, outcomes, left=len(outcomes) < len(appended.ids))
+        outcomes = await self._carry_out(connection, appended) if appended.free else []
+        done = {outcome.claim.workflow_id for outcome in outcomes}
+        left = [each for each in appended.ids if each not in done]
+        await make_ready(connection, left)
+        if outcomes:
+            await write_all(connection, outcomes, self._handler(connection).write)
+        return partial(self._committed, outcomes, left=bool(left))
 
     async def append(self, connection: Connection, events: Sequence[NewEvent]) -> Callable[[], None]:
         """Append events and leave them to the workers: one of them may be what killed the process that had them before."""
@@ -71,7 +63,7 @@ class Ingest:
         return self._notify_workers
 
     async def _carry_out(self, connection: Connection, appended: Appended) -> list[Outcome]:
-        """Return the outcomes that were written; the other workflows have been made ready."""
+        """Return the outcomes that were accepted: they are to be written."""
         handler = self._handler(connection)
         batch = await handler.prepare(appended.free)
         outcomes: list[Outcome] = []
@@ -80,12 +72,7 @@ class Ingest:
                 outcomes.append(handler.run(claim, batch))
             except Exception as error:  # noqa: BLE001 - a worker finds out which event it is, and keeps the error with it
                 _log.info("ingest_left_to_worker", workflow_id=claim.workflow_id, reason=type(error).__name__)
-        outcomes = await complete_locked(connection, outcomes)
-        if outcomes:
-            done = {outcome.claim.workflow_id for outcome in outcomes}
-            await make_ready(connection, [each for each in appended.ids if each not in done])
-            await write_all(connection, outcomes, handler.write)
-        return outcomes
+        return await complete_locked(connection, outcomes)
 
     def _committed(self, outcomes: Sequence[Outcome], *, left: bool) -> None:
         self._metrics.claimed.inc(len(outcomes))

@@ -60,9 +60,10 @@ def make_arrivals(
 ) -> Consumer:
     """Return the consumer that learns which orders are at the orchestrator."""
 
-    async def handle(connection: Connection, arrived: Sequence[Envelope]) -> None:
+    async def handle(connection: Connection, arrived: Sequence[Envelope]) -> AfterCommit:
         """Note a batch in the consumer's transaction."""
         await unarrived.arrived(connection, [parse(event, OrderCreatedV1).order.number for event in arrived])
+        return nothing_follows
 
     return Consumer(
         url,
