@@ -1,8 +1,8 @@
 """Takes events in and carries them out in the same transaction, where nobody else has to do with their workflow.
 
 Guarantees: those of a worker (engine.worker). Either an event is appended and has taken effect, or it is appended and a worker carries it
-out, or the transaction is rolled back. Nobody judges here: an event that cannot be carried out is left to the workers, who try again, narrow
-down and set aside. What raises, or kills its process, comes again and has to be only appended then (``Consumer(careful=…)``).
+out, or the transaction is rolled back. Nobody judges here: an event that cannot be carried out is left to the workers, who try again,
+narrow down and set aside. What raises, or kills its process, comes again and has to be only appended then (``Consumer(careful=…)``).
 """
 
 from __future__ import annotations

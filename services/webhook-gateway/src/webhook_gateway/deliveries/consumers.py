@@ -10,7 +10,7 @@ from common.contracts.envelope import Envelope, parse
 from common.contracts.intake import IntakeMessage
 from common.contracts.orders import OrderCreatedV1
 from common.messaging import topology
-from common.messaging.consumer import Consumer
+from common.messaging.consumer import AfterCommit, Consumer, nothing_follows
 from common.messaging.metrics import MessagingMetrics
 from common.postgres import Connection, Database
 from common.telemetry import extract, get_logger, span
