@@ -87,11 +87,10 @@ class OutboxRelay:
 
     Any number of replicas may run; one works, on a database session of its own that holds the lock. A leader that dies loses it with the
     session; one that hangs loses it ``lease`` seconds after its last statement (before PostgreSQL 17 not if it hangs in the middle of
-    one). What was published is forgotten with the next look into the table: a leader that dies before leaves it to be published again. A row
-    that cannot be published (nobody takes it, or the
-    broker closes the channel at it) stays, is held back for a second, each time twice as long and at most ``hold`` seconds, and does
-    not hold up the rows behind it. ``poll``, ``deadline`` (for the confirmations of a batch), ``hold`` and ``lease`` are in seconds;
-    ``lease`` must be longer than ``deadline``.
+    one). What was published is forgotten with the next look into the table: it is published again when the leader dies before. A row that
+    cannot be published (nobody takes it, or the broker closes the channel at it) stays, is held back for a second, each time twice as
+    long and at most ``hold`` seconds, and does not hold up the rows behind it. ``poll``, ``deadline`` (for the confirmations of a batch),
+    ``hold`` and ``lease`` are in seconds; ``lease`` must be longer than ``deadline``.
     """
 
     def __init__(
