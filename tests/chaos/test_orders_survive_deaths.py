@@ -91,11 +91,11 @@ async def die_at(replicas: Orchestrators, place: Path, name: str, when: str, cou
         # One whole life, and one whose creation comes last: it is parked. As one message, in turn with single ones, and some of it again.
         hooks = [*life(order), hook(f"{order}p", "order.paid", minute=3)]
         await replicas.sent.send_together(hooks)
-        # Another as the release before takes it in, half of it, so that workers carry it out.
-        earlier = life(f"{order}e")
+        # As the release before takes them in: workers carry them out. What comes for the second while it waits is left to them, too.
+        created, *more = life(f"{order}w")
         async with replicas.database.transaction():
-            await append_hooks(replicas.database, earlier[:3])
-        await replicas.sent.send(earlier[3:])
+            await append_hooks(replicas.database, [*life(f"{order}e"), created])
+        await replicas.sent.send(more)
         await replicas.sent.send(hooks[:2])
         await replicas.sent.send([hook(f"{order}p", "order.created", minute=1)])
         try:
