@@ -23,7 +23,6 @@ from common.errors import Conflict, SuiteError
 from common.messaging import inbox
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from orchestrator.engine.ingest import Ingest
 from orchestrator.engine.mend import mend_event
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, Outcome
 from orchestrator.engine.reprocess import append_copy
@@ -37,7 +36,7 @@ from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.recalculate import derive_again
 from orchestrator.orders.store import OrderStore
-from tests.integration.orchestrator.factories import operate_on, worker_of
+from tests.integration.orchestrator.factories import ingest_of, operate_on, worker_of
 from tests.integration.orchestrator.orders.machine_parts import (
     Breakable,
     change_by_machine,
@@ -84,13 +83,7 @@ class OrderMachine(RuleBasedStateMachine):
         placement = Placement(zones_by_store={}, tariffs_by_shipment={})
         self.handler = Breakable(OrderLife(OrderStore(self.database), SystemClock(), placement))
         self.metrics = OrchestratorMetrics(new_registry())
-        self.ingest = Ingest(
-            self.handler.within,
-            metrics=self.metrics,
-            clock=SystemClock(),
-            notify_workers=lambda: None,
-            notify_relay=lambda: None,
-        )
+        self.ingest = ingest_of(self.handler.within, metrics=self.metrics)
         self.go(self.execute("DELETE FROM workflow_ready"))
 
     # --- the world -------------------------------------------------------------------------------------------------------------
@@ -110,9 +103,7 @@ class OrderMachine(RuleBasedStateMachine):
             return list(await connection.fetch(statement, *values))
 
     async def take_in(self, hook: Sent, *, past_the_inbox: bool) -> None:
-        """Take a hook in as the consumer does, mark and effect in one transaction: half of them to be carried out at once, half of
-        them left to the workers, as what was delivered before.
-        """
+        """Take a hook in as the consumer does, mark and effect in one transaction: half of them as what was delivered before."""
         event = event_of_hook(hook, self.number, origin=self.replays.get(hook.event_id))
         take_in = self.ingest if hook.minute % 2 else self.ingest.append
         async with self.database.transaction() as connection:

@@ -147,8 +147,9 @@ class OrderLife:
             folded = _fold_first(claim, past)
         else:
             folded = _refold(claim, stored, past)
-        outcome, places = self._outcome(claim, stored, folded), _places(claim, _takes_place)
-        return replace(outcome, superseded=places, superseded_if_unreadable=_places(claim, _has_the_time))
+        outcome = self._outcome(claim, stored, folded)
+        places, of_the_time = _places(claim, _takes_place), _places(claim, _has_the_time)
+        return replace(outcome, superseded=places, superseded_if_unreadable=of_the_time) if claim.failed else outcome
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write orders and goods; note who is parked and who is no longer."""
