@@ -94,8 +94,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def execute(self, statement: str, *values: Any) -> Any:
         """Execute in a transaction of its own; return the first value of the first row."""
-        async with self.database.acquire() as connection:
-            return await connection.fetchval(statement, *values)
+        return next((row[0] for row in await self.rows(statement, *values)), None)
 
     async def rows(self, statement: str, *values: Any) -> list[Any]:
         """Read."""
@@ -107,8 +106,7 @@ class OrderMachine(RuleBasedStateMachine):
         event = event_of_hook(hook, self.number, origin=self.replays.get(hook.event_id))
         take_in = self.ingest if hook.minute % 2 else self.ingest.append
         async with self.database.transaction() as connection:
-            key = f"{self.number}:{hook.event_id}"
-            if not (past_the_inbox or await inbox.claim(connection, "machine", [key])):
+            if not past_the_inbox and not await inbox.claim(connection, "machine", [f"{self.number}:{hook.event_id}"]):
                 return
             committed = await take_in(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
         committed()
@@ -122,8 +120,9 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def workflow(self) -> Any:
         """The workflow's row."""
-        found = await self.rows("SELECT * FROM workflow WHERE order_number = $1 AND kind = $2", self.number, ORDER_LIFE)
-        return found[0]
+        return (
+            await self.rows("SELECT * FROM workflow WHERE order_number = $1 AND kind = $2", self.number, ORDER_LIFE)
+        )[0]
 
     async def operate(self, operation: str, *, allowed: bool) -> None:
         """Do an operator's operation; it has to be refused exactly where it is not allowed."""
