@@ -80,8 +80,8 @@ class OrderMachine(RuleBasedStateMachine):
         self.log: list[str] = []
         self.replays: dict[str, str] = {}
         self.store = WorkflowStore(self.database)
-        placement = Placement(zones_by_store={}, tariffs_by_shipment={})
-        self.handler = Breakable(OrderLife(OrderStore(self.database), SystemClock(), placement))
+        store, placement = OrderStore(self.database), Placement(zones_by_store={}, tariffs_by_shipment={})
+        self.handler = Breakable(OrderLife(store, SystemClock(), placement))
         self.metrics = OrchestratorMetrics(new_registry())
         self.ingest = ingest_of(self.handler.within, metrics=self.metrics)
         self.go(self.execute("DELETE FROM workflow_ready"))
@@ -115,14 +115,13 @@ class OrderMachine(RuleBasedStateMachine):
 
     def worker(self, owner: str) -> Worker:
         """A worker of this order's store."""
-        limits = WorkerLimits(max_attempts=10_000)
-        return worker_of(self.store, {ORDER_LIFE: self.handler}, owner=owner, limits=limits, metrics=self.metrics)
+        handlers, limits = {ORDER_LIFE: self.handler}, WorkerLimits(max_attempts=10_000)
+        return worker_of(self.store, handlers, owner=owner, limits=limits, metrics=self.metrics)
 
     async def workflow(self) -> Any:
         """The workflow's row."""
-        return (
-            await self.rows("SELECT * FROM workflow WHERE order_number = $1 AND kind = $2", self.number, ORDER_LIFE)
-        )[0]
+        query = "SELECT * FROM workflow WHERE order_number = $1 AND kind = $2"
+        return (await self.rows(query, self.number, ORDER_LIFE))[0]
 
     async def operate(self, operation: str, *, allowed: bool) -> None:
         """Do an operator's operation; it has to be refused exactly where it is not allowed."""
@@ -137,8 +136,7 @@ class OrderMachine(RuleBasedStateMachine):
     async def look(self) -> None:
         """Learn what the engine made of the workflow: only the worker may have changed it."""
         row = await self.workflow()
-        self.state = shown_state(row).name.lower()
-        self.done = row["done_seq"]
+        self.state, self.done = shown_state(row).name.lower(), row["done_seq"]
 
     # --- what may happen -------------------------------------------------------------------------------------------------------
 
