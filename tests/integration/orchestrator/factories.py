@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,7 +48,7 @@ def event_for(number: str, kind: str, name: str, *, event_type: str = "test") ->
 
 def worker_of(
     store: WorkflowStore,
-    handlers: dict[str, Handler],
+    handlers: Mapping[str, Handler],
     *,
     owner: str = "worker",
     limits: WorkerLimits | None = None,
