@@ -11,9 +11,18 @@ from common.reading.model import MAJOR_PARTS
 from console.cli.changing import Manner, change, reason_for
 from console.cli.commands import Context, add, parameter
 from console.cli.exits import EndedError, Exit
-from console.cli.fields import argument, given_fields, minor_units, options, read, read_filter
+from console.cli.fields import (
+    argument,
+    filter_words,
+    given_fields,
+    minor_units,
+    offering,
+    options,
+    read,
+    read_filter,
+)
 from console.client.acts import Act
-from console.client.operations import Operation
+from console.client.operations import SERVICES, Operation
 from console.client.parts import LISTED, PARTS, address_said
 from console.client.things import THINGS, value
 
@@ -48,7 +57,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     offered = options(
         act.name, (field for field in operation.fields if field.name not in hidden), sums=_SUMS, parts=parts
     )
-    whose = Annotated[str | None, typer.Option(help="whose, where several have it")]
+    whose = Annotated[str | None, typer.Option(help="whose, where several have it", autocompletion=offering(SERVICES))]
     more = [parameter("service", whose, None)] if find_service else []
     if act.compared:
         says = "the version that was looked at; what has changed since is left alone"
@@ -107,7 +116,9 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
         found.append(argument(act.place))
     if operation.filter:
         says = "instead of names: " + ", ".join(field.name for field in operation.filter)
-        pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
+        offered = offering(filter_words(act.name, operation.filter))
+        option = typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says, autocompletion=offered)
+        pairs = Annotated[list[str] | None, option]
         found.append(parameter("filter", pairs, None))
     if operation.takes("limit"):
         at_most = Annotated[
