@@ -25,6 +25,7 @@ def application(nouns: Iterable[str] | None = None) -> typer.Typer:
     app = typer.Typer(
         help="What people do with the order suite: see, rehearse, apply, prove.",
         no_args_is_help=True,
+        add_completion=False,  # `completion` has our own, which answers at once
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
