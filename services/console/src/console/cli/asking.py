@@ -8,22 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from console.cli.exits import EndedError, Exit
+from console.cli.output import Output
 
 
-def line(question: str, **how: object) -> str:
+def line(out: Output, question: str, **how: object) -> str:
     """Return what was typed. ``how``: as ``typer.prompt`` takes it. The end of input is ``EndedError`` (refused): nothing was done."""
     import typer
 
     with _answered():
-        return str(typer.prompt(question, err=True, **how))  # type: ignore[arg-type] # typer's own names and types
+        return str(typer.prompt(out.say(question), err=True, **how))  # type: ignore[arg-type] # typer's own names and types
 
 
-def consent(question: str) -> bool:
+def consent(out: Output, question: str) -> bool:
     """Return whether the person says yes; no is what Enter alone means. Ends as ``line`` does."""
     import typer
 
     with _answered():
-        return typer.confirm(question, err=True)
+        return typer.confirm(out.say(question), err=True)
 
 
 @contextmanager

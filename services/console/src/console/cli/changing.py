@@ -39,7 +39,7 @@ class Manner:
 def reason_for(at: Context, reason: str | None) -> str:
     """Return why, and ask for it where a person can be asked. ``EndedError`` (usage) where nobody can."""
     if reason is None and at.interactive:
-        reason = line("Reason")
+        reason = line(at.out, "Reason")
     if reason is None or not reason.strip():
         raise EndedError("--reason: say why; it stands in the audit log")
     return reason.strip()
@@ -261,9 +261,9 @@ def ask(at: Context) -> None:
     name = at.profile.name
     if at.profile.production:
         at.out.note(f"This is PRODUCTION ({name}).", style="bold white on red")
-        if line(f"Type {name} to do it", default="", show_default=False) != name:
+        if line(at.out, f"Type {name} to do it", default="", show_default=False) != name:
             raise EndedError("nothing was done", Exit.REFUSED)
-    elif not consent("Do it?"):
+    elif not consent(at.out, "Do it?"):
         raise EndedError("nothing was done", Exit.REFUSED)
 
 

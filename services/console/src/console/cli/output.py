@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from console.client.money import currency_of, sum_of
+from console.client.sentences import sentences
 from console.client.things import value
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
 )
 """Columns of words that people copy, or look for: a narrow terminal breaks the others first."""
+_SENTENCES = frozenset({"detail", "message"})
+"""Fields that hold sentences of services and checks."""
 
 
 class Form(StrEnum):
@@ -89,11 +92,12 @@ def flat(item: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 @dataclass
 class Output:
-    """How one command speaks. ``columns``: those that the person chose instead of the usual."""
+    """How one command speaks. ``columns``: those that the person chose instead of the usual; ``language``: of sentences for people."""
 
     form: Form | None = None
     columns: tuple[str, ...] = ()
     color: bool = True
+    language: str = "en"
 
     @cached_property
     def console(self) -> Console:
@@ -110,6 +114,13 @@ class Output:
 
         colors: Literal["auto"] | None = "auto" if self.color else None
         return Console(stderr=stderr, color_system=colors, highlight=False, soft_wrap=True, emoji=False)
+
+    def say(self, sentence: str) -> str:
+        """Return a sentence, or several lines of them, in the person's language."""
+        if self.language == "en":
+            return sentence
+        say = sentences(self.language)
+        return "\n".join(map(say, sentence.split("\n")))
 
     @property
     def for_people(self) -> bool:
@@ -148,7 +159,7 @@ class Output:
         else:
             shown = {c: value(item, c) for c in self.columns} if self.columns else flat(item)
             if self.for_people:
-                self._pairs(shown, item)
+                self._pairs(shown, self._said(item))
             else:
                 self._lines(f"{printable(at)}\t{_raw(held)}" for at, held in shown.items())
 
@@ -160,7 +171,7 @@ class Output:
         """Say something beside the result."""
         from rich.text import Text
 
-        self.remarks.print(Text(printable(said, lines=True), style=style))
+        self.remarks.print(Text(printable(self.say(said), lines=True), style=style))
 
     @contextmanager
     def progress(self, doing: str) -> Iterator[Callable[[int, int], None]]:
@@ -172,7 +183,7 @@ class Output:
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.remarks, transient=True) as bar:
-            task = bar.add_task(doing, total=None)
+            task = bar.add_task(self.say(doing), total=None)
 
             def show(done: int, of: int) -> None:
                 """Move the bar."""
@@ -193,8 +204,17 @@ class Output:
             whole = column == columns.name or column.rpartition(".")[2] in _COPIED
             table.add_column(Text(column), overflow="fold", no_wrap=whole)
         for item in items:
-            table.add_row(*(Text(printable(readable(item, column))) for column in self._chosen(columns)))
+            said = self._said(item)
+            table.add_row(*(Text(printable(readable(said, column))) for column in self._chosen(columns)))
         self.console.print(table, soft_wrap=False)
+
+    def _said(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return an item with its sentences in the person's language."""
+        found = {
+            name: self.say(held) if isinstance(held, str) else held for name, held in item.items() if name in _SENTENCES
+        }
+        faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
+        return {**item, **found, **({"faults": faults} if faults else {})}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
         from rich.table import Table

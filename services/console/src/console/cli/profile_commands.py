@@ -47,7 +47,7 @@ def token(out: Output, *, name: _NAME) -> Exit | None:
         raise EndedError(
             f"profile {name} takes its token from {next(iter(found.token), 'nowhere')}, not from the keyring"
         )
-    store_token(found, line("Token", hide_input=True).strip())
+    store_token(found, line(out, "Token", hide_input=True).strip())
     out.note(f"kept in the keyring for {found.token['keyring']}")
     return None
 
