@@ -23,11 +23,17 @@ _Option = tuple[str, Any, Any]
 _COMMON: tuple[_Option, ...] = (
     (
         "profile",
-        Annotated[str | None, typer.Option("--profile", "-p", help="which suite, as whom (ORDERSCTL_PROFILE)")],
+        Annotated[
+            str | None, typer.Option("--profile", "-p", metavar="NAME", help="which suite, as whom (ORDERSCTL_PROFILE)")
+        ],
         None,
     ),
     ("output", Annotated[Form | None, typer.Option("--output", "-o", help="the form of the result")], None),
-    ("columns", Annotated[str | None, typer.Option(help="columns of a table: dotted names, by commas")], None),
+    (
+        "columns",
+        Annotated[str | None, typer.Option(metavar="NAMES", help="columns of a table: dotted names, by commas")],
+        None,
+    ),
     ("no_color", Annotated[bool, typer.Option("--no-color", help="without colours (NO_COLOR)")], False),
 )
 

@@ -77,8 +77,18 @@ def _option(command: str, field: Field, sums: Sequence[str], has_parts: bool) ->
             _PREFIX + field.name, Annotated[bool | None, typer.Option(f"{name}/--no-{name[2:]}", help=says)], None
         )
     words = words_of(command, field.name, field.choices)
-    option = typer.Option(name, help=says, show_default=False, autocompletion=offering(words) if words else None)
+    offered = offering(words) if words else None
+    option = typer.Option(name, help=says, show_default=False, metavar=_form(field, sums), autocompletion=offered)
     return parameter(_PREFIX + field.name, Annotated[str | None, option], None)
+
+
+def _form(field: Field, sums: Sequence[str]) -> str:
+    """In which form it is written, in a word."""
+    if field.name in sums:
+        return "SUM"
+    if field.rules.get("format") == "date-time":
+        return "TIME"
+    return {"object": "JSON", "array": "JSON", "integer": "NUMBER", "number": "NUMBER"}.get(field.type, "TEXT")
 
 
 def argument(field: Field) -> inspect.Parameter:
