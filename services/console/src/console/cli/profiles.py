@@ -6,10 +6,12 @@ They stand in ``ordersctl/config.toml`` of the user's configuration directory; t
     url = "https://{service}.orders.example.com"
     console = "https://console.example.com"
     production = true
+    language = "ru"
     token = { keyring = "anna" }
 
 ``url`` has a place for the service, or ``services`` names each. ``token`` is one of ``keyring`` (an account), ``command``, ``file``
-and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks.
+and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks. ``language`` is ``en`` or ``ru``,
+else what the terminal's environment says.
 """
 
 from __future__ import annotations
