@@ -118,7 +118,9 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
     if act.named:
         thing = THINGS.get(act.noun)
         metavar = (thing.id if thing else act.key).upper()
-        names = Annotated[list[str] | None, typer.Argument(metavar=metavar, show_default=False, help="which: one or several")]
+        names = Annotated[
+            list[str] | None, typer.Argument(metavar=metavar, show_default=False, help="which: one or several")
+        ]
         found.append(parameter("names", names, None))
     if act.place is not None:
         found.append(argument(act.place))

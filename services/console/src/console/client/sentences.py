@@ -13,6 +13,7 @@ from importlib.resources import files
 
 Say = Callable[[str], str]
 _REFUSED = re.compile(r"([a-z-]+): (.+) \(([a-z_]+)\)", re.DOTALL)
+_CODED = re.compile(r"(.+) \(([a-z_]+)\)", re.DOTALL)
 _VARIES = "{}"
 _ANYTHING = "((?:(?!; ).)*?)"
 """But for the end of one sentence of several."""
@@ -52,6 +53,8 @@ class _Sentences:
                 return said.replace(text, translated.format(*map(self, fits.groups())))
         if "; " in text:  # several, one after the other
             return said.replace(text, "; ".join(map(self, text.split("; "))))
+        if fits := _CODED.fullmatch(text):
+            return said.replace(text, f"{self(fits[1])} ({fits[2]})")
         of_what, colon, sentence = text.partition(": ")
         return said.replace(text, of_what + colon + self(sentence)) if sentence else said
 
