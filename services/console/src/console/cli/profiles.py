@@ -10,8 +10,8 @@ They stand in ``ordersctl/config.toml`` of the user's configuration directory; t
     token = { keyring = "anna" }
 
 ``url`` has a place for the service, or ``services`` names each. ``token`` is one of ``keyring`` (an account), ``command``, ``file``
-and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks. ``language`` is ``en`` or ``ru``,
-else what the terminal's environment says.
+and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks. ``language`` is
+``en`` or ``ru``, else what the terminal's environment says.
 """
 
 from __future__ import annotations
