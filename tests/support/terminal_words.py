@@ -9,8 +9,8 @@ from pathlib import Path
 import console.cli
 import console.client.checks
 
-_SAY = frozenset({"note", "EndedError", "line", "consent", "progress", "wrong"})
-"""Functions that say their first argument to a person."""
+_SAY = {**dict.fromkeys(("note", "EndedError", "progress", "wrong"), 0), "line": 1, "consent": 1}
+"""Functions that say something to a person, and which of their arguments that is."""
 
 
 _ROOT = Path(__file__).parents[2]
@@ -52,8 +52,8 @@ def _assigned(node: ast.Assign) -> str:
 
 def _of(tree: ast.AST, file: str) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and _name(node.func) in _SAY:
-            yield from _texts(node.args[0])
+        if isinstance(node, ast.Call) and len(node.args) > (place := _SAY.get(_name(node.func), len(node.args))):
+            yield from _texts(node.args[place])
         elif file == "checks.py" and isinstance(node, ast.JoinedStr):
             yield from _texts(node)
 
