@@ -17,8 +17,8 @@ COMPLETE = "_ORDERSCTL_COMPLETE"
 
 _BEGIN = (
     "Begin with `status`, and with `find` and whatever you have. A change is rehearsed, shown and asked about before it is made; "
-    "`--dry-run` only rehearses, `--wait` watches its effect. Exit codes: 0 done, 1 refused or differs, 2 wrong usage, 3 not found, 4 timed out, 5 no "
-    "right, 6 unreachable, 7 partly done, 130 Ctrl-C."
+    "`--dry-run` only rehearses, `--wait` watches its effect. Exit codes: 0 done, 1 refused or differs, 2 wrong usage, 3 not found, "
+    "4 timed out, 5 no right, 6 unreachable, 7 partly done, 130 Ctrl-C."
 )
 
 

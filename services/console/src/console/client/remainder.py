@@ -21,7 +21,7 @@ class Left:
 async def left_of(suite: Suite, number: str) -> Left | None:
     """Return what is left of an order's payment, as far as it is known; None where the payment system alone can say."""
     try:
-        order = await THINGS["order"].read(suite, number)
+        order = await THINGS["order"].read(suite.without_customers(), number)
         payments = (await THINGS["payment"].page(suite, order=number)).items
     except (RefusedError, UnreachableError):
         return None
@@ -29,6 +29,6 @@ async def left_of(suite: Suite, number: str) -> Left | None:
     for payment in payments:
         left, currency = payment["left"], payment["currency"]
         if payment["payment_id"] == own:
-            return Left(left, currency, own) if left is not None and currency else None
+            return Left(left, currency, own) if isinstance(left, int) and currency else None
     amount, currency = value(order, "totals.cost"), currency_of(order)
     return Left(amount, str(currency), None) if own and isinstance(amount, int) and currency else None
