@@ -150,7 +150,7 @@ ORDERS: tuple[Step, ...] = (
         command="tips shadow", shown=("compared",), holds=lambda said, _: said["compared"] >= said["agreed"], code=None
     ),
     Look(command="message list", words=("--order", "{order}"), shown=("order.paid",), holds=_has(kind="order.paid")),
-    Look(command="message show", words=("{message}",), shown=("{message}",), holds=_is(id="{message}")),
+    Look(command="message show", words=("{message}",), shown=("{message}",), holds=_is(notice_id="{message}")),
     Do(command="order recalculate", target="{order}", done="unchanged"),
     Do(command="order refund", target="{order}", words=("--amount", "85.00"), done="refund"),
     Do(command="order reissue", target="{order}", done="reissue"),
@@ -297,7 +297,7 @@ PEOPLE: tuple[Step, ...] = (
         holds=_is(id="{incident}", severity="warning"),
     ),
     Do(command="incident ack", target="{incident}", done="acknowledged"),
-    Do(command="incident comment", target="{incident}", words=("--text", "we look"), done="comment"),
+    Do(command="incident comment", target="{incident}", done="comment"),
     Do(command="incident resolve", target="{incident}", done="resolved"),
     Do(command="incident recipe", target="{crash_told}", words=("retry_workflow",), done="recipe"),
     Look(

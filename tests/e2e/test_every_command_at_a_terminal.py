@@ -47,7 +47,7 @@ async def test_every_command_does_at_a_terminal_what_the_list_says(client: Clien
     finally:
         await taken_back(client, roster)
     await visit.audit()
-    assert visit.wrong == []
+    assert visit.wrong == [], "\n\n".join(visit.wrong)
 
 
 class Visit:
@@ -116,7 +116,7 @@ class Visit:
         await eventually(there, within=60, what="each change in the audit log")
         shown = await self._terminal("audit", "--actor", "oleg", columns=240)
         assert (shown.code, "oleg" in shown.text) == (0, True), shown.text
-        words = ["incident", "comment", self._world["incident"], "--text", "kept", "-r", "a plan that is kept"]
+        words = ["incident", "comment", self._world["incident"], "-r", "a plan that is kept"]
         kept = await self._terminal.piped(*words, "--dry-run", "-o", "json")
         async with self._terminal.opened("apply", "-", "--yes") as session:
             session.types(kept.out + "\n\x04")
@@ -182,7 +182,7 @@ async def brought_about(client: Client) -> World:
     return {
         **made,
         "console": client.suite.url("console").rstrip("/"),
-        "message": await trouble.found(NOTIFIER, "/admin/v1/notifications", order=made["order"]),
+        "message": await trouble.found(NOTIFIER, "/admin/v1/notifications", key="notice_id", order=made["order"]),
         "phone": limit["value"],
         "alert": f"Silent{secrets.token_hex(4)}",
         "readable": json.dumps(changed),

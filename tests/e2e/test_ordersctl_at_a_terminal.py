@@ -17,6 +17,7 @@ from tests.e2e.trouble import ORCHESTRATOR, Trouble
 from tests.support.real_terminal import CTRL_C, CTRL_D, ENTER, TAB, RealTerminal
 from tests.support.suite_client import Client
 
+_KILL_LINE = "\x15"
 _RED = re.compile(r"\x1b\[[0-9;]*\b41m")
 
 
@@ -48,7 +49,7 @@ async def test_a_change_on_production_asks_for_its_name_in_red(
     client: Client, real_terminal: RealTerminal, production: str
 ) -> None:
     incident = await Trouble(client).incident()
-    words = ["incident", "comment", incident, "--text", "we look", "-p", production]
+    words = ["incident", "comment", incident, "-p", production]
     reason = f"at production {secrets.token_hex(4)}"
 
     async def commented() -> int:
@@ -89,8 +90,7 @@ async def test_colours_and_frames_are_for_terminals_that_want_them(client: Clien
     words = ["order", "show", number]
     shown = await real_terminal(*words)
     assert shown.colours, shown.raw
-    for without in ([*words, "--no-color"], words):
-        said = await real_terminal(*without, **({} if "--no-color" in without else {"NO_COLOR": "1"}))
+    for said in (await real_terminal(*words, "--no-color"), await real_terminal(*words, NO_COLOR="1")):
         assert [each for each in said.colours if re.search(r"\b[34]\d\b|38|48", each)] == [], said.raw
         assert number in said.text
     listed = await real_terminal("order", "list", "--number", number)
@@ -146,17 +146,19 @@ async def test_what_is_live_ends_by_ctrl_c_without_a_trace(client: Client, real_
             return other in tail.text
 
         await eventually(followed, within=60, what="a hook, told live")
-        status, said = await trouble.operator.act(f"/admin/v1/orders/{number}/correct", comment="to the back door")
-        assert status == 200, said
-        await watch.shows("to the back door" if "to the back door" in watch.text else "order.correct")
+        done = await real_terminal(
+            "order", "correct", number, "--comment", "to the back door", "-r", "she called", "-y"
+        )
+        assert done.code == 0, done.text
+        await watch.shows("order.correct")
         for session in (tail, watch):
             session.types(CTRL_C)
         for shown in (await tail.ended(), await watch.ended()):
             assert (shown.code, "Traceback" in shown.text) == (130, False), shown.text
     async with real_terminal.opened("order", "watch", number) as watch:
         await watch.shows("order.create")
-        status, said = await trouble.operator.act(f"/admin/v1/orders/{number}/cancel")
-        assert status == 200, said
+        done = await real_terminal("order", "cancel", number, "-r", "she called", "-y")
+        assert done.code == 0, done.text
         shown = await watch.ended()
     assert (shown.code, "cancelled" in shown.text) == (0, True)
 
@@ -164,7 +166,7 @@ async def test_what_is_live_ends_by_ctrl_c_without_a_trace(client: Client, real_
 async def test_tab_completes_in_bash_at_a_prompt(real_terminal: RealTerminal, production: str) -> None:
     program = Path(sys.executable).with_name("ordersctl")
     place = {"PATH": f"{program.parent}:/usr/bin:/bin", "PS1": "> ", "HISTFILE": "", "INPUTRC": "/dev/null"}
-    async with real_terminal.shell("bash", "--norc", "--noprofile", "-i", **place) as bash:
+    async with real_terminal.shell("bash", "--norc", "--noprofile", "-i", environment=place) as bash:
         bash.types('eval "$(ordersctl completion bash)"; echo rea""dy' + ENTER)
         await bash.shows("ready")
         for typed, completed in (
@@ -178,10 +180,10 @@ async def test_tab_completes_in_bash_at_a_prompt(real_terminal: RealTerminal, pr
         ):
             bash.types(typed)
             await bash.shows(completed)
-            bash.types(CTRL_C)
+            bash.types(_KILL_LINE)
         bash.types("ordersctl incident list --state=" + TAB + TAB)
         await bash.shows("acknowledged")
-        bash.types(CTRL_C + "exit" + ENTER)
+        bash.types(_KILL_LINE + "exit" + ENTER)
         assert (await bash.ended()).code in (0, 130)
 
 
@@ -196,7 +198,7 @@ async def test_each_exit_code_has_its_cause(client: Client, real_terminal: RealT
         (0, ["order", "show", number], {}),
         (1, ["workflow", "resume", crashed, "-r", "it does not stand still", "-y"], {}),
         (1, ["workflow", "retry", crashed, "-r", "once more", "-y", "--wait"], {}),
-        (1, ["incident", "comment", first, "--text", "x", "-r", "no", "-p", production, "--expected-version", "1"], {}),
+        (1, ["order", "deliver", number, "-r", "too late", "-y", "--expected-version", "99"], {}),
         (2, ["order", "list", "--status", "odd"], {}),
         (2, ["order", "list", "--nonsense"], {}),
         (2, ["order", "cancel", number, "-y", "-r", ""], {}),

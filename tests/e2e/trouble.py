@@ -329,12 +329,12 @@ class Trouble:
         assert (await self.client.post(url, body, role="website"))[0] == 422
         return await self.found(GATEWAY, "/admin/v1/endangered-orders", external_id=body["externalId"])
 
-    async def found(self, service: str, path: str, **query: Any) -> str:
-        """The first that a list has, once it has one."""
+    async def found(self, service: str, path: str, *, key: str = "id", **query: Any) -> str:
+        """The name of the first that a list has, once it has one."""
 
         async def there() -> str | None:
             items = (await self.client.get(service, path, **query))["items"]
-            return str(items[0]["id"]) if items else None
+            return str(items[0][key]) if items else None
 
         found = await eventually(there, within=60, what=f"{path} {query}")
         assert found is not None

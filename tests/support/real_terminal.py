@@ -179,9 +179,9 @@ class RealTerminal:
         return Piped(process.exitcode, *(file.read_text(encoding="utf-8") for file in files[1:]))
 
     @contextlib.asynccontextmanager
-    async def shell(self, *command: str, columns: int = 100, **environment: str) -> AsyncIterator[Session]:
+    async def shell(self, *command: str, environment: Mapping[str, str]) -> AsyncIterator[Session]:
         """Run another program, a shell, at a terminal; it is ended at the end."""
-        with _pair(columns) as (terminal, name):
+        with _pair(columns=100) as (terminal, name):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", _TAKES_THE_TERMINAL, name, *command),
                 env={**self._environment, **environment},

@@ -21,8 +21,9 @@ _SCRIPTS = {
         if [[ $word == = ]]; then broken=1; else broken=; fi
     done
     COMPREPLY=($(_ORDERSCTL_COMPLETE=1 ordersctl "${words[@]}" 2>/dev/null))
-    if [[ $COMP_WORDBREAKS == *=* && ${words[${#words[@]}-1]} == *=* ]]; then
-        COMPREPLY=("${COMPREPLY[@]#*=}")
+    word=${words[${#words[@]}-1]}
+    if [[ $COMP_WORDBREAKS == *=* && $word == *=* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%=*}="}")
     fi
     if [[ ${COMPREPLY[0]} == *= ]]; then compopt -o nospace 2>/dev/null; fi
 }

@@ -34,6 +34,10 @@ _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
 )
 """Columns of words that people copy, or look for: a narrow terminal breaks the others first."""
+_IDS = ("id", "number", "key")
+"""How names of values end that are of no use in two halves."""
+_NARROWEST, _GAP = 8, 2
+"""Characters: what a column of words needs at least, and between two."""
 _SENTENCES = frozenset({"detail", "message"})
 """Fields that hold sentences of services and checks."""
 
@@ -199,13 +203,22 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
+        chosen = self._chosen(columns)
+        said = [self._said(item) for item in items]
+        rows = [[printable(readable(item, column)) for column in chosen] for item in said]
+        whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
+        widest = [max(map(len, cells)) for cells in zip(chosen, *rows, strict=True)]
+        needed = sum(width if kept else min(width, _NARROWEST) for width, kept in zip(widest, whole, strict=True))
+        if items and needed + _GAP * len(chosen) > self.console.width:
+            for row in rows:
+                self._over_lines(list(zip(chosen, row, strict=True)))
+                self.console.print()
+            return
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column in self._chosen(columns):
-            whole = column == columns.name or column.rpartition(".")[2] in _COPIED
-            table.add_column(Text(column), overflow="fold", no_wrap=whole)
-        for item in items:
-            said = self._said(item)
-            table.add_row(*(Text(printable(readable(said, column))) for column in self._chosen(columns)))
+        for column, kept in zip(chosen, whole, strict=True):
+            table.add_column(Text(column), overflow="fold", no_wrap=kept)
+        for row in rows:
+            table.add_row(*map(Text, row))
         self.console.print(table, soft_wrap=False)
 
     def _said(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -220,10 +233,23 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        grid = Table.grid(padding=(0, 2))
-        for name in shown:
-            grid.add_row(Text(printable(name), style="bold"), Text(printable(readable(item, name), lines=True)))
+        pairs = [(printable(name), printable(readable(item, name), lines=True)) for name in shown]
+        room = self.console.width - _GAP - max((len(name) for name, _ in pairs), default=0)
+        if any(len(text) > room for name, text in pairs if name.endswith(_IDS)):
+            self._over_lines(pairs)
+            return
+        grid = Table.grid(padding=(0, _GAP))
+        for name, text in pairs:
+            grid.add_row(Text(name, style="bold"), Text(text))
         self.console.print(grid, soft_wrap=False)
+
+    def _over_lines(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Show names and values one under the other, none of them broken: the window is narrow."""
+        from rich.text import Text
+
+        for name, text in pairs:
+            beside = len(name) + _GAP + len(text) <= self.console.width
+            self.console.print(Text(name, style="bold"), Text(text), sep=" " * _GAP if beside else "\n" + " " * _GAP)
 
     def _lines(self, lines: Iterable[str]) -> None:
         for line in lines:
