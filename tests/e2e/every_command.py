@@ -128,14 +128,14 @@ ORDERS: tuple[Step, ...] = (
     Look(
         command="order timeline",
         words=("{order}",),
-        shown=("hook.received", "order.paid"),
-        holds=_has(service="orchestrator", kind="order.paid"),
+        shown=("hook.received", "order.pay"),
+        holds=_has(service="orchestrator", kind="order.pay"),
     ),
     Look(
         command="order watch",
         words=("{order}", "--timeout", "1"),
-        shown=("order.paid", "the order is paid"),
-        holds=_has(kind="order.paid"),
+        shown=("order.pay", "the order is paid"),
+        holds=_has(kind="order.pay"),
         form="lines",
         code=4,
     ),
@@ -151,7 +151,7 @@ ORDERS: tuple[Step, ...] = (
     ),
     Look(command="message list", words=("--order", "{order}"), shown=("order.paid",), holds=_has(kind="order.paid")),
     Look(command="message show", words=("{message}",), shown=("{message}",), holds=_is(notice_id="{message}")),
-    Do(command="order recalculate", target="{order}", done="unchanged"),
+    Do(command="order recalculate", target="{order}", done="recalculated"),
     Do(command="order refund", target="{order}", words=("--amount", "85.00"), done="refund"),
     Do(command="order reissue", target="{order}", done="reissue"),
     Do(command="order deliver", target="{order}", done="deliver"),
@@ -207,7 +207,7 @@ MONEY: tuple[Step, ...] = (
         command="refund evidence",
         words=("{refund}",),
         shown=("attempts",),
-        holds=lambda said, _: [each["attempt"] for each in said["attempts"]] == [1],
+        holds=lambda said, _: said["attempts"][0]["attempt"] == 1,
     ),
     Look(command="refund history", words=("{refund}",), shown=("SENDING",), holds=_has(after_name="ERROR")),
     Do(command="refund check", target="{refund}", done="check"),
@@ -253,13 +253,20 @@ INTAKE: tuple[Step, ...] = (
     ),
     Look(
         command="dead-letter show",
-        words=("{letter}",),
+        words=("{letter}", "--service", "notifier"),
         shown=("notifier", "{letter}"),
         holds=_is(id="{letter}", service="notifier"),
     ),
-    Do(command="dead-letter replay", target="{letter}", done="replayed"),
-    Do(command="dead-letter mend", target="{other_letter}", words=("--patch", "{note}"), done="mended"),
-    Do(command="dead-letter dismiss", target="{third_letter}", done="dismissed"),
+    Do(command="dead-letter replay", target="{letter}", words=("--service", "notifier"), done="replayed"),
+    Do(
+        command="dead-letter mend",
+        target="{other_letter}",
+        words=("--service", "orchestrator", "--patch", "{note}"),
+        done="mended",
+    ),
+    Do(
+        command="dead-letter dismiss", target="{third_letter}", words=("--service", "webhook-gateway"), done="dismissed"
+    ),
 )
 WEBSITE: tuple[Step, ...] = (
     Look(
@@ -281,7 +288,7 @@ WEBSITE: tuple[Step, ...] = (
         done="reported",
     ),
     Do(command="endangered close", target="{endangered}", done="closed"),
-    Do(command="endangered own-test", target="{other_endangered}", done="own-test"),
+    Do(command="endangered own-test", target="{other_endangered}", done="own_test"),
 )
 PEOPLE: tuple[Step, ...] = (
     Look(
@@ -299,7 +306,7 @@ PEOPLE: tuple[Step, ...] = (
     Do(command="incident ack", target="{incident}", done="acknowledged"),
     Do(command="incident comment", target="{incident}", done="comment"),
     Do(command="incident resolve", target="{incident}", done="resolved"),
-    Do(command="incident recipe", target="{crash_told}", words=("retry_workflow",), done="recipe"),
+    Do(command="incident recipe", target="{crash_told}", words=("retry_workflow",), done="started"),
     Look(
         command="ticket list", words=("--state", "open"), shown=("{ticket}",), holds=_has(key="{ticket}", state="open")
     ),

@@ -189,9 +189,12 @@ async def test_tab_completes_in_bash_at_a_prompt(real_terminal: RealTerminal, pr
 
 async def test_each_exit_code_has_its_cause(client: Client, real_terminal: RealTerminal, production: str) -> None:
     trouble = Trouble(client)
-    number, crashed, first, second = await asyncio.gather(
-        trouble.new_order(), trouble.crashed(), trouble.incident(), trouble.incident()
+    number, crashed, first, second, paid = await asyncio.gather(
+        trouble.new_order(), trouble.crashed(), trouble.incident(), trouble.incident(), trouble.order()
     )
+    order = await client.get(ORCHESTRATOR, f"/orders/v1/orders/{paid}", role="internal")
+    slow = {"captured": 17000, "currency": "RUB", "polls": 20}
+    await client.put("sandbox", f"/sandbox/trust/payments/{order['payment']['id']}", slow)
     kept = await real_terminal.piped("incident", "ack", first, second, "-r", "mine", "--dry-run", "-o", "json")
     assert (await real_terminal("incident", "ack", first, "-r", "mine already", "-y")).code == 0
     for code, words, environment in (
@@ -205,7 +208,7 @@ async def test_each_exit_code_has_its_cause(client: Client, real_terminal: RealT
         (3, ["order", "show", "no-such-order"], {}),
         (3, ["find", f"nobody-{secrets.token_hex(4)}"], {}),
         (4, ["order", "watch", number, "--timeout", "0.1"], {}),
-        (4, ["workflow", "retry", crashed, "-r", "once more", "-y", "--wait", "--timeout", "0"], {}),
+        (4, ["order", "refund", paid, "-r", "it takes a while", "-y", "--wait", "--timeout", "0.1"], {}),
         (5, ["order", "show", number, "-p", "stranger"], {"STRANGE_TOKEN": "nobody-s-token"}),
         (5, ["workflow", "retry", crashed, "-r", "not mine to do", "-y", "-p", "local-viewer"], {}),
         (5, ["order", "show", number, "-p", "stranger"], {}),
