@@ -1,4 +1,4 @@
-"""Every command of ``ordersctl`` as a table: with which words it is run on the running suite, and what it must show."""
+"""Every command of ``ordersctl`` as a table: with which words it is run on the running suite, and what it shows."""
 
 from __future__ import annotations
 
