@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.cli.asking import consent, line
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns, as_json, readable
@@ -38,9 +39,7 @@ class Manner:
 def reason_for(at: Context, reason: str | None) -> str:
     """Return why, and ask for it where a person can be asked. ``EndedError`` (usage) where nobody can."""
     if reason is None and at.interactive:
-        import typer
-
-        reason = str(typer.prompt("Reason", err=True))
+        reason = line(at.out, "Reason")
     if reason is None or not reason.strip():
         raise EndedError("--reason: say why; it stands in the audit log")
     return reason.strip()
@@ -259,14 +258,12 @@ def ask(at: Context) -> None:
     """Have the person say yes, on production with the profile's name. ``EndedError`` when she does not, or nobody can be asked."""
     if not at.interactive:
         raise EndedError("nobody can be asked here: say --yes, or --dry-run")
-    import typer
-
     name = at.profile.name
     if at.profile.production:
         at.out.note(f"This is PRODUCTION ({name}).", style="bold white on red")
-        if typer.prompt(f"Type {name} to do it", err=True, default="", show_default=False) != name:
+        if line(at.out, f"Type {name} to do it", default="", show_default=False) != name:
             raise EndedError("nothing was done", Exit.REFUSED)
-    elif not typer.confirm("Do it?", err=True):
+    elif not consent(at.out, "Do it?"):
         raise EndedError("nothing was done", Exit.REFUSED)
 
 
@@ -284,7 +281,7 @@ def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
     """Return an item as it is shown; ``told``: to people, who are told what an open amount means."""
     shown = asdict(item)
     own = amount_told(shown.pop("shown")) if told else shown.pop("shown")
-    shown["notices"] = list(item.notices)
+    shown["notices"], shown["warnings"] = list(item.notices or ()), list(item.warnings)
     return {**own, **shown}
 
 
@@ -300,7 +297,8 @@ def _columns(items: tuple[Item, ...]) -> Columns:
         for name, held in amount_told(item.shown).items()
         if (isinstance(held, str | int | float) and name not in _ASIDE) or (name == "positions" and held)
     }
-    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
+    warned = ("warnings",) if any(item.warnings for item in items) else ()
+    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
 
 
 def _sentence(item: Item) -> str:
@@ -309,7 +307,9 @@ def _sentence(item: Item) -> str:
         said += f" - {item.detail}"
     own = _words(item.shown)
     said += f" ({own})" if own else ""
-    return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+    said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
+    told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
+    return said + "".join(f"\n      tells: {notice}" for notice in told)
 
 
 def _who_changed(item: Item) -> str:
