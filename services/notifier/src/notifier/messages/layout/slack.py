@@ -86,10 +86,14 @@ def _element(span: Span) -> dict[str, Any]:
     if handle is not None and _USER.fullmatch(handle):
         return {"type": "user", "user_id": handle}
     made = {"type": "text", "text": span.text or f"@{handle}"}
-    if span.link is not None and short_link(span.link) is not None:
-        made |= {"type": "link", "url": span.link}
+    if link := _shown(span):
+        made |= {"type": "link", "url": link}
     return made if span.style == "plain" else made | {"style": {span.style: True}}
 
 
+def _shown(span: Span) -> str:
+    return span.link if span.link is not None and short_link(span.link) is not None else ""
+
+
 def _cost(line: Line) -> int:
-    return sum(len(span.text) + len(span.link or "") for span in line) + 1
+    return sum(len(span.text) + len(_shown(span)) for span in line) + 1
