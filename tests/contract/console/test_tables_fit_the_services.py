@@ -11,8 +11,8 @@ from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints,
 import pytest
 
 from console.cli.tab import TABLE
-from console.client.acts import ACTS, RECIPES, Act
-from console.client.effects import RECIPE
+from console.client.acts import ACTS, Act
+from console.client.effects import RECIPE, RECIPES
 from console.client.models import notifier
 from console.client.operations import operation, operations
 from console.client.things import EVERYWHERE, THINGS, Thing
