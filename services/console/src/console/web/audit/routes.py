@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -22,6 +23,7 @@ from console.web.pages import Console, NotUnderstoodError, Visit
 
 _log = get_logger()
 _SHOWN = 100
+_MOST_DIGITS = 6
 _EXACT = ("actor", "order", "action", "target")
 _TYPES = {"csv": "text/csv", "json": "application/json"}
 
@@ -37,7 +39,10 @@ def routes(console: Console) -> list[Route]:
 async def _audit(visit: Visit) -> web.StreamResponse:
     wanted = {name: text.strip() for name, text in visit.raw.query.items() if text.strip()}
     services, query = _asked(visit, wanted)
-    found = await part(visit.person.suite, services, limit=_SHOWN, **query)
+    skip = wanted.get("skip", "0")
+    if not (skip.isascii() and skip.isdigit() and len(skip) <= _MOST_DIGITS):
+        raise NotUnderstoodError(visit.words("%(field)s is no whole number", field=skip))
+    found = await part(visit.person.suite, services, limit=_SHOWN, skip=int(skip), **query)
     shown = {name: text for name, text in wanted.items() if name in (*_EXACT, "from", "to", "service")}
     return visit.page(
         "audit/audit.html",
@@ -47,7 +52,7 @@ async def _audit(visit: Visit) -> web.StreamResponse:
             [{**line, "link": address_of_target(str(line["target"]))} for line in found.items], found.silent
         ),
         exported=urlencode(shown),
-        following=f"/audit?{urlencode({**shown, 'to': found.following})}" if found.following else None,
+        following=f"/audit?{urlencode({**shown, **asdict(found.following)})}" if found.following else None,
     )
 
 
