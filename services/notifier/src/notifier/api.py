@@ -164,7 +164,7 @@ def routes_of(
         words=words,
         deadline=settings.call_deadline,
     )
-    follow_roster = FollowRoster(keep=keep_roster, name_notices=name_notices, directory=directory)
+    follow_roster = FollowRoster(keep=keep_roster, name_notices=name_notices)
     calendar = OnCallCalendar(database=database, directory=directory, words=words, clock=clock)
     by_others = [*inputs.routes(), *buttons.routes(), *calls.routes(), *calendar.routes()]
     return [

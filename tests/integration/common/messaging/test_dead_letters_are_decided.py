@@ -72,7 +72,7 @@ async def test_a_mended_message_goes_to_its_queue_under_the_same_id(replicas: Re
     status, done = await replicas.decide(f"{letter}/mend", data=good)
     assert (status, done) == (
         200,
-        {"id": letter, "queue": QUEUE, "event_id": "e1", "state": "mended", "dry_run": False},
+        {"id": letter, "queue": QUEUE, "event_id": "e1", "state": "mended", "dry_run": False, "notices": []},
     )
     [sent] = await replicas.outgoing(QUEUE)
     assert (sent.id, sent.data) == ("e1", good)

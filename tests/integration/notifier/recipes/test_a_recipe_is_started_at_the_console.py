@@ -111,14 +111,12 @@ async def test_a_recipe_is_offered_rehearsed_at_its_service_and_carried_out_ther
         },
     )
     # What the act itself does, how it may end, and what the service said that it would tell.
-    assert [line for line in said["notices"] if "workflow.crashed" not in line] == [
-        f"end of reminders and calls for 60 min of incident {incident}: on call",
+    assert [line for line in said["notices"] if "workflow.crashed" not in line and "ticket" not in line] == [
+        f"calls.pause of incident:{incident}: on call",
         orchestrator.tells,
     ]
-    assert (
-        f"workflow.crashed recipe_done or workflow.crashed recipe_failed of incident {incident}: nobody"
-        in said["notices"]
-    )
+    ends = "incident.recipe_done (workflow.crashed) or incident.recipe_failed (workflow.crashed)"
+    assert f"{ends} of incident:{incident}: nobody" in said["notices"]
     assert orchestrator.rehearsed == [(7, "Bearer oleg-token", WHY["reason"])]
     nothing = await kit.fetch(
         "SELECT (SELECT count(*) FROM recipe_requests) AS requests, (SELECT count(*) FROM audit_log) AS audits,"

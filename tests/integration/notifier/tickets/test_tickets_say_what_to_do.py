@@ -101,7 +101,7 @@ async def test_a_problem_opens_one_ticket_whose_comments_count_and_say_what_happ
             "key": "TRAVELSUP-1",
             "queue": "TRAVELSUP",
             "dry_run": False,
-            "notices": ["opening: ticket in TRAVELSUP"],
+            "notices": ["ticket.opened of TRAVELSUP: who follows the ticket"],
         },
     )
 

@@ -145,14 +145,14 @@ def test_a_recipe_is_watched_to_the_end_of_what_it_is_done_to(
 
     def starts(call: Call) -> tuple[int, Any]:
         assert call.body["expected_version"] == 2, "who has it counts, not how often it was reported"
-        return 200, {**started, **held, "notices": ["edit of a digest: duty (slack)"]}
+        return 200, {**started, **held, "notices": ["message.edited (digest): duty (slack)"]}
 
     services.on("POST /admin/v1/incidents/5/recipes/retry_workflow", starts)
     services.on("GET /admin/v1/workflows/7", {"state_name": workflow, "pending": 1})
     command = ("incident", "recipe", "5", "retry_workflow", "-r", "the cause is mended")
     rehearsed = ordersctl(*command, "--dry-run")
     assert "it is taken over from anna" in rehearsed.remarks
-    assert "edit of a digest: duty (slack)" in rehearsed.output
+    assert "message.edited (digest): duty (slack)" in rehearsed.output
     ended = ordersctl(*command, "-y", "--wait", "--timeout", "0")
     assert (ended.code, f"seen: 1 {seen}" in ended.remarks) == (code, True), ended.remarks
     assert ("why: ordersctl workflow show 7" in ended.remarks) == (code == 1)
@@ -163,7 +163,7 @@ def test_duty_says_who_is_replaced_and_what_is_wrong_with_the_whole(services: Se
     shift = {"place": "on_duty", "person": "boris", "instead_of": "anna"}
     times = {"starts_at": "2026-11-29T10:00:00Z", "ends_at": "2026-11-29T12:00:00Z"}
     made = {"items": [{"id": 3, "place": "on_duty", "person": "boris", **times}], "replaced": [{**shift, **times}]}
-    services.on("POST /admin/v1/roster/overrides", {**made, "notices": ["roster.handover announced: duty (slack)"]})
+    services.on("POST /admin/v1/roster/overrides", {**made, "notices": ["roster.handover (announced): duty (slack)"]})
     override = ("duty", "override", "--person", "boris", "-r", "anna is ill", "--dry-run")
     rehearsed = ordersctl(*override, "--starts-at", times["starts_at"], "--ends-at", times["ends_at"])
     assert "on_duty: boris instead of anna" in rehearsed.remarks, rehearsed.remarks

@@ -22,7 +22,11 @@ async def test_a_recipe_of_an_incident_is_rehearsed_started_and_watched(browser:
     states = iter(["confirmed", "done", "done"])
     workflow = {"state_name": "running", "pending": 1}
     services.answers[line] = lambda body: (200, {**started, "dry_run": body["dry_run"]})
-    started |= {"holder": "oleg", "held_since": "2026-11-29T10:00:00Z", "notices": ["edit of a digest: duty (slack)"]}
+    started |= {
+        "holder": "oleg",
+        "held_since": "2026-11-29T10:00:00Z",
+        "notices": ["message.edited (digest): duty (slack)"],
+    }
     services.answers["GET /admin/v1/incidents/5"] = (200, {**INCIDENT, "state": "open", "revision": 3})
     services.answers["GET /admin/v1/workflows/7"] = lambda _: (200, workflow)
     await browser.sign_in("token-operator")

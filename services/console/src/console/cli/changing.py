@@ -298,7 +298,7 @@ def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
     """Return an item as it is shown; ``told``: to people, who are told what an open amount means."""
     shown = asdict(item)
     own = amount_told(shown.pop("shown")) if told else shown.pop("shown")
-    shown["notices"] = list(item.notices)
+    shown["notices"], shown["warnings"] = list(item.notices or ()), list(item.warnings)
     return {**own, **shown}
 
 
@@ -314,7 +314,8 @@ def _columns(items: tuple[Item, ...]) -> Columns:
         for name, held in amount_told(item.shown).items()
         if (isinstance(held, str | int | float) and name not in _ASIDE) or (name == "positions" and held)
     }
-    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
+    warned = ("warnings",) if any(item.warnings for item in items) else ()
+    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
 
 
 def _sentence(item: Item) -> str:
@@ -324,7 +325,9 @@ def _sentence(item: Item) -> str:
     own = _words(item.shown)
     said += f" ({own})" if own else ""
     said += "".join(f"\n      {line}" for line in _handed_over(item))
-    return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+    said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
+    told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
+    return said + "".join(f"\n      tells: {notice}" for notice in told)
 
 
 def _handed_over(item: Item) -> list[str]:

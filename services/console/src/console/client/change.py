@@ -54,14 +54,18 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing of a plan, or what became of it: in the service's words."""
+    """One thing of a plan, or what became of it: in the service's words.
+
+    ``notices``: the messages to people that follow; None where the service, of another release, does not say.
+    """
 
     id: str
     outcome: str
     detail: str | None = None
     code: str | None = None
     version: int | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
     shown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -236,7 +240,9 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
             all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
             outcome = CHANGED_SINCE if has_changed(error) else "refused"
-            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), shown={})
+            item = replace(
+                planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), warnings=(), shown={}
+            )
             all_repeated = False
         done.append(item)
         if progress is not None:
@@ -349,7 +355,8 @@ async def _one(
         id=name,
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
-        notices=tuple(shown.get("notices") or ()),
+        notices=_texts(shown.get("notices")),
+        warnings=_texts(shown.get("warnings")) or (),
         shown=of_one(shown),
     )
     return item, sent
@@ -375,7 +382,7 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
 
 
 def _item(said: Mapping[str, Any]) -> Item:
-    own = ("id", "version", "outcome", "code", "detail", "notices")
+    own = ("id", "version", "outcome", "code", "detail", "notices", "warnings")
     code = None if said.get("code") is None else one_word(said["code"])
     return Item(
         id=str(said["id"]),
@@ -383,13 +390,21 @@ def _item(said: Mapping[str, Any]) -> Item:
         outcome=CHANGED_SINCE if code == CHANGED_SINCE else str(said["outcome"]),
         code=code,
         detail=said.get("detail"),
-        notices=tuple(said.get("notices") or ()),
+        notices=_texts(said.get("notices")),
+        warnings=_texts(said.get("warnings")) or (),
         shown={name: value for name, value in said.items() if name not in own},
     )
 
 
 def _items_of(kept: Mapping[str, Any]) -> tuple[Item, ...]:
-    return tuple(Item(**{**each, "notices": tuple(each["notices"])}) for each in kept["items"])
+    return tuple(
+        Item(**{**each, "notices": _texts(each.get("notices")), "warnings": _texts(each.get("warnings")) or ()})
+        for each in kept["items"]
+    )
+
+
+def _texts(said: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if said is None else tuple(said)
 
 
 def count(items: Sequence[Item]) -> Counter[str]:

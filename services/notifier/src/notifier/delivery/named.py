@@ -5,35 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common.contracts.notices import NOBODY, notice
-
 from common.postgres import Connection
 from notifier.delivery.model import NewNotice
 
-_SAID_OTHERWISE = {"unmuted": "opened", "test": ""}
+EDITED = "message.edited"
 # Arrays instead of joins, as where they are marked for the edit (``posts.refresh``).
 _EDITED = """
 WITH told AS MATERIALIZED (
-    SELECT d.id, d.destination, d.channel, d.digest_id, n.kind, n.transition, n.incident_id
-    FROM notices AS n, deliveries AS d
-    WHERE d.notice_id = n.id AND n.id = ANY(ARRAY(SELECT id FROM notices WHERE incident_id = ANY($1::bigint[])))
+    SELECT d.id, d.destination, d.channel, d.digest_id, n.kind, n.incident_id
+    FROM deliveries AS d, notices AS n
+    WHERE n.id = d.notice_id AND n.id = ANY(ARRAY(SELECT id FROM notices WHERE incident_id = ANY($1::bigint[])))
       AND d.notice_id = ANY(ARRAY(SELECT id FROM notices WHERE incident_id = ANY($1::bigint[])))
 ), edited AS (
     SELECT DISTINCT ON (pp.post_id) pp.post_id, told.*
     FROM post_parts AS pp JOIN told ON told.id = pp.delivery_id
     WHERE pp.delivery_id = ANY(ARRAY(SELECT id FROM told)) ORDER BY pp.post_id, pp.position
 )
-SELECT post_id AS place, destination, channel, kind, transition, incident_id, false AS digest FROM edited
+SELECT false AS digest, post_id AS one, destination, channel, kind, incident_id FROM edited
 UNION ALL
-SELECT digest_id, min(destination), min(channel), '', '', NULL, true FROM told
+SELECT true, digest_id, min(destination), min(channel), 'digest', NULL FROM told
 WHERE digest_id = ANY(ARRAY(SELECT id FROM digests WHERE closed_at IS NULL AND id = ANY(ARRAY(SELECT digest_id FROM told))))
 GROUP BY digest_id
-ORDER BY digest, place
+ORDER BY digest, one
 """
 
 
 def lines_of(new: NewNotice, *, about: str | None = None) -> list[str]:
     """Name a notice ``about`` something: a line for each place that it goes to, or one that says why nobody is notified."""
-    event = _event(new.kind, new.transition)
+    event = event_of(new.kind, new.transition, incident=new.incident_id is not None)
     if not new.chosen:
         return [notice(event, of=about, to=f"{NOBODY} ({new.reason})")]
     return [
@@ -46,11 +45,9 @@ async def lines_of_edits(connection: Connection, incident_ids: Sequence[int]) ->
     if not incident_ids:
         return []
     return [
-        notice("edit of a digest", of=None, to=place(row["destination"], row["channel"]))
-        if row["digest"]
-        else notice(
-            f"edit of {_event(row['kind'], row['transition'])}",
-            of=incident_named(row["incident_id"]),
+        notice(
+            f"{EDITED} ({row['kind']})",
+            of=None if row["incident_id"] is None else incident_named(row["incident_id"]),
             to=place(row["destination"], row["channel"]),
         )
         for row in await connection.fetch(_EDITED, list(incident_ids))
@@ -62,13 +59,14 @@ def place(destination: str, channel: str) -> str:
     return f"{destination} ({channel})"
 
 
-def _event(kind: str, transition: str) -> str:
+def incident_named(incident_id: int) -> str:
+    """Return how an incident is named, as audits do."""
+    return f"incident:{incident_id}"
+
+
+def event_of(kind: str, transition: str, *, incident: bool) -> str:
     """Name what is told. Stored transitions are unique: what makes them so stands behind a colon."""
     word = transition.partition(":")[0]
-    word = "opened" if word == kind else _SAID_OTHERWISE.get(word, word)
-    return f"{kind} {word}".rstrip()
-
-
-def incident_named(incident_id: int) -> str:
-    """Return how an incident is named."""
-    return f"incident {incident_id}"
+    if not incident:
+        return kind if word == kind else f"{kind} ({word})"
+    return f"incident.{'opened' if word in (kind, 'unmuted') else word} ({kind})"

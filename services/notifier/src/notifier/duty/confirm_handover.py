@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 from common.contracts.notices import notice
-
 from common.errors import Conflict, NotFound
 from common.http import Change
 from common.postgres import Connection
@@ -36,7 +35,7 @@ async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
         raise Conflict("the handover was not announced yet")
     waiting = await change.connection.fetch(_WAITING, handover.id)
     await confirm_own(change.connection, handover.id, person=shift.on_duty)
-    change.tells(*(notice("dropped call", of="the handover", to=row["person"]) for row in waiting))
+    change.tells(*(notice("call.dropped", of=f"handover:{handover.id}", to=row["person"]) for row in waiting))
     await change.record(
         "handover.confirm",
         f"handover:{handover.id}",

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from common.contracts.notices import NOBODY, notice
-
 from common.http import Change
 from notifier.delivery.named import place
 from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.roster import Replaced, Shift, replaced
 from notifier.duty.roster_store import HandoverStore, RosterStore
 from notifier.incidents.act import NameNotices
-from notifier.people.model import Directory
 
 _FORESEEN = timedelta(weeks=53)
 """How far ahead it is looked."""
@@ -22,10 +20,9 @@ _FORESEEN = timedelta(weeks=53)
 class FollowRoster:
     """Of the next year. To be asked twice in the transaction of a change: ``before`` it and after it."""
 
-    def __init__(self, *, keep: KeepRoster, name_notices: NameNotices, directory: Directory) -> None:
+    def __init__(self, *, keep: KeepRoster, name_notices: NameNotices) -> None:
         self._keep = keep
         self._name_notices = name_notices
-        self._directory = directory
 
     async def before(self, change: Change) -> Sequence[Shift]:
         """Lock the roster and return the final shifts as they are."""
@@ -50,6 +47,6 @@ class FollowRoster:
                 and (shift.starts_at, shift.on_duty) not in known
                 and shift.on_duty
             ):
-                whose = f"{self._directory.name_of(shift.on_duty)} at {shift.starts_at:%Y-%m-%dT%H:%M:%SZ}"
-                change.tells(*(notice("roster.handover announced", of=whose, to=each) for each in places))
+                at = f"{shift.starts_at:%Y-%m-%dT%H:%M:%SZ}"
+                change.tells(*(notice("roster.handover (announced)", of=at, to=each) for each in places))
         return replaced(before, after, since=now)

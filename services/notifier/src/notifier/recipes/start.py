@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.contracts.notices import NOBODY, NOTHING, notice
-
 from common.errors import Conflict, NotFound, Unavailable
 from common.http import Change, Principal
 from common.postgres import Database
@@ -132,8 +131,9 @@ class StartRecipe:
         kind, about = incident.fact.kind, incident_named(incident.id)
         lines: list[str] = []
         for where in [place(each.destination.name, each.destination.channel) for each in over.chosen] or [NOBODY]:
-            lines.append(notice(f"{kind} recipe_done", f"{kind} recipe_failed", of=about, to=where))
-            lines.append(notice(f"{kind} resolved", NOTHING, of=about, to=where))
+            ends = [f"incident.{end} ({kind})" for end in ("recipe_done", "recipe_failed")]
+            lines.append(notice(*ends, of=about, to=where))
+            lines.append(notice(f"incident.resolved ({kind})", NOTHING, of=about, to=where))
         return lines
 
     def _possible(self, incident: Incident, name: str, principal: Principal) -> Recipe:

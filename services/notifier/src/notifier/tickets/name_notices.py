@@ -6,11 +6,10 @@ By the very code and rows that send them, inside the change's transaction, so th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from common.contracts.notices import notice
-
+from common.contracts.notices import FOLLOWERS, ON_CALL, notice
 from common.http import Change
 from common.postgres import Connection
 from notifier.delivery.named import incident_named, lines_of, lines_of_edits
@@ -27,9 +26,8 @@ from notifier.tickets.follow_up_store import own_lines
 from notifier.tickets.model import HistoryLine, Queues, instruction_for, wants_ticket
 from notifier.tickets.store import InstructionStore
 
-ON_CALL = "on call"
 _STOPPED = """
-SELECT i.id, extract(epoch FROM i.ack_until - i.acknowledged_at) / 60 AS minutes, i.state = 'resolved' AS over,
+SELECT i.id, i.state = 'resolved' AS over,
        i.severity = 'critical' AND i.state <> 'open' AS chain,
        ARRAY(SELECT c.person FROM calls AS c WHERE c.incident_id = i.id AND c.state = 'waiting' ORDER BY c.person) AS waiting
 FROM incidents AS i WHERE i.id = ANY($1::bigint[]) ORDER BY i.id
@@ -90,8 +88,7 @@ class NameNotices:
         ended = silence.ends_at <= now
         told = [row for row in await connection.fetch(_TOLD) if fits(silence.match, labels_of(row))]
         if not ended:
-            event = f"end of reminders and calls until {silence.ends_at:%Y-%m-%dT%H:%M:%SZ}"
-            change.tells(*(notice(event, of=incident_named(row["id"]), to=ON_CALL) for row in told))
+            change.tells(*(notice("calls.pause", of=incident_named(row["id"]), to=ON_CALL) for row in told))
             return
         kept = [
             Kept(incident_id=row["id"], fact=problem_of(row), occurrences=row["occurrences"], muted=row["muted"])
@@ -100,7 +97,7 @@ class NameNotices:
         _, notices = await self._problems.unmuted(notifications, kept)
         change.tells(*(line for new in notices for line in lines_of(new, about=incident_named(new.incident_id or 0))))
         free = [row for row, why in zip(told, await silenced_of(notifications, told), strict=True) if why is None]
-        change.tells(*(notice("reminders and calls go on", of=incident_named(row["id"]), to=ON_CALL) for row in free))
+        change.tells(*(notice("calls.resume", of=incident_named(row["id"]), to=ON_CALL) for row in free))
 
     async def _stops(self, connection: Connection, incident_ids: Sequence[int]) -> list[str]:
         """Name the calls that are dropped, and for how long nobody is reminded or phoned any more."""
@@ -109,10 +106,9 @@ class NameNotices:
         lines: list[str] = []
         for row in await connection.fetch(_STOPPED, list(incident_ids)):
             about = incident_named(row["id"])
-            lines += [notice("dropped call", of=about, to=self._directory.name_of(person)) for person in row["waiting"]]
+            lines += [notice("call.dropped", of=about, to=self._directory.name_of(person)) for person in row["waiting"]]
             if row["chain"] and self._policy.steps:
-                long = "" if row["over"] else f" for {row['minutes']:.0f} min"
-                lines.append(notice(f"end of reminders and calls{long}", of=about, to=ON_CALL))
+                lines.append(notice("calls.end" if row["over"] else "calls.pause", of=about, to=ON_CALL))
         return lines
 
     async def _begins(self, connection: Connection, row: Any) -> list[str]:
@@ -124,14 +120,12 @@ class NameNotices:
             lines.append(opening_in(queue))
         if fact.severity != "critical" or row["muted"] is not None:
             return lines
-        duty, after = await RosterReader(connection).duty(), timedelta(0)
+        duty = await RosterReader(connection).duty()
         for step in self._policy.steps:
-            after += step.after
             people = people_of(step.whom, duty, self._directory, source=fact.source, service=fact.service)
             if step.act == "remind" or self._calls:
                 what = "reminder" if step.act == "remind" else "call"
-                event = f"{what} after {after / timedelta(minutes=1):g} min unless taken"
-                lines += [notice(event, of=None, to=self._directory.name_of(person)) for person in people]
+                lines += [notice(f"{what}.waits", of=None, to=self._directory.name_of(person)) for person in people]
         return lines
 
 
@@ -142,15 +136,15 @@ def _in_ticket(line: HistoryLine) -> list[str]:
 
 
 def comment_in(ticket: str, *, tagged: Sequence[str] = ()) -> str:
-    """Name a comment in a ticket; ``tagged`` are the people whom it names to the tracker."""
-    return notice("comment", of=None, to=f"ticket {ticket}" + (f", {', '.join(tagged)}" if tagged else ""))
+    """Name a comment in a ticket; ``tagged`` are the people whom it calls there."""
+    return notice("ticket.commented", of=ticket, to=", ".join(tagged) or FOLLOWERS)
 
 
 def opening_in(queue: str) -> str:
-    """Name a ticket that is opened."""
-    return notice("opening", of=None, to=f"ticket in {queue}")
+    """Name a ticket that is opened; its key is not known before."""
+    return notice("ticket.opened", of=queue, to=FOLLOWERS)
 
 
 def closing_of(ticket: str) -> str:
     """Name the closing of a ticket."""
-    return notice("closing", of=None, to=f"ticket {ticket}")
+    return notice("ticket.closed", of=ticket, to=FOLLOWERS)

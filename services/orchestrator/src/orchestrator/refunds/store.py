@@ -9,6 +9,7 @@ import orjson
 
 from common.contracts.refunds import RefundStateChangedV1
 from common.postgres import Connection, Database, Record
+from orchestrator.engine.foresee import Held
 from orchestrator.engine.model import REFUND_REQUEST
 from orchestrator.engine.store import columns
 from orchestrator.refunds.model import GoodsPart, KnownRefund, RefundRequest
@@ -117,7 +118,7 @@ _STATE_COLUMNS = (
 class RefundStore:
     """Reads refunds that were asked for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | Held) -> None:
         self._database = database
 
     async def known(self, keys: Sequence[str]) -> dict[str, KnownRefund]:

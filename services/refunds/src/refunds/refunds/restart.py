@@ -72,7 +72,7 @@ class RestartRefund:
         self, change: Change, refund_id: str, *, expected_version: int | None, evidence: Evidence | None
     ) -> Restart:
         """``act`` in an operator's change: with its audit record, and counted once it is committed."""
-        store = self._transactions.store_on(change.connection, count=change.after_commit)
+        store = self._transactions.store_in(change)
         done = await self.act(
             store,
             refund_id,
