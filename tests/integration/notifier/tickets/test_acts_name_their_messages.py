@@ -105,7 +105,7 @@ async def told_of(kit: Kit, fingerprint: str, *, silenced: bool = False) -> int:
     await kit.publish(a_problem(fingerprint, severity="critical"))
 
     async def there() -> int:
-        [row] = await kit.fetch(
+        rows = await kit.fetch(
             "SELECT i.id, (SELECT count(*) FROM post_parts AS pp JOIN deliveries AS d ON d.id = pp.delivery_id"
             " JOIN notices AS n ON n.id = d.notice_id WHERE n.incident_id = i.id) AS posts,"
             " EXISTS (SELECT FROM tickets AS t WHERE t.incident_id = i.id) AS ticket,"
@@ -115,8 +115,8 @@ async def told_of(kit: Kit, fingerprint: str, *, silenced: bool = False) -> int:
             fingerprint,
         )
         wanted = (0, True, False, False) if silenced else (2, True, True, False)
-        assert tuple(row.values())[1:] == wanted, row
-        return int(row["id"])
+        assert [tuple(row.values())[1:] for row in rows] == [wanted], rows
+        return int(rows[0]["id"])
 
     return await eventually(there, within=60)
 

@@ -152,7 +152,7 @@ def test_a_recipe_is_watched_to_the_end_of_what_it_is_done_to(
     command = ("incident", "recipe", "5", "retry_workflow", "-r", "the cause is mended")
     rehearsed = ordersctl(*command, "--dry-run")
     assert "it is taken over from anna" in rehearsed.remarks
-    assert "message.edited (digest): duty (slack)" in rehearsed.output
+    assert "message.edited (digest): duty (slack)" in rehearsed.out
     ended = ordersctl(*command, "-y", "--wait", "--timeout", "0")
     assert (ended.code, f"seen: 1 {seen}" in ended.remarks) == (code, True), ended.remarks
     assert ("why: ordersctl workflow show 7" in ended.remarks) == (code == 1)
