@@ -74,12 +74,13 @@ async def rehearsed(kit: Kit, method: str, path: str, *, expect: int = 200, **bo
         if not line.startswith(OF_CALLS)
     )
 
-    async def followed() -> None:
+    async def followed() -> bool:
         after = await facts(kit)
         lines = Counter(line for key, line in after.items() if key not in before)
         numbered = Counter({line: count for line, count in lines.items() if line in wanted})
         unnumbered = Counter(_without_number(line) for line in (lines - numbered).elements())
         assert numbered + unnumbered == wanted, (lines, wanted)
+        return True
 
     await eventually(followed, within=60)
     return named, done
@@ -189,7 +190,7 @@ async def test_tickets_name_comments_summons_and_what_closes_with_them(kit: Kit)
 
 
 async def test_a_test_message_names_its_chat_and_what_tells_nobody_says_so(kit: Kit) -> None:
-    named, _ = await rehearsed(kit, "POST", "/admin/v1/test-message", destination="on-call-production")
+    named, _ = await rehearsed(kit, "POST", "/admin/v1/test-message", expect=202, destination="on-call-production")
     assert named == [f"test: {CHAT}"]
     assert (await rehearsed(kit, "PUT", f"/admin/v1/instructions/{KIND}", text="Позвонить в магазин"))[0] == []
     defect = {"match": {"kind": [KIND]}, "development_ticket": "TRAVELBACK-1"}
