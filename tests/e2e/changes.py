@@ -324,7 +324,7 @@ def _of_people() -> Iterator[Case]:
         make=Trouble.crash_told,
         fields={"name": "retry_workflow"},
         known_later={"would"},
-        seen="done",
+        seen="crashed_again",
         proof=_retried,
     )
     request = {"summary": "The customer waits", "text": "since noon"}
@@ -339,7 +339,8 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="ticket development-ticket", **ticket, fields=cause, known_later={"id"}, seen="linked")
     yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
     yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
-    yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
+    from_now_on = {"id", *(f"replaced.{place}.starts_at" for place in range(2))}
+    yield Case(act="duty override", fields=_duty_of_another, known_later=from_now_on, seen="in_the_roster")
     yield Case(act="duty undo", make=_override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
     test = {"destination": "pickers-42", "text": "can you read this?"}

@@ -39,6 +39,9 @@ async def test_an_alert_becomes_an_incident_acknowledged_and_resolved_with_an_au
         ("oleg", "incident.ack", "acknowledged"),
     ]
     [incident] = (await kit.call("GET", "/admin/v1/incidents?state=resolved"))[1]["items"]
+    for asked, found in (("queuetooold", [1]), ("QueueTooOld", [1]), ("QueueTooNew", [])):
+        page = (await kit.call("GET", f"/admin/v1/incidents?alert={asked}"))[1]
+        assert [item["id"] for item in page["items"]] == found, asked
     assert (incident["occurrences"], incident["severity"], incident["link"]) == (2, "critical", "https://runbooks/q")
 
     async def notified() -> list[dict[str, Any]]:

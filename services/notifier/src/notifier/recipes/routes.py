@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common.errors import ChangedSince, Conflict, NotFound, Unavailable
+from common.errors import ChangedSince, Conflict, NotFound, SuiteError, Unavailable
 from common.http import OPERATOR, Answer, Change, Changes, Request, Route
 from common.postgres import Database
 from notifier.incidents.act import patiently
@@ -27,10 +27,13 @@ class RecipeRoutes:
         """Start a recipe, once for an Idempotency-Key. A dry run asks the service that would carry it out, before any transaction."""
         incident_id, name = request.path_int("id"), request.path["name"]
         there = RecipeDone()
-        if request.body.dry_run:
+        try:
             there = await self._start.rehearse(
                 incident_id, name, principal=request.principal, reason=request.body.reason
             )
+        except SuiteError:
+            if request.body.dry_run:
+                raise  # else a worker tries, again and again, and what comes of it is told
 
         async def _work(change: Change) -> RecipeStarted:
             asked, incident, before = await self._start(
@@ -52,7 +55,7 @@ class RecipeRoutes:
                 target=asked.target,
                 holder=incident.holder if held else None,
                 held_since=incident.held_since if held else None,
-                would=there.said,
+                would=there.said if change.dry_run else None,
                 dry_run=change.dry_run,
             )
 
@@ -66,8 +69,8 @@ class RecipeRoutes:
                 path="/admin/v1/incidents/{id}/recipes/{name}",
                 handler=self.start,
                 summary="Carry out a recipe of an incident: another service does it, in the person's name",
-                description="The same as the recipe's button in a chat. What came of it stands in the incident. A rehearsal names what the "
-                "service itself would tell people, too: it is asked for that.",
+                description="The same as the recipe's button in a chat. What came of it stands in the incident. `notices` are those of "
+                "the service that carries it out, too: it is asked for them.",
                 request=StartRecipeBody,
                 response=RecipeStarted,
                 errors=(
