@@ -220,7 +220,7 @@ async def test_a_recipe_names_who_has_the_incident_and_waits_for_no_other_holder
     await kit.publish(crashed(7, attempts=6))
 
     async def again() -> bool:
-        return (await kit.fetch("SELECT occurrences FROM incidents"))[0]["occurrences"] == 2
+        return await kit.fetch("SELECT occurrences FROM incidents") == [{"occurrences": 2}]
 
     await eventually(again, within=60)
     assert await revision() == 1
