@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+from itertools import chain, repeat
 
+from common.testing import eventually
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import INCIDENT, Services
 
@@ -19,7 +21,7 @@ def hidden(page: str, name: str) -> str:
 async def test_a_recipe_of_an_incident_is_rehearsed_started_and_watched(browser: Browser, services: Services) -> None:
     line = "POST /admin/v1/incidents/5/recipes/retry_workflow"
     started = {"outcome": "started", "id": 5, "name": "retry_workflow", "target": "7", "would": "running"}
-    states = iter(["confirmed", "done", "done"])
+    states = chain(["confirmed"], repeat("done"))
     workflow = {"state_name": "running", "pending": 1}
     services.answers[line] = lambda body: (200, {**started, "dry_run": body["dry_run"]})
     started |= {
@@ -45,12 +47,17 @@ async def test_a_recipe_of_an_incident_is_rehearsed_started_and_watched(browser:
     )
     page = await browser.post("/apply", plan=hidden(page, "plan"))
     assert "1 confirmed" in page
+    done = hidden(page, "done")
+
+    async def seen(text: str) -> bool:
+        return text in await browser.post("/watch", done=done)
+
     # Taken by the service is not the end: the workflow runs, and crashes again.
-    page = await browser.post("/watch", done=hidden(page, "done"))
-    assert ("Still moving:" in page, "1 running" in page) == (True, True)
+    await eventually(lambda: seen("1 running"), within=30, what="the workflow")
+    assert "Still moving:" in browser.page
     workflow |= {"state_name": "crashed"}
-    page = await browser.post("/watch", done=hidden(page, "done"))
-    assert ("Seen:" in page, "1 crashed again" in page, "1 done" in page) == (True, True, False)
+    await eventually(lambda: seen("1 crashed again"), within=30, what="the effect")
+    assert ("Seen:" in browser.page, "1 done" in browser.page) == (True, False)
     said = [(each, body, key is not None) for each, body, key in services.calls if each == line]
     body = {"reason": fields["reason"], "expected_version": 3}
     assert said == [(line, {**body, "dry_run": dry_run}, not dry_run) for dry_run in (True, False)]

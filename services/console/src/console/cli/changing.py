@@ -143,7 +143,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
 
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
-    from console.client.change import UnprovableError, watch
+    from console.client.watching import UnprovableError, watch
 
     last: Counter[str] = Counter()
     act = done.plan.wish.found()

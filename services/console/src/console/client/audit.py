@@ -59,16 +59,18 @@ class _Head:
 
 
 async def merged(
-    suite: Suite, services: Sequence[str], *, silent: list[str] | None = None, **query: Any
+    suite: Suite, services: Sequence[str], *, silent: list[str] | None = None, at_once: int = 200, **query: Any
 ) -> AsyncGenerator[Record, None]:
-    """Yield records of these services by time, newest first, each with its ``service``.
+    """Yield records of these services by time, newest first, each with its ``service``; ``at_once`` are read of each.
 
     A service that does not answer is added to ``silent``; without that list it is raised, before the first record or later: what is
     cut off is never taken for the whole.
     """
     async with AsyncExitStack() as stack:
         heads = [
-            _Head(service, await stack.enter_async_context(aclosing(_of(suite, service, query))))
+            _Head(
+                service, await stack.enter_async_context(aclosing(_of(suite, service, {**query, "at_once": at_once})))
+            )
             for service in services
         ]
         await asyncio.gather(*(head.advance() for head in heads))
@@ -93,7 +95,7 @@ async def part(suite: Suite, services: Sequence[str], *, limit: int, skip: int =
     items: list[Record] = []
     silent: list[str] = []
     last, of_last, passed = "", 0, 0  # how many of the last moment are behind us, shown or skipped
-    async with aclosing(merged(suite, services, silent=silent, **query)) as records:
+    async with aclosing(merged(suite, services, silent=silent, at_once=limit + 1, **query)) as records:
         async for record in records:
             if len(items) == limit:
                 to = datetime.fromisoformat(last) + timedelta(microseconds=1)  # services know moments to a microsecond
