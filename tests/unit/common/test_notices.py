@@ -33,7 +33,7 @@ SILENT = {
 }
 
 
-def published(kind: str, *, subject: str | None = "N1", **data: Any) -> tuple[str, bytes]:
+def published(kind: str, /, *, subject: str | None = "N1", **data: Any) -> tuple[str, bytes]:
     envelope = Envelope(id="1", source="/test", type=kind, subject=subject, time=NOW, data=data)
     return kind, envelope.encode()
 

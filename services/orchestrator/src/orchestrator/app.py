@@ -45,9 +45,8 @@ from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.hooks import append_hooks, event_id_of
 from orchestrator.orders.life import OrderLife, Placement
-from orchestrator.orders.measure import Measure
+from orchestrator.orders.measure import Measure, orders_waiting
 from orchestrator.orders.parked import raise_overdue
-from orchestrator.orders.queues import orders_waiting
 from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund

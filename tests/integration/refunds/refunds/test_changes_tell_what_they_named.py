@@ -7,7 +7,7 @@ from typing import Any
 import aio_pika
 
 from common.contracts import Envelope
-from common.contracts.notices import notices_of, refund_notice
+from common.contracts.notices import notices_of, problem_over_notice, refund_notice
 from common.testing import eventually
 from tests.integration.refunds.factories import RefundsClient, Start, act, in_error_after_declines
 from tests.support.told import unlike
@@ -69,9 +69,12 @@ async def test_ways_out_of_an_error_tell_what_was_named(start: Start) -> None:
     path = f"refunds/{refund['id']}"
     assert await change(service, f"{path}/check") == []
     at = {"expected_version": refund["version"]}
-    assert await change(service, f"{path}/restart", until="ERROR", **at) == [MONEY]  # Trust declines it once more
+    assert await change(service, f"{path}/restart", until="ERROR", **at) == [
+        MONEY,
+        problem_over_notice(NUMBER),
+    ]
     again = await change(service, "refunds/restart", until="ERROR", filter={"order": NUMBER})
-    assert again == [MONEY]
+    assert again == [MONEY, problem_over_notice(NUMBER)]
     at = {"expected_version": (await service.refund(refund["id"]))["version"]}
     assert await change(service, f"{path}/close", settled="given_up", until="CLOSED", **at) == [OVER]
 

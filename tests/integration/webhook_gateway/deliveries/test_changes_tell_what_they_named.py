@@ -82,12 +82,16 @@ async def test_hooks_that_people_send_on_tell_what_was_named(start: Start, alert
     async with start() as gateway, alerts_of as alerts:
         people = People(gateway, alerts)
         payload = hook_body()["payload"]
-        entered = {"source": "sbermarket", "event_type": "order.created", "payload": payload}
+        entered: dict[str, Any] = {"source": "sbermarket", "event_type": "order.created", "payload": payload}
         assert await people.change("/admin/v1/events", **entered) == follows(NUMBER)
-        paid = {"source": "sbermarket", "event_type": "order.paid", "payload": {"originalOrderId": "H1"}}
+        paid: dict[str, Any] = {
+            "source": "sbermarket",
+            "event_type": "order.paid",
+            "payload": {"originalOrderId": "H1"},
+        }
         of_paid = "orders.order.paid.v1 or orders.order.corrected.v1 or nothing"
         assert await people.change("/admin/v1/events", **paid) == follows(NUMBER, of_paid)
-        late = {**paid, "event_type": "order.received"}
+        late: dict[str, Any] = {**paid, "event_type": "order.received"}
         assert await people.change("/admin/v1/events", **late) == follows(
             NUMBER, "orders.order.corrected.v1 or nothing"
         )
@@ -137,7 +141,7 @@ async def test_rescued_orders_tell_what_was_named(start: Start, alerts_of: Any) 
 
             good = {**BASKET, "externalId": "W-2"}
             assert await people.change(f"{ENDANGERED}/{ids['W-2']}/mend", body=good) == []
-            asked = {"ids": [ids["W-2"]], "despite_duplicates": True}
+            asked: dict[str, Any] = {"ids": [ids["W-2"]], "despite_duplicates": True}
             assert await people.change(f"{ENDANGERED}/resubmit", **asked) == follows(numbers["W-2"])
             written = f"mail of {numbers['W-3']}: arsen@shop.example, copies to nobody"
             assert await people.change(f"{ENDANGERED}/report", ids=[ids["W-3"]], **report) == [written]

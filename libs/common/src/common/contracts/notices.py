@@ -59,6 +59,11 @@ def refund_notice(number: str | None) -> str:
     return notice(RefundRejectedV1.TYPE, ProblemRaisedV1.TYPE, NOTHING, of=number, to=ON_CALL)
 
 
+def problem_over_notice(number: str | None) -> str:
+    """Return the line of a problem that ends if there is one and all goes well."""
+    return notice(ProblemResolvedV1.TYPE, NOTHING, of=number, to=WHO_KNOWS)
+
+
 def notices_of(events: Iterable[tuple[str, bytes]]) -> list[str]:
     """Return the notices of events that are published, given as (type, encoded envelope), in their order.
 

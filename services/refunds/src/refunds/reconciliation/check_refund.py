@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.clock import Clock
-from common.contracts.notices import refund_notice
+from common.contracts.notices import problem_over_notice, refund_notice
 from common.http import Change
 from refunds.differences.model import Difference
 from refunds.providers.gateway import GatewayAway, GatewaySilent
@@ -73,7 +73,7 @@ class CheckRefund:
         after, difference = await self._compare.apply(store, looked)
         if after.state in OPEN:
             await store.make_due(after, now=self._clock.now())
-            change.tells(refund_notice(after.order_number))
+            change.tells(problem_over_notice(after.order_number), refund_notice(after.order_number))
         after = await store.find(before.id) or after
         await change.record("refund.check", f"refund:{before.id}", before=view(before), after=view(after))
         number = looked.last.number

@@ -35,7 +35,7 @@ async def close(
     await store.save_closed(change.connection, endangered_id, outcome=outcome, at=now)
     await publish(change, *await ended_report_problems(change.connection, [uuid.UUID(endangered_id)], at=now))
     if not order.anonymous:
-        await publish(change, incident_over(endangered_fingerprint(order.id), order.number, now=now))
+        await publish(change, incident_over(endangered_fingerprint(order.id), found.number, now=now))
     elif not await store.strangers_left(change.connection, order):
         fingerprint = anonymous_fingerprint(order.network, order.received_at)
         await publish(change, incident_over(fingerprint, None, now=now))
