@@ -20,6 +20,7 @@ from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
 from console.client.acts import Act
 from console.client.money import amount_told, currency_of
+from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
 from console.web.screens import TITLES
 
@@ -269,6 +270,7 @@ def writers(
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
+        "sentence": sentences(language),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -44,18 +43,6 @@ async def tell_what_follows(change: Change, workflow: WorkflowView, foretellers:
     """Name what people are told once the workflow, which this change has let go on, is carried out."""
     if (foretell := foretellers.get(workflow.kind)) is not None:
         change.tells(*await foretell(change.connection, workflow.id))
-
-
-class Held:
-    """Stands for the database where a transaction is open already: whoever acquires a connection has that one."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @asynccontextmanager
-    async def acquire(self) -> AsyncIterator[Connection]:
-        """Lend it."""
-        yield self._connection
 
 
 async def foresee(connection: Connection, workflow_id: int, handler: Handler, *, now: datetime) -> list[str]:

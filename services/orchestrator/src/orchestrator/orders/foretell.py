@@ -9,10 +9,11 @@ from common.clock import Clock
 from common.contracts.envelope import Envelope
 from common.contracts.notices import notices_of
 from common.messaging import topology
-from common.postgres import Connection
-from orchestrator.engine.foresee import Held, foresee
+from common.postgres import Connection, Lent
+from orchestrator.engine.append import append_events
+from orchestrator.engine.foresee import foresee
 from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
-from orchestrator.orders.hooks import append_hooks, to_workflow_event
+from orchestrator.orders.hooks import to_workflow_event
 from orchestrator.orders.life import OrderBatch, OrderLife, Placement
 from orchestrator.orders.model import OrderFact, OrderState
 from orchestrator.orders.store import OrderStore, StoredOrder
@@ -41,7 +42,7 @@ class ForetellLife:
         undone = connection.transaction()
         await undone.start()
         try:
-            await append_hooks(connection, [event])
+            await append_events(connection, [to_workflow_event(event)])
             return await self(connection, await connection.fetchval(_LIFE, number, ORDER_LIFE))
         finally:
             await undone.rollback()
@@ -67,5 +68,5 @@ class ForetellLife:
     def _life(self, connection: Connection) -> OrderLife:
         # Zone and tariff decide what is told by nothing.
         return OrderLife(
-            OrderStore(Held(connection)), self._clock, Placement(zones_by_store={}, tariffs_by_shipment={})
+            OrderStore(Lent(connection)), self._clock, Placement(zones_by_store={}, tariffs_by_shipment={})
         )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from common.clock import Clock
-from common.postgres import Connection
-from orchestrator.engine.foresee import Held, foresee
+from common.postgres import Connection, Lent
+from orchestrator.engine.foresee import foresee
 from orchestrator.refunds.follow import FollowRefund
 from orchestrator.refunds.store import RefundStore
 
@@ -21,5 +21,5 @@ class ForetellRefund:
 
     async def __call__(self, connection: Connection, workflow_id: int) -> Sequence[str]:
         """Return the notices, in the caller's transaction."""
-        handler = FollowRefund(RefundStore(Held(connection)), self._clock, answer_within=self._answer_within)
+        handler = FollowRefund(RefundStore(Lent(connection)), self._clock, answer_within=self._answer_within)
         return await foresee(connection, workflow_id, handler, now=self._clock.now())
