@@ -35,7 +35,9 @@ class Browser:
         token = _FORM_TOKEN.search(self.page)
         sent = {"form_token": token[1] if token else "", **fields}
         headers = {} if origin is None else {"Origin": self.url if origin == "own" else origin}
-        async with self.session.post(self.url + path, data=sent, headers=headers, allow_redirects=bool(follow)) as answer:
+        async with self.session.post(
+            self.url + path, data=sent, headers=headers, allow_redirects=bool(follow)
+        ) as answer:
             return await self._keep(answer)
 
     async def sign_in(self, token: str) -> str:
