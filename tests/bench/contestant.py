@@ -58,19 +58,21 @@ async def tips(directory: Path) -> None:
             await asyncio.to_thread(sys.stdin.read)
 
 
-async def suite(directory: Path) -> None:
+def suite(directory: Path) -> None:
     """The whole suite, with servers of its own."""
     from suite_local.testing import running_suite
 
     with running_suite(directory) as document:
         tell(**document)
-        await asyncio.to_thread(sys.stdin.read)
+        sys.stdin.read()
 
 
-PARTS: dict[str, Callable[[Path], Coroutine[Any, Any, None]]] = {
+PARTS: dict[str, Callable[[Path], Coroutine[Any, Any, None] | None]] = {
     part.__name__: part for part in (gateway, engine, tips, suite)
 }
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="suite-bench-") as kept:
-        asyncio.run(PARTS[sys.argv[1]](Path(kept)))
+        work = PARTS[sys.argv[1]](Path(kept))
+        if work is not None:
+            asyncio.run(work)
