@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
@@ -27,7 +27,7 @@ READS = {
     "tips": ("/admin/v1/audit",),
 }
 _OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-Fault = Callable[[Faults], Awaitable[None]]
+Fault = Callable[[Faults], Coroutine[None, None, None]]
 
 
 async def sessions_are_ended(faults: Faults) -> None:
@@ -55,19 +55,30 @@ def told_to_stop(*signals: signal.Signals) -> Fault:
 async def all_connections_are_taken(faults: Faults) -> None:
     """Somebody else has every connection that the server gives, those of the services, too."""
     dsn = faults.suite.description["infrastructure"]["postgres"]["dsn"]
-    async with AsyncExitStack() as stack, administrator(faults) as server:
-        limit = int(await server.fetchval("SHOW max_connections"))
-        taken: list[int] = [await server.fetchval("SELECT pg_backend_pid()")]
-        end = time.monotonic() + 6
-        while time.monotonic() < end:
+    taken: list[int] = []
+    until: float | None = None  # some seconds from the first refusal on
+
+    async def take(stack: AsyncExitStack) -> None:
+        nonlocal until
+        while until is None or time.monotonic() < until:
             try:
                 connection = await asyncpg.connect(dsn)
             except asyncpg.TooManyConnectionsError:
+                until = until or time.monotonic() + 6
+                await asyncio.sleep(0.05)
+            except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError):
+                continue  # it was ended with the services' before it was known here
+            else:
+                stack.callback(connection.terminate)
+                taken.append(connection.get_server_pid())
+
+    async with AsyncExitStack() as stack, administrator(faults) as server, asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(take(stack))
+        while until is None or time.monotonic() < until:
+            if until is not None:
                 await server.execute(f"{_OTHERS} AND pid <> ALL($1)", taken)
-                continue
-            stack.push_async_callback(connection.close)
-            taken.append(await connection.fetchval("SELECT pg_backend_pid()"))
-            assert len(taken) <= limit
+            await asyncio.sleep(0.3)
 
 
 async def nothing_can_be_written(faults: Faults) -> None:

@@ -99,6 +99,30 @@ class ConnectionWithCrashPoints:
         return result
 
 
+_STATEMENTS = frozenset({"execute", "fetch", "fetchrow", "fetchval"})
+
+
+class AnyConnectionWithCrashPoints:
+    """A connection with a point before and after each statement, and all else that a connection has."""
+
+    def __init__(self, real: Any, crash_point: CrashPoint) -> None:
+        self._real = real
+        self._crash_point = crash_point
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name not in _STATEMENTS:
+            return found
+
+        async def call(*arguments: Any) -> Any:
+            await self._crash_point.point()
+            result = await found(*arguments)
+            await self._crash_point.point()
+            return result
+
+        return call
+
+
 class StoreWithCrashPoints(WithCrashPoints):
     """A ``RefundStore``; its payments and its connection have points too."""
 
@@ -129,11 +153,15 @@ class TransactionsWithCrashPoints:
         """A store in a transaction that somebody else commits."""
         return StoreWithCrashPoints(self._real.store_on(connection, count=count), self._crash_point)
 
+    def store_in(self, change: Any) -> Any:
+        """A store in a change."""
+        return StoreWithCrashPoints(self._real.store_in(change), self._crash_point)
+
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Any]:
+    async def begin(self, **tells: Any) -> AsyncIterator[Any]:
         """Open a transaction."""
         await self._crash_point.point()
-        async with self._crash_point.transaction(), self._real.begin() as store:
+        async with self._crash_point.transaction(), self._real.begin(**tells) as store:
             yield StoreWithCrashPoints(store, self._crash_point)
             await self._crash_point.point()
         await self._crash_point.point()

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
-
 from common.errors import Conflict, NotFound
-from common.http import AdminChange, Change
+from common.http import AdminChange, Change, ChangeAnswer
 from common.ids import new_id
 from common.telemetry import current_traceparent
 from orchestrator.documents.issue import REISSUE
 from orchestrator.documents.store import document_status
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import ORDER_DOCUMENT, WorkflowState, new_event, require_version
-from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 
 
@@ -23,8 +21,8 @@ class ReissueChange(AdminChange):
     expected_version: int | None = ExpectedVersion
 
 
-class ReissueTaken(BaseModel):
-    """A new version will be issued; `replaces` is the version of now, 0 for none."""
+class ReissueTaken(ChangeAnswer):
+    """A new version will be issued; `replaces` is the version of now, 0 for none. Nobody is told."""
 
     number: str
     dry_run: bool
