@@ -32,11 +32,9 @@ def routes(console: Console, news: News) -> list[Route]:
 
 async def _stream(news: News, visit: Visit) -> web.StreamResponse:
     noun, service = visit.path["noun"], visit.raw.query.get("service")
-    if (noun not in THINGS and noun not in EVERYWHERE) or service not in (None, *SERVICES):
+    if noun not in THINGS and (noun not in EVERYWHERE or service not in SERVICES):
         raise web.HTTPNotFound
-    if noun in EVERYWHERE and service is None:
-        raise web.HTTPNotFound
-    thing = thing_of(noun, service)
+    thing = thing_of(noun, service if noun in EVERYWHERE else None)
     wanted = chosen(thing, visit.raw.query, zone=visit.console.settings.time_zone)
     seen, more = visit.raw.query.get("seen", ""), visit.raw.query.get("more") == "1"
     address = list_path(noun) + f"?{urlencode({**({'service': service} if service else {}), **wanted})}"
