@@ -190,15 +190,6 @@ async def _kind(_: Trouble) -> str:
     return "dead_letter"
 
 
-async def _override(trouble: Trouble) -> str:
-    url = trouble.client.suite.url(NOTIFIER) + "/admin/v1/roster/overrides"
-    body = {"person": "anna", "starts_at": _in(24 * 40), "ends_at": _in(24 * 40 + 1), "reason": "for a test"}
-    status, said = await trouble.client.post(url, body, role="operator")
-    assert status == 200, said
-    kept = (await trouble.client.get(NOTIFIER, "/admin/v1/roster"))["overrides"]
-    return str(max(int(each["id"]) for each in kept))
-
-
 async def _defect_match(_: Trouble, __: str) -> Fields:
     return {"match": {"alert": [f"Defect{secrets.token_hex(4)}"]}, "development_ticket": "DEV-2"}
 
@@ -340,7 +331,7 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
     yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
     yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
-    yield Case(act="duty undo", make=_override, seen="taken_back")
+    yield Case(act="duty undo", make=Trouble.override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
     test = {"destination": "pickers-42", "text": "can you read this?"}
     yield Case(act="message test", fields=test, known_later={"notice_id"}, seen="sent", proof=_told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from common.contracts import Envelope
@@ -220,6 +220,13 @@ class Trouble:
         match = {"alert": [f"Silent{secrets.token_hex(4)}"]}
         ends = datetime.fromtimestamp(datetime.now(UTC).timestamp() + 3600, UTC).isoformat()
         return str((await self._notifier("/admin/v1/silences", match=match, ends_at=ends))["id"])
+
+    async def override(self) -> str:
+        """Somebody else on duty for an hour, far ahead."""
+        starts, ends = (datetime.now(UTC) + timedelta(days=40, hours=more) for more in (0, 1))
+        times = {"starts_at": starts.isoformat(), "ends_at": ends.isoformat()}
+        said = await self._notifier("/admin/v1/roster/overrides", person="anna", **times)
+        return str(said["items"][0]["id"])
 
     async def known_defect(self) -> str:
         """A defect whose cause is known."""

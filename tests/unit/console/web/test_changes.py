@@ -361,3 +361,49 @@ async def test_several_orders_are_not_refunded_by_one_sum(browser: Browser, serv
         assert answer.status == 400
         assert "A sum is for one order" in await answer.text()
     assert not any(line.startswith("POST") for line, _, _ in services.calls)
+
+
+@pytest.mark.parametrize(
+    ("at", "found", "seen"),
+    [
+        ("2026-11-30T09:59:59.999Z", 1, "Still moving: 1 on its way"),
+        ("2026-11-30T10:00:00.000000Z", 0, "Seen: 1 holds"),
+        ("2026-11-30T10:00:00Z", 2, "Seen: 1 differs"),
+        ("2026-11-30T12:00:00+01:00", 0, "Seen: 1 holds"),
+    ],
+)
+async def test_a_verdict_of_an_earlier_run_is_not_taken_for_the_one_that_was_asked_for(
+    browser: Browser, services: Services, at: str, found: int, seen: str
+) -> None:
+    said = {"dry_run": False, "at": "2026-11-30T10:00:00Z", "differences": [], "examined": 3}
+    services.answers["POST /admin/v1/reconciliation"] = (200, said)
+    services.answers["GET /admin/v1/verdicts"] = (200, {"items": [{"name": "refunds", "at": at, "found": found}]})
+    await browser.sign_in("token-operator")
+    await browser.get("/change/check/refunds")
+    plan = hidden(await browser.post("/change/check/refunds", reason="does it agree?"), "plan")
+    assert watched(await browser.post("/apply", plan=plan)) == seen
+
+
+@pytest.mark.parametrize(
+    ("version", "enabled", "seen"),
+    [(4, True, "Still moving: 1 on its way"), (5, True, "Seen: 1 switched on"), (5, False, "Seen: 1 switched off")]
+    + [(6, True, "Seen: 1 changed again")],
+)
+async def test_a_switch_is_seen_at_the_version_that_the_act_made(
+    browser: Browser, services: Services, version: int, enabled: bool, seen: str
+) -> None:
+    flag = {"name": "tips_service", "enabled": enabled, "share": 5000, "version": version}
+    services.answers["GET /admin/v1/flags/tips_service"] = (200, {**flag, "version": 4})
+    services.answers["PUT /admin/v1/flags/tips_service"] = (200, {**flag, "version": 5})
+    await browser.sign_in("token-admin")
+    await browser.get("/change/flag/set?ids=tips_service")
+    form = {"field.enabled": str(enabled).lower(), "field.share": "5000", "reason": "for a test"}
+    plan = hidden(await browser.post("/change/flag/set", ids="tips_service", **form), "plan")
+    services.answers["GET /admin/v1/flags/tips_service"] = (200, flag)
+    assert watched(await browser.post("/apply", plan=plan)) == seen
+
+
+def watched(page: str) -> str:
+    """What a page says of the effect."""
+    status = page.partition('id="watched"')[2].partition("<p")[2].partition(">")[2].partition("</p>")[0]
+    return " ".join(re.sub(r"<[^>]+>", " ", status).split())

@@ -10,12 +10,10 @@ from urllib.parse import quote
 import pytest
 
 from console.client.acts import ACTS
-from console.client.things import EVERYWHERE, THINGS
 from console.web.headers import HEADERS
-from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
 from tests.support.console_words import english
-from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, SHADOW, Services
+from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, SHADOW, Services, addresses
 
 SCREENS = {
     "Now": "/",
@@ -33,26 +31,6 @@ SCREENS = {
     "Nothing lost": "/proof",
 }
 """The screens that the console has, by the names of its specification."""
-
-
-def addresses() -> list[str]:
-    """Every page that needs nothing filled in."""
-    lists = [list_path(noun) for noun in (*THINGS, *EVERYWHERE)]
-    ones = [thing.address.replace("{id}", "EVIL") for thing in THINGS.values() if thing.address]
-    return [
-        *(screen.path for screen in NAVIGATION),
-        *lists,
-        *ones,
-        "/keys",
-        "/runbook/notifier-down",
-        "/one/flag/EVIL",
-        "/tips?order=N",
-        "/refunds?order=N",
-        "/w/EVIL/mend/5-2",
-        "/audit?actor=EVIL&from=2026-11-01T00:00",
-        "/messages/routes?kind=order.created",
-        "/incidents?by=service",
-    ]
 
 
 async def test_texts_with_markup_stay_text_on_every_page(browser: Browser, hostile: Services) -> None:

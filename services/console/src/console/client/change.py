@@ -23,6 +23,7 @@ from console.client.things import ON_ITS_WAY, THINGS, Thing
 _LOOK_EVERY_S = 0.5
 _AT_ONCE = 8
 _MOST_ASKED_WHO = 25
+_NO_RIGHT = frozenset({401, 403})
 
 
 class UnprovableError(Exception):
@@ -216,8 +217,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
     What has changed since is left alone and says so, and who did it as the audit has it (``changed_by``, ``changed_at``, ``change``). Items
-    without a bulk operation are done one after the other: if one is refused, the others still are. ``UnreachableError`` leaves unknown
-    what was done: applying the same plan again finishes it once.
+    without a bulk operation are done one after the other: if one is refused, the others still are. ``RefusedError`` where the person has
+    no right to it; ``UnreachableError`` leaves unknown what was done: applying the same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
@@ -235,6 +236,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
             item, sent = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
             all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
+            if error.status in _NO_RIGHT and not done:
+                raise
             outcome = CHANGED_SINCE if has_changed(error) else "refused"
             item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), shown={})
             all_repeated = False
@@ -267,7 +270,10 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
     untouched = {item.id for item in (*done.left_alone, *done.refused)}
     changed = [item for item in done.items if item.id not in untouched]
     planned = {item.id: item.version for item in done.plan.items}
-    said = {item.id: said_of(item.id, item.shown, wish.fields, looked_at=planned.get(item.id)) for item in changed}
+    said = {
+        item.id: said_of(item.id, item.shown, wish.fields, reason=wish.reason, looked_at=planned.get(item.id))
+        for item in changed
+    }
     if sight is None or (isinstance(sight, Effect) and not all(map(sight.named_in, said.values()))):
         raise UnprovableError(act.name)
     suite = suite.without_customers()

@@ -205,6 +205,22 @@ _LATIN = re.compile("[A-Za-z]{2}")
 _CYRILLIC = re.compile("[А-Яа-яЁё]")
 
 
+def told(text: object, *, translate: Translate) -> Any:
+    """Return a sentence of a service in the page's language, with its figures as they are; as it came where only the service has its words."""
+    if not isinstance(text, str):
+        return text
+    asked = _FIGURE.sub("#", text)
+    found = translate(asked)
+    if found == asked:
+        return text
+    figures = iter(_FIGURE.findall(text))
+    return _PLACE.sub(lambda place: next(figures, place[0]), found)
+
+
+_FIGURE = re.compile(r"\d+(?:[-:.,]\d+)*")
+_PLACE = re.compile("#")
+
+
 def coded(text: str) -> Markup:
     """Write a text with what stands between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
@@ -237,6 +253,7 @@ def writers(
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
+        "told": lambda text: told(text, translate=translate),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),

@@ -40,7 +40,7 @@ _log = get_logger()
 _RENEWED_BEFORE_S = 60.0
 _FOLDER = Path(__file__).parent
 Form = MultiDictProxy[Any]
-OURS = re.compile(r"/(?![/\\])[^\s\\]*")
+OURS = re.compile(r"/(?![/\\])[^\s\\\x00-\x1f\x7f]*")
 """An address of the console, never of another site."""
 AGAIN = "/again"
 """Where a form goes that a session's end kept from being sent."""
@@ -80,6 +80,10 @@ class Visit:
     def words(self, text: str, **values: object) -> str:
         """Return a text in the person's language."""
         return words(self.language).gettext(text) % values if values else words(self.language).gettext(text)
+
+    def told(self, text: str) -> str:
+        """Return a sentence of a service in the person's language."""
+        return str(filters.told(text, translate=words(self.language).gettext))
 
     def refusal(self, act: Act) -> str | None:
         """Return why the person may not do something, None when she may."""

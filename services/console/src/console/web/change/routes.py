@@ -29,13 +29,15 @@ from console.web.change.structure import expanded, names_of
 from console.web.lists.filtering import ALL
 from console.web.pages import Console, NotUnderstoodError, Visit
 
+APPLY = "/apply"
+
 
 def routes(console: Console) -> list[Route]:
     """Return the routes of every change."""
     return [
         console.get("/change/{noun}/{verb}", _fill_in, summary="Fill a change in"),
         console.post("/change/{noun}/{verb}", _rehearse, summary="Rehearse a change"),
-        console.post("/apply", _apply, summary="Do what was rehearsed"),
+        console.post(APPLY, _apply, summary="Do what was rehearsed"),
         console.post("/watch", _watch, summary="See what became of it"),
         console.post("/next", _next, summary="Rehearse it for the next ones that match"),
     ]
@@ -118,6 +120,11 @@ async def _next(visit: Visit) -> web.StreamResponse:
     if wish is None:
         raise NotUnderstoodError(visit.words("Nothing is chosen"))
     return _show_plan(visit, await rehearse(visit.person.suite, wish), currency=None)
+
+
+def show_kept(visit: Visit) -> web.StreamResponse:
+    """Show the plan that a page carries once more: whoever looks at it now has not pressed yet, and does it in her own name."""
+    return _show_plan(visit, Plan.from_json(_sent(visit, "plan")), currency=None)
 
 
 def _show_plan(visit: Visit, plan: Plan, *, currency: str | None) -> web.StreamResponse:
