@@ -120,7 +120,7 @@ async def test_the_pictures_in_the_readme_show_what_the_screens_show(client: Cli
             pictured = text_of(file.read_bytes())
             now = await headings(page, in_sight=False)
             otherwise[name] = (pictured - now) | (in_sight - pictured)
-    assert {name: _without(said, sometimes) for name, said in otherwise.items()} == dict.fromkeys(screens, set()), (
+    assert {name: _without(said, sometimes) for name, said in otherwise.items()} == {name: set() for name in screens}, (
         "take them anew: see CONTRIBUTING.md"
     )
     readme = (PICTURES.parents[1] / "README.md").read_text(encoding="utf-8")

@@ -386,8 +386,12 @@ async def test_a_verdict_of_an_earlier_run_is_not_taken_for_the_one_that_was_ask
 
 @pytest.mark.parametrize(
     ("version", "enabled", "seen"),
-    [(4, True, "Still moving: 1 on its way"), (5, True, "Seen: 1 switched on"), (5, False, "Seen: 1 switched off")]
-    + [(6, True, "Seen: 1 changed again")],
+    [
+        (4, True, "Still moving: 1 on its way"),
+        (5, True, "Seen: 1 switched on"),
+        (5, False, "Seen: 1 switched off"),
+        (6, True, "Seen: 1 changed again"),
+    ],
 )
 async def test_a_switch_is_seen_at_the_version_that_the_act_made(
     browser: Browser, services: Services, version: int, enabled: bool, seen: str

@@ -1,4 +1,4 @@
-"""Pages that only come up on the way: signing in, plans, their effects, errors, kept forms. In chromium, for everybody, in both languages."""
+"""Pages that only come up on the way: signing in, plans, their effects, errors, kept forms. For everybody, in both languages."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ _CYRILLIC = re.compile("[А-Яа-яЁё]")
 
 
 def told(text: object, *, translate: Translate) -> Any:
-    """Return a sentence of a service in the page's language, with its figures as they are; as it came where only the service has its words."""
+    """Return a sentence of a service in the page's language with its own figures; as it came where only the service has the words."""
     if not isinstance(text, str):
         return text
     asked = _FIGURE.sub("#", text)

@@ -129,6 +129,7 @@ def single(thing: Thing, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
         "plain": plain,
         "nested": nested,
         "acts": acts_of(thing.noun, thing.service),
+        "by_field": _BY_FIELD.get(thing.noun, ()),
         "of_service": {"service": thing.service} if thing.noun in EVERYWHERE else {},
         "where": list_path(thing.noun),
         "beside": [
