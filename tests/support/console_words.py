@@ -177,11 +177,18 @@ def _sentences(node: ast.expr) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.JoinedStr):
-        parts = [each.value if isinstance(each, ast.Constant) else ast.unparse(each) for each in node.values]
-        text = "".join(map(str, parts))
-        if re.search("[a-z]{3}", re.sub(r"f'\{[^}]*\}'", "", text)):
-            for service in services_with("dead-letter") if "holder" in text else ("",):
-                yield re.sub(r"f'\{[^}]*\}'", "#", text.replace("f'{holder}'", service))
+        places = [ast.unparse(each.value) for each in node.values if isinstance(each, ast.FormattedValue)]
+        for service in services_with("dead-letter") if "holder" in places else ("",):
+            text = "".join(
+                str(each.value)
+                if isinstance(each, ast.Constant)
+                else service
+                if isinstance(each, ast.FormattedValue) and ast.unparse(each.value) == "holder"
+                else "#"
+                for each in node.values
+            )
+            if re.search("[a-z]{3}", text):
+                yield text
 
 
 def _of_happenings() -> Iterator[str]:
