@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,14 +82,18 @@ async def test_no_field_of_any_form_takes_a_page_apart(browser: Browser, forms: 
             path += f"?{fields[:_LONGEST_ADDRESS].rpartition('%')[0]}"
         headers = {"Origin": browser.url, "Content-Type": "application/x-www-form-urlencoded"}
         async with browser.session.request(
-            form.method, URL(browser.url + path, encoded=True), data=data, headers=headers, allow_redirects=False
+            form.method,
+            URL(browser.url + path, encoded=True),
+            data=data and io.BytesIO(data.encode()),
+            headers=headers,
+            allow_redirects=False,
         ) as answer:
             page = await answer.text()
             assert answer.status < 500, (form, page[-500:])
             assert not answer.headers.get("Location", "/").startswith(("//", "http")), form
             assert answer.cookies.get("a") is None, form
-            for raw in ("<img src=x", "<script>alert", "{{ 777", "603729"):
-                assert raw not in page.replace(html.escape(EVIL), "").replace("{{ 777*777 }}", ""), (form, raw)
+            for raw in ("<img src=x", "<script>alert", "603729"):
+                assert raw not in page, (form, raw)
 
 
 async def test_marks_of_direction_turn_nothing_around_that_stands_beside_them(browser: Browser) -> None:

@@ -216,7 +216,6 @@ async def test_the_thing_of_this_very_name_opens_whatever_else_has_it(browser: B
         "/workflows?cursor=%00&state=%F0%9F%92%A5",
         "/runbook/..%2F..%2Fsecrets",
         "/live/nothing",
-        "/live/audit",
         "/o/x?at=yesterday&only=nobody",
         "/audit?from=yesterday",
         "/audit?service=nobody&to=9999-12-31T23:59",

@@ -77,6 +77,7 @@ async def test_the_form_of_every_act_names_the_role_that_it_needs(
 async def test_a_refusal_of_a_service_names_the_role_too(browser: Browser, services: Services) -> None:
     forbidden = (403, {"code": "forbidden", "detail": "this token's role may not do that"})
     services.answers["PUT /admin/v1/flags/tips_service"] = forbidden
+    services.answers["GET /admin/v1/flags/tips_service"] = (200, {"name": "tips_service", "version": 4})
     services.answers["GET /admin/v1/orders"] = forbidden
     await browser.sign_in("token-operator")
     await browser.get("/keys")

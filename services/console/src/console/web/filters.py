@@ -205,6 +205,13 @@ _LATIN = re.compile("[A-Za-z]{2}")
 _CYRILLIC = re.compile("[А-Яа-яЁё]")
 
 
+def meant(text: str, *, translate: Translate) -> str:
+    """Return a word that a filter has, in the page's language where it is one of ours; any other text as it is."""
+    asked = label(text)
+    found = translate(asked)
+    return text if found == asked else found
+
+
 def told(text: object, *, translate: Translate) -> Any:
     """Return a sentence of a service in the page's language with its own figures; as it came where only the service has the words."""
     if not isinstance(text, str):
@@ -253,6 +260,7 @@ def writers(
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
+        "meant": lambda text: meant(text, translate=translate),
         "told": lambda text: told(text, translate=translate),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),

@@ -92,7 +92,7 @@ class Visit:
             return None
         if operation.service in self.person.away:
             return self.words("%(service)s does not answer", service=operation.service)
-        return self.words("needs the role %(role)s", role=operation.role or "admin")
+        return self.words("needs the role %(role)s", role=self.words(operation.role or "admin"))
 
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""

@@ -73,6 +73,7 @@ async def _incident(visit: Visit) -> web.StreamResponse:
         targets=_TARGETS,
         add_silence=ACTS["silence add"],
         open_ticket=ACTS["ticket open"],
+        instruct=ACTS["instruction set"],
     )
 
 
