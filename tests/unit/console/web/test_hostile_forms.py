@@ -84,7 +84,7 @@ async def test_no_field_of_any_form_takes_a_page_apart(browser: Browser, forms: 
         async with browser.session.request(
             form.method,
             URL(browser.url + path, encoded=True),
-            data=data and io.BytesIO(data.encode()),
+            data=None if data is None else io.BytesIO(data.encode()),
             headers=headers,
             allow_redirects=False,
         ) as answer:
