@@ -6,10 +6,10 @@ SUITE = .venv/bin/python -m suite_local
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo up down status test bench chaos images lint format lock
+.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos images lint format lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv, install what the suite needs; quick when done
 	@$(PYTHON3) deploy/local/bootstrap.py
@@ -37,6 +37,9 @@ test: setup-test ## everything CI needs; starts and stops what it needs by itsel
 
 bench: setup ## the benchmarks: one line of JSON per figure, and a table; BENCH_BASE=<checkout> compares
 	@$(SUITE) bench
+
+bench-quick: setup ## what a change is likely to hurt, under five minutes; BENCH_BASE=<checkout> runs beside it
+	@$(SUITE) bench-quick
 
 chaos: setup-test ## the fault tests
 	@$(SUITE) chaos

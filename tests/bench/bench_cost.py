@@ -1,4 +1,4 @@
-"""What a hook costs: processor time by program and bytes on disk, with the whole suite at two ordinary paces (docs/scaling.md).
+"""P8: what a hook costs, in processor time by program and bytes on disk, the whole suite at two ordinary paces; and the suite idle.
 
 Processor time is what an answer about capacity can be built on: unlike a rate it hardly depends on who else uses the machine.
 """
@@ -14,13 +14,14 @@ from typing import Any
 
 import aiohttp
 import asyncpg
-import psutil
 
 from suite_local.testing import running_suite
 from tests.bench.engine_rig import LIFE, waves
 from tests.bench.figures import figure
+from tests.bench.rig_suite import spent, used
 
-PACES = (25.0, 100.0)
+PACES = {25.0: 7.0, 100.0: 4.0}
+"""Hooks a second, and how many milliseconds of processor time one may cost."""
 SECONDS = float(os.environ.get("BENCH_COST_SECONDS", "15"))
 WARM_S, CALM_S = 4.0, 3.0
 DATABASES = ("webhook-gateway", "orchestrator", "notifier")
@@ -33,27 +34,33 @@ def main() -> None:
 
 
 async def measure(suite: dict[str, Any]) -> None:
-    """Send whole lives of orders at each pace and print what they cost; then what they left in the databases."""
+    """Let it lie idle, send whole lives of orders at each pace, and print what they cost; then what they left in the databases."""
     await hooks(suite, 25.0, WARM_S, prefix="warm")
+    await asyncio.sleep(CALM_S)
+    before = used(suite)
+    await asyncio.sleep(SECONDS)
+    idle = spent(before, used(suite), 1 / SECONDS, digits=4)
+    figure("P8", "idle suite: share of a core", round(sum(idle.values()), 3), goal=0.04, **idle)
     sizes, sent = await stored(suite), 0
-    for pace in PACES:
-        await asyncio.sleep(CALM_S)
+    for pace, goal in PACES.items():
         before, began = used(suite), time.monotonic()
         count = await hooks(suite, pace, SECONDS, prefix=f"at{pace:g}")
         await asyncio.sleep(CALM_S)
         seconds, after = time.monotonic() - began, used(suite)
         sent += count
-        spent = {name: round((after[name] - before[name]) / count * 1000, 2) for name in sorted(after)}
+        for_a_hook = spent(before, after, 1000 / count, digits=2)
         figure(
-            "cost",
+            "P8",
             f"at {pace:g} hooks/s: processor time for a hook, ms",
-            round(sum(spent.values()), 2),
+            round(sum(for_a_hook.values()), 2),
+            goal=goal,
             hooks=count,
             cores=round((sum(after.values()) - sum(before.values())) / seconds, 2),
-            **{name.replace("-", "_"): value for name, value in spent.items()},
+            **for_a_hook,
         )
-    for name, size in (await stored(suite)).items():
-        figure("cost", f"{name}: bytes on disk for a hook", round((size - sizes[name]) / sent))
+    grown = {name: round((size - sizes[name]) / sent) for name, size in (await stored(suite)).items()}
+    shares = {name.replace("-", "_"): share for name, share in grown.items()}
+    figure("P8", "bytes on disk for a hook", sum(grown.values()), goal=5000, **shares)
 
 
 async def hooks(suite: dict[str, Any], pace: float, seconds: float, *, prefix: str) -> int:
@@ -68,26 +75,6 @@ async def hooks(suite: dict[str, Any], pace: float, seconds: float, *, prefix: s
                 await answer.read()
                 taken += answer.status == 200
     return taken
-
-
-def used(suite: dict[str, Any]) -> dict[str, float]:
-    """Processor seconds that each program has used so far, its children's too."""
-    pids = {name: service["pids"] for name, service in suite["services"].items()}
-    pids |= {name: [suite["infrastructure"][name]["pid"]] for name in ("postgres", "rabbitmq")}
-    return {name: sum(_seconds_of(psutil.Process(root)) for root in roots) for name, roots in pids.items()}
-
-
-def _seconds_of(root: psutil.Process) -> float:
-    """What a process and its children used, those that ended included."""
-    total = 0.0
-    for each in (root, *root.children(recursive=True)):
-        try:
-            times = each.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    own = root.cpu_times()
-    return total + own.children_user + own.children_system
 
 
 async def stored(suite: dict[str, Any]) -> dict[str, int]:

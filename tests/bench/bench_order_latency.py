@@ -24,6 +24,7 @@ from tests.bench.figures import figure, percentile
 PACE = float(os.environ.get("BENCH_ORDER_PACE", "100"))
 SECONDS = float(os.environ.get("BENCH_ORDER_SECONDS", "20"))
 WATCHED = 10
+_GOALS = ((4, 20), (15, 60), (25, 90))
 _LOOK_S = 0.004
 _GIVE_UP_S = 30.0
 _NOTICE = """
@@ -77,13 +78,18 @@ class Run:
                 await asyncio.sleep(max(0.0, start + index / pace - time.perf_counter()))
                 group.create_task(self._one(f"{prefix}{index}", watched=index % WATCHED == 0))
 
+    @property
+    def waits(self) -> dict[str, list[float]]:
+        """What was seen since ``forget``: the seconds that each took."""
+        return {
+            "hook in → answer": self._answered,
+            "hook in → order readable": self._readable,
+            "hook in → notice committed for sending": self._noticed,
+        }
+
     def show(self) -> None:
         """Print what was seen."""
-        for what, waits, goals in (
-            ("hook in → answer", self._answered, (None, None)),
-            ("hook in → order readable", self._readable, (50, 250)),
-            ("hook in → notice committed for sending", self._noticed, (50, 250)),
-        ):
+        for (what, waits), goals in zip(self.waits.items(), _GOALS, strict=True):
             for percent, goal in zip((50, 99), goals, strict=True):
                 value = round(percentile(waits, percent) * 1000, 1)
                 figure("P4", f"{what}, p{percent}, ms", value, goal=goal, watched=len(waits), orders_per_s=PACE)

@@ -224,8 +224,15 @@ class Faults:
 
         await eventually(probe, within=120, every=0.5, what="empty spools")
 
-    async def kill(self, name: str, *, which: int = 0, meanwhile: Callable[[], None] | None = None) -> None:
-        """``kill -9`` a program and return when it has another process. ``meanwhile`` is done before that one has begun."""
+    async def kill(
+        self,
+        name: str,
+        *,
+        which: int = 0,
+        meanwhile: Callable[[], None] | None = None,
+        how: signal.Signals = signal.SIGKILL,
+    ) -> None:
+        """End a program (``kill -9``) and return when it has another process. ``meanwhile`` is done before that one has begun."""
 
         async def alive() -> list[int]:
             # PostgreSQL that comes up while the dead one's children are still there ends at once, and is begun again.
@@ -233,7 +240,7 @@ class Faults:
             return now if all(map(psutil.pid_exists, now)) else []
 
         before = await eventually(alive, within=30, every=0.1, what=f"{name} to be killed")
-        os.kill(before[which], signal.SIGKILL)
+        os.kill(before[which], how)
         if meanwhile is not None:
             meanwhile()
 

@@ -54,8 +54,9 @@ _FILL = (
     """,
     "INSERT INTO inbox (consumer, event_id) SELECT 'c', n::text FROM generate_series(1, $1) AS n",
     """
-    INSERT INTO audit_log (actor, role, action, target, reason, request_id)
-    SELECT 'a', 'operator', 'workflow.stop', 'workflow:' || n, 'r', 'r' FROM generate_series(1, $1 / 10) AS n
+    INSERT INTO audit_log (at, actor, role, action, target, reason, request_id)
+    SELECT now() - interval '10 seconds' * ($1 / 10 - n), 'a', 'operator', 'workflow.stop', 'workflow:' || n, 'r', 'r'
+    FROM generate_series(1, $1 / 10) AS n
     """,
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from suite_local.benchmarks import compare, run_in_turn
+from suite_local.benchmarks import compare, in_words, run_in_turn
 from suite_local.errors import SuiteLocalError
 
 _BENCHMARK = """
@@ -63,6 +63,7 @@ def test_ratios_are_taken_pair_by_pair_and_what_has_none_is_left_out() -> None:
             "pairs": 2,
             "new": 245.0,
             "base": 150.0,
+            "means": "gain",
         }
     ]
 
@@ -72,3 +73,30 @@ def test_figures_of_the_same_name_are_compared_in_their_order() -> None:
         return [{"of": "P4", "figure": "p50, ms", "value": value} for value in values]
 
     assert [line["value"] for line in compare([(printed(2, 9), printed(1, 3))])] == [2.0, 3.0]
+
+
+def of_pairs(name: str, *ratios: float) -> list[str]:
+    """What is said in words of a figure whose pairs had these ratios."""
+
+    def printed(value: float) -> list[dict[str, object]]:
+        return [{"of": "P1", "figure": name, "value": value}]
+
+    return list(in_words(list(compare([(printed(ratio), printed(1.0)) for ratio in ratios]))))
+
+
+@pytest.mark.parametrize(
+    ("name", "ratios", "said"),
+    [
+        ("hooks/s", (0.9, 0.91, 0.92), "LOSS"),
+        ("p99, ms", (0.9, 0.91, 0.92), "GAIN"),
+        ("gateway / bare", (1.1, 1.1, 1.1), "GAIN"),
+        ("gateway / bare: processor time for a hook", (1.1, 1.1, 1.1), "LOSS"),
+        ("idle suite, share of a core: postgres", (2.0, 2.0, 2.0), "LOSS"),
+        ("hooks/s", (0.98, 0.98, 0.99), "neither"),  # as near as noise
+        ("hooks/s", (0.5, 0.9, 1.2), "neither"),  # the pairs do not agree
+        ("orders", (0.5, 0.5, 0.5), "neither"),  # nobody knows which is better
+    ],
+)
+def test_a_loss_is_said_in_words_when_it_is_more_than_noise(name: str, ratios: tuple[float, ...], said: str) -> None:
+    [words] = of_pairs(name, *ratios)
+    assert words.startswith(said)

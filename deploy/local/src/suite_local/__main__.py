@@ -99,6 +99,14 @@ def bench() -> None:
     raise typer.Exit(benchmarks.bench())
 
 
+@app.command("bench-quick")
+def bench_quick() -> None:
+    """Measure what a change is likely to hurt, in under five minutes."""
+    from suite_local import benchmarks
+
+    raise typer.Exit(benchmarks.quick())
+
+
 @app.command()
 def images() -> None:
     """Build every image, and play the demo order through services started from them."""

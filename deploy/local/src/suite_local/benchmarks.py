@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,11 @@ from suite_local.paths import repository_root
 Figure = dict[str, object]
 PAIRS = 5
 """How often both checkouts run a benchmark, unless `BENCH_PAIRS` says otherwise."""
+NOISE = 0.03
+"""Ratios nearer to 1 than this are taken for noise."""
 _ABOUT = ("of", "figure", "goal", "load_average")
+_LESS_IS_BETTER = re.compile(r"(?:\b|_)(?:ms|µs|us|bytes|lost|refused|share of a core|processor time|gb)(?:\b|_)")
+_MORE_IS_BETTER = re.compile(r"/s\b| / ")
 
 
 def bench() -> int:
@@ -45,7 +50,21 @@ def bench() -> int:
             worst = worst or code
             figures.extend(found)
     _show(figures)
+    if base is not None:
+        _say(figures)
     return worst
+
+
+def quick() -> int:
+    """Run what a change is likely to hurt (`tests/bench/quick.py`); return its exit code.
+
+    With `BENCH_BASE` the programs of that checkout run beside ours and are measured in turn; losses and gains are told in words.
+    """
+    with own_servers(durable=True) as environment:
+        code, figures = run(repository_root(), "quick", environment)
+    _show(figures)
+    _say(figures)
+    return code
 
 
 def run(checkout: Path, benchmark: str, environment: Mapping[str, str]) -> tuple[int, list[Figure]]:
@@ -103,15 +122,41 @@ def compare(pairs: Sequence[tuple[Sequence[Figure], Sequence[Figure]]]) -> Itera
         ratios = [new / base for new, base in both]
         low, _, high = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
         goal_of, what, which, _ = key
+        name = f"{what}{f' · {which}' if which != 'value' else ''}"
         yield {
             "of": goal_of,
-            "figure": f"{what}{f' · {which}' if which != 'value' else ''}: new / base",
+            "figure": f"{name}: new / base",
             "value": round(median(ratios), 3),
             "middle_half": f"{low:.3f}–{high:.3f}",
             "pairs": len(ratios),
             "new": round(median(new for new, _ in both), 3),
             "base": round(median(base for _, base in both), 3),
+            **_meaning(name, low, median(ratios), high),
         }
+
+
+def _meaning(name: str, low: float, middle: float, high: float) -> dict[str, str]:
+    """Say whether it is a loss or a gain, where it is known what is better: beyond the noise, and so for most of the pairs."""
+    if _LESS_IS_BETTER.search(name):
+        low, middle, high = 1 / high, 1 / middle, 1 / low
+    elif not _MORE_IS_BETTER.search(name):
+        return {}
+    if middle < 1 - NOISE and high < 1:
+        return {"means": "loss"}
+    return {"means": "gain"} if middle > 1 + NOISE and low > 1 else {"means": "noise"}
+
+
+def in_words(figures: Sequence[Figure]) -> Iterator[str]:
+    """Yield a sentence for each loss, then for each gain, or the one that there is neither."""
+    told = False
+    for means in ("loss", "gain"):
+        for figure in figures:
+            if figure.get("means") == means:
+                told = True
+                beside = f"{figure['new']} beside {figure['base']} of the base"
+                yield f"{means.upper()} {figure['of']} {figure['figure']} {figure['value']} ({figure['middle_half']}): {beside}"
+    if not told:
+        yield "neither loss nor gain beyond the noise"
 
 
 def _numbers(figures: Sequence[Figure]) -> dict[tuple[str, str, str, int], float]:
@@ -133,6 +178,12 @@ def _figure(line: str) -> list[Figure]:
     except ValueError:
         return []
     return [parsed] if isinstance(parsed, dict) else []
+
+
+def _say(figures: Sequence[Figure]) -> None:
+    if any("means" in figure for figure in figures):
+        for words in in_words(figures):
+            print(words, flush=True)
 
 
 def _show(figures: Sequence[Figure]) -> None:

@@ -169,7 +169,7 @@ class TipsStore:
             async with self._database.acquire(timeout=self._wait) as connection:
                 rows: list[Record] = await connection.fetch(query, *arguments)
                 return rows
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except Exception as error:
             if not is_transient(error):
                 raise
             name = type(error).__name__

@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from common.errors import Conflict, TooMany, Unavailable
-from common.postgres import Database, is_retryable, is_transient
+from common.postgres import Connection, Database, is_retryable, is_transient
 from common.testing import eventually, proxied
 
 
@@ -218,3 +218,45 @@ async def test_a_connection_is_released_without_a_round_trip_unless_a_transactio
         inside = connection.is_in_transaction()
     await pool.close()
     assert (left, inside) == (("1MB", 0), False)
+
+
+async def test_sessions_ended_while_they_speak_are_away_and_leave_the_pool_whole(database: Database) -> None:
+    """A planned restart, or an administrator who ends all sessions: whatever asyncpg makes of it can be tried again."""
+    lost: list[Exception] = []
+    done = 0
+    over = asyncio.Event()
+
+    async def write(connection: Connection) -> None:
+        await connection.executemany("INSERT INTO things VALUES ($1)", [(str(number),) for number in range(50)])
+        await connection.fetch("SELECT name FROM things LIMIT 300")
+
+    async def load(savepoint: bool) -> None:
+        nonlocal done
+        while not over.is_set():
+            try:
+                async with database.transaction(timeout=30) as connection:
+                    if savepoint:
+                        async with connection.transaction():
+                            await write(connection)
+                    await write(connection)
+                done += 1
+            except Exception as error:  # noqa: BLE001 - what comes is what is looked at
+                lost.append(error)
+
+    async with database.session() as outside, asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(load(number % 2 == 0))
+        while len(lost) < 300:
+            await outside.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await asyncio.sleep(0.01)
+        over.set()
+    assert {type(error).__name__ for error in lost if not is_retryable(error)} == set()
+    assert "InternalClientError" in {type(error).__name__ for error in lost} | {
+        type(error.__context__).__name__ for error in lost
+    }
+    for _ in range(2 * 4):  # each of the pool's connections, and again
+        async with database.transaction() as connection:
+            await write(connection)

@@ -42,9 +42,9 @@ async def pruned(pool: Database) -> int:
     return (await retention()).events
 
 
-async def waiting(api: Any) -> list[str]:
+async def waiting(api: Any, query: str = "") -> list[str]:
     """The orders that wait for their ``created``."""
-    return [item["order_number"] for item in await api.all("/admin/v1/parked-orders")]
+    return [item["order_number"] for item in await api.all(f"/admin/v1/parked-orders{query}")]
 
 
 async def test_an_order_from_before_go_live_is_given_up_and_its_incident_and_events_end(
@@ -55,6 +55,8 @@ async def test_an_order_from_before_go_live_is_given_up_and_its_incident_and_eve
     await gateway.send(gateway.hook("BEFORE", "order.cancelled", minute=1))
     raised = (await listener.gather("notifier.alerts", 1))[0]
     assert (await waiting(api), await pruned(pool)) == ([number], 0)
+    asked = (f"?order_number={number}", f"?order_number={gateway.number('OTHER')}")
+    assert [await waiting(api, query) for query in asked] == [[number], []]
     body = {**WHY, "filter": {"hook": "order.cancelled"}}
     assert (await api.call("POST", GIVE_UP, body, role="viewer"))[0] == 403
     status, plan = await api.call("POST", GIVE_UP, {**body, "dry_run": True}, role="operator")

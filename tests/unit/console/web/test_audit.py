@@ -7,6 +7,7 @@ import html
 import io
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -18,7 +19,9 @@ from tests.unit.console.web.factories import Services
 
 KEPT = {
     "webhook-gateway": [("10:05", "w2"), ("10:01", "w1")],
-    "orchestrator": [(f"10:0{4 - number // 100}", f"o{number}") for number in range(250)],
+    "orchestrator": [
+        (f"10:0{4 - number // 210}", f"o{number}") for number in range(250)
+    ],  # a bulk change leaves one moment
     "refunds": [],
     "notifier": [("10:03", "n1")],
 }
@@ -57,7 +60,7 @@ def kept(services: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
             name, start = order[turn % len(order)], 0
         rows = [record(*row) for row in KEPT.get(name, [])]
         if until := query.get("to"):
-            rows = [row for row in rows if row["at"] < until]
+            rows = [row for row in rows if datetime.fromisoformat(row["at"]) < datetime.fromisoformat(until)]
         size = int(query["limit"])
         following = f"{name}|{start + size}" if len(rows) > start + size else None
         counted = {"count": len(rows)} if "count" in query else {}
@@ -83,16 +86,25 @@ async def test_all_services_are_merged_by_time_and_no_record_is_lost_between_pag
 ) -> None:
     await browser.sign_in("token-viewer")
     page = await browser.get("/audit")
-    found = targets(page)
+    found, pages = targets(page), 1
     assert f"{len(expected())} match, {len(found)} shown" in page
     while following := re.search(r'href="(/audit\?before=[^"]+)"', page):
         page = await browser.get(following[1].replace("&amp;", "&"))
         assert f"{len(expected())} match, {len(targets(page))} shown" in page
         assert "hx-sse:connect" not in page, "what comes is not on later pages"
         found += targets(page)
+        pages += 1
     assert sorted(found) == sorted(expected())
+    assert (pages, len(found)) == (3, 253)
     assert found[:2] == ["w2", "o0"]
     assert found[-1] == "w1"
+
+
+@pytest.mark.parametrize("skip", ["-1", "x", "1" * 7, "\u0661"])
+async def test_what_is_no_number_of_records_to_skip_is_said(browser: Browser, kept: Services, skip: str) -> None:
+    await browser.sign_in("token-viewer")
+    page = await browser.get(f"/audit?skip={skip}")
+    assert "is no whole number" in page
 
 
 async def test_the_export_is_everything_that_matches_in_both_forms(browser: Browser, kept: Services) -> None:

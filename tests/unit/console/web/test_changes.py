@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from common.testing import eventually
 from console.client.acts import ACTS
 from tests.support.console_browser import Browser
 from tests.support.console_plans import RETRY, hidden, planned
@@ -39,8 +40,12 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
     done = hidden(page, "done")
     page = await browser.post("/watch", done=done)
     assert "1 running" in page
-    page = await browser.post("/watch", done=done)
-    assert "Seen:" in page
+
+    async def seen() -> bool:
+        return "Seen:" in await browser.post("/watch", done=done)
+
+    await eventually(seen, within=30, what="the effect")
+    page = browser.page
     assert "1 crashed" in page
     assert 'hx-trigger="load' not in page
     assert 'class="failed"' in page
@@ -345,8 +350,12 @@ async def test_a_result_is_shown_though_its_effect_cannot_be_read(browser: Brows
     assert browser.status == 200
     assert all(text in page for text in ("Workflow 7 goes on", "not known yet", "Look again", 'hx-trigger="load'))
     services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
-    page = await browser.post("/watch", done=hidden(page, "done"))
-    assert "1 finished" in page
+    done = hidden(page, "done")
+
+    async def seen() -> bool:
+        return "1 finished" in await browser.post("/watch", done=done)
+
+    await eventually(seen, within=30, what="the effect")
 
 
 async def test_several_orders_are_not_refunded_by_one_sum(browser: Browser, services: Services) -> None:

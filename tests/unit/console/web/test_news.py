@@ -12,9 +12,12 @@ import aiohttp
 import pytest
 
 from common.testing import eventually
+from console.client.operations import SERVICES, operation
 from console.client.suite import Page, Suite
 from console.client.things import THINGS
+from console.web.lists.filtering import list_operation
 from console.web.live.news import News
+from console.web.people import People
 from console.web.seen import seen_of, unseen
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
@@ -89,6 +92,19 @@ async def test_a_list_is_read_masked_and_as_one_who_still_looks(services: Servic
         services.answers[line] = (200, {"items": [{"number": "L"}], "next_cursor": None})
         assert await anext(third) == ["L"]
         await third.aclose()
+
+
+async def test_who_a_person_is_is_asked_once_for_all_that_she_looks_at(services: Services) -> None:
+    urls = dict.fromkeys(SERVICES, services.url)
+    async with aiohttp.ClientSession() as session:
+        people = People(session, urls)
+        persons = await asyncio.gather(*(people.person("token-viewer") for _ in range(20)))
+        assert len(services.readers) == len(SERVICES), "each page asked by itself"
+        services.readers.clear()
+        reads, acts = list_operation(THINGS["incident"]), operation("notifier", "POST /admin/v1/incidents/{id}/ack")
+        assert await asyncio.gather(*(people.may_still(person, reads) for person in persons)) == [True] * 20
+        assert [line for line, _, _ in services.readers] == ["GET /admin/v1/whoami"], "each stream asked by itself"
+        assert not await people.may_still(persons[0], acts)
 
 
 async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: Services) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 
+from common.testing import eventually
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import INCIDENT, Services
 
@@ -38,7 +39,13 @@ async def test_a_recipe_of_an_incident_is_rehearsed_started_and_watched(browser:
     )
     page = await browser.post("/apply", plan=hidden(page, "plan"))
     assert "1 confirmed" in page
-    page = await browser.post("/watch", done=hidden(page, "done"))
+    done = hidden(page, "done")
+
+    async def seen() -> bool:
+        return "Seen:" in await browser.post("/watch", done=done)
+
+    await eventually(seen, within=30, what="the effect")
+    page = browser.page
     assert ("Seen:" in page, "1 done" in page) == (True, True)
     said = [(each, body, key is not None) for each, body, key in services.calls if each == line]
     assert said == [(line, {"reason": fields["reason"], "dry_run": dry_run}, not dry_run) for dry_run in (True, False)]

@@ -35,6 +35,7 @@ SERVER_UNAVAILABLE = (
     asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
     asyncpg.PostgresSystemError,  # the server's own input and output failed
     asyncpg.ReadOnlySQLTransactionError,  # a fail-over left us at what is a standby now
+    asyncpg.InternalClientError,  # asyncpg lost count of a connection that was ended while it spoke
 )
 """What is raised when the server is away, restarting, failing over or out of something. Trying again later can help."""
 
@@ -48,6 +49,7 @@ REPEATABLE = (
 )
 """What a transaction may be raised out of only because of its neighbours: the same transaction again can succeed."""
 
+_OF_CONNECTIONS = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _SESSION = {
     "timezone": "UTC",
     # A client that vanished, or hangs, inside a transaction keeps its locks no longer than this. By default it is for hours.
@@ -70,7 +72,8 @@ def is_transient(error: BaseException) -> bool:
     ``InterfaceError`` both for a connection that has gone and for a wrong use of it; only the first is transient.
     """
     if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error) or "closing" in str(error)
+        gone = "closed" in str(error) or "closing" in str(error)
+        return gone or isinstance(error.__context__, asyncpg.InternalClientError)
     return isinstance(error, (*SERVER_UNAVAILABLE, *REPEATABLE))
 
 
@@ -156,6 +159,9 @@ class Database:
             # The server behind this address has changed its part; connections made from now on reach the new one.
             await pool.expire_connections()
             raise
+        except asyncpg.InternalClientError:
+            connection.terminate()  # what state it is in nobody knows
+            raise
         finally:
             await _give_back(pool, connection)
 
@@ -185,7 +191,7 @@ class Database:
         finally:
             try:
                 await connection.close(timeout=2.0)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (asyncpg.PostgresError, *_OF_CONNECTIONS) as error:
                 _log.debug("database_close_failed", reason=type(error).__name__)
 
     async def check(self) -> None:
@@ -224,7 +230,7 @@ async def prepare_connection(connection: Connection) -> None:
 def _unavailable(error: Exception) -> Exception:
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError("the address of the database cannot be understood")
-    if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+    if isinstance(error, (asyncpg.PostgresError, *_OF_CONNECTIONS)):
         return DatabaseAway(f"the database does not answer ({type(error).__name__})")
     return error
 
@@ -234,7 +240,7 @@ async def _give_back(pool: asyncpg.Pool[Any], connection: Any) -> None:
         # Shielded by asyncpg itself. A connection that died or does not answer is thrown away there, and its user does not learn of it:
         # what was committed is committed.
         await pool.release(connection, timeout=5.0)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, *_OF_CONNECTIONS) as error:
         _log.debug("database_release_failed", reason=type(error).__name__)
 
 

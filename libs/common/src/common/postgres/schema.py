@@ -10,6 +10,8 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -18,10 +20,13 @@ import asyncpg
 import structlog
 
 from common.errors import ConfigurationError, SchemaTooOld, Unavailable
-from common.postgres.pool import SERVER_UNAVAILABLE, Database
+from common.postgres.pool import Database, is_retryable
 
 _log = structlog.get_logger(__name__)
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
+_CONNECT_S = 5.0
+_ASK_AGAIN_S = 0.1
+_TAKE_TURN = "SELECT pg_try_advisory_lock(hashtext('platform.migrations'))"
 _NAME = re.compile(r"^(\d{4})_(pre|post)_[a-z0-9_]+\.sql$")
 
 
@@ -49,15 +54,17 @@ def required_versions(package: str) -> list[str]:
 
 
 async def migrate(dsn: str, package: str, *, timeout: float = 600.0) -> None:
-    """Bring the database to this release's schema. Safe to run twice and at the same time: dbmate holds a lock.
+    """Bring the database to this release's schema. Safe to run twice and at the same time: one after the other.
 
-    ``timeout`` is in seconds. Raises ``ConfigurationError`` with dbmate's last line when a migration fails; the failed migration left
-    nothing behind. No part of the address is ever in the message. Cancelled, it ends dbmate, and the server rolls back.
+    ``timeout`` is in seconds, once for the turn and once for the migrations. Raises ``ConfigurationError`` with dbmate's last line when
+    a migration fails; the failed migration left nothing behind. No part of the address is ever in the message. Cancelled, it ends
+    dbmate, and the server rolls back.
     """
     address, tls = _for_dbmate(dsn)
-    code, said = await _run_dbmate(address, package, timeout)
-    if code != 0 and tls == "preferred" and "SSL is not enabled" in said:
-        code, said = await _run_dbmate(_with_query(address, sslmode="disable"), package, timeout)
+    async with _turn(dsn, package, timeout):
+        code, said = await _run_dbmate(address, package, timeout)
+        if code != 0 and tls == "preferred" and "SSL is not enabled" in said:
+            code, said = await _run_dbmate(_with_query(address, sslmode="disable"), package, timeout)
     if code != 0:
         raise ConfigurationError(f"a migration of {package} failed: {_without_address(said, dsn)}")
 
@@ -78,7 +85,9 @@ async def require_schema(database: Database, package: str) -> None:
                     }
                 except asyncpg.UndefinedTableError:
                     present = set()
-        except (Unavailable, *SERVER_UNAVAILABLE) as error:
+        except Exception as error:
+            if not is_retryable(error):
+                raise
             _log.warning(
                 "database_awaited", reason=error.detail if isinstance(error, Unavailable) else type(error).__name__
             )
@@ -91,6 +100,31 @@ async def require_schema(database: Database, package: str) -> None:
                 f"the database of {package} lacks migrations {', '.join(missing)}: run `python -m {package} migrate`"
             )
         return
+
+
+@asynccontextmanager
+async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
+    """Hold the only turn to migrate this database. Without a connection there is none: dbmate says what is wrong with the address.
+
+    Who waits asks again and again: dbmate's own lock waits within a statement, for which ``CREATE INDEX CONCURRENTLY`` waits in turn.
+    """
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        yield
+        return
+    try:
+        try:
+            async with asyncio.timeout(timeout):
+                while not await connection.fetchval(_TAKE_TURN):  # noqa: ASYNC110 - another process holds it
+                    await asyncio.sleep(_ASK_AGAIN_S)
+        except TimeoutError:
+            raise ConfigurationError(
+                f"another process has been migrating the database of {package} for {timeout:.0f} s"
+            ) from None
+        yield
+    finally:
+        connection.terminate()  # which gives the turn away, also when the server is gone
 
 
 def _search_path() -> str:

@@ -141,8 +141,8 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
 
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
-    from console.client.change import UnprovableError, watch
     from console.client.things import Thing
+    from console.client.watching import UnprovableError, watch
 
     last: Counter[str] = Counter()
     act = done.plan.wish.found()

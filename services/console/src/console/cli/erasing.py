@@ -101,7 +101,7 @@ async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit
 
 async def _is_left(at: Context, done: Done, manner: Manner) -> bool:
     """Tell whether another rehearsal finds something yet."""
-    from console.client.change import watch
+    from console.client.watching import watch
 
     act = done.plan.wish.found()
     return any([act.failed(state) async for seen in watch(at.suite, done, deadline=manner.timeout) for state in seen])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,19 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some records, the services that did not answer, and where the next part begins (``to`` of its question); None: there is no more."""
+    """Some records, the services that did not answer, and where the next part begins; None: there is no more."""
 
     items: Sequence[Record]
     silent: Sequence[str] = ()
-    following: str | None = None
+    following: Following | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Where the next part begins: before the moment ``to``, behind the first ``skip`` records there."""
+
+    to: str
+    skip: int
 
 
 @dataclass(slots=True)
@@ -50,16 +59,18 @@ class _Head:
 
 
 async def merged(
-    suite: Suite, services: Sequence[str], *, silent: list[str] | None = None, **query: Any
+    suite: Suite, services: Sequence[str], *, silent: list[str] | None = None, at_once: int = 200, **query: Any
 ) -> AsyncGenerator[Record, None]:
-    """Yield records of these services by time, newest first, each with its ``service``.
+    """Yield records of these services by time, newest first, each with its ``service``; ``at_once`` are read of each.
 
     A service that does not answer is added to ``silent``; without that list it is raised, before the first record or later: what is
     cut off is never taken for the whole.
     """
     async with AsyncExitStack() as stack:
         heads = [
-            _Head(service, await stack.enter_async_context(aclosing(_of(suite, service, query))))
+            _Head(
+                service, await stack.enter_async_context(aclosing(_of(suite, service, {**query, "at_once": at_once})))
+            )
             for service in services
         ]
         await asyncio.gather(*(head.advance() for head in heads))
@@ -79,15 +90,22 @@ async def merged(
             await newest.advance()
 
 
-async def part(suite: Suite, services: Sequence[str], *, limit: int, **query: Any) -> Part:
-    """Return at least ``limit`` records if there are so many: those of one moment, which a bulk change may leave, stay together."""
+async def part(suite: Suite, services: Sequence[str], *, limit: int, skip: int = 0, **query: Any) -> Part:
+    """Return ``limit`` records if there are so many, behind the first ``skip``; a bulk change leaves more than a page of one moment."""
     items: list[Record] = []
     silent: list[str] = []
-    async with aclosing(merged(suite, services, silent=silent, **query)) as records:
+    last, of_last, passed = "", 0, 0  # how many of the last moment are behind us, shown or skipped
+    async with aclosing(merged(suite, services, silent=silent, at_once=limit + 1, **query)) as records:
         async for record in records:
-            if len(items) >= limit and record["at"] != items[-1]["at"]:
-                return Part(items, silent, str(items[-1]["at"]))
-            items.append(record)
+            if len(items) == limit:
+                to = datetime.fromisoformat(last) + timedelta(microseconds=1)  # services know moments to a microsecond
+                return Part(items, silent, Following(to.isoformat(), of_last))
+            at = str(record["at"])
+            last, of_last = at, of_last + 1 if at == last else 1
+            if passed < skip:
+                passed += 1
+            else:
+                items.append(record)
     return Part(items, silent)
 
 

@@ -9,25 +9,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.answers import of_one, of_the_whole
-from console.client.effects import Effect, said_of
 from console.client.since import has_changed, last_change
 from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled, one_word
-from console.client.things import ON_ITS_WAY, THINGS, Thing
+from console.client.things import THINGS
 
-_LOOK_EVERY_S = 0.5
-_AT_ONCE = 8
 _MOST_ASKED_WHO = 25
 _NO_RIGHT = frozenset({401, 403})
-
-
-class UnprovableError(Exception):
-    """An effect was looked for and cannot be seen: the answer does not say where."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,58 +250,6 @@ async def _by_whom(suite: Suite, plan: Plan, items: Sequence[Item]) -> tuple[Ite
     found = await asyncio.gather(*(last_change(suite, act, name, since=plan.at) for name in changed))
     who = dict(zip(changed, found, strict=True))
     return tuple(replace(item, shown={**item.shown, **who.get(item.id, {})}) for item in items)
-
-
-async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[Counter[str]]:
-    """Yield how many of the changed things are in which state, again and again, until none moves by itself or the time is over.
-
-    ``deadline`` in seconds. The last value is the proof. Raises ``UnprovableError`` when the answer does not say where to look.
-    """
-    wish = done.plan.wish
-    act = wish.found()
-    sight = act.sight
-    untouched = {item.id for item in (*done.left_alone, *done.refused)}
-    changed = [item for item in done.items if item.id not in untouched]
-    planned = {item.id: item.version for item in done.plan.items}
-    said = {
-        item.id: said_of(item.id, item.shown, wish.fields, reason=wish.reason, looked_at=planned.get(item.id))
-        for item in changed
-    }
-    if sight is None or (isinstance(sight, Effect) and not all(map(sight.named_in, said.values()))):
-        raise UnprovableError(act.name)
-    suite = suite.without_customers()
-    loop = asyncio.get_running_loop()
-    until = loop.time() + deadline
-    settled: dict[str, str] = {}
-
-    async def look(item: Item) -> str:
-        if isinstance(sight, Effect):
-            return await sight.look(suite, said[item.id])
-        return _seen(act, sight, await sight.read(suite, item.id), planned.get(item.id))
-
-    while True:
-        moving = [item for item in changed if item.id not in settled or sight.moves(settled[item.id])]
-        for start in range(0, len(moving), _AT_ONCE):
-            some = moving[start : start + _AT_ONCE]
-            settled |= zip((item.id for item in some), await asyncio.gather(*map(look, some)), strict=True)
-        yield Counter(settled.values())
-        moves = any(sight.moves(state) for state in settled.values())
-        if not moves or loop.time() >= until:
-            return
-        await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None) -> str:
-    """Return the state of a thing, ``ON_ITS_WAY`` while the effect is not there and nothing stands in its way."""
-    state = thing.state_of(found)
-    if thing.noun == "workflow" and state == "running" and not found.get("pending"):
-        return "waiting"
-    there = (not act.until or state in act.until) and not (act.newer and found.get("version") == planned)
-    if there or (act.fills is not None and found.get(act.fills) is not None):
-        return state
-    if thing.noun != "order":
-        return ON_ITS_WAY
-    return str(found["aggregate_state"]) if found["aggregate_state"] in thing.bad else ON_ITS_WAY
 
 
 def _bulk_body(wish: Wish, *, dry_run: bool) -> dict[str, Any]:

@@ -90,11 +90,19 @@ class Effect:
         path = filled(self.path, **places)
         query = {name: held for name, held in places.items() if f"{{{name}}}" not in self.path}
         if self.pages:
-            items = suite.walk(self.service, path, at_most=_LONGEST_LIST, **query)
-            return await anext((item async for item in items if self._is_it(item, said)), None)
+            return await self._walk(suite, path, query, said)
         answer = await suite.get(self.service, path, **query)
         listed: Iterable[Found] = [answer] if self.of is None else answer[self.of]
         return next((item for item in listed if self._is_it(item, said)), None)
+
+    async def _walk(self, suite: Suite, path: str, query: Found, said: Found) -> Found | None:
+        """Return the item; what is in no page that was read may be in a later one, so it is not taken for gone."""
+        seen = 0
+        async for item in suite.walk(self.service, path, at_most=_LONGEST_LIST, **query):
+            if self._is_it(item, said):
+                return item
+            seen += 1
+        return {self.state or "state": ON_ITS_WAY} if seen == _LONGEST_LIST else None
 
     def _is_it(self, item: Found, said: Found) -> bool:
         if any(value(item, where) != wanted for where, wanted in self.fixed.items()):
@@ -162,7 +170,12 @@ ISSUED = Effect(
 )
 """A later version of the document, for this very reason."""
 NOT_PARKED = Effect(
-    service="orchestrator", path="/admin/v1/parked-orders", pages=True, match=("order_number", "thing"), gone="given_up"
+    service="orchestrator",
+    path="/admin/v1/parked-orders",
+    places={"order_number": "thing"},
+    of="items",
+    match=("order_number", "thing"),
+    gone="given_up",
 )
 FLAG = Effect(
     service="orchestrator",

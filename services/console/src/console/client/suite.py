@@ -21,7 +21,8 @@ from console.client.operations import role_for
 _TIMEOUT_S = 15.0
 _CONNECT_S = 3.0
 _LARGEST_PAGE = 200
-_KEPT_ANSWERS = 500
+_KEPT_ANSWERS = 60
+"""Of one person: what some pages ask for. Later pages of lists are not asked for again, and not kept."""
 _FORBIDDEN = 403
 CHANGED_SINCE = "changed_since"
 """The code and the outcome of what was left alone, for it is no longer as it was looked at."""
@@ -105,7 +106,7 @@ class Suite:
         status, answer, said = await self._call(service, "GET", path, parameters=parameters, headers=headers)
         if status == 304:
             return kept
-        if fresh := said.get("ETag"):
+        if (fresh := said.get("ETag")) and "cursor" not in parameters:
             if len(self._answers) >= _KEPT_ANSWERS:
                 self._answers.pop(next(iter(self._answers)))
             self._answers[service, asked] = (fresh, answer)
@@ -118,11 +119,13 @@ class Suite:
         said: Mapping[str, Any] = {} if isinstance(answer, list) else answer
         return Page(items, said.get("next_cursor"), said.get("count"), said.get("count_exact", True))
 
-    async def walk(self, service: str, path: str, /, *, at_most: int, **query: Any) -> AsyncIterator[Mapping[str, Any]]:
-        """Yield items, page by page, until there are no more or ``at_most`` have been seen."""
+    async def walk(
+        self, service: str, path: str, /, *, at_most: int, at_once: int = _LARGEST_PAGE, **query: Any
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Yield items, page by page of ``at_once``, until there are no more or ``at_most`` have been seen."""
         cursor, left = None, at_most
         while left > 0:
-            page = await self.page(service, path, **{**query, "limit": min(left, _LARGEST_PAGE), "cursor": cursor})
+            page = await self.page(service, path, **{**query, "limit": min(left, at_once), "cursor": cursor})
             for item in page.items[:left]:
                 yield item
             left, cursor = left - len(page.items), page.next_cursor

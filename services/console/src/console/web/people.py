@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
@@ -36,7 +36,7 @@ class Person:
 
     def may(self, operation: Operation) -> bool:
         """Tell whether the service lets her. Where it does not answer, nobody may."""
-        return f"{operation.method} {operation.path}" in self.permissions.get(operation.service, frozenset())
+        return _line(operation) in self.permissions.get(operation.service, frozenset())
 
     def lost_by(self, error: RefusedError) -> bool:
         """Tell whether a refusal means that her token is nobody's any more: by a service that knew it a moment ago."""
@@ -44,15 +44,30 @@ class Person:
 
 
 @dataclass(slots=True)
+class _Verdict:
+    """What one service last said that a token may do: nothing when it is nobody's, None while it has not said anything.
+
+    ``asking`` is held by the one who asks for all.
+    """
+
+    permissions: frozenset[str] | None = None
+    until: float = 0.0
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(slots=True)
 class _Kept:
     suite: Suite
     person: Person | None = None
     until: float = 0.0
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    verdicts: dict[str, _Verdict] = field(default_factory=dict)
 
 
 class People:
     """Connections by token, the longest unused forgotten first. What a token may do is asked again after two seconds: services read
-    their tokens every two, so that one that was withdrawn is nobody's here within five.
+    their tokens every two, so that one that was withdrawn is nobody's here within five. However many pages and streams of hers want
+    to know at the same time, it is asked once.
     """
 
     def __init__(self, session: aiohttp.ClientSession, urls: Mapping[str, str]) -> None:
@@ -70,19 +85,48 @@ class People:
 
     async def person(self, token: str) -> Person:
         """Return the token's owner. Raises ``NotSignedInError`` when nobody knows it, ``UnreachableError`` when nobody answers."""
+        kept = self._of(token)
+        async with kept.asking:
+            if kept.person is None or time.monotonic() >= kept.until:
+                try:
+                    kept.person = await _asked(kept.suite)
+                except NotSignedInError:
+                    self.forget(token)
+                    raise
+                kept.until = time.monotonic() + _KNOWN_FOR_S
+            return kept.person
+
+    async def may_still(self, person: Person, operation: Operation) -> bool:
+        """Tell whether her token may do it now, for who goes on looking: asked of that one service, which answers or did two seconds ago.
+
+        While it cannot say, it is as it was: what it would let her see does not come either.
+        """
+        kept = self._of(person.suite.token)
+        verdict = kept.verdicts.setdefault(operation.service, _Verdict(person.permissions.get(operation.service)))
+        async with verdict.asking:
+            if time.monotonic() >= verdict.until:
+                try:
+                    said = await kept.suite.get(operation.service, "/admin/v1/whoami")
+                    verdict.permissions = frozenset(said["permissions"])
+                except RefusedError as error:
+                    if error.status == _UNAUTHORIZED:
+                        verdict.permissions = frozenset()
+                except UnreachableError:
+                    pass
+                verdict.until = time.monotonic() + _KNOWN_FOR_S
+            return verdict.permissions is None or _line(operation) in verdict.permissions
+
+    def _of(self, token: str) -> _Kept:
         digest = _digest(token)
         kept = self._kept.setdefault(digest, _Kept(Suite(self._session, self._urls, token)))
         self._kept.move_to_end(digest)
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-        if kept.person is None or time.monotonic() >= kept.until:
-            try:
-                kept.person = await _asked(kept.suite)
-            except NotSignedInError:
-                self._kept.pop(digest, None)
-                raise
-            kept.until = time.monotonic() + _KNOWN_FOR_S
-        return kept.person
+        return kept
+
+
+def _line(operation: Operation) -> str:
+    return f"{operation.method} {operation.path}"
 
 
 def _digest(token: str) -> bytes:

@@ -45,8 +45,8 @@ class DeliveryRoutes:
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, Sequence[Any]]:
             """Return the statement of a page and its values."""
-            wanted = {"incident": query.incident, "order": query.order, "state": query.state, "trace": query.trace}
-            return select_notifications(**wanted, before=after, limit=limit)
+            wanted = {"incident": query.incident, "order": query.order, "trace": query.trace}
+            return select_notifications(**wanted, state=query.state, before=after, limit=limit)
 
         key = {"notice_id": UUID, "delivery_id": int}
         return await listed(self._database, query, select, key=key, item=notification_of)

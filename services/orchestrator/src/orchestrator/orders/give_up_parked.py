@@ -39,6 +39,7 @@ SELECT alerted_at FROM ended
 class ParkedConditions(BaseModel):
     """Which parked orders; all that is given has to hold. `hook` is the first event that came, `parked_after` and `parked_before` when."""
 
+    order_number: Text | None = None
     source: Text | None = None
     hook: Text | None = None
     parked_after: Moment | None = None
@@ -83,6 +84,7 @@ def select_parked(query: ParkedQuery, after: tuple[datetime, str] | None, limit:
 
 def _filters(wanted: ParkedConditions) -> Filters:
     filters = Filters()
+    filters.add_given("order_number = {}", wanted.order_number)
     filters.add_given("source = {}", wanted.source)
     filters.add_given("hook = {}", wanted.hook)
     filters.add_given("since >= {}", wanted.parked_after)

@@ -25,6 +25,7 @@ from console.web.seen import seen_of
 
 _log = get_logger()
 _SHOWN = 100
+_MOST_DIGITS = 6
 _TYPES = {"csv": "text/csv", "json": "application/json"}
 
 
@@ -40,13 +41,16 @@ async def _audit(views: SavedViews, visit: Visit) -> web.StreamResponse:
     wanted = _wanted(visit)
     shown = {name: text for name, text in wanted.items() if name in FILTERS}
     services, query = _asked(visit, shown)
-    before = wanted.get("before")
+    before, skip = wanted.get("before"), wanted.get("skip", "0")
+    if not (skip.isascii() and skip.isdigit() and len(skip) <= _MOST_DIGITS):
+        raise NotUnderstoodError(visit.words("%(field)s is no whole number", field=skip))
     until = query if before is None else {**query, **_asked(visit, {"to": before})[1]}
     suite = visit.person.suite
     found, (count, exact) = await asyncio.gather(
-        part(suite, services, limit=_SHOWN, **until), counted(suite, services, **query)
+        part(suite, services, limit=_SHOWN, skip=int(skip), **until), counted(suite, services, **query)
     )
-    page = Page([named(line) for line in found.items], found.following, count, exact)
+    following = found.following
+    page = Page([named(line) for line in found.items], None if following is None else following.to, count, exact)
     asked = urlencode({**shown, **query})
     return visit.page(
         "audit/audit.html",
@@ -61,7 +65,9 @@ async def _audit(views: SavedViews, visit: Visit) -> web.StreamResponse:
         views=(await views.of(visit.raw, visit.person.name)).get("audit", {}),
         here_now=urlencode(shown),
         exported=urlencode(shown),
-        following=f"/audit?{urlencode({**shown, 'before': found.following})}" if found.following else None,
+        following=f"/audit?{urlencode({**shown, 'before': following.to, 'skip': following.skip})}"
+        if following
+        else None,
         first_page=None if before is None else f"/audit?{urlencode(shown)}",
         news=None if before else f"/live/audit?{asked}{'&' if asked else ''}{seen_of(EVERY, page)}",
     )

@@ -1,14 +1,14 @@
 """Every change in three steps: fill in, look at what the service says would happen, do exactly that; then watch until it is seen.
 
-The plan travels in the page, so nothing is kept here: a page sent twice, to another replica, or after a restart has the service do it once,
-because the plan carries its idempotency key. It names the person's own wish and is sent with her own token.
+The plan travels in the page, so nothing is kept here but, for a minute, what was seen: a page sent twice, to another replica, or after a
+restart has the service do it once, because the plan carries its idempotency key. It names the person's own wish and is sent with her token.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,29 +16,33 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.acts import Act
-from console.client.change import Done, Plan, UnprovableError, Wish, apply, count, rehearse, version_of, watch
+from console.client.change import Done, Plan, Wish, apply, count, rehearse, version_of
 from console.client.commands import of_wish
 from console.client.money import currency_of
-from console.client.suite import RefusedError, UnreachableError
+from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.carried import carried
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
 from console.web.change.prefilled import prefilled, standing
 from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
 from console.web.change.structure import expanded, names_of
+from console.web.change.watches import Watches
 from console.web.lists.filtering import ALL
 from console.web.pages import Console, NotUnderstoodError, Visit
 
 APPLY = "/apply"
+_LOOK_EVERY_S = 1.0
 
 
 def routes(console: Console) -> list[Route]:
     """Return the routes of every change."""
+    watches = Watches(every=_LOOK_EVERY_S)
     return [
         console.get("/change/{noun}/{verb}", _fill_in, summary="Fill a change in"),
         console.post("/change/{noun}/{verb}", _rehearse, summary="Rehearse a change"),
-        console.post(APPLY, _apply, summary="Do what was rehearsed"),
-        console.post("/watch", _watch, summary="See what became of it"),
+        console.post(APPLY, partial(_apply, watches), summary="Do what was rehearsed"),
+        console.post("/watch", partial(_watch, watches), summary="See what became of it"),
+        console.get("/watched/{name}", partial(_watched, watches), summary="The same for a page that is watching"),
         console.post("/next", _next, summary="Rehearse it for the next ones that match"),
     ]
 
@@ -169,49 +173,42 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
     )
 
 
-async def _apply(visit: Visit) -> web.StreamResponse:
+async def _apply(watches: Watches, visit: Visit) -> web.StreamResponse:
     plan = Plan.from_json(_sent(visit, "plan"))
     done = await apply(visit.person.suite, plan)
-    return visit.page(
-        "change/done.html",
-        act=plan.wish.found(),
-        done=done,
-        outcomes=count(done.items),
-        sealed=carried(done),
-        looked=await _look(visit, done),
-    )
+    return visit.page("change/done.html", **await _seen(watches, visit, done))
 
 
-async def _watch(visit: Visit) -> web.StreamResponse:
-    done = Done.from_json(_sent(visit, "done"))
-    values: dict[str, Any] = {
+async def _watch(watches: Watches, visit: Visit) -> web.StreamResponse:
+    seen = await _seen(watches, visit, Done.from_json(_sent(visit, "done")))
+    if visit.raw.headers.get("HX-Request"):
+        return _part(visit, "change/watched.html", seen)
+    return visit.page("change/done.html", **seen)
+
+
+async def _watched(watches: Watches, visit: Visit) -> web.StreamResponse:
+    """Answer with what is seen now; the page sends what was done only where nobody remembers it."""
+    name = visit.path["name"]
+    looked = await watches.again(visit.person.suite, name)
+    return _part(visit, "change/seen.html", {"watched": name, "looked": looked, "forgotten": looked is None})
+
+
+async def _seen(watches: Watches, visit: Visit, done: Done) -> dict[str, Any]:
+    sealed = carried(done)
+    name, looked = await watches.begin(visit.person.suite, done, sealed)
+    return {
         "act": done.plan.wish.found(),
         "done": done,
         "outcomes": count(done.items),
-        "sealed": carried(done),
-        "looked": await _look(visit, done),
+        "sealed": sealed,
+        "watched": name,
+        "looked": looked,
+        "forgotten": False,
     }
-    if visit.raw.headers.get("HX-Request"):
-        part = visit.fragment("change/watched.html", **values)
-        return web.Response(text=part, content_type="text/html", charset="utf-8")
-    return visit.page("change/done.html", **values)
 
 
-async def _look(visit: Visit, done: Done) -> tuple[Counter[str] | None, bool, bool] | None:
-    """Return how many are in which state, whether anything still moves, and whether a person is needed; None where the answer is all.
-
-    What cannot be read now has no states and may still move: what was done is shown all the same.
-    """
-    act = done.plan.wish.found()
-    sight = act.sight
-    try:
-        async for states in watch(visit.person.suite, done, deadline=0):
-            return states, any(sight.moves(state) for state in states if sight), any(map(act.failed, states))
-    except UnprovableError:
-        return None
-    except (RefusedError, UnreachableError):
-        return None, True, False
-    return None
+def _part(visit: Visit, template: str, values: Mapping[str, Any]) -> web.Response:
+    return web.Response(text=visit.fragment(template, **values), content_type="text/html", charset="utf-8")
 
 
 def _sent(visit: Visit, name: str) -> Mapping[str, Any]:

@@ -13,14 +13,12 @@ from multidict import CIMultiDict
 
 from common.http import Route
 from console.client.operations import SERVICES
-from console.client.suite import UnreachableError
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
-from console.web.lists.filtering import chosen, read_page
+from console.web.lists.filtering import chosen, list_operation, read_page
 from console.web.lists.of_audit import EVERY, FILTERS, question, read_newest
 from console.web.live.news import News, ReadPage
 from console.web.pages import Console, Visit
-from console.web.people import NotSignedInError
 from console.web.screens import list_path
 from console.web.seen import unseen
 
@@ -58,7 +56,7 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
                 async with asyncio.timeout(_MOST_STREAMS_S):  # the browser comes again, and who it is is asked again
                     while response.is_connected():
                         done, _ = await asyncio.wait({following}, timeout=_LOOK_S)
-                        if not await _still(visit):
+                        if not await visit.console.people.may_still(person, list_operation(thing)):
                             break
                         if not done:
                             continue
@@ -93,14 +91,3 @@ def _headers(visit: Visit) -> CIMultiDict[str]:
     for cookie in visit.cookies.values():
         headers.add("Set-Cookie", cookie.OutputString())
     return headers
-
-
-async def _still(visit: Visit) -> bool:
-    """Tell whether the session goes on: news are for who may see them now."""
-    try:
-        visit.signed_in = await visit.console.people.person(visit.person.suite.token)
-    except NotSignedInError:
-        return False
-    except UnreachableError:
-        return True  # nobody can be asked, and there are no news either
-    return True

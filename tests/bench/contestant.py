@@ -1,0 +1,76 @@
+"""One checkout's programs, started by that checkout's own rig, for `quick.py` of this one: ``python contestant.py PART``, from its root.
+
+Prints one line of JSON when they are ready and stops them when its standard input ends. The part ``engine`` does a round for each line
+that it reads instead, and prints what that showed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+
+def tell(**said: object) -> None:
+    """Print a line."""
+    print(json.dumps(said), flush=True)
+
+
+async def gateway(directory: Path) -> None:
+    """One gateway process, with consumers that take what it publishes and do nothing."""
+    from tests.bench.rig import IdleConsumers, broker_pid, servers
+    from tests.bench.rig import gateway as started
+
+    async with servers() as stand:
+        with IdleConsumers(stand.amqp_url), started(stand, directory) as (url, child):
+            tell(url=f"{url}/hooks/v1/sbermarket", pid=child.pid, broker=broker_pid(stand.amqp_url))
+            await asyncio.to_thread(sys.stdin.read)
+
+
+async def engine(_directory: Path) -> None:
+    """Two orchestrators that empty a full queue, round by round on one database."""
+    from tests.bench.bench_engine import one_run
+    from tests.bench.rig import servers
+
+    async with servers("orchestrator") as stand:
+        tell(ready=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            rate, costs = await one_run(stand, prefix=f"quick{line.strip()}")
+            tell(rate=rate, **costs)
+
+
+async def tips(directory: Path) -> None:
+    """One tips process on an orders database, with a feedback service that costs next to nothing."""
+    from tests.bench.rig import reference
+    from tests.bench.rig_tips import orders_database
+    from tests.bench.rig_tips import tips as started
+
+    async with orders_database() as dsn:
+        with ExitStack() as stack:
+            feedback, _ = stack.enter_context(reference("feedback_server", "PORT"))
+            url, child = stack.enter_context(started(dsn, feedback, directory))
+            tell(url=url, pid=child.pid)
+            await asyncio.to_thread(sys.stdin.read)
+
+
+async def suite(directory: Path) -> None:
+    """The whole suite, with servers of its own."""
+    from suite_local.testing import running_suite
+
+    with running_suite(directory) as document:
+        tell(**document)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+PARTS: dict[str, Callable[[Path], Coroutine[Any, Any, None]]] = {
+    part.__name__: part for part in (gateway, engine, tips, suite)
+}
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="suite-bench-") as kept:
+        asyncio.run(PARTS[sys.argv[1]](Path(kept)))
