@@ -416,6 +416,26 @@ async def test_a_switch_is_seen_at_the_version_that_the_act_made(
     assert watched(await browser.post("/apply", plan=plan)) == seen
 
 
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ("somebody else's remark", "Still moving: 1 on its way"),
+        ("she called from [masked]", "Seen: 1 commented"),
+    ],
+)
+async def test_a_comment_is_seen_when_it_is_this_very_one(
+    browser: Browser, services: Services, said: str, seen: str
+) -> None:
+    lines = [{"id": 1, "act": "resolve", "text": "she called from [masked]"}, {"id": 2, "act": "comment", "text": said}]
+    services.answers["GET /admin/v1/incidents/5"] = (200, {"id": 5, "version": 9, "state": "open", "history": lines})
+    services.answers["POST /admin/v1/incidents/5/comment"] = (200, {"id": 5, "before": "open", "after": "open"})
+    await browser.sign_in("token-operator")
+    await browser.get("/change/incident/comment?ids=5")
+    reason = "she called from +7 916 123-45-67"
+    plan = hidden(await browser.post("/change/incident/comment", ids="5", reason=reason), "plan")
+    assert watched(await browser.post("/apply", plan=plan)) == seen
+
+
 def watched(page: str) -> str:
     """What a page says of the effect."""
     status = page.partition('id="watched"')[2].partition("<p")[2].partition(">")[2].partition("</p>")[0]

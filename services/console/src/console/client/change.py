@@ -285,7 +285,7 @@ async def _one(
     if act.place is not None:
         places[act.place.name] = fields.pop(act.place.name)
     body: dict[str, Any] = {**act.fixed, **fields, "reason": wish.reason, "dry_run": dry_run}
-    if operation.takes("expected_version") or act.proved_by_version:
+    if operation.takes("expected_version"):
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
         if version is not None and operation.takes("expected_version"):

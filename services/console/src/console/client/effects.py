@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _LONGEST_LIST = 10_000
 _REASON = "is anything left: rehearsed, nothing is changed"
-LOOKED_AT = "looked_at"
 Found = Mapping[str, Any]
 
 
@@ -127,9 +126,11 @@ def _rank(held: Any) -> Any:
     return datetime.fromisoformat(held) if isinstance(held, str) else held
 
 
-def said_of(thing: str, answer: Found, filled_in: Found, *, reason: str, looked_at: int | None) -> Found:
-    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event, ``looked_at`` the version of the rehearsal."""
-    own = {"thing": thing, "part_of": thing.partition("-")[0], "reason": reason, LOOKED_AT: looked_at}
+def said_of(thing: str, answer: Found, filled_in: Found, *, reason: str) -> Found:
+    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event, ``scrubbed`` the reason as chats and logs have it."""
+    from common.telemetry import scrub_text
+
+    own = {"thing": thing, "part_of": thing.partition("-")[0], "reason": reason, "scrubbed": scrub_text(reason)}
     return {**filled_in, **answer, **own}
 
 
@@ -241,10 +242,12 @@ COMMENTED = Effect(
     service="notifier",
     path="/admin/v1/incidents/{thing}",
     places={"thing": "thing"},
-    over=("version", LOOKED_AT),
+    of="history",
+    fixed={"act": "comment"},
+    match=("text", "scrubbed"),
     seen="commented",
 )
-"""The incident at a later version than the one that was rehearsed."""
+"""This very comment in the incident's history, whatever others have said meanwhile."""
 OPENED = Effect(service="notifier", path="/admin/v1/tickets/{id}", places={"id": "id"}, words={"key": "opened"})
 """The ticket, once the tracker has given it a key."""
 

@@ -10,7 +10,9 @@ from console.client.suite import Page, Suite
 from console.client.things import EVERYWHERE, Thing
 from console.web.lists.filtering import moment_of
 
-EVERY = Thing(noun="audit", service="orchestrator", list=EVERYWHERE["audit"][0], id="name", columns=EVERYWHERE["audit"][1])
+EVERY = Thing(
+    noun="audit", service="orchestrator", list=EVERYWHERE["audit"][0], id="name", columns=EVERYWHERE["audit"][1]
+)
 """A record of any service; its name says whose."""
 EXACT = ("actor", "order", "action", "target")
 FILTERS = (*EXACT, "from", "to", "service")
