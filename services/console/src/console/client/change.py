@@ -288,7 +288,7 @@ async def _one(
     if operation.takes("expected_version"):
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
-        if version is not None and operation.takes("expected_version"):
+        if version is not None:
             body["expected_version"] = version
     sent = await _send(suite, wish, filled(operation.path, **places), body, key)
     shown = sent.answer

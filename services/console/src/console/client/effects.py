@@ -127,7 +127,7 @@ def _rank(held: Any) -> Any:
 
 
 def said_of(thing: str, answer: Found, filled_in: Found, *, reason: str) -> Found:
-    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event, ``scrubbed`` the reason as chats and logs have it."""
+    """Return what is said of an act on a thing: ``part_of`` is an event's workflow, ``scrubbed`` the reason as chats have it."""
     from common.telemetry import scrub_text
 
     own = {"thing": thing, "part_of": thing.partition("-")[0], "reason": reason, "scrubbed": scrub_text(reason)}
