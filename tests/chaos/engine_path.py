@@ -11,7 +11,10 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "common.messaging.consumer": ("Consumer._process", "Consumer._carry_out"),
     "common.messaging.inbox": ("claim",),
     "common.messaging.outbox": ("add_encoded", "OutboxRelay._sweep"),
-    "orchestrator.orders.hooks": ("append_hooks",),
+    "orchestrator.orders.hooks": ("ingest_hooks",),
+    "orchestrator.engine.ingest": ("Ingest.__call__", "Ingest.append", "Ingest._carry_out"),
+    "orchestrator.engine.ingest_store": ("append_locked", "complete_locked", "make_ready"),
+    "orchestrator.engine.append": ("append_events",),
     "orchestrator.engine.worker": (
         "Worker.run",
         "Worker.work_once",
@@ -22,10 +25,9 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "orchestrator.engine.store": (
         "WorkflowStore.claim",
         "WorkflowStore.complete",
-        "append_events",
         "add_to_timeline",
         "_lock_appended",
-        "_write_all",
+        "write_all",
     ),
     "orchestrator.orders.life": ("OrderLife.prepare", "OrderLife.write"),
     "orchestrator.orders.store": ("OrderStore.orders", "OrderStore.events", "write_orders", "park", "unpark"),

@@ -15,12 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
+from common.postgres import prepare_connection
 from common.testing import eventually
 from tests.chaos import engine_path
 from tests.support import hot_path
-from tests.support.order_hooks import Marketplace, all_is_right, check_orders, hook, life, marketplace
+from tests.support.order_hooks import Marketplace, all_is_right, append_hooks, check_orders, hook, life, marketplace
 from tests.support.processes import Program, Stand, stand
 
 IN_TROUBLE_ONLY = {
@@ -37,6 +39,7 @@ IN_TROUBLE_ONLY = {
     "Worker._carry_out: self._narrow #2": "a claim that failed, event by event",
     "Worker._complete: self._narrow": "a claim that cannot be written, event by event",
     "WorkflowStore.complete: _fail": "a failure is written",
+    "Ingest.append: append_events": "a message that was delivered before",
 }
 """Awaits that a healthy order never meets. What happens there is shown by cutting connections (test_servers_go_and_come_back)."""
 
@@ -50,6 +53,7 @@ class Orchestrators:
     stand: Stand
     programs: list[Program]
     sent: Marketplace
+    database: asyncpg.Connection
     dsn: str
     directory: Path
 
@@ -71,7 +75,10 @@ async def orchestrators(
             if crash_at is not None:
                 program.environment = {**program.environment, hot_path.CRASH_FILE: str(crash_at)}
             await program.start()
-        yield Orchestrators(made, programs, sent, dsn, directory)
+        database = await asyncpg.connect(dsn)
+        await prepare_connection(database)
+        yield Orchestrators(made, programs, sent, database, dsn, directory)
+        await database.close()
 
 
 async def die_at(replicas: Orchestrators, place: Path, name: str, when: str, count: int) -> None:
@@ -84,6 +91,11 @@ async def die_at(replicas: Orchestrators, place: Path, name: str, when: str, cou
         # One whole life, and one whose creation comes last: it is parked. As one message, in turn with single ones, and some of it again.
         hooks = [*life(order), hook(f"{order}p", "order.paid", minute=3)]
         await replicas.sent.send_together(hooks)
+        # As the release before takes them in: workers carry them out. What comes for the second while it waits is left to them, too.
+        created, *more = life(f"{order}w")
+        async with replicas.database.transaction():
+            await append_hooks(replicas.database, [*life(f"{order}e"), created])
+        await replicas.sent.send(more)
         await replicas.sent.send(hooks[:2])
         await replicas.sent.send([hook(f"{order}p", "order.created", minute=1)])
         try:

@@ -333,6 +333,7 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
     yield Case(act="duty undo", make=Trouble.override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
+    yield Case(act="alert-sender give-up", make=Trouble.alert_sender, seen="given_up")
     test = {"destination": "pickers-42", "text": "can you read this?"}
     yield Case(act="message test", fields=test, known_later={"notice_id"}, seen="sent", proof=_told)
     text = {"text": "Call the shop."}

@@ -18,12 +18,11 @@ from console.client import models
 from console.client.acts import ACTS, RECIPES, act_of
 from console.client.acts import Act as ActOfPeople
 from console.client.checks import CHECKS
-from console.client.things import EVERYWHERE, THINGS, services_with, thing_of
+from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.change.forms import inputs
 from console.web.change.structure import STRUCTURES
 from console.web.filters import NOTICES, OUTCOMES, PHRASES, STATES, label
 from console.web.lists.filtering import filters
-from console.web.marked import NO_JSON
 from console.web.now.gather import DANGERS
 from console.web.order.story import SORTS
 from console.web.proof.gather import PAID_ONCE, QUESTIONS
@@ -123,7 +122,6 @@ def _of_tables() -> Iterator[str]:
     words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
     yield from (f"error {code}" for code in _codes())
-    yield from (NO_JSON, *_of_faults(), *_of_checks(), *_of_verdicts())
 
 
 def _seen(act: ActOfPeople) -> Iterator[str]:
@@ -142,54 +140,6 @@ def _of_answers() -> Iterator[str]:
                 yield node.target.id.rstrip("_")
             elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Literal":
                 yield from (str(each.value) for each in ast.walk(node.slice) if isinstance(each, ast.Constant))
-
-
-_SAY_FAULTS = frozenset({"Unfit", "FieldError", "_problem", "_set_aside"})
-
-
-def _of_faults() -> Iterator[str]:
-    """What is said of a body that cannot be read: the last word of whatever says so."""
-    reading = sorted((ROOT / "libs/common/src/common/reading").glob("*.py"))
-    for path in (*reading, ROOT / "services/webhook-gateway/src/webhook_gateway/rescue/mend.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in _SAY_FAULTS and node.args:
-                yield from _sentences(node.args[-1])
-
-
-def _of_checks() -> Iterator[str]:
-    """What the checks of both tools find."""
-    path = ROOT / "services/console/src/console/client/checks.py"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr):
-            yield from _sentences(node)
-
-
-def _of_verdicts() -> Iterator[str]:
-    """What the services' own checkers say that they looked at."""
-    for text in _sources():
-        if "keep_verdict(" in text:
-            yield from (
-                re.sub(r"\{[^}]*\}", "#", each) for each in re.findall(r'^ +words = f?"([^"]+)"', text, re.MULTILINE)
-            )
-
-
-def _sentences(node: ast.expr) -> Iterator[str]:
-    """A sentence with its figures as pages look it up; one that names a service once for each."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-    elif isinstance(node, ast.JoinedStr):
-        places = [ast.unparse(each.value) for each in node.values if isinstance(each, ast.FormattedValue)]
-        for service in services_with("dead-letter") if "holder" in places else ("",):
-            text = "".join(
-                str(each.value)
-                if isinstance(each, ast.Constant)
-                else service
-                if isinstance(each, ast.FormattedValue) and ast.unparse(each.value) == "holder"
-                else "#"
-                for each in node.values
-            )
-            if re.search("[a-z]{3}", text):
-                yield text
 
 
 def _of_happenings() -> Iterator[str]:

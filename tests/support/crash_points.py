@@ -99,6 +99,30 @@ class ConnectionWithCrashPoints:
         return result
 
 
+_STATEMENTS = frozenset({"execute", "fetch", "fetchrow", "fetchval"})
+
+
+class AnyConnectionWithCrashPoints:
+    """A connection with a point before and after each statement, and all else that a connection has."""
+
+    def __init__(self, real: Any, crash_point: CrashPoint) -> None:
+        self._real = real
+        self._crash_point = crash_point
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name not in _STATEMENTS:
+            return found
+
+        async def call(*arguments: Any) -> Any:
+            await self._crash_point.point()
+            result = await found(*arguments)
+            await self._crash_point.point()
+            return result
+
+        return call
+
+
 class StoreWithCrashPoints(WithCrashPoints):
     """A ``RefundStore``; its payments and its connection have points too."""
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,9 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
+from common.postgres import Connection
+from orchestrator.engine.append import append_events
+from orchestrator.orders.hooks import to_workflow_event
 
 SOURCE = "sbermarket"
 _START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -60,6 +63,11 @@ def life(external_id: str) -> list[IntakeMessage]:
         hook(external_id, "order.changed", minute=2, quantity=3),
         hook(external_id, "order.delivered", minute=5),
     ]
+
+
+async def append_hooks(connection: Connection, hooks: Iterable[IntakeMessage]) -> None:
+    """Append hooks to their orders' workflows and leave them to the workers: delivered before, or taken in by the release before."""
+    await append_events(connection, [to_workflow_event(each.to_envelope()) for each in hooks])
 
 
 @dataclass

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Iterator
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
+from console.cli.meanings import WORDS
 from console.cli.tab import TABLE
 from console.client.acts import ACTS, RECIPES, Act
 from console.client.effects import RECIPE
@@ -19,7 +21,7 @@ from console.client.things import EVERYWHERE, THINGS, Thing
 from console.web.filters import STATES
 from notifier.incidents.model import RecipeName
 from notifier.incidents.offers import OFFERS
-from orchestrator.engine.model import WorkflowState
+from orchestrator.engine.model import EventState, WorkflowState
 from refunds.refunds.states import RefundState
 from tests.contract.console.tab import table
 from tests.contract.surface.observed import stored
@@ -89,6 +91,13 @@ def test_what_every_service_has_is_there_where_it_is_said_to_be() -> None:
 
 def test_tab_offers_what_the_commands_take() -> None:
     assert Path(TABLE).read_text(encoding="utf-8") == table(), "python -m tests.contract.console.tab"
+
+
+@pytest.mark.parametrize(
+    ("noun", "states"), [("workflow", WorkflowState), ("event", EventState), ("refund", RefundState)]
+)
+def test_words_that_tab_offers_are_those_of_the_service(noun: str, states: type[IntEnum]) -> None:
+    assert [word.upper() for word in WORDS[noun, "state"]] == [state.name for state in states]
 
 
 def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> None:

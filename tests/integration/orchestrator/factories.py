@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +10,11 @@ from common.clock import SystemClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
+from orchestrator.engine.append import append_events
+from orchestrator.engine.ingest import Ingest
 from orchestrator.engine.model import Claim, Encoded, NewEvent, Outcome, WorkflowEvent
 from orchestrator.engine.operate import RESUME, RETRY, STOP, operate
-from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.wakeup import WakeupListener
 from orchestrator.engine.worker import Handler, Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
@@ -46,7 +48,7 @@ def event_for(number: str, kind: str, name: str, *, event_type: str = "test") ->
 
 def worker_of(
     store: WorkflowStore,
-    handlers: dict[str, Handler],
+    handlers: Mapping[str, Handler],
     *,
     owner: str = "worker",
     limits: WorkerLimits | None = None,
@@ -63,6 +65,20 @@ def worker_of(
         notify_workers=lambda: None,
         notify_relay=lambda: None,
         limits=limits or WorkerLimits(),
+    )
+
+
+def ingest_of(
+    handler: Callable[[Connection], Handler], *, metrics: OrchestratorMetrics, woken: list[str] | None = None
+) -> Ingest:
+    """Return what takes events in and carries them out at once; ``woken`` gets whom its commits wake."""
+    said = [] if woken is None else woken
+    return Ingest(
+        handler,
+        metrics=metrics,
+        clock=SystemClock(),
+        notify_workers=lambda: said.append("workers"),
+        notify_relay=lambda: said.append("relay"),
     )
 
 

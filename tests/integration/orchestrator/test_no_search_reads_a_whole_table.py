@@ -25,7 +25,6 @@ from orchestrator.engine.store import WorkflowStore
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.contacts import by_email, by_phone, by_words
-from orchestrator.orders.hooks import append_hooks
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.recalculate import derive_again
 from orchestrator.orders.search import OrderSearch, select_orders, select_stock_movements
@@ -33,7 +32,7 @@ from orchestrator.orders.store import OrderStore
 from orchestrator.timeline.store import select_timeline
 from tests.integration.orchestrator.factories import worker_of
 from tests.support.big_database import filled
-from tests.support.order_hooks import hook
+from tests.support.order_hooks import append_hooks, hook
 from tests.support.plans import WatchedDatabase
 
 BIG = frozenset(
@@ -51,7 +50,7 @@ async def lives(database: WatchedDatabase) -> None:
         for event, minute in (("order.created", 1), ("order.paid", 4), ("order.changed", 2), ("order.delivered", 6)):
             hooks = [hook(f"L{round_}-{index}", event, minute=minute) for index in range(20)]
             async with database.transaction() as connection:
-                await append_hooks(connection, [each.to_envelope() for each in hooks])
+                await append_hooks(connection, hooks)
             assert await worker.work_once() == 20
 
 

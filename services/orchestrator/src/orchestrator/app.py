@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from common.clock import Clock, SystemClock
 from common.http import HttpServer, build_app, new_session
 from common.ids import new_id
-from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
-from common.postgres import Database, require_schema
+from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay, topology
+from common.postgres import Database, Lent, require_schema
 from common.resilience import CircuitBreaker
 from common.service import (
     Application,
@@ -34,6 +34,7 @@ from common.telemetry.tips_figures import TipsFigures
 from orchestrator.api import DESCRIPTION, NAME, routes
 from orchestrator.documents.issue import IssueDocument
 from orchestrator.documents.store import DocumentStore
+from orchestrator.engine.ingest import Ingest
 from orchestrator.engine.model import ORDER_DOCUMENT, ORDER_LIFE, REFUND_REQUEST, UPDATE_TRANSACTIONS, WorkerPool
 from orchestrator.engine.retention import Retention
 from orchestrator.engine.store import WorkflowStore
@@ -43,7 +44,7 @@ from orchestrator.engine.worker import Worker, WorkerLimits, free_leases
 from orchestrator.erasures.forget import ForgetCustomers
 from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
-from orchestrator.orders.hooks import append_hooks, event_id_of
+from orchestrator.orders.hooks import event_id_of, ingest_hooks
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.measure import Measure
 from orchestrator.orders.parked import raise_overdue
@@ -186,12 +187,19 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     ):
         every(lifecycle, seconds, work, name=job, jitter=_JITTER)
 
-    queue_handlers: Mapping[topology.QueueSpec, Handler] = {
-        topology.ORCHESTRATOR_INTAKE: append_hooks,
-        topology.ORCHESTRATOR_JOURNAL: add_journal_entries,
-        topology.ORCHESTRATOR_REFUNDS: partial(store_answers, clock=clock),
-    }
-    for queue, handler in queue_handlers.items():
+    ingest = Ingest(
+        lambda connection: OrderLife(OrderStore(Lent(connection)), clock, placement),
+        metrics=metrics,
+        clock=clock,
+        notify_workers=notify,
+        notify_relay=relay.wake,
+    )
+    take_in, leave = partial(ingest_hooks, ingest=ingest), partial(ingest_hooks, ingest=ingest.append)
+    for queue, handler, careful, after_commit in (
+        (topology.ORCHESTRATOR_INTAKE, take_in, leave, relay.wake),
+        (topology.ORCHESTRATOR_JOURNAL, add_journal_entries, None, relay.wake),
+        (topology.ORCHESTRATOR_REFUNDS, partial(store_answers, clock=clock), None, notify),
+    ):
         consumer = Consumer(
             amqp_url,
             queue,
@@ -199,9 +207,10 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
             name=queue.name,
             service=NAME,
             handler=handler,
+            careful=careful,
             metrics=messaging,
             key=event_id_of,
-            after_commit=notify,
+            after_commit=after_commit,
             batch_size=settings.intake_batch_size,
         )
         letters = consumer.dead_letter_collector

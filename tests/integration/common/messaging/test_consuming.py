@@ -19,7 +19,7 @@ from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.testing import TestRabbit, eventually, proxied, vhost_of
 
-MakeConsumer = Callable[[Handler], Consumer]
+MakeConsumer = Callable[..., Consumer]
 
 
 def an_event(event_id: str) -> Envelope:
@@ -41,7 +41,7 @@ async def effects(database: Database) -> None:
 def make_consumer(database: Database, metrics: MessagingMetrics, amqp_url: str, effects: None) -> MakeConsumer:
     """Consumers of the journal queue that share a name, as replicas do."""
 
-    def make(handler: Handler) -> Consumer:
+    def make(handler: Handler, careful: Handler | None = None) -> Consumer:
         return Consumer(
             amqp_url,
             ORCHESTRATOR_JOURNAL,
@@ -49,6 +49,7 @@ def make_consumer(database: Database, metrics: MessagingMetrics, amqp_url: str, 
             name="test.journal",
             service="test",
             handler=handler,
+            careful=careful,
             metrics=metrics,
             max_attempts=3,
         )
@@ -169,6 +170,80 @@ async def test_what_is_away_is_waited_for_and_costs_no_attempt(
         await broker.publisher.publish(an_event("patient"))
         await eventually(lambda: _at_least(database, 1), what="the effect")
     assert (await effects_of(database), await _dead(database)) == (["patient"], [])
+
+
+async def test_what_the_handler_fails_with_goes_to_the_careful_one_whole(
+    broker: Broker, database: Database, make_consumer: MakeConsumer
+) -> None:
+    """Costs no attempt, and leaves nothing of what the first one did."""
+
+    async def fails(connection: Connection, events: Sequence[Envelope]) -> None:
+        await record(connection, events)
+        raise ValueError("a bug")
+
+    async with consuming(make_consumer(fails, record)):
+        await asyncio.gather(*(broker.publisher.publish(an_event(name)) for name in ("a", "b")))
+        await eventually(lambda: _at_least(database, 2), what="the effects")
+    async with database.acquire() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM delivery_failures") == 0
+    assert await effects_of(database) == ["a", "b"]
+
+
+async def test_what_was_delivered_to_one_that_died_goes_to_the_careful_one(
+    broker: Broker, database: Database, make_consumer: MakeConsumer
+) -> None:
+    """It may be what killed that one. What comes for the first time goes the usual way."""
+    had: list[tuple[str, list[str]]] = []
+    begun = asyncio.Event()
+
+    async def dies(connection: Connection, events: Sequence[Envelope]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    def noting(name: str) -> Handler:
+        async def handler(connection: Connection, events: Sequence[Envelope]) -> None:
+            had.append((name, [event.id for event in events]))
+            await record(connection, events)
+
+        return handler
+
+    await broker.publisher.publish(an_event("deadly"))
+    dying = asyncio.create_task(make_consumer(dies).run())
+    await asyncio.wait_for(begun.wait(), 60)
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    async with consuming(make_consumer(noting("usual"), noting("again"))):
+        await eventually(lambda: _at_least(database, 1), what="the first effect")
+        await broker.publisher.publish(an_event("new"))
+        await eventually(lambda: _at_least(database, 2), what="the second effect")
+    assert had == [("again", ["deadly"]), ("usual", ["new"])]
+
+
+async def test_what_a_handler_returns_is_called_once_its_effect_is_committed(
+    broker: Broker, database: Database, make_consumer: MakeConsumer
+) -> None:
+    """Never for what was rolled back; failing harms nobody."""
+    called: list[str] = []
+    attempts = 0
+
+    async def handler(connection: Connection, events: Sequence[Envelope]) -> Callable[[], None]:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            await record(connection, events)
+
+        def committed(name: str = f"{events[0].id} {attempts}") -> None:
+            called.append(name)
+            raise RuntimeError("a wake-up that fails")
+
+        if attempts == 1:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return committed
+
+    async with consuming(make_consumer(handler)):
+        await broker.publisher.publish(an_event("a"))
+        await eventually(lambda: _at_least(database, 1), what="the effect")
+    assert (await effects_of(database), called) == (["a"], ["a 2"])
 
 
 async def test_a_body_that_is_no_event_is_kept_as_a_dead_letter(

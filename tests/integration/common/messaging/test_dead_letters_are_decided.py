@@ -22,6 +22,7 @@ from common.service import dead_letter_routes
 from common.testing import eventually
 from tests.integration.common.messaging.replicas import PHONE, QUEUE, WHY, Replicas, entry
 from tests.support.bulk import MANY
+from tests.support.crash_points import KilledError
 
 GROUP = f"dead_letter:{QUEUE}:journal:poison"
 
@@ -198,29 +199,25 @@ async def test_many_letters_are_mended_by_one_patch_and_each_is_judged_alone(rep
 class DiesAfterPublishing(Database):
     """The relay's session: its process is gone before it can note what the broker confirmed."""
 
-    dies = True
-
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Any]:
-        """Open a session whose deletions of published rows fail once."""
+        """Open a session that ends with its process at the statement that forgets published rows."""
         async with super().session() as connection:
-            yield _Session(connection, self)
+            yield _Session(connection)
 
 
 class _Session:
-    def __init__(self, real: Connection, owner: DiesAfterPublishing) -> None:
+    def __init__(self, real: Connection) -> None:
         self._real = real
-        self._owner = owner
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def execute(self, query: str, *arguments: Any) -> Any:
+    async def fetch(self, query: str, *arguments: Any) -> Any:
         """Run a statement, unless the process is gone."""
-        if self._owner.dies and query.startswith("DELETE FROM outbox"):
-            self._owner.dies = False
-            raise ConnectionResetError
-        return await self._real.execute(query, *arguments)
+        if "DELETE FROM outbox" in query and arguments[-1]:
+            raise KilledError
+        return await self._real.fetch(query, *arguments)
 
 
 async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once(
@@ -250,7 +247,11 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
     await dying.open()
     relay = OutboxRelay(dying, broker.publisher, metrics=metrics)
     await replicas.decide(f"{letter}/replay")
-    tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(relay.run())]
+    consuming = asyncio.create_task(consumer.run())
+    with pytest.raises(KilledError):
+        await asyncio.wait_for(relay.run(), 60)
+    relay = OutboxRelay(database, broker.publisher, metrics=metrics)
+    relaying = asyncio.create_task(relay.run())
 
     async def seen_twice() -> bool:
         repeats = metrics.consumed.labels(QUEUE, "repeat")._value.get()
@@ -259,10 +260,9 @@ async def test_a_replay_published_twice_because_the_relay_died_takes_effect_once
     await eventually(seen_twice, what="the repeat")
     await relay.stop()
     await consumer.stop()
-    await asyncio.gather(*tasks)
+    await asyncio.gather(consuming, relaying)
     await dying.close()
     assert await replicas.sql("SELECT event_id FROM effects") == ["e1"]
-    assert dying.dies is False
 
 
 async def test_what_became_of_a_message_that_was_sent_again_is_shown(

@@ -14,39 +14,15 @@ import pytest
 from common.clock import SystemClock
 from common.contracts.envelope import Envelope
 from common.ids import order_number
-from common.postgres import Connection, Database
+from common.postgres import Database
 from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.worker import Worker, WorkerLimits
-from orchestrator.orders.hooks import append_hooks
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.store import OrderStore
 from tests.integration.orchestrator.factories import worker_of
-from tests.support.crash_points import CrashPoint, KilledError
-from tests.support.order_hooks import SOURCE, hook
-
-_STATEMENTS = frozenset({"execute", "fetch", "fetchrow", "fetchval"})
-
-
-class MortalConnection:
-    """A connection with a point before and after each statement."""
-
-    def __init__(self, real: Connection, crash_point: CrashPoint) -> None:
-        self._real = real
-        self._crash_point = crash_point
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._real, name)
-        if name not in _STATEMENTS:
-            return found
-
-        async def call(*arguments: Any) -> Any:
-            await self._crash_point.point()
-            result = await found(*arguments)
-            await self._crash_point.point()
-            return result
-
-        return call
+from tests.support.crash_points import AnyConnectionWithCrashPoints, CrashPoint, KilledError
+from tests.support.order_hooks import SOURCE, append_hooks, hook
 
 
 class MortalDatabase(Database):
@@ -58,14 +34,14 @@ class MortalDatabase(Database):
     async def acquire(self, *, timeout: float = 5.0) -> AsyncIterator[Any]:
         """Lend a mortal connection."""
         async with super().acquire(timeout=timeout) as connection:
-            yield MortalConnection(connection, self.crash_point)
+            yield AnyConnectionWithCrashPoints(connection, self.crash_point)
 
     @asynccontextmanager
     async def transaction(self, **more: Any) -> AsyncIterator[Any]:
         """Open a transaction that may end before its commit, or whose answer nobody hears."""
         async with super().acquire() as real:
             async with real.transaction():
-                yield MortalConnection(real, self.crash_point)
+                yield AnyConnectionWithCrashPoints(real, self.crash_point)
                 await self.crash_point.point()
             await self.crash_point.point()
 
@@ -99,7 +75,7 @@ async def test_a_worker_may_die_at_every_await_of_setting_an_event_aside(
         bad = replace(changed, body=orjson.dumps({"payload": {"positions": [{"id": "a", "quantity": "a few"}]}}))
         hooks = [hook(name, "order.created", minute=1), bad, hook(name, "order.changed", minute=3, quantity=5)]
         async with other.transaction() as connection:
-            await append_hooks(connection, [each.to_envelope() for each in hooks])
+            await append_hooks(connection, hooks)
         mortal.crash_point = CrashPoint(dies_at=deaths)
         worker = a_worker(mortal, f"mortal-{deaths}", WorkerLimits(lease_seconds=-1))
         try:

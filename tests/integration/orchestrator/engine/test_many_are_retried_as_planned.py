@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from orchestrator.orders.hooks import append_hooks
 from tests.integration.orchestrator.factories import all_taken
 from tests.support.bulk import MANY
+from tests.support.order_hooks import append_hooks
 
 RETRY, SKIP = "/admin/v1/workflows/retry", "/admin/v1/workflow-events/skip"
 
@@ -21,7 +21,7 @@ async def all_crashed(gateway: Any, database: Any, many: int) -> None:
             hooks.append(gateway.hook(f"T{index}", "order.created", minute=1, positions=bad))
             hooks.append(gateway.hook(f"T{index}", "order.paid", minute=2))
         async with database.transaction():
-            await append_hooks(database, [hook.to_envelope() for hook in hooks])
+            await append_hooks(database, hooks)
     await all_taken(database, 2 * many)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from common.contracts.envelope import Envelope
 from common.errors import Conflict
 from common.http import Change, Principal
-from common.postgres import Connection
+from common.postgres import Connection, Lent
 from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowEvent
 from orchestrator.orders.life import OrderLife
+from orchestrator.orders.store import OrderStore
 from tests.integration.orchestrator.orders.order_reference import Expected, Sent, Told
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -25,6 +27,12 @@ class Breakable:
     def __init__(self, life: OrderLife) -> None:
         self.life = life
         self.bad: set[str] = set()
+
+    def within(self, connection: Connection) -> Breakable:
+        """The same handler, with the same bug, in the transaction of this connection."""
+        inside = Breakable(replace(self.life, store=OrderStore(Lent(connection))))
+        inside.bad = self.bad
+        return inside
 
     def strikes(self, claim: Claim) -> bool:
         """Whether the claim cannot be carried out. A mended event can."""

@@ -27,7 +27,7 @@ from orchestrator.engine.mend import mend_event
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, Outcome
 from orchestrator.engine.reprocess import append_copy
 from orchestrator.engine.skip import skip_event
-from orchestrator.engine.store import WorkflowStore, append_events
+from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.views import shown_state
 from orchestrator.engine.worker import Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
@@ -36,7 +36,7 @@ from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.recalculate import derive_again
 from orchestrator.orders.store import OrderStore
-from tests.integration.orchestrator.factories import operate_on, worker_of
+from tests.integration.orchestrator.factories import ingest_of, operate_on, worker_of
 from tests.integration.orchestrator.orders.machine_parts import (
     Breakable,
     change_by_machine,
@@ -80,9 +80,10 @@ class OrderMachine(RuleBasedStateMachine):
         self.log: list[str] = []
         self.replays: dict[str, str] = {}
         self.store = WorkflowStore(self.database)
-        placement = Placement(zones_by_store={}, tariffs_by_shipment={})
-        self.handler = Breakable(OrderLife(OrderStore(self.database), SystemClock(), placement))
+        store, placement = OrderStore(self.database), Placement(zones_by_store={}, tariffs_by_shipment={})
+        self.handler = Breakable(OrderLife(store, SystemClock(), placement))
         self.metrics = OrchestratorMetrics(new_registry())
+        self.ingest = ingest_of(self.handler.within, metrics=self.metrics)
         self.go(self.execute("DELETE FROM workflow_ready"))
 
     # --- the world -------------------------------------------------------------------------------------------------------------
@@ -93,8 +94,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     async def execute(self, statement: str, *values: Any) -> Any:
         """Execute in a transaction of its own; return the first value of the first row."""
-        async with self.database.acquire() as connection:
-            return await connection.fetchval(statement, *values)
+        return next((row[0] for row in await self.rows(statement, *values)), None)
 
     async def rows(self, statement: str, *values: Any) -> list[Any]:
         """Read."""
@@ -102,25 +102,26 @@ class OrderMachine(RuleBasedStateMachine):
             return list(await connection.fetch(statement, *values))
 
     async def take_in(self, hook: Sent, *, past_the_inbox: bool) -> None:
-        """Take a hook in as the consumer does: mark and effect in one transaction."""
+        """Take a hook in as the consumer does, mark and effect in one transaction: half of them as what was delivered before."""
         event = event_of_hook(hook, self.number, origin=self.replays.get(hook.event_id))
+        take_in = self.ingest if hook.minute % 2 else self.ingest.append
         async with self.database.transaction() as connection:
-            key = f"{self.number}:{hook.event_id}"
-            if past_the_inbox or await inbox.claim(connection, "machine", [key]):
-                await append_events(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
-                self.log.append(hook.event_id)
-                if self.state in {"none", "finished"}:
-                    self.state = "running"
+            if not past_the_inbox and not await inbox.claim(connection, "machine", [f"{self.number}:{hook.event_id}"]):
+                return
+            committed = await take_in(connection, [NewEvent(order_number=self.number, kind=ORDER_LIFE, event=event)])
+        committed()
+        self.log.append(hook.event_id)
+        await self.look()
 
     def worker(self, owner: str) -> Worker:
         """A worker of this order's store."""
-        limits = WorkerLimits(max_attempts=10_000)
-        return worker_of(self.store, {ORDER_LIFE: self.handler}, owner=owner, limits=limits, metrics=self.metrics)
+        handlers, limits = {ORDER_LIFE: self.handler}, WorkerLimits(max_attempts=10_000)
+        return worker_of(self.store, handlers, owner=owner, limits=limits, metrics=self.metrics)
 
     async def workflow(self) -> Any:
         """The workflow's row."""
-        found = await self.rows("SELECT * FROM workflow WHERE order_number = $1 AND kind = $2", self.number, ORDER_LIFE)
-        return found[0]
+        query = "SELECT * FROM workflow WHERE order_number = $1 AND kind = $2"
+        return (await self.rows(query, self.number, ORDER_LIFE))[0]
 
     async def operate(self, operation: str, *, allowed: bool) -> None:
         """Do an operator's operation; it has to be refused exactly where it is not allowed."""
@@ -135,8 +136,7 @@ class OrderMachine(RuleBasedStateMachine):
     async def look(self) -> None:
         """Learn what the engine made of the workflow: only the worker may have changed it."""
         row = await self.workflow()
-        self.state = shown_state(row).name.lower()
-        self.done = row["done_seq"]
+        self.state, self.done = shown_state(row).name.lower(), row["done_seq"]
 
     # --- what may happen -------------------------------------------------------------------------------------------------------
 

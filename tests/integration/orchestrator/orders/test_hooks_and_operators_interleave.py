@@ -21,6 +21,7 @@ from common.postgres import Database
 from common.reading import Line, values
 from common.reading import order as reading
 from common.testing import TestDatabases
+from orchestrator.engine import ingest_store
 from orchestrator.engine import operate as operations
 from orchestrator.engine import store as workflows
 from orchestrator.engine.model import WorkflowEvent
@@ -97,6 +98,13 @@ def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(workflows, "_COMPLETE", unguarded.replace("WHERE w.done_seq = r.done_seq", ""))
 
 
+def _carries_out_at_once_what_others_have(patch: pytest.MonkeyPatch) -> None:
+    free = "o.state = 1 AND o.aside = 0 AND o.done_seq = o.last_seq - c.many AS free"
+    patch.setattr(ingest_store, "_APPEND_LOCKED", ingest_store._APPEND_LOCKED.replace(free, "true AS free"))
+    unguarded = ingest_store._COMPLETE_LOCKED.partition("WHERE")[0] + "WHERE w.id = r.id RETURNING w.id"
+    patch.setattr(ingest_store, "_COMPLETE_LOCKED", unguarded)
+
+
 def _stops_without_taking_the_claim_away(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(operations, "_FORGET_READY", "SELECT $1::bigint")
 
@@ -166,6 +174,7 @@ NOTICED = (AssertionError, asyncpg.UniqueViolationError)
 MUTATIONS: list[Any] = [
     _writes_goods_off_again,
     _adds_late_events_as_if_they_were_new,
+    _carries_out_at_once_what_others_have,
     _stops_without_taking_the_claim_away,
     _waits_behind_a_failed_event,
     _folds_what_was_skipped,

@@ -8,11 +8,11 @@ from typing import Any
 
 from console.client.change import Wish, apply, rehearse_all
 from console.client.suite import Suite
-from orchestrator.orders.hooks import append_hooks
 from tests.integration.orchestrator.conftest import TOKENS
 from tests.integration.orchestrator.factories import all_taken
 from tests.support.big_database import filled
 from tests.support.bulk import MANY
+from tests.support.order_hooks import append_hooks
 
 GOODS = [{"id": "a", "quantity": 1, "price": "10.00"}]
 PATH = "/admin/v1/orders/recalculate"
@@ -26,7 +26,7 @@ async def happened(gateway: Any, database: Any, kind: str, numbers: range, *, mi
         some = range(first, min(first + 100, numbers.stop))
         hooks = [gateway.hook(f"R{number}", kind, minute=minute, positions=GOODS) for number in some]
         async with database.transaction():
-            await append_hooks(database, [hook.to_envelope() for hook in hooks])
+            await append_hooks(database, hooks)
 
 
 async def test_a_plan_derives_what_it_showed_and_leaves_alone_what_has_changed(

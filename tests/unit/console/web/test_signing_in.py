@@ -20,8 +20,11 @@ from tests.unit.console.web.factories import Services
 
 
 async def test_nobody_sees_a_page_before_signing_in(browser: Browser) -> None:
-    await browser.get("/workflows?state=crashed")
-    assert browser.path == "/sign-in"
+    page = await browser.get("/workflows?state=crashed")
+    assert (browser.path, "<code>make up</code>" in page) == (
+        "/sign-in",
+        True,
+    )  # and on this machine where a token stands
     await browser.post("/sign-in", token="token-operator", to="/workflows")
     assert (browser.status, browser.path) == (200, "/workflows")
 
@@ -240,7 +243,7 @@ async def test_signing_in_never_leads_to_another_site(browser: Browser, to: str)
 async def test_over_tls_the_cookie_is_bound_to_this_host(settings: ConsoleSettings) -> None:
     public = settings.model_copy(update={"public_url": AnyHttpUrl("https://console.example")})
     async with running(build, public) as application, browsing(application.url) as browser:
-        await browser.get("/sign-in")
+        assert "make up" not in await browser.get("/sign-in")
         cookie: SimpleCookie = SimpleCookie(browser.headers["Set-Cookie"])
         morsel = cookie["__Host-session"]
         assert (morsel["secure"], morsel["httponly"], morsel["samesite"], morsel["path"], morsel["domain"]) == (

@@ -136,15 +136,21 @@ class IntakeMessage:
     def from_envelope(cls, envelope: Envelope) -> IntakeMessage:
         """Read the event back. Raises ``ValueError`` when an attribute that every intake event has is missing."""
 
+        said = envelope.model_extra or {}
+
+        def get(name: str) -> str | None:
+            value = said.get(name)
+            return None if value is None else str(value)
+
         def need(name: str) -> str:
-            value = envelope.extension(name)
+            value = get(name)
             if value is None:
                 raise ValueError(f"intake event {envelope.id} has no attribute {name}")
             return value
 
         form = need("bodyform")
-        status = envelope.extension("answerstatus")
-        occurred = envelope.extension("occurredat")
+        status = get("answerstatus")
+        occurred = get("occurredat")
         return cls(
             type=envelope.type,
             event_id=envelope.id,
@@ -155,21 +161,21 @@ class IntakeMessage:
             body=envelope.raw,
             received_at=envelope.time,
             replica=need("replica"),
-            number=envelope.extension("ordernumber"),
-            external_id=envelope.extension("externalid"),
-            sent_at=envelope.extension("hooktime"),
-            digest=envelope.extension("contentdigest"),
-            lane="spool" if envelope.extension("lane") == "spool" else "broker",
-            reason=envelope.extension("reason"),
+            number=get("ordernumber"),
+            external_id=get("externalid"),
+            sent_at=get("hooktime"),
+            digest=get("contentdigest"),
+            lane="spool" if get("lane") == "spool" else "broker",
+            reason=get("reason"),
             status=None if status is None else int(status),
-            headers=envelope.extension("requestheaders"),
-            answer=envelope.extension("answerbody"),
-            currency=envelope.extension("currency"),
-            network=envelope.extension("clientnetwork"),
-            anonymous=envelope.extension("anonymous") == "true",
+            headers=get("requestheaders"),
+            answer=get("answerbody"),
+            currency=get("currency"),
+            network=get("clientnetwork"),
+            anonymous=get("anonymous") == "true",
             traceparent=envelope.traceparent,
             occurred_at=None if occurred is None else datetime.fromisoformat(occurred),
-            repeats=envelope.extension("repeats"),
-            actor=envelope.extension("actor"),
-            why=envelope.extension("why"),
+            repeats=get("repeats"),
+            actor=get("actor"),
+            why=get("why"),
         )

@@ -24,8 +24,15 @@ _log = structlog.get_logger(__name__)
 _BATCH_ATTEMPTS = 4
 _KEY_LIMIT = 512
 
-Handler = Callable[[Connection, Sequence[Envelope]], Awaitable[None]]
-"""Carries out events inside the transaction it is given. Only events that this consumer has not processed before reach it."""
+AfterCommit = Callable[[], None]
+Handler = Callable[[Connection, Sequence[Envelope]], Awaitable[AfterCommit | None]]
+"""Carries out events inside the transaction it is given. Only events that this consumer has not processed before reach it. What it
+returns is called when that transaction has committed, and never otherwise, in place of the consumer's ``after_commit``."""
+
+
+def nothing_follows() -> None:
+    """What a handler returns whose effect nobody waits for."""
+
 
 _COUNT_FAILURE = """
 INSERT INTO delivery_failures (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, $3)
@@ -57,6 +64,9 @@ class Consumer:
     event that fails because something is away (retryable) is tried for ever, without holding up its batch; one that fails for another
     reason is tried ``max_attempts`` times, counted in the database, and then becomes a dead letter with a raised problem. Nothing that a
     message contains ends ``run``.
+
+    ``careful``, where one is given, takes in place of ``handler`` whatever ``handler`` has failed with, and batches with a message that was
+    delivered before, to a consumer that may have died of it.
     """
 
     def __init__(
@@ -68,9 +78,10 @@ class Consumer:
         name: str,
         service: str,
         handler: Handler,
+        careful: Handler | None = None,
         metrics: MessagingMetrics,
         key: Callable[[Envelope], str] = lambda envelope: envelope.id,
-        after_commit: Callable[[], None] | None = None,
+        after_commit: AfterCommit | None = None,
         batch_size: int = 200,
         linger: float = 0.005,
         max_attempts: int = 5,
@@ -80,6 +91,7 @@ class Consumer:
         self._name = name
         self._service = service
         self._handler = handler
+        self._careful = careful or handler
         self._metrics = metrics
         self._key = key
         self._after_commit = after_commit
@@ -123,20 +135,25 @@ class Consumer:
         if not events:
             return
         attempt = 0
+        handler = self._careful if any(event.message.redelivered for event in events) else self._handler
         while True:
             try:
-                await self._carry_out(events)
+                await self._carry_out(events, handler)
             except Exception as error:  # noqa: BLE001 - every failure is either waited for or sorted out one event at a time
                 _log.warning("batch_failed", queue=self._queue.name, events=len(events), reason=type(error).__name__)
                 if isinstance(error, DatabaseAway) or (is_transient(error) and attempt < _BATCH_ATTEMPTS):
                     await self._wait(error, _backoff(attempt))
                     attempt += 1
                     continue
+                if handler is not self._careful:
+                    handler = self._careful
+                    continue
                 await self._one_by_one(events)
             return
 
-    async def _carry_out(self, events: Sequence[_Event], *, alone: bool = False) -> None:
+    async def _carry_out(self, events: Sequence[_Event], handler: Handler, *, alone: bool = False) -> None:
         started = time.perf_counter()
+        committed: AfterCommit | None = None
         async with self._database.transaction() as connection:
             fresh = await inbox.claim(connection, self._name, [event.key for event in events])
             chosen: list[Envelope] = []
@@ -145,13 +162,13 @@ class Consumer:
                     fresh.discard(event.key)  # a repeat inside the batch
                     chosen.append(event.envelope)
             if chosen:
-                await self._handler(connection, chosen)
+                committed = await handler(connection, chosen)
             if alone:
                 await connection.execute(_FORGET_FAILURE, self._name, events[0].key)
         self._metrics.batch_seconds.labels(self._queue.name).observe(time.perf_counter() - started)
         self._metrics.consumed.labels(self._queue.name, "handled").inc(len(chosen))
         self._metrics.consumed.labels(self._queue.name, "repeat").inc(len(events) - len(chosen))
-        self._notify_committed()
+        self._notify_committed(committed or self._after_commit)
 
     async def _one_by_one(self, events: Sequence[_Event]) -> None:
         """Carry out each event in a transaction of its own: one poisoned or waiting event harms none of its neighbours.
@@ -165,7 +182,7 @@ class Consumer:
             again: list[_Event] = []
             for position, event in enumerate(open_events):
                 try:
-                    await self._carry_out([event], alone=True)
+                    await self._carry_out([event], self._careful, alone=True)
                 except Exception as error:  # noqa: BLE001 - waited for, or counted and in the end a dead letter
                     if not is_retryable(error) and await self._failed_for_good(event, error):
                         continue
@@ -248,13 +265,12 @@ class Consumer:
         if kept:
             self._metrics.consumed.labels(self._queue.name, "dead").inc()
             self._metrics.dead_letters.labels(self._queue.name, reason).inc()
-        self._notify_committed()
+        self._notify_committed(self._after_commit)
 
-    def _notify_committed(self) -> None:
-        if self._after_commit is None:
-            return
+    def _notify_committed(self, notify: AfterCommit | None) -> None:
         try:
-            self._after_commit()
+            if notify is not None:
+                notify()
         except Exception as error:  # noqa: BLE001 - the effect is committed: a failing wake-up is not the event's failure
             _log.error("after_commit_failed", queue=self._queue.name, exc_info=error)
 

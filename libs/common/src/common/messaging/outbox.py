@@ -34,8 +34,11 @@ _ADD = """
 INSERT INTO outbox (exchange, routing_key, body)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])
 """
+# What was confirmed since the last sweep is forgotten in the statement that reads on: its snapshot still has those rows, so they are named.
 _SWEEP = """
-SELECT id, exchange, routing_key, body FROM outbox WHERE id > $1 AND id <> ALL($3::bigint[]) ORDER BY id LIMIT $2
+WITH sent AS (DELETE FROM outbox WHERE id = ANY($4::bigint[]))
+SELECT id, exchange, routing_key, body FROM outbox WHERE id > $1 AND id <> ALL($3::bigint[]) AND id <> ALL($4::bigint[])
+ORDER BY id LIMIT $2
 """
 _FORGET = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 # Bounded, whatever has piled up: the count ends at a limit, and the oldest is the row with the smallest id.
@@ -84,10 +87,10 @@ class OutboxRelay:
 
     Any number of replicas may run; one works, on a database session of its own that holds the lock. A leader that dies loses it with the
     session; one that hangs loses it ``lease`` seconds after its last statement (before PostgreSQL 17 not if it hangs in the middle of
-    one). A row that cannot be published (nobody takes it, or the
-    broker closes the channel at it) stays, is held back for a second, each time twice as long and at most ``hold`` seconds, and does
-    not hold up the rows behind it. ``poll``, ``deadline`` (for the confirmations of a batch), ``hold`` and ``lease`` are in seconds;
-    ``lease`` must be longer than ``deadline``.
+    one). What was published is forgotten with the next look into the table: it is published again when the leader dies before. A row that
+    cannot be published (nobody takes it, or the broker closes the channel at it) stays, is held back for a second, each time twice as
+    long and at most ``hold`` seconds, and does not hold up the rows behind it. ``poll``, ``deadline`` (for the confirmations of a batch),
+    ``hold`` and ``lease`` are in seconds; ``lease`` must be longer than ``deadline``.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class OutboxRelay:
         self._deadline = deadline
         self._lease = lease
         self._held = _Held(hold)
+        self._sent: list[int] = []
         self._suspects = 0
         self._measure_at = 0.0
         self._stopping = asyncio.Event()
@@ -169,6 +173,9 @@ class OutboxRelay:
                 stopping = self._stopping.is_set()
                 if self._publisher.ready:
                     await self._sweep(connection)
+                if self._sent and (stopping or not self._publisher.ready):
+                    await connection.execute(_FORGET, self._sent)
+                    self._sent = []
                 await self._measure(connection)
                 if stopping:
                     return
@@ -185,7 +192,8 @@ class OutboxRelay:
         while True:
             # After the broker has closed the channel on a batch: one at a time, until the row that it objects to is found.
             limit = 1 if self._suspects else self._batch_size
-            rows = await connection.fetch(_SWEEP, last, limit, held)
+            rows = await connection.fetch(_SWEEP, last, limit, held, self._sent)
+            self._sent = []
             if not rows:
                 self._suspects = 0
                 return
@@ -197,8 +205,8 @@ class OutboxRelay:
             )
             confirmed = [row["id"] for row, failure in zip(rows, outcomes, strict=True) if failure is None]
             if confirmed:
-                # Dying between the confirmation and this statement publishes the rows again: consumers recognise the ids.
-                await connection.execute(_FORGET, confirmed)
+                # Dying before the next statement publishes the rows again: consumers recognise the ids.
+                self._sent = confirmed
                 self._metrics.outbox_published.inc(len(confirmed))
                 self._held.forget(confirmed)
             go_on = len(confirmed) == len(rows) or self._keep(rows, outcomes)

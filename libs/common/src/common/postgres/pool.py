@@ -200,6 +200,18 @@ class Database:
             await connection.fetchval("SELECT 1", timeout=2.0)
 
 
+class Lent:
+    """One connection in place of a database: whoever acquires works in the transaction that it is in. Not for concurrent use."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """Give the connection, which stays its owner's."""
+        yield self._connection
+
+
 class _PooledConnection(_Base):
     """Raises where PostgreSQL answers COMMIT with a quiet ROLLBACK, because a statement of the transaction had failed.
 

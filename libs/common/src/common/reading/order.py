@@ -172,7 +172,7 @@ class _Reader:
 
     def _number(self, fields: Mapping[str, Any], key: str, where: str, read: Callable[[Any], Any]) -> Any:
         value = fields.get(key)
-        if not given(value):
+        if value is None or not given(value):
             return None
         try:
             return read(value)
@@ -190,8 +190,10 @@ class _Reader:
 
     def text(self, fields: Mapping[str, Any], key: str, where: str | None = None) -> str | None:
         value = fields.get(key)
+        if value is None:
+            return None
         text = text_of(value)
-        if text is None and value is not None and not isinstance(value, str):
+        if text is None and not isinstance(value, str):
             self._set_aside(where or key, "not_text", "text is needed")
         return text
 

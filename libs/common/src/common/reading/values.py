@@ -134,14 +134,12 @@ def identifier(value: object) -> str | None:
 
     Blanks around it are no part of it: two hooks that differ in them are of one order.
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        value = int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
-    if isinstance(value, int):
-        value = str(value) if abs(value) < 10**LONGEST_ID else None
     if not isinstance(value, str):
-        return None
+        if isinstance(value, float):
+            value = int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else None
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 10**LONGEST_ID:
+            return None
+        value = str(value)
     value = value.strip()
     return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
@@ -151,14 +149,11 @@ def text_of(value: object, longest: int | None = None) -> str | None:
 
     One of more than ``longest`` characters is none: cut off it would be another.
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        value = int(value) if value.is_integer() and abs(value) < EXACT_FLOAT else value
-    if isinstance(value, int | float):
-        value = str(value)
     if not isinstance(value, str):
-        return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        exact = isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT
+        value = str(int(value) if exact else value)
     text = storable(value.replace("\x00", "")).strip()
     return text if text and (longest is None or len(text) <= longest) else None
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.cli.asking import consent, line
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns, as_json, readable
@@ -38,9 +39,7 @@ class Manner:
 def reason_for(at: Context, reason: str | None) -> str:
     """Return why, and ask for it where a person can be asked. ``EndedError`` (usage) where nobody can."""
     if reason is None and at.interactive:
-        import typer
-
-        reason = str(typer.prompt("Reason", err=True))
+        reason = line(at.out, "Reason")
     if reason is None or not reason.strip():
         raise EndedError("--reason: say why; it stands in the audit log")
     return reason.strip()
@@ -259,14 +258,12 @@ def ask(at: Context) -> None:
     """Have the person say yes, on production with the profile's name. ``EndedError`` when she does not, or nobody can be asked."""
     if not at.interactive:
         raise EndedError("nobody can be asked here: say --yes, or --dry-run")
-    import typer
-
     name = at.profile.name
     if at.profile.production:
         at.out.note(f"This is PRODUCTION ({name}).", style="bold white on red")
-        if typer.prompt(f"Type {name} to do it", err=True, default="", show_default=False) != name:
+        if line(at.out, f"Type {name} to do it", default="", show_default=False) != name:
             raise EndedError("nothing was done", Exit.REFUSED)
-    elif not typer.confirm("Do it?", err=True):
+    elif not consent(at.out, "Do it?"):
         raise EndedError("nothing was done", Exit.REFUSED)
 
 

@@ -11,7 +11,7 @@ from console.cli.acts import MANNER, manner_of
 from console.cli.changing import carry_out, kept_plan, show_plan
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
-from console.cli.fields import read_json
+from console.cli.fields import offering, read_json
 from console.cli.output import Form, as_json, printable
 from console.client.operations import SERVICES
 
@@ -26,7 +26,9 @@ async def api(
     *,
     method: Annotated[str, typer.Argument()],
     path: Annotated[str, typer.Argument(help="with its query, such as /admin/v1/orders?limit=3")],
-    service: Annotated[str, typer.Option("--service", "-s", help=f"one of {', '.join(SERVICES)}")],
+    service: Annotated[
+        str, typer.Option("--service", "-s", help=f"one of {', '.join(SERVICES)}", autocompletion=offering(SERVICES))
+    ],
     data: Annotated[str | None, typer.Option("--data", "-d", help="JSON, @file or @- for stdin")] = None,
     key: Annotated[str | None, typer.Option(help="Idempotency-Key: the same key takes effect once")] = None,
 ) -> Exit | None:

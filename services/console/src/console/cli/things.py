@@ -14,7 +14,7 @@ from console.cli.output import Columns
 from console.client.operations import operation
 from console.client.things import THINGS, Thing
 
-LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="at most so many")]
+LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, metavar="NUMBER", help="at most so many")]
 _LARGEST_PAGE = 200
 _SINGULAR = {
     "alert-sender": "sender of alerts",

@@ -54,7 +54,7 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> list[str]:
     said: ReconciliationView = await suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
     still = await THINGS["difference"].page(suite, open=True, limit=1, count=True)
     wrong = [f"{name}: {state}" for name, state in said["registers"].items() if state != "compared"]
-    wrong += [f"{each.get('order_number')}: {each.get('kind')}" for each in said["differences"]]
+    wrong += [f"{each.get('kind')} of order {each.get('order_number')}" for each in said["differences"]]
     if said["unanswered"]:
         wrong.append(f"{said['unanswered']} refunds could not be asked about")
     if still.count or still.items:

@@ -18,6 +18,7 @@ from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
 from console.client.acts import Act
 from console.client.money import amount_told, currency_of
+from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
 from console.web.screens import TITLES
 
@@ -212,22 +213,6 @@ def meant(text: str, *, translate: Translate) -> str:
     return text if found == asked else found
 
 
-def told(text: object, *, translate: Translate) -> Any:
-    """Return a sentence of a service in the page's language with its own figures; as it came where only the service has the words."""
-    if not isinstance(text, str):
-        return text
-    asked = _FIGURE.sub("#", text)
-    found = translate(asked)
-    if found == asked:
-        return text
-    figures = iter(_FIGURE.findall(text))
-    return _PLACE.sub(lambda place: next(figures, place[0]), found)
-
-
-_FIGURE = re.compile(r"\d+(?:[-:.,]\d+)*")
-_PLACE = re.compile("#")
-
-
 def coded(text: str) -> Markup:
     """Write a text with what stands between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
@@ -261,7 +246,7 @@ def writers(
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
         "meant": lambda text: meant(text, translate=translate),
-        "told": lambda text: told(text, translate=translate),
+        "sentence": sentences(language),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),

@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MOST_LINES = 2_000
-NO_JSON = "here it is no JSON any more"
-"""What is wrong with the line at which JSON ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the body. ``faults`` say what cannot be read in it, each as a sentence and its code; none where all can."""
+    """A line of the body. ``fault`` says what cannot be read in it, None where all can."""
 
     text: str
-    faults: Sequence[tuple[str, str]] = ()
+    fault: str | None = None
 
 
 def pretty(body: str) -> str:
@@ -37,22 +35,24 @@ def marked(body: str, faults: Iterable[Mapping[str, str]]) -> Sequence[Line]:
         document = json.loads(body, strict=False)
     except json.JSONDecodeError as error:
         return _cut(
-            [
-                Line(text, ((NO_JSON, error.msg),) if at == error.lineno else ())
-                for at, text in enumerate(body.splitlines(), 1)
-            ]
+            [Line(text, error.msg if at == error.lineno else None) for at, text in enumerate(body.splitlines(), 1)]
         )
     except (ValueError, RecursionError):
         return _cut([Line(text) for text in body.splitlines()])
     writer = _Writer()
     writer.write(document, path="", depth=0, before="", after="")
     for fault in faults:
-        said = (fault["message"], fault["code"])
+        said = f"{fault['message']} ({fault['code']})"
         place = fault["field"]
         while place and place not in writer.places:
             place = place.rpartition(".")[0]
         writer.faults.setdefault(writer.places.get(place, 0), []).append(said)
-    return _cut([Line(text, writer.faults.get(at, ())) for at, text in enumerate(writer.lines)])
+    return _cut(
+        [
+            Line(text, "; ".join(writer.faults[at]) if at in writer.faults else None)
+            for at, text in enumerate(writer.lines)
+        ]
+    )
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class _Writer:
 
     lines: list[str] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
-    faults: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    faults: dict[int, list[str]] = field(default_factory=dict)
 
     def write(self, value: Any, *, path: str, depth: int, before: str, after: str) -> None:
         """Add the lines of a value; ``before`` and ``after`` stand around it."""

@@ -81,10 +81,6 @@ class Visit:
         """Return a text in the person's language."""
         return words(self.language).gettext(text) % values if values else words(self.language).gettext(text)
 
-    def told(self, text: str) -> str:
-        """Return a sentence of a service in the person's language."""
-        return str(filters.told(text, translate=words(self.language).gettext))
-
     def refusal(self, act: Act) -> str | None:
         """Return why the person may not do something, None when she may."""
         operation = act.operation

@@ -12,8 +12,8 @@ from common.ids import new_id
 from common.telemetry import current_traceparent
 from orchestrator.documents.issue import REISSUE
 from orchestrator.documents.store import document_status
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import ORDER_DOCUMENT, WorkflowState, new_event, require_version
-from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.postgres import Connection, Database, Record
 from orchestrator.documents.model import Document
-from orchestrator.engine.store import columns
+from orchestrator.engine.append import columns
 
 _LATEST = """
 SELECT DISTINCT ON (order_number) order_number, version, digest FROM order_document

@@ -1,6 +1,6 @@
 """The workflow engine's SQL, each statement for a whole batch.
 
-``WorkflowStore`` claims workflows, completes or fails them, and releases them; ``append_events``, ``add_to_timeline`` and
+``WorkflowStore`` claims workflows, completes or fails them, and releases them; ``write_all``, ``add_to_timeline`` and
 ``request_derivation`` write in the caller's transaction. Locks are taken in one order: workflows by order number (as appending does),
 then ready rows, then orders by number. ``workflow_lane`` is in migrations/0120_pre_lanes_and_timers.sql, ``workflow_take`` in
 0220_pre_suspects_alone.sql.
@@ -8,19 +8,17 @@ then ready rows, then orders by number. ``workflow_lane`` is in migrations/0120_
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from operator import attrgetter
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from common.errors import Unavailable
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record, is_transient
+from orchestrator.engine.append import append_events, columns
 from orchestrator.engine.model import (
     Claim,
     Encoded,
     EventState,
     Failure,
-    NewEvent,
     Outcome,
     TimelineEntry,
     WorkerPool,
@@ -29,38 +27,6 @@ from orchestrator.engine.model import (
 
 WriteEffects = Callable[[Connection, Sequence[Outcome]], Awaitable[Sequence[Encoded]]]
 """Writes the effects of outcomes in the transaction that accepts them; returns what it adds to the outbox."""
-
-# Chained in one statement: the workflow's row is locked (by the upsert) before its events get their sequence numbers.
-# A finished workflow runs again when something late arrives; a stopped or crashed one only collects. One that sleeps is woken (the
-# row that is looked at is the newest, not the snapshot's: a timer that is being set right now cannot hide the event); one that waits
-# after a failure is not.
-_APPEND = """
-WITH given AS (
-    SELECT *, row_number() OVER (PARTITION BY order_number, kind, key ORDER BY ord) AS place
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[], $8::text[],
-                $9::timestamptz[])
-         WITH ORDINALITY AS g (order_number, kind, key, type, event_id, attributes, payload, traceparent, received_at, ord)
-), owner AS (
-    INSERT INTO workflow AS w (order_number, kind, key, last_seq)
-    SELECT order_number, kind, key, count(*) FROM given GROUP BY order_number, kind, key ORDER BY order_number, kind, key
-    ON CONFLICT (order_number, kind, key) DO UPDATE
-       SET last_seq = w.last_seq + excluded.last_seq, updated_at = now(),
-           state = CASE WHEN w.state = 3 THEN 1 ELSE w.state END
-    RETURNING w.id, w.order_number, w.kind, w.key, w.last_seq, w.state
-), counted AS (
-    SELECT order_number, kind, key, count(*) AS many FROM given GROUP BY order_number, kind, key
-), event AS (
-    INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, traceparent, received_at)
-    SELECT o.id, o.last_seq - c.many + g.place, g.type, g.event_id, g.attributes, g.payload, g.traceparent, g.received_at
-    FROM given AS g
-    JOIN owner AS o USING (order_number, kind, key)
-    JOIN counted AS c USING (order_number, kind, key)
-)
-INSERT INTO workflow_ready AS q (workflow_id, lane)
-SELECT id, workflow_lane(kind) FROM owner WHERE state = 1 ORDER BY id
-ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
- WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
-"""
 
 _ADD_TO_TIMELINE = """
 INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary, details, traceparent)
@@ -256,7 +222,7 @@ class WorkflowStore:
                 accepted.update(row["id"] for row in rows)
                 taken = [item for item in outcomes if item.claim.workflow_id in accepted]
                 await _forget_retried(connection, taken)
-                await _write_all(connection, taken, write)
+                await write_all(connection, taken, write)
             if failures:
                 accepted |= await _fail(connection, owner, failures)
         return accepted
@@ -276,19 +242,6 @@ class WorkflowStore:
 def is_away(error: BaseException) -> bool:
     """Return whether an exception means that the database is only away: whatever it hit is tried again and counts as nobody's failure."""
     return isinstance(error, Unavailable) or is_transient(error)
-
-
-def columns(rows: Iterable[object], *names: str) -> list[list[Any]]:
-    """Return rows (at least one) as columns of these attributes, for ``unnest``. Names may be dotted; at least two."""
-    return [list(column) for column in zip(*map(attrgetter(*names), rows), strict=True)]
-
-
-async def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
-    """Append events to their workflows, in this order, and make the workflows runnable, in the caller's transaction."""
-    if events:
-        names = ("type", "event_id", "attributes", "payload", "traceparent", "received_at")
-        events_columns = columns(events, "order_number", "kind", "key", *(f"event.{name}" for name in names))
-        await connection.execute(_APPEND, *events_columns)
 
 
 async def add_to_timeline(connection: Connection, entries: Sequence[TimelineEntry]) -> None:
@@ -391,7 +344,8 @@ async def _lock_appended(connection: Connection, outcomes: Sequence[Outcome]) ->
     await connection.execute(_LOCK_APPENDED, *columns(workflows, "order_number", "kind", "key"))
 
 
-async def _write_all(connection: Connection, outcomes: Sequence[Outcome], write: WriteEffects) -> None:
+async def write_all(connection: Connection, outcomes: Sequence[Outcome], write: WriteEffects) -> None:
+    """Write everything of outcomes that were accepted, in the transaction that accepted them and holds what they append to."""
     messages = [message for item in outcomes for message in item.messages]
     messages += await write(connection, outcomes)
     await add_to_timeline(connection, [entry for item in outcomes for entry in item.timeline])

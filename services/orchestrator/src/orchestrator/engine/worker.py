@@ -22,14 +22,14 @@ from common.ids import derived_id
 from common.postgres import Connection
 from common.telemetry import get_logger, report_exception
 from orchestrator.engine.messages import workflow_crashed
-from orchestrator.engine.model import ORDER_LIFE, TIMER, Claim, Encoded, Failure, Outcome, StepLog, WorkflowEvent
+from orchestrator.engine.model import ORDER_LIFE, TIMER, Claim, Encoded, Failure, Outcome, WorkflowEvent
+from orchestrator.engine.report import report_completed
 from orchestrator.engine.set_aside import supersede
 from orchestrator.engine.store import WorkflowStore, is_away
 from orchestrator.engine.wakeup import WakeupListener
 from orchestrator.metrics import OrchestratorMetrics
 
 _log = get_logger()
-_LOGGED_ONE_BY_ONE = 8
 LEASE_LOST = "lease_lost"
 """The code of an event of which workers die."""
 UNEXPECTED = "unexpected_error"
@@ -261,20 +261,8 @@ class Worker:
             self._notify_workers()
         else:
             self._notify_relay()
-        now = self._clock.now()
-        done: list[tuple[Claim, StepLog]] = []
-        for outcome in outcomes:
-            claim = outcome.claim
-            if claim.workflow_id not in accepted:
-                continue
-            self._metrics.completed.labels(claim.kind).inc(len(claim.events))
-            lag = self._metrics.lag.labels(claim.kind)
-            for event in claim.events:
-                lag.observe(max((now - event.received_at).total_seconds(), 0.0))
-            for entry in outcome.steps:
-                self._metrics.transitions[entry.hook, entry.act].inc()
-                done.append((claim, entry))
-        _log_steps(done)
+        taken = [outcome for outcome in outcomes if outcome.claim.workflow_id in accepted]
+        report_completed(self._metrics, taken, now=self._clock.now())
         for failure in failures:
             if failure.counted and failure.claim.workflow_id in accepted:
                 outcome_of = "crashed" if failure.retry_in is None else "retried"
@@ -339,24 +327,6 @@ def _place_of(error: BaseException) -> str:
     place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown place"
     detail = f" ({error.detail})" if isinstance(error, SuiteError) else ""
     return f"{type(error).__name__} at {place}{detail}"
-
-
-def _log_steps(done: Sequence[tuple[Claim, StepLog]]) -> None:
-    """Log what was carried out, in the trace of each event; under load one line stands for many: one each costs as much as an event."""
-    if len(done) > _LOGGED_ONE_BY_ONE:
-        traces = [entry.trace_id for _, entry in done if entry.trace_id]
-        _log.info("order_events_done", count=len(done), traces=traces)
-        return
-    for claim, entry in done:
-        _log.info(
-            "order_event_done",
-            order_number=claim.order_number,
-            workflow_id=claim.workflow_id,
-            hook=entry.hook,
-            act=entry.act,
-            status=entry.status,
-            trace_id=entry.trace_id,
-        )
 
 
 async def free_leases(store: WorkflowStore, metrics: OrchestratorMetrics, notify: Callable[[], None]) -> None:

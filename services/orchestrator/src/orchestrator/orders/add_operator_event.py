@@ -15,6 +15,7 @@ from common.http import Change
 from common.ids import derived_id, new_id
 from common.postgres import Connection
 from common.telemetry import current_traceparent
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import (
     ORDER_LIFE,
     NewEvent,
@@ -23,7 +24,7 @@ from orchestrator.engine.model import (
     WorkflowState,
     require_version,
 )
-from orchestrator.engine.store import append_events, event_of
+from orchestrator.engine.store import event_of
 from orchestrator.orders.content import quantity_is_missing
 from orchestrator.orders.decisions import Announcement, decide
 from orchestrator.orders.fold import Step, is_next, step

@@ -14,7 +14,7 @@ from typing import Any
 
 from common.postgres import Connection
 from common.reading import Contact
-from orchestrator.engine.store import columns
+from orchestrator.engine.append import columns
 from orchestrator.orders.fold import Step
 
 FEWEST_DIGITS = 4

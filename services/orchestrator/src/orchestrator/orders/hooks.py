@@ -7,7 +7,7 @@ What it does not know stays in the stored event.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,6 @@ from common.ids import order_number
 from common.postgres import Connection
 from common.reading import OrderContent, read_order
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
-from orchestrator.engine.store import append_events
 from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
@@ -40,12 +39,17 @@ class UnreadableHook(InvalidInput):
     code = "unreadable_hook"
 
 
-async def append_hooks(connection: Connection, envelopes: Sequence[Envelope]) -> None:
-    """Append hooks to the workflows of their orders, in the consumer's transaction.
+async def ingest_hooks(
+    connection: Connection,
+    envelopes: Sequence[Envelope],
+    *,
+    ingest: Callable[[Connection, Sequence[NewEvent]], Awaitable[Callable[[], None]]],
+) -> Callable[[], None]:
+    """Append hooks to the workflows of their orders by an ``Ingest``, in the consumer's transaction; return what to call after its commit.
 
-    Bodies are read later, so that an unreadable one stops its own order and no other.
+    An unreadable body stops its own order and no other.
     """
-    await append_events(connection, [to_workflow_event(envelope) for envelope in envelopes])
+    return await ingest(connection, [to_workflow_event(envelope) for envelope in envelopes])
 
 
 def event_id_of(envelope: Envelope) -> str:

@@ -4,8 +4,8 @@
 hooks → facts → added to what is known, or everything folded (anew) → decisions → messages, timeline, goods, other workflows
 ```
 
-One transaction a batch: order row, goods, timeline, outbox, and the workflow's cursor. Running it twice is safe: what is derived from the
-same events is the same, and only the holder of the fence can write it.
+One transaction a batch: order row, goods, timeline, outbox, the workflow's cursor. Running it twice is safe: the same follows from the same
+events, and only the holder of the fence, or of the workflow's lock, can write it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class OrderLife:
                 facts[claim.workflow_id] = error
                 continue
             facts[claim.workflow_id] = new
-            if not new or (_in_order(stored.get(claim.order_number), claim, new[0]) and _reprocessed(claim) is None):
+            if not new or (_in_order(known, claim, new[0]) and _reprocessed(claim) is None):
                 continue
             if claim.done_seq == 0:
                 past[claim.workflow_id] = []
@@ -128,8 +128,8 @@ class OrderLife:
                 if events is not None:
                     past[workflow_id] = events
                     continue
-                numbered = {claim.workflow_id: stored.get(claim.order_number) for claim in claims}
-                facts[workflow_id] = _without_history(facts[workflow_id], numbered[workflow_id])
+                known = next(stored.get(claim.order_number) for claim in claims if claim.workflow_id == workflow_id)
+                facts[workflow_id] = _without_history(facts[workflow_id], known)
         return OrderBatch(stored=stored, facts=facts, past=past)
 
     def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
@@ -137,8 +137,7 @@ class OrderLife:
         new = batch.facts[claim.workflow_id]
         if isinstance(new, Exception):
             raise new
-        stored = batch.stored.get(claim.order_number)
-        past = batch.past.get(claim.workflow_id)
+        stored, past = batch.stored.get(claim.order_number), batch.past.get(claim.workflow_id)
         if not new:
             return Outcome(claim=claim, upto=claim.upto, state=_state_of(None if stored is None else stored.state))
         if past is None:
@@ -148,7 +147,8 @@ class OrderLife:
         else:
             folded = _refold(claim, stored, past)
         outcome, places = self._outcome(claim, stored, folded), _places(claim, _takes_place)
-        return replace(outcome, superseded=places, superseded_if_unreadable=_places(claim, _has_the_time))
+        of_the_time = _places(claim, _has_the_time)
+        return replace(outcome, superseded=places, superseded_if_unreadable=of_the_time) if claim.failed else outcome
 
     async def write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Write orders and goods; note who is parked and who is no longer."""

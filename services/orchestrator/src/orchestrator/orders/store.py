@@ -9,10 +9,11 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database, Lent, Record
 from common.reading import Address, Contact, Line, Window
+from orchestrator.engine.append import columns
 from orchestrator.engine.model import ORDER_LIFE, Encoded, WorkflowEvent
-from orchestrator.engine.store import columns, event_of
+from orchestrator.engine.store import event_of
 from orchestrator.orders.contacts import ContactKeys
 from orchestrator.orders.model import (
     Difference,
@@ -131,7 +132,7 @@ class Parked:
 class OrderStore:
     """Reads what workflows need of orders, set by set."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | Lent) -> None:
         self._database = database
 
     async def orders(self, numbers: Sequence[str]) -> dict[str, StoredOrder]:

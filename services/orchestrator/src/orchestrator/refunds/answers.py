@@ -9,8 +9,9 @@ from common.clock import Clock
 from common.contracts.envelope import Envelope, parse
 from common.contracts.refunds import RefundRejectedV1, RefundStateChangedV1
 from common.postgres import Connection
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import REFUND_REQUEST, UPDATE_TRANSACTIONS, NewEvent, TimelineEntry, new_event
-from orchestrator.engine.store import add_to_timeline, append_events
+from orchestrator.engine.store import add_to_timeline
 from orchestrator.refunds.follow import REFUND_REJECTED, REFUND_STATE
 from orchestrator.refunds.store import followed, store_states
 from orchestrator.tips.zero import zero_tips

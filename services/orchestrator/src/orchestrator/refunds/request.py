@@ -13,8 +13,8 @@ from common.errors import NotFound, Unprocessable
 from common.http import AdminChange, Change, PlainDecimal
 from common.postgres import Connection
 from common.telemetry import current_traceparent
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
-from orchestrator.engine.store import append_events
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED

@@ -9,8 +9,8 @@ import orjson
 
 from common.contracts.refunds import RefundStateChangedV1
 from common.postgres import Connection, Database, Record
+from orchestrator.engine.append import columns
 from orchestrator.engine.model import REFUND_REQUEST
-from orchestrator.engine.store import columns
 from orchestrator.refunds.model import GoodsPart, KnownRefund, RefundRequest
 
 _WENT_BACK = "(r.state_name = 'SUCCESS' OR (r.state_name = 'CLOSED' AND r.settled = 'outside'))"

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.contracts.envelope import Envelope, parse
 from common.contracts.journal import JournalEntryV1
+from common.messaging.consumer import AfterCommit, nothing_follows
 from common.postgres import Connection, Database
 from orchestrator.engine.model import TimelineEntry
 from orchestrator.engine.store import add_to_timeline
@@ -60,9 +61,10 @@ class TimelineStore:
             return bool(await connection.fetchval(_KNOWN, number))
 
 
-async def add_journal_entries(connection: Connection, envelopes: Sequence[Envelope]) -> None:
-    """Add journal entries to the timelines of their orders, in the consumer's transaction."""
+async def add_journal_entries(connection: Connection, envelopes: Sequence[Envelope]) -> AfterCommit:
+    """Add journal entries to the timelines of their orders, in the consumer's transaction. No workflow waits for them."""
     await add_to_timeline(connection, [_entry(envelope) for envelope in envelopes])
+    return nothing_follows
 
 
 def _entry(envelope: Envelope) -> TimelineEntry:

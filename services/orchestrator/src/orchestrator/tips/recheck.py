@@ -10,8 +10,8 @@ from common.errors import NotFound
 from common.http import Change
 from common.ids import new_id
 from common.telemetry import current_traceparent
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import UPDATE_TRANSACTIONS, new_event
-from orchestrator.engine.store import append_events
 from orchestrator.tips.store import status_of
 from orchestrator.tips.update_transactions import FEEDBACK_CHANGED
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
-from orchestrator.engine.store import add_to_timeline, columns
+from orchestrator.engine.append import columns
+from orchestrator.engine.store import add_to_timeline
 from orchestrator.tips.messages import hold_entry, hold_requested
 from orchestrator.tips.model import TipsOrder, Transactions, Written
 from orchestrator.tips.own_rules import Write

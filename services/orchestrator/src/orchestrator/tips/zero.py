@@ -13,8 +13,9 @@ from common.errors import NotFound
 from common.http import Change
 from common.postgres import Connection
 from common.telemetry import current_traceparent
+from orchestrator.engine.append import append_events
 from orchestrator.engine.model import UPDATE_TRANSACTIONS, new_event
-from orchestrator.engine.store import add_to_timeline, append_events
+from orchestrator.engine.store import add_to_timeline
 from orchestrator.tips.messages import zeroed_entry
 from orchestrator.tips.store import request_hold, status_of
 

@@ -10,7 +10,7 @@ from common.contracts.envelope import Envelope, parse
 from common.contracts.intake import IntakeMessage
 from common.contracts.orders import OrderCreatedV1
 from common.messaging import topology
-from common.messaging.consumer import Consumer
+from common.messaging.consumer import AfterCommit, Consumer, nothing_follows
 from common.messaging.metrics import MessagingMetrics
 from common.postgres import Connection, Database
 from common.telemetry import extract, get_logger, span
@@ -60,9 +60,10 @@ def make_arrivals(
 ) -> Consumer:
     """Return the consumer that learns which orders are at the orchestrator."""
 
-    async def handle(connection: Connection, arrived: Sequence[Envelope]) -> None:
+    async def handle(connection: Connection, arrived: Sequence[Envelope]) -> AfterCommit:
         """Note a batch in the consumer's transaction."""
         await unarrived.arrived(connection, [parse(event, OrderCreatedV1).order.number for event in arrived])
+        return nothing_follows
 
     return Consumer(
         url,

@@ -1,0 +1,110 @@
+"""The SQL of taking events in and carrying them out at once; all in one transaction of the caller's, in this order.
+
+``append_locked`` locks the workflows, by order number, for as long as the transaction lasts. Rows of ``workflow_ready`` are made and
+deleted by holders of that lock only, so a workflow that has none then is nobody's until the transaction ends: no worker can have it, and
+the result of one that had it is refused, because it finds no row of its own. The lock stands for lease and fence.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from common.postgres import Connection
+from orchestrator.engine.append import APPEND_EVENTS, columns, event_columns
+from orchestrator.engine.model import Claim, NewEvent, Outcome, WorkflowEvent
+
+_APPEND_LOCKED = (
+    APPEND_EVENTS
+    + """
+SELECT o.id, o.order_number, o.kind, o.key, o.state, o.last_seq, o.done_seq, c.many,
+       o.state = 1 AND o.aside = 0 AND o.done_seq = o.last_seq - c.many AS free
+FROM owner AS o JOIN counted AS c USING (order_number, kind, key)
+"""
+)
+
+# A statement of its own: its snapshot sees what was committed before the workflows could be locked. An order's other workflows are locked
+# without waiting: whoever has one may be waiting for the order's life, which is locked already.
+_LOCK_FOLLOWERS = """
+WITH wanted AS (
+    SELECT w.id, w.order_number FROM workflow AS w JOIN unnest($1::text[], $2::text[], $3::text[]) AS g (order_number, kind, key)
+        USING (order_number, kind, key)
+), locked AS (
+    SELECT w.id FROM workflow AS w JOIN wanted USING (id) ORDER BY w.order_number, w.kind, w.key FOR NO KEY UPDATE OF w SKIP LOCKED
+)
+SELECT DISTINCT order_number FROM wanted WHERE id NOT IN (SELECT id FROM locked)
+"""
+
+# As every result is guarded (store._COMPLETE): the cursor is where it was, and nobody has the workflow or is to have it.
+_COMPLETE_LOCKED = """
+UPDATE workflow AS w SET done_seq = r.upto, state = r.state, error = NULL, error_stack = NULL, updated_at = now()
+  FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::smallint[]) AS r (id, done_seq, upto, state)
+ WHERE w.id = r.id AND w.done_seq = r.done_seq AND w.last_seq = r.upto AND w.state = 1
+   AND NOT EXISTS (SELECT FROM workflow_ready AS q WHERE q.workflow_id = w.id)
+RETURNING w.id
+"""
+
+_MAKE_READY = """
+INSERT INTO workflow_ready AS q (workflow_id, lane)
+SELECT id, workflow_lane(kind) FROM workflow WHERE id = ANY($1::bigint[]) AND state = 1 ORDER BY id
+ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
+ WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """Workflows whose events were appended, locked: ``ids`` of all; ``free`` are those that nothing else is known to wait in, lent."""
+
+    ids: Sequence[int]
+    free: Sequence[Claim]
+
+
+async def append_locked(connection: Connection, events: Sequence[NewEvent]) -> Appended:
+    """Append events (at least one) to their workflows, in this order, and lock those. Nobody is told: see ``make_ready``."""
+    rows = await connection.fetch(_APPEND_LOCKED, *event_columns(events))
+    given: dict[tuple[str, str, str], list[WorkflowEvent]] = defaultdict(list)
+    for each in events:
+        given[each.order_number, each.kind, each.key].append(each.event)
+    free = [
+        Claim(
+            workflow_id=row["id"],
+            order_number=row["order_number"],
+            kind=row["kind"],
+            key=row["key"],
+            done_seq=row["done_seq"],
+            fence=0,
+            attempts=0,
+            events=tuple(_numbered(given[row["order_number"], row["kind"], row["key"]], after=row["done_seq"])),
+        )
+        for row in rows
+        if row["free"]
+    ]
+    return Appended(ids=[row["id"] for row in rows], free=free)
+
+
+async def complete_locked(connection: Connection, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Move the cursors of locked workflows and lock what their outcomes append to; return those for which both could be done."""
+    appends = [event for item in outcomes for event in item.appends]
+    if appends:
+        rows = await connection.fetch(_LOCK_FOLLOWERS, *columns(appends, "order_number", "kind", "key"))
+        held = {row["order_number"] for row in rows}
+        outcomes = [item for item in outcomes if item.claim.order_number not in held]
+    # A workflow that is to sleep needs its ready row: a worker's affair.
+    outcomes = [item for item in outcomes if item.wake_at is None and item.upto == item.claim.upto]
+    if not outcomes:
+        return []
+    results = columns(outcomes, "claim.workflow_id", "claim.done_seq", "upto", "state")
+    accepted = {row["id"] for row in await connection.fetch(_COMPLETE_LOCKED, *results)}
+    return [item for item in outcomes if item.claim.workflow_id in accepted]
+
+
+async def make_ready(connection: Connection, workflow_ids: Collection[int]) -> None:
+    """Make those of these locked workflows that run ready for the workers, as appending does."""
+    if workflow_ids:
+        await connection.execute(_MAKE_READY, list(workflow_ids))
+
+
+def _numbered(events: Sequence[WorkflowEvent], *, after: int) -> Iterator[WorkflowEvent]:
+    return (replace(event, seq=seq) for seq, event in enumerate(events, after + 1))
