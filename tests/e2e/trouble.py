@@ -243,13 +243,6 @@ class Trouble:
         ends = datetime.fromtimestamp(datetime.now(UTC).timestamp() + 3600, UTC).isoformat()
         return str((await self._notifier("/admin/v1/silences", match=match, ends_at=ends))["id"])
 
-    async def override(self) -> str:
-        """Somebody else on duty for an hour, far ahead."""
-        starts, ends = (datetime.now(UTC) + timedelta(days=40, hours=more) for more in (0, 1))
-        times = {"starts_at": starts.isoformat(), "ends_at": ends.isoformat()}
-        said = await self._notifier("/admin/v1/roster/overrides", person="anna", **times)
-        return str(said["items"][0]["id"])
-
     async def known_defect(self) -> str:
         """A defect whose cause is known."""
         match = {"alert": [f"Known{secrets.token_hex(4)}"]}

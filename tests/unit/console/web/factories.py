@@ -10,8 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from console.client.operations import operations
-from console.client.things import EVERYWHERE, THINGS
-from console.web.screens import NAVIGATION, list_path
 
 RANKS = {"viewer": 0, "operator": 1, "admin": 2, "internal": 1}
 
@@ -389,23 +387,3 @@ def hostile_answers() -> dict[str, tuple[int, Any]]:
         },
     }
     return {line: (200, answer) for line, answer in one_by_one.items()}
-
-
-def addresses() -> list[str]:
-    """Every page that needs nothing filled in."""
-    lists = [list_path(noun) for noun in (*THINGS, *EVERYWHERE)]
-    ones = [thing.address.replace("{id}", "EVIL") for thing in THINGS.values() if thing.address]
-    return [
-        *(screen.path for screen in NAVIGATION),
-        *lists,
-        *ones,
-        "/keys",
-        "/runbook/notifier-down",
-        "/one/flag/EVIL",
-        "/tips?order=N",
-        "/refunds?order=N",
-        "/w/EVIL/mend/5-2",
-        "/audit?actor=EVIL&from=2026-11-01T00:00",
-        "/messages/routes?kind=order.created",
-        "/incidents?by=service",
-    ]

@@ -20,7 +20,8 @@ from console.web.app import build
 from console.web.settings import ConsoleSettings
 from tests.support.console_browser import Browser, browsing
 from tests.support.console_plans import RETRY, hidden, planned
-from tests.unit.console.web.factories import EVIL, Services, addresses
+from tests.support.console_walk import addresses
+from tests.unit.console.web.factories import EVIL, Services
 
 _FORM = re.compile(r"<form (?P<said>[^>]*)>(?P<inside>.*?)</form>", re.DOTALL)
 _INPUT = re.compile(r'<(?:input|textarea|select|button)[^>]*\bname="(?P<name>[^"]+)"[^>]*>')

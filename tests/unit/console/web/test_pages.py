@@ -12,8 +12,9 @@ import pytest
 from console.client.acts import ACTS
 from console.web.headers import HEADERS
 from tests.support.console_browser import Browser
+from tests.support.console_walk import addresses
 from tests.support.console_words import english
-from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, SHADOW, Services, addresses
+from tests.unit.console.web.factories import ENDANGERED, EVIL, INCIDENT, ORDER, SHADOW, Services
 
 SCREENS = {
     "Now": "/",

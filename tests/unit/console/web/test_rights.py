@@ -11,7 +11,8 @@ import pytest
 from console.client.acts import ACTS, act_of
 from console.client.operations import SERVICES, operations
 from tests.support.console_browser import Browser, browsing
-from tests.unit.console.web.factories import Services, addresses
+from tests.support.console_walk import addresses
+from tests.unit.console.web.factories import Services
 
 _LEADS = re.compile(r'(?:href|action|formaction)="/change/([^/"]+)/([^?"]+)[^"]*"')
 _OFF = re.compile(r'<(?:span|button)[^>]* data-act="([^"]+)"[^>]*>(.*?)</(?:span|button)>', re.DOTALL)

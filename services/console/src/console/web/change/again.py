@@ -12,8 +12,8 @@ from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
 from common.http import Route
-from console.web.change.routes import APPLY, show_kept
 from console.web.change.show_form import filled_form
+from console.web.change.show_plan import APPLY, show_kept
 from console.web.pages import AGAIN, Console, Visit, read_kept
 from console.web.sign_in.tokens import Refusal, enter
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from console.client.suite import Page, RefusedError, Suite, UnreachableError
 from console.client.things import Thing, value
@@ -15,11 +15,8 @@ from console.web.lists.filtering import read_page
 _READ = 50
 
 
-class ReadPage(Protocol):
-    """Reads the first page of a list."""
-
-    async def __call__(self, suite: Suite, thing: Thing, wanted: Mapping[str, Any], /, *, limit: int) -> Page:
-        """Return it."""
+ReadPage = Callable[..., Awaitable[Page]]
+"""Reads the first page of a list: of this connection, kind of thing and filter, and at most ``limit`` of it."""
 
 
 @dataclass(slots=True)
