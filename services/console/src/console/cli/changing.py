@@ -281,7 +281,7 @@ def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
     """Return an item as it is shown; ``told``: to people, who are told what an open amount means."""
     shown = asdict(item)
     own = amount_told(shown.pop("shown")) if told else shown.pop("shown")
-    shown["notices"] = list(item.notices)
+    shown["notices"], shown["warnings"] = list(item.notices or ()), list(item.warnings)
     return {**own, **shown}
 
 
@@ -297,7 +297,8 @@ def _columns(items: tuple[Item, ...]) -> Columns:
         for name, held in amount_told(item.shown).items()
         if (isinstance(held, str | int | float) and name not in _ASIDE) or (name == "positions" and held)
     }
-    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
+    warned = ("warnings",) if any(item.warnings for item in items) else ()
+    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
 
 
 def _sentence(item: Item) -> str:
@@ -306,7 +307,9 @@ def _sentence(item: Item) -> str:
         said += f" - {item.detail}"
     own = _words(item.shown)
     said += f" ({own})" if own else ""
-    return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+    said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
+    told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
+    return said + "".join(f"\n      tells: {notice}" for notice in told)
 
 
 def _who_changed(item: Item) -> str:

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from common.errors import Conflict, NotFound
 from common.http import Change
-from common.messaging import outbox
 from common.postgres import Connection, Record
+from common.service import publish
 from common.telemetry import current_traceparent
 from orchestrator.engine.messages import workflow_goes_on, workflow_stopped
 from orchestrator.engine.model import WorkflowState, require_version
@@ -106,4 +106,4 @@ async def record_operation(
         message = workflow_stopped(after, actor=actor, reason=change.reason, now=now, traceparent=trace)
     else:
         message = workflow_goes_on(after, actor=actor, now=now, traceparent=trace)
-    await outbox.add_encoded(change.connection, [message])
+    await publish(change, message)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from common.http import ChangeAnswer
 from common.postgres import Record
 from orchestrator.engine.model import EventState, WorkflowState
 
@@ -118,7 +119,7 @@ class WorkflowDetail(WorkflowView):
     acts: list[WorkflowAct]
 
 
-class WorkflowChanged(BaseModel):
+class WorkflowChanged(ChangeAnswer):
     """What an operation did to a workflow, or would do."""
 
     dry_run: bool

@@ -27,6 +27,7 @@ class Reconciliation:
     unanswered: int = 0
     differences: list[Difference] = field(default_factory=list)
     at: datetime | None = None
+    notices: list[str] = field(default_factory=list)
 
     @property
     def unseen(self) -> list[str]:

@@ -37,12 +37,12 @@ class AuditRecord(TypedDict):
 
 
 class BulkItem(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
 
 
 class CallView(TypedDict):
@@ -98,6 +98,7 @@ class DeadLetter(TypedDict):
 
 
 class Decided(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -126,6 +127,7 @@ class Developed(TypedDict):
 
 
 class Erased(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     places: int
     by_kind: dict[str, int]
@@ -363,6 +365,7 @@ class RepeatedActs(TypedDict):
 
 
 class Replayed(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
