@@ -55,7 +55,9 @@ async def test_a_plan_outlives_its_session_and_neither_back_nor_reload_does_it_t
 ) -> None:
     workflow = await Trouble(client).running()
     name = (await client.get("orchestrator", "/admin/v1/whoami", role="operator"))["name"]
-    hers = await terminal("workflow", "stop", workflow, "-r", "at a terminal", "--dry-run", "-o", "json")
+    other = (await client.get("orchestrator", "/admin/v1/whoami", role="admin"))["name"]
+    as_json = ("-p", "local-admin", "-o", "json")
+    hers = await terminal("workflow", "stop", workflow, "-r", "at a terminal", "--dry-run", *as_json)
     kept = tmp_path / "plan.json"
     kept.write_text(json.dumps(hers.json), encoding="utf-8")
     async with signed_in(chromium, client, "operator", f"/w/{workflow}") as page:
@@ -75,16 +77,16 @@ async def test_a_plan_outlives_its_session_and_neither_back_nor_reload_does_it_t
         if await page.get_by_role("button", name="Do exactly this").count():
             await page.get_by_role("button", name="Do exactly this").click()
             await expect(page.locator("main")).to_contain_text("nothing happened twice")
-    late = await terminal("apply", str(kept), "--yes", "-o", "json")
+    late = await terminal("apply", str(kept), "--yes", *as_json)
     [item] = late.json["items"]
     assert (late.code, item["outcome"], item["changed_by"]) == (1, "changed_since", name)
-    again = await terminal("workflow", "resume", workflow, "-r", "at a terminal", "--dry-run", "-o", "json")
+    again = await terminal("workflow", "resume", workflow, "-r", "at a terminal", "--dry-run", *as_json)
     async with signed_in(chromium, client, "operator", f"/w/{workflow}") as page:
         await rehearse(page, "resume", "it was looked at")
         kept.write_text(json.dumps(again.json), encoding="utf-8")
-        assert (await terminal("apply", str(kept), "--yes", "-o", "json")).code == 0
+        assert (await terminal("apply", str(kept), "--yes", *as_json)).code == 0
         await page.get_by_role("button", name="Do exactly this").click()
-        await expect(page.locator("main")).to_contain_text(f"left alone: changed since the plan by {name}")
+        await expect(page.locator("main")).to_contain_text(f"left alone: changed since the plan by {other}")
     audit = await Operator(client).audit(f"workflow:{workflow}")
     assert sorted(act for _, act in audit) == ["workflow.resume", "workflow.stop"]
 
