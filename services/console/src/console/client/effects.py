@@ -174,7 +174,7 @@ NOT_PARKED = Effect(
     service="orchestrator",
     path="/admin/v1/parked-orders",
     places={"order_number": "thing"},
-    of="items",
+    pages=True,
     match=("order_number", "thing"),
     gone="given_up",
 )

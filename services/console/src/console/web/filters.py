@@ -139,6 +139,7 @@ PHRASES = {
     "incident ack": "take incidents",
     "incident resolve": "resolve incidents",
     "known-defect add": "add a known defect",
+    "instruction set": "write an instruction",
     "limits lift": "let somebody order again",
     "message test": "send a test message",
     "order enter-event": "enter an event that never came",
