@@ -29,7 +29,8 @@ from common.contracts.refunds import RefundRejectedV1, TCreateRefundV1
 NOTHING = "nothing"
 """Stands for none of the other events of a notice."""
 ORDERS_PEOPLE, NOBODY, ON_CALL, WHO_KNOWS = "pickers and store", "nobody", "on call", "who was told of it"
-"""Whom a notice is for: an order's pickers and store; nobody; people on call; whoever was told of the problem that is over."""
+FOLLOWERS = "who follows the ticket"
+"""Whom a notice is for: an order's pickers and store; nobody; people on call; whoever was told of the problem that is over; of a ticket."""
 
 ORDER_EVENTS = frozenset(
     model.TYPE

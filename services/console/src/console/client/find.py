@@ -88,6 +88,7 @@ def _queries(words: str) -> list[tuple[str, Mapping[str, Any]]]:
         return [(noun, {"email": words}) for noun in ("order", "endangered")]
     by_words: list[tuple[str, Mapping[str, Any]]] = [(noun, {name: words}) for noun, name in _BY_WORDS.items()]
     by_words += [("order", {"payment_id": words}), ("refund", {"payment": words}), ("payment", {"payment": words})]
+    by_words.append(("incident", {"alert": words}))
     if _PHONE.fullmatch(words):
         by_words += [(noun, {"phone": words}) for noun in ("order", "endangered")]
     return by_words

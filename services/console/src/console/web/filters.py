@@ -15,7 +15,7 @@ from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency
 from markupsafe import Markup, escape
 
-from common.contracts.notices import NOBODY, NOTHING, ON_CALL, ORDERS_PEOPLE, WHO_KNOWS
+from common.contracts.notices import FOLLOWERS, NOBODY, NOTHING, ON_CALL, ORDERS_PEOPLE, WHO_KNOWS
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
 from console.client.acts import Act
@@ -154,8 +154,16 @@ PHRASES = {
 """What an act is called where its noun does not stand beside it, if not by both."""
 OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "recalculated", "given_up", "unchanged"})
 """How acts come out, beside what answers name."""
-_WHOM = frozenset({ORDERS_PEOPLE, NOBODY, ON_CALL, WHO_KNOWS})
-NOTICES = _WHOM | {"problem.raised", "problem.resolved", "refund.rejected", "order.corrected", "mail", NOTHING}
+_WHOM = frozenset({ORDERS_PEOPLE, NOBODY, ON_CALL, WHO_KNOWS, FOLLOWERS})
+_NOTIFIERS = {
+    *(f"incident.{word}" for word in ("opened", "escalated", "resolved", "recipe_done", "recipe_failed")),
+    *(f"ticket.{word}" for word in ("opened", "commented", "closed")),
+    *("message.edited", "digest", "announced", "unconfirmed", "test"),
+    *("calls.end", "calls.pause", "calls.resume", "call.dropped", "call.waits", "reminder.waits"),
+}
+NOTICES = (
+    _WHOM | {"problem.raised", "problem.resolved", "refund.rejected", "order.corrected", "mail", NOTHING} | _NOTIFIERS
+)
 """What people are told of when an act is done, and who, beside what happens to orders and workflows."""
 _ENVELOPE = re.compile(r"^(?:alerts|orders|refunds)\.|\.v\d+$")
 _NOTICE = re.compile(

@@ -57,6 +57,11 @@ RETRY = Operation(
 """It tries the events again that failed."""
 
 
+def refusals(state: WorkflowState) -> dict[str, str]:
+    """Return what cannot be done to a workflow that people see in this state, and why."""
+    return {each.name: each.refusal for each in (STOP, RESUME, RETRY) if state not in each.allowed}
+
+
 async def change_workflow(
     change: Change, workflow_id: int, operation: Operation, *, expected_version: int | None, now: datetime
 ) -> WorkflowChanged:

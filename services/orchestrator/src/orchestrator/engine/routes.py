@@ -32,7 +32,7 @@ from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.mend import MendPayload, mend_event
 from orchestrator.engine.model import EventState, WorkflowState
-from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow
+from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow, refusals
 from orchestrator.engine.operate_many import (
     OperateWorkflows,
     StopWorkflows,
@@ -53,6 +53,7 @@ from orchestrator.engine.views import (
     WorkflowGroup,
     WorkflowGroups,
     WorkflowView,
+    shown_state,
     workflow_detail,
     workflow_event_view,
     workflow_view,
@@ -255,7 +256,7 @@ class WorkflowRoutes:
         found = await self.search.workflow(workflow_id, events=_SHOWN)
         if found is None:
             raise NotFound(f"there is no workflow {workflow_id}")
-        return workflow_detail(*found)
+        return workflow_detail(*found, refusals=refusals(shown_state(found[0])))
 
     async def _operate(self, operation: Operation, request: Request[WorkflowChange, None]) -> Answer:
         work = partial(

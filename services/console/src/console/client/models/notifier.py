@@ -17,6 +17,7 @@ class AlertSender(TypedDict):
 
 
 class Assigned(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     before: str | None
     after: str | None
@@ -61,12 +62,14 @@ class CallView(TypedDict):
 
 
 class Closed(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     incidents: list[int]
     dry_run: bool
 
 
 class Commented(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | None
     ticket: str
     acknowledged: bool
@@ -74,6 +77,7 @@ class Commented(TypedDict):
 
 
 class Confirmed(TypedDict):
+    notices: NotRequired[list[str]]
     handover_id: int
     person: str
     dry_run: bool
@@ -119,6 +123,7 @@ class DefectView(TypedDict):
 
 
 class Developed(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     id: int | None
     development_ticket: str | None
@@ -148,6 +153,7 @@ class HoleView(TypedDict):
 
 
 class IncidentChanged(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     before: str
     after: str
@@ -216,6 +222,7 @@ class KeptBack(TypedDict):
 
 
 class Linked(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     before: str | None
     after: str
@@ -320,6 +327,7 @@ class PageOverrideKept(TypedDict):
 
 
 class PeopleChanged(TypedDict):
+    notices: NotRequired[list[str]]
     version: int
     added: list[str]
     removed: list[str]
@@ -342,10 +350,13 @@ class RecipeRun(TypedDict):
 
 
 class RecipeStarted(TypedDict):
+    notices: NotRequired[list[str]]
     outcome: Literal['started', 'under_way']
     id: int
     name: str
     target: str
+    holder: NotRequired[str | None]
+    held_since: NotRequired[str | None]
     would: NotRequired[str | None]
     dry_run: bool
 
@@ -362,6 +373,14 @@ class RepeatedAct(TypedDict):
 
 class RepeatedActs(TypedDict):
     items: list[RepeatedAct]
+
+
+class ReplacedView(TypedDict):
+    place: str
+    person: str | None
+    instead_of: str | None
+    starts_at: str
+    ends_at: str
 
 
 class Replayed(TypedDict):
@@ -391,6 +410,7 @@ class RouteTarget(TypedDict):
 
 
 class SenderGivenUp(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     name: str
     seen_at: str
@@ -417,6 +437,7 @@ class Silence(TypedDict):
 
 
 class SilenceEnded(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     before: str
     after: str
@@ -424,6 +445,7 @@ class SilenceEnded(TypedDict):
 
 
 class SilenceKept(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | None
     ends_at: str
     incidents: list[int]
@@ -432,6 +454,7 @@ class SilenceKept(TypedDict):
 
 
 class Summoned(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     incident_id: int | None
     people: list[str]
@@ -439,6 +462,7 @@ class Summoned(TypedDict):
 
 
 class TestMessageAccepted(TypedDict):
+    notices: NotRequired[list[str]]
     notice_id: str | None
     channel: str
     address: str
@@ -453,6 +477,7 @@ class TicketCommentView(TypedDict):
 
 
 class TicketLinked(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     linked: str
     before: NotRequired[str | None]
@@ -461,6 +486,7 @@ class TicketLinked(TypedDict):
 
 
 class TicketOpened(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | None
     key: str | None
     queue: str
@@ -603,11 +629,13 @@ class CoverageView(TypedDict):
 
 
 class DefectKept(TypedDict):
+    notices: NotRequired[list[str]]
     defect: DefectView
     dry_run: bool
 
 
 class InstructionChanged(TypedDict):
+    notices: NotRequired[list[str]]
     kind: str
     before: InstructionView | None
     after: InstructionView | None
@@ -645,7 +673,9 @@ class OnCallView(TypedDict):
 
 
 class Overridden(TypedDict):
+    notices: NotRequired[list[str]]
     items: list[OverrideView]
+    replaced: list[ReplacedView]
     dry_run: bool
 
 
@@ -702,7 +732,20 @@ class RecipeOffer(TypedDict):
     does: str
     role: Literal['operator', 'admin']
     target: str
+    refusal: NotRequired[Literal['no_key_of_own'] | None]
     last: RecipeRun | None
+
+
+class RosterChanged(TypedDict):
+    notices: NotRequired[list[str]]
+    version: int
+    revision: int
+    plan: PlanBody | None
+    overrides: list[OverrideView]
+    shifts: list[ShiftView]
+    gaps: list[ShiftView]
+    dry_run: NotRequired[bool]
+    replaced: list[ReplacedView]
 
 
 class RosterView(TypedDict):
@@ -748,6 +791,7 @@ class IncidentStory(TypedDict):
     resolved_at: str | None
     resolved_by: str | None
     version: int
+    revision: NotRequired[int]
     runbook: NotRequired[str | None]
     recipes: list[RecipeOffer]
     history: list[HistoryLine]

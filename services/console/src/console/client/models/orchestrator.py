@@ -683,6 +683,8 @@ class WorkflowDetail(TypedDict):
     failed_at: str | None
     created_at: str
     updated_at: str
+    refusals: NotRequired[dict[str, str]]
+    runbook: NotRequired[str | None]
     events: list[WorkflowEventView]
     acts: list[WorkflowAct]
 
