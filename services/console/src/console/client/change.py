@@ -211,7 +211,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
         already = sent.repeated or bool(sent.answer.get("already_applied"))
         by_whom = await _by_whom(suite, plan, items)
         return Done(plan=plan, items=by_whom, already_applied=already, shown=of_the_whole(sent.answer))
-    done, all_repeated = [], True
+    done: list[Item] = []
+    all_repeated = True
     for planned in plan.items:
         try:
             key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
