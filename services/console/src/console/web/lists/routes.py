@@ -60,7 +60,9 @@ def _thing(visit: Visit, noun: str) -> Thing:
     service = visit.raw.query.get("service")
     if noun in EVERYWHERE and service is None:
         service = SERVICES[0] if noun == "audit" else "orchestrator"
-    if (noun not in THINGS and noun not in EVERYWHERE) or service not in (None, *SERVICES):
+    if noun in THINGS:
+        return THINGS[noun]  # whose ``service`` is a filter: of whatever the alert named
+    if noun not in EVERYWHERE or service not in SERVICES:
         raise web.HTTPNotFound
     return thing_of(noun, service)
 

@@ -33,9 +33,7 @@ def routes(console: Console, news: News) -> list[Route]:
 
 async def _stream(news: News, visit: Visit) -> web.StreamResponse:
     noun, service = visit.path["noun"], visit.raw.query.get("service")
-    if (noun not in THINGS and noun not in EVERYWHERE) or service not in (None, *SERVICES):
-        raise web.HTTPNotFound
-    if noun in EVERYWHERE and service is None and noun != EVERY.noun:
+    if noun not in (*THINGS, EVERY.noun) and (noun not in EVERYWHERE or service not in SERVICES):
         raise web.HTTPNotFound
     zone = visit.console.settings.time_zone
     if noun == EVERY.noun:
@@ -43,7 +41,7 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
         thing, wanted, service = EVERY, _of_audit(visit, zone), None
     else:
         read = read_page
-        thing = thing_of(noun, service)
+        thing = thing_of(noun, service if noun in EVERYWHERE else None)
         wanted = chosen(thing, visit.raw.query, zone=zone)
     seen, more = visit.raw.query.get("seen", ""), visit.raw.query.get("more") == "1"
     address = list_path(noun) + f"?{urlencode({**({'service': service} if service else {}), **wanted})}"
