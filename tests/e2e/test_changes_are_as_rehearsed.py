@@ -72,9 +72,18 @@ def flat(held: Any, path: str = "") -> dict[str, Any]:
     }
 
 
+def lasting(items: Any) -> Any:
+    """Items without the notices that depend on whether the message about an incident was sent, and its ticket opened, by now."""
+    meanwhile = ("message.edited ", "ticket.", "call.dropped ")
+    return [
+        {**each, "notices": [line for line in each.get("notices") or () if not line.startswith(meanwhile)]}
+        for each in items
+    ]
+
+
 def differing(planned: Any, done: Any) -> set[str]:
-    """Where two values differ, without places in lists."""
-    one, other = flat(planned), flat(done)
+    """Where two values differ, without places in lists, and without notices about what was sent meanwhile."""
+    one, other = flat(lasting(planned)), flat(lasting(done))
     places = {path for path in one.keys() | other.keys() if one.get(path, ...) != other.get(path, ...)}
     return {re.sub(r"^(\d+\.)?(shown\.)?", "", path) for path in places}
 

@@ -13,8 +13,8 @@ import pytest
 
 from console.cli.meanings import WORDS
 from console.cli.tab import TABLE
-from console.client.acts import ACTS, RECIPES, Act
-from console.client.effects import RECIPE
+from console.client.acts import ACTS, Act
+from console.client.effects import RECIPE, RECIPES
 from console.client.models import notifier
 from console.client.operations import operation, operations
 from console.client.things import EVERYWHERE, THINGS, Thing
@@ -110,7 +110,10 @@ def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> 
         offered = operation(service, f"POST /admin/v1/{things}/{{id}}/{name.partition('_')[0]}")
         assert offered.role == OFFERS[name].role
         assert offered.takes("dry_run")
-    assert set(RECIPE.moving | RECIPE.bad) <= set(get_args(get_type_hints(notifier.RecipeRun)["state"]))
+    onward = {state for noun in RECIPES.values() for state in THINGS[noun].moving | THINGS[noun].bad}
+    states = set(get_args(get_type_hints(notifier.RecipeRun)["state"])) | onward | set(RECIPE.anew.values())
+    assert set(RECIPE.moving | RECIPE.bad) <= states
+    assert set(RECIPE.anew) <= onward
 
 
 def answer_of(service: str, path: str) -> Any:

@@ -72,6 +72,7 @@ async def test_a_request_is_assigned_summons_the_on_call_person_and_is_closed(
         "before": None,
         "after": "anna",
         "dry_run": False,
+        "notices": [f"ticket.commented of {key}: Anna"],
     }
     preview = await do(kit, key, "summon", dry_run=True)
     assert (preview["incident_id"], preview["people"]) == (None, ["oleg"])

@@ -5,7 +5,7 @@ from common.http.app import build_app, describe
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
 from common.http.bulk import BULK_ERRORS, Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, RowId, UuidText
-from common.http.changes import Change, Changes, Done, DoneElsewhere, NotDone
+from common.http.changes import Change, ChangeAnswer, Changes, Done, DoneElsewhere, NotDone
 from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
@@ -42,6 +42,7 @@ __all__ = [
     "BulkFilter",
     "BulkItem",
     "Change",
+    "ChangeAnswer",
     "Changes",
     "CustomersData",
     "Done",

@@ -15,8 +15,10 @@ from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.answers import of_one, of_the_whole
+from console.client.items import Item as Item
+from console.client.items import item_of, items_of, texts_of
 from console.client.since import has_changed, last_change
-from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled, one_word
+from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled
 from console.client.things import THINGS
 
 _MOST_ASKED_WHO = 25
@@ -43,19 +45,6 @@ class Wish:
     def found(self) -> Act:
         """Return the act itself."""
         return act_of(self.act, self.service)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One thing of a plan, or what became of it: in the service's words."""
-
-    id: str
-    outcome: str
-    detail: str | None = None
-    code: str | None = None
-    version: int | None = None
-    notices: tuple[str, ...] = ()
-    shown: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +83,7 @@ class Plan:
         wish = Wish(**{**kept["wish"], "ids": tuple(kept["wish"]["ids"])})
         wish.found()
         uuid.UUID(kept["key"])
-        return cls(**{**kept, "wish": wish, "items": _items_of(kept)})
+        return cls(**{**kept, "wish": wish, "items": items_of(kept)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +102,7 @@ class Done:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Done:
         """Return what ``to_json`` kept. ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
-        return cls(**{**kept, "plan": Plan.from_json(kept["plan"]), "items": _items_of(kept)})
+        return cls(**{**kept, "plan": Plan.from_json(kept["plan"]), "items": items_of(kept)})
 
     @property
     def left_alone(self) -> tuple[Item, ...]:
@@ -140,7 +129,7 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
         answer = sent.answer
         return Plan(
             wish=wish,
-            items=tuple(_item(each) for each in answer["items"]),
+            items=tuple(item_of(each) for each in answer["items"]),
             matched=answer["matched"],
             more=answer["more"],
             digest=answer["plan"],
@@ -217,7 +206,7 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
         by_plan = {"plan": plan.digest} if plan.digest is not None else {}
         body = {**_bulk_body(wish, dry_run=False), **by_plan}
         sent = await _send(suite, wish, wish.found().operation.path, body, plan.key)
-        items = [_item(each) for each in sent.answer["items"]]
+        items = [item_of(each) for each in sent.answer["items"]]
         already = sent.repeated or bool(sent.answer.get("already_applied"))
         by_whom = await _by_whom(suite, plan, items)
         return Done(plan=plan, items=by_whom, already_applied=already, shown=of_the_whole(sent.answer))
@@ -229,7 +218,9 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
             all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
             outcome = CHANGED_SINCE if has_changed(error) else "refused"
-            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), shown={})
+            item = replace(
+                planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), warnings=(), shown={}
+            )
             all_repeated = False
         done.append(item)
         if progress is not None:
@@ -293,7 +284,8 @@ async def _one(
         id=name,
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
-        notices=tuple(shown.get("notices") or ()),
+        notices=texts_of(shown.get("notices")),
+        warnings=texts_of(shown.get("warnings")) or (),
         shown=of_one(shown),
     )
     return item, sent
@@ -316,24 +308,6 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
         return None
     found = (await thing.read(suite, name)).get("version")
     return found if isinstance(found, int) else None
-
-
-def _item(said: Mapping[str, Any]) -> Item:
-    own = ("id", "version", "outcome", "code", "detail", "notices")
-    code = None if said.get("code") is None else one_word(said["code"])
-    return Item(
-        id=str(said["id"]),
-        version=said.get("version"),
-        outcome=CHANGED_SINCE if code == CHANGED_SINCE else str(said["outcome"]),
-        code=code,
-        detail=said.get("detail"),
-        notices=tuple(said.get("notices") or ()),
-        shown={name: value for name, value in said.items() if name not in own},
-    )
-
-
-def _items_of(kept: Mapping[str, Any]) -> tuple[Item, ...]:
-    return tuple(Item(**{**each, "notices": tuple(each["notices"])}) for each in kept["items"])
 
 
 def count(items: Sequence[Item]) -> Counter[str]:

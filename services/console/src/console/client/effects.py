@@ -29,7 +29,8 @@ class Effect:
     the second. Without ``of`` the answer is the item.
     ``words``: fields that, once filled, are its state by another word; ``state``: where its state stands; ``seen``: what it is when it is
     there, ``gone``: when it is not. ``again``: the path is rehearsed once more, for whichever place is said, and this field of the answer
-    counts what is left.
+    counts what is left. ``onward``: what was only asked for is followed once it is ``seen``, to the kind of thing that belongs to what is
+    said as ``name``, and to the one that is said as ``target``: its state is seen then, in ``anew`` by another word.
     """
 
     service: str
@@ -45,6 +46,8 @@ class Effect:
     seen: str | None = None
     gone: str | None = None
     again: str | None = None
+    onward: Mapping[str, str] = field(default_factory=dict)
+    anew: Mapping[str, str] = field(default_factory=dict)
     moving: frozenset[str] = frozenset()
     bad: frozenset[str] = frozenset()
 
@@ -74,7 +77,12 @@ class Effect:
         if found is None:
             return self.gone or ON_ITS_WAY
         word = next((word for name, word in self.words.items() if value(found, name)), None)
-        return str(word or value(found, self.state) or self.seen or ON_ITS_WAY)
+        state = str(word or value(found, self.state) or self.seen or ON_ITS_WAY)
+        thing = THINGS.get(self.onward.get(str(said.get("name")), "")) if state == self.seen else None
+        if thing is None:
+            return state
+        there = thing.state_now(await thing.read(suite, str(said["target"])))
+        return self.anew.get(there, there)
 
     async def _find(self, suite: Suite, said: Found) -> Found | None:
         places = {name: value(said, where) for name, where in self.places.items()}
@@ -195,6 +203,8 @@ CALLED = Effect(
     words={"called_at": "called"},
 )
 LIFTED = Effect(service="webhook-gateway", path="/admin/v1/order-limits", pages=True, match=("id", "id"), gone="lifted")
+RECIPES = {"retry_workflow": "workflow", "restart_refund": "refund"}
+"""The recipes that incidents may offer, each with the kind of thing that it is done to."""
 RECIPE = Effect(
     service="notifier",
     path="/admin/v1/incidents/{id}",
@@ -202,10 +212,13 @@ RECIPE = Effect(
     of="recipes",
     match=("name", "name"),
     state="last.state",
-    moving=frozenset({"asked", "confirmed", "running"}),
-    bad=frozenset({"failed"}),
+    seen="done",
+    onward=RECIPES,
+    anew={"crashed": "crashed_again", "ERROR": "failed_again"},
+    moving=frozenset({"asked", "confirmed"}).union(*(THINGS[noun].moving for noun in RECIPES.values())),
+    bad=frozenset({"failed", "crashed_again", "failed_again", "stopped"}),
 )
-"""What became of the recipe of an incident."""
+"""What became of the recipe of an incident, and once its service has taken it, of the workflow or the refund."""
 MESSAGE = Effect(
     service="notifier",
     path="/admin/v1/notifications/{notice_id}",

@@ -80,7 +80,7 @@ def _queries(words: str) -> list[tuple[str, Mapping[str, Any]]]:
     if "@" in words:
         return [(noun, {"email": words}) for noun in ("order", "endangered")]
     by_words: list[tuple[str, Mapping[str, Any]]] = [(noun, {name: words}) for noun, name in _BY_WORDS.items()]
-    by_words += [("order", {"payment_id": words}), ("refund", {"payment": words})]
+    by_words += [("order", {"payment_id": words}), ("refund", {"payment": words}), ("incident", {"alert": words})]
     if _PHONE.fullmatch(words):
         by_words += [(noun, {"phone": words}) for noun in ("order", "endangered")]
     return by_words

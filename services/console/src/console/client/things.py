@@ -55,6 +55,11 @@ class Thing:
         """Say the state of one in a word."""
         return str(value(item, self.state)) if self.state else ""
 
+    def state_now(self, item: Mapping[str, Any]) -> str:
+        """Say the same, of a workflow that runs and has nothing to do that it waits: nothing happens by itself."""
+        state = self.state_of(item)
+        return "waiting" if self.noun == "workflow" and state == "running" and not item.get("pending") else state
+
 
 THINGS = {
     thing.noun: thing

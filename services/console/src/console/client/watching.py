@@ -80,9 +80,9 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
 
 def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None) -> str:
     """Return the state of a thing, ``ON_ITS_WAY`` while the effect is not there and nothing stands in its way."""
-    state = thing.state_of(found)
-    if thing.noun == "workflow" and state == "running" and not found.get("pending"):
-        return "waiting"
+    state = thing.state_now(found)
+    if state == "waiting":
+        return state
     there = (not act.until or state in act.until) and not (act.newer and found.get("version") == planned)
     if there or (act.fills is not None and found.get(act.fills) is not None):
         return state

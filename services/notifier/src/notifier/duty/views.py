@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from common.http import AdminChange
+from common.http import AdminChange, ChangeAnswer
 
 _BIGINT = 2**63 - 1
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -88,6 +88,25 @@ class RosterView(BaseModel):
     dry_run: bool = False
 
 
+class ReplacedView(BaseModel):
+    """Who answers instead of whom, from when until when; null is nobody."""
+
+    place: str
+    person: str | None
+    instead_of: str | None
+    starts_at: datetime
+    ends_at: datetime
+
+
+REPLACED: Any = Field(description="who answers instead of whom within the next year")
+
+
+class RosterChanged(RosterView, ChangeAnswer):
+    """The roster as it is after the change (or would be)."""
+
+    replaced: list[ReplacedView] = REPLACED
+
+
 class OverrideBody(AdminChange):
     """Either somebody (null: nobody; never by leaving it out) for a while, or two weeks, named by their Mondays, that change places."""
 
@@ -115,10 +134,11 @@ class OverrideBody(AdminChange):
         return self
 
 
-class Overridden(BaseModel):
+class Overridden(ChangeAnswer):
     """The overrides that were made or taken back (or would be)."""
 
     items: list[OverrideView]
+    replaced: list[ReplacedView] = REPLACED
     dry_run: bool
 
 
@@ -144,7 +164,7 @@ class OnCallView(BaseModel):
     gaps: list[ShiftView]
 
 
-class Confirmed(BaseModel):
+class Confirmed(ChangeAnswer):
     """The handover that is confirmed now."""
 
     handover_id: int

@@ -23,7 +23,7 @@ from common.http import (
     listed,
 )
 from common.postgres import Database
-from notifier.silences.change_silence import add_silence, end_silence
+from notifier.silences.change_silence import Follows, add_silence, end_silence
 from notifier.silences.store import select_silences
 from notifier.silences.views import NewSilence, Silence, SilenceEnded, SilenceKept
 
@@ -44,8 +44,10 @@ class SilenceRoutes:
         *,
         database: Database,
         clock: Clock,
+        follows: Follows,
         wake: Callable[[], None],
     ) -> None:
+        self._follows = follows
         self._database = database
         self._clock = clock
         self._changes = Changes(database, committed=wake)
@@ -62,11 +64,13 @@ class SilenceRoutes:
 
     async def add(self, request: Request[NewSilence, None]) -> Answer:
         """Begin or plan a silence."""
-        return await self._changes.carry_out(request, partial(add_silence, request.body, now=self._clock.now()))
+        work = partial(add_silence, request.body, now=self._clock.now(), follows=self._follows)
+        return await self._changes.carry_out(request, work)
 
     async def end(self, request: Request[AdminChange, None]) -> Answer:
         """End a silence now; what it kept back and is not over is notified."""
-        return await self._changes.carry_out(request, partial(end_silence, request.path_int("id")))
+        work = partial(end_silence, request.path_int("id"), follows=self._follows)
+        return await self._changes.carry_out(request, work)
 
     def routes(self) -> list[Route]:
         """Return the table of routes."""

@@ -23,6 +23,7 @@ class Reconciliation:
     advanced: int = 0
     unanswered: int = 0
     differences: list[Difference] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def unseen(self) -> list[str]:

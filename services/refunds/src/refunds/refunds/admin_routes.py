@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from common.errors import InvalidInput, Unavailable
 from common.http import (
@@ -16,6 +16,7 @@ from common.http import (
     AdminChange,
     Answer,
     Change,
+    ChangeAnswer,
     Changes,
     Page,
     PageQuery,
@@ -79,7 +80,7 @@ class RestartBody(AdminChange):
     expected_version: Annotated[int, Field(ge=1, le=2**62)]
 
 
-class RestartAnswer(BaseModel):
+class RestartAnswer(ChangeAnswer):
     """What came of it: ``restarted``, ``adopted_pending`` or ``adopted_success``; with ``dry_run``, what would come of it."""
 
     outcome: str
@@ -93,7 +94,7 @@ class CloseBody(RestartBody):
     settled: Settled
 
 
-class CloseAnswer(BaseModel):
+class CloseAnswer(ChangeAnswer):
     """What came of it: ``closed``, or ``paid_at_gateway``; with ``dry_run``, what would.
 
     `gateway`: what is proven of the money, as in a restart. Paid at the gateway: what was to be given up is adopted and not closed; what

@@ -15,6 +15,7 @@ from common.http import (
     AdminChange,
     Answer,
     Change,
+    ChangeAnswer,
     Changes,
     CustomersData,
     Page,
@@ -76,8 +77,8 @@ class Lift(AdminChange):
         return self
 
 
-class Lifted(BaseModel):
-    """Whoever it was may order again, at every replica within seconds; the count begins at nothing."""
+class Lifted(ChangeAnswer):
+    """Whoever it was may order again, at every replica within seconds; the count begins at nothing. Nobody is told."""
 
     id: str
     lifted: bool
